@@ -1,0 +1,1 @@
+"""An in-memory AMQP broker for the tests of applications that use RabbitMQ."""
