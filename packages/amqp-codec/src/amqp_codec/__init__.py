@@ -1,1 +1,79 @@
-"""Encodes and decodes AMQP 0-9-1 frames, in RabbitMQ's dialect, without doing any input or output."""
+"""Encodes and decodes AMQP 0-9-1 frames, in RabbitMQ's dialect, without doing any input or output.
+
+    bytes ── Decoder.feed ──▶ Command ── encode_command ──▶ bytes
+
+A command is a method, with a content if it carries one. There is one module an AMQP class and one
+class a method: ``basic.Publish``, ``queue.DeclareOk``. ``values`` says what a field table can hold.
+"""
+
+from . import protocol  # first, since errors and values need the generated constants
+from .command import Command
+from .decoder import Decoder
+from .encoder import encode_command, encode_content, encode_method
+from .errors import CodecError, DecodeError, EncodeError
+from .frames import PROTOCOL_HEADER
+from .method import HEARTBEAT, Method
+from .protocol import METHODS, basic, channel, confirm, connection, exchange, queue, tx
+from .protocol.basic import Properties
+from .protocol.constants import ReplyCode
+from .values import (
+    FieldTable,
+    FieldValue,
+    Float32,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    LongStr,
+    Table,
+    Timestamp,
+    UInt8,
+    UInt16,
+    UInt32,
+    decode_table,
+    encode_table,
+    field_type,
+)
+from .version import __version__
+
+__all__ = [
+    "HEARTBEAT",
+    "METHODS",
+    "PROTOCOL_HEADER",
+    "CodecError",
+    "Command",
+    "DecodeError",
+    "Decoder",
+    "EncodeError",
+    "FieldTable",
+    "FieldValue",
+    "Float32",
+    "Int8",
+    "Int16",
+    "Int32",
+    "Int64",
+    "LongStr",
+    "Method",
+    "Properties",
+    "ReplyCode",
+    "Table",
+    "Timestamp",
+    "UInt8",
+    "UInt16",
+    "UInt32",
+    "__version__",
+    "basic",
+    "channel",
+    "confirm",
+    "connection",
+    "decode_table",
+    "encode_command",
+    "encode_content",
+    "encode_method",
+    "encode_table",
+    "exchange",
+    "field_type",
+    "protocol",
+    "queue",
+    "tx",
+]

@@ -1,0 +1,470 @@
+"""Field tables, arrays and every type of value in them, in RabbitMQ's dialect.
+
+A value on the wire is a type octet and its data. Where the specification (4.2.1) and RabbitMQ
+differ about an octet, this is RabbitMQ's meaning, because that is what brokers and clients speak:
+
+    ====== ============================== ==========================================
+    octet  meaning                        Python
+    ====== ============================== ==========================================
+    t      boolean                        bool
+    b  B   8 bits, signed and unsigned    Int8, UInt8    (an int of b's range)
+    s  u   16 bits, signed and unsigned   Int16, UInt16  (an int)
+    I  i   32 bits, signed and unsigned   Int32, UInt32  (an int)
+    l      64 bits, signed                Int64          (an int)
+    f  d   IEEE 754, 32 and 64 bits       Float32, float
+    D      decimal                        decimal.Decimal
+    S      long string                    str; LongStr where it is not UTF-8
+    x      octets                         bytes (bytearray, memoryview)
+    T      seconds since 1970             an aware datetime; Timestamp past the year 9999
+    V      void                           None
+    F      table                          dict (any Mapping)
+    A      array                          list (tuple)
+    ====== ============================== ==========================================
+
+A plain int takes the narrowest octet it fits, in the order b s u I i l; a float takes d. The other
+widths are small subclasses of int, float and bytes: they let a caller choose, and they are what
+decoding gives for a value whose octet a plain value would not take again. So every value keeps its
+type octet through a program that only passes it on, and ``Int64(1) == 1`` all the same.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal
+from struct import Struct
+from struct import error as StructError
+from typing import Final, TypeAlias, TypeVar
+
+from .errors import DecodeError, EncodeError
+
+FieldValue: TypeAlias = (
+    "bool | int | float | Decimal | str | bytes | bytearray | memoryview | datetime | None"
+    " | list[FieldValue] | tuple[FieldValue, ...] | Mapping[str, FieldValue]"
+)
+"""What a field table can hold."""
+
+FieldTable: TypeAlias = Mapping[str, FieldValue]
+"""A field table as a caller may pass it."""
+
+MAX_DEPTH: Final = 100
+"""How deep tables and arrays may nest unless a caller says otherwise.
+
+Nobody nests headers so deep on purpose, and Python's own recursion limit is far away."""
+
+_LONG: Final = Struct(">I").pack
+
+_Class = TypeVar("_Class", bound=type)
+_EXPLICIT: Final[dict[type, "tuple[bytes, Callable[..., bytes]]"]] = {}
+"""Type octet and encoding of the classes below."""
+
+
+def _travels_as(octet: bytes, pack: Callable[..., bytes]) -> Callable[[_Class], _Class]:
+    """Give a class its type octet and encoding.
+
+    (A class with a decorator is also one that mypyc leaves to Python: it could not derive one of
+    its own from int, float or bytes.)
+    """
+
+    def register(cls: _Class) -> _Class:
+        _EXPLICIT[cls] = (octet, pack)
+        return cls
+
+    return register
+
+
+def _pack_octets(octet: bytes, value: bytes) -> bytes:
+    return octet + _LONG(len(value)) + value
+
+
+@_travels_as(b"b", Struct(">cb").pack)
+class Int8(int):
+    """A signed integer of 8 bits, type octet b."""
+
+
+@_travels_as(b"B", Struct(">cB").pack)
+class UInt8(int):
+    """An unsigned integer of 8 bits, type octet B."""
+
+
+@_travels_as(b"s", Struct(">ch").pack)
+class Int16(int):
+    """A signed integer of 16 bits, type octet s."""
+
+
+@_travels_as(b"u", Struct(">cH").pack)
+class UInt16(int):
+    """An unsigned integer of 16 bits, type octet u."""
+
+
+@_travels_as(b"I", Struct(">ci").pack)
+class Int32(int):
+    """A signed integer of 32 bits, type octet I."""
+
+
+@_travels_as(b"i", Struct(">cI").pack)
+class UInt32(int):
+    """An unsigned integer of 32 bits, type octet i."""
+
+
+@_travels_as(b"l", Struct(">cq").pack)
+class Int64(int):
+    """A signed integer of 64 bits, type octet l."""
+
+
+@_travels_as(b"f", Struct(">cf").pack)
+class Float32(float):
+    """A floating point number that travels with 32 bits, type octet f."""
+
+
+@_travels_as(b"S", _pack_octets)
+class LongStr(bytes):
+    """A long string, type octet S, whose octets need not be UTF-8."""
+
+
+@_travels_as(b"T", Struct(">cQ").pack)
+class Timestamp(int):
+    """Seconds since 1970 as an integer of 64 bits, type octet T.
+
+    For moments that ``datetime`` cannot hold, such as milliseconds that a sender took for seconds.
+    """
+
+
+class Table(dict[str, "FieldValue"]):
+    """A dict that came off the wire and remembers its octets.
+
+    As long as its content is what came, it is encoded to these same octets, whatever they were:
+    repeated keys, odd booleans and unusual NaNs included.
+    """
+
+    __slots__ = ("_octets",)
+    _octets: bytes
+
+
+# --------------------------------------------------------------------------------- encoding
+
+_OCTETS: Final = tuple(bytes((n,)) for n in range(256))
+_INT8: Final = Struct(">cb").pack
+_INT16: Final = Struct(">ch").pack
+_UINT16: Final = Struct(">cH").pack
+_INT32: Final = Struct(">ci").pack
+_UINT32: Final = Struct(">cI").pack
+_INT64: Final = Struct(">cq").pack
+_TIMESTAMP: Final = Struct(">cQ").pack
+_DOUBLE: Final = Struct(">cd").pack
+_DECIMAL: Final = Struct(">cBi").pack
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND: Final = timedelta(seconds=1)
+_LAST_DATETIME: Final = 253402300799  # 9999-12-31T23:59:59Z
+_LARGEST_TIMESTAMP: Final = (1 << 64) - 1
+
+
+def encode_table(table: FieldTable, max_depth: int = MAX_DEPTH) -> bytes:
+    """Encode a field table, its four octets of length included. Spec: 4.2.5.5.
+
+    Keys keep their order. A table that ``decode_table`` gave and nobody changed is encoded to the
+    octets it was decoded from.
+
+    Args:
+        table: keys of at most 255 octets of UTF-8.
+        max_depth: how many tables and arrays may be inside one another.
+
+    Raises:
+        EncodeError: a key or value cannot be encoded; its message begins with the path to it.
+    """
+    encoded = _encode_table(table, max_depth)
+    if type(table) is Table and encoded != table._octets:
+        # Other octets can mean a change, or a table that has more than one encoding.
+        untouched, _ = decode_table(table._octets, 0, max_depth)
+        if _encode_table(untouched, max_depth) == encoded:
+            return table._octets
+    return encoded
+
+
+def _encode_table(table: FieldTable, depth: int) -> bytes:
+    if not isinstance(table, dict):
+        if not isinstance(table, Mapping):
+            raise EncodeError(f"must be a dict, not {type(table).__name__}")
+        table = dict(table)
+    if depth <= 0:
+        raise EncodeError("is nested too deep, or contains itself")
+    parts: list[bytes] = []
+    for key, value in table.items():
+        try:
+            name = key.encode("utf-8", "surrogateescape")
+            parts.append(_OCTETS[len(name)])
+            parts.append(name)
+        except (AttributeError, IndexError, UnicodeEncodeError):
+            raise EncodeError(_bad_key(key)) from None
+        try:
+            parts.append(_encode_value(value, depth))
+        except EncodeError as error:
+            raise error.under(key) from None
+    content = b"".join(parts)
+    return _LONG(len(content)) + content
+
+
+def _bad_key(key: object) -> str:
+    if not isinstance(key, str):
+        return f"has the key {key!r}, but keys must be str"
+    return f"has the key {key[:40]!a}, but keys must be at most 255 octets of UTF-8"
+
+
+def _encode_array(values: "list[FieldValue] | tuple[FieldValue, ...]", depth: int) -> bytes:
+    if depth <= 0:
+        raise EncodeError("is nested too deep, or contains itself")
+    parts: list[bytes] = []
+    for position, value in enumerate(values):
+        try:
+            parts.append(_encode_value(value, depth))
+        except EncodeError as error:
+            raise error.under(f"[{position}]") from None
+    content = b"".join(parts)
+    return _LONG(len(content)) + content
+
+
+def _encode_value(value: FieldValue, depth: int) -> bytes:
+    if isinstance(value, str):
+        try:
+            octets = value.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise EncodeError(f"cannot be encoded as UTF-8: {value[:40]!a}") from None
+        return b"S" + _LONG(len(octets)) + octets
+    if isinstance(value, bool):
+        return b"t\x01" if value else b"t\x00"
+    if type(value) in _EXPLICIT:
+        octet, pack = _EXPLICIT[type(value)]
+        try:
+            return pack(octet, value)
+        except (StructError, OverflowError):
+            raise EncodeError(f"{value!r} is out of the range of {type(value).__name__}") from None
+    if isinstance(value, int):
+        return _encode_narrowest(int(value))
+    if value is None:
+        return b"V"
+    if isinstance(value, (dict, Mapping)):
+        return b"F" + _encode_table(value, depth - 1)
+    if isinstance(value, (list, tuple)):
+        return b"A" + _encode_array(value, depth - 1)
+    if isinstance(value, float):
+        return _DOUBLE(b"d", value)
+    if isinstance(value, datetime):
+        return _TIMESTAMP(b"T", encode_timestamp(value))
+    if isinstance(value, (bytes, bytearray)):
+        return b"x" + _LONG(len(value)) + value
+    if isinstance(value, memoryview):
+        return b"x" + _LONG(value.nbytes) + value.tobytes()
+    if isinstance(value, Decimal):
+        return _encode_decimal(value)
+    raise EncodeError(f"is a {type(value).__name__}, which no field type of AMQP can hold")
+
+
+def field_type(value: FieldValue) -> str:
+    """Return the type octet that a value travels with, such as ``"S"`` for a str.
+
+    Raises:
+        EncodeError: it cannot be encoded.
+    """
+    return chr(_encode_value(value, MAX_DEPTH)[0])
+
+
+def _encode_narrowest(value: int) -> bytes:
+    if -0x80 <= value <= 0x7F:
+        return _INT8(b"b", value)
+    if -0x8000 <= value <= 0x7FFF:
+        return _INT16(b"s", value)
+    if 0 <= value <= 0xFFFF:
+        return _UINT16(b"u", value)
+    if -0x80000000 <= value <= 0x7FFFFFFF:
+        return _INT32(b"I", value)
+    if 0 <= value <= 0xFFFFFFFF:
+        return _UINT32(b"i", value)
+    if -0x8000000000000000 <= value <= 0x7FFFFFFFFFFFFFFF:
+        return _INT64(b"l", value)
+    raise EncodeError(f"{value} does not fit into 64 bits with a sign")
+
+
+def _encode_decimal(value: Decimal) -> bytes:
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        raise EncodeError(f"{value} has no digits to send")
+    unscaled = int("".join(map(str, digits)) + "0" * max(exponent, 0))
+    try:
+        return _DECIMAL(b"D", max(-exponent, 0), -unscaled if sign else unscaled)
+    except StructError:
+        raise EncodeError(
+            f"{value} does not fit: a decimal has 32 bits for its digits and at most 255 places"
+        ) from None
+
+
+def encode_timestamp(value: object) -> int:
+    """Turn an aware datetime, or an integer, into whole seconds since 1970.
+
+    Raises:
+        EncodeError: it is naive, before 1970, or something else.
+    """
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise EncodeError(
+                "is a datetime without a time zone; say which one it means, for example with"
+                " datetime.now(UTC) or value.replace(tzinfo=UTC)"
+            )
+        seconds = (value - _EPOCH) // _SECOND
+    elif isinstance(value, int):
+        seconds = int(value)
+    else:
+        raise EncodeError(f"must be an aware datetime, not {type(value).__name__}")
+    if not 0 <= seconds <= _LARGEST_TIMESTAMP:
+        raise EncodeError(f"is {seconds} seconds from 1970, but must be 0 to {_LARGEST_TIMESTAMP}")
+    return seconds
+
+
+# --------------------------------------------------------------------------------- decoding
+
+_READ_LONG: Final = Struct(">I").unpack_from
+_READ_INT8: Final = Struct(">b").unpack_from
+_READ_INT16: Final = Struct(">h").unpack_from
+_READ_UINT16: Final = Struct(">H").unpack_from
+_READ_INT32: Final = Struct(">i").unpack_from
+_READ_INT64: Final = Struct(">q").unpack_from
+_READ_UINT64: Final = Struct(">Q").unpack_from
+_READ_FLOAT: Final = Struct(">f").unpack_from
+_READ_DOUBLE: Final = Struct(">d").unpack_from
+_READ_DECIMAL: Final = Struct(">Bi").unpack_from
+_EXACT: Final = Context(prec=10)  # as many digits as 32 bits hold, whatever the caller's context
+
+
+def decode_table(
+    data: bytes, offset: int = 0, max_depth: int = MAX_DEPTH
+) -> "tuple[dict[str, FieldValue], int]":
+    """Decode a field table that begins at an offset with its length. Spec: 4.2.5.5.
+
+    Of a key that comes twice the last value counts.
+
+    Returns:
+        the table and the offset behind it.
+
+    Raises:
+        DecodeError: a type octet is unknown, a length reaches too far, or it nests too deep.
+    """
+    try:
+        table = Table()
+        end = _decode_table(table, data, offset, len(data), max_depth)
+    except (IndexError, StructError):
+        raise DecodeError("a field table is cut short") from None
+    table._octets = data[offset:end]
+    return table, end
+
+
+def _decode_table(
+    table: "dict[str, FieldValue]", data: bytes, offset: int, limit: int, depth: int
+) -> int:
+    end = _decode_end(data, offset, limit, depth)
+    offset += 4
+    while offset < end:
+        start = offset + 1
+        offset = start + data[offset]
+        key = data[start:offset].decode("utf-8", "surrogateescape")
+        table[key], offset = _decode_value(data, offset, end, depth)
+    if offset != end:
+        raise DecodeError("the entries of a field table do not end where it does")
+    return end
+
+
+def _decode_array(data: bytes, offset: int, limit: int, depth: int) -> "tuple[FieldValue, int]":
+    end = _decode_end(data, offset, limit, depth)
+    offset += 4
+    values: list[FieldValue] = []
+    while offset < end:
+        value, offset = _decode_value(data, offset, end, depth)
+        values.append(value)
+    if offset != end:
+        raise DecodeError("the values of a field array do not end where it does")
+    return values, end
+
+
+def _decode_end(data: bytes, offset: int, limit: int, depth: int) -> int:
+    (size,) = _READ_LONG(data, offset)
+    end: int = offset + 4 + size
+    if end > limit:
+        raise DecodeError("a field value is longer than what it is part of")
+    if depth <= 0:
+        raise DecodeError("tables and arrays are nested too deep")
+    return end
+
+
+def _decode_value(
+    data: bytes, offset: int, limit: int, depth: int
+) -> "tuple[FieldValue, int]":
+    octet = data[offset]
+    offset += 1
+    if octet == 0x53:  # S
+        octets, end = _decode_octets(data, offset, limit)
+        try:
+            return octets.decode(), end
+        except UnicodeDecodeError:
+            return LongStr(octets), end
+    if octet == 0x49:  # I
+        return _int_as_sent(_READ_INT32(data, offset)[0], Int32, -0x8000, 0xFFFF), offset + 4
+    if octet == 0x6C:  # l
+        wide = _int_as_sent(_READ_INT64(data, offset)[0], Int64, -0x80000000, 0xFFFFFFFF)
+        return wide, offset + 8
+    if octet == 0x74:  # t
+        return data[offset] != 0, offset + 1
+    if octet == 0x54:  # T
+        return decode_timestamp(_READ_UINT64(data, offset)[0]), offset + 8
+    if octet == 0x46:  # F
+        table: dict[str, FieldValue] = {}
+        end = _decode_table(table, data, offset, limit, depth - 1)
+        return table, end
+    if octet == 0x41:  # A
+        return _decode_array(data, offset, limit, depth - 1)
+    if octet == 0x62:  # b
+        return _READ_INT8(data, offset)[0], offset + 1
+    if octet == 0x64:  # d
+        return _READ_DOUBLE(data, offset)[0], offset + 8
+    if octet == 0x56:  # V
+        return None, offset
+    if octet == 0x78:  # x
+        return _decode_octets(data, offset, limit)
+    if octet == 0x73:  # s
+        return _int_as_sent(_READ_INT16(data, offset)[0], Int16, -0x80, 0x7F), offset + 2
+    if octet == 0x75:  # u
+        return _int_as_sent(_READ_UINT16(data, offset)[0], UInt16, 0, 0x7FFF), offset + 2
+    if octet == 0x69:  # i
+        return _int_as_sent(_READ_LONG(data, offset)[0], UInt32, 0, 0x7FFFFFFF), offset + 4
+    if octet == 0x42:  # B
+        return UInt8(data[offset]), offset + 1
+    if octet == 0x66:  # f
+        return Float32(_READ_FLOAT(data, offset)[0]), offset + 4
+    if octet == 0x44:  # D
+        scale, unscaled = _READ_DECIMAL(data, offset)
+        return Decimal(unscaled).scaleb(-scale, _EXACT), offset + 5
+    raise DecodeError(f"a field value has the unknown type octet {octet:#04x}")
+
+
+def _decode_octets(data: bytes, offset: int, limit: int) -> tuple[bytes, int]:
+    (size,) = _READ_LONG(data, offset)
+    start = offset + 4
+    end: int = start + size
+    if end > limit:
+        raise DecodeError("a field value is longer than what it is part of")
+    return data[start:end], end
+
+
+def decode_timestamp(seconds: int) -> "datetime | Timestamp":
+    """Turn seconds since 1970 into an aware datetime, or into a Timestamp past the year 9999."""
+    if seconds <= _LAST_DATETIME:
+        return datetime.fromtimestamp(seconds, UTC)
+    return Timestamp(seconds)
+
+
+def _int_as_sent(value: int, cls: type[int], narrow_from: int, narrow_to: int) -> int:
+    """Give a plain int where encoding would choose the same octet again, else one that keeps it.
+
+    Args:
+        value: as decoded.
+        cls: keeps the octet.
+        narrow_from: with ``narrow_to``, the values which a narrower octet can hold.
+        narrow_to: the end of that range, which is part of it.
+    """
+    return cls(value) if narrow_from <= value <= narrow_to else value

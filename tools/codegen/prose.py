@@ -1,0 +1,84 @@
+"""Labels and docs of the specification as docstrings."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import amqp_spec
+
+if TYPE_CHECKING:
+    from plan import FieldPlan
+
+WIDTH = 100
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital letter and end with a full stop."""
+    text = " ".join(text.split()).replace("\\", "\\\\").replace('"""', "'''")
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+
+
+def describe(label: str, doc: str, *, indent: int, hanging: int | None = None) -> str:
+    """Join a label and a doc into lines that fit when printed at an indentation."""
+    text = " ".join(filter(None, (sentence(label), sentence(doc))))
+    return wrap(text, indent, indent if hanging is None else hanging)
+
+
+def wrap(text: str, indent: int, hanging: int) -> str:
+    """Break a text into lines; those after the first carry the hanging indentation."""
+    lines = textwrap.wrap(
+        text, WIDTH - hanging, break_long_words=False, break_on_hyphens=False
+    )
+    return ("\n" + " " * hanging).join(lines) if lines else " " * 0 * indent
+
+
+@dataclass(frozen=True)
+class Prose:
+    """A docstring: its first line, its text, and where the specification says it."""
+
+    summary: str
+    text: str
+    arguments: tuple[tuple[str, str], ...]
+    source: str
+
+    @classmethod
+    def of_class(cls, amqp_class: amqp_spec.Class) -> "Prose":
+        """Describe a module."""
+        return cls(
+            summary=wrap(sentence(amqp_class.label), 0, 0),
+            text=wrap(sentence(amqp_class.doc), 0, 0),
+            arguments=(),
+            source=f"Spec: class {amqp_class.name} ({amqp_class.index})",
+        )
+
+    @classmethod
+    def of_method(
+        cls,
+        amqp_class: amqp_spec.Class,
+        method: amqp_spec.Method,
+        fields: "Sequence[FieldPlan]",
+    ) -> "Prose":
+        """Describe the class of a method."""
+        receivers = " and ".join(f"the {r}" for r in method.receivers)
+        number = f"{amqp_class.index}.{method.index}"
+        return cls(
+            summary=wrap(sentence(method.label), 4, 4),
+            text=wrap(sentence(method.doc), 4, 4),
+            arguments=tuple((f.name, f.prose) for f in fields),
+            source=f"Spec: {amqp_class.name}.{method.name} ({number}), received by {receivers}",
+        )
+
+    @classmethod
+    def of_properties(
+        cls, amqp_class: amqp_spec.Class, fields: "Sequence[FieldPlan]"
+    ) -> "Prose":
+        """Describe the class of a content's properties."""
+        return cls(
+            summary=f"Properties of a {amqp_class.name} content; one that is absent is None.",
+            text="",
+            arguments=tuple((f.name, f.prose) for f in fields),
+            source=f"Spec: class {amqp_class.name} ({amqp_class.index}), 4.2.6.1",
+        )

@@ -1,0 +1,57 @@
+"""Print the plan through the templates, and format what comes out."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import amqp_spec
+import jinja2
+from names import local_name
+from plan import plan
+
+TEMPLATES = Path(__file__).with_name("templates")
+RULES = "F401,I"  # unused imports and the order of imports: the templates import all they may need
+
+
+def render(folder: Path) -> dict[str, str]:
+    """Generate the modules for the XML files of a folder.
+
+    Returns:
+        text by file name.
+
+    Raises:
+        amqp_spec.SpecError: a file cannot be read as a specification.
+    """
+    sources = [p.name for p in amqp_spec.sources(folder)]
+    planned = plan(amqp_spec.load(folder), sources)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.globals["sources"] = sources
+    environment.filters["local"] = local_name
+    files = {
+        name: environment.get_template(f"{name}.j2").render(plan=planned)
+        for name in ("__init__.py", "constants.py")
+    }
+    template = environment.get_template("module.py.j2")
+    for module in planned.modules:
+        files[f"{module.name}.py"] = template.render(module=module)
+    return {name: tidy(name, text) for name, text in files.items()}
+
+
+def tidy(name: str, text: str) -> str:
+    """Remove the imports that this file does not need, and format it."""
+    if name != "__init__.py":
+        text = ruff("check", "--quiet", "--fix-only", "--select", RULES, "--stdin-filename", name, "-", text=text)
+    return ruff("format", "--quiet", "--stdin-filename", name, "-", text=text)
+
+
+def ruff(*arguments: str, text: str) -> str:
+    """Send a text through ruff."""
+    command = [sys.executable, "-m", "ruff", *arguments]
+    return subprocess.run(command, input=text, text=True, capture_output=True, check=True).stdout
