@@ -1,0 +1,208 @@
+"""One XML file as a tree of elements that know their lines.
+
+Which elements and attributes there are is the GRAMMAR; anything else is refused here, so that
+those who read the tree need not look for it. What the values mean is not known here.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+from xml.parsers import expat
+
+from .errors import Source, SpecError
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What an element may hold."""
+
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+    text: bool = False
+
+
+GRAMMAR = {
+    "amqp": Rule(("major", "minor", "revision"), ("port",), ("constant", "domain", "class")),
+    "constant": Rule(("name", "value"), ("class", "label"), ("doc",)),
+    "domain": Rule(("name", "type"), ("label",), ("doc",)),
+    # an overlay may leave out the index of a class that it only adds to
+    "class": Rule(("name",), ("index", "label"), ("doc", "field", "method")),
+    "method": Rule(
+        ("name", "index"),
+        ("synchronous", "content", "label"),
+        ("doc", "chassis", "response", "field"),
+    ),
+    "chassis": Rule(("name",)),
+    "response": Rule(("name",)),
+    "field": Rule(("name",), ("domain", "type", "reserved", "label"), ("doc",)),
+    "doc": Rule(text=True),
+}
+
+
+@dataclass(slots=True)
+class Element:
+    """An element of a file."""
+
+    tag: str
+    attributes: dict[str, str]
+    source: Source
+    children: list["Element"] = field(default_factory=list)
+    text: str = ""
+
+    def fail(self, sentence: str) -> NoReturn:
+        """Refuse the file because of this element."""
+        raise SpecError.at(self.source, sentence)
+
+    @property
+    def name(self) -> str:
+        """The attribute that most elements have."""
+        return self.attributes["name"]
+
+    @property
+    def label(self) -> str:
+        """What it is, in a few words; empty when the file does not say."""
+        return self.attributes.get("label", "")
+
+    @property
+    def doc(self) -> str:
+        """What it is in full, on one line; empty when the file does not say."""
+        return " ".join(" ".join(doc.text.split()) for doc in self.named("doc"))
+
+    def named(self, tag: str) -> Iterator["Element"]:
+        """Yield the children with a tag."""
+        return (child for child in self.children if child.tag == tag)
+
+    def unique(self, tag: str) -> dict[str, "Element"]:
+        """Return the children with a tag by name; a repeated name is refused."""
+        found: dict[str, Element] = {}
+        for child in self.named(tag):
+            if (first := found.setdefault(child.name, child)) is not child:
+                child.fail(
+                    f'{tag} "{child.name}" is already there, on line {first.source.line}; '
+                    "remove or rename one of the two"
+                )
+        return found
+
+    def integer(self, attribute: str, low: int, high: int) -> int:
+        """Return an attribute as a number between two bounds, both included."""
+        text = self.required(attribute)
+        if not (text.isascii() and text.isdigit()):
+            self.fail(f'{attribute}="{text}" must be a whole number, digits only')
+        if not low <= int(text) <= high:
+            self.fail(f'{attribute}="{text}" must be between {low} and {high}')
+        return int(text)
+
+    def flag(self, attribute: str) -> bool:
+        """Return an attribute that is "1" when something is so, and absent or "0" otherwise."""
+        text = self.attributes.get(attribute, "0")
+        if text not in ("0", "1"):
+            self.fail(f'{attribute}="{text}" must be "1", or left out')
+        return text == "1"
+
+    def required(self, attribute: str) -> str:
+        """Return an attribute that must be there."""
+        if attribute not in self.attributes:
+            self.fail(f'{self.tag} needs the attribute "{attribute}"')
+        return self.attributes[attribute]
+
+
+def read_document(path: Path) -> Element:
+    """Parse a file and check it against the grammar.
+
+    Returns:
+        its root element, always an ``amqp``.
+
+    Raises:
+        SpecError: the file cannot be read, is not XML, or does not follow the grammar.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        sentence = f"the file cannot be read: {error.strerror or error}"
+        raise SpecError.at(Source(path, 1), sentence) from error
+    return _Builder(path).build(data)
+
+
+class _Builder:
+    """Listens to the parser: the standard library's trees forget the lines."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.open: list[Element] = []
+        self.root: Element | None = None
+        self.parser = expat.ParserCreate()
+        self.parser.StartElementHandler = self.start
+        self.parser.EndElementHandler = self.end
+        self.parser.CharacterDataHandler = self.characters
+        self.parser.StartDoctypeDeclHandler = self.doctype
+
+    @property
+    def source(self) -> Source:
+        return Source(self.path, self.parser.CurrentLineNumber)
+
+    def build(self, data: bytes) -> Element:
+        try:
+            self.parser.Parse(data, True)
+        except expat.ExpatError as error:
+            sentence = f"the XML is malformed: {expat.ErrorString(error.code)}"
+            raise SpecError.at(Source(self.path, error.lineno), sentence) from error
+        assert self.root is not None  # the parser refuses a document without a root
+        return self.root
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        element = Element(tag, attributes, self.source)
+        if not self.open:
+            if tag != "amqp":
+                element.fail(f"the outermost element must be amqp, not {tag}")
+            self.root = element
+        else:
+            parent = self.open[-1]
+            allowed = GRAMMAR[parent.tag].children
+            if tag not in allowed:
+                element.fail(
+                    f"{tag} does not belong in {parent.tag}, which holds "
+                    f"{' and '.join(allowed) if allowed else 'no elements'}"
+                )
+            if tag == "doc" and any(parent.named("doc")):
+                element.fail(f"{parent.tag} has a doc already; join the two")
+            parent.children.append(element)
+        self.check_attributes(element)
+        self.open.append(element)
+
+    def check_attributes(self, element: Element) -> None:
+        rule = GRAMMAR[element.tag]
+        known = (*rule.required, *rule.optional)
+        for attribute in element.attributes:
+            if attribute not in known:
+                element.fail(
+                    f'{element.tag} has no attribute "{attribute}"; '
+                    f"it has {' and '.join(known) if known else 'none'}"
+                )
+        for attribute in rule.required:
+            element.required(attribute)
+        if "name" in element.attributes and not NAME.fullmatch(element.name):
+            element.fail(
+                f'name="{element.name}" must be lower-case words and digits joined by hyphens'
+            )
+
+    def end(self, _tag: str) -> None:
+        self.open.pop()
+
+    def characters(self, text: str) -> None:
+        element = self.open[-1]
+        if GRAMMAR[element.tag].text:
+            element.text += text
+        elif text.strip():  # the parser hands over line by line, so this is the line
+            raise SpecError.at(
+                self.source,
+                f'text does not belong in {element.tag}: "{text.strip()[:40]}"; '
+                "put it in a doc or a comment",
+            )
+
+    def doctype(self, *_declaration: object) -> None:
+        raise SpecError.at(self.source, "remove the DOCTYPE: entities and DTDs are not read")

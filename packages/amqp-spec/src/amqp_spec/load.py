@@ -1,0 +1,208 @@
+"""From XML files to a Spec: overlays are merged first, then everything is checked and resolved.
+
+A later file adds to the earlier ones and, where both name the same thing, replaces:
+
+- a constant, a domain, a method: the whole of it, in its old place;
+- the content properties of a class: all of them, if the later file has any;
+- a class: only its label and doc, and only if the later file has them. Its index is fixed.
+
+So an overlay can say that a reserved bit has been given a meaning, or that one more side receives
+a method. Within one file a repeated name is a mistake and is refused.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from .document import Element, read_document
+from .model import PRIMITIVE_TYPES, Class, Constant, Domain, Field, Method, Spec
+
+BASE = "amqp0-9-1.xml"
+ERROR_KINDS = ("soft-error", "hard-error")
+PEERS = ("client", "server")
+OCTET, SHORT, LONG = 0xFF, 0xFFFF, 0xFFFFFFFF
+
+
+def sources(folder: Path | None = None) -> tuple[Path, ...]:
+    """List the files that load() reads, in the order in which they are merged.
+
+    Args:
+        folder: where to look; this package's own files if None.
+    """
+    folder = Path(__file__).parent if folder is None else folder
+    base = folder / BASE
+    return (base, *sorted(path for path in folder.glob("*.xml") if path != base))
+
+
+def load(folder: Path | None = None) -> Spec:
+    """Read ``amqp0-9-1.xml`` and merge every other XML file beside it, in name order.
+
+    Args:
+        folder: where the files are; this package's own files if None.
+
+    Raises:
+        SpecError: a file is missing, or something in it is unknown, repeated, out of range or
+            contradictory.
+    """
+    documents = [read_document(path) for path in sources(folder)]
+    return _Merged(documents).resolve()
+
+
+class _Merged:
+    """The elements that count once later files have replaced parts of earlier ones."""
+
+    def __init__(self, documents: list[Element]) -> None:
+        self.root = documents[0]
+        self.constants: dict[str, Element] = {}
+        self.domains: dict[str, Element] = {}
+        self.classes: dict[str, _MergedClass] = {}
+        for document in documents:
+            self.add(document)
+
+    def add(self, document: Element) -> None:
+        for attribute in ("major", "minor", "revision", "port"):
+            ours, theirs = (d.attributes.get(attribute) for d in (self.root, document))
+            if theirs is not None and theirs != ours:
+                document.fail(f'{attribute}="{theirs}" must be "{ours}", as in {BASE}')
+        self.constants |= document.unique("constant")
+        self.domains |= document.unique("domain")
+        for name, element in document.unique("class").items():
+            if name not in self.classes:
+                self.classes[name] = _MergedClass(element)
+            self.classes[name].add(element)
+
+    def resolve(self) -> Spec:
+        domains = {name: _domain(element) for name, element in self.domains.items()}
+        indexes: dict[int, Class] = {}
+        for merged in self.classes.values():
+            cls = merged.resolve(domains)
+            if (other := indexes.setdefault(cls.index, cls)) is not cls:
+                merged.element.fail(
+                    f'index="{cls.index}" is taken by class "{other.name}" ({other.source})'
+                )
+        return Spec(
+            major=self.root.integer("major", 0, OCTET),
+            minor=self.root.integer("minor", 0, OCTET),
+            revision=self.root.integer("revision", 0, OCTET),
+            port=self.root.integer("port", 1, SHORT),
+            constants=tuple(_constant(element) for element in self.constants.values()),
+            domains=tuple(domains.values()),
+            classes=tuple(indexes.values()),
+        )
+
+
+class _MergedClass:
+    """A class with what later files made of it."""
+
+    def __init__(self, element: Element) -> None:
+        self.element = element
+        self.index = element.integer("index", 1, SHORT)
+        self.label = self.doc = ""
+        self.fields: list[Element] = []
+        self.methods: dict[str, Element] = {}
+
+    def add(self, element: Element) -> None:
+        if "index" in element.attributes and element.integer("index", 1, SHORT) != self.index:
+            element.fail(
+                f'class "{element.name}" must keep the index {self.index} that it has in '
+                f"{self.element.source}"
+            )
+        self.label = element.label or self.label
+        self.doc = element.doc or self.doc
+        self.fields = list(element.unique("field").values()) or self.fields
+        self.methods |= element.unique("method")
+
+    def resolve(self, domains: dict[str, Domain]) -> Class:
+        indexes: dict[int, Method] = {}
+        for element in self.methods.values():
+            method = self.method(element, domains)
+            if (other := indexes.setdefault(method.index, method)) is not method:
+                element.fail(
+                    f'index="{method.index}" is taken by method "{other.name}" ({other.source})'
+                )
+        return Class(
+            name=self.element.name,
+            index=self.index,
+            fields=tuple(_field(element, domains) for element in self.fields),
+            methods=tuple(indexes.values()),
+            label=self.label,
+            doc=self.doc,
+            source=self.element.source,
+        )
+
+    def method(self, element: Element, domains: dict[str, Domain]) -> Method:
+        responses = element.unique("response")
+        for name, response in responses.items():
+            if name not in self.methods:
+                response.fail(f'class "{self.element.name}" has no method "{name}" to respond with')
+        receivers = element.unique("chassis")
+        for name, chassis in receivers.items():
+            _one_of(chassis, "name", name, PEERS)
+        if not receivers:
+            element.fail(f'method "{element.name}" needs a chassis: who receives it?')
+        return Method(
+            name=element.name,
+            index=element.integer("index", 1, SHORT),
+            class_name=self.element.name,
+            class_index=self.index,
+            synchronous=element.flag("synchronous"),
+            content=element.flag("content"),
+            responses=tuple(responses),
+            receivers=tuple(receivers),
+            fields=tuple(_field(f, domains) for f in element.unique("field").values()),
+            label=element.label,
+            doc=element.doc,
+            source=element.source,
+        )
+
+
+def _constant(element: Element) -> Constant:
+    kind = element.attributes.get("class")
+    if kind is not None:
+        _one_of(element, "class", kind, ERROR_KINDS)
+    return Constant(
+        name=element.name,
+        value=element.integer("value", 0, LONG),
+        kind=kind,
+        label=element.label,
+        doc=element.doc,
+        source=element.source,
+    )
+
+
+def _domain(element: Element) -> Domain:
+    type_ = _primitive_type(element)
+    if element.name in PRIMITIVE_TYPES and element.name != type_:
+        element.fail(f'domain "{element.name}" must have the type of its own name')
+    return Domain(element.name, type_, element.label, element.doc, element.source)
+
+
+def _field(element: Element, domains: dict[str, Domain]) -> Field:
+    if "type" in element.attributes:
+        if "domain" in element.attributes:
+            element.fail(f'field "{element.name}" must have a domain or a type, not both')
+        name = type_ = _primitive_type(element)
+    else:
+        name = element.required("domain")
+        if name not in domains and name not in PRIMITIVE_TYPES:
+            element.fail(f'there is no domain "{name}"; define it, or correct the name')
+        type_ = domains[name].type if name in domains else name
+    domain = domains.get(name)
+    return Field(
+        name=element.name,
+        domain=name,
+        type=type_,
+        reserved=element.flag("reserved"),
+        label=element.label or (domain.label if domain else ""),
+        doc=element.doc or (domain.doc if domain else ""),
+        source=element.source,
+    )
+
+
+def _primitive_type(element: Element) -> str:
+    return _one_of(element, "type", element.required("type"), sorted(PRIMITIVE_TYPES))
+
+
+def _one_of(element: Element, attribute: str, value: str, allowed: Iterable[str]) -> str:
+    if value not in allowed:
+        element.fail(f'{attribute}="{value}" must be one of {", ".join(allowed)}')
+    return value
