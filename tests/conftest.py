@@ -1,0 +1,47 @@
+"""Fixtures of the tests that cross packages."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rabbitmq import RabbitMQMissing, RabbitMQNode, running_node
+
+SKIPPED = "no RabbitMQ: "
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_node() -> Iterator[RabbitMQNode]:
+    """A RabbitMQ node that belongs to this test run.
+
+    All tests share it, so each one gives its queues and exchanges names of its own. A virtual host per test
+    would be neater, but only `rabbitmqctl` can make one, and it takes a second or more a time.
+    """
+    try:
+        with running_node() as node:
+            yield node
+    except RabbitMQMissing as missing:
+        if os.environ.get("AMQP_REQUIRE_RABBITMQ", "0") not in ("", "0"):
+            pytest.fail(f"AMQP_REQUIRE_RABBITMQ is set, but {missing}", pytrace=False)
+        pytest.skip(f"{SKIPPED}{missing}")
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(rabbitmq_node: RabbitMQNode) -> str:
+    """The URL of the test run's own RabbitMQ, as `amqp://guest:guest@127.0.0.1:PORT/`."""
+    return rabbitmq_node.url
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests did not run for want of RabbitMQ: a green run must not hide it."""
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if SKIPPED in str(report.longrepr)
+    ]
+    if skipped:
+        terminalreporter.section("RabbitMQ")
+        terminalreporter.line(
+            f"{len(skipped)} tests were skipped because RabbitMQ is not installed here; "
+            "with AMQP_REQUIRE_RABBITMQ=1 that is a failure."
+        )

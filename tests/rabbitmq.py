@@ -1,0 +1,196 @@
+"""A RabbitMQ node for one test run: its own ports, its own folder, and no longer life than the run's."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+METHOD_FRAME_ON_CHANNEL_0 = b"\x01\x00\x00"
+CONNECTION_START = b"\x00\x0a\x00\x0a"
+
+START_SECONDS = 50.0
+"""Three to ten seconds are usual; below pytest's time limit for a test, so that this error wins."""
+
+STOP_SECONDS = 20.0
+
+CONFIGURATION = """\
+log.file = false
+log.console = true
+log.console.level = error
+# Publishers of a node that is thrown away need not be blocked when the machine's disk is nearly full.
+disk_free_limit.absolute = 1MB
+"""
+
+# The node must not outlive the test run, however that ends: finished, Ctrl-C, kill -9. Whoever starts this
+# script holds the other end of its standard input, which the operating system closes in each of these cases.
+# The node has an epmd of its own, because one that Erlang starts by itself would stay behind for ever.
+GUARD = """
+exec 3<&0
+epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 <&- & names=$!
+"$1" </dev/null & node=$!
+{ read -r _; kill -TERM "$node"; } <&3 & watch=$!
+wait "$node"
+kill "$watch" "$names"
+rm -rf "$HOME"
+"""
+
+
+class RabbitMQMissing(Exception):
+    """RabbitMQ is not installed here; the message says what is missing."""
+
+
+class RabbitMQNotStarted(Exception):
+    """RabbitMQ is installed but did not come up; the message holds its output."""
+
+
+@dataclass(frozen=True, slots=True)
+class RabbitMQNode:
+    """A running node; `name` is what it calls itself, as in `name@localhost`."""
+
+    name: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+
+@contextlib.contextmanager
+def running_node() -> Iterator[RabbitMQNode]:
+    """Start a node, wait until it answers, and stop it and remove its folder on leaving.
+
+    Raises:
+        RabbitMQMissing: `rabbitmq-server` or Erlang's `epmd` is not on PATH.
+        RabbitMQNotStarted: The node ended, or was not ready in time.
+    """
+    program = server_program()
+    node_port, distribution_port, epmd_port = free_ports(3)
+    node = RabbitMQNode(name=f"aioamqp-test-{os.getpid()}", port=node_port)
+    folder = Path(tempfile.mkdtemp(prefix="aioamqp-rabbitmq-"))
+    (folder / "rabbitmq.conf").write_text(CONFIGURATION)
+    (folder / "enabled_plugins").write_text("[].\n")
+    (folder / "rabbitmq-env.conf").touch()
+    with tempfile.TemporaryFile() as output:
+        guard = subprocess.Popen(
+            ["sh", "-c", GUARD, "sh", str(program)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=node_environment(folder, node, distribution_port, epmd_port),
+            # Ctrl-C at the terminal is for the test run, which then stops the node in its own time.
+            start_new_session=True,
+        )
+        try:
+            wait_until_ready(node, guard, output)
+            yield node
+        finally:
+            stop(guard)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def server_program() -> Path:
+    """Find the script that starts RabbitMQ.
+
+    Debian's and Ubuntu's command is a wrapper that insists on the user rabbitmq and on the system's folders;
+    the script behind it runs as anybody, anywhere.
+    """
+    for name in ("rabbitmq-server", "epmd"):
+        if shutil.which(name) is None:
+            raise RabbitMQMissing(f"{name} is not on PATH; install the package rabbitmq-server")
+    program = Path(shutil.which("rabbitmq-server") or "").resolve()
+    if program.name == "rabbitmq-script-wrapper":
+        return program.with_name("rabbitmq-server")
+    return program
+
+
+def free_ports(count: int) -> list[int]:
+    """Ask the operating system for ports that nobody listens on."""
+    with contextlib.ExitStack() as sockets:
+        listeners = [sockets.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in listeners]
+
+
+def node_environment(
+    folder: Path, node: RabbitMQNode, distribution_port: int, epmd_port: int
+) -> dict[str, str]:
+    """Give the environment in which nothing of the machine's own RabbitMQ is read or written."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("RABBITMQ_", "ERL_"))
+    }
+    return inherited | {
+        # Erlang makes its cookie in the home folder; a cookie of our own keeps other nodes out.
+        "HOME": str(folder),
+        "ERL_EPMD_PORT": str(epmd_port),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODENAME": f"{node.name}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(node.port),
+        "RABBITMQ_DIST_PORT": str(distribution_port),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
+        "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "config"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+    }
+
+
+def wait_until_ready(
+    node: RabbitMQNode, guard: "subprocess.Popen[bytes]", output: IO[bytes]
+) -> None:
+    """Return when the node offers a connection; it opens its port as the last step of starting."""
+    deadline = time.monotonic() + START_SECONDS
+    while not offers_connection(node.port):
+        if guard.poll() is not None:
+            raise RabbitMQNotStarted(f"RabbitMQ ended while it was starting:\n{tail(output)}")
+        if time.monotonic() > deadline:
+            raise RabbitMQNotStarted(
+                f"RabbitMQ was not ready after {START_SECONDS:.0f} seconds:\n{tail(output)}"
+            )
+        time.sleep(0.05)
+
+
+def offers_connection(port: int) -> bool:
+    """Tell whether the peer answers the protocol header with connection.start."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(PROTOCOL_HEADER)
+            answer = b""
+            while len(answer) < 11 and (chunk := connection.recv(11 - len(answer))):
+                answer += chunk
+    except OSError:
+        return False
+    return answer.startswith(METHOD_FRAME_ON_CHANNEL_0) and answer.endswith(CONNECTION_START)
+
+
+def stop(guard: "subprocess.Popen[bytes]") -> None:
+    """Let the guard stop the node, and kill both when that takes too long."""
+    assert guard.stdin is not None
+    guard.stdin.close()
+    try:
+        guard.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(guard.pid, signal.SIGKILL)
+        guard.wait()
+
+
+def tail(output: IO[bytes], size: int = 4000) -> str:
+    """Read the last characters of what the node printed."""
+    output.seek(0)
+    return output.read().decode(errors="replace")[-size:]

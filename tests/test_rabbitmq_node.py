@@ -1,0 +1,124 @@
+"""The tests' own RabbitMQ: that it is one, that it is ours, and what is said when it cannot be had."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from amqp_codec import PROTOCOL_HEADER, Command, Decoder, connection
+
+from tests.rabbitmq import RabbitMQNode, RabbitMQNotStarted, running_node, server_program
+
+ROOT = Path(__file__).parents[1]
+STANDARD_PORT = 5672
+
+
+def first_command(port: int) -> Command:
+    """Send the protocol header and decode what the broker answers."""
+    decoder = Decoder()
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+        peer.sendall(PROTOCOL_HEADER)
+        while not (commands := decoder.feed(peer.recv(65536))):
+            pass
+    return commands[0]
+
+
+def put_programs_on_path(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
+    """Make these shell scripts the only programs there are; `_` in a name stands for `-`."""
+    for name, script in scripts.items():
+        program = folder / name.replace("_", "-")
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def test_the_node_answers_the_protocol_header_with_connection_start(
+    rabbitmq_node: RabbitMQNode,
+) -> None:
+    command = first_command(rabbitmq_node.port)
+
+    assert command.channel == 0
+    assert isinstance(command.method, connection.Start)
+    assert command.method.server_properties["product"] == "RabbitMQ"
+
+
+def test_the_node_is_not_the_one_that_the_machine_may_be_running(
+    rabbitmq_node: RabbitMQNode, rabbitmq_url: str
+) -> None:
+    start = first_command(rabbitmq_node.port).method
+
+    assert rabbitmq_node.port != STANDARD_PORT
+    assert rabbitmq_url == f"amqp://guest:guest@127.0.0.1:{rabbitmq_node.port}/"
+    assert isinstance(start, connection.Start)
+    assert str(start.server_properties["cluster_name"]).startswith(f"{rabbitmq_node.name}@")
+
+
+def test_debians_wrapper_is_passed_by_for_the_script_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_programs_on_path(tmp_path, monkeypatch, epmd="exit", rabbitmq_script_wrapper="exit")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/rabbitmq-server").symlink_to(tmp_path / "rabbitmq-script-wrapper")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{tmp_path / 'bin'}")
+
+    assert server_program() == tmp_path / "rabbitmq-server"
+
+
+def test_a_node_that_ends_while_starting_is_reported_with_its_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "PATH=/usr/bin:/bin"
+    put_programs_on_path(
+        tmp_path,
+        monkeypatch,
+        epmd=f"{path} exec sleep 60",
+        rabbitmq_server="echo the disk is on fire; exit 1",
+        sh='exec /bin/sh "$@"',
+        rm=f'{path} exec rm "$@"',
+    )
+
+    last_words = "ended while it was starting:\nthe disk is on fire"
+    with pytest.raises(RabbitMQNotStarted, match=last_words), running_node():
+        pytest.fail("a dead node was taken for a running one")
+
+
+TESTS_THAT_NEED_RABBITMQ = """
+def test_one(rabbitmq_url): pass
+def test_two(rabbitmq_url): pass
+def test_three(): pass
+"""
+
+
+def run_without_rabbitmq(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> pytest.RunResult:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makeconftest((ROOT / "tests/conftest.py").read_text())
+    pytester.makepyfile(TESTS_THAT_NEED_RABBITMQ)
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:asyncio")
+
+
+@pytest.mark.slow
+def test_without_rabbitmq_its_tests_are_skipped_and_counted(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AMQP_REQUIRE_RABBITMQ", raising=False)
+
+    run = run_without_rabbitmq(pytester, monkeypatch)
+
+    run.assert_outcomes(passed=1, skipped=2)
+    run.stdout.fnmatch_lines(["2 tests were skipped because RabbitMQ is not installed here*"])
+    assert run.ret == 0
+
+
+@pytest.mark.slow
+def test_without_rabbitmq_but_required_its_tests_fail(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMQP_REQUIRE_RABBITMQ", "1")
+
+    run = run_without_rabbitmq(pytester, monkeypatch)
+
+    run.assert_outcomes(passed=1, errors=2)
+    run.stdout.fnmatch_lines(["AMQP_REQUIRE_RABBITMQ is set, but rabbitmq-server is not on PATH*"])
+    assert run.ret == 1
