@@ -110,6 +110,11 @@ class MethodPlan:
     replies: tuple[str, ...]
     prose: Prose
 
+    @property
+    def names(self) -> list[str]:
+        """The attributes, as string literals."""
+        return [repr(f.name) for f in self.fields]
+
 
 @dataclass(frozen=True)
 class PropertyPlan:
@@ -149,6 +154,16 @@ class ModulePlan:
     unpacks: tuple[str, ...]
 
     @property
+    def property_names(self) -> list[str]:
+        """The properties, as string literals."""
+        return [repr(p.field.name) for p in self.properties]
+
+    @property
+    def property_slots(self) -> list[str]:
+        """The slots that hold them, as string literals."""
+        return [repr(p.attribute) for p in self.properties]
+
+    @property
     def unused_flags(self) -> int:
         """The property flags without a property, the one that announces more flags included."""
         return 0xFFFF & ~sum(p.flag for p in self.properties)
@@ -167,31 +182,29 @@ class ConstantPlan:
 class Plan:
     """Everything that is generated."""
 
-    sources: tuple[str, ...]
     modules: tuple[ModulePlan, ...]
     constants: tuple[ConstantPlan, ...]
     reply_codes: tuple[ConstantPlan, ...]
     hard: tuple[str, ...]
 
 
-def plan(spec: amqp_spec.Spec, sources: Sequence[str]) -> Plan:
-    """Decide what to print for a specification that was read from these files."""
-    replies = [c for c in spec.constants if 200 <= c.value < 1000 and c.name != "frame-end"]
-    codes = [c for c in replies if c.kind is not None or c.name.startswith("reply-")]
-    others = [c for c in spec.constants if c not in codes]
+def plan(spec: amqp_spec.Spec) -> Plan:
+    """Decide what to print for a specification."""
+    by_value = sorted(spec.constants, key=lambda constant: constant.value)
+    codes = [c for c in by_value if c.kind is not None or c.name.startswith("reply-")]
+    others = [c for c in by_value if c not in codes]
     return Plan(
-        sources=tuple(sources),
         modules=tuple(plan_module(c) for c in spec.classes),
-        constants=tuple(
-            ConstantPlan(constant_name(c.name), c.value, describe(c.label, c.doc, indent=0))
-            for c in others
-        ),
-        reply_codes=tuple(
-            ConstantPlan(constant_name(c.name), c.value, describe(c.label, c.doc, indent=4))
-            for c in codes
-        ),
+        constants=tuple(plan_constant(c, indent=0) for c in others),
+        reply_codes=tuple(plan_constant(c, indent=4) for c in codes),
         hard=tuple(constant_name(c.name) for c in codes if c.kind == "hard-error"),
     )
+
+
+def plan_constant(constant: amqp_spec.Constant, *, indent: int) -> ConstantPlan:
+    """Plan a constant that stands at an indentation."""
+    prose = describe(constant.label, constant.doc, first=indent + 3, rest=indent)
+    return ConstantPlan(constant_name(constant.name), constant.value, prose)
 
 
 def plan_module(cls: amqp_spec.Class) -> ModulePlan:
@@ -240,7 +253,7 @@ def replies_first(methods: Sequence[amqp_spec.Method]) -> list[amqp_spec.Method]
 
 def plan_method(cls: amqp_spec.Class, method: amqp_spec.Method) -> MethodPlan:
     """Plan the class of a method."""
-    fields = tuple(plan_field(f) for f in method.fields if not f.reserved)
+    fields = tuple(plan_field(f, attribute_name(f.name)) for f in method.fields if not f.reserved)
     index = cls.index << 16 | method.index
     steps = tuple(group(method.fields))
     return MethodPlan(
@@ -256,16 +269,16 @@ def plan_method(cls: amqp_spec.Class, method: amqp_spec.Method) -> MethodPlan:
     )
 
 
-def plan_field(spec_field: amqp_spec.Field, *, is_property: bool = False) -> FieldPlan:
+def plan_field(spec_field: amqp_spec.Field, name: str) -> FieldPlan:
     """Plan the attribute for a field."""
     python_type, parameter_type, default = PYTHON_TYPES[spec_field.type]
     return FieldPlan(
-        name=property_name(spec_field.name) if is_property else attribute_name(spec_field.name),
+        name=name,
         wire_type=spec_field.type,
         python_type=python_type,
         parameter_type=parameter_type,
         default=default,
-        prose=describe(spec_field.label, spec_field.doc, indent=12, hanging=16),
+        prose=describe(spec_field.label, spec_field.doc, first=len(f"        {name}: "), rest=12),
     )
 
 
@@ -273,7 +286,7 @@ def plan_properties(fields: Sequence[amqp_spec.Field]) -> Iterator[PropertyPlan]
     """Plan content properties: the first has the highest flag. Spec: 4.2.6.1."""
     for position, spec_field in enumerate(fields):
         yield PropertyPlan(
-            field=plan_field(spec_field, is_property=True),
+            field=plan_field(spec_field, property_name(spec_field.name)),
             flag=1 << (15 - position),
             format=WIDTHS.get(spec_field.type, ""),
         )

@@ -10,7 +10,7 @@ import amqp_spec
 if TYPE_CHECKING:
     from plan import FieldPlan
 
-WIDTH = 100
+WIDTH = 97  # leaves room for closing quotes on the last line
 
 
 def sentence(text: str) -> str:
@@ -21,18 +21,30 @@ def sentence(text: str) -> str:
     return text[0].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
 
 
-def describe(label: str, doc: str, *, indent: int, hanging: int | None = None) -> str:
-    """Join a label and a doc into lines that fit when printed at an indentation."""
+def describe(label: str, doc: str, *, first: int, rest: int) -> str:
+    """Join a label and a doc into lines that fit into the line length.
+
+    Args:
+        label: a phrase.
+        doc: sentences.
+        first: columns that are taken on the first line.
+        rest: indentation of the lines that follow.
+    """
     text = " ".join(filter(None, (sentence(label), sentence(doc))))
-    return wrap(text, indent, indent if hanging is None else hanging)
+    return wrap(text, first, rest)
 
 
-def wrap(text: str, indent: int, hanging: int) -> str:
-    """Break a text into lines; those after the first carry the hanging indentation."""
+def wrap(text: str, first: int, rest: int) -> str:
+    """Break a text into lines; those after the first are indented."""
     lines = textwrap.wrap(
-        text, WIDTH - hanging, break_long_words=False, break_on_hyphens=False
+        text,
+        WIDTH,
+        initial_indent=" " * first,
+        subsequent_indent=" " * rest,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
-    return ("\n" + " " * hanging).join(lines) if lines else " " * 0 * indent
+    return "\n".join(lines).lstrip()
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Prose:
     def of_class(cls, amqp_class: amqp_spec.Class) -> "Prose":
         """Describe a module."""
         return cls(
-            summary=wrap(sentence(amqp_class.label), 0, 0),
+            summary=wrap(sentence(amqp_class.label), 3, 0),
             text=wrap(sentence(amqp_class.doc), 0, 0),
             arguments=(),
             source=f"Spec: class {amqp_class.name} ({amqp_class.index})",
@@ -65,7 +77,7 @@ class Prose:
         receivers = " and ".join(f"the {r}" for r in method.receivers)
         number = f"{amqp_class.index}.{method.index}"
         return cls(
-            summary=wrap(sentence(method.label), 4, 4),
+            summary=wrap(sentence(method.label), 7, 4),
             text=wrap(sentence(method.doc), 4, 4),
             arguments=tuple((f.name, f.prose) for f in fields),
             source=f"Spec: {amqp_class.name}.{method.name} ({number}), received by {receivers}",

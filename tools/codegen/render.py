@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import amqp_spec
@@ -23,7 +24,7 @@ def render(folder: Path) -> dict[str, str]:
         amqp_spec.SpecError: a file cannot be read as a specification.
     """
     sources = [p.name for p in amqp_spec.sources(folder)]
-    planned = plan(amqp_spec.load(folder), sources)
+    planned = plan(amqp_spec.load(folder))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -34,6 +35,7 @@ def render(folder: Path) -> dict[str, str]:
     )
     environment.globals["sources"] = sources
     environment.filters["local"] = local_name
+    environment.filters["tuple_of"] = tuple_of
     files = {
         name: environment.get_template(f"{name}.j2").render(plan=planned)
         for name in ("__init__.py", "constants.py")
@@ -44,10 +46,17 @@ def render(folder: Path) -> dict[str, str]:
     return {name: tidy(name, text) for name, text in files.items()}
 
 
+def tuple_of(expressions: Iterable[str]) -> str:
+    """Print a tuple of expressions, without a comma that the formatter would read as a wish."""
+    items = list(expressions)
+    return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
+
+
 def tidy(name: str, text: str) -> str:
     """Remove the imports that this file does not need, and format it."""
     if name != "__init__.py":
-        text = ruff("check", "--quiet", "--fix-only", "--select", RULES, "--stdin-filename", name, "-", text=text)
+        fix = ("check", "--quiet", "--fix-only", "--select", RULES)
+        text = ruff(*fix, "--stdin-filename", name, "-", text=text)
     return ruff("format", "--quiet", "--stdin-filename", name, "-", text=text)
 
 

@@ -23,6 +23,8 @@ class Fields:
     NAME: ClassVar[str] = ""
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Attribute name and primitive type of each field, in the order of the wire."""
+    OPTIONAL: ClassVar[bool] = False
+    """Whether a field may be None, which means absent."""
 
     def __repr__(self) -> str:
         shown = []
@@ -44,10 +46,12 @@ class Fields:
         """
         for name, wire_type in self.FIELDS:
             value = getattr(self, name)
+            if value is None and self.OPTIONAL:
+                continue
             reason = _objection(wire_type, value)
             if reason is not None:
                 return EncodeError(reason, (self.NAME, name))
-            if wire_type in ("table", "timestamp") and value is not None:
+            if wire_type in ("table", "timestamp"):
                 try:
                     encode_table(value) if wire_type == "table" else encode_timestamp(value)
                 except EncodeError as refused:
@@ -118,7 +122,7 @@ HEARTBEAT = Heartbeat()
 def _objection(wire_type: str, value: object) -> str | None:
     """Say what is wrong with a value for a field of a type, None when nothing is."""
     if value is None:
-        return None if wire_type in ("table", "timestamp") else "must not be None"
+        return "must not be None"
     kind = type(value).__name__
     if wire_type in _BITS:
         if not isinstance(value, int):

@@ -191,12 +191,11 @@ def _encode_table(table: FieldTable, depth: int) -> bytes:
     for key, value in table.items():
         try:
             name = key.encode("utf-8", "surrogateescape")
-            parts.append(_OCTETS[len(name)])
-            parts.append(name)
+            length = _OCTETS[len(name)]
         except (AttributeError, IndexError, UnicodeEncodeError):
             raise EncodeError(_bad_key(key)) from None
         try:
-            parts.append(_encode_value(value, depth))
+            parts += (length, name, _encode_value(value, depth))
         except EncodeError as error:
             raise error.under(key) from None
     content = b"".join(parts)
@@ -229,6 +228,8 @@ def _encode_value(value: FieldValue, depth: int) -> bytes:
         except UnicodeEncodeError:
             raise EncodeError(f"cannot be encoded as UTF-8: {value[:40]!a}") from None
         return b"S" + _LONG(len(octets)) + octets
+    if type(value) is int:
+        return _encode_narrowest(value)
     if isinstance(value, bool):
         return b"t\x01" if value else b"t\x00"
     if type(value) in _EXPLICIT:

@@ -77,14 +77,14 @@ METHODS: Final[dict[int, type[Method]]] = {
         basic.RecoverOk,
         basic.Recover,
         basic.Nack,
-        confirm.SelectOk,
-        confirm.Select,
         tx.SelectOk,
         tx.Select,
         tx.CommitOk,
         tx.Commit,
         tx.RollbackOk,
         tx.Rollback,
+        confirm.SelectOk,
+        confirm.Select,
     )
 }
 """The class of each method, by its index: class id << 16 | method id."""

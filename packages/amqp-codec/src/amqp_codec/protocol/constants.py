@@ -5,83 +5,114 @@ from enum import IntEnum
 from typing import Final
 
 FRAME_METHOD: Final = 1
-"""Frame-method."""
+"""Type of a frame that holds a method. Its payload is the class id, the method id and the
+arguments of one method."""
 
 FRAME_HEADER: Final = 2
-"""Frame-header."""
+"""Type of a frame that holds a content header. Its payload is the class id, the size of the body
+in octets and the properties. It comes right after the method that carries the content."""
 
 FRAME_BODY: Final = 3
-"""Frame-body."""
+"""Type of a frame that holds a piece of a body. At most frame-max minus 8 octets each, as many
+as it takes to reach the size in the header, and none for an empty body."""
 
 FRAME_HEARTBEAT: Final = 8
-"""Frame-heartbeat."""
-
-FRAME_MIN_SIZE: Final = 4096
-"""Frame-min-size."""
+"""Type of a frame that only shows life. On channel 0, without a payload. A peer that has sent
+nothing at all for two heartbeat intervals is taken for dead."""
 
 FRAME_END: Final = 206
-"""Frame-end."""
+"""Last octet of every frame. Anything else in its place means that the two sides disagree about
+where frames begin, and ends the connection with frame-error."""
+
+FRAME_MIN_SIZE: Final = 4096
+"""Smallest frame-max that both sides must accept, in octets. The 8 octets around the payload
+count. RabbitMQ asks for 8192 since version 4.1."""
 
 
 class ReplyCode(IntEnum):
     """Why a channel or a connection is closed, or a message returned."""
 
     REPLY_SUCCESS = 200
-    """Reply-success."""
+    """All is well. The code for closing a connection or a channel on purpose."""
 
     CONTENT_TOO_LARGE = 311
-    """Content-too-large."""
+    """The body is larger than the peer accepts. RabbitMQ reports a body beyond its
+    max_message_size with precondition-failed instead."""
 
     NO_ROUTE = 312
-    """No-route."""
+    """No queue was there to take the message. Comes with basic.return when a mandatory message
+    matched no binding. The channel stays open."""
 
     NO_CONSUMERS = 313
-    """No-consumers."""
+    """No consumer could take the message at once. Belongs to the immediate flag of
+    basic.publish, which RabbitMQ no longer supports, so it is never sent by it."""
 
     CONNECTION_FORCED = 320
-    """Connection-forced."""
+    """An operator or a shutdown ended the connection. Nothing is wrong with what the client did.
+    Connecting again, later or to another node, is the way on."""
 
     INVALID_PATH = 402
-    """Invalid-path."""
+    """The virtual host is not known. RabbitMQ answers connection.open with not-allowed instead."""
 
     ACCESS_REFUSED = 403
-    """Access-refused."""
+    """The user may not do this. Permissions are missing for an exchange or a queue, the name
+    belongs to the broker, or a queue already has an exclusive consumer. While connecting it
+    stands for a failed login, and then ends the connection."""
 
     NOT_FOUND = 404
-    """Not-found."""
+    """There is no such exchange or queue. After basic.publish to a missing exchange it arrives
+    with a delay, because publishing has no answer that could carry it. The server closes the
+    channel with it."""
 
     RESOURCE_LOCKED = 405
-    """Resource-locked."""
+    """An exclusive queue belongs to another connection. Only the connection that declared an
+    exclusive queue may use it, until that connection ends and the queue with it."""
 
     PRECONDITION_FAILED = 406
-    """Precondition-failed."""
+    """What is there contradicts the request. A declaration whose attributes differ from those of
+    the existing queue or exchange, a deletion that asked for an unused or empty one, an unknown
+    delivery tag, an unusable argument. RabbitMQ also uses it when a delivery was left
+    unacknowledged beyond its consumer timeout."""
 
     FRAME_ERROR = 501
-    """Frame-error."""
+    """A frame is malformed. It is larger than frame-max, lacks its end octet, or has an
+    impossible type or size. Such a connection cannot be continued."""
 
     SYNTAX_ERROR = 502
-    """Syntax-error."""
+    """A frame holds fields that cannot be read. The lengths inside do not add up, or a field has
+    a type that does not exist. RabbitMQ reports frame-error for most of these, and for some just
+    hangs up."""
 
     COMMAND_INVALID = 503
-    """Command-invalid."""
+    """A method came at a time or in a place where it cannot be. Such as one of the connection
+    class on a channel other than 0. Older RabbitMQ versions answer an unknown exchange type with
+    it."""
 
     CHANNEL_ERROR = 504
-    """Channel-error."""
+    """The channel is not in a state for this. It was never opened, or opened twice. The whole
+    connection ends, not just the channel."""
 
     UNEXPECTED_FRAME = 505
-    """Unexpected-frame."""
+    """A frame came out of turn. A content header or body was due and something else arrived, or
+    the other way round. The usual cause is two writers that mixed their frames on one channel."""
 
     RESOURCE_ERROR = 506
-    """Resource-error."""
+    """The server lacks the means. It ran out of memory, disk, file descriptors or another
+    resource. The same request may work later."""
 
     NOT_ALLOWED = 530
-    """Not-allowed."""
+    """The server's rules exclude this. RabbitMQ answers with it for a virtual host that does not
+    exist or is closed to the user, a channel or connection limit that is used up, and a consumer
+    tag that is in use."""
 
     NOT_IMPLEMENTED = 540
-    """Not-implemented."""
+    """The server does not have this feature. RabbitMQ answers with it to the immediate flag, to
+    a prefetch-size other than 0, to stopping it with channel.flow, and to recovering without
+    requeue."""
 
     INTERNAL_ERROR = 541
-    """Internal-error."""
+    """The server itself failed. A fault or an outage on the server's side, which its log
+    explains. Connecting again may help."""
 
     @property
     def is_hard(self) -> bool:

@@ -1,0 +1,391 @@
+"""Octets to commands, in any slices."""
+
+import random
+import struct
+import sys
+
+import pytest
+from amqp_strategies import commands
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from amqp_codec import (
+    HEARTBEAT,
+    METHODS,
+    Command,
+    DecodeError,
+    Decoder,
+    Properties,
+    ReplyCode,
+    basic,
+    channel,
+    connection,
+    encode_command,
+    queue,
+)
+
+METHOD, HEADER, BODY = 1, 2, 3
+BEAT = encode_command(Command(0, HEARTBEAT))
+DELIVER = basic.Deliver("tag", 1, False, "x", "k")
+
+
+def frame(kind: int, number: int, payload: bytes, end: int = 0xCE) -> bytes:
+    return struct.pack(">BHI", kind, number, len(payload)) + payload + bytes((end,))
+
+
+def header(number: int, size: int, *, class_id: int = 60, weight: int = 0, rest: bytes = b"\0\0") -> bytes:
+    return frame(HEADER, number, struct.pack(">HHQ", class_id, weight, size) + rest)
+
+
+def method(number: int, index: int = 0, payload: bytes | None = None) -> bytes:
+    return frame(METHOD, number, DELIVER.encode() if payload is None else payload)
+
+
+def test_a_command_comes_when_its_last_octet_has() -> None:
+    octets = encode_command(Command(1, DELIVER, Properties(priority=1), b"body"))
+    decoder = Decoder()
+
+    for position in range(len(octets) - 1):
+        assert decoder.feed(octets[position : position + 1]) == []
+    assert decoder.feed(octets[-1:]) == [Command(1, DELIVER, Properties(priority=1), b"body")]
+    assert decoder.feed(b"") == []
+
+
+@given(st.lists(commands, max_size=6), st.data())
+def test_any_slices_of_a_stream_give_the_same_commands(sent: list[Command], data: st.DataObject) -> None:
+    octets = b"".join(encode_command(command, frame_max=64 * 1024) for command in sent)
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(octets)), max_size=12)))
+    decoder = Decoder()
+
+    received = [
+        command
+        for start, end in zip([0, *cuts], [*cuts, len(octets)], strict=True)
+        for command in decoder.feed(octets[start:end])
+    ]
+
+    assert [repr(command) for command in received] == [repr(command) for command in sent]
+    assert b"".join(encode_command(command, frame_max=64 * 1024) for command in received) == octets
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_octets_may_come_in_any_type(kind: type) -> None:
+    octets = encode_command(Command(1, DELIVER, None, b"body"))
+    decoder = Decoder()
+
+    first = decoder.feed(kind(octets))
+    assert decoder.feed(kind(octets[:9])) == []
+    second = decoder.feed(kind(octets[9:]))
+
+    assert first == second == [Command(1, DELIVER, Properties(), b"body")]
+    assert type(first[0].body) is bytes
+
+
+def test_contents_of_channels_interleave_and_heartbeats_come_at_any_point() -> None:
+    one, two = b"a" * 10, b"b" * 6
+    decoder = Decoder()
+
+    received = decoder.feed(
+        b"".join(
+            [
+                method(1),
+                BEAT,
+                method(2),
+                header(2, 6),
+                header(1, 10),
+                frame(BODY, 1, one[:4]),
+                BEAT,
+                frame(BODY, 2, two[:3]),
+                frame(METHOD, 3, channel.CloseOk().encode()),
+                frame(BODY, 1, one[4:]),
+                frame(BODY, 2, two[3:]),
+            ]
+        )
+    )
+
+    assert received == [
+        Command(0, HEARTBEAT),
+        Command(0, HEARTBEAT),
+        Command(3, channel.CloseOk()),
+        Command(1, DELIVER, Properties(), one),
+        Command(2, DELIVER, Properties(), two),
+    ]
+
+
+def test_empty_body_frames_within_a_body_are_allowed() -> None:
+    octets = method(1) + header(1, 2) + frame(BODY, 1, b"") + frame(BODY, 1, b"ab")
+
+    assert Decoder().feed(octets) == [Command(1, DELIVER, Properties(), b"ab")]
+
+
+def test_a_content_without_a_body_is_whole_with_its_header() -> None:
+    assert Decoder().feed(method(1) + header(1, 0)) == [Command(1, DELIVER, Properties(), b"")]
+
+
+def test_a_large_body_in_small_pieces_takes_linear_time() -> None:
+    def steps(megabytes: int) -> int:
+        """Count the lines that decoding executes; what one line copies is counted by the next test."""
+        octets = encode_command(Command(1, DELIVER, None, bytes(megabytes << 20)), 131072)
+        decoder = Decoder(131072)
+        count = 0
+
+        def trace(*_: object) -> object:
+            nonlocal count
+            count += 1
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)  # type: ignore[arg-type]
+        try:
+            for offset in range(0, len(octets), 4096):
+                decoder.feed(octets[offset : offset + 4096])
+        finally:
+            sys.settrace(before)
+        return count
+
+    assert steps(8) < 5 * max(steps(2), 1000)
+
+
+def test_64_mebibytes_in_pieces_of_4_kibibytes_come_whole() -> None:
+    body = random.Random(0).randbytes(1 << 16) * 1024
+    octets = encode_command(Command(1, DELIVER, None, body), 131072)
+    decoder = Decoder(131072)
+    largest = 0
+
+    received = []
+    for offset in range(0, len(octets), 4096):
+        received += decoder.feed(octets[offset : offset + 4096])
+        largest = max(largest, len(decoder._pending)) if hasattr(decoder, "_pending") else largest
+
+    assert [command.body == body for command in received] == [True]
+    assert largest < 131072 + 4096  # what is kept, and copied again, is never more than a frame
+
+
+ERRORS = {
+    "frame end": (frame(METHOD, 1, channel.CloseOk().encode(), 0), 501, "frame_end", "ends with 0x00"),
+    "frame type": (frame(9, 0, b"abc"), 501, "frame_type", "9 is no type of frame"),
+    "frame type 5": (frame(5, 0, b"abc"), 501, "frame_type", "5 is no type of frame"),
+    "frame type 0": (frame(0, 0, b"abc"), 501, "frame_type", "0 is no type of frame"),
+    "frame size": (frame(BODY, 1, bytes(4089)), 501, "frame_size", "4097 octets, but at most 4096"),
+    "heartbeat with payload": (frame(8, 0, b"x"), 501, "heartbeat", "has a payload"),
+    "heartbeat on a channel": (frame(8, 3, b""), 505, "heartbeat", "comes on channel 3"),
+    "unknown class": (frame(METHOD, 1, b"\0\x63\0\x0a"), 502, "method_unknown", "99.10 is no method"),
+    "no index": (frame(METHOD, 1, b"\0"), 502, "method_unknown", "0.0 is no method"),
+    "empty method": (frame(METHOD, 1, b""), 502, "method_unknown", "0.0 is no method"),
+    "arguments cut short": (
+        method(1, payload=queue.Declare("abc").encode()[:10]),
+        501,
+        "method_arguments",
+        "arguments of queue.declare",
+    ),
+    "arguments too long": (
+        method(1, payload=basic.Ack(1).encode() + b"x"),
+        501,
+        "method_arguments",
+        "arguments of basic.ack do not end",
+    ),
+    "table in arguments": (
+        method(1, payload=queue.Declare("abc").encode()[:-4] + b"\0\0\0\4\x01kZ\0"),
+        501,
+        "method_arguments",
+        "arguments of queue.declare cannot be decoded: a field value has the unknown type",
+    ),
+    "header without a method": (header(1, 0), 505, "method_expected", "where a method is expected"),
+    "body without a method": (frame(BODY, 1, b"x"), 505, "method_expected", "where a method is"),
+    "method instead of header": (
+        method(1) + method(1),
+        505,
+        "header_expected",
+        "where the content header of basic.deliver is expected",
+    ),
+    "body instead of header": (method(1) + frame(BODY, 1, b"x"), 505, "header_expected", "type 3"),
+    "header instead of body": (
+        method(1) + header(1, 5) + header(1, 5),
+        505,
+        "body_expected",
+        "where the content body of basic.deliver is expected",
+    ),
+    "method instead of body": (method(1) + header(1, 5) + method(1), 505, "body_expected", "type 1"),
+    "another class": (method(1) + header(1, 5, class_id=50), 505, "header_class", "50 instead of 60"),
+    "another class, body follows": (
+        method(1) + header(1, 1, class_id=50) + frame(BODY, 1, b"x"),
+        505,
+        "header_class",
+        "50 instead of 60",
+    ),
+    "weight": (method(1) + header(1, 5, weight=1), 505, "header_expected", "a weight other than 0"),
+    "short header": (method(1) + frame(HEADER, 1, b"\0\x3c\0\0"), 502, "field_value", "properties"),
+    "properties cut short": (
+        method(1) + header(1, 1, rest=b"\x80\0\x05a") + frame(BODY, 1, b"x"),
+        502,
+        "field_value",
+        "properties of a content do not end where their frame does",
+    ),
+    "more properties than flags": (
+        method(1) + header(1, 5, rest=b"\0\0x"),
+        502,
+        "field_value",
+        "properties",
+    ),
+    "flags beyond the last": (method(1) + header(1, 5, rest=b"\0\1"), 502, "field_value", "properties"),
+    "body too long": (
+        method(1) + header(1, 2) + frame(BODY, 1, b"abc"),
+        501,
+        "body_size",
+        "a body is 1 octets longer than its header says",
+    ),
+    "body too large": (
+        method(1) + header(1, 5001),
+        501,
+        "body_size",
+        "a body of 5001 octets is announced, but 5000 are allowed",
+    ),
+    "body too large, in one piece": (
+        method(1) + header(1, 5001) + frame(BODY, 1, b"x"),
+        501,
+        "body_size",
+        "a body of 5001 octets",
+    ),
+    "body's frame end": (
+        method(1) + header(1, 1) + frame(BODY, 1, b"x", 1),
+        501,
+        "frame_end",
+        "ends with 0x01",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("step", [1, 7, 1 << 20])
+def test_what_is_not_amqp_names_its_reply_code(name: str, step: int) -> None:
+    octets, code, kind, says = ERRORS[name]
+    decoder = Decoder(frame_max=4096, max_body_size=5000)
+
+    with pytest.raises(DecodeError, match=says) as caught:
+        for offset in range(0, len(octets), step):
+            assert decoder.feed(octets[offset : offset + step]) == []
+
+    assert caught.value.reply_code == code
+    assert isinstance(caught.value.reply_code, ReplyCode)
+    assert caught.value.kind == kind
+    assert decoder.error is caught.value
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_a_dead_decoder_stays_dead(name: str) -> None:
+    decoder = Decoder(frame_max=4096, max_body_size=5000)
+    good = frame(METHOD, 1, channel.CloseOk().encode())
+
+    assert decoder.feed(good + ERRORS[name][0]) == [Command(1, channel.CloseOk())]
+    assert decoder.error is not None
+    for _ in range(2):
+        with pytest.raises(DecodeError) as caught:
+            decoder.feed(good)
+        assert caught.value is decoder.error
+
+
+def test_a_frame_is_refused_by_its_first_seven_octets() -> None:
+    with pytest.raises(DecodeError, match="4097 octets"):
+        Decoder(frame_max=4096).feed(struct.pack(">BHI", BODY, 1, 4089))
+    with pytest.raises(DecodeError, match="is no type"):
+        Decoder().feed(struct.pack(">BHI", 9, 1, 4089))
+
+
+def test_an_error_knows_the_frame_it_was_found_in() -> None:
+    payload = queue.Declare("abc").encode()[:10]
+
+    with pytest.raises(DecodeError) as caught:
+        Decoder().feed(frame(METHOD, 7, payload))
+
+    error = caught.value
+    assert (error.frame_type, error.channel, error.size) == (METHOD, 7, 10)
+    assert (error.payload, error.index, error.end) == (payload, queue.Declare.INDEX, None)
+    with pytest.raises(DecodeError) as caught:
+        Decoder().feed(frame(METHOD, 7, payload, 5))
+    assert caught.value.end == 5
+
+
+def test_the_limit_may_be_changed_between_feeds() -> None:
+    octets = method(1) + header(1, 5000) + frame(BODY, 1, bytes(5000))
+    decoder = Decoder(frame_max=4096)
+    decoder.frame_max = 131072
+
+    assert [len(command.body) for command in decoder.feed(octets)] == [5000]
+
+
+def test_a_body_of_the_largest_size_is_taken() -> None:
+    octets = method(1) + header(1, 4088) + frame(BODY, 1, bytes(4088))
+
+    assert len(Decoder(frame_max=4096, max_body_size=4088).feed(octets)) == 1
+
+
+def test_a_frame_larger_than_agreed_is_refused_behind_a_good_method_too() -> None:
+    with pytest.raises(DecodeError, match="4097 octets"):
+        Decoder(frame_max=4096).feed(method(1) + header(1, 4089) + frame(BODY, 1, bytes(4089)))
+    wide = Properties(headers={"a": "x" * 5000})
+    with pytest.raises(DecodeError, match="octets, but at most 4096"):
+        Decoder(frame_max=4096).feed(encode_command(Command(1, DELIVER, wide, b"x"), 131072))
+
+
+GOOD = b"".join(
+    [
+        frame(METHOD, 0, connection.Start(0, 9, {"product": "x", "n": {"a": [1, 2.5]}}).encode()),
+        encode_command(Command(1, DELIVER, Properties(headers={"a": 1}, priority=1), b"body")),
+        BEAT,
+        encode_command(Command(2, basic.GetOk(1), Properties(content_type="t"), bytes(20)), 20 + 8),
+        frame(METHOD, 2, queue.DeclareOk("q", 1, 2).encode()),
+    ]
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), max_size=4), st.integers(1, 60))
+@example([], 7)
+def test_only_decode_errors_come_out_of_a_damaged_stream(
+    damage: list[tuple[int, int]], step: int
+) -> None:
+    octets = bytearray(GOOD)
+    for position, octet in damage:
+        octets[position] = octet
+    decoder = Decoder(frame_max=131072, max_body_size=1 << 20)
+
+    try:
+        for offset in range(0, len(octets), step):
+            for command in decoder.feed(bytes(octets[offset : offset + step])):
+                assert repr(command)
+                encode_command(command, 0)
+    except DecodeError as error:
+        assert error.reply_code in (501, 502, 505)
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=200))
+def test_only_decode_errors_come_out_of_noise(octets: bytes) -> None:
+    decoder = Decoder()
+
+    try:
+        decoder.feed(octets)
+    except DecodeError as error:
+        assert error.reply_code in (501, 502, 505)
+
+
+@given(st.sampled_from(list(METHODS)), st.binary(max_size=80))
+def test_only_decode_errors_come_out_of_damaged_arguments(index: int, octets: bytes) -> None:
+    decoder = Decoder()
+
+    try:
+        for command in decoder.feed(frame(METHOD, 1, index.to_bytes(4, "big") + octets)):
+            assert repr(command)
+    except DecodeError as error:
+        assert error.reply_code in (501, 502, 505)
+
+
+@given(st.binary(max_size=80))
+def test_only_decode_errors_come_out_of_damaged_properties(octets: bytes) -> None:
+    decoder = Decoder()
+
+    try:
+        for command in decoder.feed(method(1) + header(1, 0, rest=octets)):
+            assert repr(command)  # looks at every property, headers included
+            assert encode_command(command) == method(1) + header(1, 0, rest=octets)
+    except DecodeError as error:
+        assert error.reply_code in (501, 502, 505)
