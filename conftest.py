@@ -1,4 +1,4 @@
-"""What holds for every test of the repository: it leaves nothing behind in the event loop or unclosed."""
+"""What holds for every test of the repository: it leaves no task running and nothing unclosed."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ import pytest_asyncio
 pytest_plugins = ["pytester"]
 
 TURNS_TO_END = 3
-"""Turns of the loop in which a task that was just cancelled, or is about to return, may come to its end."""
+"""Turns of the loop in which a task that was just cancelled, or is about to return, may end."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -18,8 +18,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    # What exists before the first test stays to the end; unless the collector is told so, looking through it
-    # again after each test takes longer than most tests.
+    # What exists before the first test stays to the end. Unless the collector is told so, it looks
+    # through all of it after each test, which takes longer than most tests.
     gc.collect()
     gc.freeze()
 
@@ -28,7 +28,8 @@ def pytest_collection_finish() -> None:
 def nothing_unclosed(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let a forgotten socket, transport or coroutine fail the test that forgot it, not a later one.
 
-    Their ResourceWarning or RuntimeWarning comes when they are collected; filterwarnings makes it an error.
+    Their ResourceWarning or RuntimeWarning comes when they are collected, and filterwarnings makes it
+    an error.
     """
     yield
     if is_async(request):

@@ -14,8 +14,8 @@ SKIPPED = "no RabbitMQ: "
 def rabbitmq_node() -> Iterator[RabbitMQNode]:
     """A RabbitMQ node that belongs to this test run.
 
-    All tests share it, so each one gives its queues and exchanges names of its own. A virtual host per test
-    would be neater, but only `rabbitmqctl` can make one, and it takes a second or more a time.
+    All tests share it, so each one gives its queues and exchanges names of its own. A virtual host
+    per test would be neater, but only `rabbitmqctl` can make one, in a second or more each time.
     """
     try:
         with running_node() as node:

@@ -1,4 +1,4 @@
-"""A RabbitMQ node for one test run: its own ports, its own folder, and no longer life than the run's."""
+"""A RabbitMQ node for one test run, with ports and a folder of its own, that ends with the run."""
 
 import contextlib
 import os
@@ -26,13 +26,13 @@ CONFIGURATION = """\
 log.file = false
 log.console = true
 log.console.level = error
-# Publishers of a node that is thrown away need not be blocked when the machine's disk is nearly full.
+# A nearly full disk is no reason to block the publishers of a node that is thrown away.
 disk_free_limit.absolute = 1MB
 """
 
-# The node must not outlive the test run, however that ends: finished, Ctrl-C, kill -9. Whoever starts this
-# script holds the other end of its standard input, which the operating system closes in each of these cases.
-# The node has an epmd of its own, because one that Erlang starts by itself would stay behind for ever.
+# The node must not outlive the test run, however that ends: finished, Ctrl-C, kill -9. The run
+# holds the other end of this script's standard input, which closes in each of these cases.
+# The node has an epmd of its own, because one that Erlang starts by itself would stay for ever.
 GUARD = """
 exec 3<&0
 epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 <&- & names=$!
@@ -101,8 +101,8 @@ def running_node() -> Iterator[RabbitMQNode]:
 def server_program() -> Path:
     """Find the script that starts RabbitMQ.
 
-    Debian's and Ubuntu's command is a wrapper that insists on the user rabbitmq and on the system's folders;
-    the script behind it runs as anybody, anywhere.
+    Debian's and Ubuntu's command is a wrapper that insists on the user rabbitmq and the system's
+    folders; the script behind it runs as anybody, anywhere.
     """
     for name in ("rabbitmq-server", "epmd"):
         if shutil.which(name) is None:

@@ -1,4 +1,4 @@
-"""The tests' own RabbitMQ: that it is one, that it is ours, and what is said when it cannot be had."""
+"""The tests' own RabbitMQ: that it is one and ours, and what is said when it cannot be had."""
 
 import socket
 from pathlib import Path
@@ -17,9 +17,10 @@ def first_command(port: int) -> Command:
     decoder = Decoder()
     with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
         peer.sendall(PROTOCOL_HEADER)
-        while not (commands := decoder.feed(peer.recv(65536))):
-            pass
-    return commands[0]
+        while data := peer.recv(65536):
+            if commands := decoder.feed(data):
+                return commands[0]
+    pytest.fail("the broker closed the connection instead of answering")
 
 
 def put_programs_on_path(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
