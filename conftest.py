@@ -28,8 +28,8 @@ def pytest_collection_finish() -> None:
 def nothing_unclosed(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let a forgotten socket, transport or coroutine fail the test that forgot it, not a later one.
 
-    Their ResourceWarning or RuntimeWarning comes when they are collected, and filterwarnings makes it
-    an error.
+    Their ResourceWarning or RuntimeWarning comes when they are collected, and is an error by the
+    filterwarnings of pyproject.toml.
     """
     yield
     if is_async(request):
