@@ -117,6 +117,14 @@ def test_empty_body_frames_within_a_body_are_allowed() -> None:
     assert Decoder().feed(octets) == [Command(1, DELIVER, Properties(), b"ab")]
 
 
+def test_a_frame_end_where_a_whole_body_would_end_does_not_make_it_whole() -> None:
+    pieces = frame(BODY, 1, b"ab") + frame(BODY, 1, b"\xce2345678")
+
+    assert Decoder().feed(method(1) + header(1, 10) + pieces) == [
+        Command(1, DELIVER, Properties(), b"ab\xce2345678")
+    ]
+
+
 def test_a_content_without_a_body_is_whole_with_its_header() -> None:
     assert Decoder().feed(method(1) + header(1, 0)) == [Command(1, DELIVER, Properties(), b"")]
 

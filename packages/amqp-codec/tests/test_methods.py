@@ -1,5 +1,6 @@
 """The generated classes, and what is wrong with an argument."""
 
+import os
 from datetime import UTC, datetime
 
 import amqp_spec
@@ -67,6 +68,7 @@ def test_there_are_fourteen_properties_and_each_is_absent_at_first() -> None:
     assert Properties().encode() == b"\0\0"
 
 
+@pytest.mark.skipif("AMQP_CODEC_COMPILED" in os.environ, reason="mypyc leaves docstrings out")
 @every_method
 def test_every_class_and_field_is_documented(cls: type[Method]) -> None:
     assert cls.__doc__
@@ -184,7 +186,7 @@ def test_bits_share_an_octet_in_their_order() -> None:
             r"queue.declare.arguments.x\[0\].y: is a object",
         ),
         (lambda: queue.Declare("q", arguments=5), "arguments: must be a dict, not int"),  # type: ignore[arg-type]
-        (lambda: connection.SecureOk(5), "response: must be bytes, not int|bytes object expected"),  # type: ignore[arg-type]
+        (lambda: connection.SecureOk(5), "response: must be bytes, not int|expected; got int"),  # type: ignore[arg-type]
         (lambda: connection.Tune(1, 2, 70000), "connection.tune.heartbeat: must be 0 to 65535"),
         (lambda: Properties(expiration=5), "expiration: must be a str, not int|str.* expected"),  # type: ignore[arg-type]
         (lambda: Properties(priority=256), "basic.properties.priority: must be 0 to 255, not 256"),

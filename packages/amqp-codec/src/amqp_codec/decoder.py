@@ -149,10 +149,12 @@ class Decoder:
                 content = contents.get(channel)
                 if content is None or content.properties is not None:
                     raise _out_of_turn(content, frame_type, channel, data[start:end])
-                self._decode_header(content, data, start, end, channel)
-                if not content.remaining:
+                properties = self._decode_header(content, data, start, end, channel)
+                if content.remaining:
+                    content.properties = properties
+                else:
                     del contents[channel]
-                    commands.append(Command(channel, content.method, content.properties))
+                    commands.append(Command(channel, content.method, properties))
             elif frame_type == FRAME_BODY:
                 content = contents.get(channel)
                 if content is None or content.properties is None:
@@ -242,8 +244,8 @@ class Decoder:
 
     def _decode_header(
         self, content: _Content, data: bytes, start: int, end: int, channel: int
-    ) -> None:
-        """Read a content header into the content it belongs to. Spec: 4.2.6.1."""
+    ) -> Properties:
+        """Read a content header, and how much body is to come. Spec: 4.2.6.1."""
         index = content.method.INDEX
         if end - start < _HEADER_SIZE:
             raise _refused_properties(index, channel, data[start:end])
@@ -251,7 +253,7 @@ class Decoder:
             _, _, _, class_id, weight, body_size = _HEADER(data, start - PREFIX)
             if class_id != index >> 16 or weight:
                 raise _refused_header(class_id, index, channel, data[start:end])
-            content.properties = Properties.decode(data, start + _HEADER_SIZE, end)
+            properties = Properties.decode(data, start + _HEADER_SIZE, end)
         except _MISFITS:
             raise _refused_properties(index, channel, data[start:end]) from None
         if self.max_body_size is not None and body_size > self.max_body_size:
@@ -265,6 +267,7 @@ class Decoder:
                 index=index,
             )
         content.remaining = body_size
+        return properties
 
 
 def _decode_method(data: bytes, start: int, end: int, channel: int, index: int) -> Method:

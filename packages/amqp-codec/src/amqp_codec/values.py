@@ -459,13 +459,15 @@ def decode_timestamp(seconds: int) -> "datetime | Timestamp":
     return Timestamp(seconds)
 
 
-def _int_as_sent(value: int, cls: type[int], narrow_from: int, narrow_to: int) -> int:
+def _int_as_sent(
+    value: int, keeping: Callable[[int], FieldValue], narrow_from: int, narrow_to: int
+) -> FieldValue:
     """Give a plain int where encoding would choose the same octet again, else one that keeps it.
 
     Args:
         value: as decoded.
-        cls: keeps the octet.
+        keeping: the class that keeps the octet.
         narrow_from: with ``narrow_to``, the values which a narrower octet can hold.
         narrow_to: the end of that range, which is part of it.
     """
-    return cls(value) if narrow_from <= value <= narrow_to else value
+    return keeping(value) if narrow_from <= value <= narrow_to else value

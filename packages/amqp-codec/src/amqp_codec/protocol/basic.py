@@ -634,8 +634,8 @@ class Deliver(Method):
         delivery_tag: Number of the delivery. For use in ack, nack or reject on the same channel.
             It counts up from 1, basic.get included.
         redelivered: Whether this message may have been delivered before. True after a requeue or
-            a lost connection, whether or not the earlier consumer had processed it. False is a
-            promise that this queue never delivered it before.
+            a lost connection, whether or not the earlier consumer had processed it. False means
+            that, as far as the broker knows, this queue did not.
         exchange: Exchange that the message was published to. Empty is the default exchange.
             After dead-lettering it is the dead letter exchange.
         routing_key: Key with which the message was published. After dead-lettering it is the key
@@ -740,8 +740,8 @@ class GetOk(Method):
         delivery_tag: Number of the delivery. For use in ack, nack or reject on the same channel.
             It counts together with deliveries to consumers.
         redelivered: Whether this message may have been delivered before. True after a requeue or
-            a lost connection, whether or not the earlier consumer had processed it. False is a
-            promise that this queue never delivered it before.
+            a lost connection, whether or not the earlier consumer had processed it. False means
+            that, as far as the broker knows, this queue did not.
         exchange: Exchange that the message was published to. Empty is the default exchange.
             After dead-lettering it is the dead letter exchange.
         routing_key: Key with which the message was published. After dead-lettering it is the key
@@ -1276,10 +1276,10 @@ class Properties(Fields):
     """Properties of a basic content; one that is absent is None.
 
     Args:
-        content_type: MIME type of the body. Such as application/json. For the receiving program;
-            the broker does not look at it.
-        content_encoding: Encoding on top of the MIME type. Such as gzip. For the receiving
-            program; the broker neither packs nor unpacks.
+        content_type: MIME type of the body. For example application/json. It is meant for the
+            receiving program, and the broker does not look at it.
+        content_encoding: Encoding on top of the MIME type. For example gzip. It is meant for the
+            receiving program, and the broker neither packs nor unpacks.
         headers: Further properties of your own. Values keep their types on the wire. A headers
             exchange routes by them, and RabbitMQ reads CC and BCC and adds some that begin with
             x-, such as x-death.
@@ -1301,8 +1301,8 @@ class Properties(Fields):
             duplicates. The broker does not look at it.
         timestamp: When the message was made. In whole seconds since the start of 1970 in UTC,
             and by custom only: the broker does not check it.
-        type: Kind of message. Such as the name of an event, for the receiving program. The
-            broker does not look at it.
+        type: Kind of message. For example the name of an event. It is meant for the receiving
+            program, and the broker does not look at it.
         user_id: Name of the user who published. If present it must be the name with which the
             connection logged in, or RabbitMQ closes the channel with precondition-failed.
         app_id: Name of the program that published. Any text; the broker does not look at it.

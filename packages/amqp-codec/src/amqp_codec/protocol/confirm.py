@@ -46,7 +46,7 @@ class SelectOk(Method):
 class Select(Method):
     """Turn on confirm mode.
 
-    From here on messages published on the channel are numbered from 1 and each is answered by
+    From there on, messages published on the channel are numbered from 1 and each is answered by
     basic.ack or basic.nack. It cannot be turned off, and on a channel in a transaction it closes
     the channel with precondition-failed.
 

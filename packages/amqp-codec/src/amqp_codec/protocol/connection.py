@@ -804,8 +804,7 @@ class UpdateSecret(Method):
     that is refused ends the connection.
 
     Args:
-        new_secret: New secret. For OAuth 2 the new token. The server checks it as it would at
-            login.
+        new_secret: Token or password from now on. The server checks it as it would at login.
         reason: Cause of the change. For the server's log; any text will do.
 
     Spec: connection.update-secret (10.70), received by the server

@@ -1,0 +1,55 @@
+"""Compile the codec with mypyc into a folder of its own, and run its tests on the result.
+
+The sources are compiled as they are. What comes out is not installed: the folder goes in front of
+Python's path for the run of the tests, and is removed unless a folder is named.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CODEC = ROOT / "packages/amqp-codec"
+
+
+def main() -> int:
+    """Run the command; return the exit status of the tests."""
+    parser = argparse.ArgumentParser(prog="hatch run compiled", description=__doc__)
+    parser.add_argument("--into", type=Path, help="keep the compiled package in this folder")
+    parser.add_argument("--no-tests", action="store_true", help="compile only")
+    options = parser.parse_args()
+    if options.into:
+        return compile_and_test(options.into.resolve(), run_tests=not options.no_tests)
+    with tempfile.TemporaryDirectory() as folder:
+        return compile_and_test(Path(folder), run_tests=not options.no_tests)
+
+
+def compile_and_test(folder: Path, *, run_tests: bool) -> int:
+    """Compile into a folder; return the exit status of the tests, 0 without tests."""
+    package = folder / "amqp_codec"
+    shutil.rmtree(package, ignore_errors=True)
+    shutil.copytree(
+        CODEC / "src/amqp_codec", package, ignore=shutil.ignore_patterns("__pycache__", "*.so")
+    )
+    sources = sorted(str(path.relative_to(folder)) for path in package.rglob("*.py"))
+    mypyc = [sys.executable, "-m", "mypyc", "--strict", *sources]
+    done = subprocess.run(mypyc, cwd=folder, capture_output=True, text=True, check=False)
+    modules = list(package.rglob("*.so")) + list(package.rglob("*.pyd"))
+    if done.returncode or len(modules) != len(sources):
+        print(done.stdout[-4000:], done.stderr[-4000:], sep="\n", file=sys.stderr)
+        print(f"{len(modules)} of {len(sources)} modules were compiled", file=sys.stderr)
+        return done.returncode or 1
+    print(f"Compiled {len(modules)} modules of amqp_codec")
+    if not run_tests:
+        return 0
+    environment = {**os.environ, "PYTHONPATH": str(folder), "AMQP_CODEC_COMPILED": "1"}
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CODEC / "tests")]
+    return subprocess.run(tests, cwd=ROOT, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
