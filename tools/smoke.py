@@ -72,7 +72,7 @@ async def check_round_trip() -> None:
         channel = await protocol.channel()
         received: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
-        async def acknowledge(channel: Any, body: bytes, envelope: Any, properties: Any) -> None:
+        async def acknowledge(channel: Any, body: bytes, envelope: Any, _properties: Any) -> None:
             await channel.basic_client_ack(delivery_tag=envelope.delivery_tag)
             received.set_result(body)
 

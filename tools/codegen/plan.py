@@ -235,6 +235,11 @@ def plan_module(cls: amqp_spec.Class) -> ModulePlan:
     )
 
 
+def value_count(struct_format: str) -> int:
+    """Count the values that a Struct of a format gives: padding gives none."""
+    return sum(letter in SIZES for letter in struct_format)
+
+
 def replies_first(methods: Sequence[amqp_spec.Method]) -> list[amqp_spec.Method]:
     """Order methods so that each comes after those which answer it, else as they were."""
     by_name = {m.name: m for m in methods}

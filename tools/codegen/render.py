@@ -8,7 +8,7 @@ from pathlib import Path
 import amqp_spec
 import jinja2
 from names import local_name
-from plan import plan
+from plan import plan, value_count
 
 TEMPLATES = Path(__file__).with_name("templates")
 RULES = "F401,I"  # unused imports and the order of imports: the templates import all they may need
@@ -35,6 +35,7 @@ def render(folder: Path) -> dict[str, str]:
     )
     environment.globals["sources"] = sources
     environment.filters["local"] = local_name
+    environment.filters["ints"] = lambda format: ", ".join(["int"] * value_count(format))
     environment.filters["tuple_of"] = tuple_of
     files = {
         name: environment.get_template(f"{name}.j2").render(plan=planned)

@@ -15,6 +15,7 @@ Any other frame in a state is an error, and so is an error in a frame: the decod
 on. Heartbeats can come at any point, between the frames of a content too. Spec: 4.2.6, 4.2.7.
 """
 
+from collections.abc import Callable
 from struct import Struct
 from struct import error as StructError
 from typing import Final
@@ -34,9 +35,13 @@ from .protocol.constants import (
     ReplyCode,
 )
 
-_PREFIX: Final = Struct(">BHI").unpack_from  # type, channel, payload size
-_METHOD: Final = Struct(">BHII").unpack_from  # the same, and the index that a method begins with
-_HEADER: Final = Struct(">BHIHHQ").unpack_from  # the same, and what a content header begins with: class, weight, body size
+# Type, channel and payload size of a frame; the same and the index that a method begins with; the
+# same and what a content header begins with, which is class, weight and body size.
+_PREFIX: Final[Callable[[bytes, int], tuple[int, int, int]]] = Struct(">BHI").unpack_from
+_METHOD: Final[Callable[[bytes, int], tuple[int, int, int, int]]] = Struct(">BHII").unpack_from
+_HEADER: Final[Callable[[bytes, int], tuple[int, int, int, int, int, int]]] = Struct(
+    ">BHIHHQ"
+).unpack_from
 _METHOD_SIZE: Final = 4
 _HEADER_SIZE: Final = 12
 _DECODE: Final = {index: method.decode for index, method in METHODS.items()}
@@ -123,8 +128,8 @@ class Decoder:
                 frame_type, channel, size, index = _METHOD(data, offset)
             else:
                 frame_type, channel, size = _PREFIX(data, offset)
-            start: int = offset + PREFIX
-            end: int = start + size
+            start = offset + PREFIX
+            end = start + size
             if size + OVERHEAD > largest or not FRAME_METHOD <= frame_type <= FRAME_BODY:
                 self._check_prefix(data, offset, frame_type, channel, size)
             if end >= available:
@@ -188,9 +193,9 @@ class Decoder:
             return 0
         header, on, header_size, class_id, weight, size = _HEADER(data, offset)
         start = offset + PREFIX + _HEADER_SIZE
-        end: int = offset + PREFIX + header_size
+        end = offset + PREFIX + header_size
         body = end + 1 + PREFIX
-        behind: int = body + size + 1
+        behind = body + size + 1
         limit = self.frame_max or _NO_LIMIT
         if (
             header != FRAME_HEADER

@@ -6,6 +6,7 @@ The methods that carry a message are followed by its properties and its body.
 Spec: class basic (60)
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from struct import Struct
 from typing import ClassVar, Final
@@ -19,11 +20,11 @@ _pack_iihb: Final = Struct(">IIHB").pack
 _pack_iqb: Final = Struct(">IQB").pack
 _pack_q: Final = Struct(">Q").pack
 _pack_qb: Final = Struct(">QB").pack
-_unpack_h: Final = Struct(">H").unpack_from
-_unpack_i: Final = Struct(">I").unpack_from
-_unpack_ihb: Final = Struct(">IHB").unpack_from
-_unpack_q: Final = Struct(">Q").unpack_from
-_unpack_qb: Final = Struct(">QB").unpack_from
+_unpack_h: Final[Callable[[bytes, int], tuple[int]]] = Struct(">H").unpack_from
+_unpack_i: Final[Callable[[bytes, int], tuple[int]]] = Struct(">I").unpack_from
+_unpack_ihb: Final[Callable[[bytes, int], tuple[int, int, int]]] = Struct(">IHB").unpack_from
+_unpack_q: Final[Callable[[bytes, int], tuple[int]]] = Struct(">Q").unpack_from
+_unpack_qb: Final[Callable[[bytes, int], tuple[int, int]]] = Struct(">QB").unpack_from
 
 
 class QosOk(Method):

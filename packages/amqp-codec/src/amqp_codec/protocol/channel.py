@@ -7,6 +7,7 @@ on which they happen, together with its consumers and unacknowledged deliveries.
 Spec: class channel (20)
 """
 
+from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
@@ -14,9 +15,9 @@ from ..method import OCTETS, REFUSED, Method
 
 _pack_hh: Final = Struct(">HH").pack
 _pack_ih: Final = Struct(">IH").pack
-_unpack_h: Final = Struct(">H").unpack_from
-_unpack_hh: Final = Struct(">HH").unpack_from
-_unpack_i: Final = Struct(">I").unpack_from
+_unpack_h: Final[Callable[[bytes, int], tuple[int]]] = Struct(">H").unpack_from
+_unpack_hh: Final[Callable[[bytes, int], tuple[int, int]]] = Struct(">HH").unpack_from
+_unpack_i: Final[Callable[[bytes, int], tuple[int]]] = Struct(">I").unpack_from
 
 
 class OpenOk(Method):

@@ -7,6 +7,7 @@ ends with it.
 Spec: class connection (10)
 """
 
+from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
@@ -18,11 +19,11 @@ _pack_i: Final = Struct(">I").pack
 _pack_ibb: Final = Struct(">IBB").pack
 _pack_ih: Final = Struct(">IH").pack
 _pack_ihih: Final = Struct(">IHIH").pack
-_unpack_bb: Final = Struct(">BB").unpack_from
-_unpack_h: Final = Struct(">H").unpack_from
-_unpack_hh: Final = Struct(">HH").unpack_from
-_unpack_hih: Final = Struct(">HIH").unpack_from
-_unpack_i: Final = Struct(">I").unpack_from
+_unpack_bb: Final[Callable[[bytes, int], tuple[int, int]]] = Struct(">BB").unpack_from
+_unpack_h: Final[Callable[[bytes, int], tuple[int]]] = Struct(">H").unpack_from
+_unpack_hh: Final[Callable[[bytes, int], tuple[int, int]]] = Struct(">HH").unpack_from
+_unpack_hih: Final[Callable[[bytes, int], tuple[int, int, int]]] = Struct(">HIH").unpack_from
+_unpack_i: Final[Callable[[bytes, int], tuple[int]]] = Struct(">I").unpack_from
 
 
 class StartOk(Method):

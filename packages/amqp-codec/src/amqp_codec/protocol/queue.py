@@ -8,6 +8,7 @@ queue.declare or by policies.
 Spec: class queue (50)
 """
 
+from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
@@ -15,8 +16,8 @@ from ..method import OCTETS, REFUSED, Method
 from ..values import FieldTable, decode_table, encode_table
 
 _pack_ii: Final = Struct(">II").pack
-_unpack_i: Final = Struct(">I").unpack_from
-_unpack_ii: Final = Struct(">II").unpack_from
+_unpack_i: Final[Callable[[bytes, int], tuple[int]]] = Struct(">I").unpack_from
+_unpack_ii: Final[Callable[[bytes, int], tuple[int, int]]] = Struct(">II").unpack_from
 
 
 class DeclareOk(Method):

@@ -1,0 +1,19 @@
+"""Benchmarks, each beside its peers in one run: `hatch run bench NAME`."""
+
+import sys
+
+import codec
+
+BENCHMARKS = {"codec": codec.main}
+
+
+def main() -> int:
+    """Run the benchmark that is named."""
+    if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
+        print(f"usage: hatch run bench {{{','.join(BENCHMARKS)}}}", file=sys.stderr)
+        return 2
+    return BENCHMARKS[sys.argv[1]](sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""The codec beside pamqp: a publish encoded and a delivery decoded.
+
+The message has four properties and a body of 100 octets. Each build of the codec runs in processes
+of its own, one after the other in turns; in a process, codec and pamqp take turns too. What counts
+is the ratio of two neighbours: the machine may be slow or busy, but it is so for both.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TARGETS = {
+    ("pure", "encode a publish"): 3.0,
+    ("pure", "decode a delivery"): 2.5,
+    ("compiled", "encode a publish"): 10.0,
+    ("compiled", "decode a delivery"): 10.0,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Print one line a build and case; return 1 when a target is missed."""
+    parser = argparse.ArgumentParser(prog="hatch run bench codec", description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="processes of each build")
+    parser.add_argument("--pure", action="store_true", help="leave out the compiled build")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        builds = {"pure": ""}
+        if not options.pure:
+            compile_into(folder)
+            builds["compiled"] = folder
+        measured: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for _ in range(options.runs):
+            for build, path in builds.items():
+                for case, pairs in measure(path).items():
+                    measured.setdefault((build, case), []).extend(pairs)
+    return report(measured)
+
+
+def compile_into(folder: str) -> None:
+    """Compile the codec with mypyc."""
+    command = [sys.executable, str(HERE.parent / "tools/compile_codec.py"), "--no-tests"]
+    subprocess.run([*command, "--into", folder], check=True, stdout=subprocess.DEVNULL)
+
+
+def measure(path: str) -> dict[str, list[tuple[float, float]]]:
+    """Run the cases in a process of their own; return seconds of ours and theirs, pair by pair."""
+    environment = {**os.environ, "PYTHONPATH": path}
+    worker = [sys.executable, str(HERE / "codec_cases.py")]
+    done = subprocess.run(worker, env=environment, check=True, capture_output=True, text=True)
+    result: dict[str, list[tuple[float, float]]] = json.loads(done.stdout)
+    return result
+
+
+def report(measured: dict[tuple[str, str], list[tuple[float, float]]]) -> int:
+    """Print the table; return 1 when a target is missed."""
+    print(f"CPython {platform.python_version()}, {platform.machine()}, pamqp 4.0.1")
+    print("microseconds: median; ratio of pamqp to ours: median (10th to 90th percentile)\n")
+    print(f"{'build':9} {'case':36} {'ours':>6} {'pamqp':>7}   ratio")
+    missed = 0
+    for (build, case), pairs in sorted(measured.items(), key=lambda item: item[0][0] != "pure"):
+        ratios = sorted(theirs / ours for ours, theirs in pairs)
+        ratio = statistics.median(ratios)
+        low, high = ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]
+        ours = statistics.median(ours for ours, _ in pairs) * 1e6
+        theirs = statistics.median(theirs for _, theirs in pairs) * 1e6
+        target = TARGETS.get((build, case))
+        verdict = "" if target is None else f"  target {target:g}: "
+        if target is not None:
+            verdict += "met" if ratio >= target else "MISSED"
+            missed += ratio < target
+        print(
+            f"{build:9} {case:36} {ours:6.2f} {theirs:7.2f}   "
+            f"{ratio:4.1f} ({low:.1f} to {high:.1f}){verdict}"
+        )
+    return 1 if missed else 0
