@@ -4,8 +4,7 @@ A method on the wire is its index and then its fields one behind the other. The 
 into *steps*, which are what straight-line code does:
 
     constant   octets that are always the same: the index, and reserved fields when sent
-    pad, skip_shortstr, skip_longstr      reserved fields when received: passed over, whatever is
-               in them
+    pad, skip_short, skip_long    reserved fields when received: passed over, whatever is in them
     run        neighbours of fixed width, packed or unpacked by one Struct; up to eight bits in a row
                share one octet of it (Spec: 4.2.5.2)
     bits       such an octet that has no neighbours of fixed width
@@ -18,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import amqp_spec
-from names import attribute_name, class_name, constant_name, property_name
+from names import attribute_name, class_name, constant_name, local_name, property_name
 from prose import Prose, describe
 
 WIDTHS = {"octet": "B", "short": "H", "long": "I", "longlong": "Q", "timestamp": "Q", "bit": "B"}
@@ -89,6 +88,14 @@ class Step:
             total += int(digits or 1) * SIZES.get(letter, 1)
             digits = ""
         return total
+
+    @property
+    def targets(self) -> list[str]:
+        """The variables that unpacking a run assigns."""
+        return [
+            local_name(member) if isinstance(member, str) else f"bits_{position}"
+            for position, member in enumerate(self.members)
+        ]
 
     @property
     def bits(self) -> tuple[Bit, ...]:
@@ -218,7 +225,7 @@ def plan_module(cls: amqp_spec.Class) -> ModulePlan:
     if any(f.wire_type == "longstr" for m in methods for f in m.fields):
         packs.add("I")
         unpacks.add("I")
-    if any(s.kind == "skip_longstr" for m in methods for s in m.decode):
+    if any(s.kind == "skip_long" for m in methods for s in m.decode):
         unpacks.add("I")
     if properties:
         if any(p.field.wire_type == "table" for p in properties):
@@ -352,7 +359,7 @@ def receiving(steps: Sequence[Step]) -> Iterator[Step]:
     """Turn the steps of a method into those that read its arguments."""
     for step in steps:
         if step.kind == "reserved":
-            yield replace(step, kind=f"skip_{step.wire_type}")
+            yield replace(step, kind="skip_short" if step.wire_type == "shortstr" else "skip_long")
         elif step.kind == "run" and not any(b.name for b in step.bits) and not names(step):
             yield Step("pad", format=step.format)
         elif step.kind == "run" and step.format == "B" and step.bits:

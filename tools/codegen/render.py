@@ -22,6 +22,7 @@ def render(folder: Path) -> dict[str, str]:
 
     Raises:
         amqp_spec.SpecError: a file cannot be read as a specification.
+        RuntimeError: the templates printed something that is not Python.
     """
     sources = [p.name for p in amqp_spec.sources(folder)]
     planned = plan(amqp_spec.load(folder))
@@ -64,4 +65,7 @@ def tidy(name: str, text: str) -> str:
 def ruff(*arguments: str, text: str) -> str:
     """Send a text through ruff."""
     command = [sys.executable, "-m", "ruff", *arguments]
-    return subprocess.run(command, input=text, text=True, capture_output=True, check=True).stdout
+    done = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the templates printed what ruff cannot read: {done.stderr}")
+    return done.stdout

@@ -111,11 +111,7 @@ class Qos(Method):
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "Qos":
         """Read the arguments from ``data[offset:end]``."""
-        (
-            prefetch_size,
-            prefetch_count,
-            bits_2,
-        ) = _unpack_ihb(data, offset)
+        (prefetch_size, prefetch_count, bits_2) = _unpack_ihb(data, offset)
         offset += 7
         global_ = bits_2 & 1 != 0
         if offset != end:
@@ -706,10 +702,7 @@ class Deliver(Method):
         start = offset + 1
         offset = start + data[offset]
         consumer_tag = data[start:offset].decode("utf-8", "surrogateescape")
-        (
-            delivery_tag,
-            bits_1,
-        ) = _unpack_qb(data, offset)
+        (delivery_tag, bits_1) = _unpack_qb(data, offset)
         offset += 9
         redelivered = bits_1 & 1 != 0
         start = offset + 1
@@ -808,10 +801,7 @@ class GetOk(Method):
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "GetOk":
         """Read the arguments from ``data[offset:end]``."""
-        (
-            delivery_tag,
-            bits_1,
-        ) = _unpack_qb(data, offset)
+        (delivery_tag, bits_1) = _unpack_qb(data, offset)
         offset += 9
         redelivered = bits_1 & 1 != 0
         start = offset + 1
@@ -984,10 +974,7 @@ class Ack(Method):
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "Ack":
         """Read the arguments from ``data[offset:end]``."""
-        (
-            delivery_tag,
-            bits_1,
-        ) = _unpack_qb(data, offset)
+        (delivery_tag, bits_1) = _unpack_qb(data, offset)
         offset += 9
         multiple = bits_1 & 1 != 0
         if offset != end:
@@ -1045,10 +1032,7 @@ class Reject(Method):
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "Reject":
         """Read the arguments from ``data[offset:end]``."""
-        (
-            delivery_tag,
-            bits_1,
-        ) = _unpack_qb(data, offset)
+        (delivery_tag, bits_1) = _unpack_qb(data, offset)
         offset += 9
         requeue = bits_1 & 1 != 0
         if offset != end:
@@ -1254,10 +1238,7 @@ class Nack(Method):
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "Nack":
         """Read the arguments from ``data[offset:end]``."""
-        (
-            delivery_tag,
-            bits_1,
-        ) = _unpack_qb(data, offset)
+        (delivery_tag, bits_1) = _unpack_qb(data, offset)
         offset += 9
         multiple = bits_1 & 1 != 0
         requeue = bits_1 & 2 != 0

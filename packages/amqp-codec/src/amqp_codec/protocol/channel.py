@@ -295,10 +295,7 @@ class Close(Method):
         start = offset + 1
         offset = start + data[offset]
         reply_text = data[start:offset].decode("utf-8", "surrogateescape")
-        (
-            class_id,
-            method_id,
-        ) = _unpack_hh(data, offset)
+        (class_id, method_id) = _unpack_hh(data, offset)
         offset += 4
         if offset != end:
             raise ValueError

@@ -200,10 +200,7 @@ class Start(Method):
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "Start":
         """Read the arguments from ``data[offset:end]``."""
-        (
-            version_major,
-            version_minor,
-        ) = _unpack_bb(data, offset)
+        (version_major, version_minor) = _unpack_bb(data, offset)
         offset += 2
         server_properties, offset = decode_table(data, offset)
         (size,) = _unpack_i(data, offset)
@@ -385,11 +382,7 @@ class TuneOk(Method):
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "TuneOk":
         """Read the arguments from ``data[offset:end]``."""
-        (
-            channel_max,
-            frame_max,
-            heartbeat,
-        ) = _unpack_hih(data, offset)
+        (channel_max, frame_max, heartbeat) = _unpack_hih(data, offset)
         offset += 8
         if offset != end:
             raise ValueError
@@ -452,11 +445,7 @@ class Tune(Method):
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "Tune":
         """Read the arguments from ``data[offset:end]``."""
-        (
-            channel_max,
-            frame_max,
-            heartbeat,
-        ) = _unpack_hih(data, offset)
+        (channel_max, frame_max, heartbeat) = _unpack_hih(data, offset)
         offset += 8
         if offset != end:
             raise ValueError
@@ -663,10 +652,7 @@ class Close(Method):
         start = offset + 1
         offset = start + data[offset]
         reply_text = data[start:offset].decode("utf-8", "surrogateescape")
-        (
-            class_id,
-            method_id,
-        ) = _unpack_hh(data, offset)
+        (class_id, method_id) = _unpack_hh(data, offset)
         offset += 4
         if offset != end:
             raise ValueError

@@ -78,10 +78,7 @@ class DeclareOk(Method):
         start = offset + 1
         offset = start + data[offset]
         queue = data[start:offset].decode("utf-8", "surrogateescape")
-        (
-            message_count,
-            consumer_count,
-        ) = _unpack_ii(data, offset)
+        (message_count, consumer_count) = _unpack_ii(data, offset)
         offset += 8
         if offset != end:
             raise ValueError
