@@ -8,7 +8,7 @@ into *steps*, which are what straight-line code does:
     run        neighbours of fixed width, packed or unpacked by one Struct; up to eight bits in a row
                share one octet of it (Spec: 4.2.5.2)
     bits       such an octet that has no neighbours of fixed width
-    shortstr, longstr, table      one field each
+    shortstr, longstr, table, timestamp      one field each
 
 What is sent begins with the index, so its four octets are part of the first run if there is one.
 """
@@ -20,7 +20,7 @@ import amqp_spec
 from names import attribute_name, class_name, constant_name, local_name, property_name
 from prose import Prose, describe
 
-WIDTHS = {"octet": "B", "short": "H", "long": "I", "longlong": "Q", "timestamp": "Q", "bit": "B"}
+WIDTHS = {"octet": "B", "short": "H", "long": "I", "longlong": "Q", "bit": "B"}
 SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8}
 EMPTY = {"shortstr": b"\0", "longstr": bytes(4), "table": bytes(4)}
 PYTHON_TYPES = {
@@ -300,7 +300,7 @@ def plan_properties(fields: Sequence[amqp_spec.Field]) -> Iterator[PropertyPlan]
         yield PropertyPlan(
             field=plan_field(spec_field, property_name(spec_field.name)),
             flag=1 << (15 - position),
-            format=WIDTHS.get(spec_field.type, ""),
+            format="Q" if spec_field.type == "timestamp" else WIDTHS.get(spec_field.type, ""),
         )
 
 
@@ -308,12 +308,14 @@ def group(fields: Sequence[amqp_spec.Field]) -> Iterator[Step]:
     """Turn fields into steps; reserved fields of fixed width become padding of a run."""
     run = Step("run")
     for f in fields:
-        if f.type not in WIDTHS:
+        if f.type == "timestamp" and f.reserved:
+            run = replace(run, format=f"{run.format}8x")
+        elif f.type not in WIDTHS:
             if run.format:
                 yield run
                 run = Step("run")
             kind = "reserved" if f.reserved else f.type
-            yield Step(kind, name=attribute_name(f.name), wire_type=f.type, octets=EMPTY[f.type])
+            yield Step(kind, name=attribute_name(f.name), wire_type=f.type, octets=EMPTY.get(f.type, b""))
         elif f.type == "bit":
             run = with_bit(run, "" if f.reserved else attribute_name(f.name))
         elif f.reserved:

@@ -114,14 +114,16 @@ OVERLAY = """<?xml version="1.0" encoding="UTF-8"?>
 </amqp>
 """
 USE = """
+from datetime import UTC, datetime
 from amqp_codec import METHODS, Command, Decoder, Properties, encode_command, queue
-peek = queue.Peek(7, "s", True, b8=True, bits=True, data=b"xyz", since=5, end={"a": 1})
+peek = queue.Peek(7, "s", True, b8=True, bits=True, data=b"xyz", since=datetime.fromtimestamp(5, UTC), end={"a": 1})
 assert METHODS[50 << 16 | 60] is queue.Peek and queue.Peek.REPLIES == (queue.PeekOk,)
 octets = encode_command(Command(3, peek))
-wire = b"\\0\\x32\\0\\x3c" + (7).to_bytes(8, "big") + b"\\1s\\x81\\1\\0\\0\\0\\3xyz\\0\\0\\0\\0"
+wire = b"\\0\\x32\\0\\x3c" + (7).to_bytes(8, "big") + b"\\1s\\x81\\1\\0\\0\\0\\3xyz" + bytes(4 + 7) + b"\\5"
 assert octets[7:].startswith(wire), octets
 shown = Command(3, queue.PeekOk(2))
-assert [c.method for c in Decoder().feed(octets + encode_command(shown))] == [peek]
+commands = Decoder().feed(octets + encode_command(shown))
+assert [command.method for command in commands] == [peek, shown.method]
 try:
     queue.PeekOk(70000).encode()
 except ValueError as error:
@@ -180,15 +182,25 @@ def test_neighbours_of_fixed_width_are_one_run_and_bits_share_an_octet() -> None
                 field("s", "shortstr"),
                 field("b", "octet"),
                 field("t", "table", reserved=True),
+                field("u", "timestamp"),
+                field("v", "timestamp", reserved=True),
             ]
         )
     )
 
-    assert [step.kind for step in steps] == ["run", "shortstr", "run", "reserved"]
+    assert [step.kind for step in steps] == [
+        "run",
+        "shortstr",
+        "run",
+        "reserved",
+        "timestamp",
+        "run",
+    ]
     assert steps[0].format == "2xQB"
     assert steps[0].size == 11
     assert steps[0].members == ("a", (Bit("x", 1), Bit("", 2), Bit("z", 4)))
     assert steps[2].format == "B"
+    assert steps[5].format == "8x"
 
 
 def test_a_ninth_bit_begins_another_octet() -> None:
