@@ -2,7 +2,7 @@
 
 import sys
 
-import codec
+from benchmarks import codec
 
 BENCHMARKS = {"codec": codec.main}
 

@@ -2,6 +2,7 @@
 
 import json
 from timeit import Timer
+from typing import Any
 
 from pamqp import body, commands, frame, header
 
@@ -46,7 +47,7 @@ def marshal(
 
 def unmarshal(data: bytes) -> list[object]:
     """Decode the three frames of a delivery with pamqp, as its users do."""
-    found = []
+    found: list[object] = []
     while data:
         size, _, value = frame.unmarshal(data)
         data = data[size:]
@@ -54,7 +55,7 @@ def unmarshal(data: bytes) -> list[object]:
     return found
 
 
-def encoding(values: dict[str, object]) -> list[tuple[float, float]]:
+def encoding(values: dict[str, Any]) -> list[tuple[float, float]]:
     """Encode a publish that is there."""
     names: dict[str, object] = {
         "command": Command(1, basic.Publish("orders", "eu.new"), Properties(**values), BODY),
@@ -74,7 +75,7 @@ def making_and_encoding() -> list[tuple[float, float]]:
     )
 
 
-def decoding(values: dict[str, object]) -> list[tuple[float, float]]:
+def decoding(values: dict[str, Any]) -> list[tuple[float, float]]:
     """Decode a delivery."""
     deliver = basic.Deliver("ctag1.9f0c1e7a52d4", 12345, False, "orders", "eu.new")
     data = encode_command(Command(1, deliver, Properties(**values), BODY))

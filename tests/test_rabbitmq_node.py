@@ -4,8 +4,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from amqp_codec import PROTOCOL_HEADER, Command, Decoder, connection
 
+from amqp_codec import PROTOCOL_HEADER, Command, Decoder, connection
 from tests.rabbitmq import RabbitMQNode, RabbitMQNotStarted, running_node, server_program
 
 ROOT = Path(__file__).parents[1]

@@ -5,8 +5,8 @@ into *steps*, which are what straight-line code does:
 
     constant   octets that are always the same: the index, and reserved fields when sent
     pad, skip_short, skip_long    reserved fields when received: passed over, whatever is in them
-    run        neighbours of fixed width, packed or unpacked by one Struct; up to eight bits in a row
-               share one octet of it (Spec: 4.2.5.2)
+    run        neighbours of fixed width, packed or unpacked by one Struct; up to eight bits in a
+               row share one octet of it (Spec: 4.2.5.2)
     bits       such an octet that has no neighbours of fixed width
     shortstr, longstr, table, timestamp      one field each
 
@@ -194,6 +194,11 @@ class Plan:
     reply_codes: tuple[ConstantPlan, ...]
     hard: tuple[str, ...]
 
+    @property
+    def module_names(self) -> list[str]:
+        """The modules that the package holds."""
+        return sorted(["constants", *(module.name for module in self.modules)])
+
 
 def plan(spec: amqp_spec.Spec) -> Plan:
     """Decide what to print for a specification."""
@@ -227,9 +232,8 @@ def plan_module(cls: amqp_spec.Class) -> ModulePlan:
         unpacks.add("I")
     if any(s.kind == "skip_long" for m in methods for s in m.decode):
         unpacks.add("I")
-    if properties:
-        if any(p.field.wire_type == "table" for p in properties):
-            unpacks.add("I")
+    if any(p.field.wire_type == "table" for p in properties):
+        unpacks.add("I")
     return ModulePlan(
         name=attribute_name(cls.name),
         index=cls.index,
@@ -315,7 +319,9 @@ def group(fields: Sequence[amqp_spec.Field]) -> Iterator[Step]:
                 yield run
                 run = Step("run")
             kind = "reserved" if f.reserved else f.type
-            yield Step(kind, name=attribute_name(f.name), wire_type=f.type, octets=EMPTY.get(f.type, b""))
+            yield Step(
+                kind, name=attribute_name(f.name), wire_type=f.type, octets=EMPTY.get(f.type, b"")
+            )
         elif f.type == "bit":
             run = with_bit(run, "" if f.reserved else attribute_name(f.name))
         elif f.reserved:

@@ -84,9 +84,7 @@ class Prose:
         )
 
     @classmethod
-    def of_properties(
-        cls, amqp_class: amqp_spec.Class, fields: "Sequence[FieldPlan]"
-    ) -> "Prose":
+    def of_properties(cls, amqp_class: amqp_spec.Class, fields: "Sequence[FieldPlan]") -> "Prose":
         """Describe the class of a content's properties."""
         return cls(
             summary=f"Properties of a {amqp_class.name} content; one that is absent is None.",

@@ -5,13 +5,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import amqp_spec
 import jinja2
+
+import amqp_spec
 from names import local_name
 from plan import plan, value_count
 
 TEMPLATES = Path(__file__).with_name("templates")
-RULES = "F401,I"  # unused imports and the order of imports: the templates import all they may need
 
 
 def render(folder: Path) -> dict[str, str]:
@@ -56,9 +56,9 @@ def tuple_of(expressions: Iterable[str]) -> str:
 
 def tidy(name: str, text: str) -> str:
     """Remove the imports that this file does not need, and format it."""
-    if name != "__init__.py":
-        fix = ("check", "--quiet", "--fix-only", "--select", RULES)
-        text = ruff(*fix, "--stdin-filename", name, "-", text=text)
+    rules = "I" if name == "__init__.py" else "F401,I"  # the templates import all they may need
+    fix = ("check", "--quiet", "--fix-only", "--select", rules)
+    text = ruff(*fix, "--stdin-filename", name, "-", text=text)
     return ruff("format", "--quiet", "--stdin-filename", name, "-", text=text)
 
 

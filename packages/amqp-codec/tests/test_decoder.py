@@ -5,7 +5,6 @@ import struct
 import sys
 
 import pytest
-from amqp_strategies import commands
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from amqp_codec import (
     encode_command,
     queue,
 )
+from amqp_strategies import commands
 
 METHOD, HEADER, BODY = 1, 2, 3
 BEAT = encode_command(Command(0, HEARTBEAT))
@@ -33,7 +33,9 @@ def frame(kind: int, number: int, payload: bytes, end: int = 0xCE) -> bytes:
     return struct.pack(">BHI", kind, number, len(payload)) + payload + bytes((end,))
 
 
-def header(number: int, size: int, *, class_id: int = 60, weight: int = 0, rest: bytes = b"\0\0") -> bytes:
+def header(
+    number: int, size: int, *, class_id: int = 60, weight: int = 0, rest: bytes = b"\0\0"
+) -> bytes:
     return frame(HEADER, number, struct.pack(">HHQ", class_id, weight, size) + rest)
 
 
@@ -52,7 +54,9 @@ def test_a_command_comes_when_its_last_octet_has() -> None:
 
 
 @given(st.lists(commands, max_size=6), st.data())
-def test_any_slices_of_a_stream_give_the_same_commands(sent: list[Command], data: st.DataObject) -> None:
+def test_any_slices_of_a_stream_give_the_same_commands(
+    sent: list[Command], data: st.DataObject
+) -> None:
     octets = b"".join(encode_command(command, frame_max=64 * 1024) for command in sent)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(octets)), max_size=12)))
     decoder = Decoder()
@@ -169,14 +173,24 @@ def test_64_mebibytes_in_pieces_of_4_kibibytes_come_whole() -> None:
 
 
 ERRORS = {
-    "frame end": (frame(METHOD, 1, channel.CloseOk().encode(), 0), 501, "frame_end", "ends with 0x00"),
+    "frame end": (
+        frame(METHOD, 1, channel.CloseOk().encode(), 0),
+        501,
+        "frame_end",
+        "ends with 0x00",
+    ),
     "frame type": (frame(9, 0, b"abc"), 501, "frame_type", "9 is no type of frame"),
     "frame type 5": (frame(5, 0, b"abc"), 501, "frame_type", "5 is no type of frame"),
     "frame type 0": (frame(0, 0, b"abc"), 501, "frame_type", "0 is no type of frame"),
     "frame size": (frame(BODY, 1, bytes(4089)), 501, "frame_size", "4097 octets, but at most 4096"),
     "heartbeat with payload": (frame(8, 0, b"x"), 501, "heartbeat", "has a payload"),
     "heartbeat on a channel": (frame(8, 3, b""), 505, "heartbeat", "comes on channel 3"),
-    "unknown class": (frame(METHOD, 1, b"\0\x63\0\x0a"), 502, "method_unknown", "99.10 is no method"),
+    "unknown class": (
+        frame(METHOD, 1, b"\0\x63\0\x0a"),
+        502,
+        "method_unknown",
+        "99.10 is no method",
+    ),
     "no index": (frame(METHOD, 1, b"\0"), 502, "method_unknown", "0.0 is no method"),
     "empty method": (frame(METHOD, 1, b""), 502, "method_unknown", "0.0 is no method"),
     "arguments cut short": (
@@ -212,8 +226,18 @@ ERRORS = {
         "body_expected",
         "where the content body of basic.deliver is expected",
     ),
-    "method instead of body": (method(1) + header(1, 5) + method(1), 505, "body_expected", "type 1"),
-    "another class": (method(1) + header(1, 5, class_id=50), 505, "header_class", "50 instead of 60"),
+    "method instead of body": (
+        method(1) + header(1, 5) + method(1),
+        505,
+        "body_expected",
+        "type 1",
+    ),
+    "another class": (
+        method(1) + header(1, 5, class_id=50),
+        505,
+        "header_class",
+        "50 instead of 60",
+    ),
     "another class, body follows": (
         method(1) + header(1, 1, class_id=50) + frame(BODY, 1, b"x"),
         505,
@@ -234,7 +258,12 @@ ERRORS = {
         "field_value",
         "properties",
     ),
-    "flags beyond the last": (method(1) + header(1, 5, rest=b"\0\1"), 502, "field_value", "properties"),
+    "flags beyond the last": (
+        method(1) + header(1, 5, rest=b"\0\1"),
+        502,
+        "field_value",
+        "properties",
+    ),
     "body too long": (
         method(1) + header(1, 2) + frame(BODY, 1, b"abc"),
         501,
@@ -346,7 +375,10 @@ GOOD = b"".join(
 
 
 @settings(max_examples=300)
-@given(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), max_size=4), st.integers(1, 60))
+@given(
+    st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), max_size=4),
+    st.integers(1, 60),
+)
 @example([], 7)
 def test_only_decode_errors_come_out_of_a_damaged_stream(
     damage: list[tuple[int, int]], step: int

@@ -1,6 +1,7 @@
 """Commands to octets."""
 
 import struct
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from amqp_codec import (
     queue,
 )
 
+TEXT: Any = "text"
 PUBLISH = basic.Publish("x", "k").encode()
 
 
@@ -35,7 +37,9 @@ def test_a_method_is_one_frame() -> None:
     assert encode_command(Command(0x0102, basic.Ack(7))) == (
         b"\x01\x01\x02\x00\x00\x00\x0d\x00\x3c\x00\x50\0\0\0\0\0\0\0\x07\x00\xce"
     )
-    assert encode_method(0x0102, basic.Ack(7).encode()) == encode_command(Command(0x0102, basic.Ack(7)))
+    assert encode_method(0x0102, basic.Ack(7).encode()) == encode_command(
+        Command(0x0102, basic.Ack(7))
+    )
 
 
 def test_a_heartbeat_is_an_empty_frame() -> None:
@@ -79,7 +83,9 @@ def test_a_frame_max_of_0_is_no_limit() -> None:
     assert [len(payload) for _, _, payload in frames(data)][2:] == [1 << 20]
 
 
-@pytest.mark.parametrize("body", [bytearray(b"abcd"), memoryview(b"abcd"), memoryview(b"abcd").cast("H")])
+@pytest.mark.parametrize(
+    "body", [bytearray(b"abcd"), memoryview(b"abcd"), memoryview(b"abcd").cast("H")]
+)
 def test_any_octets_can_be_a_body(body: bytearray | memoryview) -> None:
     assert encode_content(1, PUBLISH, None, body) == encode_content(1, PUBLISH, None, b"abcd")
 
@@ -93,11 +99,20 @@ def test_a_subclass_of_bytes_can_be_a_body() -> None:
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        (lambda: Command(70000, basic.Ack(1)), "channel: must be an int from 0 to 65535, not 70000"),
+        (
+            lambda: Command(70000, basic.Ack(1)),
+            "channel: must be an int from 0 to 65535, not 70000",
+        ),
         (lambda: Command(-1, basic.Publish()), "channel: must be an int from 0 to 65535, not -1"),
-        (lambda: Command(1, basic.Publish(), None, "text"), "body: must be bytes, .* not str|expected"),  # type: ignore[arg-type]
+        (
+            lambda: Command(1, basic.Publish(), None, TEXT),
+            "body: must be bytes, .* not str|expected",
+        ),
         (lambda: Command(1, basic.Ack(1), Properties()), "basic.ack: takes no properties"),
-        (lambda: Command(1, channel.CloseOk(), None, b"x"), "channel.close-ok: takes no properties"),
+        (
+            lambda: Command(1, channel.CloseOk(), None, b"x"),
+            "channel.close-ok: takes no properties",
+        ),
         (
             lambda: Command(1, queue.Declare("q", arguments={"a": "x" * 5000})),
             "the arguments of the method take 50.. octets, but a frame holds 4088",
@@ -108,7 +123,9 @@ def test_a_subclass_of_bytes_can_be_a_body() -> None:
         ),
     ],
 )
-def test_what_cannot_be_sent_is_refused_before_anything_is_produced(command: object, says: str) -> None:
+def test_what_cannot_be_sent_is_refused_before_anything_is_produced(
+    command: object, says: str
+) -> None:
     with pytest.raises((EncodeError, TypeError), match=says):
         encode_command(command(), frame_max=4096)  # type: ignore[operator]
 

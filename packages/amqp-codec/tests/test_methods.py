@@ -3,12 +3,11 @@
 import os
 from datetime import UTC, datetime
 
-import amqp_spec
 import pytest
-from amqp_strategies import methods, properties
 from hypothesis import given
 from hypothesis import strategies as st
 
+import amqp_spec
 from amqp_codec import (
     HEARTBEAT,
     METHODS,
@@ -24,13 +23,16 @@ from amqp_codec import (
     protocol,
     queue,
 )
+from amqp_strategies import methods, properties
 
 SPEC = amqp_spec.load()
 every_method = pytest.mark.parametrize("cls", METHODS.values(), ids=lambda cls: cls.NAME)
 
 
 def test_every_method_of_the_specification_has_a_class() -> None:
-    specified = {c.index << 16 | m.index: f"{c.name}.{m.name}" for c in SPEC.classes for m in c.methods}
+    specified = {
+        c.index << 16 | m.index: f"{c.name}.{m.name}" for c in SPEC.classes for m in c.methods
+    }
 
     assert {index: cls.NAME for index, cls in METHODS.items()} == specified
 
@@ -42,8 +44,8 @@ def test_methods_know_their_replies_and_whether_they_carry_a_content() -> None:
             cls = by_name[m.name]
             assert tuple(by_name[r] for r in m.responses) == cls.REPLIES
             assert m.content == cls.HAS_CONTENT
-            assert cls.INDEX == c.index << 16 | m.index
-    assert basic.Get.REPLIES == (basic.GetOk, basic.GetEmpty)
+            assert c.index << 16 | m.index == cls.INDEX
+    assert (basic.GetOk, basic.GetEmpty) == basic.Get.REPLIES
     assert basic.Publish.HAS_CONTENT
     assert basic.Publish.REPLIES == ()
 
@@ -109,9 +111,9 @@ def test_methods_are_equal_when_their_arguments_are() -> None:
     assert Properties(priority=1) == Properties(priority=1)
     assert Properties(headers={"a": 1}) != Properties(headers={"a": 2})
     assert Properties() != basic.GetEmpty()
-    assert HEARTBEAT == type(HEARTBEAT)()
+    assert type(HEARTBEAT)() == HEARTBEAT
     assert hash(HEARTBEAT) == hash(type(HEARTBEAT)())
-    assert HEARTBEAT != channel.CloseOk()
+    assert channel.CloseOk() != HEARTBEAT
     assert Command(1, basic.Ack(1)) == Command(1, basic.Ack(1))
     assert Command(1, basic.Ack(1)) != Command(2, basic.Ack(1))
     assert Command(1, basic.Ack(1)) != basic.Ack(1)
@@ -191,7 +193,10 @@ def test_bits_share_an_octet_in_their_order() -> None:
         (lambda: Properties(expiration=5), "expiration: must be a str, not int|str.* expected"),  # type: ignore[arg-type]
         (lambda: Properties(priority=256), "basic.properties.priority: must be 0 to 255, not 256"),
         (lambda: Properties(message_id="m" * 256), "basic.properties.message_id: must be at most"),
-        (lambda: Properties(headers={"h": 2**64}), "basic.properties.headers.h: 184.* does not fit"),
+        (
+            lambda: Properties(headers={"h": 2**64}),
+            "basic.properties.headers.h: 184.* does not fit",
+        ),
         (
             lambda: Properties(timestamp=datetime(2026, 1, 1)),
             "basic.properties.timestamp: is a datetime without a time zone",

@@ -21,17 +21,18 @@ Known differences, each kept out of the generated arguments by name:
 import decimal
 from typing import Any
 
-import amqp_spec
+import pamqp.base
 import pamqp.body
 import pamqp.commands
 import pamqp.frame
 import pamqp.header
 import pytest
-from amqp_strategies import INTEGERS, methods, moments
 from hypothesis import given
 from hypothesis import strategies as st
 
+import amqp_spec
 from amqp_codec import METHODS, Command, Decoder, Method, Properties, basic, channel, encode_command
+from amqp_strategies import INTEGERS, methods, moments
 
 MOMENTS = moments.filter(lambda moment: moment.year < 2106)
 NAMES = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_.:", max_size=100)
@@ -45,6 +46,8 @@ LEAVES = st.one_of(
     st.binary(max_size=30).map(bytearray),
     MOMENTS,
 )
+
+
 def sort(table: dict[str, Any]) -> dict[str, Any]:
     return dict(sorted(table.items()))
 
@@ -69,10 +72,10 @@ FIELDS: dict[str, st.SearchStrategy[object]] = {
 SPEC = {c.index << 16 | m.index: m for c in amqp_spec.load().classes for m in c.methods}
 
 
-def theirs_of(method: Method) -> pamqp.commands.base.Frame:
+def theirs_of(method: Method) -> pamqp.base.Frame:
     """Build pamqp's object for a method: its attributes stand in the order of the wire too."""
-    cls = pamqp.commands.INDEX_MAPPING[method.INDEX]
-    theirs = cls()
+    cls: Any = pamqp.commands.INDEX_MAPPING[method.INDEX]
+    theirs: pamqp.base.Frame = cls()
     ours = iter(method.FIELDS)
     for attribute, field in zip(cls.__slots__, SPEC[method.INDEX].fields, strict=True):
         if not field.reserved:
@@ -119,13 +122,16 @@ def test_methods_have_the_oracle_s_octets(cls: type[Method], data: st.DataObject
     assert plain_arguments(command.method) == plain_arguments(method)
     size, number, unmarshaled = pamqp.frame.unmarshal(octets)
     assert (size, number) == (len(octets), 5)
+    assert isinstance(unmarshaled, pamqp.base.Frame)
     ours = iter(cls.FIELDS)
     for attribute, field in zip(unmarshaled.__slots__, SPEC[cls.INDEX].fields, strict=True):
         if not field.reserved:
             name, wire_type = next(ours)
             value = getattr(unmarshaled, attribute)
             expected = getattr(command.method, name)
-            assert plain(value) == (expected.decode() if wire_type == "longstr" else plain(expected))
+            assert plain(value) == (
+                expected.decode() if wire_type == "longstr" else plain(expected)
+            )
 
 
 def plain_arguments(method: Method) -> list[object]:
@@ -147,7 +153,9 @@ def property_values(name: str, wire_type: str) -> st.SearchStrategy[object]:
     st.binary(max_size=50),
 )
 def test_contents_have_the_oracle_s_octets(values: dict[str, Any], body: bytes) -> None:
-    renamed = {("message_type" if name == "type" else name): value for name, value in values.items()}
+    renamed = {
+        ("message_type" if name == "type" else name): value for name, value in values.items()
+    }
     renamed["cluster_id"] = ""
     theirs = pamqp.commands.Basic.Properties(**renamed)
     deliver = basic.Deliver("tag", 1, True, "x", "k")

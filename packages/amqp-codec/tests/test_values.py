@@ -9,7 +9,6 @@ from decimal import Decimal, localcontext
 from types import MappingProxyType
 
 import pytest
-from amqp_strategies import same, tables
 from hypothesis import given
 
 from amqp_codec import (
@@ -32,6 +31,7 @@ from amqp_codec import (
     encode_table,
     field_type,
 )
+from amqp_strategies import same, tables
 
 
 def wire(*entries: bytes) -> bytes:

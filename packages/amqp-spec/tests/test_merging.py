@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-import amqp_spec
 import pytest
+
+import amqp_spec
 
 Load = Callable[[dict[str, str]], amqp_spec.Spec]
 

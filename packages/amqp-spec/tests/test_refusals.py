@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import amqp_spec
 import pytest
+
+import amqp_spec
 
 Load = Callable[[dict[str, str]], amqp_spec.Spec]
 

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import amqp_spec
 import pytest
+
+import amqp_spec
 from command import ROOT, SPEC, TARGET, main
 from names import attribute_name, class_name, constant_name, local_name, property_name
 from plan import Bit, group, plan, replies_first
@@ -74,7 +75,9 @@ def test_a_faulty_specification_is_reported_with_file_and_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (GOLDEN / "spec/amqp0-9-1.xml").read_text()
-    (tmp_path / "amqp0-9-1.xml").write_text(text.replace('response name="open-ok"', 'response name="x"'))
+    (tmp_path / "amqp0-9-1.xml").write_text(
+        text.replace('response name="open-ok"', 'response name="x"')
+    )
 
     assert main(["--spec", str(tmp_path), "--target", str(tmp_path / "out")]) == 2
 

@@ -86,8 +86,8 @@ class Decoder:
     def feed(self, data: bytes | bytearray | memoryview) -> list[Command]:
         """Take the next octets; return the commands that are whole now.
 
-        Commands that came before an error are returned; the error itself is raised by the next call,
-        or by this one when there are none. ``error`` shows it at once.
+        Commands that came before an error are returned; the error itself is raised by the next
+        call, or by this one when there are none. ``error`` shows it at once.
 
         Raises:
             DecodeError: the input is not AMQP, now or in an earlier call.
@@ -233,7 +233,9 @@ class Decoder:
         elif frame_type == FRAME_HEARTBEAT and channel:
             reason, code, kind = f"a heartbeat comes on channel {channel}", 505, "heartbeat"
         elif size + OVERHEAD > (self.frame_max or _NO_LIMIT):
-            reason = f"a frame has {size + OVERHEAD} octets, but at most {self.frame_max} were agreed on"
+            reason = (
+                f"a frame has {size + OVERHEAD} octets, but at most {self.frame_max} were agreed on"
+            )
             code, kind = 501, "frame_size"
         else:
             return

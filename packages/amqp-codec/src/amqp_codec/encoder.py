@@ -117,7 +117,9 @@ def _octets(body: object) -> bytes:
         return bytes(body)
     if isinstance(body, bytes):
         return body
-    raise EncodeError(f"must be bytes, bytearray or memoryview, not {type(body).__name__}", ("body",))
+    raise EncodeError(
+        f"must be bytes, bytearray or memoryview, not {type(body).__name__}", ("body",)
+    )
 
 
 def _too_large(what: str, size: int, frame_max: int) -> EncodeError:

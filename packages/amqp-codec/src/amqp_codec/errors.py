@@ -1,8 +1,8 @@
 """What can be wrong with a command to encode or with octets to decode.
 
-    CodecError
-    ├── EncodeError      what the caller wants to send cannot be sent (also a ValueError)
-    └── DecodeError      what the peer has sent is not AMQP 0-9-1; knows the reply code to close with
+CodecError
+├── EncodeError      what the caller wants to send cannot be sent (also a ValueError)
+└── DecodeError      what the peer has sent is not AMQP 0-9-1; knows the reply code to close with
 """
 
 from .protocol.constants import ReplyCode

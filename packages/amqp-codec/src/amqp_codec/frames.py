@@ -1,10 +1,10 @@
 """The envelope around every payload. Spec: 4.2.3.
 
-    0      1         3             7                  size+7     size+8
-    +------+---------+-------------+  +------------+  +-----------+
-    | type | channel |     size    |  |  payload   |  | frame-end |
-    +------+---------+-------------+  +------------+  +-----------+
-     octet    short       long         size octets        octet
+0      1         3             7                  size+7     size+8
++------+---------+-------------+  +------------+  +-----------+
+| type | channel |     size    |  |  payload   |  | frame-end |
++------+---------+-------------+  +------------+  +-----------+
+octet    short       long         size octets        octet
 """
 
 from typing import Final

@@ -37,8 +37,8 @@ from typing import Final, TypeAlias, TypeVar
 from .errors import DecodeError, EncodeError
 
 FieldValue: TypeAlias = (
-    "bool | int | float | Decimal | str | bytes | bytearray | memoryview | datetime | None"
-    " | list[FieldValue] | tuple[FieldValue, ...] | Mapping[str, FieldValue]"
+    "bool | int | float | Decimal | str | bytes | bytearray | memoryview | datetime"
+    " | list[FieldValue] | tuple[FieldValue, ...] | Mapping[str, FieldValue] | None"
 )
 """What a field table can hold."""
 
@@ -393,9 +393,7 @@ def _decode_end(data: bytes, offset: int, limit: int, depth: int) -> int:
     return end
 
 
-def _decode_value(
-    data: bytes, offset: int, limit: int, depth: int
-) -> "tuple[FieldValue, int]":
+def _decode_value(data: bytes, offset: int, limit: int, depth: int) -> "tuple[FieldValue, int]":
     octet = data[offset]
     offset += 1
     if octet == 0x53:  # S

@@ -3,8 +3,8 @@
 
 from typing import Final
 
-from . import basic, channel, confirm, connection, exchange, queue, tx, constants
 from ..method import Method
+from . import basic, channel, confirm, connection, constants, exchange, queue, tx
 
 __all__ = [
     "METHODS",
@@ -12,10 +12,10 @@ __all__ = [
     "channel",
     "confirm",
     "connection",
+    "constants",
     "exchange",
     "queue",
     "tx",
-    "constants",
 ]
 
 METHODS: Final[dict[int, type[Method]]] = {

@@ -3,13 +3,13 @@
 
 from typing import Final
 
-from . import door, constants
 from ..method import Method
+from . import constants, door
 
 __all__ = [
     "METHODS",
-    "door",
     "constants",
+    "door",
 ]
 
 METHODS: Final[dict[int, type[Method]]] = {
