@@ -1,1 +1,53 @@
 """AMQP 0-9-1 client for asyncio and RabbitMQ."""
+
+from .channel import Channel
+from .connecting import connect, from_url
+from .dial import Dialer, dialing
+from .envelope import Envelope, ReturnEnvelope
+from .exceptions import (
+    AioamqpException,
+    AmqpClosedConnection,
+    ChannelClosed,
+    ConnectionFailed,
+    ConnectionLost,
+    ConsumerCancelled,
+    DuplicateConsumerTag,
+    EmptyQueue,
+    HandshakeFailed,
+    InvalidArgument,
+    NoChannelAvailable,
+    ProtocolViolation,
+    PublishFailed,
+    SynchronizationError,
+)
+from .properties import Properties
+from .protocol import AmqpProtocol
+from .version import __packagename__, __version__
+
+__all__ = [
+    "AioamqpException",
+    "AmqpClosedConnection",
+    "AmqpProtocol",
+    "Channel",
+    "ChannelClosed",
+    "ConnectionFailed",
+    "ConnectionLost",
+    "ConsumerCancelled",
+    "Dialer",
+    "DuplicateConsumerTag",
+    "EmptyQueue",
+    "Envelope",
+    "HandshakeFailed",
+    "InvalidArgument",
+    "NoChannelAvailable",
+    "Properties",
+    "ProtocolViolation",
+    "PublishFailed",
+    "ReturnEnvelope",
+    "SynchronizationError",
+    "__packagename__",
+    "__version__",
+    "connect",
+    "dialing",
+    "from_url",
+]

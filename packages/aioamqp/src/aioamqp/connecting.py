@@ -1,0 +1,219 @@
+"""``connect`` and ``from_url``: from a name or a URL to an open connection."""
+
+import asyncio
+import errno
+import ssl as tls
+from collections.abc import Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, Final, TypeAlias
+
+from .dial import current_dialer
+from .exceptions import ConnectionFailed, failed_link
+from .protocol import OPEN, AmqpProtocol
+from .uri import parse_url
+
+CONNECTION_TIMEOUT: Final = 10.0
+"""Seconds that may pass until a connection is open, where the caller does not say."""
+
+PORT: Final = 5672
+TLS_PORT: Final = 5671
+
+Connected: TypeAlias = tuple[asyncio.Transport, AmqpProtocol]
+
+
+class Connecting(Coroutine[Any, Any, Connected]):
+    """A connection on its way: await it, or enter it with ``async with``.
+
+    Awaited, as ever, it gives ``(transport, protocol)``. Entered, it gives the protocol, and closes
+    it on leaving. It can be given to all that takes a coroutine, such as ``asyncio.run``.
+    """
+
+    __slots__ = ("_coroutine", "_protocol")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Connected]) -> None:
+        self._coroutine = coroutine
+        self._protocol: AmqpProtocol | None = None
+
+    def __await__(self) -> Generator[Any, Any, Connected]:
+        return self._coroutine.__await__()
+
+    def send(self, value: Any, /) -> Any:
+        """See ``collections.abc.Coroutine``."""
+        return self._coroutine.send(value)
+
+    def throw(
+        self,
+        typ: type[BaseException] | BaseException,
+        val: BaseException | object = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> Any:
+        """See ``collections.abc.Coroutine``."""
+        if isinstance(typ, BaseException):
+            return self._coroutine.throw(typ)
+        return self._coroutine.throw(typ, val, tb)
+
+    def close(self) -> None:
+        """See ``collections.abc.Coroutine``."""
+        self._coroutine.close()
+
+    async def __aenter__(self) -> AmqpProtocol:
+        _, self._protocol = await self._coroutine
+        return self._protocol
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._protocol is not None
+        if self._protocol.state == OPEN:
+            await self._protocol.close()
+        else:
+            await self._protocol.wait_closed()
+
+
+def connect(
+    host: str = "localhost",
+    port: int | str | None = None,
+    login: str = "guest",
+    password: str = "guest",
+    virtualhost: str = "/",
+    ssl: tls.SSLContext | bool | None = None,
+    login_method: str = "PLAIN",
+    insist: bool = False,
+    protocol_factory: Callable[..., AmqpProtocol] = AmqpProtocol,
+    *,
+    connection_timeout: float | None = CONNECTION_TIMEOUT,
+    **kwargs: Any,
+) -> Connecting:
+    """Connect to a server: ``await`` for ``(transport, protocol)``, or ``async with`` the protocol.
+
+    Args:
+        host: name or address.
+        port: None for 5672, or 5671 with TLS.
+        login: the user's name.
+        password: the user's.
+        virtualhost: to open.
+        ssl: a context, or True, to use TLS.
+        login_method: how to log in; PLAIN is known.
+        insist: ignored, as by every server.
+        protocol_factory: makes the protocol; called with ``kwargs``.
+        connection_timeout: seconds until the connection must be open; None for no limit.
+        kwargs: for the protocol: ``on_error``, ``client_properties``, ``channel_max``,
+            ``frame_max``, ``heartbeat``.
+
+    Raises:
+        ConnectionFailed: there is no link to the server, or not in time. It is also the OSError
+            that says why, such as ConnectionRefusedError.
+        HandshakeFailed: the server refuses the login or the virtual host, or is no AMQP server.
+    """
+    return Connecting(
+        _connect(
+            host,
+            port,
+            login,
+            password,
+            virtualhost,
+            ssl,
+            login_method,
+            insist,
+            lambda: protocol_factory(**kwargs),
+            connection_timeout,
+        )
+    )
+
+
+async def _connect(
+    host: str,
+    port: int | str | None,
+    login: str,
+    password: str,
+    virtualhost: str,
+    ssl: tls.SSLContext | bool | None,
+    login_method: str,
+    insist: bool,
+    make_protocol: Callable[[], AmqpProtocol],
+    connection_timeout: float | None,
+) -> Connected:
+    if port is None:
+        port = TLS_PORT if ssl else PORT
+    where = f"{host}:{port}"
+    stage = "a link"
+    deadline = asyncio.timeout(connection_timeout)
+    try:
+        async with deadline:
+            try:
+                transport, protocol = await current_dialer()(make_protocol, host, port, ssl=ssl)
+            except OSError as error:
+                raise failed_link(
+                    ConnectionFailed, error, f"Cannot connect to {where}: {error}"
+                ) from error
+            stage = "an open connection"
+            try:
+                await protocol.start_connection(
+                    host, port, login, password, virtualhost, ssl, login_method, insist
+                )
+            except BaseException:
+                transport.abort()
+                raise
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        text = (
+            f"Cannot connect to {where}: no sign of {stage} within {connection_timeout:g} seconds"
+        )
+        cause = TimeoutError(errno.ETIMEDOUT, text)
+        raise failed_link(ConnectionFailed, cause, text) from None
+    return transport, protocol
+
+
+def from_url(
+    url: str,
+    login_method: str = "PLAIN",
+    insist: bool = False,
+    protocol_factory: Callable[..., AmqpProtocol] = AmqpProtocol,
+    **kwargs: Any,
+) -> Connecting:
+    """Connect to where an AMQP URL says: await or enter it as ``connect``.
+
+    Args:
+        url: ``amqp://login:password@host:port/virtualhost`` or ``amqps://…``, percent-encoded; the
+            query may have heartbeat, frame_max, channel_max and connection_timeout.
+        login_method: see ``connect``.
+        insist: see ``connect``.
+        protocol_factory: see ``connect``.
+        kwargs: for ``connect``; they go before those of the query. With amqps, ``ssl`` is by
+            default what ``ssl.create_default_context`` makes.
+
+    Raises:
+        ValueError: the URL is wrong.
+    """
+    return Connecting(_from_url(url, login_method, insist, protocol_factory, kwargs))
+
+
+async def _from_url(
+    url: str,
+    login_method: str,
+    insist: bool,
+    protocol_factory: Callable[..., AmqpProtocol],
+    kwargs: dict[str, Any],
+) -> Connected:
+    import aioamqp  # not connect() itself: programs replace aioamqp.connect in their tests
+
+    parts = parse_url(url)
+    options = {**parts.options, **kwargs}
+    if parts.is_secure and not options.get("ssl"):
+        options["ssl"] = tls.create_default_context()
+    return await aioamqp.connect(
+        host=parts.host,
+        port=parts.port,
+        login=parts.login,
+        password=parts.password,
+        virtualhost=parts.virtualhost,
+        login_method=login_method,
+        insist=insist,
+        protocol_factory=protocol_factory,
+        **options,
+    )

@@ -1,0 +1,78 @@
+"""The one place where a connection gets its transport from.
+
+    async def dialer(protocol_factory, host, port, *, ssl):
+        ...  # whatever carries octets
+        return transport, protocol
+
+    with aioamqp.dialing(dialer):
+        transport, protocol = await aioamqp.connect("anywhere")
+
+A test broker in memory, a tunnel or a proxy needs no other way in.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from ssl import SSLContext
+from typing import Protocol, TypeVar
+
+_Made = TypeVar("_Made", bound=asyncio.BaseProtocol)
+
+
+class Dialer(Protocol):
+    """Makes a link to a host and puts a protocol on it, as ``loop.create_connection`` does.
+
+    It may raise OSError; ``connect`` turns that into a ConnectionFailed. It may be cancelled, and
+    must then leave nothing open.
+    """
+
+    def __call__(
+        self,
+        protocol_factory: Callable[[], _Made],
+        host: str,
+        port: int | str,
+        *,
+        ssl: SSLContext | bool | None,
+    ) -> Awaitable[tuple[asyncio.Transport, _Made]]:
+        """Return the transport, and the protocol that the factory made for it."""
+
+
+async def dial_tcp(
+    protocol_factory: Callable[[], _Made],
+    host: str,
+    port: int | str,
+    *,
+    ssl: SSLContext | bool | None,
+) -> tuple[asyncio.Transport, _Made]:
+    """Connect over TCP, with TLS if asked to."""
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_connection(
+        protocol_factory,
+        host,
+        port,  # type: ignore[arg-type]  # may name a service too: getaddrinfo takes both
+        ssl=ssl,
+    )
+    link = transport.get_extra_info("socket")
+    if link is not None:
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return transport, protocol
+
+
+_dialer: ContextVar[Dialer] = ContextVar("aioamqp dialer", default=dial_tcp)
+
+
+def current_dialer() -> Dialer:
+    """Return the dialer that ``connect`` uses here."""
+    return _dialer.get()
+
+
+@contextmanager
+def dialing(dialer: Dialer) -> Iterator[None]:
+    """Let every ``connect`` inside, and in tasks started inside, use a dialer instead of TCP."""
+    token = _dialer.set(dialer)
+    try:
+        yield
+    finally:
+        _dialer.reset(token)

@@ -1,0 +1,81 @@
+"""What comes with a message beside its body and properties."""
+
+from amqp_codec import basic
+
+
+class Envelope:
+    """Says how a message was delivered.
+
+    Attributes:
+        consumer_tag: the consumer that it was delivered to.
+        delivery_tag: what to acknowledge it with.
+        exchange_name: where it was published to.
+        routing_key: what it was published with.
+        is_redeliver: whether it may have been delivered before.
+    """
+
+    __slots__ = (  # noqa: RUF023 - the order of the arguments, as in 0.15
+        "consumer_tag",
+        "delivery_tag",
+        "exchange_name",
+        "routing_key",
+        "is_redeliver",
+    )
+
+    def __init__(
+        self,
+        consumer_tag: str,
+        delivery_tag: int,
+        exchange_name: str,
+        routing_key: str,
+        is_redeliver: bool,
+    ) -> None:
+        self.consumer_tag = consumer_tag
+        self.delivery_tag = delivery_tag
+        self.exchange_name = exchange_name
+        self.routing_key = routing_key
+        self.is_redeliver = is_redeliver
+
+    @classmethod
+    def from_codec(cls, deliver: basic.Deliver) -> "Envelope":
+        """Take it from a basic.deliver."""
+        return cls(
+            deliver.consumer_tag,
+            deliver.delivery_tag,
+            deliver.exchange,
+            deliver.routing_key,
+            deliver.redelivered,
+        )
+
+
+class ReturnEnvelope:
+    """Says why a message that was published comes back.
+
+    Attributes:
+        reply_code: 312 when no queue takes it, 313 when no consumer does.
+        reply_text: the same in words.
+        exchange_name: where it was published to.
+        routing_key: what it was published with.
+    """
+
+    __slots__ = (  # noqa: RUF023 - the order of the arguments, as in 0.15
+        "reply_code",
+        "reply_text",
+        "exchange_name",
+        "routing_key",
+    )
+
+    def __init__(
+        self, reply_code: int, reply_text: str, exchange_name: str, routing_key: str
+    ) -> None:
+        self.reply_code = reply_code
+        self.reply_text = reply_text
+        self.exchange_name = exchange_name
+        self.routing_key = routing_key
+
+    @classmethod
+    def from_codec(cls, returned: basic.Return) -> "ReturnEnvelope":
+        """Take it from a basic.return."""
+        return cls(
+            returned.reply_code, returned.reply_text, returned.exchange, returned.routing_key
+        )

@@ -1,0 +1,67 @@
+"""Puts heartbeat arithmetic on the clock of the event loop, with one timer."""
+
+import asyncio
+import errno
+import math
+from collections.abc import Callable
+from typing import Final
+
+from amqp_codec import HEARTBEAT, Command, encode_command
+
+from .exceptions import ConnectionLost, failed_link
+from .heartbeat import SILENCE, Heartbeat, Verdict
+from .wire import Wire
+
+_OCTETS: Final = encode_command(Command(0, HEARTBEAT))
+
+
+class Keepalive:
+    """Sends heartbeats and notices that the server is dead.
+
+    Args:
+        wire: to send on.
+        heartbeat: says when.
+        when_dead: called once with what to tell those who wait.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        heartbeat: Heartbeat,
+        when_dead: Callable[[ConnectionLost], None],
+    ) -> None:
+        self._wire = wire
+        self._heartbeat = heartbeat
+        self._when_dead = when_dead
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, interval: float) -> None:
+        """Keep an interval of so many seconds; 0 is no heartbeats in either direction."""
+        self._heartbeat.interval = interval
+        self._look()
+
+    def stop(self) -> None:
+        """Do nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        """Do what is due now, and look again when something may be."""
+        loop, heartbeat = self._wire.loop, self._heartbeat
+        now = loop.time()
+        match heartbeat.check(now):
+            case Verdict.DEAD:
+                seconds = SILENCE * heartbeat.interval
+                text = f"The server sent nothing, not even a heartbeat, for {seconds:g} seconds"
+                cause = TimeoutError(errno.ETIMEDOUT, text)
+                self._when_dead(failed_link(ConnectionLost, cause, text))
+                return
+            case Verdict.SEND:
+                self._wire.write(_OCTETS)
+                self._wire.flush()
+                heartbeat.last_sent = now  # also where a closing transport took nothing
+            case Verdict.WAIT:
+                pass
+        when = heartbeat.next_check()
+        if not math.isinf(when):
+            self._timer = loop.call_at(when, self._look)

@@ -1,0 +1,142 @@
+"""The properties of a message by 0.15's names: ``message_type`` is the specification's ``type``."""
+
+import calendar
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from amqp_codec import FieldTable
+from amqp_codec import Properties as WireProperties
+
+from .exceptions import InvalidArgument
+
+
+class Properties:
+    """Properties of a message that came; one that is absent is None.
+
+    Attributes:
+        timestamp: a datetime in UTC; the bare number of seconds where no datetime can hold it.
+        cluster_id: obsolete; empty when absent, as in 0.15.
+    """
+
+    __slots__ = (  # noqa: RUF023 - the order of the wire, as in 0.15
+        "content_type",
+        "content_encoding",
+        "headers",
+        "delivery_mode",
+        "priority",
+        "correlation_id",
+        "reply_to",
+        "expiration",
+        "message_id",
+        "timestamp",
+        "message_type",
+        "user_id",
+        "app_id",
+        "cluster_id",
+    )
+
+    def __init__(
+        self,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+        headers: FieldTable | None = None,
+        delivery_mode: int | None = None,
+        priority: int | None = None,
+        correlation_id: str | None = None,
+        reply_to: str | None = None,
+        expiration: str | None = None,
+        message_id: str | None = None,
+        timestamp: datetime | int | None = None,
+        message_type: str | None = None,
+        user_id: str | None = None,
+        app_id: str | None = None,
+        cluster_id: str | None = None,
+    ) -> None:
+        self.content_type = content_type
+        self.content_encoding = content_encoding
+        self.headers = headers
+        self.delivery_mode = delivery_mode
+        self.priority = priority
+        self.correlation_id = correlation_id
+        self.reply_to = reply_to
+        self.expiration = expiration
+        self.message_id = message_id
+        self.timestamp = timestamp
+        self.message_type = message_type
+        self.user_id = user_id
+        self.app_id = app_id
+        self.cluster_id = cluster_id
+
+    @classmethod
+    def from_codec(cls, wire: WireProperties) -> "Properties":
+        """Take them from a content header.
+
+        Raises:
+            amqp_codec.DecodeError: the headers cannot be decoded.
+        """
+        return cls(
+            wire.content_type,
+            wire.content_encoding,
+            wire.headers,
+            wire.delivery_mode,
+            wire.priority,
+            wire.correlation_id,
+            wire.reply_to,
+            wire.expiration,
+            wire.message_id,
+            wire.timestamp,
+            wire.type,
+            wire.user_id,
+            wire.app_id,
+            wire.cluster_id or "",
+        )
+
+
+def to_codec(properties: Mapping[str, Any] | Properties | None) -> WireProperties | None:
+    """Turn what a caller gives with a message into what the codec encodes.
+
+    Args:
+        properties: a mapping by the names of ``Properties`` (``type`` is understood too), or
+            properties that came with another message.
+
+    Raises:
+        InvalidArgument: there is no property of a name.
+    """
+    if not properties:
+        return None
+    if isinstance(properties, Properties):
+        named = {name: getattr(properties, name) for name in Properties.__slots__}
+        named["cluster_id"] = properties.cluster_id or None
+    else:
+        try:
+            named = dict(properties)
+        except (TypeError, ValueError):
+            kind = type(properties).__name__
+            raise InvalidArgument(
+                f"must be a dict of properties, not {kind}", ("properties",)
+            ) from None
+    if "message_type" in named:
+        named["type"] = named.pop("message_type")
+    timestamp = named.get("timestamp")
+    if timestamp is not None:
+        named["timestamp"] = _to_wire_time(timestamp)
+    try:
+        return WireProperties(**named)
+    except TypeError:
+        known = {*Properties.__slots__, "type"}
+        unknown = ", ".join(repr(name) for name in named if name not in known)
+        raise InvalidArgument(
+            f"there is no property {unknown}; there are {', '.join(Properties.__slots__)}",
+            ("properties",),
+        ) from None
+
+
+def _to_wire_time(timestamp: object) -> object:
+    # A datetime without a time zone is taken for UTC, as it always was in this library.
+    if isinstance(timestamp, datetime) and timestamp.utcoffset() is None:
+        return timestamp.replace(tzinfo=UTC)
+    if isinstance(timestamp, time.struct_time):
+        return calendar.timegm(timestamp)
+    return timestamp

@@ -1,0 +1,515 @@
+"""The connection: an asyncio protocol between a transport and the channels.
+
+state         until                                     then
+CONNECTING    connection.open-ok                        OPEN
+OPEN          either side closes, or the link ends      CLOSING: nothing is sent any more,
+                                                        and all who wait are told why
+CLOSING       the transport is gone                     CLOSED
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from ssl import SSLContext
+from typing import Any, ClassVar, Final
+
+from amqp_codec import (
+    HEARTBEAT,
+    PROTOCOL_HEADER,
+    Command,
+    DecodeError,
+    Decoder,
+    Method,
+    ReplyCode,
+    connection,
+)
+
+from .backlog import Backlog
+from .callbacks import Callback, CallbackQueue
+from .channel import Channel
+from .channel_numbers import ChannelNumbers
+from .dialogue import CLOSE_TIMEOUT
+from .exceptions import (
+    AioamqpException,
+    AmqpClosedConnection,
+    ChannelClosed,
+    ConnectionLost,
+    HandshakeFailed,
+    InvalidArgument,
+    ProtocolViolation,
+    failed_link,
+)
+from .handshake import Handshake, mechanism_named, refusal
+from .heartbeat import Heartbeat
+from .keepalive import Keepalive
+from .trace import describe
+from .wire import Wire
+
+logger = logging.getLogger("aioamqp.protocol")
+
+CONNECTING: Final = 0
+OPEN: Final = 1
+CLOSING: Final = 2
+CLOSED: Final = 3
+
+SHORT_STRING: Final = 255
+"""Octets that a reply text may have. Spec: 4.2.5.3."""
+
+BACKLOG: Final = 16 * 1024 * 1024
+"""Octets of messages that may wait for callbacks before the server is not read from any more."""
+
+
+class AmqpProtocol(asyncio.Protocol):
+    """A connection to a server.
+
+    Args:
+        on_error: called once with an exception if the connection ends otherwise than by ``close``;
+            a coroutine function or a plain one.
+        client_properties: told to the server, over those that are told by default.
+        channel_max: the highest channel number; the lower of this and the server's holds.
+        frame_max: octets of a frame; the lower of this and the server's holds.
+        heartbeat: seconds between heartbeats, whatever the server says; 0 for none.
+
+    Other arguments are ignored, as in 0.15.
+
+    Attributes:
+        state: CONNECTING, OPEN, CLOSING or CLOSED.
+        channels: those that are in use, by number.
+        server_properties: what the server says about itself.
+        server_channel_max: as offered, then as settled; so are ``server_frame_max`` and
+            ``server_heartbeat``.
+        blocked_reason: why the server takes no messages now; None while it does.
+        connection_closed: set when the transport is gone.
+    """
+
+    CHANNEL_FACTORY: ClassVar[Callable[..., Channel]] = Channel
+
+    def __init__(
+        self,
+        *_args: object,
+        on_error: Callback | None = None,
+        client_properties: Mapping[str, Any] | None = None,
+        channel_max: int | None = None,
+        frame_max: int | None = None,
+        heartbeat: int | None = None,
+        **_ignored: object,
+    ) -> None:
+        self._on_error_callback = on_error
+        self.client_properties: Mapping[str, Any] = (
+            {} if client_properties is None else client_properties
+        )
+        wanted = {"channel_max": channel_max, "frame_max": frame_max, "heartbeat": heartbeat}
+        self.connection_tunning = {
+            name: value for name, value in wanted.items() if value is not None
+        }
+        self.state = CONNECTING
+        self.connection_closed = asyncio.Event()
+        self.stop_now = asyncio.Event()
+        self.channels: dict[int, Channel] = {}
+        self.version_major: int | None = None
+        self.version_minor: int | None = None
+        self.server_properties: Mapping[str, Any] | None = None
+        self.server_mechanisms: str | None = None
+        self.server_locales: str | None = None
+        self.server_channel_max: int | None = None
+        self.server_frame_max: int | None = None
+        self.server_heartbeat: int | None = None
+        self.blocked_reason: str | None = None
+        self.wire: Wire  # from connection_made on
+        self._transport: asyncio.Transport
+        self._heartbeat: Heartbeat
+        self._keepalive: Keepalive
+        self._loop: asyncio.AbstractEventLoop
+        self._decoder = Decoder()
+        self._numbers = ChannelNumbers(0)
+        self._callbacks = CallbackQueue("the connection")
+        self._handshake: Handshake | None = None
+        self._opened: asyncio.Future[None] | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._has_timed_out = False
+        self._ended: list[Channel] = []
+
+    # ---------------------------------------------------------------- for programs
+
+    @property
+    def is_open(self) -> bool:
+        """Whether channels can be opened."""
+        return self.state == OPEN
+
+    @property
+    def channels_ids_ceil(self) -> int:
+        """The highest channel number that was ever used."""
+        return self._numbers.ceil
+
+    @property
+    def channels_ids_free(self) -> set[int]:
+        """The channel numbers up to that one that are not in use."""
+        return self._numbers.free
+
+    @property
+    def channels_ids_count(self) -> int:
+        """How many channel numbers are in use."""
+        return self._numbers.count
+
+    def release_channel_id(self, channel_id: int) -> None:
+        """Let the number of a channel that is over be used again."""
+        self.channels.pop(channel_id, None)
+        self._numbers.release(channel_id)
+
+    async def channel(self, **kwargs: Any) -> Channel:
+        """Open a channel.
+
+        Args:
+            kwargs: for ``CHANNEL_FACTORY``; the stock one takes ``return_callback``.
+
+        Raises:
+            NoChannelAvailable: all channel numbers are in use.
+            AmqpClosedConnection: the connection is over.
+            AioamqpException: it is not open yet.
+        """
+        await self.ensure_open()
+        number = self._numbers.take()
+        try:
+            channel = self.CHANNEL_FACTORY(self, number, **kwargs)
+        except BaseException:
+            self._numbers.release(number)
+            raise
+        self.channels[number] = channel
+        try:
+            await channel.open()
+        except BaseException:
+            channel.inbound.dialogue.give_up()
+            raise
+        return channel
+
+    async def ensure_open(self) -> None:
+        """Do nothing if the connection is open; wait for its end if it is closing.
+
+        Raises:
+            AmqpClosedConnection: it is over.
+            AioamqpException: it is not open yet.
+        """
+        if self.state == OPEN:
+            return
+        if self.state == CONNECTING:
+            raise AioamqpException("The connection is not open yet: await connect() first")
+        await self.connection_closed.wait()
+        self.wire.check_open()
+
+    async def close(self, no_wait: bool = False, timeout: float | None = None) -> None:
+        """Close the connection and all of its channels.
+
+        Messages that wait for a consumer's callback are dropped; the server queues again what has
+        not been acknowledged. A callback that runs now goes on.
+
+        Args:
+            no_wait: do not wait until the server has agreed.
+            timeout: seconds in which it must; 5 if None. The link is cut then.
+
+        Raises:
+            AmqpClosedConnection: the connection is not open.
+            TimeoutError: the server has not agreed within the ``timeout`` that was given.
+        """
+        if self.state == CONNECTING:
+            raise AmqpClosedConnection("The connection is not open yet: there is nothing to close")
+        self.wire.check_open()
+        close = connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown")
+        self.wire.send(0, close)
+        self.wire.flush()
+        self._fail(AmqpClosedConnection("The program closed it"), asked_for=True)
+        self._bound_closing(CLOSE_TIMEOUT if timeout is None else timeout)
+        if no_wait:
+            return
+        await self.wait_closed()
+        if self._has_timed_out:
+            if timeout is not None:
+                raise TimeoutError(
+                    f"The server has not answered the close within {timeout:g} seconds;"
+                    " the link was cut"
+                )
+            logger.warning("The server has not answered the close; the link was cut")
+
+    async def wait_closed(self, timeout: float | None = None) -> None:
+        """Wait until the connection is over, however it ends; may be called at any time.
+
+        Raises:
+            TimeoutError: it is not, after so many seconds.
+        """
+        async with asyncio.timeout(timeout):
+            await self.connection_closed.wait()
+            # Workers with nothing left to do take a turn of the loop to end. A callback that still
+            # runs is not waited for: it may be the one that waits here.
+            idle = [task for channel in self._ended for task in channel.inbound.idle_tasks()]
+            if idle:
+                await asyncio.wait(idle)
+
+    # ---------------------------------------------------------------- opening
+
+    async def start_connection(
+        self,
+        host: str,  # noqa: ARG002
+        port: int | str,  # noqa: ARG002
+        login: str,
+        password: str,
+        virtualhost: str,
+        ssl: SSLContext | bool | None = False,  # noqa: ARG002
+        login_method: str = "PLAIN",
+        insist: bool = False,  # noqa: ARG002
+    ) -> None:
+        """Open the connection over a link that is there; ``connect`` does both.
+
+        Of where the link goes, and of ``insist``, nothing is used: 0.15 has these arguments.
+
+        Raises:
+            HandshakeFailed: the server refuses.
+            ValueError: an argument cannot be sent.
+        """
+        self._handshake = Handshake(
+            mechanism_named(login_method, login, password),
+            virtualhost,
+            self.client_properties,
+            **self.connection_tunning,
+        )
+        self.wire.check_open()
+        self._opened = self._loop.create_future()
+        self.wire.write(PROTOCOL_HEADER)
+        self.wire.flush()
+        try:
+            await self._opened
+        except asyncio.CancelledError:
+            self._fail(AmqpClosedConnection("The program gave up connecting"), asked_for=True)
+            raise
+
+    def _go_on_opening(self, handshake: Handshake, method: Method) -> None:
+        try:
+            for answer in handshake.receive(method):
+                self.wire.send(0, answer)
+        except InvalidArgument as error:
+            # Of the client's properties or the virtual host: start_connection raises it.
+            self._fail(error, asked_for=True)
+            self._transport.abort()
+            return
+        self.wire.flush()
+        match method:
+            case connection.Start():
+                self.version_major = method.version_major
+                self.version_minor = method.version_minor
+                self.server_properties = method.server_properties
+                self.server_mechanisms = method.mechanisms.decode("utf-8", "replace")
+                self.server_locales = method.locales.decode("utf-8", "replace")
+            case connection.Tune() if handshake.tune_ok is not None:
+                self._apply(handshake.tune_ok)
+            case connection.OpenOk():
+                self.state = OPEN
+                self._handshake = None
+                if self._opened is not None and not self._opened.done():
+                    self._opened.set_result(None)
+            case _:
+                pass
+
+    def _apply(self, tune_ok: connection.TuneOk) -> None:
+        self.server_channel_max = tune_ok.channel_max
+        self.server_frame_max = self.wire.frame_max = self._decoder.frame_max = tune_ok.frame_max
+        self.server_heartbeat = tune_ok.heartbeat
+        self._numbers = ChannelNumbers(tune_ok.channel_max)
+        self._keepalive.start(tune_ok.heartbeat)
+
+    # ---------------------------------------------------------------- for the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport. Called by asyncio, as are the others here."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._heartbeat = Heartbeat(0, self._loop.time())
+        backlog = Backlog(BACKLOG, self._stop_reading, self._read_on)
+        self.wire = Wire(transport, self._heartbeat, backlog)
+        self._keepalive = Keepalive(self.wire, self._heartbeat, self._on_silence)
+
+    def data_received(self, data: bytes) -> None:
+        """Take octets from the server."""
+        self._heartbeat.last_received = self._loop.time()
+        channels, is_traced = self.channels, self.wire.is_traced
+        try:
+            if self._handshake is not None:
+                data = self._handshake.screen(data)
+            for command in self._decoder.feed(data):
+                if is_traced:
+                    what = describe(command.channel, command.method, len(command.body))
+                    logger.debug("< %s", what)
+                channel = channels.get(command.channel)
+                if channel is not None:
+                    channel.inbound.receive(command)
+                else:
+                    self._receive(command)
+            if self._decoder.error is not None:
+                raise self._decoder.error
+        except DecodeError as error:
+            if self._handshake is not None:
+                self._refuse_handshake(
+                    HandshakeFailed(f"The server does not speak AMQP 0-9-1: {error}")
+                )
+            else:
+                self._refuse(ProtocolViolation(error.reply_code, str(error)))
+        except HandshakeFailed as failure:
+            self._refuse_handshake(failure)
+        except ProtocolViolation as violation:
+            self._refuse(violation)
+
+    def pause_writing(self) -> None:
+        """Make publishers wait."""
+        self.wire.pause()
+
+    def resume_writing(self) -> None:
+        """Let publishers go on."""
+        self.wire.resume()
+
+    def eof_received(self) -> bool:
+        """Let the transport close itself: the server sends nothing any more."""
+        if self._handshake is not None:
+            self._fail(HandshakeFailed(self._handshake.explain_end()))
+        else:
+            self._fail(
+                AmqpClosedConnection("The server ended the link without closing the connection")
+            )
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Come to the end."""
+        error: Exception
+        if self._handshake is not None:
+            error = HandshakeFailed(self._handshake.explain_end())
+            error.__cause__ = exc
+        elif exc is None:
+            error = AmqpClosedConnection("The program closed the transport")
+        elif isinstance(exc, OSError):
+            error = failed_link(ConnectionLost, exc, f"The link to the server broke: {exc}")
+        else:
+            error = ConnectionLost(f"The link to the server broke: {exc!r}")
+            error.__cause__ = exc
+        self._fail(error)
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        self.state = CLOSED
+        self.server_heartbeat = None
+        self.connection_closed.set()
+
+    # ---------------------------------------------------------------- inside
+
+    def _receive(self, command: Command) -> None:
+        """Take a command that is for no open channel."""
+        method = command.method
+        if method is HEARTBEAT:
+            return
+        is_over = self.wire.failure is not None
+        if command.channel:
+            if not is_over:
+                logger.info(
+                    "%s came on channel %d, which is not open: it is dropped",
+                    method.NAME,
+                    command.channel,
+                )
+            return
+        match method:
+            case connection.Close():
+                self._server_closes(method)
+            case connection.CloseOk() if is_over:
+                self._hang_up()
+            case _ if is_over:
+                pass
+            case _ if self._handshake is not None:
+                self._go_on_opening(self._handshake, method)
+            case connection.Blocked():
+                self.blocked_reason = method.reason
+            case connection.Unblocked():
+                self.blocked_reason = None
+            case connection.UpdateSecret():
+                self.wire.send(0, connection.UpdateSecretOk())
+            case _:
+                raise ProtocolViolation(
+                    ReplyCode.COMMAND_INVALID, f"it sent {method.NAME}, which is not due"
+                )
+
+    def _server_closes(self, close: connection.Close) -> None:
+        error: Exception
+        if self._handshake is not None:
+            error = refusal(close)
+        else:
+            error = ChannelClosed(close.reply_code, close.reply_text)
+        self.wire.send(0, connection.CloseOk())
+        self.wire.flush()
+        self._fail(error)
+        self._hang_up()
+
+    def _refuse(self, violation: ProtocolViolation) -> None:
+        """Close the connection because of what the server sent."""
+        if self.wire.failure is not None:
+            self._transport.abort()
+            return
+        text = violation.message.encode()[:SHORT_STRING].decode("utf-8", "ignore")
+        self.wire.send(0, connection.Close(violation.code, text))
+        self.wire.flush()
+        self._fail(violation)
+        if self._decoder.error is not None:  # so its answer could not be read
+            self._hang_up()
+        else:
+            self._bound_closing(CLOSE_TIMEOUT)
+
+    def _refuse_handshake(self, failure: HandshakeFailed) -> None:
+        self._fail(failure)
+        self._transport.abort()
+
+    def _fail(self, error: Exception, *, asked_for: bool = False) -> None:
+        """Let nothing be sent any more, and tell all who wait why. Only the first time counts.
+
+        Args:
+            error: what they are told.
+            asked_for: whether the program wanted it.
+        """
+        if self.wire.failure is not None:
+            return
+        self.state = CLOSING
+        self._handshake = None
+        self.wire.fail(error)
+        # Whatever waits for callbacks: the server's close-ok, or the end of the link, must be read.
+        self.wire.backlog.call_begins()
+        self._keepalive.stop()
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_exception(error)
+        self._ended = list(self.channels.values())
+        self.channels.clear()
+        self._numbers.release_all()
+        for channel in self._ended:
+            channel.inbound.dialogue.end(error, asked_for)
+        self.stop_now.set()
+        if asked_for:
+            return
+        logger.warning("The connection ended: %s", error)
+        callback = self._on_error_callback
+        if callback is not None:
+            self._callbacks.put("on_error", callback, error)
+
+    def _hang_up(self) -> None:
+        """Close the transport once what is written has left, or else after a while."""
+        self._transport.close()
+        self._bound_closing(CLOSE_TIMEOUT)
+
+    def _bound_closing(self, seconds: float) -> None:
+        if self._close_timer is None and self.state != CLOSED:
+            self._close_timer = self._loop.call_later(seconds, self._cut)
+
+    def _cut(self) -> None:
+        self._has_timed_out = True
+        self._transport.abort()
+
+    def _stop_reading(self) -> None:
+        self._heartbeat.stop_listening()
+        self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        self._heartbeat.listen(self._loop.time())
+        self._transport.resume_reading()
+
+    def _on_silence(self, error: Exception) -> None:
+        self._fail(error)
+        self._transport.abort()

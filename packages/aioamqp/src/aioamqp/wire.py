@@ -1,0 +1,192 @@
+"""What the channels of a connection write to."""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Final
+
+from amqp_codec import EncodeError, Method, Properties, basic, encode_content, encode_method
+
+from .backlog import Backlog
+from .exceptions import AmqpClosedConnection, InvalidArgument
+from .handshake import FRAME_MAX
+from .heartbeat import Heartbeat
+from .trace import describe
+
+logger = logging.getLogger("aioamqp.protocol")
+
+FLUSH_AT: Final = 64 * 1024
+"""Octets that are not gathered further: more gain nothing and take memory."""
+
+ROUTES: Final = 1024
+"""Encoded basic.publish methods that are kept, of some hundred octets each."""
+
+
+class Wire:
+    """Gathers what one turn of the event loop writes, and writes it at once.
+
+    Everything is encoded, and so checked, before its first octet is written.
+
+    Args:
+        transport: of the connection.
+        heartbeat: told when octets are sent.
+        backlog: of what the server sent.
+
+    Attributes:
+        frame_max: octets that a frame may have, as negotiated; 0 for no limit.
+        failure: why nothing can be sent any more; None while something can.
+        is_paused: whether the transport's own buffer is full.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, heartbeat: Heartbeat, backlog: Backlog
+    ) -> None:
+        self.backlog = backlog
+        self.frame_max = FRAME_MAX
+        self.failure: Exception | None = None
+        self.is_paused = False
+        self.is_traced = logger.isEnabledFor(logging.DEBUG)
+        self.loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._heartbeat = heartbeat
+        self._gathered: list[bytes] = []
+        self._size = 0
+        self._is_due = False
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._routes: dict[tuple[str, str, bool, bool], bytes] = {}
+
+    def check_open(self) -> None:
+        """Do nothing if something can be sent.
+
+        Raises:
+            AmqpClosedConnection: nothing can.
+        """
+        if self.failure is not None:
+            raise AmqpClosedConnection(
+                f"The connection is closed: {_as_sentence(self.failure)}"
+            ) from self.failure
+
+    def encode(self, channel: int, method: Method) -> bytes:
+        """Encode a method without a content.
+
+        Raises:
+            InvalidArgument: an argument of it cannot be sent.
+        """
+        try:
+            return encode_method(channel, method.encode(), self.frame_max)
+        except EncodeError as error:
+            raise InvalidArgument(error.reason, error.path) from None
+
+    def send(self, channel: int, method: Method) -> None:
+        """Write a method without a content.
+
+        Raises:
+            InvalidArgument: an argument of it cannot be sent; nothing is written.
+        """
+        octets = self.encode(channel, method)
+        if self.is_traced:
+            logger.debug("> %s", describe(channel, method))
+        self.write(octets)
+
+    def encode_publish(
+        self,
+        channel: int,
+        exchange: str,
+        routing_key: str,
+        mandatory: bool,
+        immediate: bool,
+        properties: Properties | None,
+        body: bytes | bytearray | memoryview,
+    ) -> bytes:
+        """Encode a basic.publish and its content; the method only once for equal arguments.
+
+        Raises:
+            InvalidArgument: something in it cannot be sent.
+        """
+        route = (exchange, routing_key, mandatory, immediate)
+        try:
+            method = self._encode_route(route)
+            octets = encode_content(channel, method, properties, body, self.frame_max)
+        except EncodeError as error:
+            raise InvalidArgument(error.reason, error.path) from None
+        if self.is_traced:
+            logger.debug("> %s", describe(channel, basic.Publish(*route), len(body)))
+        return octets
+
+    def _encode_route(self, route: tuple[str, str, bool, bool]) -> bytes:
+        try:
+            return self._routes[route]
+        except (KeyError, TypeError):  # not met before, or not even a string: then encode() says so
+            method = basic.Publish(*route).encode()
+        if len(self._routes) >= ROUTES:
+            self._routes.clear()
+        self._routes[route] = method
+        return method
+
+    def write(self, octets: bytes) -> None:
+        """Write octets in this turn of the loop, together with what else is written in it."""
+        self._gathered.append(octets)
+        self._size += len(octets)
+        if self._size >= FLUSH_AT:
+            self.flush()
+        elif not self._is_due:
+            self._is_due = True
+            self.loop.call_soon(self._flush_when_due)
+
+    def flush(self) -> None:
+        """Hand what has been gathered to the transport now."""
+        if not self._gathered:
+            return
+        octets = b"".join(self._gathered)
+        self._gathered.clear()
+        self._size = 0
+        if not self._transport.is_closing():
+            self._heartbeat.last_sent = self.loop.time()
+            self._transport.write(octets)
+
+    def _flush_when_due(self) -> None:
+        self._is_due = False
+        self.flush()
+
+    def pause(self) -> None:
+        """Make publishers wait: the transport's own buffer is full."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Let publishers go on."""
+        self.is_paused = False
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def writable(self) -> None:
+        """Wait until the transport takes octets.
+
+        Raises:
+            Exception: what ended the connection in the meantime.
+        """
+        # Those who were woken before may have filled it again, so look once more.
+        while self.is_paused:
+            waiter = self.loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                raise
+
+    def fail(self, error: Exception) -> None:
+        """Let nothing be sent any more, and fail those who wait to."""
+        self.failure = error
+        self.is_paused = False
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(error)
+
+
+def _as_sentence(error: Exception) -> str:
+    code, message = getattr(error, "code", None), getattr(error, "message", None)
+    return f"{code} {message}" if code and message else str(error)
