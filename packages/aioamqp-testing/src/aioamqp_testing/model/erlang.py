@@ -1,0 +1,43 @@
+"""Octets as Erlang prints them, because RabbitMQ's reply texts quote them that way."""
+
+_ESCAPES = {
+    8: "\\b",
+    9: "\\t",
+    10: "\\n",
+    11: "\\v",
+    12: "\\f",
+    13: "\\r",
+    27: "\\e",
+    34: '\\"',
+    92: "\\\\",
+}
+
+
+def binary(octets: bytes) -> str:
+    """Print a binary: ``<<"abc">>`` when every octet is printable, else ``<<1,2>>``."""
+    return f"<<{_quoted(octets)}>>" if octets and _printable(octets) else raw_binary(octets)
+
+
+def raw_binary(octets: bytes) -> str:
+    """Print a binary by the numbers of its octets."""
+    return f"<<{','.join(map(str, octets))}>>"
+
+
+def string(octets: bytes) -> str:
+    """Print a list of octets: ``"abc"`` when every one is printable, else ``[1,2]``."""
+    if octets and _printable(octets):
+        return _quoted(octets)
+    return f"[{','.join(map(str, octets))}]"
+
+
+def _printable(octets: bytes) -> bool:
+    return all(32 <= octet < 127 or octet >= 160 or octet in _ESCAPES for octet in octets)
+
+
+def _quoted(octets: bytes) -> str:
+    return f'"{"".join(_ESCAPES.get(octet) or _character(octet) for octet in octets)}"'
+
+
+def _character(octet: int) -> str:
+    # an octet of 160 and more is a Latin-1 character to Erlang, and goes out as that one octet
+    return bytes((octet,)).decode("utf-8", "surrogateescape")

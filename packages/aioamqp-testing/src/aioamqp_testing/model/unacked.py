@@ -1,0 +1,94 @@
+"""What a channel has been given and has not acknowledged yet."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from amqp_codec import ReplyCode
+
+from .consumer import Consumer
+from .errors import BrokerError
+from .message import QueuedMessage
+from .queue import Queue
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """A message on its way.
+
+    Attributes:
+        tag: its delivery tag, counted by the channel.
+        queue: where it comes from.
+        consumer: whom it was delivered to; None for basic.get.
+        queued: the message and its place in the queue.
+    """
+
+    tag: int
+    queue: Queue
+    consumer: Consumer | None
+    queued: QueuedMessage
+
+
+class Unacked:
+    """The deliveries of one channel that wait for their acknowledgement, by delivery tag."""
+
+    def __init__(self) -> None:
+        self._deliveries: dict[int, Delivery] = {}
+
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
+    def add(self, delivery: Delivery) -> None:
+        """Remember a delivery; tags only grow."""
+        self._deliveries[delivery.tag] = delivery
+
+    def take(self, tag: int, *, multiple: bool) -> list[Delivery]:
+        """Take out what an acknowledgement is about.
+
+        Args:
+            tag: a delivery tag; 0 with multiple means all there is, even if that is nothing.
+            multiple: whether all earlier ones are meant too.
+
+        Raises:
+            BrokerError: 406, there is no such delivery; nothing is taken then.
+        """
+        if multiple and not tag:
+            return self.take_all()
+        if tag not in self._deliveries:
+            raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"unknown delivery tag {tag}")
+        if not multiple:
+            return [self._deliveries.pop(tag)]
+        tags = [earlier for earlier in self._deliveries if earlier <= tag]
+        return [self._deliveries.pop(earlier) for earlier in tags]
+
+    def take_all(self) -> list[Delivery]:
+        """Take out everything."""
+        deliveries, self._deliveries = list(self._deliveries.values()), {}
+        return deliveries
+
+    def forget(self, queue: Queue) -> None:
+        """Drop what came from a queue: the queue has it back."""
+        self._deliveries = {
+            tag: delivery
+            for tag, delivery in self._deliveries.items()
+            if delivery.queue is not queue
+        }
+
+    @property
+    def queues(self) -> list[Queue]:
+        """The queues that the deliveries came from, each once."""
+        return list(dict.fromkeys(delivery.queue for delivery in self._deliveries.values()))
+
+
+def by_consumer(deliveries: Iterable[Delivery]) -> list[tuple[Queue, list[QueuedMessage]]]:
+    """Sort deliveries into one group a queue and consumer.
+
+    RabbitMQ tells a queue about the acknowledged messages consumer by consumer, in the order of the
+    consumer tags and those of basic.get first. It shows when several get room at once: the order of
+    the groups is the order of the next turns.
+    """
+    groups: dict[tuple[str, bool, str], tuple[Queue, list[QueuedMessage]]] = {}
+    for delivery in deliveries:
+        consumer = delivery.consumer
+        key = (delivery.queue.name, consumer is not None, consumer.tag if consumer else "")
+        groups.setdefault(key, (delivery.queue, []))[1].append(delivery.queued)
+    return [groups[key] for key in sorted(groups)]
