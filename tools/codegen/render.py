@@ -34,18 +34,22 @@ def render(folder: Path) -> dict[str, str]:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.globals["sources"] = sources
     environment.filters["local"] = local_name
-    environment.filters["ints"] = lambda format: ", ".join(["int"] * value_count(format))
+    environment.filters["ints"] = ints
     environment.filters["tuple_of"] = tuple_of
     files = {
-        name: environment.get_template(f"{name}.j2").render(plan=planned)
+        name: environment.get_template(f"{name}.j2").render(plan=planned, sources=sources)
         for name in ("__init__.py", "constants.py")
     }
     template = environment.get_template("module.py.j2")
     for module in planned.modules:
-        files[f"{module.name}.py"] = template.render(module=module)
+        files[f"{module.name}.py"] = template.render(module=module, sources=sources)
     return {name: tidy(name, text) for name, text in files.items()}
+
+
+def ints(struct_format: str) -> str:
+    """Print the types of what unpacking a format gives."""
+    return ", ".join(["int"] * value_count(struct_format))
 
 
 def tuple_of(expressions: Iterable[str]) -> str:
