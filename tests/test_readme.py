@@ -1,0 +1,47 @@
+"""The examples of the README files do what they say, as programs of their own."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BROKER = re.compile(r"amqp://guest:guest@localhost(:5672)?/")
+EXAMPLES = {
+    f"{path.relative_to(ROOT)}, example {number}": example
+    for path in sorted([ROOT / "README.md", *ROOT.glob("packages/*/README.md")])
+    for number, example in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
+}
+ON_THEIR_OWN = {name: text for name, text in EXAMPLES.items() if not BROKER.search(text)}
+WITH_A_BROKER = {name: text for name, text in EXAMPLES.items() if BROKER.search(text)}
+
+
+def run(program: str, folder: Path) -> str:
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_every_distribution_shows_an_example() -> None:
+    files = {name.partition(",")[0] for name in EXAMPLES}
+
+    assert files == {"README.md", *(f"packages/{path.name}/README.md" for path in ROOT.glob("packages/*"))}
+    assert len(WITH_A_BROKER) >= 2
+
+
+@pytest.mark.parametrize("name", ON_THEIR_OWN)
+def test_an_example_runs(name: str, tmp_path: Path) -> None:
+    run(ON_THEIR_OWN[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", WITH_A_BROKER)
+def test_an_example_runs_on_rabbitmq(name: str, tmp_path: Path, rabbitmq_url: str) -> None:
+    output = run(BROKER.sub(rabbitmq_url, WITH_A_BROKER[name]), tmp_path)
+
+    assert "hello" in output.lower()
