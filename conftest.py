@@ -6,6 +6,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, and no verdict that depends on how fast the machine is. To look
+# for new ones: hatch run test --hypothesis-profile=explore
+settings.register_profile(
+    "repeat", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("repeat"), derandomize=False)
+settings.load_profile("repeat")
 
 pytest_plugins = ["pytester"]
 
