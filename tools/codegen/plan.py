@@ -239,7 +239,9 @@ def plan_module(cls: amqp_spec.Class) -> ModulePlan:
         index=cls.index,
         methods=methods,
         properties=properties,
-        properties_prose=Prose.of_properties(cls, [p.field for p in properties]),
+        properties_prose=Prose.of_properties(
+            cls, [(p.field.name, p.field.prose) for p in properties]
+        ),
         prose=Prose.of_class(cls),
         packs=tuple(sorted(packs)),
         unpacks=tuple(sorted(unpacks)),
@@ -281,7 +283,7 @@ def plan_method(cls: amqp_spec.Class, method: amqp_spec.Method) -> MethodPlan:
         decode=tuple(receiving(steps)),
         has_content=method.content,
         replies=tuple(class_name(r) for r in method.responses),
-        prose=Prose.of_method(cls, method, fields),
+        prose=Prose.of_method(cls, method, [(f.name, f.prose) for f in fields]),
     )
 
 

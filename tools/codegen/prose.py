@@ -3,12 +3,8 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import amqp_spec
-
-if TYPE_CHECKING:
-    from plan import FieldPlan
 
 WIDTH = 97  # leaves room for closing quotes on the last line
 
@@ -71,24 +67,26 @@ class Prose:
         cls,
         amqp_class: amqp_spec.Class,
         method: amqp_spec.Method,
-        fields: "Sequence[FieldPlan]",
+        arguments: Sequence[tuple[str, str]],
     ) -> "Prose":
-        """Describe the class of a method."""
+        """Describe the class of a method, whose arguments have names and descriptions."""
         receivers = " and ".join(f"the {r}" for r in method.receivers)
         number = f"{amqp_class.index}.{method.index}"
         return cls(
             summary=wrap(sentence(method.label), 7, 4),
             text=wrap(sentence(method.doc), 4, 4),
-            arguments=tuple((f.name, f.prose) for f in fields),
+            arguments=tuple(arguments),
             source=f"Spec: {amqp_class.name}.{method.name} ({number}), received by {receivers}",
         )
 
     @classmethod
-    def of_properties(cls, amqp_class: amqp_spec.Class, fields: "Sequence[FieldPlan]") -> "Prose":
+    def of_properties(
+        cls, amqp_class: amqp_spec.Class, properties: Sequence[tuple[str, str]]
+    ) -> "Prose":
         """Describe the class of a content's properties."""
         return cls(
             summary=f"Properties of a {amqp_class.name} content; one that is absent is None.",
             text="",
-            arguments=tuple((f.name, f.prose) for f in fields),
+            arguments=tuple(properties),
             source=f"Spec: class {amqp_class.name} ({amqp_class.index}), 4.2.6.1",
         )
