@@ -5,25 +5,28 @@ from typing import Final, Protocol
 
 
 class Mechanism(Protocol):
-    """One way to prove an identity, used for one connection."""
+    """One way to prove an identity, used for one connection.
 
-    @property
-    def name(self) -> str:
-        """The name under which servers offer it."""
+    Attributes:
+        name: under which servers offer it.
+    """
+
+    name: str
 
     def initial_response(self) -> bytes:
         """Return what to send with connection.start-ok."""
+        ...
 
     def respond(self, challenge: bytes) -> bytes | None:
         """Answer a connection.secure, or return None: the mechanism knows no challenge."""
+        ...
 
 
 class Plain:
     """User name and password as they are: RFC 4616, without an authorization identity."""
 
-    name: Final = "PLAIN"
-
     def __init__(self, login: str, password: str) -> None:
+        self.name = "PLAIN"
         self._login = login
         self._password = password
 

@@ -203,7 +203,7 @@ async def _from_url(
     import aioamqp  # not connect() itself: programs replace aioamqp.connect in their tests
 
     parts = parse_url(url)
-    options = {**parts.options, **kwargs}
+    options: dict[str, Any] = {**parts.options, **kwargs}
     if parts.is_secure and not options.get("ssl"):
         options["ssl"] = tls.create_default_context()
     return await aioamqp.connect(

@@ -12,7 +12,7 @@ A test broker in memory, a tunnel or a proxy needs no other way in.
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from ssl import SSLContext
@@ -37,6 +37,7 @@ class Dialer(Protocol):
         ssl: SSLContext | bool | None,
     ) -> Awaitable[tuple[asyncio.Transport, _Made]]:
         """Return the transport, and the protocol that the factory made for it."""
+        ...
 
 
 async def dial_tcp(
@@ -69,7 +70,7 @@ def current_dialer() -> Dialer:
 
 
 @contextmanager
-def dialing(dialer: Dialer) -> Iterator[None]:
+def dialing(dialer: Dialer) -> Generator[None]:
     """Let every ``connect`` inside, and in tasks started inside, use a dialer instead of TCP."""
     token = _dialer.set(dialer)
     try:

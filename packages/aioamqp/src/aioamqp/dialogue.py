@@ -139,8 +139,9 @@ class Dialogue:
                 if self._close_ok is not None and not self._close_ok.done():
                     self._close_ok.set_result(None)
                 self._when_free()
-            case _ if self.state is State.OPEN:
-                self._replies.receive(reply)
+            case _:
+                if self.state is State.OPEN:
+                    self._replies.receive(reply)
 
     def start_closing(self, code: int, text: str) -> None:
         """Send a close; from now on the channel is not open, but its number is still taken."""

@@ -136,10 +136,11 @@ class Handshake:
                 return []
             case connection.Close():
                 raise refusal(method)
-        raise HandshakeFailed(
-            f"The server sent {method.NAME} while the connection was being opened, which does not"
-            f" belong there; it {self._progress()}"
-        )
+            case _:
+                raise HandshakeFailed(
+                    f"The server sent {method.NAME} while the connection was being opened, which"
+                    f" does not belong there; it {self._progress()}"
+                )
 
     def explain_end(self) -> str:
         """Say what it means if the link ends now."""
@@ -213,8 +214,6 @@ def _lower(wanted: int | None, offered: int) -> int:
 
 
 def _in_range(name: str, value: int | None, least: int, most: int) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, int) or not least <= value <= most:
+    if value is not None and value not in range(least, most + 1):
         raise ValueError(f"{name} must be an integer from {least} to {most}, not {value!r}")
     return value

@@ -1,0 +1,208 @@
+"""The server's side of a connection in memory, which does what a test tells it to."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import aioamqp
+from amqp_codec import (
+    PROTOCOL_HEADER,
+    Command,
+    Decoder,
+    Method,
+    Properties,
+    basic,
+    channel,
+    connection,
+    encode_command,
+    exchange,
+    queue,
+)
+
+Answer = Callable[[Any], Method | None]
+M = TypeVar("M", bound=Method)
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+ANSWERS: dict[type[Method], Answer] = {
+    connection.StartOk: lambda _: connection.Tune(2047, 131072, 60),
+    connection.TuneOk: lambda _: None,
+    connection.Open: lambda _: connection.OpenOk(),
+    connection.Close: lambda _: connection.CloseOk(),
+    channel.Open: lambda _: channel.OpenOk(),
+    channel.Close: lambda _: channel.CloseOk(),
+    exchange.Declare: lambda _: exchange.DeclareOk(),
+    exchange.Delete: lambda _: exchange.DeleteOk(),
+    queue.Declare: lambda m: queue.DeclareOk(m.queue or "amq.gen-1", 3, 1),
+    queue.Bind: lambda _: queue.BindOk(),
+    queue.Delete: lambda _: queue.DeleteOk(7),
+    queue.Purge: lambda _: queue.PurgeOk(7),
+    basic.Qos: lambda _: basic.QosOk(),
+    basic.Consume: lambda m: basic.ConsumeOk(m.consumer_tag),
+    basic.Cancel: lambda m: basic.CancelOk(m.consumer_tag),
+    basic.Get: lambda _: basic.GetEmpty(),
+}
+"""How a friendly server answers."""
+
+START = connection.Start(0, 9, {"product": "script"}, b"PLAIN AMQPLAIN", b"en_US")
+
+
+class MemoryTransport(asyncio.Transport):
+    """What the client writes to; closing tells the client in the next turn of the loop."""
+
+    def __init__(
+        self,
+        protocol: asyncio.BaseProtocol,
+        take: Callable[[bytes], None],
+        read_on: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self.protocol: Any = protocol
+        self.writes: list[bytes] = []
+        self.is_reading = True
+        self.was_aborted = False
+        self.is_stuck = False
+        self._take = take
+        self._read_on = read_on
+        self._is_closing = False
+        self._is_over = False
+
+    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
+        assert not self._is_closing
+        self.writes.append(bytes(data))
+        self._take(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self._is_closing
+
+    def close(self) -> None:
+        self._is_closing = True
+        if not self.is_stuck:
+            self.end(None)
+
+    def abort(self) -> None:
+        self.was_aborted = True
+        self.end(None)
+
+    def end(self, error: Exception | None) -> None:
+        """Let the link be lost."""
+        self._is_closing = True
+        if not self._is_over:
+            self._is_over = True
+            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, error)
+
+    def pause_reading(self) -> None:
+        assert self.is_reading
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.is_reading
+        self.is_reading = True
+        asyncio.get_running_loop().call_soon(self._read_on)
+
+
+class ScriptedServer:
+    """Answers as a friendly server unless told otherwise, and remembers what it received.
+
+    Attributes:
+        received: the commands since the handshake, except those that a test has taken.
+        answers: by class of method; put None in for no answer, or something else for another.
+        greets: whether the protocol header is answered with connection.start.
+    """
+
+    transport: MemoryTransport
+
+    def __init__(self) -> None:
+        self.received: list[Command] = []
+        self.answers: dict[type[Method], Answer | None] = dict(ANSWERS)
+        self.greets = True
+        self._header = b""
+        self._decoder = Decoder()
+        self._unread: list[bytes] = []
+
+    async def dial(
+        self, protocol_factory: Callable[[], P], host: str, port: int | str, *, ssl: Any
+    ) -> tuple[asyncio.Transport, P]:
+        """Be what aioamqp dials: one connection, and another when that is over."""
+        self._header, self._decoder = b"", Decoder()
+        protocol = protocol_factory()
+        self.transport = MemoryTransport(protocol, self._take, self._read_on)
+        protocol.connection_made(self.transport)
+        return self.transport, protocol
+
+    async def connect(self, **kwargs: Any) -> aioamqp.AmqpProtocol:
+        """Return an open connection to this server."""
+        with aioamqp.dialing(self.dial):
+            _, protocol = await aioamqp.connect(**kwargs)
+        self.received.clear()
+        self.transport.writes.clear()
+        return protocol
+
+    async def open_channel(self, **kwargs: Any) -> aioamqp.Channel:
+        """Return the first channel of an open connection to this server."""
+        protocol = await self.connect(**kwargs)
+        opened = await protocol.channel()
+        self.received.clear()
+        self.transport.writes.clear()
+        return opened
+
+    def mute(self, *methods: type[Method]) -> None:
+        """Do not answer some methods, or any if none are given."""
+        for method in methods or tuple(self.answers):
+            self.answers[method] = None
+
+    def send(self, *items: Method | Command | bytes, channel: int = 1) -> None:
+        """Send all of it in one piece, in the next turn of the loop."""
+        octets = b"".join(_octets(item, channel) for item in items)
+        asyncio.get_running_loop().call_soon(self._deliver, octets)
+
+    def deliver(self, tag: str, *bodies: bytes, channel: int = 1, first: int = 1) -> None:
+        """Send messages to a consumer, with delivery tags that count up."""
+        self.send(
+            *(
+                Command(channel, basic.Deliver(tag, n, False, "ex", "key"), Properties(), body)
+                for n, body in enumerate(bodies, first)
+            )
+        )
+
+    def methods(self, kind: type[M]) -> list[M]:
+        """Return what was received of one kind."""
+        return [c.method for c in self.received if isinstance(c.method, kind)]
+
+    def names(self) -> list[str]:
+        """Return the names of all that was received."""
+        return [command.method.NAME for command in self.received]
+
+    def _deliver(self, octets: bytes) -> None:
+        self._unread.append(octets)
+        self._read_on()
+
+    def _read_on(self) -> None:
+        while self._unread and self.transport.is_reading and not self.transport.is_closing():
+            self.transport.protocol.data_received(self._unread.pop(0))
+
+    def _take(self, octets: bytes) -> None:
+        if len(self._header) < len(PROTOCOL_HEADER):
+            self._header += octets
+            assert self._header == PROTOCOL_HEADER
+            if self.greets:
+                self.send(START, channel=0)
+            return
+        for command in self._decoder.feed(octets):
+            self.received.append(command)
+            answer = self.answers.get(type(command.method))
+            if answer is None or getattr(command.method, "no_wait", False):
+                continue
+            method = answer(command.method)
+            if method is not None:
+                self.send(method, channel=command.channel)
+
+
+async def settle() -> None:
+    """Wait until nothing more happens by itself: time passes only then."""
+    await asyncio.sleep(1e-6)
+
+
+def _octets(item: Method | Command | bytes, channel: int) -> bytes:
+    if isinstance(item, bytes):
+        return item
+    return encode_command(item if isinstance(item, Command) else Command(channel, item))

@@ -1,0 +1,352 @@
+"""connect and from_url, dialing, and every way in which a connection may fail to come about."""
+
+import asyncio
+import inspect
+import socket
+import ssl
+from typing import Any
+from unittest import mock
+
+import pytest
+from scripted_server import START, ScriptedServer, settle
+
+import aioamqp
+from aioamqp.protocol import CLOSED, OPEN
+from amqp_codec import connection
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_awaited_it_gives_the_transport_and_the_protocol(server: ScriptedServer) -> None:
+    with aioamqp.dialing(server.dial):
+        transport, protocol = await aioamqp.connect()
+
+    assert transport is server.transport
+    assert isinstance(protocol, aioamqp.AmqpProtocol)
+    assert protocol.state == OPEN
+    await protocol.close()
+
+
+async def test_entered_it_gives_the_protocol_and_closes_it(server: ScriptedServer) -> None:
+    with aioamqp.dialing(server.dial):
+        async with aioamqp.connect() as protocol:
+            assert protocol.state == OPEN
+
+    assert protocol.state == CLOSED
+    assert server.names()[-1] == "connection.close"
+
+
+async def test_leaving_does_not_hide_the_exception_that_made_it_leave(
+    server: ScriptedServer,
+) -> None:
+    with aioamqp.dialing(server.dial), pytest.raises(KeyError, match="mine"):
+        async with aioamqp.from_url("amqp://anywhere") as protocol:
+            raise KeyError("mine")
+
+    assert protocol.state == CLOSED
+
+
+async def test_leaving_a_connection_that_is_closed_already_is_no_error(
+    server: ScriptedServer,
+) -> None:
+    with aioamqp.dialing(server.dial):
+        async with aioamqp.connect() as protocol:
+            await protocol.close()
+
+    assert server.names().count("connection.close") == 1
+
+
+async def test_it_can_be_made_a_task_as_a_coroutine_can(server: ScriptedServer) -> None:
+    with aioamqp.dialing(server.dial):
+        _, first = await asyncio.create_task(aioamqp.connect())
+        await first.close()
+        _, second = await asyncio.wait_for(aioamqp.connect(), 1)
+        await second.close()
+
+
+async def test_a_dialer_holds_inside_its_block_only(server: ScriptedServer) -> None:
+    async def other(*args: Any, **kwargs: Any) -> Any:
+        raise ConnectionRefusedError(111, "the other one")
+
+    with aioamqp.dialing(other):
+        with aioamqp.dialing(server.dial):
+            _, protocol = await aioamqp.connect()
+        with pytest.raises(ConnectionRefusedError, match="the other one"):
+            await aioamqp.connect()
+
+    await protocol.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "port"),
+    [({}, 5672), ({"ssl": True}, 5671), ({"ssl": False}, 5672), ({"port": "9"}, "9")],
+)
+async def test_the_port_is_the_usual_one_unless_given(
+    server: ScriptedServer, options: dict[str, Any], port: int | str
+) -> None:
+    dialer = mock.Mock(side_effect=server.dial)
+    with aioamqp.dialing(dialer):
+        _, protocol = await aioamqp.connect("rabbit", **options)
+
+    (_, host, dialed), keywords = dialer.call_args
+    assert (host, dialed) == ("rabbit", port)
+    assert keywords == {"ssl": options.get("ssl")}
+    await protocol.close()
+
+
+async def test_keyword_arguments_go_to_the_protocol_factory(server: ScriptedServer) -> None:
+    class Mine(aioamqp.AmqpProtocol):
+        pass
+
+    protocol = await server.connect(protocol_factory=Mine, client_properties={"a": 1}, loop=None)
+
+    assert type(protocol) is Mine
+    assert protocol.client_properties == {"a": 1}
+    await protocol.close()
+
+
+async def test_what_was_settled_can_be_seen(server: ScriptedServer) -> None:
+    protocol = await server.connect(channel_max=10, frame_max=1_000_000, heartbeat=100)
+
+    assert protocol.connection_tunning == {
+        "channel_max": 10,
+        "frame_max": 1_000_000,
+        "heartbeat": 100,
+    }
+    assert protocol.server_channel_max == 10
+    assert protocol.server_frame_max == 131072
+    assert protocol.server_heartbeat == 100
+    assert protocol.server_properties == {"product": "script"}
+    assert protocol.server_mechanisms == "PLAIN AMQPLAIN"
+    assert protocol.server_locales == "en_US"
+    assert (protocol.version_major, protocol.version_minor) == (0, 9)
+    await protocol.close()
+
+
+# -------------------------------------------------------------------- from_url
+
+
+async def from_url_calls(url: str, **kwargs: Any) -> dict[str, Any]:
+    async def connected(*args: Any, **kwargs: Any) -> tuple[int, int]:
+        return 1, 2
+
+    with mock.patch("aioamqp.connect", side_effect=connected) as connect:
+        assert await aioamqp.from_url(url, **kwargs) == (1, 2)
+    assert connect.call_args.args == ()
+    return dict(connect.call_args.kwargs)
+
+
+async def test_from_url_calls_connect_with_what_the_url_says_and_no_more() -> None:
+    assert await from_url_calls("amqp://tom:pass@example.com:7777/myvhost") == {
+        "host": "example.com",
+        "port": 7777,
+        "login": "tom",
+        "password": "pass",
+        "virtualhost": "myvhost",
+        "login_method": "PLAIN",
+        "insist": False,
+        "protocol_factory": aioamqp.AmqpProtocol,
+    }
+
+
+async def test_arguments_of_from_url_go_before_the_query() -> None:
+    options = await from_url_calls(
+        "amqp://h/?heartbeat=5&frame_max=8192", heartbeat=7, on_error=print
+    )
+
+    assert (options["heartbeat"], options["frame_max"], options["on_error"]) == (7, 8192, print)
+
+
+async def test_amqps_has_a_default_context_unless_one_is_given() -> None:
+    with mock.patch("ssl.create_default_context", return_value="context"):
+        assert (await from_url_calls("amqps://h/"))["ssl"] == "context"
+        assert (await from_url_calls("amqps://h/", ssl="mine"))["ssl"] == "mine"
+        assert (await from_url_calls("amqp://h/", ssl=True))["ssl"] is True
+
+
+async def test_a_wrong_scheme_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="http"):
+        await aioamqp.from_url("http://host")
+
+
+# -------------------------------------------------------------------- failures
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        ConnectionRefusedError(111, "Connection refused"),
+        socket.gaierror(-2, "Name or service not known"),
+        ssl.SSLError(1, "wrong version number"),
+        TimeoutError(110, "Connection timed out"),
+    ],
+    ids=lambda cause: type(cause).__name__,
+)
+async def test_a_link_that_cannot_be_made_is_both_errors(cause: OSError) -> None:
+    async def dialer(*args: Any, **kwargs: Any) -> Any:
+        raise cause
+
+    with (
+        aioamqp.dialing(dialer),
+        pytest.raises(aioamqp.ConnectionFailed, match="rabbit:7") as caught,
+    ):
+        await aioamqp.connect("rabbit", 7)
+
+    assert isinstance(caught.value, type(cause))
+    assert caught.value.args == cause.args
+
+
+async def test_a_link_that_never_comes_about_is_given_up_in_time() -> None:
+    async def dialer(*args: Any, **kwargs: Any) -> Any:
+        await asyncio.Event().wait()
+
+    loop = asyncio.get_running_loop()
+    with (
+        aioamqp.dialing(dialer),
+        pytest.raises(aioamqp.ConnectionFailed, match="within 10 sec") as caught,
+    ):
+        await aioamqp.connect("rabbit")
+
+    assert isinstance(caught.value, TimeoutError)
+    assert 10 <= loop.time() < 10.01
+
+
+async def test_a_server_that_stays_mute_is_given_up_and_the_link_cut(
+    server: ScriptedServer,
+) -> None:
+    server.greets = False
+    errors: list[Exception] = []
+
+    with pytest.raises(aioamqp.ConnectionFailed, match="open connection within 3 seconds"):
+        await server.connect(connection_timeout=3, on_error=errors.append)
+
+    assert server.transport.was_aborted
+    await settle()
+    assert errors == []
+
+
+async def test_a_cancelled_connect_cuts_the_link(server: ScriptedServer) -> None:
+    server.greets = False
+    errors: list[Exception] = []
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(server.connect(on_error=errors.append), 1)
+
+    assert server.transport.was_aborted
+    await settle()
+    assert errors == []
+
+
+@pytest.mark.parametrize(
+    ("octets", "sentence"),
+    [
+        (b"AMQP\x00\x01\x00\x00", "AMQP 1-0-0"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "does not speak AMQP"),
+        (b"-ERR unknown command\r\n", "does not speak AMQP"),
+    ],
+)
+async def test_a_server_that_is_no_amqp_server_is_found_out(
+    server: ScriptedServer, octets: bytes, sentence: str
+) -> None:
+    server.greets = False
+    asyncio.get_running_loop().call_later(0.1, lambda: server.send(octets))
+
+    with pytest.raises(aioamqp.HandshakeFailed, match=sentence):
+        await server.connect()
+
+    assert server.transport.was_aborted
+
+
+async def test_a_refused_login_has_code_and_text_and_is_told_to_on_error_once(
+    server: ScriptedServer,
+) -> None:
+    errors: list[Exception] = []
+    server.answers[connection.StartOk] = lambda _: connection.Close(403, "ACCESS_REFUSED - no")
+
+    with pytest.raises(aioamqp.HandshakeFailed) as caught:
+        await server.connect(on_error=errors.append)
+
+    assert (caught.value.code, caught.value.message) == (403, "ACCESS_REFUSED - no")
+    assert server.names()[-1] == "connection.close-ok"
+    await settle()
+    assert errors == [caught.value]
+
+
+async def test_a_link_that_ends_during_the_login_says_what_that_may_mean(
+    server: ScriptedServer,
+) -> None:
+    def hang_up(_: object) -> None:
+        server.transport.end(ConnectionResetError(104, "reset"))
+
+    server.answers[connection.StartOk] = hang_up
+
+    with pytest.raises(aioamqp.HandshakeFailed, match="login may have been refused"):
+        await server.connect()
+
+
+async def test_an_end_of_file_during_the_handshake_is_a_failed_handshake(
+    server: ScriptedServer,
+) -> None:
+    def end(_: object) -> None:
+        asyncio.get_running_loop().call_soon(server.transport.protocol.eof_received)
+
+    server.answers[connection.Open] = end
+
+    with pytest.raises(aioamqp.HandshakeFailed, match="virtual host"):
+        await server.connect()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"virtualhost": "v" * 256}, {"client_properties": {"a": object()}}, {"frame_max": 1}],
+    ids=lambda options: next(iter(options)),
+)
+async def test_an_argument_that_cannot_be_sent_is_a_value_error_and_cuts_the_link(
+    server: ScriptedServer, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"255|object|frame_max"):
+        await server.connect(**options)
+
+    assert server.transport.was_aborted
+
+
+async def test_heartbeats_during_the_handshake_are_no_answer(server: ScriptedServer) -> None:
+    heartbeat = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+    server.greets = False
+    asyncio.get_running_loop().call_later(
+        1, lambda: server.send(heartbeat, START, heartbeat, channel=0)
+    )
+
+    protocol = await server.connect()
+
+    assert protocol.is_open
+    await protocol.close()
+
+
+async def test_the_password_is_in_no_log(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG", logger="aioamqp.protocol"):
+        protocol = await server.connect(login="me", password="hunter2")
+        await protocol.close()
+
+    assert "> 0 connection.start-ok" in caplog.text
+    assert "< 0 connection.Tune" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+async def test_the_signature_is_the_one_of_0_15_and_more_by_keyword_only() -> None:
+    parameters = inspect.signature(aioamqp.connect).parameters
+
+    assert list(parameters)[:9] == [
+        "host",
+        "port",
+        "login",
+        "password",
+        "virtualhost",
+        "ssl",
+        "login_method",
+        "insist",
+        "protocol_factory",
+    ]
+    assert parameters["connection_timeout"].kind is inspect.Parameter.KEYWORD_ONLY

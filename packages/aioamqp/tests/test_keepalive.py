@@ -1,0 +1,121 @@
+"""Heartbeats on a connection."""
+
+import asyncio
+
+import pytest
+from scripted_server import ScriptedServer, settle
+
+import aioamqp
+from amqp_codec import HEARTBEAT, basic
+
+pytestmark = pytest.mark.asyncio
+
+
+def heartbeats(server: ScriptedServer) -> int:
+    return sum(command.method is HEARTBEAT for command in server.received)
+
+
+async def alive(server: ScriptedServer, seconds: int) -> None:
+    """Let so many seconds pass in which the server sends heartbeats."""
+    for _ in range(seconds):
+        server.send(HEARTBEAT, channel=0)
+        await asyncio.sleep(1)
+
+
+async def test_one_heartbeat_an_interval_is_sent_when_nothing_else_is(
+    server: ScriptedServer,
+) -> None:
+    protocol = await server.connect(heartbeat=10)
+
+    await alive(server, 35)
+
+    assert heartbeats(server) == 3
+    await protocol.close()
+
+
+async def test_what_is_sent_puts_the_next_heartbeat_off(server: ScriptedServer) -> None:
+    opened = await server.open_channel(heartbeat=10)
+
+    for _ in range(5):
+        await alive(server, 9)
+        await opened.basic_client_ack(1)
+
+    assert heartbeats(server) == 0
+    await opened.protocol.close()
+
+
+async def test_without_heartbeats_silence_is_no_end(server: ScriptedServer) -> None:
+    protocol = await server.connect(heartbeat=0)
+
+    await asyncio.sleep(100_000)
+
+    assert protocol.is_open
+    assert heartbeats(server) == 0
+    await protocol.close()
+
+
+async def test_a_silent_server_is_dead_after_two_intervals_and_cut_off_once(
+    server: ScriptedServer,
+) -> None:
+    errors: list[Exception] = []
+    protocol = await server.connect(heartbeat=10, on_error=errors.append)
+    started = asyncio.get_running_loop().time()
+
+    await protocol.wait_closed()
+
+    assert asyncio.get_running_loop().time() - started == pytest.approx(20, abs=0.01)
+    assert server.transport.was_aborted
+    await settle()
+    (error,) = errors
+    assert isinstance(error, aioamqp.ConnectionLost)
+    assert "20 seconds" in str(error)
+
+
+async def test_a_transport_that_the_program_closed_but_that_cannot_send_is_cut_off(
+    server: ScriptedServer,
+) -> None:
+    protocol = await server.connect(heartbeat=10)
+    server.transport.is_stuck = True
+    server.transport.close()
+
+    await protocol.wait_closed(timeout=25)
+
+    assert server.transport.was_aborted
+
+
+async def test_silence_does_not_count_while_we_do_not_read(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioamqp.protocol.BACKLOG", 1000)
+    go_on = asyncio.Event()
+    opened = await server.open_channel(heartbeat=10)
+    await opened.basic_consume(lambda *_: go_on.wait(), "q", "tag")
+    server.deliver("tag", *[b"x" * 1000] * 3)
+    await settle()
+    assert not server.transport.is_reading
+
+    await asyncio.sleep(500)
+
+    assert opened.is_open
+    assert heartbeats(server) == 50
+
+    go_on.set()
+    await settle()
+    assert server.transport.is_reading
+    await asyncio.sleep(19)
+    assert opened.is_open
+    await opened.protocol.wait_closed(timeout=1.01)
+
+
+async def test_a_busy_callback_does_not_stop_heartbeats(server: ScriptedServer) -> None:
+    opened = await server.open_channel(heartbeat=10)
+    go_on = asyncio.Event()
+    await opened.basic_consume(lambda *_: go_on.wait(), "q", "tag")
+    server.deliver("tag", b"1")
+
+    await alive(server, 45)
+
+    assert heartbeats(server) == 4
+    assert server.methods(basic.Ack) == []
+    go_on.set()
+    await opened.protocol.close()

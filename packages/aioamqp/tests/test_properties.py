@@ -1,0 +1,89 @@
+"""Properties, in and out."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from aioamqp.envelope import Envelope, ReturnEnvelope
+from aioamqp.exceptions import InvalidArgument
+from aioamqp.properties import Properties, to_codec
+from amqp_codec import Properties as WireProperties
+from amqp_codec import basic
+
+
+def test_type_on_the_wire_is_message_type_for_programs() -> None:
+    assert Properties.from_codec(WireProperties(type="order")).message_type == "order"
+
+
+def test_absent_properties_are_none_except_for_the_cluster_id() -> None:
+    properties = Properties.from_codec(WireProperties())
+
+    values = {name: getattr(properties, name) for name in Properties.__slots__}
+    assert values.pop("cluster_id") == ""
+    assert set(values.values()) == {None}
+
+
+def test_properties_of_one_message_can_be_sent_with_another() -> None:
+    wire = WireProperties(headers={"a": 1}, type="t", priority=3)
+
+    assert to_codec(Properties.from_codec(wire)) == wire
+
+
+@pytest.mark.parametrize("name", ["message_type", "type"])
+def test_the_type_can_be_given_by_either_name(name: str) -> None:
+    assert to_codec({name: "order"}) == WireProperties(type="order")
+
+
+def test_a_mapping_is_not_changed() -> None:
+    given = {"message_type": "order", "timestamp": datetime(2026, 1, 1)}
+
+    to_codec(given)
+
+    assert set(given) == {"message_type", "timestamp"}
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        datetime(2026, 1, 2, tzinfo=UTC),
+        datetime(2026, 1, 2),
+        time.struct_time((2026, 1, 2, 0, 0, 0, 4, 2, 0)),
+    ],
+)
+def test_a_timestamp_without_a_time_zone_is_in_utc(timestamp: object) -> None:
+    wire = to_codec({"timestamp": timestamp})
+
+    expected = to_codec({"timestamp": datetime(2026, 1, 2, tzinfo=UTC)})
+    assert wire is not None
+    assert expected is not None
+    assert wire.encode() == expected.encode()
+
+
+@pytest.mark.parametrize("nothing", [None, {}])
+def test_no_properties_are_none(nothing: dict[str, object] | None) -> None:
+    assert to_codec(nothing) is None
+
+
+def test_an_unknown_property_is_named_beside_the_known_ones() -> None:
+    with pytest.raises(InvalidArgument, match=r"'colour'.*content_type"):
+        to_codec({"colour": "red", "priority": 1})
+
+
+def test_something_that_is_no_mapping_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="dict of properties, not int"):
+        to_codec(5)  # type: ignore[arg-type]
+
+
+def test_an_envelope_says_how_a_message_was_delivered() -> None:
+    envelope = Envelope.from_codec(basic.Deliver("tag", 7, True, "ex", "key"))
+
+    values = [getattr(envelope, name) for name in Envelope.__slots__]
+    assert values == ["tag", 7, "ex", "key", True]
+
+
+def test_a_return_envelope_says_why_a_message_comes_back() -> None:
+    envelope = ReturnEnvelope.from_codec(basic.Return(312, "NO_ROUTE", "ex", "key"))
+
+    values = [getattr(envelope, name) for name in ReturnEnvelope.__slots__]
+    assert values == [312, "NO_ROUTE", "ex", "key"]

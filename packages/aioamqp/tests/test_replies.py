@@ -1,0 +1,104 @@
+"""Whose each reply is."""
+
+import asyncio
+
+import pytest
+
+from aioamqp.exceptions import ChannelClosed, ProtocolViolation
+from aioamqp.replies import Replies
+from amqp_codec import Command, basic, exchange, queue
+
+pytestmark = pytest.mark.asyncio
+
+DECLARED = Command(1, queue.DeclareOk("a"))
+BOUND = Command(1, queue.BindOk())
+
+
+def future() -> asyncio.Future[Command]:
+    return asyncio.get_running_loop().create_future()
+
+
+async def test_replies_go_to_the_calls_in_their_order() -> None:
+    replies, first, second = Replies(), future(), future()
+    other = Command(1, queue.DeclareOk("b"))
+    replies.expect(first, (queue.DeclareOk,))
+    replies.expect(second, (queue.DeclareOk,))
+
+    replies.receive(DECLARED)
+    replies.receive(other)
+
+    assert (await first, await second) == (DECLARED, other)
+
+
+async def test_the_late_reply_to_a_cancelled_call_is_not_the_next_one_s() -> None:
+    replies, given_up, waiting = Replies(), future(), future()
+    replies.expect(given_up, (queue.DeclareOk,))
+    replies.expect(waiting, (queue.BindOk,))
+    given_up.cancel()
+
+    replies.receive(DECLARED)
+    replies.receive(BOUND)
+
+    assert await waiting == BOUND
+
+
+async def test_an_unclaimed_reply_is_shown_to_who_asked_for_that() -> None:
+    replies, given_up, seen = Replies(), future(), list[Command]()
+    replies.expect(given_up, (queue.DeclareOk,), seen.append)
+    given_up.cancel()
+
+    replies.receive(DECLARED)
+
+    assert seen == [DECLARED]
+
+
+async def test_a_claimed_reply_is_shown_to_nobody_else() -> None:
+    replies, waiting, seen = Replies(), future(), list[Command]()
+    replies.expect(waiting, (queue.DeclareOk,), seen.append)
+
+    replies.receive(DECLARED)
+
+    assert seen == []
+    assert await waiting == DECLARED
+
+
+async def test_either_of_several_replies_is_accepted() -> None:
+    replies, waiting = Replies(), future()
+    replies.expect(waiting, (basic.GetOk, basic.GetEmpty))
+
+    replies.receive(Command(1, basic.GetEmpty()))
+
+    assert (await waiting).method == basic.GetEmpty()
+
+
+async def test_a_reply_of_another_kind_is_the_server_s_error_505() -> None:
+    replies, waiting = Replies(), future()
+    replies.expect(waiting, (exchange.DeclareOk,))
+
+    with pytest.raises(ProtocolViolation, match=r"queue\.bind-ok.*exchange\.declare-ok") as caught:
+        replies.receive(BOUND)
+
+    assert caught.value.code == 505
+    assert not waiting.done()
+
+
+async def test_a_reply_that_nobody_waits_for_is_the_server_s_error_503() -> None:
+    with pytest.raises(ProtocolViolation, match=r"queue\.bind-ok") as caught:
+        Replies().receive(BOUND)
+
+    assert caught.value.code == 503
+
+
+async def test_failing_reaches_every_call_once() -> None:
+    replies, first, given_up, last = Replies(), future(), future(), future()
+    for each in (first, given_up, last):
+        replies.expect(each, (queue.BindOk,))
+    given_up.cancel()
+    error = ChannelClosed(404, "NOT_FOUND")
+
+    replies.fail(error)
+    replies.fail(ChannelClosed(500, "later"))
+
+    assert first.exception() is last.exception() is error
+    assert given_up.cancelled()
+    assert len(replies) == 0

@@ -1,0 +1,85 @@
+"""What a URL says."""
+
+import pytest
+
+from aioamqp.uri import AmqpUrl, parse_url
+
+
+def test_every_part_of_a_url_is_found() -> None:
+    url = parse_url("amqps://me:secret@rabbit.example:1234/shop")
+
+    assert url == AmqpUrl(True, "rabbit.example", 1234, "me", "secret", "shop")
+
+
+def test_what_a_url_leaves_out_has_the_usual_values() -> None:
+    assert parse_url("amqp://") == AmqpUrl(False, "localhost", None, "guest", "guest", "/")
+
+
+@pytest.mark.parametrize(
+    ("path", "virtualhost"),
+    [
+        ("", "/"),
+        ("/", "/"),
+        ("//", "/"),
+        ("/a", "a"),
+        ("/a/b", "a/b"),
+        ("/%2F", "/"),
+        ("/a%2Fb", "a/b"),
+    ],
+)
+def test_the_virtual_host_is_what_follows_the_first_slash(path: str, virtualhost: str) -> None:
+    assert parse_url(f"amqp://host{path}").virtualhost == virtualhost
+
+
+def test_user_name_and_password_are_percent_decoded() -> None:
+    url = parse_url("amqp://m%40e:p%3A%2Fs%25@host/")
+
+    assert (url.login, url.password) == ("m@e", "p:/s%")
+
+
+def test_an_ipv6_address_is_a_host() -> None:
+    url = parse_url("amqp://[::1]:5673/")
+
+    assert (url.host, url.port) == ("::1", 5673)
+
+
+def test_the_scheme_may_be_in_capitals() -> None:
+    assert parse_url("AMQPS://host").is_secure
+
+
+def test_query_parameters_are_options() -> None:
+    url = parse_url("amqp://h/?heartbeat=0&frame_max=8192&channel_max=10&connection_timeout=1.5")
+
+    assert url.options == {
+        "heartbeat": 0,
+        "frame_max": 8192,
+        "channel_max": 10,
+        "connection_timeout": 1.5,
+    }
+
+
+def test_options_that_a_url_does_not_name_are_left_out() -> None:
+    assert parse_url("amqp://h/?heartbeat=5").options == {"heartbeat": 5}
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        ("http://host", "http"),
+        ("host:5672", "amqp://"),
+        ("amqp://h:port/", "port"),
+        ("amqp://h:99999/", "0-65535"),
+        ("amqp://h/?hartbeat=5", "hartbeat"),
+        ("amqp://h/?heartbeat=often", "heartbeat"),
+        ("amqp://h/?heartbeat=-1", "heartbeat"),
+        ("amqp://h/?connection_timeout=nan", "connection_timeout"),
+        ("amqp://h/?heartbeat=", "heartbeat"),
+    ],
+)
+def test_a_url_that_is_wrong_is_refused_with_what_is_wrong(url: str, names: str) -> None:
+    with pytest.raises(ValueError, match=names):
+        parse_url(url)
+
+
+def test_the_password_is_not_shown() -> None:
+    assert "secret" not in repr(parse_url("amqp://me:secret@host/"))
