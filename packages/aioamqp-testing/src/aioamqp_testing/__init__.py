@@ -1,1 +1,7 @@
 """An in-memory AMQP broker for the tests of applications that use RabbitMQ."""
+
+from .broker import FakeBroker
+from .clock import ManualClock
+from .version import __version__
+
+__all__ = ["FakeBroker", "ManualClock", "__version__"]

@@ -160,17 +160,23 @@ class Queue:
         self._ready.clear()
         return purged
 
+    # These three deliver at once. RabbitMQ: a queue gets one notice for each consumer that has
+    # acknowledged something, and deals with it to the end before it looks at the next.
+
     def acknowledge(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Forget messages that a channel has dealt with, and let its consumers have more."""
         self._release(channel, messages)
+        self._deliver_ready()
 
     def reject(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Drop messages that a channel did not want."""
         self._release(channel, messages)
+        self._deliver_ready()
 
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Put messages back to where they were."""
         self._put_back(self._release(channel, messages))
+        self._deliver_ready()
 
     def _release(
         self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]
@@ -273,9 +279,9 @@ class Queue:
     def _wake(self) -> None:
         if self._turns and self._ready and not self._is_awake:
             self._is_awake = True
-            self._vhost.later(self._run)
+            self._vhost.later(self._deliver_ready)
 
-    def _run(self) -> None:
+    def _deliver_ready(self) -> None:
         """Deliver while there are messages and consumers with room.
 
         RabbitMQ: consumers take strict turns; one that has no room when its turn comes leaves the

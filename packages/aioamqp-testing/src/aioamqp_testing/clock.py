@@ -1,0 +1,31 @@
+"""The clocks a broker can have: real time, or a time that a test moves."""
+
+import asyncio
+from collections.abc import Callable
+
+from .model import Clock, ManualClock, Timer
+
+__all__ = ["Clock", "LoopClock", "ManualClock", "Timer"]
+
+
+class LoopClock:
+    """The time of the running event loop."""
+
+    def time(self) -> float:
+        """Return the loop's time in seconds."""
+        return asyncio.get_running_loop().time()
+
+    def call_later(self, seconds: float, action: Callable[[], object]) -> Timer:
+        """Call the action from the loop."""
+        return asyncio.get_running_loop().call_later(seconds, action)
+
+    def advance(self, seconds: float) -> None:
+        """Refuse: this clock goes by itself.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError(
+            f"only a manual clock can be advanced by {seconds} s:"
+            " make the broker with FakeBroker(clock='manual')"
+        )

@@ -1,0 +1,60 @@
+"""Methods that RabbitMQ answers though no protocol description lists them any more."""
+
+from struct import Struct
+from typing import ClassVar, Final
+
+from amqp_codec import Method
+
+_CREDIT: Final = Struct(">I?")
+
+
+class AccessRequest(Method):
+    """Access.request of AMQP 0-8; tickets have no meaning since."""
+
+    __slots__ = ()
+    NAME: ClassVar[str] = "access.request"
+    INDEX: ClassVar[int] = 30 << 16 | 10
+
+    @classmethod
+    def decode(cls, data: bytes, offset: int, end: int) -> "AccessRequest":
+        """Read nothing: whatever is asked for is granted."""
+        del data, offset, end
+        return cls()
+
+
+class AccessRequestOk(Method):
+    """The answer: always the same ticket."""
+
+    __slots__ = ()
+    NAME: ClassVar[str] = "access.request-ok"
+    INDEX: ClassVar[int] = 30 << 16 | 11
+
+    def encode(self) -> bytes:
+        """Return the payload of the method frame."""
+        return b"\x00\x1e\x00\x0b\x00\x01"
+
+
+class Credit(Method):
+    """Basic.credit, an extension of RabbitMQ for its other protocols."""
+
+    __slots__ = ("consumer_tag",)
+    NAME: ClassVar[str] = "basic.credit"
+    INDEX: ClassVar[int] = 60 << 16 | 200
+    FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("consumer_tag", "shortstr"),)
+
+    def __init__(self, consumer_tag: str = "") -> None:
+        self.consumer_tag = consumer_tag
+
+    @classmethod
+    def decode(cls, data: bytes, offset: int, end: int) -> "Credit":
+        """Read the arguments from ``data[offset:end]``."""
+        behind = offset + 1 + data[offset]
+        if behind + _CREDIT.size != end:
+            raise ValueError
+        return cls(data[offset + 1 : behind].decode("utf-8", "surrogateescape"))
+
+
+UNLISTED: Final[dict[int, type[Method]]] = {
+    method.INDEX: method for method in (AccessRequest, Credit)
+}
+"""By INDEX, like the codec's METHODS."""
