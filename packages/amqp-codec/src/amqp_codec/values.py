@@ -36,9 +36,13 @@ from typing import Final, TypeAlias, TypeVar
 
 from .errors import DecodeError, EncodeError
 
+Scalar: TypeAlias = (
+    bool | int | float | Decimal | str | bytes | bytearray | memoryview | datetime | None
+)
+"""What a field table can hold, beside further tables and arrays."""
+
 FieldValue: TypeAlias = (
-    "bool | int | float | Decimal | str | bytes | bytearray | memoryview | datetime"
-    " | list[FieldValue] | tuple[FieldValue, ...] | Mapping[str, FieldValue] | None"
+    "Scalar | list[FieldValue] | tuple[FieldValue, ...] | Mapping[str, FieldValue]"
 )
 """What a field table can hold."""
 
