@@ -1,0 +1,112 @@
+"""What scenarios are written with: a deadline, a consumer's callback, and refusals as values."""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple, ParamSpec, Protocol
+
+import pytest
+
+from aioamqp import AmqpProtocol, Channel, ChannelClosed, EmptyQueue, Envelope, Properties
+
+DEADLINE = 10.0
+"""Seconds after which a scenario is taken for stuck; each one takes a fraction of one."""
+
+BROKERS = ("memory", "tcp", "rabbitmq")
+
+NO_SUCH_QUEUE = "NOT_FOUND - no queue '{}' in vhost '/'"
+
+P = ParamSpec("P")
+
+
+def scenario(
+    test: Callable[P, Coroutine[Any, Any, None]],
+) -> Callable[P, Coroutine[Any, Any, None]]:
+    """Make a test of it that ends in time, whatever the broker leaves unanswered."""
+
+    @functools.wraps(test)
+    async def bounded(*args: P.args, **kwargs: P.kwargs) -> None:
+        async with asyncio.timeout(DEADLINE):
+            await test(*args, **kwargs)
+
+    pytest.mark.asyncio(bounded)
+    return bounded
+
+
+def fails_on(*brokers: str, because: str) -> pytest.MarkDecorator:
+    """Say where a scenario cannot pass yet; that it passes there is then a failure too."""
+    gap = pytest.mark.xfail(reason=because, strict=True)
+    return pytest.mark.parametrize(
+        "broker",
+        [pytest.param(broker, marks=gap if broker in brokers else ()) for broker in BROKERS],
+        indirect=True,
+    )
+
+
+class Connect(Protocol):
+    """Opens a connection to the broker of the test, which is closed when the test ends."""
+
+    async def __call__(self, **kwargs: Any) -> AmqpProtocol: ...
+
+
+class NewName(Protocol):
+    """Makes up a name for a queue or an exchange, which is deleted when the test ends."""
+
+    def __call__(self) -> str: ...
+
+
+class Message(NamedTuple):
+    """A message as a consumer's callback gets it."""
+
+    body: bytes
+    envelope: Envelope
+    properties: Properties
+
+
+class Inbox:
+    """A consumer's callback that keeps what it is called with."""
+
+    def __init__(self) -> None:
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
+
+    async def __call__(
+        self, channel: Channel, body: bytes, envelope: Envelope, properties: Properties
+    ) -> None:
+        self._messages.put_nowait(Message(body, envelope, properties))
+
+    async def take(self) -> Message:
+        """Wait for the next message."""
+        return await self._messages.get()
+
+    async def bodies(self, count: int) -> list[bytes]:
+        """Wait for some messages; return what is in them."""
+        return [(await self.take()).body for _ in range(count)]
+
+    def rest(self) -> list[bytes]:
+        """Return what is in the messages that have come and were not taken."""
+        return [self._messages.get_nowait().body for _ in range(self._messages.qsize())]
+
+
+async def drained(channel: Channel, queue: str) -> list[bytes]:
+    """Take all messages out of a queue."""
+    bodies = []
+    try:
+        while True:
+            bodies.append((await channel.basic_get(queue, no_ack=True))["message"])
+    except EmptyQueue:
+        return bodies
+
+
+async def refusal(call: Awaitable[object]) -> tuple[int, str]:
+    """Return the code and the text with which the server refuses a call."""
+    with pytest.raises(ChannelClosed) as refused:
+        await call
+    return refused.value.code, refused.value.message
+
+
+async def exclusive_queue(channel: Channel, name: str, *bodies: bytes) -> str:
+    """Declare a queue of this connection's own and publish to it."""
+    await channel.queue_declare(name, exclusive=True)
+    for body in bodies:
+        await channel.basic_publish(body, "", name)
+    return name

@@ -1,0 +1,286 @@
+"""Who has a message: acknowledging, requeueing, prefetch limits."""
+
+import pytest
+
+from tests.conformance.scenario import (
+    Connect,
+    Inbox,
+    drained,
+    exclusive_queue,
+    refusal,
+    scenario,
+)
+
+BODIES = [b"0", b"1", b"2", b"3", b"4"]
+
+
+@scenario
+async def test_an_acknowledged_message_is_gone_and_others_come_back(
+    connect: Connect, name: str
+) -> None:
+    protocol = await connect()
+    channel = await protocol.channel()
+    await exclusive_queue(channel, name, *BODIES)
+    tags = [(await channel.basic_get(name))["delivery_tag"] for _ in BODIES]
+
+    await channel.basic_client_ack(tags[1])
+    await channel.basic_client_ack(tags[3])
+    await channel.close()
+
+    assert await drained(await protocol.channel(), name) == [b"0", b"2", b"4"]
+
+
+@scenario
+async def test_acknowledging_multiple_takes_all_up_to_the_tag(connect: Connect, name: str) -> None:
+    protocol = await connect()
+    channel = await protocol.channel()
+    await exclusive_queue(channel, name, *BODIES)
+    tags = [(await channel.basic_get(name))["delivery_tag"] for _ in BODIES]
+
+    await channel.basic_client_ack(tags[2], multiple=True)
+    await channel.close()
+
+    assert await drained(await protocol.channel(), name) == [b"3", b"4"]
+
+
+@pytest.mark.parametrize("how", ["nack", "reject"])
+@scenario
+async def test_a_requeued_message_returns_to_its_place_and_is_redelivered(
+    connect: Connect, name: str, how: str
+) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, *BODIES)
+    tags = [(await channel.basic_get(name))["delivery_tag"] for _ in range(3)]
+
+    # Neither the order of requeueing nor what is still out matters.
+    for tag in (tags[2], tags[0]):
+        if how == "nack":
+            await channel.basic_client_nack(tag, requeue=True)
+        else:
+            await channel.basic_reject(tag, requeue=True)
+
+    got = [await channel.basic_get(name, no_ack=True) for _ in range(4)]
+    assert [(message["message"], message["redelivered"]) for message in got] == [
+        (b"0", True),
+        (b"2", True),
+        (b"3", False),
+        (b"4", False),
+    ]
+
+
+@pytest.mark.parametrize("how", ["nack", "reject"])
+@scenario
+async def test_a_message_that_is_not_requeued_is_dropped(
+    connect: Connect, name: str, how: str
+) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"unwanted", b"wanted")
+    tag = (await channel.basic_get(name))["delivery_tag"]
+
+    if how == "nack":
+        await channel.basic_client_nack(tag, requeue=False)
+    else:
+        await channel.basic_reject(tag)
+
+    assert await drained(channel, name) == [b"wanted"]
+
+
+@scenario
+async def test_nacking_multiple_requeues_all_unacknowledged_up_to_the_tag(
+    connect: Connect, name: str
+) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, *BODIES)
+    tags = [(await channel.basic_get(name))["delivery_tag"] for _ in BODIES]
+    await channel.basic_client_ack(tags[1])
+
+    await channel.basic_client_nack(tags[3], multiple=True)
+
+    assert await drained(channel, name) == [b"0", b"2", b"3"]
+
+
+@scenario
+async def test_a_rejected_delivery_comes_again_to_the_consumer_redelivered(
+    connect: Connect, name: str
+) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"again")
+    inbox = Inbox()
+    await channel.basic_consume(inbox, name)
+
+    first = await inbox.take()
+    await channel.basic_reject(first.envelope.delivery_tag, requeue=True)
+    second = await inbox.take()
+
+    assert (first.body, first.envelope.delivery_tag, first.envelope.is_redeliver) == (
+        b"again",
+        1,
+        False,
+    )
+    assert (second.body, second.envelope.delivery_tag, second.envelope.is_redeliver) == (
+        b"again",
+        2,
+        True,
+    )
+
+
+@pytest.mark.parametrize("how", ["ack", "nack", "reject"])
+@scenario
+async def test_an_unknown_delivery_tag_closes_the_channel(
+    connect: Connect, name: str, how: str
+) -> None:
+    channel = await (await connect()).channel()
+
+    if how == "ack":
+        await channel.basic_client_ack(42)
+    elif how == "nack":
+        await channel.basic_client_nack(42)
+    else:
+        await channel.basic_reject(42)
+
+    assert await refusal(channel.basic_qos(prefetch_count=1)) == (
+        406,
+        "PRECONDITION_FAILED - unknown delivery tag 42",
+    )
+
+
+@scenario
+async def test_a_message_cannot_be_acknowledged_twice(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"")
+    tag = (await channel.basic_get(name))["delivery_tag"]
+
+    await channel.basic_client_ack(tag)
+    await channel.basic_client_ack(tag)
+
+    assert await refusal(channel.basic_qos(prefetch_count=1)) == (
+        406,
+        f"PRECONDITION_FAILED - unknown delivery tag {tag}",
+    )
+
+
+@scenario
+async def test_a_consumer_is_delivered_no_more_than_its_prefetch_count(
+    connect: Connect, name: str
+) -> None:
+    protocol = await connect()
+    channel, other = await protocol.channel(), await protocol.channel()
+    await exclusive_queue(channel, name, *BODIES)
+    inbox = Inbox()
+    await channel.basic_qos(prefetch_count=2)
+    await channel.basic_consume(inbox, name)
+
+    first, second = await inbox.take(), await inbox.take()
+    # What another can take, the consumer was not given.
+    taken = await other.basic_get(name, no_ack=True)
+    await channel.basic_client_ack(first.envelope.delivery_tag)
+    third = await inbox.take()
+
+    assert [first.body, second.body, taken["message"], third.body] == BODIES[:4]
+    assert await drained(other, name) == [b"4"]
+    assert inbox.rest() == []
+
+
+@scenario
+async def test_acknowledging_multiple_makes_room_for_as_many(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, *BODIES, b"5")
+    inbox = Inbox()
+    await channel.basic_qos(prefetch_count=3)
+    await channel.basic_consume(inbox, name)
+
+    assert await inbox.bodies(2) == BODIES[:2]
+    last = await inbox.take()
+    await channel.basic_client_ack(last.envelope.delivery_tag, multiple=True)
+
+    assert await inbox.bodies(3) == [b"3", b"4", b"5"]
+
+
+@scenario
+async def test_a_prefetch_count_holds_for_each_consumer_that_comes_after_it(
+    connect: Connect, name: str
+) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, *BODIES)
+    left, right = Inbox(), Inbox()
+    await channel.basic_qos(prefetch_count=1)
+    await channel.basic_consume(left, name)
+    await channel.basic_qos(prefetch_count=2)
+    await channel.basic_consume(right, name)
+
+    assert await left.bodies(1) == [b"0"]
+    assert await right.bodies(2) == [b"1", b"2"]
+    assert await drained(channel, name) == [b"3", b"4"]
+
+
+@scenario
+async def test_a_global_prefetch_count_is_shared_by_the_consumers_of_the_channel(
+    connect: Connect, name: str
+) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, *BODIES)
+    inbox = Inbox()
+    await channel.basic_qos(prefetch_count=3, connection_global=True)
+    await channel.basic_consume(inbox, name, consumer_tag="left")
+    await channel.basic_consume(inbox, name, consumer_tag="right")
+
+    assert await inbox.bodies(3) == [b"0", b"1", b"2"]
+    assert await drained(channel, name) == [b"3", b"4"]
+
+
+@scenario
+async def test_a_consumer_that_does_not_acknowledge_has_no_prefetch_limit(
+    connect: Connect, name: str
+) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, *BODIES)
+    inbox = Inbox()
+    await channel.basic_qos(prefetch_count=1)
+
+    await channel.basic_consume(inbox, name, no_ack=True)
+
+    assert await inbox.bodies(5) == BODIES
+
+
+@pytest.mark.parametrize("what", ["channel", "connection"])
+@scenario
+async def test_closing_requeues_what_is_unacknowledged(
+    connect: Connect, name: str, what: str
+) -> None:
+    keeper, leaver = await connect(), await connect()
+    channel, other = await leaver.channel(), await keeper.channel()
+    await other.queue_declare(name)
+    for body in BODIES:
+        await channel.basic_publish(body, "", name)
+    inbox = Inbox()
+    await channel.basic_qos(prefetch_count=2)
+    await channel.basic_consume(inbox, name)
+    assert await inbox.bodies(2) == [b"0", b"1"]
+    await channel.basic_get(name)
+
+    if what == "channel":
+        await channel.close()
+    else:
+        await leaver.close()
+
+    got = [await other.basic_get(name, no_ack=True) for _ in BODIES]
+    assert [(message["message"], message["redelivered"]) for message in got] == [
+        (b"0", True),
+        (b"1", True),
+        (b"2", True),
+        (b"3", False),
+        (b"4", False),
+    ]
+
+
+@scenario
+async def test_a_prefetch_size_is_not_implemented(connect: Connect) -> None:
+    protocol = await connect()
+    channel = await protocol.channel()
+
+    assert await refusal(channel.basic_qos(prefetch_size=1)) == (
+        540,
+        "NOT_IMPLEMENTED - prefetch_size!=0 (1)",
+    )
+
+    await protocol.wait_closed()

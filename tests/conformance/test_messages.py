@@ -1,0 +1,248 @@
+"""What is published is what arrives: body, properties, headers, order."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from aioamqp import EmptyQueue, Properties
+from amqp_codec import (
+    FieldValue,
+    Float32,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    LongStr,
+    Timestamp,
+    UInt8,
+    UInt16,
+    UInt32,
+)
+from tests.conformance.scenario import Connect, Inbox, drained, exclusive_queue, fails_on, scenario
+
+# All but expiration, which has a test of its own.
+EVERY_PROPERTY: dict[str, object] = {
+    "content_type": "application/json",
+    "content_encoding": "gzip",
+    "headers": {"key": "value"},
+    "delivery_mode": 2,
+    "priority": 5,
+    "correlation_id": "correlation",
+    "reply_to": "answers",
+    "message_id": "message",
+    "timestamp": datetime(2024, 2, 29, 12, 30, 15, tzinfo=UTC),
+    "message_type": "greeting",
+    "user_id": "guest",
+    "app_id": "conformance",
+    "cluster_id": "cluster",
+}
+
+EVERY_HEADER: dict[str, FieldValue] = {
+    "boolean true": True,
+    "boolean false": False,
+    "int8": Int8(-(2**7)),
+    "uint8": UInt8(2**8 - 1),
+    "int16": Int16(-(2**15)),
+    "uint16": UInt16(2**16 - 1),
+    "int32": Int32(-(2**31)),
+    "uint32": UInt32(2**32 - 1),
+    "int64": Int64(-(2**63)),
+    "float32": Float32(0.5),
+    "float64": 3.141592653589793,
+    "decimal": Decimal("-12.345"),
+    "text": "grüße 🐇",
+    "empty text": "",
+    "text that is not utf-8": LongStr(b"\xff\xfe"),
+    "octets": b"\x00\xce\xff",
+    "time": datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC),
+    "time past the year 9999": Timestamp(2**63),
+    "void": None,
+    "array": [1, "two", [3.0], {"four": 4}, None],
+    "empty array": [],
+    "table": {"inner": {"innermost": True}},
+    "empty table": {},
+    "grüße": "a key that is not ascii",
+}
+
+
+@scenario
+async def test_a_published_message_is_delivered_and_acknowledged(
+    connect: Connect, name: str
+) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"hello")
+    inbox = Inbox()
+
+    consumer = await channel.basic_consume(inbox, name, consumer_tag="reader")
+    message = await inbox.take()
+    await channel.basic_client_ack(message.envelope.delivery_tag)
+
+    assert consumer == {"consumer_tag": "reader"}
+    assert message.body == b"hello"
+    assert message.envelope.consumer_tag == "reader"
+    assert message.envelope.delivery_tag == 1
+    assert message.envelope.exchange_name == ""
+    assert message.envelope.routing_key == name
+    assert message.envelope.is_redeliver is False
+    await channel.basic_cancel("reader")
+    await channel.basic_client_nack(0, multiple=True)
+    assert await drained(channel, name) == []
+
+
+@scenario
+async def test_every_property_arrives_as_it_was_sent(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name, exclusive=True)
+    inbox = Inbox()
+    await channel.basic_consume(inbox, name, no_ack=True)
+
+    await channel.basic_publish(b"", "", name, EVERY_PROPERTY)
+
+    properties = (await inbox.take()).properties
+    assert {key: getattr(properties, key) for key in EVERY_PROPERTY} == EVERY_PROPERTY
+    assert properties.expiration is None
+
+
+@fails_on("memory", "tcp", because="the fake refuses the property expiration so far")
+@scenario
+async def test_an_expiration_arrives_as_it_was_sent(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name, exclusive=True)
+
+    await channel.basic_publish(b"", "", name, {"expiration": "600000"})
+
+    properties = (await channel.basic_get(name, no_ack=True))["properties"]
+    assert properties.expiration == "600000"
+
+
+@scenario
+async def test_absent_properties_stay_absent(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"")
+
+    properties = (await channel.basic_get(name, no_ack=True))["properties"]
+
+    present = {key: value for key in Properties.__slots__ if (value := getattr(properties, key))}
+    assert present == {}
+    assert properties.headers is None
+
+
+@scenario
+async def test_a_header_of_every_type_arrives_with_its_value_and_its_type(
+    connect: Connect, name: str
+) -> None:
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name, exclusive=True)
+    inbox = Inbox()
+    await channel.basic_consume(inbox, name, no_ack=True)
+
+    await channel.basic_publish(b"", "", name, {"headers": EVERY_HEADER})
+
+    headers = (await inbox.take()).properties.headers
+    assert headers is not None
+    assert headers == EVERY_HEADER
+    assert list(headers) == list(EVERY_HEADER)
+    assert type(headers["uint8"]) is UInt8
+    assert type(headers["float32"]) is Float32
+    assert type(headers["text that is not utf-8"]) is LongStr
+    assert type(headers["time past the year 9999"]) is Timestamp
+
+
+@scenario
+async def test_relayed_properties_arrive_as_they_came(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name, exclusive=True)
+    await channel.basic_publish(b"", "", name, {**EVERY_PROPERTY, "headers": EVERY_HEADER})
+    first = await channel.basic_get(name, no_ack=True)
+
+    await channel.basic_publish(first["message"], "", name, first["properties"])
+
+    second = await channel.basic_get(name, no_ack=True)
+    for key in Properties.__slots__:
+        assert getattr(second["properties"], key) == getattr(first["properties"], key)
+
+
+@scenario
+async def test_messages_arrive_in_the_order_of_publishing(connect: Connect, name: str) -> None:
+    protocol = await connect()
+    publisher, reader = await protocol.channel(), await protocol.channel()
+    await reader.queue_declare(name, exclusive=True)
+    inbox = Inbox()
+    await reader.basic_consume(inbox, name, no_ack=True)
+    bodies = [b"%d" % number for number in range(500)]
+
+    for body in bodies:
+        await publisher.basic_publish(body, "", name)
+
+    messages = [await inbox.take() for _ in bodies]
+    assert [message.body for message in messages] == bodies
+    assert [message.envelope.delivery_tag for message in messages] == list(range(1, 501))
+
+
+@pytest.mark.parametrize("size", [0, 1, 4088, 4089, 8176, 300_000], ids="{}-octets".format)
+@scenario
+async def test_a_body_of_any_size_arrives_whole_through_small_frames(
+    connect: Connect, name: str, size: int
+) -> None:
+    channel = await (await connect(frame_max=4096)).channel()
+    body = bytes(number % 251 for number in range(size))
+    inbox = Inbox()
+    await exclusive_queue(channel, name, body, b"next")
+
+    got = await channel.basic_get(name, no_ack=True)
+    await channel.basic_publish(body, "", name)
+    await channel.basic_consume(inbox, name, no_ack=True)
+
+    assert got["message"] == body
+    assert await inbox.bodies(2) == [b"next", body]
+
+
+@scenario
+async def test_a_body_of_a_few_megabytes_arrives_whole(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+    body = bytes(range(256)) * 12_000
+    await exclusive_queue(channel, name, body)
+
+    assert (await channel.basic_get(name, no_ack=True))["message"] == body
+
+
+@scenario
+async def test_text_is_sent_as_utf_8(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name, exclusive=True)
+
+    await channel.basic_publish("grüße 🐇", "", name)
+
+    assert (await channel.basic_get(name, no_ack=True))["message"] == "grüße 🐇".encode()
+
+
+@scenario
+async def test_get_tells_what_it_found_and_how_much_is_left(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"first", b"second", b"third")
+
+    got = await channel.basic_get(name)
+
+    del got["properties"]
+    assert got == {
+        "delivery_tag": 1,
+        "redelivered": False,
+        "exchange_name": "",
+        "routing_key": name,
+        "message_count": 2,
+        "message": b"first",
+    }
+    assert await drained(channel, name) == [b"second", b"third"]
+
+
+@scenario
+async def test_getting_from_an_empty_queue_raises_empty_queue(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"only")
+    await channel.basic_get(name)
+
+    with pytest.raises(EmptyQueue):
+        await channel.basic_get(name)
+
+    assert channel.is_open

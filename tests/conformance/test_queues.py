@@ -1,0 +1,286 @@
+"""Queues: declaring, counting, whom they belong to, purging, deleting."""
+
+import re
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from aioamqp import Channel
+from tests.conformance.scenario import (
+    NO_SUCH_QUEUE,
+    Connect,
+    Inbox,
+    NewName,
+    drained,
+    exclusive_queue,
+    refusal,
+    scenario,
+)
+
+LOCKED = (
+    "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{}' in vhost '/'. It could"
+    " be originally declared on another connection or the exclusive property value does not match"
+    " that of the original declaration."
+)
+
+
+@scenario
+async def test_a_new_queue_is_empty_and_has_no_consumers(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+
+    assert await channel.queue_declare(name, exclusive=True) == {
+        "queue": name,
+        "message_count": 0,
+        "consumer_count": 0,
+    }
+
+
+@scenario
+async def test_declaring_again_counts_ready_messages_and_consumers(
+    connect: Connect, name: str
+) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"0", b"1", b"2", b"3", b"4")
+    # RabbitMQ counts without waiting for publishes that are under way. A get comes after them.
+    assert (await channel.basic_get(name))["message_count"] == 4
+    inbox = Inbox()
+    await channel.basic_qos(prefetch_count=1)
+    await channel.basic_consume(inbox, name)
+    await inbox.take()
+
+    counted = {"queue": name, "message_count": 3, "consumer_count": 1}
+    assert await channel.queue_declare(name, exclusive=True) == counted
+    assert await channel.queue_declare(name, passive=True) == counted
+
+
+@scenario
+async def test_the_broker_makes_up_a_name_if_none_is_given(connect: Connect) -> None:
+    channel = await (await connect()).channel()
+
+    names = [(await channel.queue_declare(exclusive=True))["queue"] for _ in range(2)]
+
+    assert all(re.fullmatch(r"amq\.gen-[\w-]{22}", name) for name in names)
+    assert names[0] != names[1]
+
+
+@scenario
+async def test_an_empty_name_means_the_queue_that_was_declared_last(
+    connect: Connect, name: str
+) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"hello")
+    inbox = Inbox()
+
+    await channel.basic_consume(inbox, no_ack=True)
+
+    assert await inbox.bodies(1) == [b"hello"]
+
+
+@scenario
+async def test_a_missing_queue_cannot_be_declared_passively(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+
+    assert await refusal(channel.queue_declare(name, passive=True)) == (
+        404,
+        NO_SUCH_QUEUE.format(name),
+    )
+    assert not channel.is_open
+
+
+@scenario
+async def test_a_reply_text_that_is_too_long_is_cut(connect: Connect) -> None:
+    channel = await (await connect()).channel()
+    name = 240 * "n"
+
+    code, text = await refusal(channel.queue_declare(name, passive=True))
+
+    assert code == 404
+    assert text == NO_SUCH_QUEUE.format(name)[:252] + "..."
+
+
+@scenario
+async def test_a_reserved_name_is_refused(connect: Connect) -> None:
+    channel = await (await connect()).channel()
+
+    assert await refusal(channel.queue_declare("amq.mine")) == (
+        403,
+        "ACCESS_REFUSED - queue name 'amq.mine' contains reserved prefix 'amq.*'",
+    )
+
+
+async def declare(channel: Channel, name: str, argument: str, value: bool) -> None:
+    if argument == "durable":
+        await channel.queue_declare(name, durable=value)
+    else:
+        await channel.queue_declare(name, auto_delete=value)
+
+
+@pytest.mark.parametrize("argument", ["durable", "auto_delete"])
+@pytest.mark.parametrize("current", [False, True])
+@scenario
+async def test_redeclaring_a_queue_with_another_argument_is_refused(
+    connect: Connect, name: str, argument: str, current: bool
+) -> None:
+    protocol = await connect()
+    channel = await protocol.channel()
+    await declare(channel, name, argument, current)
+    received = not current
+
+    assert await refusal(declare(channel, name, argument, received)) == (
+        406,
+        f"PRECONDITION_FAILED - inequivalent arg '{argument}' for queue '{name}' in vhost '/':"
+        f" received '{str(received).lower()}' but current is '{str(current).lower()}'",
+    )
+
+
+@scenario
+async def test_an_exclusive_queue_redeclared_as_shared_is_locked(
+    connect: Connect, name: str
+) -> None:
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name, exclusive=True)
+
+    assert await refusal(channel.queue_declare(name)) == (405, LOCKED.format(name))
+
+
+@pytest.mark.parametrize(
+    "use", ["declare", "declare passively", "bind", "consume", "get", "purge", "delete"]
+)
+@scenario
+async def test_an_exclusive_queue_is_locked_for_other_connections(
+    connect: Connect, name: str, use: str
+) -> None:
+    owner, stranger = await connect(), await connect()
+    channel = await stranger.channel()
+    await exclusive_queue(await owner.channel(), name)
+    uses: dict[str, Callable[[], Awaitable[object]]] = {
+        "declare": lambda: channel.queue_declare(name, exclusive=True),
+        "declare passively": lambda: channel.queue_declare(name, passive=True),
+        "bind": lambda: channel.queue_bind(name, "amq.direct", name),
+        "consume": lambda: channel.basic_consume(Inbox(), name),
+        "get": lambda: channel.basic_get(name),
+        "purge": lambda: channel.queue_purge(name),
+        "delete": lambda: channel.queue_delete(name),
+    }
+
+    assert await refusal(uses[use]()) == (405, LOCKED.format(name))
+    assert stranger.is_open
+
+
+@scenario
+async def test_any_connection_may_publish_to_an_exclusive_queue(
+    connect: Connect, name: str
+) -> None:
+    owner, stranger = await connect(), await connect()
+    channel = await owner.channel()
+    inbox = Inbox()
+    await channel.queue_declare(name, exclusive=True)
+    await channel.basic_consume(inbox, name, no_ack=True)
+
+    await (await stranger.channel()).basic_publish(b"hello", "", name)
+
+    assert await inbox.bodies(1) == [b"hello"]
+
+
+@scenario
+async def test_an_exclusive_queue_outlives_its_channel_but_not_its_connection(
+    connect: Connect, name: str
+) -> None:
+    owner, stranger = await connect(), await connect()
+    channel = await owner.channel()
+    await channel.queue_declare(name, exclusive=True)
+
+    await channel.close()
+    still_there = await (await owner.channel()).queue_declare(name, passive=True)
+    await owner.close()
+
+    assert still_there["queue"] == name
+    channel = await stranger.channel()
+    assert await refusal(channel.queue_declare(name, passive=True)) == (
+        404,
+        NO_SUCH_QUEUE.format(name),
+    )
+
+
+@scenario
+async def test_an_auto_delete_queue_ends_with_its_last_consumer(
+    connect: Connect, name: str
+) -> None:
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name, auto_delete=True)
+    await channel.basic_consume(Inbox(), name, consumer_tag="left")
+    await channel.basic_consume(Inbox(), name, consumer_tag="right")
+
+    await channel.basic_cancel("left")
+    assert (await channel.queue_declare(name, passive=True))["consumer_count"] == 1
+    await channel.basic_cancel("right")
+
+    assert await refusal(channel.queue_declare(name, passive=True)) == (
+        404,
+        NO_SUCH_QUEUE.format(name),
+    )
+
+
+@scenario
+async def test_purging_drops_what_is_ready_and_leaves_what_is_unacknowledged(
+    connect: Connect, name: str
+) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"taken", b"ready", b"ready")
+    taken = await channel.basic_get(name)
+
+    assert await channel.queue_purge(name) == {"message_count": 2}
+
+    await channel.basic_client_nack(taken["delivery_tag"])
+    assert await drained(channel, name) == [b"taken"]
+
+
+@scenario
+async def test_a_queue_with_messages_is_not_deleted_if_empty(connect: Connect, name: str) -> None:
+    protocol = await connect()
+    channel = await protocol.channel()
+    await exclusive_queue(channel, name, b"")
+
+    assert await refusal(channel.queue_delete(name, if_empty=True)) == (
+        406,
+        f"PRECONDITION_FAILED - queue '{name}' in vhost '/' not empty",
+    )
+
+    channel = await protocol.channel()
+    await channel.queue_purge(name)
+    assert await channel.queue_delete(name, if_empty=True)
+
+
+@scenario
+async def test_a_queue_with_consumers_is_not_deleted_if_unused(connect: Connect, name: str) -> None:
+    protocol = await connect()
+    channel, other = await protocol.channel(), await protocol.channel()
+    await channel.queue_declare(name, exclusive=True)
+    await channel.basic_consume(Inbox(), name, consumer_tag="reader")
+
+    assert await refusal(other.queue_delete(name, if_unused=True)) == (
+        406,
+        f"PRECONDITION_FAILED - queue '{name}' in vhost '/' in use",
+    )
+
+    await channel.basic_cancel("reader")
+    assert await channel.queue_delete(name, if_unused=True)
+
+
+@scenario
+async def test_deleting_what_does_not_exist_is_agreed_to(
+    connect: Connect, new_name: NewName
+) -> None:
+    channel = await (await connect()).channel()
+
+    assert await channel.queue_delete(new_name())
+    assert await channel.exchange_delete(new_name())
+
+
+@scenario
+async def test_a_declaration_without_waiting_takes_effect(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+
+    assert await channel.queue_declare(name, exclusive=True, no_wait=True) is None
+
+    assert (await channel.queue_declare(name, passive=True))["queue"] == name
