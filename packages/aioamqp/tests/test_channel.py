@@ -244,6 +244,22 @@ async def test_a_message_for_a_get_that_was_given_up_goes_back_to_the_queue(
     await opened.protocol.close()
 
 
+async def test_a_message_that_comes_just_when_the_time_is_over_goes_back_to_the_queue(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    server.mute(basic.Get)
+    loop = asyncio.get_running_loop()
+    loop.call_later(1 - 1e-10, lambda: server.send_now(GOT))
+
+    with pytest.raises(TimeoutError):
+        await opened.basic_get("q", timeout=1)
+    await settle()
+
+    assert server.methods(basic.Nack) == [basic.Nack(7, False, True)]
+    await opened.protocol.close()
+
+
 async def test_a_message_that_needs_no_ack_cannot_go_back(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     server.mute(basic.Get)

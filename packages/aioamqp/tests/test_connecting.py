@@ -131,7 +131,8 @@ async def from_url_calls(url: str, **kwargs: Any) -> dict[str, Any]:
         return 1, 2
 
     with mock.patch("aioamqp.connect", side_effect=connected) as connect:
-        assert await aioamqp.from_url(url, **kwargs) == (1, 2)
+        given: object = await aioamqp.from_url(url, **kwargs)
+    assert given == (1, 2)
     assert connect.call_args.args == ()
     return dict(connect.call_args.kwargs)
 

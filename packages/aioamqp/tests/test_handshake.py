@@ -1,5 +1,7 @@
 """Opening a connection, without input or output."""
 
+from typing import Any
+
 import pytest
 
 from aioamqp.auth import Plain
@@ -11,7 +13,7 @@ START = connection.Start(0, 9, {}, b"AMQPLAIN PLAIN", b"en_US")
 TUNE = connection.Tune(2047, 131072, 60)
 
 
-def handshake(**limits: int) -> Handshake:
+def handshake(**limits: Any) -> Handshake:
     return Handshake(Plain("me", "secret"), "shop", **limits)
 
 

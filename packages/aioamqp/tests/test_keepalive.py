@@ -92,7 +92,7 @@ async def test_silence_does_not_count_while_we_do_not_read(
     await opened.basic_consume(lambda *_: go_on.wait(), "q", "tag")
     server.deliver("tag", *[b"x" * 1000] * 3)
     await settle()
-    assert not server.transport.is_reading
+    assert not server.is_read()
 
     await asyncio.sleep(500)
 
@@ -101,7 +101,7 @@ async def test_silence_does_not_count_while_we_do_not_read(
 
     go_on.set()
     await settle()
-    assert server.transport.is_reading
+    assert server.is_read()
     await asyncio.sleep(19)
     assert opened.is_open
     await opened.protocol.wait_closed(timeout=1.01)

@@ -182,7 +182,7 @@ async def test_publishers_that_fill_the_transport_again_make_the_others_wait_on(
         write(octets)
         protocol.pause_writing()
 
-    server.transport.write = write_and_be_full  # type: ignore[method-assign]
+    server.transport.write = write_and_be_full  # type: ignore[method-assign, assignment]
     protocol.pause_writing()
     tasks = [asyncio.create_task(opened.basic_publish(b"x" * 70_000, "", "q")) for _ in range(3)]
 

@@ -22,7 +22,8 @@ from .exceptions import (
 )
 from .properties import Properties
 from .protocol import AmqpProtocol
-from .version import __packagename__, __version__
+from .version import __packagename__ as __packagename__  # reachable here in 0.15 too
+from .version import __version__
 
 __all__ = [
     "AioamqpException",
@@ -45,7 +46,6 @@ __all__ = [
     "PublishFailed",
     "ReturnEnvelope",
     "SynchronizationError",
-    "__packagename__",
     "__version__",
     "connect",
     "dialing",

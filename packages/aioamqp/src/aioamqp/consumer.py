@@ -44,7 +44,6 @@ class Consumer:
         "_deliveries",
         "_is_busy",
         "_is_ending",
-        "_is_over",
         "_task",
         "_wake_up",
         "_when_done",
@@ -70,12 +69,9 @@ class Consumer:
         self._when_done = when_done
         self._is_busy = False
         self._is_ending = False
-        self._is_over = False
 
     def put(self, delivery: Command) -> None:
         """Let a delivery wait for the callback."""
-        if self._is_over:  # its task was cancelled from outside
-            return
         self._deliveries.append(delivery)
         self._backlog.add(len(delivery.body))
         self._wake()
@@ -133,7 +129,6 @@ class Consumer:
                 await self._wake_up
         finally:
             self._is_busy = False
-            self._is_over = True
             self.stop()
             self._when_done(self)
 

@@ -171,3 +171,18 @@ def failed_link(parent: type[_Failure], cause: OSError, sentence: str) -> _Failu
     error.sentence = sentence
     error.__cause__ = cause
     return error
+
+
+def lost_link(cause: Exception | None) -> AmqpClosedConnection:
+    """Say why an open connection has no link any more.
+
+    Args:
+        cause: what the transport gives for it; None when it was closed on this side.
+    """
+    if cause is None:
+        return AmqpClosedConnection("The program closed the transport")
+    if isinstance(cause, OSError):
+        return failed_link(ConnectionLost, cause, f"The link to the server broke: {cause}")
+    error = ConnectionLost(f"The link to the server broke: {cause!r}")
+    error.__cause__ = cause
+    return error

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from ssl import SSLContext
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from amqp_codec import (
     HEARTBEAT,
@@ -33,11 +33,10 @@ from .exceptions import (
     AioamqpException,
     AmqpClosedConnection,
     ChannelClosed,
-    ConnectionLost,
     HandshakeFailed,
     InvalidArgument,
     ProtocolViolation,
-    failed_link,
+    lost_link,
 )
 from .handshake import Handshake, mechanism_named, refusal
 from .heartbeat import Heartbeat
@@ -222,12 +221,10 @@ class AmqpProtocol(asyncio.Protocol):
             return
         await self.wait_closed()
         if self._has_timed_out:
+            text = "The server has not answered the close in time; the link was cut"
             if timeout is not None:
-                raise TimeoutError(
-                    f"The server has not answered the close within {timeout:g} seconds;"
-                    " the link was cut"
-                )
-            logger.warning("The server has not answered the close; the link was cut")
+                raise TimeoutError(text)
+            logger.warning(text)
 
     async def wait_closed(self, timeout: float | None = None) -> None:
         """Wait until the connection is over, however it ends; may be called at any time.
@@ -284,8 +281,7 @@ class AmqpProtocol(asyncio.Protocol):
         try:
             for answer in handshake.receive(method):
                 self.wire.send(0, answer)
-        except InvalidArgument as error:
-            # Of the client's properties or the virtual host: start_connection raises it.
+        except InvalidArgument as error:  # of the client's properties or the virtual host
             self._fail(error, asked_for=True)
             self._transport.abort()
             return
@@ -318,13 +314,14 @@ class AmqpProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport. Called by asyncio, as are the others here."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(
+            "asyncio.Transport", transport
+        )  # not all loops derive theirs from it
         self._loop = asyncio.get_running_loop()
         self._heartbeat = Heartbeat(0, self._loop.time())
         backlog = Backlog(BACKLOG, self._stop_reading, self._read_on)
-        self.wire = Wire(transport, self._heartbeat, backlog)
-        self._keepalive = Keepalive(self.wire, self._heartbeat, self._on_silence)
+        self.wire = Wire(self._transport, self._heartbeat, backlog)
+        self._keepalive = Keepalive(self.wire, self._heartbeat, self._break_off)
 
     def data_received(self, data: bytes) -> None:
         """Take octets from the server."""
@@ -346,13 +343,11 @@ class AmqpProtocol(asyncio.Protocol):
                 raise self._decoder.error
         except DecodeError as error:
             if self._handshake is not None:
-                self._refuse_handshake(
-                    HandshakeFailed(f"The server does not speak AMQP 0-9-1: {error}")
-                )
+                self._break_off(HandshakeFailed(f"The server does not speak AMQP 0-9-1: {error}"))
             else:
                 self._refuse(ProtocolViolation(error.reply_code, str(error)))
         except HandshakeFailed as failure:
-            self._refuse_handshake(failure)
+            self._break_off(failure)
         except ProtocolViolation as violation:
             self._refuse(violation)
 
@@ -366,12 +361,13 @@ class AmqpProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Let the transport close itself: the server sends nothing any more."""
+        error: AmqpClosedConnection
         if self._handshake is not None:
-            self._fail(HandshakeFailed(self._handshake.explain_end()))
+            error = HandshakeFailed(self._handshake.explain_end())
         else:
-            self._fail(
-                AmqpClosedConnection("The server ended the link without closing the connection")
-            )
+            error = AmqpClosedConnection("The server ended the link without closing the connection")
+        self._fail(error)
+        self._bound_closing(CLOSE_TIMEOUT)  # a server that reads nothing either keeps it open
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -380,13 +376,8 @@ class AmqpProtocol(asyncio.Protocol):
         if self._handshake is not None:
             error = HandshakeFailed(self._handshake.explain_end())
             error.__cause__ = exc
-        elif exc is None:
-            error = AmqpClosedConnection("The program closed the transport")
-        elif isinstance(exc, OSError):
-            error = failed_link(ConnectionLost, exc, f"The link to the server broke: {exc}")
         else:
-            error = ConnectionLost(f"The link to the server broke: {exc!r}")
-            error.__cause__ = exc
+            error = lost_link(exc)
         self._fail(error)
         if self._close_timer is not None:
             self._close_timer.cancel()
@@ -455,10 +446,6 @@ class AmqpProtocol(asyncio.Protocol):
         else:
             self._bound_closing(CLOSE_TIMEOUT)
 
-    def _refuse_handshake(self, failure: HandshakeFailed) -> None:
-        self._fail(failure)
-        self._transport.abort()
-
     def _fail(self, error: Exception, *, asked_for: bool = False) -> None:
         """Let nothing be sent any more, and tell all who wait why. Only the first time counts.
 
@@ -510,6 +497,6 @@ class AmqpProtocol(asyncio.Protocol):
         self._heartbeat.listen(self._loop.time())
         self._transport.resume_reading()
 
-    def _on_silence(self, error: Exception) -> None:
+    def _break_off(self, error: Exception) -> None:
         self._fail(error)
         self._transport.abort()

@@ -161,21 +161,17 @@ class Wire:
                 waiter.set_result(None)
 
     async def writable(self) -> None:
-        """Wait until the transport takes octets.
+        """Wait until the transport takes octets; those who are woken first may fill it again.
 
         Raises:
             Exception: what ended the connection in the meantime.
         """
-        # Those who were woken before may have filled it again, so look once more.
-        while self.is_paused:
-            waiter = self.loop.create_future()
+        if self.is_paused:
+            waiter = (
+                self.loop.create_future()
+            )  # one each: a waiter that is cancelled is alone in it
             self._waiters.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
-                raise
+            await waiter
 
     def fail(self, error: Exception) -> None:
         """Let nothing be sent any more, and fail those who wait to."""

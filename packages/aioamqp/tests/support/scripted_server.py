@@ -58,7 +58,7 @@ class MemoryTransport(asyncio.Transport):
         super().__init__()
         self.protocol: Any = protocol
         self.writes: list[bytes] = []
-        self.is_reading = True
+        self.reads = True
         self.was_aborted = False
         self.is_stuck = False
         self._take = take
@@ -91,12 +91,12 @@ class MemoryTransport(asyncio.Transport):
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, error)
 
     def pause_reading(self) -> None:
-        assert self.is_reading
-        self.is_reading = False
+        assert self.reads
+        self.reads = False
 
     def resume_reading(self) -> None:
-        assert not self.is_reading
-        self.is_reading = True
+        assert not self.reads
+        self.reads = True
         asyncio.get_running_loop().call_soon(self._read_on)
 
 
@@ -152,8 +152,12 @@ class ScriptedServer:
 
     def send(self, *items: Method | Command | bytes, channel: int = 1) -> None:
         """Send all of it in one piece, in the next turn of the loop."""
-        octets = b"".join(_octets(item, channel) for item in items)
-        asyncio.get_running_loop().call_soon(self._deliver, octets)
+        asyncio.get_running_loop().call_soon(lambda: self.send_now(*items, channel=channel))
+
+    def send_now(self, *items: Method | Command | bytes, channel: int = 1) -> None:
+        """Send all of it in one piece; only for what the event loop itself calls."""
+        self._unread.append(b"".join(_octets(item, channel) for item in items))
+        self._read_on()
 
     def deliver(self, tag: str, *bodies: bytes, channel: int = 1, first: int = 1) -> None:
         """Send messages to a consumer, with delivery tags that count up."""
@@ -168,16 +172,16 @@ class ScriptedServer:
         """Return what was received of one kind."""
         return [c.method for c in self.received if isinstance(c.method, kind)]
 
+    def is_read(self) -> bool:
+        """Tell whether the client reads what is sent."""
+        return self.transport.reads
+
     def names(self) -> list[str]:
         """Return the names of all that was received."""
         return [command.method.NAME for command in self.received]
 
-    def _deliver(self, octets: bytes) -> None:
-        self._unread.append(octets)
-        self._read_on()
-
     def _read_on(self) -> None:
-        while self._unread and self.transport.is_reading and not self.transport.is_closing():
+        while self._unread and self.transport.reads and not self.transport.is_closing():
             self.transport.protocol.data_received(self._unread.pop(0))
 
     def _take(self, octets: bytes) -> None:

@@ -1,0 +1,252 @@
+"""How a consumer ends, and what becomes of messages that wait."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from callbacks_seen import Gate, Recorder
+from scripted_server import ScriptedServer, settle
+
+import aioamqp
+from amqp_codec import basic, channel, connection
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_after_a_cancel_what_was_delivered_still_comes(server: ScriptedServer) -> None:
+    opened, gate = await server.open_channel(), Gate()
+    await opened.basic_consume(gate, "q", "tag")
+    server.deliver("tag", b"1", b"2")
+    await settle()
+
+    assert await opened.basic_cancel("tag") == {"consumer_tag": "tag"}
+    gate.is_open.set()
+    await settle()
+
+    assert gate.bodies == [b"1", b"2"]
+    assert opened.consumer_callbacks == {}
+    await opened.protocol.close()
+
+
+async def test_a_consumer_can_cancel_itself(server: ScriptedServer) -> None:
+    seen: list[bytes] = []
+
+    async def callback(channel: aioamqp.Channel, body: bytes, envelope: Any, _: object) -> None:
+        seen.append(body)
+        await channel.basic_cancel(envelope.consumer_tag)
+
+    opened = await server.open_channel()
+    await opened.basic_consume(callback, "q", "tag")
+    server.deliver("tag", b"1", b"2")
+    await settle()
+
+    assert seen == [b"1", b"2"]
+    assert opened.consumer_callbacks == {}
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize("no_ack", [False, True])
+@pytest.mark.parametrize("in_the_same_turn", [False, True])
+async def test_a_consume_that_is_cancelled_leaves_no_consumer_and_no_message_behind(
+    server: ScriptedServer, no_ack: bool, in_the_same_turn: bool
+) -> None:
+    opened, seen = await server.open_channel(), Recorder()
+    server.mute(basic.Consume, basic.Cancel)
+    consuming = asyncio.create_task(opened.basic_consume(seen, "q", "tag", no_ack=no_ack))
+    await settle()
+
+    if in_the_same_turn:
+        server.send(basic.ConsumeOk("tag"))
+        asyncio.get_running_loop().call_soon(consuming.cancel)
+    else:
+        consuming.cancel()
+        server.send(basic.ConsumeOk("tag"))
+    with pytest.raises(asyncio.CancelledError):
+        await consuming
+    server.deliver("tag", b"1", b"2")
+    server.send(basic.CancelOk("tag"))
+    await settle()
+
+    assert server.methods(basic.Cancel) == [basic.Cancel("tag")]
+    assert [nack.delivery_tag for nack in server.methods(basic.Nack)] == ([] if no_ack else [1, 2])
+    assert all(nack.requeue for nack in server.methods(basic.Nack))
+    assert seen.bodies == []
+    assert opened.consumer_callbacks == {}
+    assert opened.is_open
+    await opened.protocol.close()
+
+
+async def test_a_tag_can_be_used_again_at_once_after_a_consume_was_cancelled(
+    server: ScriptedServer,
+) -> None:
+    opened, seen = await server.open_channel(), Recorder()
+    server.mute(basic.Consume, basic.Cancel)
+    with pytest.raises(TimeoutError):
+        await opened.basic_consume(seen, "q", "tag", timeout=1)
+    second = asyncio.create_task(opened.basic_consume(seen, "q", "tag"))
+    await settle()
+
+    server.send(basic.ConsumeOk("tag"), basic.CancelOk("tag"), basic.ConsumeOk("tag"))
+    server.deliver("tag", b"1")
+    await second
+    await settle()
+
+    assert server.names() == ["basic.consume", "basic.cancel", "basic.consume"]
+    assert seen.bodies == [b"1"]
+    await opened.protocol.close()
+
+
+async def test_a_server_s_cancel_is_told_to_the_callbacks_in_their_order(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[Any] = []
+    opened = await server.open_channel()
+
+    async def consume_again(channel: aioamqp.Channel, tag: str) -> None:
+        await channel.basic_consume(Recorder(), "q", "again")
+        seen.append(("again", channel, tag))
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    opened.add_cancellation_callback(lambda channel, tag: seen.append(("plain", channel, tag)))
+    opened.add_cancellation_callback(fail)
+    opened.add_cancellation_callback(consume_again)
+    await opened.basic_consume(None, "q", "tag")
+
+    server.send(basic.Cancel("tag", True))
+    await settle()
+
+    assert seen == [("plain", opened, "tag"), ("again", opened, "tag")]
+    assert opened.cancelled_consumers == {"tag"}
+    assert "tag" in opened.consumer_callbacks
+    assert "a cancellation callback" in caplog.text
+    assert "basic.cancel-ok" not in server.names()
+    assert opened.is_open
+    await opened.protocol.close()
+
+
+async def test_a_server_s_cancel_that_wants_an_answer_gets_one(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+
+    server.send(basic.Cancel("tag"))
+    await settle()
+
+    assert server.methods(basic.CancelOk) == [basic.CancelOk("tag")]
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize("whole_connection", [False, True])
+async def test_a_callback_may_close_what_it_runs_on(
+    server: ScriptedServer, whole_connection: bool
+) -> None:
+    seen: list[bytes] = []
+    closed = asyncio.Event()
+
+    async def callback(channel: aioamqp.Channel, body: bytes, *_: object) -> None:
+        seen.append(body)
+        if whole_connection:
+            await channel.protocol.close()
+            await channel.protocol.wait_closed()
+        else:
+            await channel.close()
+        closed.set()
+
+    opened = await server.open_channel()
+    await opened.basic_consume(callback, "q", "tag")
+    server.deliver("tag", b"1", b"2")
+    async with asyncio.timeout(1):
+        await closed.wait()
+
+    assert seen == [b"1"]
+    assert opened.protocol.wire.backlog.size == 0
+    if not whole_connection:
+        await opened.protocol.close()
+
+
+async def test_what_was_delivered_before_the_link_broke_still_comes(server: ScriptedServer) -> None:
+    opened, gate = await server.open_channel(), Gate()
+    await opened.basic_consume(gate, "q", "tag", no_ack=True)
+    server.deliver("tag", b"1", b"2")
+    await settle()
+
+    server.transport.end(ConnectionResetError(104, "reset"))
+    await opened.protocol.wait_closed()
+    gate.is_open.set()
+    await settle()
+
+    assert gate.bodies == [b"1", b"2"]
+
+
+async def test_what_was_delivered_before_the_server_closed_the_channel_still_comes(
+    server: ScriptedServer,
+) -> None:
+    opened, gate = await server.open_channel(), Gate()
+    await opened.basic_consume(gate, "q", "tag", no_ack=True)
+    server.deliver("tag", b"1", b"2")
+    server.send(channel.Close(404, "NOT_FOUND"))
+    await settle()
+    gate.is_open.set()
+    await settle()
+
+    assert gate.bodies == [b"1", b"2"]
+    await opened.protocol.close()
+
+
+async def test_what_came_for_a_consumer_that_never_began_is_forgotten_with_its_channel(
+    server: ScriptedServer,
+) -> None:
+    opened, seen = await server.open_channel(), Recorder()
+    server.mute(basic.Consume)
+    consuming = asyncio.create_task(opened.basic_consume(seen, "q", "tag"))
+    await settle()
+
+    server.deliver("tag", b"early")
+    server.send(channel.Close(404, "NOT_FOUND"))
+
+    with pytest.raises(aioamqp.ChannelClosed):
+        await consuming
+    assert seen.bodies == []
+    assert opened.protocol.wire.backlog.size == 0
+    await opened.protocol.close()
+
+
+async def test_after_closing_no_worker_is_left(server: ScriptedServer) -> None:
+    opened, seen = await server.open_channel(), Recorder()
+    for n in range(5):
+        await opened.basic_consume(seen, "q", f"tag{n}")
+    server.deliver("tag0", b"1")
+    await settle()
+
+    await opened.protocol.close()
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_callback_that_runs_when_the_program_closes_is_let_finish(
+    server: ScriptedServer,
+) -> None:
+    opened, gate = await server.open_channel(), Gate()
+    await opened.basic_consume(gate, "q", "tag")
+    server.deliver("tag", b"1", b"2")
+    await settle()
+
+    await opened.protocol.close()
+    gate.is_open.set()
+    await settle()
+
+    assert (gate.bodies, gate.finished) == ([b"1"], 1)
+
+
+async def test_a_duplicate_tag_is_refused_by_the_server(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    await opened.basic_consume(Recorder(), "q", "tag")
+    server.mute(basic.Consume)
+    second = asyncio.create_task(opened.basic_consume(Recorder(), "q", "tag"))
+    await settle()
+
+    server.send(connection.Close(530, "NOT_ALLOWED - attempt to reuse consumer tag"), channel=0)
+
+    with pytest.raises(aioamqp.ChannelClosed) as caught:
+        await second
+    assert caught.value.code == 530
