@@ -8,7 +8,7 @@ from callbacks_seen import Gate, Recorder
 from scripted_server import ScriptedServer, settle
 
 import aioamqp
-from amqp_codec import basic, channel, connection
+from amqp_codec import Command, Properties, basic, channel, connection
 
 pytestmark = pytest.mark.asyncio
 
@@ -126,6 +126,23 @@ async def test_a_server_s_cancel_is_told_to_the_callbacks_in_their_order(
     await opened.protocol.close()
 
 
+async def test_messages_before_a_cancel_that_comes_at_once_are_not_forgotten(
+    server: ScriptedServer,
+) -> None:
+    opened, seen = await server.open_channel(), Recorder()
+    server.mute(basic.Consume)
+    consuming = asyncio.create_task(opened.basic_consume(seen, "q", "tag"))
+    await settle()
+
+    message = Command(1, basic.Deliver("tag", 1, False, "", ""), Properties(), b"1")
+    server.send(basic.ConsumeOk("tag"), message, basic.Cancel("tag", True))
+    await consuming
+    await settle()
+
+    assert seen.bodies == [b"1"]
+    await opened.protocol.close()
+
+
 async def test_a_server_s_cancel_that_wants_an_answer_gets_one(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
@@ -190,6 +207,24 @@ async def test_what_was_delivered_before_the_server_closed_the_channel_still_com
     await settle()
 
     assert gate.bodies == [b"1", b"2"]
+    await opened.protocol.close()
+
+
+async def test_what_came_for_a_consume_that_is_cancelled_with_its_channel_closed_is_forgotten(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    server.mute(basic.Consume)
+    consuming = asyncio.create_task(opened.basic_consume(Recorder(), "q", "tag"))
+    await settle()
+
+    server.deliver("tag", b"early")
+    server.send(channel.Close(404, "NOT_FOUND"))
+    asyncio.get_running_loop().call_soon(consuming.cancel)
+
+    with pytest.raises(asyncio.CancelledError):
+        await consuming
+    assert opened.protocol.wire.backlog.size == 0
     await opened.protocol.close()
 
 

@@ -138,6 +138,18 @@ async def test_a_call_leaves_at_once_and_takes_along_what_was_written_before(
     await opened.protocol.close()
 
 
+async def test_a_call_whose_coroutine_is_thrown_away_still_has_its_reply_swallowed(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    call = opened.queue_declare("first")
+    call.send(None)
+    call.close()
+
+    assert (await opened.queue_declare("second"))["queue"] == "second"
+    await opened.protocol.close()
+
+
 async def test_no_more_than_some_64_kib_are_held_back(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 

@@ -374,6 +374,8 @@ class Channel:
         except (asyncio.CancelledError, TimeoutError):
             if self.is_open:
                 self._consumers.give_up(consumer)
+            else:
+                self._consumers.discard(consumer)
             raise
         except BaseException:
             self._consumers.discard(consumer)

@@ -84,8 +84,6 @@ class Consumer:
     def finish(self) -> None:
         """End when the callback has had what waits now."""
         self._is_ending = True
-        if self._task is None:  # basic_consume has not come to its end, and never will
-            self.stop()
         self._wake()
 
     def stop(self) -> list[Command]:

@@ -107,6 +107,7 @@ class Dialogue:
                 unclaimed(reply.result())
             raise
         finally:
+            reply.cancel()  # does nothing unless the coroutine itself was closed
             self._wire.backlog.call_ends()
 
     def request_unheard(self, method: Method, unclaimed: Unclaimed) -> None:

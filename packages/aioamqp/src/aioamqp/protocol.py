@@ -314,9 +314,8 @@ class AmqpProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport. Called by asyncio, as are the others here."""
-        self._transport = cast(
-            "asyncio.Transport", transport
-        )  # not all loops derive theirs from it
+        # Not every event loop derives its transports from asyncio's class.
+        self._transport = cast("asyncio.Transport", transport)
         self._loop = asyncio.get_running_loop()
         self._heartbeat = Heartbeat(0, self._loop.time())
         backlog = Backlog(BACKLOG, self._stop_reading, self._read_on)
@@ -395,11 +394,8 @@ class AmqpProtocol(asyncio.Protocol):
         is_over = self.wire.failure is not None
         if command.channel:
             if not is_over:
-                logger.info(
-                    "%s came on channel %d, which is not open: it is dropped",
-                    method.NAME,
-                    command.channel,
-                )
+                text = "%s came on channel %d, which is not open: it is dropped"
+                logger.info(text, method.NAME, command.channel)
             return
         match method:
             case connection.Close():
