@@ -130,6 +130,7 @@ class Channel:
     def end(self) -> None:
         """Give everything back; the channel is no more."""
         self.is_gone = True
+        self._confirms = Confirms()  # RabbitMQ: a channel does not wait for its confirms
         used = [consumer.queue for consumer in self._consumers.values()] + self._unacked.queues
         self._consumers.clear()
         self._unacked = Unacked()

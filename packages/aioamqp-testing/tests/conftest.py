@@ -1,0 +1,28 @@
+"""What the tests of this package share: brokers, and clients that know nothing by themselves."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from fake_broker_support import NotingChannel, SilentClient
+
+from aioamqp_testing.model import Node, VirtualHost
+
+
+@pytest.fixture
+def vhost() -> VirtualHost:
+    return Node().vhosts["/"]
+
+
+@pytest.fixture
+def noting() -> NotingChannel:
+    return NotingChannel()
+
+
+@pytest.fixture
+def client() -> SilentClient:
+    """A connection with channels 1 and 2 open."""
+    return SilentClient().open(1, 2)

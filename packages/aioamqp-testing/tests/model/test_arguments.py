@@ -1,0 +1,158 @@
+"""Arguments that are wrong, that count, and that nobody can tell from none."""
+
+import pytest
+
+from aioamqp_testing.model import BrokerError, NotSupported, arguments
+from amqp_codec import FieldTable, Float32, Int64
+
+Q = "queue 'q' in vhost '/'"
+
+
+def refusal(table: FieldTable) -> tuple[int, str]:
+    with pytest.raises(BrokerError) as caught:
+        arguments.check_queue(table, Q)
+    return int(caught.value.reply_code), caught.value.text
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ({"x-message-ttl": -1}, "{value_negative,-1}"),
+        ({"x-message-ttl": 2**40}, "{value_too_large,1099511627776}"),
+        ({"x-message-ttl": Float32(1.5)}, '"expected integer, got float"'),
+        ({"x-message-ttl": None}, '"expected integer, got void"'),
+        ({"x-expires": 0}, "{value_zero,0}"),
+        ({"x-expires": -1}, "{value_negative,-1}"),
+        ({"x-max-length": "a"}, '"expected integer, got longstr"'),
+        ({"x-max-length": True}, '"expected integer, got bool"'),
+        ({"x-max-length-bytes": -1}, "{value_negative,-1}"),
+        ({"x-max-priority": 256}, "{max_value_exceeded,256}"),
+        ({"x-overflow": "foo"}, "invalid_overflow"),
+        ({"x-overflow": 5}, "{unacceptable_type,byte}"),
+        ({"x-queue-mode": "foo"}, "\"unsupported queue mode 'foo'\""),
+        ({"x-queue-version": 3}, "\"unsupported queue version '3'\""),
+        ({"x-queue-type": "foo"}, "\"unsupported queue type 'foo'\""),
+        ({"x-dead-letter-routing-key": "k"}, "routing_key_but_no_dlx_defined"),
+        ({"x-single-active-consumer": "yes"}, "{unacceptable_type,longstr}"),
+    ],
+)
+def test_a_bad_value_is_refused_in_rabbitmqs_words(table: FieldTable, reason: str) -> None:
+    (name,) = table
+
+    assert refusal(table) == (406, f"invalid arg '{name}' for {Q}: {reason}")
+
+
+def test_a_dead_letter_exchange_that_is_no_string_has_a_text_of_its_own() -> None:
+    assert refusal({"x-dead-letter-exchange": 5}) == (
+        406,
+        f"invalid type 'byte' for arg 'x-dead-letter-exchange' in {Q}",
+    )
+
+
+@pytest.mark.parametrize("name", ["x-delivery-limit", "x-max-age", "x-queue-leader-locator"])
+def test_arguments_of_other_types_of_queue_are_refused(name: str) -> None:
+    assert refusal({name: 5}) == (
+        406,
+        f"invalid arg '{name}' for {Q} of queue type rabbit_classic_queue",
+    )
+
+
+@pytest.mark.parametrize("locator", ["foo", 5])
+def test_an_unknown_queue_master_is_an_internal_error_without_a_text(locator: object) -> None:
+    assert refusal({"x-queue-master-locator": locator}) == (541, "")  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {},
+        {"foo": "bar", "x-unknown": [1]},
+        {"x-queue-type": "classic", "x-queue-mode": "lazy", "x-queue-version": 2},
+        {"x-max-priority": 0, "x-single-active-consumer": False},
+        {"x-overflow": "reject-publish", "x-queue-master-locator": "min-masters"},
+    ],
+)
+def test_arguments_without_an_effect_are_accepted(table: FieldTable) -> None:
+    arguments.check_queue(table, Q)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"x-message-ttl": 0},
+        {"x-expires": 1000},
+        {"x-max-length": 10},
+        {"x-max-length-bytes": 10},
+        {"x-max-priority": 5},
+        {"x-dead-letter-exchange": ""},
+        {"x-single-active-consumer": True},
+        {"x-queue-type": "quorum"},
+        {"x-queue-type": "stream"},
+    ],
+)
+def test_arguments_with_an_effect_that_is_not_done_yet_are_refused(table: FieldTable) -> None:
+    with pytest.raises(NotSupported, match=next(iter(table))):
+        arguments.check_queue(table, Q)
+
+
+def test_integers_are_compared_by_value_whatever_their_width() -> None:
+    arguments.compare("x-max-length", {"x-max-length": 10}, {"x-max-length": Int64(10)}, Q)
+
+
+@pytest.mark.parametrize(
+    ("received", "current", "text"),
+    [
+        ({"a": 11}, {"a": 10}, "received '11' but current is '10'"),
+        ({"a": "2"}, {"a": 2}, "received '2' but current is '2'"),
+        ({"a": True}, {"a": 1}, "received 'true' but current is '1'"),
+        ({}, {"a": 1000}, "received none but current is the value '1000' of type 'short'"),
+        ({"a": "x"}, {}, "received the value 'x' of type 'longstr' but current is none"),
+    ],
+)
+def test_a_difference_names_both_values(
+    received: FieldTable, current: FieldTable, text: str
+) -> None:
+    with pytest.raises(BrokerError) as caught:
+        arguments.compare("a", received, current, Q)
+
+    assert caught.value.text == f"inequivalent arg 'a' for {Q}: {text}"
+
+
+def test_the_first_difference_is_named_by_rabbitmqs_order_and_not_the_clients() -> None:
+    with pytest.raises(BrokerError, match="'x-expires'"):
+        arguments.compare_queue({"x-queue-mode": "lazy", "x-expires": 5}, {}, Q)
+
+
+def test_a_classic_queue_is_the_same_with_and_without_its_type() -> None:
+    arguments.compare_queue({"x-queue-type": "classic", "foo": 1}, {"bar": 2}, Q)
+    with pytest.raises(BrokerError, match="'quorum' of type 'longstr' but current is none"):
+        arguments.compare_queue({"x-queue-type": "quorum"}, {}, Q)
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        (
+            {"x-priority": "a"},
+            f"invalid arg 'x-priority' for {Q}: \"expected integer, got longstr\"",
+        ),
+        ({"x-priority": 5}, "aioamqp-testing cannot do this yet: a consumer with x-priority"),
+        ({"x-credit": {}}, "aioamqp-testing cannot do this yet: a consumer with x-credit"),
+    ],
+)
+def test_a_consumer_with_priority_or_credit_is_refused(table: FieldTable, text: str) -> None:
+    with pytest.raises(BrokerError) as caught:
+        arguments.check_consumer(table, Q)
+
+    assert caught.value.text == text
+
+
+def test_other_arguments_of_a_consumer_do_not_matter() -> None:
+    arguments.check_consumer({"x-priority": 0, "x-stream-offset": "foo", "foo": 5}, Q)
+
+
+def test_an_alternate_exchange_is_checked_and_then_refused() -> None:
+    with pytest.raises(BrokerError, match="invalid type 'byte' for arg 'alternate-exchange' in x"):
+        arguments.check_exchange({"alternate-exchange": 5}, "x")
+    with pytest.raises(NotSupported, match="alternate-exchange"):
+        arguments.check_exchange({"alternate-exchange": "y"}, "x")

@@ -1,0 +1,196 @@
+"""What the tests share: a client that speaks to a session without input or output, and a channel
+that only writes down what the model does to it."""
+
+import asyncio
+import struct
+from typing import Any
+
+from aioamqp_testing.journal import Journal
+from aioamqp_testing.model import (
+    Consumer,
+    ManualClock,
+    Message,
+    Node,
+    Queue,
+    QueuedMessage,
+    SharedPrefetch,
+    VirtualHost,
+)
+from aioamqp_testing.session import Session
+from amqp_codec import (
+    PROTOCOL_HEADER,
+    Command,
+    Decoder,
+    Method,
+    Properties,
+    basic,
+    channel,
+    connection,
+    encode_command,
+    encode_method,
+)
+
+CAPABILITIES = {"authentication_failure_close": True, "consumer_cancel_notify": True}
+
+
+class SilentClient:
+    """The client's side of a session, which says what a test tells it to."""
+
+    def __init__(
+        self,
+        node: Node | None = None,
+        clock: ManualClock | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.node = node or Node()
+        self.clock = clock or ManualClock()
+        self.wakes = 0
+        self.session = Session(
+            self.node, self.clock, (journal or Journal()).open("test"), self._wake
+        )
+        self._decoder = Decoder()
+
+    def _wake(self) -> None:
+        self.wakes += 1
+
+    @property
+    def vhost(self) -> VirtualHost:
+        return self.node.vhosts["/"]
+
+    def raw(self, octets: bytes) -> None:
+        self.session.receive(octets)
+
+    def frame(self, frame_type: int, number: int, payload: bytes, end: bytes = b"\xce") -> None:
+        self.raw(struct.pack(">BHI", frame_type, number, len(payload)) + payload + end)
+
+    def method(self, number: int, index: int, arguments: bytes = b"") -> None:
+        self.raw(encode_method(number, index.to_bytes(4, "big") + arguments))
+
+    def say(self, number: int, *methods: Method) -> list[Method]:
+        """Send methods in one piece; return what is answered."""
+        self.raw(b"".join(encode_command(Command(number, method)) for method in methods))
+        return self.heard()
+
+    def publish(self, key: str, *bodies: bytes, number: int = 1, **options: Any) -> list[Method]:
+        """Publish in one piece; return what is answered."""
+        method = basic.Publish(
+            options.pop("exchange", ""),
+            key,
+            options.pop("mandatory", False),
+            options.pop("immediate", False),
+        )
+        properties = Properties(**options)
+        self.raw(
+            b"".join(encode_command(Command(number, method, properties, body)) for body in bodies)
+        )
+        return self.heard()
+
+    def commands(self) -> list[Command]:
+        return self._decoder.feed(self.session.take_output())
+
+    def heard(self) -> list[Method]:
+        return [command.method for command in self.commands()]
+
+    def bodies(self) -> list[bytes]:
+        """Return the bodies of what was delivered meanwhile."""
+        return [bytes(command.body) for command in self.commands() if command.method.HAS_CONTENT]
+
+    def start(self, **options: Any) -> list[Method]:
+        """Send the protocol header and connection.start-ok; return what is answered."""
+        self.raw(PROTOCOL_HEADER)
+        self.heard()
+        return self.say(0, start_ok(**options))
+
+    def open(self, *numbers: int, **tuning: Any) -> "SilentClient":
+        """Get through the handshake, and open channels."""
+        self.start(capabilities=tuning.pop("capabilities", CAPABILITIES))
+        tune_ok = connection.TuneOk(
+            tuning.pop("channel_max", 2047),
+            tuning.pop("frame_max", 131072),
+            tuning.pop("heartbeat", 0),
+        )
+        assert not tuning
+        assert self.say(0, tune_ok, connection.Open("/")) == [connection.OpenOk()]
+        for number in numbers:
+            assert self.say(number, channel.Open()) == [channel.OpenOk()]
+        return self
+
+    def another(self, *numbers: int) -> "SilentClient":
+        """Open another connection to the same broker."""
+        return SilentClient(self.node, self.clock).open(*numbers)
+
+
+def start_ok(
+    user: str = "guest",
+    password: str = "guest",
+    mechanism: str = "PLAIN",
+    response: bytes | None = None,
+    capabilities: dict[str, bool] = CAPABILITIES,
+) -> connection.StartOk:
+    if response is None:
+        response = f"\0{user}\0{password}".encode()
+    return connection.StartOk({"capabilities": capabilities}, mechanism, response, "en_US")
+
+
+class NotingChannel:
+    """A channel as the model sees it."""
+
+    def __init__(self) -> None:
+        self.prefetch = SharedPrefetch(self)
+        self.deliveries: list[tuple[str, bytes]] = []
+        self.held: list[QueuedMessage] = []
+        self.cancelled: list[str] = []
+
+    def deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
+        self.deliveries.append((consumer.tag, queued.message.body))
+        self.held.append(queued)
+
+    def cancel_consumers(self, consumers: list[Consumer]) -> None:
+        self.cancelled += [consumer.tag for consumer in consumers]
+
+    def consume(self, queue: Queue, tag: str = "tag", **options: Any) -> Consumer:
+        consumer = Consumer(tag, self, queue, **options)
+        queue.add_consumer(consumer)
+        return consumer
+
+    def taken(self) -> list[tuple[str, bytes]]:
+        """Return what was delivered since the last call."""
+        taken, self.deliveries = self.deliveries, []
+        return taken
+
+
+def a_message(body: bytes = b"m", key: str = "q", exchange: str = "", **properties: Any) -> Message:
+    return Message(exchange, key, Properties(**properties), body)
+
+
+class Recorder(asyncio.Protocol):
+    """A protocol that writes down what its transport does."""
+
+    def __init__(self, *, keep_open: bool = False) -> None:
+        self.events: list[object] = []
+        self.lost = asyncio.Event()
+        self.keep_open = keep_open
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.events.append("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.events.append(data)
+
+    def eof_received(self) -> bool:
+        self.events.append("eof")
+        return self.keep_open
+
+    def pause_writing(self) -> None:
+        self.events.append("pause")
+
+    def resume_writing(self) -> None:
+        self.events.append("resume")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.events.append(("lost", type(exc)))
+        self.lost.set()
+
+    @property
+    def octets(self) -> bytes:
+        return b"".join(event for event in self.events if isinstance(event, bytes))
