@@ -327,6 +327,22 @@ async def test_a_message_that_comes_back_to_nobody_is_logged(
     await opened.protocol.close()
 
 
+async def test_a_message_that_comes_back_with_headers_that_cannot_be_decoded_is_logged(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    poison = Properties()
+    poison._headers = b"\x00\x00\x00\x03\x01a?"
+    opened = await server.open_channel(on_error=print)
+    opened.return_callback = print
+
+    server.send(Command(1, basic.Return(312, "NO_ROUTE", "ex", "key"), poison, b""))
+    await settle()
+
+    assert "cannot be decoded" in caplog.text
+    assert opened.is_open
+    await opened.protocol.close()
+
+
 async def test_flow_is_answered_and_holds_publishes_back(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 

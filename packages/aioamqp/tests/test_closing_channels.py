@@ -124,6 +124,20 @@ async def test_a_server_that_does_not_answer_a_channel_close_is_not_waited_for_f
     await protocol.close()
 
 
+async def test_a_channel_that_is_being_closed_when_the_link_breaks_is_closed(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    server.mute(channel.Close)
+    closing = asyncio.create_task(opened.close())
+    await settle()
+
+    server.transport.end(ConnectionResetError(104, "reset"))
+
+    assert await closing is True
+    await opened.protocol.wait_closed()
+
+
 async def test_a_server_s_close_fails_every_call_of_that_channel_with_one_error(
     server: ScriptedServer,
 ) -> None:
@@ -159,6 +173,7 @@ async def test_a_number_that_the_server_has_closed_is_used_again(server: Scripte
     again = await opened.protocol.channel()
 
     assert again.channel_id == 1
+    assert (again.protocol.channels_ids_ceil, again.protocol.channels_ids_free) == (1, set())
     assert (again.is_open, opened.is_open) == (True, False)
     await opened.protocol.close()
 

@@ -238,6 +238,19 @@ async def test_a_cancelled_connect_cuts_the_link(server: ScriptedServer) -> None
     assert errors == []
 
 
+async def test_a_connect_that_is_a_task_can_be_cancelled(server: ScriptedServer) -> None:
+    server.greets = False
+    with aioamqp.dialing(server.dial):
+        task = asyncio.create_task(aioamqp.connect())
+        await settle()
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert server.transport.was_aborted
+
+
 @pytest.mark.parametrize(
     ("octets", "sentence"),
     [

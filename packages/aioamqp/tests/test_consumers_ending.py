@@ -76,6 +76,26 @@ async def test_a_consume_that_is_cancelled_leaves_no_consumer_and_no_message_beh
     await opened.protocol.close()
 
 
+async def test_messages_that_came_before_a_consume_was_cancelled_go_back(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    server.mute(basic.Consume, basic.Cancel)
+    consuming = asyncio.create_task(opened.basic_consume(Recorder(), "q", "tag"))
+    await settle()
+    server.deliver("tag", b"1", b"2")
+    await settle()
+
+    consuming.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await consuming
+    await settle()
+
+    assert [nack.delivery_tag for nack in server.methods(basic.Nack)] == [1, 2]
+    assert opened.protocol.wire.backlog.size == 0
+    await opened.protocol.close()
+
+
 async def test_a_tag_can_be_used_again_at_once_after_a_consume_was_cancelled(
     server: ScriptedServer,
 ) -> None:
@@ -254,6 +274,16 @@ async def test_after_closing_no_worker_is_left(server: ScriptedServer) -> None:
     await settle()
 
     await opened.protocol.close()
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_worker_that_has_hardly_begun_is_waited_for(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    await opened.basic_consume(Recorder(), "q", "tag")
+
+    server.transport.protocol.connection_lost(None)
+    await opened.protocol.wait_closed()
 
     assert asyncio.all_tasks() == {asyncio.current_task()}
 

@@ -232,6 +232,29 @@ async def test_a_blocked_connection_says_why(server: ScriptedServer) -> None:
     await protocol.close()
 
 
+async def test_a_new_secret_is_confirmed(server: ScriptedServer) -> None:
+    protocol = await server.connect()
+
+    server.send(connection.UpdateSecret(b"new", "rotated"), channel=0)
+    await settle()
+
+    assert server.names() == ["connection.update-secret-ok"]
+    await protocol.close()
+
+
+async def test_what_a_server_must_not_send_while_it_is_being_closed_cuts_it_off(
+    server: ScriptedServer,
+) -> None:
+    protocol = await server.connect()
+    server.mute(connection.Close)
+    await protocol.close(no_wait=True)
+
+    server.send(b"garbage!")
+    await protocol.wait_closed(timeout=1)
+
+    assert server.transport.was_aborted
+
+
 async def test_data_after_the_end_is_ignored(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 

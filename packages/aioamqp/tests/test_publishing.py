@@ -1,6 +1,7 @@
 """Publishing, and when what is written leaves."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -139,15 +140,21 @@ async def test_a_call_leaves_at_once_and_takes_along_what_was_written_before(
 
 
 async def test_a_call_whose_coroutine_is_thrown_away_still_has_its_reply_swallowed(
-    server: ScriptedServer,
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = await server.open_channel()
-    call = opened.queue_declare("first")
-    call.send(None)
-    call.close()
+    for name in ("first", "third"):
+        call = opened.queue_declare(name)
+        call.send(None)
+        call.close()
+        del call
+        if name == "first":
+            assert (await opened.queue_declare("second"))["queue"] == "second"
 
-    assert (await opened.queue_declare("second"))["queue"] == "second"
     await opened.protocol.close()
+    gc.collect()
+
+    assert caplog.messages == []
 
 
 async def test_no_more_than_some_64_kib_are_held_back(server: ScriptedServer) -> None:
