@@ -1,10 +1,14 @@
 """What joins sessions to transports: to those in memory and to those of a TCP server."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
+from typing import Final
 
 from .session import Ending, Session
-from .transports import MemoryTransport
+
+_NO_LINGER: Final = struct.pack("ii", 1, 0)  # close at once, with a reset
 
 
 class SessionProtocol(asyncio.Protocol):
@@ -84,11 +88,19 @@ class SessionProtocol(asyncio.Protocol):
         if self.session.ending is Ending.CLOSE:
             self._transport.close()
         elif self.session.ending is Ending.RESET:
-            is_sent = not self._transport.get_write_buffer_size()
-            if is_sent or isinstance(self._transport, MemoryTransport):
-                self._transport.abort()
-            else:
-                self._transport.close()  # a reset would take back what is not sent yet
+            _reset(self._transport, has_last_words=bool(output))
+
+
+def _reset(transport: asyncio.Transport, *, has_last_words: bool) -> None:
+    """Hang up as RabbitMQ does when it has nothing more to say: the client gets a TCP reset."""
+    link = transport.get_extra_info("socket")
+    if link is None:
+        transport.abort()
+    elif has_last_words or transport.get_write_buffer_size():
+        transport.close()  # a reset would take back what the client has not read
+    else:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        transport.abort()
 
 
 async def listen(

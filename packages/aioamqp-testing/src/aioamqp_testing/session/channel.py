@@ -124,7 +124,7 @@ class Channel:
         self._consumers.clear()
         self._confirms = Confirms()  # what is not confirmed yet never is
         self._state = _State.CLOSING
-        close = channel.Close(error.reply_code, error.reply_text, index >> 16, index & 0xFFFF)
+        close = channel.Close(int(error.reply_code), error.reply_text, index >> 16, index & 0xFFFF)
         self.send(close)
 
     def end(self) -> None:
@@ -251,7 +251,7 @@ class Channel:
         is_routed = self._vhost.publish(message, self._session.user)
         if not is_routed and method.mandatory:
             returned = basic.Return(
-                ReplyCode.NO_ROUTE, "NO_ROUTE", method.exchange, method.routing_key
+                int(ReplyCode.NO_ROUTE), "NO_ROUTE", method.exchange, method.routing_key
             )
             self.send(returned, properties, body)
         if self._confirms.is_selected:

@@ -355,7 +355,7 @@ class Session:
         self._end_channels()
         if self._state is not _State.CLOSING:
             close = connection.Close(
-                error.reply_code, error.reply_text, index >> 16, index & 0xFFFF
+                int(error.reply_code), error.reply_text, index >> 16, index & 0xFFFF
             )
             self.send(Command(0, close))
             self._await_end()

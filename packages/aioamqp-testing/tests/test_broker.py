@@ -1,0 +1,284 @@
+"""FakeBroker from the outside: in memory, over TCP, and with aioamqp."""
+
+import asyncio
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import pytest
+from fake_broker_support import Recorder, a_message, start_ok
+
+import aioamqp
+from aioamqp_testing import FakeBroker, ManualClock
+from amqp_codec import (
+    PROTOCOL_HEADER,
+    Command,
+    Decoder,
+    Method,
+    Properties,
+    basic,
+    channel,
+    connection,
+    encode_command,
+    queue,
+    tx,
+)
+
+pytestmark = pytest.mark.asyncio
+
+HELLO = [
+    Command(0, start_ok()),
+    Command(0, connection.TuneOk(2047, 131072, 0)),
+    Command(0, connection.Open("/")),
+    Command(1, channel.Open()),
+]
+
+
+def octets(*commands: Command) -> bytes:
+    return b"".join(encode_command(command) for command in commands)
+
+
+async def turns_until(predicate: Callable[[], bool]) -> None:
+    """Let the loop go on until the broker has taken notice of what came over a socket."""
+    for _ in range(10_000):
+        if predicate():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("the broker takes no notice")
+
+
+class Wire:
+    """A client over asyncio's streams that is told every word."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self._decoder = Decoder()
+        self._heard: list[Method] = []
+
+    @classmethod
+    async def open(cls, url: str) -> "Wire":
+        parts = urlsplit(url)
+        wire = cls(*await asyncio.open_connection(parts.hostname, parts.port))
+        wire.writer.write(PROTOCOL_HEADER + octets(*HELLO))
+        assert [type(await wire.hear()) for _ in range(4)] == [
+            connection.Start,
+            connection.Tune,
+            connection.OpenOk,
+            channel.OpenOk,
+        ]
+        return wire
+
+    def say(self, *methods: Method) -> None:
+        self.writer.write(octets(*(Command(1, method) for method in methods)))
+
+    async def hear(self) -> Method:
+        while not self._heard:
+            received = await self.reader.read(65536)
+            if not received:
+                raise EOFError
+            self._heard += [command.method for command in self._decoder.feed(received)]
+        return self._heard.pop(0)
+
+    async def close(self) -> None:
+        self.writer.close()
+        await self.writer.wait_closed()
+
+
+async def test_any_client_can_connect_over_tcp() -> None:
+    async with FakeBroker() as broker:
+        url = await broker.listen()
+        assert url.startswith("amqp://guest:guest@127.0.0.1:")
+        wire = await Wire.open(url)
+
+        wire.say(queue.Declare("q"))
+        assert await wire.hear() == queue.DeclareOk("q")
+        wire.writer.write(octets(Command(1, basic.Publish("", "q"), Properties(), b"m")))
+        wire.say(basic.Get("q"))
+        assert await wire.hear() == basic.GetOk(1, False, "", "q", 0)
+
+        assert len(broker.sessions) == 1
+        await wire.close()
+
+
+async def test_a_client_that_hangs_up_is_forgotten() -> None:
+    async with FakeBroker() as broker:
+        wire = await Wire.open(await broker.listen())
+        other = await Wire.open(await broker.listen())
+        wire.say(queue.Declare("mine", exclusive=True))
+        await wire.hear()
+        other.say(queue.Declare("q"), basic.Consume("q", "c"))
+        assert [await other.hear(), await other.hear()] == [
+            queue.DeclareOk("q"),
+            basic.ConsumeOk("c"),
+        ]
+
+        await wire.close()
+        await turns_until(lambda: len(broker.sessions) == 1)
+
+        assert list(broker.vhost.queues) == ["q"]
+        await other.close()
+
+
+async def test_last_words_arrive_before_the_end() -> None:
+    async with FakeBroker() as broker:
+        parts = urlsplit(await broker.listen())
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(b"GET / HTTP/1.0\r\n")
+
+        assert await reader.readexactly(8) == PROTOCOL_HEADER
+        await asyncio.gather(reader.read(), return_exceptions=True)
+        assert reader.at_eof() or reader.exception()
+
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+
+async def test_a_client_that_said_nothing_is_reset() -> None:
+    async with FakeBroker(clock="manual") as broker:
+        parts = urlsplit(await broker.listen())
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(PROTOCOL_HEADER)
+        await reader.readexactly(8)
+
+        broker.clock.advance(10)
+        with pytest.raises(ConnectionResetError):
+            while await reader.read(65536):
+                pass
+
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+
+async def test_leaving_the_broker_tells_its_clients_and_closes_its_port() -> None:
+    async with FakeBroker() as broker:
+        url = await broker.listen()
+        wire = await Wire.open(url)
+
+    close = await wire.hear()
+    assert isinstance(close, connection.Close)
+    assert close.reply_code == 320
+    with pytest.raises((EOFError, ConnectionResetError)):
+        await wire.hear()
+    await asyncio.gather(wire.close(), return_exceptions=True)
+    with pytest.raises(OSError):
+        await Wire.open(url)
+    assert broker.sessions == []
+
+
+async def test_a_client_that_does_not_read_cannot_keep_the_broker_from_stopping() -> None:
+    async with FakeBroker() as broker:
+        wire = await Wire.open(await broker.listen())
+        wire.say(queue.Declare("q"))
+        await wire.hear()
+        for _ in range(64):
+            broker.vhost.queues["q"].publish(a_message(bytes(2**20)))
+        wire.say(basic.Consume("q", no_ack=True))
+        await turns_until(lambda: not broker.vhost.queues["q"].message_count)
+
+    assert broker.sessions == []
+    wire.writer.transport.abort()
+    await asyncio.gather(wire.writer.wait_closed(), return_exceptions=True)
+
+
+async def test_a_broker_that_is_not_running_refuses_connections() -> None:
+    broker = FakeBroker()
+
+    with pytest.raises(ConnectionRefusedError, match="async with"):
+        await broker.dial(Recorder)
+    with pytest.raises(RuntimeError, match="async with"):
+        await broker.listen()
+    async with broker:
+        pass
+    with pytest.raises(ConnectionRefusedError):
+        await broker.dial(Recorder)
+
+
+async def test_any_protocol_of_asyncio_can_be_joined_in_memory() -> None:
+    async with FakeBroker() as broker:
+        transport, recorder = await broker.dial(Recorder, "host", 1)
+        assert transport.get_extra_info("peername") == ("host", 1)
+
+        transport.write(PROTOCOL_HEADER + octets(*HELLO))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        answers = [command.method for command in Decoder().feed(recorder.octets)]
+        assert answers[2:] == [connection.OpenOk(), channel.OpenOk()]
+
+    assert recorder.events[-1] == ("lost", type(None))
+
+
+async def test_time_is_the_tests_own_if_it_wants_it() -> None:
+    async with FakeBroker(clock="manual") as broker:
+        transport, recorder = await broker.dial(Recorder)
+        transport.write(b"AMQP")
+        await asyncio.sleep(0)
+
+        broker.clock.advance(10)
+        await recorder.lost.wait()
+
+    assert recorder.events == ["made", ("lost", ConnectionResetError)]
+
+
+async def test_brokers_can_share_a_clock_but_nothing_else() -> None:
+    clock = ManualClock()
+
+    async with FakeBroker(clock) as one, FakeBroker(clock) as other:
+        one.vhost.declare_queue("q", None)
+        assert other.vhost.queues == {}
+        assert one.clock is other.clock
+
+
+async def test_real_time_cannot_be_advanced() -> None:
+    with pytest.raises(RuntimeError, match="FakeBroker\\(clock='manual'\\)"):
+        FakeBroker().clock.advance(1)
+    with pytest.raises(ValueError, match="not 'fast'"):
+        FakeBroker(clock="fast")  # type: ignore[arg-type]
+
+
+async def test_real_time_goes_by_itself() -> None:
+    async with FakeBroker() as broker:
+        happened = asyncio.Event()
+
+        broker.clock.call_later(0, happened.set)
+        broker.clock.call_later(3600, happened.clear).cancel()
+
+        await happened.wait()
+        assert broker.clock.time() > 0
+
+
+async def test_aioamqp_connects_in_memory() -> None:
+    async with FakeBroker() as broker:
+        _, protocol = await broker.connect()
+        opened = await protocol.channel()
+        await opened.queue_declare("q")
+        await opened.basic_publish(b"hello", exchange_name="", routing_key="q")
+
+        got = await opened.basic_get("q", no_ack=True)
+
+        assert got["message"] == b"hello"
+        assert "basic.Publish(exchange='', routing_key='q'" in str(broker.journal)
+        await protocol.close()
+
+
+async def test_aioamqp_hears_of_a_channel_error_as_from_rabbitmq() -> None:
+    async with FakeBroker() as broker:
+        _, protocol = await broker.connect()
+        opened = await protocol.channel()
+
+        with pytest.raises(aioamqp.ChannelClosed) as caught:
+            await opened.queue_declare("none", passive=True)
+
+        assert caught.value.code == 404
+        await protocol.close()
+
+
+async def test_what_the_broker_cannot_do_yet_is_in_refused() -> None:
+    async with FakeBroker() as broker:
+        wire = await Wire.open(await broker.listen())
+
+        wire.say(tx.Select())
+
+        close = await wire.hear()
+        assert isinstance(close, connection.Close)
+        assert close.reply_code == 540
+        assert broker.refused == ["tx.select"]
+        await wire.close()
