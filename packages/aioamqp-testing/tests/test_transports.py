@@ -201,6 +201,25 @@ async def test_writing_to_a_side_that_is_gone_loses_the_connection() -> None:
     assert pair.client.events == [("lost", BrokenPipeError)]
 
 
+async def test_a_protocol_that_fails_loses_its_connection() -> None:
+    pair = Pair()
+
+    class Failing(Recorder):
+        def data_received(self, data: bytes) -> None:
+            raise LookupError("a bug")
+
+    failing, reports = Failing(), []
+    pair.far.set_protocol(failing)
+    asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
+    pair.near.write(b"x")
+    pair.near.write(b"y")
+
+    await turns()
+    assert [type(report["exception"]) for report in reports] == [LookupError]
+    assert failing.events == [("lost", LookupError)]
+    assert pair.client.events == [("lost", ConnectionResetError)]
+
+
 async def test_streams_of_asyncio_work_on_it() -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()

@@ -1,12 +1,32 @@
 """What happened on each connection, for whoever reads about a failed test."""
 
 from collections import deque
-from itertools import islice
+from dataclasses import dataclass
 
-from amqp_codec import Command
+from amqp_codec import Command, Method, Properties
 
-_KEPT = 200  # commands of a connection; enough to see what led to its end
-_SHOWN = 300  # characters of a command
+_KEPT = 200  # entries of a connection; enough to see what led to its end
+_SHOWN = 300  # characters of an entry
+_OCTETS = 40  # octets of a body, of which no more is kept
+
+
+@dataclass(slots=True)
+class _Said:
+    """A command, with no more of its body than will be shown."""
+
+    mark: str
+    channel: int
+    method: Method
+    properties: Properties | None
+    size: int
+    body: bytes
+
+    def __str__(self) -> str:
+        text = f"{self.mark} {self.channel} {self.method!r}"
+        if self.method.HAS_CONTENT:
+            dots = "..." if self.size > len(self.body) else ""
+            text += f" {self.properties!r} {self.size} octets {self.body!r}{dots}"
+        return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class ConnectionJournal:
@@ -17,7 +37,7 @@ class ConnectionJournal:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._entries: deque[tuple[str, Command | str]] = deque(maxlen=_KEPT)
+        self._entries: deque[_Said | str] = deque(maxlen=_KEPT)
         self._count = 0
 
     def received(self, command: Command) -> None:
@@ -30,16 +50,20 @@ class ConnectionJournal:
 
     def note(self, text: str) -> None:
         """Note something else, such as why the connection ended."""
-        self._add("  ", text)
-
-    def _add(self, mark: str, what: Command | str) -> None:
         self._count += 1
-        self._entries.append((mark, what))
+        self._entries.append(f"   {text}")
+
+    def _add(self, mark: str, command: Command) -> None:
+        self._count += 1
+        body = command.body
+        shown = bytes(body[:_OCTETS]) if body else b""
+        said = _Said(mark, command.channel, command.method, command.properties, len(body), shown)
+        self._entries.append(said)
 
     @property
     def lines(self) -> list[str]:
-        """One line a command, the oldest first."""
-        return [f"{mark} {_in_words(what)}" for mark, what in self._entries]
+        """One line an entry, the oldest first."""
+        return [str(entry) for entry in self._entries]
 
     def __str__(self) -> str:
         left_out = self._count - len(self._entries)
@@ -66,14 +90,3 @@ class Journal:
 
     def __str__(self) -> str:
         return "\n\n".join(map(str, self._connections))
-
-
-def _in_words(what: Command | str) -> str:
-    if isinstance(what, str):
-        return what
-    text = f"{what.channel} {what.method!r}"
-    if what.method.HAS_CONTENT:
-        shown = bytes(islice(what.body, 40))
-        dots = "..." if len(what.body) > len(shown) else ""
-        text += f" {what.properties!r} {len(what.body)} octets {shown!r}{dots}"
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

@@ -105,8 +105,22 @@ class MemoryTransport(asyncio.Transport):
         if self._peer is not None:
             self._peer._resume_writing()
         # a transport that is closing has no use for octets, but has to take them
-        if not self._is_closing and isinstance(self._protocol, asyncio.Protocol):
+        if self._is_closing or not isinstance(self._protocol, asyncio.Protocol):
+            return
+        try:
             self._protocol.data_received(octets)
+        except Exception as error:  # noqa: BLE001 (asyncio's transports do the same)
+            message = "Fatal error: protocol.data_received() call failed."
+            self._loop.call_exception_handler(
+                {
+                    "message": message,
+                    "exception": error,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+            self._tell_peer(_Mark.RESET)
+            self._lose_soon(error)
 
     def _receive_eof(self) -> None:
         if self._is_closing or not isinstance(self._protocol, asyncio.Protocol):

@@ -42,12 +42,13 @@ def test_a_direct_exchange_gives_a_queue_one_copy_however_many_bindings_match(
 
 def test_unbinding_is_about_the_binding_with_these_arguments(vhost: VirtualHost) -> None:
     vhost.declare_queue("q", ME)
-    vhost.bind_queue("q", "amq.direct", "k", {"b": 1, "a": 2}, ME)
+    vhost.bind_queue("q", "amq.direct", "k", {"b": [1, {"c": b"x"}], "a": 2}, ME)
 
-    vhost.unbind_queue("q", "amq.direct", "k", {}, ME)
+    for others in ({}, {"a": 2}, {"b": [1, {"c": b"x"}], "a": "2"}, {"b": [1, {"c": "x"}], "a": 2}):
+        vhost.unbind_queue("q", "amq.direct", "k", others, ME)
     assert vhost.publish(a_message(key="k", exchange="amq.direct"), "guest")
 
-    vhost.unbind_queue("q", "amq.direct", "k", {"a": 2, "b": 1}, ME)
+    vhost.unbind_queue("q", "amq.direct", "k", {"a": 2, "b": [1, {"c": b"x"}]}, ME)
     assert not vhost.publish(a_message(key="k", exchange="amq.direct"), "guest")
 
 

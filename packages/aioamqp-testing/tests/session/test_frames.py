@@ -353,6 +353,17 @@ def test_a_large_body_leaves_in_frames_of_the_agreed_size() -> None:
     assert sizes == [4088, 4088, 1824]
 
 
+def test_properties_that_are_too_large_for_one_client_do_not_harm_another() -> None:
+    client = SilentClient().open(1)
+    small = SilentClient(client.node, client.clock).open(1, frame_max=4096)
+    small.say(1, queue.Declare("q"), basic.Consume("q", "c"))
+
+    assert client.publish("q", b"m", headers={"large": "x" * 5000}) == []
+
+    assert client.session.is_open
+    assert small.bodies() == [b"m"]
+
+
 def test_the_journal_tells_what_was_said_and_why_it_ended() -> None:
     journal = Journal()
     client = SilentClient(Node(), ManualClock(), journal).open(1)

@@ -4,7 +4,7 @@ RabbitMQ ignores arguments that it does not know. Those that it knows are checke
 declared for the first time, and compared when it is declared again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Final
 
 from amqp_codec import FieldTable, FieldValue, ReplyCode, field_type
@@ -265,6 +265,17 @@ def compare_property(name: str, received: object, current: object, described: st
             f"inequivalent arg '{name}' for {described}:"
             f" received '{_shown(received)}' but current is '{_shown(current)}'"
         )
+
+
+def identity(value: FieldValue) -> Hashable:
+    """Return something that is equal for equal values of equal types, tables in any order."""
+    if isinstance(value, Mapping):
+        return tuple((key, identity(value[key])) for key in sorted(value))
+    if isinstance(value, list | tuple):
+        return tuple(identity(item) for item in value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return (field_type(value), bytes(value))
+    return (field_type(value), value)
 
 
 def _is_integer(value: FieldValue) -> bool:

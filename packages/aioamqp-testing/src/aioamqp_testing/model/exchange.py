@@ -1,16 +1,17 @@
 """Exchanges and the bindings that lead from them to queues and to other exchanges."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
-from amqp_codec import FieldTable, ReplyCode, encode_table
+from amqp_codec import FieldTable, ReplyCode
 
 from . import arguments as declared
 from .errors import BrokerError, NotSupported
 from .queue import Queue
 
 Destination: TypeAlias = "Queue | Exchange"
+_Identity: TypeAlias = tuple[type, str, str, Hashable]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +57,7 @@ class Exchange:
         self.arguments: FieldTable = arguments or {}
         self.bindings: dict[Binding, None] = {}
         self._vhost_name = vhost_name
-        self._outgoing: dict[tuple[type, str, str, bytes], Binding] = {}
+        self._outgoing: dict[_Identity, Binding] = {}
 
     @property
     def described(self) -> str:
@@ -129,11 +130,9 @@ class Exchange:
         declared.compare("alternate-exchange", arguments, self.arguments, self.described)
 
 
-def _identity(
-    destination: Destination, key: str, arguments: FieldTable
-) -> tuple[type, str, str, bytes]:
+def _identity(destination: Destination, key: str, arguments: FieldTable) -> _Identity:
     kind = Queue if isinstance(destination, Queue) else Exchange
-    return (kind, destination.name, key, encode_table(dict(sorted(arguments.items()))))
+    return (kind, destination.name, key, declared.identity(arguments))
 
 
 class DirectExchange(Exchange):

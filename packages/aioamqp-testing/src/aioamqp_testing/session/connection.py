@@ -20,6 +20,7 @@ from amqp_codec import (
     HEARTBEAT,
     PROTOCOL_HEADER,
     Command,
+    EncodeError,
     Method,
     ReplyCode,
     connection,
@@ -159,7 +160,13 @@ class Session:
         self.journal.sent(command)
         if not self._output:
             self._wake()
-        self._output.append(encode_command(command, self._frame_max))
+        try:
+            octets = encode_command(command, self._frame_max)
+        except EncodeError:
+            # RabbitMQ: properties of another client's message go out even if they are too large
+            # for what this one has agreed on
+            octets = encode_command(command, 0)
+        self._output.append(octets)
         if self._heartbeat is not None:
             self._heartbeat.sent()
 
