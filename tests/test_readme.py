@@ -12,7 +12,9 @@ BROKER = re.compile(r"amqp://guest:guest@localhost(:5672)?/")
 EXAMPLES = {
     f"{path.relative_to(ROOT)}, example {number}": example
     for path in sorted([ROOT / "README.md", *ROOT.glob("packages/*/README.md")])
-    for number, example in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
+    for number, example in enumerate(
+        re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+    )
 }
 ON_THEIR_OWN = {name: text for name, text in EXAMPLES.items() if not BROKER.search(text)}
 WITH_A_BROKER = {name: text for name, text in EXAMPLES.items() if BROKER.search(text)}
@@ -31,7 +33,10 @@ def run(program: str, folder: Path) -> str:
 def test_every_distribution_shows_an_example() -> None:
     files = {name.partition(",")[0] for name in EXAMPLES}
 
-    assert files == {"README.md", *(f"packages/{path.name}/README.md" for path in ROOT.glob("packages/*"))}
+    assert files == {
+        "README.md",
+        *(f"packages/{path.name}/README.md" for path in ROOT.glob("packages/*")),
+    }
     assert len(WITH_A_BROKER) >= 2
 
 

@@ -12,16 +12,11 @@ from tests.conformance.scenario import (
     NewName,
     drained,
     exclusive_queue,
-    fails_on,
     refusal,
     scenario,
 )
 
 # It is the queue that sends these two, by way of the channel, so they are as late as the queue is.
-OVERTAKING = (
-    "RabbitMQ may send consume-ok, and cancel-ok for a consumer that it knows, after the replies to"
-    " calls that were sent later; the client closes the connection over that"
-)
 
 
 @scenario
@@ -186,7 +181,6 @@ async def test_calls_of_different_kinds_at_once_get_their_own_replies(
     assert not isinstance(new, BaseException)
 
 
-@fails_on("rabbitmq", because=OVERTAKING, always=False)
 @scenario
 async def test_consuming_among_other_calls_at_once_gets_its_own_reply(
     connect: Connect, new_name: NewName
@@ -210,7 +204,6 @@ async def test_consuming_among_other_calls_at_once_gets_its_own_reply(
     assert await inbox.bodies(1) == [b"hello"]
 
 
-@fails_on("rabbitmq", because=OVERTAKING, always=False)
 @scenario
 async def test_cancelling_consumers_among_other_calls_at_once_gets_its_own_reply(
     connect: Connect, new_name: NewName
@@ -282,11 +275,6 @@ async def test_a_cancelled_get_gives_its_message_back(connect: Connect, name: st
     assert await drained(channel, name) == [b"first", b"second"]
 
 
-@fails_on(
-    "rabbitmq",
-    because="the client sends basic.cancel before it has the consume-ok: RabbitMQ answers 541",
-    always=False,
-)
 @scenario
 async def test_a_cancelled_consume_leaves_no_consumer(connect: Connect, name: str) -> None:
     channel = await (await connect()).channel()

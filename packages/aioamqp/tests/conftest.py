@@ -1,12 +1,8 @@
 """What the tests of this package share: a time of their own, and a server that obeys."""
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from scripted_server import ScriptedServer
 from virtual_loop import VirtualLoop

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from scripted_server import ScriptedServer, settle
 
 import aioamqp
 from amqp_codec import Command, Method, Properties, basic, channel, exchange, queue
+from scripted_server import ScriptedServer, settle
 
 pytestmark = pytest.mark.asyncio
 

@@ -4,11 +4,11 @@ import asyncio
 import logging
 
 import pytest
-from scripted_server import ScriptedServer, settle
 
 import aioamqp
 from aioamqp.protocol import CLOSED, CLOSING
 from amqp_codec import connection, queue
+from scripted_server import ScriptedServer, settle
 
 pytestmark = pytest.mark.asyncio
 

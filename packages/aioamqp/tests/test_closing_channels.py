@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from scripted_server import ScriptedServer, settle
 
 import aioamqp
 from amqp_codec import basic, channel, queue
+from scripted_server import ScriptedServer, settle
 
 pytestmark = pytest.mark.asyncio
 

@@ -8,11 +8,11 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from scripted_server import START, ScriptedServer, settle
 
 import aioamqp
 from aioamqp.protocol import CLOSED, OPEN
 from amqp_codec import connection
+from scripted_server import START, ScriptedServer, settle
 
 pytestmark = pytest.mark.asyncio
 

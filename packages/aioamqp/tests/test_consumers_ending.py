@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from callbacks_seen import Gate, Recorder
-from scripted_server import ScriptedServer, settle
 
 import aioamqp
 from amqp_codec import Command, Properties, basic, channel, connection
+from callbacks_seen import Gate, Recorder
+from scripted_server import ScriptedServer, settle
 
 pytestmark = pytest.mark.asyncio
 
@@ -96,17 +96,60 @@ async def test_messages_that_came_before_a_consume_was_cancelled_go_back(
     await opened.protocol.close()
 
 
-async def test_a_tag_can_be_used_again_at_once_after_a_consume_was_cancelled(
+async def test_a_consumer_is_not_cancelled_before_the_server_has_agreed_to_it(
     server: ScriptedServer,
 ) -> None:
+    """RabbitMQ: closes the connection with 541 over a cancel that overtakes the consume-ok."""
+    opened = await server.open_channel()
+    server.mute(basic.Consume, basic.Cancel)
+    with pytest.raises(TimeoutError):
+        await opened.basic_consume(Recorder(), "q", "tag", timeout=1)
+    await settle()
+    assert server.names() == ["basic.consume"]
+
+    server.send(basic.ConsumeOk("tag"))
+    await settle()
+
+    assert server.names() == ["basic.consume", "basic.cancel"]
+    assert "tag" not in opened.consumer_callbacks
+    await opened.protocol.close()
+
+
+async def test_who_waits_for_a_tag_that_is_being_given_up_is_told_when_the_channel_ends(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    server.mute(basic.Consume, basic.Cancel)
+    with pytest.raises(TimeoutError):
+        await opened.basic_consume(Recorder(), "q", "tag", timeout=1)
+    with pytest.raises(TimeoutError):
+        await opened.basic_consume(Recorder(), "q", "tag", timeout=1)
+    second = asyncio.create_task(opened.basic_consume(Recorder(), "q", "tag"))
+    await settle()
+
+    server.send(channel.Close(404, "NOT_FOUND"))
+
+    with pytest.raises(aioamqp.ChannelClosed):
+        await second
+    assert server.names() == ["basic.consume", "channel.close-ok"]
+    await opened.protocol.close()
+
+
+async def test_a_tag_is_used_again_only_when_the_server_has_agreed_to_the_consume_that_was_cancelled(
+    server: ScriptedServer,
+) -> None:
+    """RabbitMQ: closes the connection with 530 over a tag that is in use."""
     opened, seen = await server.open_channel(), Recorder()
     server.mute(basic.Consume, basic.Cancel)
     with pytest.raises(TimeoutError):
         await opened.basic_consume(seen, "q", "tag", timeout=1)
     second = asyncio.create_task(opened.basic_consume(seen, "q", "tag"))
     await settle()
+    assert server.names() == ["basic.consume"]
 
-    server.send(basic.ConsumeOk("tag"), basic.CancelOk("tag"), basic.ConsumeOk("tag"))
+    server.send(basic.ConsumeOk("tag"))
+    await settle()
+    server.send(basic.CancelOk("tag"), basic.ConsumeOk("tag"))
     server.deliver("tag", b"1")
     await second
     await settle()

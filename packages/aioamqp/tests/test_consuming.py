@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from callbacks_seen import Gate, Recorder
-from scripted_server import ScriptedServer, settle
 
 import aioamqp
 from amqp_codec import Command, Properties, basic
+from callbacks_seen import Gate, Recorder
+from scripted_server import ScriptedServer, settle
 
 pytestmark = pytest.mark.asyncio
 

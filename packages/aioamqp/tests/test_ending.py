@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from scripted_server import ScriptedServer, settle
 
 import aioamqp
 from aioamqp.protocol import CLOSED
 from amqp_codec import Command, channel, connection, queue
+from scripted_server import ScriptedServer, settle
 
 pytestmark = pytest.mark.asyncio
 

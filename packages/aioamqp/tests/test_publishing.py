@@ -5,10 +5,10 @@ import gc
 from typing import Any
 
 import pytest
-from scripted_server import ScriptedServer, settle
 
 import aioamqp
 from amqp_codec import Command, Properties, basic, queue
+from scripted_server import ScriptedServer, settle
 
 pytestmark = pytest.mark.asyncio
 

@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from callbacks_seen import Gate
-from scripted_server import ScriptedServer, settle
 
 import aioamqp
 from amqp_codec import Command, Properties, basic
+from callbacks_seen import Gate
+from scripted_server import ScriptedServer, settle
 
 pytestmark = pytest.mark.asyncio
 

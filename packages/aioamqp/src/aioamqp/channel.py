@@ -362,27 +362,9 @@ class Channel:
         """
         tag = consumer_tag or f"ctag{self.channel_id}.{uuid.uuid4().hex}"
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
-        self._dialogue.check_open()
-        self._wire.encode(self.channel_id, method)  # a bad argument must not cost a consumer
-        consumer = self._consumers.add(tag, no_ack)
-        self.consumer_callbacks[tag] = callback
-        try:
-            if no_wait:
-                self._dialogue.send(method)
-            else:
-                await self._dialogue.request(method, timeout)
-        except (asyncio.CancelledError, TimeoutError):
-            if self.is_open:
-                self._consumers.give_up(consumer)
-            else:
-                self._consumers.discard(consumer)
-            raise
-        except BaseException:
-            self._consumers.discard(consumer)
-            raise
+        await self._consumers.consume(method, callback, timeout)
         if not consumer_tag:
             self.last_consumer_tag = tag
-        self._consumers.start(consumer)
         return {"consumer_tag": tag}
 
     async def basic_cancel(

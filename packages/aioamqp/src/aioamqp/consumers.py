@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from amqp_codec import Command, basic
 
+from .callbacks import Callback
 from .consumer import Consumer
 from .dialogue import Dialogue
 
@@ -33,20 +34,49 @@ class Consumers:
         self._working: set[Consumer] = set()
         self._leaving: set[str] = set()
         self._given_up: dict[str, Consumer] = {}
+        self._unconfirmed: dict[str, asyncio.Event] = {}
 
-    def add(self, tag: str, no_ack: bool) -> Consumer:
-        """Let deliveries with a tag wait for ``start``, before the server knows of the tag."""
+    async def consume(
+        self, method: basic.Consume, callback: Callback | None, timeout: float | None
+    ) -> None:
+        """Ask the server for deliveries; once it has agreed, let the callback be run with them.
+
+        Args:
+            method: to send, with a consumer tag.
+            callback: to register under that tag.
+            timeout: seconds in which the server must agree, if it is to answer at all.
+        """
+        tag = method.consumer_tag
+        if tag in self._unconfirmed:
+            async with asyncio.timeout(timeout):
+                await self._unconfirmed[tag].wait()
+        self._dialogue.check(method)  # a bad argument must not cost a consumer
+        consumer = self._add(tag, method.no_ack)
+        self._channel.consumer_callbacks[tag] = callback
+        try:
+            if method.no_wait:
+                self._dialogue.send(method)
+            else:
+                await self._dialogue.request(
+                    method, timeout, lambda _: self._cancel_given_up(consumer)
+                )
+        except (asyncio.CancelledError, TimeoutError):
+            self._give_up(consumer)
+            raise
+        except BaseException:
+            self._discard(consumer)
+            raise
+        self._working.add(consumer)
+        consumer.start()
+
+    def _add(self, tag: str, no_ack: bool) -> Consumer:
+        """Let deliveries with a tag wait, before the server knows of the tag."""
         # A second consumer with a tag is for the server to refuse: RabbitMQ closes with 530.
         self._finish(tag)
         self._leaving.discard(tag)
         consumer = Consumer(self._channel, tag, no_ack, self._backlog, self._on_done)
         self._by_tag[tag] = consumer
         return consumer
-
-    def start(self, consumer: Consumer) -> None:
-        """Let a consumer's callback be run: the server has accepted it."""
-        self._working.add(consumer)
-        consumer.start()
 
     def deliver(self, delivery: Command) -> None:
         """Give a basic.deliver to its consumer."""
@@ -76,27 +106,43 @@ class Consumers:
         if not any(consumer.tag == tag for consumer in self._working):
             self._forget(tag)
 
-    def discard(self, consumer: Consumer) -> None:
+    def _discard(self, consumer: Consumer) -> None:
         """Let a consumer go that the server never knew, or knows no more."""
         if self._by_tag.get(consumer.tag) is consumer:
             del self._by_tag[consumer.tag]
             self._channel.consumer_callbacks.pop(consumer.tag, None)
         consumer.stop()
 
-    def give_up(self, consumer: Consumer) -> None:
-        """Cancel a consumer whose basic.consume was sent, but whose caller does not wait any more.
+    def _give_up(self, consumer: Consumer) -> None:
+        """Let go of a consumer whose caller does not wait for the server's agreement any more.
 
-        Nobody else can: the caller may not even know its tag. What is delivered to it until then
-        goes back.
+        What is delivered to it goes back. Nobody else can cancel it, as nobody may know its tag,
+        but it must not be cancelled before the server has agreed: RabbitMQ closes the connection
+        with 541 over that, and with 530 if the tag is used again.
         """
         waiting = consumer.stop()
-        self.discard(consumer)
-        self._given_up[consumer.tag] = consumer
-        self._dialogue.request_unheard(
-            basic.Cancel(consumer.tag), lambda _: self._cancel_given_up(consumer)
-        )
+        self._discard(consumer)
+        if not self._channel.is_open:
+            return
+        if self._given_up.get(consumer.tag) is not consumer:  # else it is being cancelled already
+            self._given_up[consumer.tag] = consumer
+            self._unconfirmed[consumer.tag] = asyncio.Event()
         for delivery in waiting:
             self._send_back(delivery, consumer)
+
+    def _cancel_given_up(self, consumer: Consumer) -> None:
+        """Cancel a consumer that was given up: the server has agreed to it, too late."""
+        self._given_up[consumer.tag] = consumer
+        self._dialogue.request_unheard(
+            basic.Cancel(consumer.tag), lambda _: self._forget_given_up(consumer)
+        )
+        unconfirmed = self._unconfirmed.pop(consumer.tag, None)
+        if unconfirmed is not None:
+            unconfirmed.set()
+
+    def _forget_given_up(self, consumer: Consumer) -> None:
+        if self._given_up.get(consumer.tag) is consumer:
+            del self._given_up[consumer.tag]
 
     def end(self, asked_for: bool) -> None:
         """Let all end with the channel: at once if the program closes it."""
@@ -107,6 +153,9 @@ class Consumers:
                 consumer.finish()
         self._by_tag.clear()
         self._given_up.clear()
+        for unconfirmed in self._unconfirmed.values():
+            unconfirmed.set()
+        self._unconfirmed.clear()
 
     def idle_tasks(self) -> list[asyncio.Task[None]]:
         """Return the workers that are about to end without calling anything of the user's."""
@@ -129,10 +178,6 @@ class Consumers:
             del self._by_tag[consumer.tag]
         if consumer.tag in self._leaving:
             self._forget(consumer.tag)
-
-    def _cancel_given_up(self, consumer: Consumer) -> None:
-        if self._given_up.get(consumer.tag) is consumer:
-            del self._given_up[consumer.tag]
 
     def _send_back(self, delivery: Command, consumer: Consumer) -> None:
         assert isinstance(delivery.method, basic.Deliver)

@@ -59,6 +59,7 @@ class Dialogue:
         self._when_free = when_free
         self._replies = Replies()
         self._close_ok: asyncio.Future[None] | None = None
+        self._failure: Exception | None = None
 
     def check_open(self) -> None:
         """Do nothing if the channel can be used.
@@ -69,7 +70,17 @@ class Dialogue:
         """
         self._wire.check_open()
         if self.state is not State.OPEN:
-            raise ChannelClosed
+            raise ChannelClosed from self._failure  # which says why, if not the program closed it
+
+    def check(self, method: Method) -> None:
+        """Do nothing if a method can be sent.
+
+        Raises:
+            InvalidArgument: an argument of it cannot.
+            AmqpClosedConnection, ChannelClosed: the connection or the channel is over.
+        """
+        self.check_open()
+        self._wire.encode(self._number, method)
 
     def send(self, method: Method) -> None:
         """Send a method that is not answered."""
@@ -93,7 +104,7 @@ class Dialogue:
         self.check_open()
         self._wire.send(self._number, method)
         reply: asyncio.Future[Command] = self._wire.loop.create_future()
-        self._replies.expect(reply, method.REPLIES, unclaimed)
+        self._replies.expect(reply, method, unclaimed)
         self._wire.flush()
         self._wire.backlog.call_begins()
         try:
@@ -120,7 +131,7 @@ class Dialogue:
         self.send(method)
         nobody: asyncio.Future[Command] = self._wire.loop.create_future()
         nobody.cancel()
-        self._replies.expect(nobody, method.REPLIES, unclaimed)
+        self._replies.expect(nobody, method, unclaimed)
 
     def receive(self, reply: Command) -> None:
         """Take a reply, or the server's part in closing.
@@ -193,4 +204,5 @@ class Dialogue:
             # The connection is over and the channel with it, which is what the caller wanted.
             self._close_ok.set_result(None)
         if was_open:
+            self._failure = error
             self._when_ended(asked_for)
