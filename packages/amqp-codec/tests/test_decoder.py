@@ -207,9 +207,21 @@ ERRORS = {
     ),
     "table in arguments": (
         method(1, payload=queue.Declare("abc").encode()[:-4] + b"\0\0\0\4\x01kZ\0"),
+        502,
+        "field_value",
+        "arguments of queue.declare cannot be decoded: a field value has the unknown type",
+    ),
+    "table beyond the arguments": (
+        method(1, payload=queue.Declare("abc").encode()[:-4] + b"\0\0\0\7\x01kV"),
         501,
         "method_arguments",
-        "arguments of queue.declare cannot be decoded: a field value has the unknown type",
+        "arguments of queue.declare do not end where their frame does",
+    ),
+    "value beyond its table": (
+        method(1, payload=queue.Declare("abc").encode()[:-4] + b"\0\0\0\4\x01kI\0"),
+        502,
+        "field_value",
+        "arguments of queue.declare cannot be decoded: ",
     ),
     "header without a method": (header(1, 0), 505, "method_expected", "where a method is expected"),
     "body without a method": (frame(BODY, 1, b"x"), 505, "method_expected", "where a method is"),

@@ -289,7 +289,7 @@ def _decode_method(data: bytes, start: int, end: int, channel: int, index: int) 
         code, kind = ReplyCode.FRAME_ERROR, "method_arguments"
         reason = f"the arguments of {METHODS[index].NAME} do not end where their frame does"
     except DecodeError as error:
-        code, kind = ReplyCode.FRAME_ERROR, "method_arguments"
+        code, kind = ReplyCode.SYNTAX_ERROR, "field_value"
         reason = f"the arguments of {METHODS[index].NAME} cannot be decoded: {error}"
     raise DecodeError(
         reason,

@@ -352,10 +352,28 @@ def decode_table(
         DecodeError: a type octet is unknown, a length reaches too far, or it nests too deep.
     """
     try:
-        table = Table()
-        end = _decode_table(table, data, offset, len(data), max_depth)
-    except (IndexError, StructError):
+        return read_table(data, offset, len(data), max_depth)
+    except (ValueError, StructError):
         raise DecodeError("a field table is cut short") from None
+
+
+def read_table(
+    data: bytes, offset: int, limit: int, max_depth: int = MAX_DEPTH
+) -> "tuple[dict[str, FieldValue], int]":
+    """Do what ``decode_table`` does, for a table that is a field of something that ends earlier.
+
+    Raises:
+        ValueError, struct.error: it reaches beyond that end.
+        DecodeError: what is in it cannot be read.
+    """
+    end: int = offset + 4 + _READ_LONG(data, offset)[0]
+    if end > limit:
+        raise ValueError
+    table = Table()
+    try:
+        _decode_table(table, data, offset, end, max_depth)
+    except (IndexError, StructError):
+        raise DecodeError("a value in a field table is cut short") from None
     table._octets = data[offset:end]
     return table, end
 

@@ -105,6 +105,8 @@ class Assembler:
                 method = decode_method(frame)  # raises, unless the codec just does not list it
                 self._decoder = Decoder()
                 return Command(frame.channel, method)
+            case "field_value" if frame.type == FRAME_METHOD:
+                raise ReaderCrash(str(error))
             case "method_expected":
                 text = "expected method frame, got non method frame instead"
                 raise FrameRefused(ReplyCode.UNEXPECTED_FRAME, text)

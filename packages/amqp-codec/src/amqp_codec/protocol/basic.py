@@ -12,7 +12,14 @@ from struct import Struct
 from typing import ClassVar, Final
 
 from ..method import OCTETS, REFUSED, Fields, Method
-from ..values import FieldTable, decode_table, decode_timestamp, encode_table, encode_timestamp
+from ..values import (
+    FieldTable,
+    decode_table,
+    decode_timestamp,
+    encode_table,
+    encode_timestamp,
+    read_table,
+)
 
 _pack_i: Final = Struct(">I").pack
 _pack_ih: Final = Struct(">IH").pack
@@ -290,7 +297,7 @@ class Consume(Method):
         no_ack = bits & 2 != 0
         exclusive = bits & 4 != 0
         no_wait = bits & 8 != 0
-        arguments, offset = decode_table(data, offset)
+        arguments, offset = read_table(data, offset, end)
         if offset != end:
             raise ValueError
         return Consume(queue, consumer_tag, no_local, no_ack, exclusive, no_wait, arguments)

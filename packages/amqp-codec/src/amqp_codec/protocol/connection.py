@@ -12,7 +12,11 @@ from struct import Struct
 from typing import ClassVar, Final
 
 from ..method import OCTETS, REFUSED, Method
-from ..values import FieldTable, decode_table, encode_table
+from ..values import (
+    FieldTable,
+    encode_table,
+    read_table,
+)
 
 _pack_hh: Final = Struct(">HH").pack
 _pack_i: Final = Struct(">I").pack
@@ -101,7 +105,7 @@ class StartOk(Method):
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "StartOk":
         """Read the arguments from ``data[offset:end]``."""
-        client_properties, offset = decode_table(data, offset)
+        client_properties, offset = read_table(data, offset, end)
         start = offset + 1
         offset = start + data[offset]
         mechanism = data[start:offset].decode("utf-8", "surrogateescape")
@@ -202,7 +206,7 @@ class Start(Method):
         """Read the arguments from ``data[offset:end]``."""
         (version_major, version_minor) = _unpack_bb(data, offset)
         offset += 2
-        server_properties, offset = decode_table(data, offset)
+        server_properties, offset = read_table(data, offset, end)
         (size,) = _unpack_i(data, offset)
         start = offset + 4
         offset = start + size

@@ -10,7 +10,7 @@ Spec: class exchange (40)
 from typing import ClassVar
 
 from ..method import OCTETS, REFUSED, Method
-from ..values import FieldTable, decode_table, encode_table
+from ..values import FieldTable, encode_table, read_table
 
 
 class DeclareOk(Method):
@@ -175,7 +175,7 @@ class Declare(Method):
         auto_delete = bits & 4 != 0
         internal = bits & 8 != 0
         no_wait = bits & 16 != 0
-        arguments, offset = decode_table(data, offset)
+        arguments, offset = read_table(data, offset, end)
         if offset != end:
             raise ValueError
         return Declare(exchange, type, passive, durable, auto_delete, internal, no_wait, arguments)
@@ -426,7 +426,7 @@ class Bind(Method):
         bits = data[offset]
         offset += 1
         no_wait = bits & 1 != 0
-        arguments, offset = decode_table(data, offset)
+        arguments, offset = read_table(data, offset, end)
         if offset != end:
             raise ValueError
         return Bind(destination, source, routing_key, no_wait, arguments)
@@ -563,7 +563,7 @@ class Unbind(Method):
         bits = data[offset]
         offset += 1
         no_wait = bits & 1 != 0
-        arguments, offset = decode_table(data, offset)
+        arguments, offset = read_table(data, offset, end)
         if offset != end:
             raise ValueError
         return Unbind(destination, source, routing_key, no_wait, arguments)

@@ -13,7 +13,11 @@ from struct import Struct
 from typing import ClassVar, Final
 
 from ..method import OCTETS, REFUSED, Method
-from ..values import FieldTable, decode_table, encode_table
+from ..values import (
+    FieldTable,
+    encode_table,
+    read_table,
+)
 
 _pack_ii: Final = Struct(">II").pack
 _unpack_i: Final[Callable[[bytes, int], tuple[int]]] = Struct(">I").unpack_from
@@ -202,7 +206,7 @@ class Declare(Method):
         exclusive = bits & 4 != 0
         auto_delete = bits & 8 != 0
         no_wait = bits & 16 != 0
-        arguments, offset = decode_table(data, offset)
+        arguments, offset = read_table(data, offset, end)
         if offset != end:
             raise ValueError
         return Declare(queue, passive, durable, exclusive, auto_delete, no_wait, arguments)
@@ -347,7 +351,7 @@ class Bind(Method):
         bits = data[offset]
         offset += 1
         no_wait = bits & 1 != 0
-        arguments, offset = decode_table(data, offset)
+        arguments, offset = read_table(data, offset, end)
         if offset != end:
             raise ValueError
         return Bind(queue, exchange, routing_key, no_wait, arguments)
@@ -718,7 +722,7 @@ class Unbind(Method):
         start = offset + 1
         offset = start + data[offset]
         routing_key = data[start:offset].decode("utf-8", "surrogateescape")
-        arguments, offset = decode_table(data, offset)
+        arguments, offset = read_table(data, offset, end)
         if offset != end:
             raise ValueError
         return Unbind(queue, exchange, routing_key, arguments)

@@ -11,7 +11,12 @@ from struct import Struct
 from typing import ClassVar, Final
 
 from ..method import OCTETS, REFUSED, Fields, Method
-from ..values import FieldTable, decode_table, encode_table
+from ..values import (
+    FieldTable,
+    decode_table,
+    encode_table,
+    read_table,
+)
 
 _pack_iib: Final = Struct(">IIB").pack
 _unpack_i: Final[Callable[[bytes, int], tuple[int]]] = Struct(">I").unpack_from
@@ -138,7 +143,7 @@ class Open(Method):
         offset += 1
         wide = bits & 1 != 0
         no_wait = bits & 2 != 0
-        arguments, offset = decode_table(data, offset)
+        arguments, offset = read_table(data, offset, end)
         if offset != end:
             raise ValueError
         return Open(name, wide, no_wait, arguments)
