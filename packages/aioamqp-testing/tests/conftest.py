@@ -1,15 +1,9 @@
 """What the tests of this package share: brokers, and clients that know nothing by themselves."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "support"))
-
-from fake_broker_support import NotingChannel, SilentClient
-
 from aioamqp_testing.model import Node, VirtualHost
+from fake_broker_support import NotingChannel, SilentClient
 
 
 @pytest.fixture

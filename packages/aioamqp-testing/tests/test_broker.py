@@ -5,7 +5,6 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
-from fake_broker_support import Recorder, a_message, start_ok
 
 import aioamqp
 from aioamqp_testing import FakeBroker, ManualClock
@@ -22,6 +21,7 @@ from amqp_codec import (
     queue,
     tx,
 )
+from fake_broker_support import Recorder, a_message, start_ok
 
 pytestmark = pytest.mark.asyncio
 

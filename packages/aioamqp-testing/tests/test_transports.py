@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from fake_broker_support import Recorder
 
 from aioamqp_testing.transports import MemoryTransport, connect
+from fake_broker_support import Recorder
 
 pytestmark = pytest.mark.asyncio
 

@@ -1,10 +1,10 @@
 """Order, turns, prefetch and positions in a classic queue."""
 
 import pytest
-from fake_broker_support import NotingChannel, a_message
 
 from aioamqp_testing.model import BrokerError, Queue, VirtualHost
 from amqp_codec import ReplyCode
+from fake_broker_support import NotingChannel, a_message
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """Delivery tags and what an acknowledgement is about."""
 
 import pytest
-from fake_broker_support import NotingChannel, a_message
 
 from aioamqp_testing.model import BrokerError, Delivery, Queue, QueuedMessage, Unacked, VirtualHost
 from aioamqp_testing.model.unacked import by_consumer
+from fake_broker_support import NotingChannel, a_message
 
 
 @pytest.fixture

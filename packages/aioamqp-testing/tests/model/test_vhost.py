@@ -1,12 +1,14 @@
 """The rules of declaring, binding, deleting and routing."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
-from fake_broker_support import NotingChannel, a_message
 
 from aioamqp_testing.model import BrokerError, NotSupported, VirtualHost
-from amqp_codec import ReplyCode
+from amqp_codec import FieldValue, ReplyCode
+from fake_broker_support import NotingChannel, a_message
 
 ME, YOU = object(), object()
 
@@ -44,7 +46,13 @@ def test_unbinding_is_about_the_binding_with_these_arguments(vhost: VirtualHost)
     vhost.declare_queue("q", ME)
     vhost.bind_queue("q", "amq.direct", "k", {"b": [1, {"c": b"x"}], "a": 2}, ME)
 
-    for others in ({}, {"a": 2}, {"b": [1, {"c": b"x"}], "a": "2"}, {"b": [1, {"c": "x"}], "a": 2}):
+    different: list[dict[str, FieldValue]] = [
+        {},
+        {"a": 2},
+        {"b": [1, {"c": b"x"}], "a": "2"},
+        {"b": [1, {"c": "x"}], "a": 2},
+    ]
+    for others in different:
         vhost.unbind_queue("q", "amq.direct", "k", others, ME)
     assert vhost.publish(a_message(key="k", exchange="amq.direct"), "guest")
 
@@ -138,8 +146,8 @@ def test_an_exchange_is_compared_by_type_durability_auto_delete_and_internal_in_
         ("auto_delete", {"auto_delete": True, "internal": True}),
         ("internal", {"internal": True}),
     ):
-        arguments = {"exchange_type": "direct", **options}
-        code, text = refusal(lambda arguments=arguments: vhost.declare_exchange("x", **arguments))
+        arguments: dict[str, Any] = {"exchange_type": "direct", **options}
+        code, text = refusal(partial(vhost.declare_exchange, "x", **arguments))
         assert (code, text.split(":")[0]) == (
             406,
             f"inequivalent arg '{name}' for exchange 'x' in vhost '/'",
@@ -239,6 +247,7 @@ def test_a_queue_is_compared_by_exclusiveness_durability_auto_delete_and_argumen
     vhost.declare_queue("q", ME, arguments={"x-queue-mode": "lazy"})
 
     assert refusal(lambda: vhost.declare_queue("q", ME, exclusive=True, durable=True))[0] == 405
+    options: dict[str, Any]
     for options, text in (
         (
             {"durable": True, "auto_delete": True},
@@ -253,7 +262,7 @@ def test_a_queue_is_compared_by_exclusiveness_durability_auto_delete_and_argumen
             "'x-queue-mode' for queue 'q' in vhost '/': received none but current is the value 'lazy' of type 'longstr'",
         ),
     ):
-        assert refusal(lambda options=options: vhost.declare_queue("q", ME, **options)) == (
+        assert refusal(partial(vhost.declare_queue, "q", ME, **options)) == (
             406,
             f"inequivalent arg {text}",
         )
@@ -313,7 +322,7 @@ def test_names_lose_their_line_breaks(vhost: VirtualHost) -> None:
     ],
 )
 def test_a_message_with_bad_properties_is_refused_in_rabbitmqs_words(
-    vhost: VirtualHost, properties: dict[str, object], text: str
+    vhost: VirtualHost, properties: dict[str, Any], text: str
 ) -> None:
     message = a_message(**properties)
 
@@ -329,7 +338,7 @@ def test_a_message_with_bad_properties_is_refused_in_rabbitmqs_words(
     ],
 )
 def test_properties_that_would_have_an_effect_are_refused_and_not_ignored(
-    vhost: VirtualHost, properties: dict[str, object], what: str
+    vhost: VirtualHost, properties: dict[str, Any], what: str
 ) -> None:
     with pytest.raises(NotSupported) as caught:
         vhost.publish(a_message(**properties), "guest")

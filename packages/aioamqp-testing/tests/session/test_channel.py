@@ -1,7 +1,6 @@
 """What methods of channels are answered with, and in which order."""
 
 import pytest
-from fake_broker_support import SilentClient
 
 from amqp_codec import (
     HEARTBEAT,
@@ -16,6 +15,7 @@ from amqp_codec import (
     exchange,
     queue,
 )
+from fake_broker_support import SilentClient
 
 
 def channel_close(code: int, text: str, method: type[Method]) -> list[Method]:

@@ -3,7 +3,6 @@
 import struct
 
 import pytest
-from fake_broker_support import SilentClient
 
 from aioamqp_testing.journal import Journal
 from aioamqp_testing.model import ManualClock, Node
@@ -20,6 +19,7 @@ from amqp_codec import (
     queue,
     tx,
 )
+from fake_broker_support import SilentClient
 
 
 def close(code: int, text: str, class_id: int = 0, method_id: int = 0) -> list[Method]:
