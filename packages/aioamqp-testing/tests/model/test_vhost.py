@@ -247,8 +247,7 @@ def test_a_queue_is_compared_by_exclusiveness_durability_auto_delete_and_argumen
     vhost.declare_queue("q", ME, arguments={"x-queue-mode": "lazy"})
 
     assert refusal(lambda: vhost.declare_queue("q", ME, exclusive=True, durable=True))[0] == 405
-    options: dict[str, Any]
-    for options, text in (
+    different: list[tuple[dict[str, Any], str]] = [
         (
             {"durable": True, "auto_delete": True},
             "'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'",
@@ -261,7 +260,8 @@ def test_a_queue_is_compared_by_exclusiveness_durability_auto_delete_and_argumen
             {},
             "'x-queue-mode' for queue 'q' in vhost '/': received none but current is the value 'lazy' of type 'longstr'",
         ),
-    ):
+    ]
+    for options, text in different:
         assert refusal(partial(vhost.declare_queue, "q", ME, **options)) == (
             406,
             f"inequivalent arg {text}",
