@@ -197,6 +197,11 @@ async def test_a_link_that_cannot_be_made_is_both_errors(cause: OSError) -> None
     assert caught.value.args == cause.args
 
 
+async def test_what_is_no_host_name_is_refused_with_a_sentence() -> None:
+    with pytest.raises(aioamqp.ConnectionFailed, match=r"a\.\.b:5672: that is not the name"):
+        await aioamqp.connect("a..b")
+
+
 async def test_a_link_that_never_comes_about_is_given_up_in_time() -> None:
     async def dialer(*args: Any, **kwargs: Any) -> Any:
         await asyncio.Event().wait()

@@ -68,7 +68,7 @@ def test_options_that_a_url_does_not_name_are_left_out() -> None:
         ("http://host", "http"),
         ("host:5672", "amqp://"),
         ("amqp://h:port/", "port"),
-        ("amqp://h:99999/", "0-65535"),
+        ("amqp://h:99999/", "0 to 65535"),
         ("amqp://h/?hartbeat=5", "hartbeat"),
         ("amqp://h/?heartbeat=often", "heartbeat"),
         ("amqp://h/?heartbeat=-1", "heartbeat"),
@@ -79,6 +79,13 @@ def test_options_that_a_url_does_not_name_are_left_out() -> None:
 def test_a_url_that_is_wrong_is_refused_with_what_is_wrong(url: str, names: str) -> None:
     with pytest.raises(ValueError, match=names):
         parse_url(url)
+
+
+def test_a_password_that_looks_like_a_port_is_not_shown() -> None:
+    with pytest.raises(ValueError, match="%2F") as caught:
+        parse_url("amqp://me:secret/word@host/")
+
+    assert "secret" not in str(caught.value)
 
 
 def test_the_password_is_not_shown() -> None:

@@ -150,6 +150,10 @@ async def _connect(
                 raise failed_link(
                     ConnectionFailed, error, f"Cannot connect to {where}: {error}"
                 ) from error
+            except UnicodeError as error:
+                raise ConnectionFailed(
+                    f"Cannot connect to {where}: that is not the name of a host"
+                ) from error
             stage = "an open connection"
             try:
                 await protocol.start_connection(

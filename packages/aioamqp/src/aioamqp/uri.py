@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 _SCHEMES: Final = ("amqp", "amqps")
 _INTEGERS: Final = ("heartbeat", "frame_max", "channel_max")
@@ -60,12 +60,23 @@ def parse_url(url: str) -> AmqpUrl:
     return AmqpUrl(
         is_secure=parts.scheme == "amqps",
         host=unquote(parts.hostname or "localhost"),
-        port=parts.port,
+        port=_port(parts),
         login=unquote(parts.username or "guest"),
         password=unquote(parts.password or "guest"),
         virtualhost=unquote(path or "/"),
         **_parse_query(parts.query),
     )
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:
+        # What Python says quotes the text, which may be a piece of the password.
+        raise ValueError(
+            "The port in the AMQP URL must be a number from 0 to 65535; if the user name or the"
+            " password has one of / ? # in it, write %2F %3F %23"
+        ) from None
 
 
 def _parse_query(query: str) -> dict[str, Any]:
