@@ -198,7 +198,13 @@ async def test_a_link_that_cannot_be_made_is_both_errors(cause: OSError) -> None
 
 
 async def test_what_is_no_host_name_is_refused_with_a_sentence() -> None:
-    with pytest.raises(aioamqp.ConnectionFailed, match=r"a\.\.b:5672: that is not the name"):
+    async def dialer(*args: Any, **kwargs: Any) -> Any:
+        "a..b".encode("idna")  # as getaddrinfo does
+
+    with (
+        aioamqp.dialing(dialer),
+        pytest.raises(aioamqp.ConnectionFailed, match=r"a\.\.b:5672: that is not the name"),
+    ):
         await aioamqp.connect("a..b")
 
 
