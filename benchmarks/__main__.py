@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import codec
+from benchmarks import client, codec
 
-BENCHMARKS = {"codec": codec.main}
+BENCHMARKS = {"codec": codec.main, "client": client.main}
 
 
 def main() -> int:
