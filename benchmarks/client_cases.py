@@ -20,6 +20,7 @@ PROPERTIES = {
     "message_id": "7d3b8c64-0e1f-4c5d-9a6b",
 }
 PREFETCH = 200
+IN_FLIGHT = 100
 
 
 class Aioamqp:
@@ -43,6 +44,14 @@ class Aioamqp:
         for _ in range(messages):
             await self.channel.basic_publish(BODY, exchange, key, properties=PROPERTIES)
         await self.channel.exchange_declare("amq.fanout", "fanout", passive=True)
+
+    async def confirm(self, messages: int, exchange: str, key: str) -> None:
+        async def some() -> None:
+            for _ in range(messages // IN_FLIGHT):
+                await self.channel.publish(BODY, exchange, key, properties=PROPERTIES)
+
+        await self.channel.confirm_select()
+        await asyncio.gather(*(some() for _ in range(IN_FLIGHT)))
 
     async def consume(self, queue: str, messages: int, *, ack: bool) -> None:
         done = asyncio.Event()
@@ -85,6 +94,18 @@ class Aiormq:
             )
         await self.channel.exchange_declare("amq.fanout", exchange_type="fanout", passive=True)
 
+    async def confirm(self, messages: int, exchange: str, key: str) -> None:
+        channel = await self.connection.channel(publisher_confirms=True)
+        properties = self.library.spec.Basic.Properties(**PROPERTIES)
+
+        async def some() -> None:
+            for _ in range(messages // IN_FLIGHT):
+                await channel.basic_publish(
+                    BODY, exchange=exchange, routing_key=key, properties=properties
+                )
+
+        await asyncio.gather(*(some() for _ in range(IN_FLIGHT)))
+
     async def consume(self, queue: str, messages: int, *, ack: bool) -> None:
         done = asyncio.Event()
         left = messages
@@ -117,6 +138,8 @@ async def run(library: str, case: str, host: str, port: int, messages: int) -> d
     await client.publish(500, "amq.fanout", "nowhere")
     if case == "publish":
         result = await timed(lambda: client.publish(messages, "amq.fanout", "nowhere"), messages)
+    elif case == "publish, confirmed":
+        result = await timed(lambda: client.confirm(messages, "amq.fanout", "nowhere"), messages)
     else:
         queue = await client.declare()
         await client.publish(messages, "", queue)
