@@ -18,6 +18,9 @@ from .exceptions import (
     NoChannelAvailable,
     ProtocolViolation,
     PublishFailed,
+    PublishNotSent,
+    PublishReturned,
+    PublishUnconfirmed,
     SynchronizationError,
 )
 from .properties import Properties
@@ -44,6 +47,9 @@ __all__ = [
     "Properties",
     "ProtocolViolation",
     "PublishFailed",
+    "PublishNotSent",
+    "PublishReturned",
+    "PublishUnconfirmed",
     "ReturnEnvelope",
     "SynchronizationError",
     "__version__",

@@ -64,6 +64,7 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls):
         self.inbound = Inbound(self, protocol.wire)
         self._dialogue = self.inbound.dialogue
         self._consumers = self.inbound.consumers
+        self._confirms = self.inbound.confirms
 
     async def open(self, *, timeout: float | None = None) -> bool:
         """Open the channel; ``AmqpProtocol.channel`` has done so already."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 from amqp_codec import Method
 
 if TYPE_CHECKING:
+    from ..confirms import Confirms
     from ..consumers import Consumers
     from ..dialogue import Dialogue
     from ..inbound import Inbound
@@ -24,6 +25,7 @@ class Calls:
     _wire: "Wire"
     _dialogue: "Dialogue"
     _consumers: "Consumers"
+    _confirms: "Confirms"
 
     @property
     def is_open(self) -> bool:

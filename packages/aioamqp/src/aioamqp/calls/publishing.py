@@ -1,25 +1,56 @@
 """The calls of a channel that publish."""
 
+import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
+from amqp_codec import confirm
+
+from ..confirms import Content
+from ..exceptions import AmqpClosedConnection, ChannelClosed, not_sent
 from ..properties import Properties, to_codec
 from .calls import Calls
 
+_Payload: TypeAlias = bytes | bytearray | memoryview | str
+_Properties: TypeAlias = Mapping[str, Any] | Properties | None
+
 
 class PublishingCalls(Calls):
-    """Publishing, by the names of 0.15."""
+    """Publishing, and the confirm class of AMQP, by the names of 0.15."""
+
+    @property
+    def publisher_confirms(self) -> bool:
+        """Whether the channel is in confirm mode."""
+        return self._confirms.is_selected
+
+    async def confirm_select(
+        self, *, no_wait: bool = False, timeout: float | None = None
+    ) -> bool | None:
+        """Go into confirm mode, in which ``publish`` waits for the server's word on the message.
+
+        It holds from here on, for as long as the channel lives. RabbitMQ: confirms.html.
+
+        Raises:
+            ValueError: the channel is in confirm mode already.
+        """
+        method = confirm.Select(no_wait)
+        self._dialogue.check(method)
+        if self._confirms.is_selected:
+            raise ValueError("The channel is in confirm mode already: call confirm_select() once")
+        # The server counts from the next message on, whether or not it has answered by then.
+        self._confirms.is_selected = True
+        return await self._do(method, no_wait, timeout)
 
     async def basic_publish(
         self,
-        payload: bytes | bytearray | memoryview | str,
+        payload: _Payload,
         exchange_name: str,
         routing_key: str,
-        properties: Mapping[str, Any] | Properties | None = None,
+        properties: _Properties = None,
         mandatory: bool = False,
         immediate: bool = False,
     ) -> None:
-        """Publish a message. Spec: basic.publish.
+        """Publish a message, and never wait for the server's word on it. Spec: basic.publish.
 
         It is written together with what else is written in the same turn of the event loop. The
         call waits only while the connection cannot take more; cancelled then, nothing is sent.
@@ -34,22 +65,113 @@ class PublishingCalls(Calls):
 
         Raises:
             InvalidArgument: something of it cannot be sent; nothing has been.
+            PublishNotSent: the channel or the connection is over; also a ChannelClosed or an
+                AmqpClosedConnection.
+        """
+        octets, content = self._encode(
+            payload, exchange_name, routing_key, properties, mandatory, immediate
+        )
+        await self._room()
+        self._wire.write(octets)
+        if self._confirms.is_selected:
+            self._confirms.count(None, content)
+
+    async def publish(
+        self,
+        payload: _Payload,
+        exchange_name: str,
+        routing_key: str,
+        properties: _Properties = None,
+        mandatory: bool = False,
+        immediate: bool = False,
+    ) -> None:
+        """Publish a message, and in confirm mode wait for the server's word on it.
+
+        Without confirm mode it does what ``basic_publish`` does. Cancelled while it waits for the
+        server's word, the message has been sent.
+
+        Args:
+            payload: the body; encode strings yourself, they are deprecated here.
+            exchange_name: see ``basic_publish``, as for all others.
+            routing_key: see there.
+            properties: see there.
+            mandatory: let it fail if no queue takes the message, besides calling
+                ``return_callback``; the latter only, without confirm mode.
+            immediate: see there.
+
+        Raises:
+            InvalidArgument: something of it cannot be sent; nothing has been.
+            PublishNotSent: the channel or the connection is over; also a ChannelClosed or an
+                AmqpClosedConnection.
+            PublishUnconfirmed: the channel or the connection ended before the server's word, so
+                the server may have the message or not; also a ChannelClosed or an
+                AmqpClosedConnection.
+            PublishReturned: no queue took the mandatory message.
+            PublishFailed: the server could not take the message.
         """
         if isinstance(payload, str):
-            payload = payload.encode()
-        self._dialogue.check_open()
+            warnings.warn(
+                "publish() takes bytes: encode the string, as in publish(text.encode(), ...)",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        octets, content = self._encode(
+            payload, exchange_name, routing_key, properties, mandatory, immediate
+        )
+        await self._room()
         wire = self._wire
-        octets = wire.encode_publish(
+        wire.write(octets)
+        if not self._confirms.is_selected:
+            return
+        outcome = wire.loop.create_future()
+        self._confirms.count(outcome, content)
+        wire.backlog.call_begins()  # a consumer's callback may be what waits here
+        try:
+            await outcome
+        finally:
+            outcome.cancel()  # does nothing unless the coroutine itself was closed
+            wire.backlog.call_ends()
+
+    def _encode(
+        self,
+        payload: _Payload,
+        exchange_name: str,
+        routing_key: str,
+        properties: _Properties,
+        mandatory: bool,
+        immediate: bool,
+    ) -> tuple[bytes, Content | None]:
+        """Encode a message; return with it how to recognize it, if it may come back."""
+        if isinstance(payload, str):
+            payload = payload.encode()
+        self._check_open()
+        readied = to_codec(properties)
+        octets = self._wire.encode_publish(
             self.channel_id,
             exchange_name,
             routing_key,
             mandatory,
             immediate,
-            to_codec(properties),
+            readied,
             payload,
         )
-        while wire.is_paused or not self.inbound.may_publish.is_set():
-            await wire.writable()
-            await self.inbound.may_publish.wait()
+        if not (mandatory or immediate):
+            return octets, None
+        return octets, Content.of(exchange_name, routing_key, readied, bytes(payload))
+
+    async def _room(self) -> None:
+        """Wait until the connection takes a message, and the server wants one."""
+        wire, may_publish = self._wire, self.inbound.may_publish
+        while wire.is_paused or not may_publish.is_set():
+            try:
+                await wire.writable()
+            except (AmqpClosedConnection, ChannelClosed) as error:
+                raise not_sent(error) from error
+            await may_publish.wait()
+            self._check_open()
+
+    def _check_open(self) -> None:
+        try:
             self._dialogue.check_open()
-        wire.write(octets)
+        except (AmqpClosedConnection, ChannelClosed) as error:
+            raise not_sent(error) from error
