@@ -1,6 +1,7 @@
 """Publishing in confirm mode. Names in brackets are those of 0.15's defects and of scenarios."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -500,6 +501,21 @@ async def test_an_ack_that_crosses_our_close_comes_too_late(server: ScriptedServ
     with pytest.raises(aioamqp.PublishUnconfirmed):
         await task
     await opened.protocol.close()
+
+
+async def test_a_publish_whose_coroutine_is_thrown_away_leaves_nothing_behind(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = await confirming(server)
+    call = opened.publish(b"", "", "q")
+    call.send(None)
+    call.close()
+    del call
+
+    await opened.protocol.close()
+    gc.collect()
+
+    assert caplog.messages == []
 
 
 # -------------------------------------------------------------------- strings

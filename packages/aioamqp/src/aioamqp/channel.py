@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amqp_codec import channel as wire
 
@@ -11,6 +11,7 @@ from .calls.basic import BasicCalls
 from .calls.exchange import ExchangeCalls
 from .calls.publishing import PublishingCalls
 from .calls.queue import QueueCalls
+from .calls.tx import TxCalls
 from .envelope import Envelope, ReturnEnvelope
 from .inbound import Inbound
 
@@ -22,7 +23,7 @@ __all__ = ["Channel", "Envelope", "ReturnEnvelope", "logger"]
 logger = logging.getLogger("aioamqp.channel")
 
 
-class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls):
+class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
     """A channel of a connection, as ``AmqpProtocol.channel`` opens it.
 
     What its calls have in common:
@@ -89,6 +90,17 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls):
         """
         await self._dialogue.close(reply_code, reply_text, timeout)
         return True
+
+    async def flow(self, active: bool, *, timeout: float | None = None) -> dict[str, Any]:
+        """Ask the server to stop its deliveries, or to go on with them. Spec: channel.flow.
+
+        RabbitMQ: stopping is not supported, it closes the connection; see ``basic_qos``.
+
+        Returns:
+            Whether the server is ``active`` now.
+        """
+        reply = await self._ask(wire.Flow(active), wire.FlowOk, timeout)
+        return {"active": reply.active}
 
     def add_cancellation_callback(self, callback: Callback) -> None:
         """Have a callback called when the server cancels a consumer of this channel.

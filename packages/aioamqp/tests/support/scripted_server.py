@@ -18,6 +18,7 @@ from amqp_codec import (
     encode_command,
     exchange,
     queue,
+    tx,
 )
 
 Answer = Callable[[Any], Method | None]
@@ -33,6 +34,14 @@ ANSWERS: dict[type[Method], Answer] = {
     channel.Close: lambda _: channel.CloseOk(),
     exchange.Declare: lambda _: exchange.DeclareOk(),
     exchange.Delete: lambda _: exchange.DeleteOk(),
+    channel.Flow: lambda m: channel.FlowOk(m.active),
+    exchange.Bind: lambda _: exchange.BindOk(),
+    exchange.Unbind: lambda _: exchange.UnbindOk(),
+    queue.Unbind: lambda _: queue.UnbindOk(),
+    basic.Recover: lambda _: basic.RecoverOk(),
+    tx.Select: lambda _: tx.SelectOk(),
+    tx.Commit: lambda _: tx.CommitOk(),
+    tx.Rollback: lambda _: tx.RollbackOk(),
     queue.Declare: lambda m: queue.DeclareOk(m.queue or "amq.gen-1", 3, 1),
     queue.Bind: lambda _: queue.BindOk(),
     queue.Delete: lambda _: queue.DeleteOk(7),

@@ -160,5 +160,21 @@ class BasicCalls(Calls):
         """
         self._dialogue.send(basic.Reject(delivery_tag, requeue))
 
+    async def basic_recover(
+        self, requeue: bool = True, *, timeout: float | None = None
+    ) -> bool | None:
+        """Have all that is not acknowledged on this channel delivered again. Spec: basic.recover.
+
+        Args:
+            requeue: to any consumer of its queue. RabbitMQ: False is not supported, it closes the
+                connection.
+            timeout: see ``Channel``.
+        """
+        return await self._do(basic.Recover(requeue), False, timeout)
+
+    async def basic_recover_async(self, requeue: bool = True) -> None:
+        """Do as ``basic_recover`` does, without an answer. Spec: basic.recover-async."""
+        self._dialogue.send(basic.RecoverAsync(requeue))
+
     basic_ack = basic_client_ack
     basic_nack = basic_client_nack

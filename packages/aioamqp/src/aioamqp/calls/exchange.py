@@ -45,4 +45,32 @@ class ExchangeCalls(Calls):
         method = wire.Delete(exchange_name, if_unused, no_wait)
         return await self._do(method, no_wait, timeout)
 
+    async def exchange_bind(
+        self,
+        exchange_destination: str,
+        exchange_source: str,
+        routing_key: str,
+        no_wait: bool = False,
+        arguments: FieldTable | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> bool | None:
+        """Let messages flow from an exchange to another. RabbitMQ: e2e.html."""
+        method = wire.Bind(exchange_destination, exchange_source, routing_key, no_wait, arguments)
+        return await self._do(method, no_wait, timeout)
+
+    async def exchange_unbind(
+        self,
+        exchange_destination: str,
+        exchange_source: str,
+        routing_key: str,
+        no_wait: bool = False,
+        arguments: FieldTable | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> bool | None:
+        """Undo the ``exchange_bind`` with the same arguments. RabbitMQ: e2e.html."""
+        method = wire.Unbind(exchange_destination, exchange_source, routing_key, no_wait, arguments)
+        return await self._do(method, no_wait, timeout)
+
     exchange = exchange_declare

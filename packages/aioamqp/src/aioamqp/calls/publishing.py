@@ -7,12 +7,17 @@ from typing import Any, TypeAlias
 from amqp_codec import confirm
 
 from ..confirms import Content
-from ..exceptions import AmqpClosedConnection, ChannelClosed, not_sent
+from ..exceptions import AmqpClosedConnection, ChannelClosed, InvalidArgument, not_sent
 from ..properties import Properties, to_codec
 from .calls import Calls
 
 _Payload: TypeAlias = bytes | bytearray | memoryview | str
 _Properties: TypeAlias = Mapping[str, Any] | Properties | None
+
+
+def _check_absent(value: object, name: str, alias: str) -> None:
+    if value is not None:
+        raise InvalidArgument(f"is another name of {name}: give one of them", (alias,))
 
 
 class PublishingCalls(Calls):
@@ -43,12 +48,15 @@ class PublishingCalls(Calls):
 
     async def basic_publish(
         self,
-        payload: _Payload,
-        exchange_name: str,
-        routing_key: str,
+        payload: _Payload | None = None,
+        exchange_name: str | None = None,
+        routing_key: str | None = None,
         properties: _Properties = None,
         mandatory: bool = False,
         immediate: bool = False,
+        *,
+        exchange: str | None = None,
+        body: _Payload | None = None,
     ) -> None:
         """Publish a message, and never wait for the server's word on it. Spec: basic.publish.
 
@@ -62,6 +70,8 @@ class PublishingCalls(Calls):
             properties: by the names of ``Properties``.
             mandatory: give the message to ``return_callback`` if no queue takes it.
             immediate: RabbitMQ: not supported, it closes the connection.
+            exchange: another name of ``exchange_name``.
+            body: another name of ``payload``.
 
         Raises:
             InvalidArgument: something of it cannot be sent; nothing has been.
@@ -69,7 +79,7 @@ class PublishingCalls(Calls):
                 AmqpClosedConnection.
         """
         octets, content = self._encode(
-            payload, exchange_name, routing_key, properties, mandatory, immediate
+            payload, exchange_name, routing_key, properties, mandatory, immediate, exchange, body
         )
         await self._room()
         self._wire.write(octets)
@@ -78,12 +88,15 @@ class PublishingCalls(Calls):
 
     async def publish(
         self,
-        payload: _Payload,
-        exchange_name: str,
-        routing_key: str,
+        payload: _Payload | None = None,
+        exchange_name: str | None = None,
+        routing_key: str | None = None,
         properties: _Properties = None,
         mandatory: bool = False,
         immediate: bool = False,
+        *,
+        exchange: str | None = None,
+        body: _Payload | None = None,
     ) -> None:
         """Publish a message, and in confirm mode wait for the server's word on it.
 
@@ -98,6 +111,8 @@ class PublishingCalls(Calls):
             mandatory: let it fail if no queue takes the message, besides calling
                 ``return_callback``; the latter only, without confirm mode.
             immediate: see there.
+            exchange: see there.
+            body: see there.
 
         Raises:
             InvalidArgument: something of it cannot be sent; nothing has been.
@@ -109,14 +124,14 @@ class PublishingCalls(Calls):
             PublishReturned: no queue took the mandatory message.
             PublishFailed: the server could not take the message.
         """
-        if isinstance(payload, str):
+        if isinstance(payload, str) or isinstance(body, str):
             warnings.warn(
                 "publish() takes bytes: encode the string, as in publish(text.encode(), ...)",
                 DeprecationWarning,
                 stacklevel=2,
             )
         octets, content = self._encode(
-            payload, exchange_name, routing_key, properties, mandatory, immediate
+            payload, exchange_name, routing_key, properties, mandatory, immediate, exchange, body
         )
         await self._room()
         wire = self._wire
@@ -134,26 +149,33 @@ class PublishingCalls(Calls):
 
     def _encode(
         self,
-        payload: _Payload,
-        exchange_name: str,
-        routing_key: str,
+        payload: _Payload | None,
+        exchange_name: str | None,
+        routing_key: str | None,
         properties: _Properties,
         mandatory: bool,
         immediate: bool,
+        exchange: str | None,
+        body: _Payload | None,
     ) -> tuple[bytes, Content | None]:
         """Encode a message; return with it how to recognize it, if it may come back."""
+        if body is not None:
+            _check_absent(payload, "payload", "body")
+            payload = body
+        if exchange is not None:
+            _check_absent(exchange_name, "exchange_name", "exchange")
+            exchange_name = exchange
+        if payload is None or exchange_name is None or routing_key is None:
+            # They have a default only because of the other names.
+            needed = {"payload": payload, "exchange_name": exchange_name}
+            absent = [name for name, value in needed.items() if value is None]
+            raise InvalidArgument("must be given", (*absent, "routing_key")[:1])
         if isinstance(payload, str):
             payload = payload.encode()
         self._check_open()
         readied = to_codec(properties)
         octets = self._wire.encode_publish(
-            self.channel_id,
-            exchange_name,
-            routing_key,
-            mandatory,
-            immediate,
-            readied,
-            payload,
+            self.channel_id, exchange_name, routing_key, mandatory, immediate, readied, payload
         )
         if not (mandatory or immediate):
             return octets, None

@@ -92,9 +92,13 @@ class QueueCalls(Calls):
         if_empty: bool = False,
         no_wait: bool = False,
         *,
+        arguments: object = None,  # noqa: ARG002
         timeout: float | None = None,
     ) -> bool | None:
-        """Delete a queue. Spec: queue.delete."""
+        """Delete a queue. Spec: queue.delete.
+
+        The ``arguments`` that 0.15 documents are ignored: AMQP has none here.
+        """
         method = wire.Delete(queue_name, if_unused, if_empty, no_wait)
         return await self._do(method, no_wait, timeout)
 
@@ -111,6 +115,26 @@ class QueueCalls(Calls):
         """Let messages flow from an exchange to a queue. Spec: queue.bind."""
         method = wire.Bind(queue_name, exchange_name, routing_key, no_wait, arguments)
         return await self._do(method, no_wait, timeout)
+
+    async def queue_unbind(
+        self,
+        queue_name: str,
+        exchange_name: str,
+        routing_key: str,
+        arguments: FieldTable | None = None,
+        *,
+        no_wait: bool = False,
+        timeout: float | None = None,
+    ) -> bool | None:
+        """Undo the ``queue_bind`` with the same arguments. Spec: queue.unbind.
+
+        The server always answers; with ``no_wait`` nobody waits for that.
+        """
+        method = wire.Unbind(queue_name, exchange_name, routing_key, arguments)
+        if no_wait:
+            self._dialogue.request_unheard(method, lambda _: None)
+            return None
+        return await self._do(method, False, timeout)
 
     async def queue_purge(
         self, queue_name: str, no_wait: bool = False, *, timeout: float | None = None
