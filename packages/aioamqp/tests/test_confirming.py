@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,21 @@ async def test_confirm_mode_is_on_when_the_server_has_agreed(server: ScriptedSer
 
     assert (before, opened.publisher_confirms) == (False, True)
     assert server.names() == ["confirm.select"]
+    await opened.protocol.close()
+
+
+async def test_the_delivery_tags_to_come_can_be_looked_at(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+
+    def coming() -> list[int]:
+        return list(itertools.islice(opened.delivery_tag_iter or (), 2))
+
+    before = coming()
+    await opened.confirm_select()
+    first = coming()
+    await opened.basic_publish(b"", "", "q")
+
+    assert (before, first, coming()) == ([], [1, 2], [2, 3])
     await opened.protocol.close()
 
 

@@ -1,5 +1,6 @@
 """AMQP 0-9-1 client for asyncio and RabbitMQ."""
 
+from . import constants
 from .channel import Channel
 from .connecting import connect, from_url
 from .dial import Dialer, dialing
@@ -54,6 +55,7 @@ __all__ = [
     "SynchronizationError",
     "__version__",
     "connect",
+    "constants",
     "dialing",
     "from_url",
 ]

@@ -45,6 +45,7 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
         last_consumer_tag: the latest tag that was made up here.
         close_event: set when the channel is over.
         inbound: takes what the server sends; not for programs.
+        consumer_queues: always empty, as in 0.15; so is ``response_future`` always None.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
         self.cancelled_consumers: set[str] = set()
         self.last_consumer_tag: str | None = None
         self.close_event = asyncio.Event()
+        self.consumer_queues: dict[str, Any] = {}
+        self.response_future: None = None
         self._wire = protocol.wire
         self.inbound = Inbound(self, protocol.wire)
         self._dialogue = self.inbound.dialogue

@@ -42,6 +42,7 @@ from .handshake import Handshake, mechanism_named, refusal
 from .heartbeat import Heartbeat
 from .keepalive import Keepalive
 from .trace import describe
+from .vestiges import Vestiges
 from .wire import Wire
 
 logger = logging.getLogger("aioamqp.protocol")
@@ -58,7 +59,7 @@ BACKLOG: Final = 16 * 1024 * 1024
 """Octets of messages that may wait for callbacks before the server is not read from any more."""
 
 
-class AmqpProtocol(asyncio.Protocol):
+class AmqpProtocol(Vestiges, asyncio.Protocol):
     """A connection to a server.
 
     Args:
@@ -134,21 +135,6 @@ class AmqpProtocol(asyncio.Protocol):
     def is_open(self) -> bool:
         """Whether channels can be opened."""
         return self.state == OPEN
-
-    @property
-    def channels_ids_ceil(self) -> int:
-        """The highest channel number that was ever used."""
-        return self._numbers.ceil
-
-    @property
-    def channels_ids_free(self) -> set[int]:
-        """The channel numbers up to that one that are not in use."""
-        return self._numbers.free
-
-    @property
-    def channels_ids_count(self) -> int:
-        """How many channel numbers are in use."""
-        return self._numbers.count
 
     def release_channel_id(self, channel_id: int) -> None:
         """Let the number of a channel that is over be used again."""
@@ -321,6 +307,7 @@ class AmqpProtocol(asyncio.Protocol):
         backlog = Backlog(BACKLOG, self._stop_reading, self._read_on)
         self.wire = Wire(self._transport, self._heartbeat, backlog)
         self._keepalive = Keepalive(self.wire, self._heartbeat, self._break_off)
+        self._make_vestiges(self._transport)
 
     def data_received(self, data: bytes) -> None:
         """Take octets from the server."""
@@ -383,6 +370,7 @@ class AmqpProtocol(asyncio.Protocol):
         self.state = CLOSED
         self.server_heartbeat = None
         self.connection_closed.set()
+        self._finish_vestiges()
 
     # ---------------------------------------------------------------- inside
 

@@ -1,7 +1,8 @@
 """The calls of a channel that publish."""
 
+import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from amqp_codec import confirm
@@ -27,6 +28,11 @@ class PublishingCalls(Calls):
     def publisher_confirms(self) -> bool:
         """Whether the channel is in confirm mode."""
         return self._confirms.is_selected
+
+    @property
+    def delivery_tag_iter(self) -> Iterator[int] | None:
+        """The delivery tags of the messages to come; None outside confirm mode."""
+        return itertools.count(self._confirms.last_tag + 1) if self.publisher_confirms else None
 
     async def confirm_select(
         self, *, no_wait: bool = False, timeout: float | None = None
