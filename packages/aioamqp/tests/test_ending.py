@@ -230,29 +230,6 @@ async def test_on_error_is_looked_up_when_it_is_needed(server: ScriptedServer) -
     assert len(errors) == 1
 
 
-async def test_a_blocked_connection_says_why(server: ScriptedServer) -> None:
-    protocol = await server.connect()
-
-    reasons = [protocol.blocked_reason]
-    for method in (connection.Blocked("low on memory"), connection.Unblocked()):
-        server.send(method, channel=0)
-        await settle()
-        reasons.append(protocol.blocked_reason)
-
-    assert reasons == [None, "low on memory", None]
-    await protocol.close()
-
-
-async def test_a_new_secret_is_confirmed(server: ScriptedServer) -> None:
-    protocol = await server.connect()
-
-    server.send(connection.UpdateSecret(b"new", "rotated"), channel=0)
-    await settle()
-
-    assert server.names() == ["connection.update-secret-ok"]
-    await protocol.close()
-
-
 async def test_what_a_server_must_not_send_while_it_is_being_closed_cuts_it_off(
     server: ScriptedServer,
 ) -> None:

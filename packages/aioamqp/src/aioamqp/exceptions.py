@@ -90,6 +90,11 @@ class ProtocolViolation(AmqpClosedConnection):
         self.code = code
         self.message = message
 
+    @property
+    def reply_text(self) -> str:
+        """What the server is told: the message, cut to what fits. Spec: 4.2.5.3."""
+        return self.message.encode()[:255].decode("utf-8", "ignore")
+
 
 class ChannelClosed(AioamqpException):
     """The channel is over.

@@ -29,6 +29,8 @@ class Vestiges:
         connecting: a future that never ends.
         worker: ends, without an exception, when the connection has; None before there is one.
         stop_now: set when nothing more is read.
+        version_major, version_minor: of the protocol, as the server has them: 0 and 9.
+        server_mechanisms, server_locales: that the server offers, separated by blanks.
     """
 
     wire: "Wire"
@@ -38,6 +40,10 @@ class Vestiges:
     _heartbeat: Heartbeat
     _numbers: "ChannelNumbers"
 
+    version_major: int | None = None
+    version_minor: int | None = None
+    server_mechanisms: str | None = None
+    server_locales: str | None = None
     connecting: asyncio.Future[Any] | None = None
     worker: asyncio.Future[None] | None = None
     _heartbeat_recv_worker: asyncio.Future[Any] | None = None
