@@ -1,6 +1,6 @@
 """AMQP 0-9-1 client for asyncio and RabbitMQ."""
 
-from . import constants
+from . import constants, frame
 from .channel import Channel
 from .connecting import connect, from_url
 from .dial import Dialer, dialing
@@ -57,5 +57,6 @@ __all__ = [
     "connect",
     "constants",
     "dialing",
+    "frame",
     "from_url",
 ]
