@@ -5,7 +5,14 @@ import asyncio
 import pytest
 
 from aioamqp import Channel, ChannelClosed, PublishNotSent, PublishReturned, PublishUnconfirmed
-from tests.conformance.scenario import Connect, NewName, drained, exclusive_queue, scenario
+from tests.conformance.scenario import (
+    Connect,
+    NewName,
+    drained,
+    exclusive_queue,
+    fails_on,
+    scenario,
+)
 
 
 async def confirming(connect: Connect) -> Channel:
@@ -165,3 +172,16 @@ async def test_a_new_channel_counts_from_the_start(connect: Connect, name: str) 
         await second.publish(b"", "", name, mandatory=True)
 
     assert caught.value.delivery_tag == 1
+
+
+@fails_on("memory", "tcp", because="the fake refuses the header BCC so far")
+@scenario
+async def test_a_message_that_comes_back_changed_is_recognized(connect: Connect, name: str) -> None:
+    channel = await confirming(connect)
+    headers = {"BCC": [f"{name}-blind"], "kept": 1}
+
+    with pytest.raises(PublishReturned) as caught:
+        await channel.publish(b"", "", name, {"headers": headers}, mandatory=True)
+
+    assert caught.value.delivery_tag == 1
+    assert caught.value.properties.headers == {"kept": 1}
