@@ -284,3 +284,31 @@ async def test_a_prefetch_size_is_not_implemented(connect: Connect) -> None:
     )
 
     await protocol.wait_closed()
+
+
+@scenario
+async def test_what_is_recovered_is_delivered_again(connect: Connect, name: str) -> None:
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"1", b"2")
+    inbox = Inbox()
+    await channel.basic_consume(inbox, name)
+    await inbox.bodies(2)
+
+    assert await channel.basic_recover() is True
+    again = [await inbox.take(), await inbox.take()]
+    await channel.basic_recover_async()
+    once_more = await inbox.bodies(2)
+
+    assert sorted(message.body for message in again) == [b"1", b"2"]
+    assert all(message.envelope.is_redeliver for message in again)
+    assert sorted(once_more) == [b"1", b"2"]
+
+
+@scenario
+async def test_recovering_without_requeueing_is_not_implemented(connect: Connect) -> None:
+    channel = await (await connect()).channel()
+
+    assert await refusal(channel.basic_recover(requeue=False)) == (
+        540,
+        "NOT_IMPLEMENTED - requeue=false",
+    )

@@ -343,3 +343,13 @@ async def test_an_immediate_message_closes_the_connection(connect: Connect, name
         "NOT_IMPLEMENTED - immediate=true",
     )
     await protocol.wait_closed()
+
+
+@scenario
+async def test_the_flow_of_deliveries_can_be_asked_to_go_on_but_not_to_stop(
+    connect: Connect,
+) -> None:
+    channel = await (await connect()).channel()
+
+    assert await channel.flow(active=True) == {"active": True}
+    assert await refusal(channel.flow(active=False)) == (540, "NOT_IMPLEMENTED - active=false")

@@ -179,3 +179,12 @@ async def test_a_closed_connection_leaves_no_task(connect: Connect, name: str) -
     await protocol.close()
 
     assert asyncio.all_tasks() == before
+
+
+@scenario
+async def test_credentials_can_be_renewed(connect: Connect) -> None:
+    protocol = await connect()
+
+    await protocol.update_secret("guest", "rotated")
+
+    assert protocol.is_open

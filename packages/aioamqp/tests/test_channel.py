@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import aioamqp
-from amqp_codec import Command, Method, Properties, basic, channel, exchange, queue
+from amqp_codec import Command, Method, Properties, basic, channel, exchange, queue, tx
 from scripted_server import ScriptedServer, settle
 
 pytestmark = pytest.mark.asyncio
@@ -20,6 +20,28 @@ CALLS: list[tuple[Callable[[aioamqp.Channel], Awaitable[Any]], Method, Any]] = [
     ),
     (lambda c: c.exchange("e"), exchange.Declare("e", "direct"), True),
     (lambda c: c.exchange_delete("e", if_unused=True), exchange.Delete("e", True), True),
+    (
+        lambda c: c.exchange_bind("to", "from", "k", arguments={"a": 1}),
+        exchange.Bind("to", "from", "k", arguments={"a": 1}),
+        True,
+    ),
+    (
+        lambda c: c.exchange_bind("to", "from", "k", True),
+        exchange.Bind("to", "from", "k", True),
+        None,
+    ),
+    (
+        lambda c: c.exchange_unbind(
+            exchange_destination="to", exchange_source="from", routing_key="k"
+        ),
+        exchange.Unbind("to", "from", "k"),
+        True,
+    ),
+    (
+        lambda c: c.exchange_unbind("to", "from", "k", no_wait=True),
+        exchange.Unbind("to", "from", "k", True),
+        None,
+    ),
     (
         lambda c: c.queue_declare("q", durable=True, arguments={"x-max-length": 5}),
         queue.Declare("q", durable=True, arguments={"x-max-length": 5}),
@@ -43,6 +65,13 @@ CALLS: list[tuple[Callable[[aioamqp.Channel], Awaitable[Any]], Method, Any]] = [
         queue.Delete("q", True, True),
         True,
     ),
+    (lambda c: c.queue_delete("q", arguments={"a": 1}), queue.Delete("q"), True),
+    (
+        lambda c: c.queue_unbind("q", "e", "k", {"a": 1}),
+        queue.Unbind("q", "e", "k", {"a": 1}),
+        True,
+    ),
+    (lambda c: c.queue_unbind("q", "e", "k", no_wait=True), queue.Unbind("q", "e", "k"), None),
     (lambda c: c.queue_purge("q"), queue.Purge("q"), {"message_count": 7}),
     (lambda c: c.queue_purge("q", no_wait=True), queue.Purge("q", True), None),
     (lambda c: c.basic_qos(prefetch_count=5), basic.Qos(0, 5, False), True),
@@ -52,6 +81,14 @@ CALLS: list[tuple[Callable[[aioamqp.Channel], Awaitable[Any]], Method, Any]] = [
     (lambda c: c.basic_client_nack(5), basic.Nack(5, False, True), None),
     (lambda c: c.basic_nack(5, True, False), basic.Nack(5, True, False), None),
     (lambda c: c.basic_reject(5), basic.Reject(5, False), None),
+    (lambda c: c.basic_recover(), basic.Recover(True), True),
+    (lambda c: c.basic_recover(requeue=False), basic.Recover(False), True),
+    (lambda c: c.basic_recover_async(), basic.RecoverAsync(True), None),
+    (lambda c: c.flow(True), channel.Flow(True), {"active": True}),
+    (lambda c: c.flow(active=False), channel.Flow(False), {"active": False}),
+    (lambda c: c.tx_select(), tx.Select(), True),
+    (lambda c: c.tx_commit(), tx.Commit(), True),
+    (lambda c: c.tx_rollback(), tx.Rollback(), True),
     (lambda c: c.basic_cancel("tag"), basic.Cancel("tag"), {"consumer_tag": "tag"}),
     (lambda c: c.basic_cancel("tag", no_wait=True), basic.Cancel("tag", True), None),
 ]
@@ -138,6 +175,17 @@ async def test_a_call_cancelled_in_the_turn_in_which_its_reply_comes_is_cancelle
         await task
     server.send(queue.DeclareOk("r"))
     assert (await opened.queue_declare("r"))["queue"] == "r"
+    await opened.protocol.close()
+
+
+async def test_the_answer_to_an_unbind_that_nobody_waits_for_is_not_taken_for_another_s(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+
+    await opened.queue_unbind("q", "e", "k", no_wait=True)
+
+    assert (await opened.queue_declare("q"))["queue"] == "q"
     await opened.protocol.close()
 
 

@@ -73,13 +73,16 @@ async def test_every_end_is_told_once_to_everyone_who_waits_and_to_on_error(
     opened = await server.open_channel(on_error=errors.append)
     protocol = opened.protocol
     other = await protocol.channel()
+    await other.confirm_select()
+    unconfirmed = asyncio.create_task(other.publish(b"", "", "q"))
+    await settle()
     server.mute()
     protocol.pause_writing()
+    not_sent = asyncio.create_task(opened.basic_publish(b"", "", "q"))
     calls = [
         asyncio.create_task(opened.queue_declare("q")),
         asyncio.create_task(other.queue_declare("q")),
         asyncio.create_task(protocol.channel()),
-        asyncio.create_task(opened.basic_publish(b"", "", "q")),
     ]
     await settle()
 
@@ -93,6 +96,14 @@ async def test_every_end_is_told_once_to_everyone_who_waits_and_to_on_error(
         await calls[0]
     assert all(isinstance(caught.value, wanted) for wanted in classes)
     assert errors == [caught.value]
+    for publish, outcome in (
+        (unconfirmed, aioamqp.PublishUnconfirmed),
+        (not_sent, aioamqp.PublishNotSent),
+    ):
+        with pytest.raises(outcome, match=text) as published:
+            await publish
+        assert all(isinstance(published.value, wanted) for wanted in classes)
+        assert published.value.__cause__ is caught.value
     assert protocol.state == CLOSED
     assert not opened.is_open
     with pytest.raises(aioamqp.AmqpClosedConnection):
@@ -217,29 +228,6 @@ async def test_on_error_is_looked_up_when_it_is_needed(server: ScriptedServer) -
     await settle()
 
     assert len(errors) == 1
-
-
-async def test_a_blocked_connection_says_why(server: ScriptedServer) -> None:
-    protocol = await server.connect()
-
-    reasons = [protocol.blocked_reason]
-    for method in (connection.Blocked("low on memory"), connection.Unblocked()):
-        server.send(method, channel=0)
-        await settle()
-        reasons.append(protocol.blocked_reason)
-
-    assert reasons == [None, "low on memory", None]
-    await protocol.close()
-
-
-async def test_a_new_secret_is_confirmed(server: ScriptedServer) -> None:
-    protocol = await server.connect()
-
-    server.send(connection.UpdateSecret(b"new", "rotated"), channel=0)
-    await settle()
-
-    assert server.names() == ["connection.update-secret-ok"]
-    await protocol.close()
 
 
 async def test_what_a_server_must_not_send_while_it_is_being_closed_cuts_it_off(

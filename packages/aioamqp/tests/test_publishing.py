@@ -77,6 +77,7 @@ async def test_no_frame_is_larger_than_was_settled(server: ScriptedServer) -> No
     "arguments",
     [
         {"payload": None},
+        {"exchange_name": None},
         {"payload": 5},
         {"payload": [1, 2]},
         {"routing_key": "k" * 256},
@@ -105,6 +106,54 @@ async def test_a_message_that_cannot_be_sent_writes_nothing(
 
     assert published(server) == [b"good"]
     assert len(server.received) == 1
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize("call", ["publish", "basic_publish"])
+async def test_the_exchange_and_the_body_have_other_names_too(
+    server: ScriptedServer, call: str
+) -> None:
+    opened = await server.open_channel()
+
+    await getattr(opened, call)(exchange="ex", routing_key="key", body=b"body")
+    await settle()
+
+    assert server.received == [Command(1, basic.Publish("ex", "key"), Properties(), b"body")]
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize("name", ["payload", "exchange_name", "routing_key"])
+async def test_an_argument_that_must_be_given_is_asked_for_by_its_name(
+    server: ScriptedServer, name: str
+) -> None:
+    opened = await server.open_channel()
+    arguments: dict[str, Any] = {"payload": b"", "exchange_name": "", "routing_key": "q"}
+    del arguments[name]
+
+    with pytest.raises(TypeError, match=f"{name}: must be given"):
+        await opened.basic_publish(**arguments)
+
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize("call", ["publish", "basic_publish"])
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"exchange": "ex"}, "exchange: is another name of exchange_name"),
+        ({"body": b"body"}, "body: is another name of payload"),
+    ],
+)
+async def test_an_argument_cannot_be_given_by_both_its_names(
+    server: ScriptedServer, call: str, arguments: dict[str, Any], text: str
+) -> None:
+    opened = await server.open_channel()
+
+    with pytest.raises(TypeError, match=text):
+        await getattr(opened, call)(b"", "", "q", **arguments)
+    await settle()
+
+    assert server.received == []
     await opened.protocol.close()
 
 

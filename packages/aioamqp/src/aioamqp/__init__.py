@@ -1,5 +1,6 @@
 """AMQP 0-9-1 client for asyncio and RabbitMQ."""
 
+from . import constants, frame
 from .channel import Channel
 from .connecting import connect, from_url
 from .dial import Dialer, dialing
@@ -18,6 +19,9 @@ from .exceptions import (
     NoChannelAvailable,
     ProtocolViolation,
     PublishFailed,
+    PublishNotSent,
+    PublishReturned,
+    PublishUnconfirmed,
     SynchronizationError,
 )
 from .properties import Properties
@@ -44,10 +48,15 @@ __all__ = [
     "Properties",
     "ProtocolViolation",
     "PublishFailed",
+    "PublishNotSent",
+    "PublishReturned",
+    "PublishUnconfirmed",
     "ReturnEnvelope",
     "SynchronizationError",
     "__version__",
     "connect",
+    "constants",
     "dialing",
+    "frame",
     "from_url",
 ]

@@ -40,8 +40,8 @@ class Dialogue:
     Args:
         wire: to write to.
         number: of the channel.
-        when_ended: called once, as soon as the channel is not open any more, with whether the
-            program asked for it.
+        when_ended: called once, as soon as the channel is not open any more, with what those who
+            wait are told and whether the program asked for it.
         when_free: called once, when the number may be used for another channel.
     """
 
@@ -49,7 +49,7 @@ class Dialogue:
         self,
         wire: "Wire",
         number: int,
-        when_ended: Callable[[bool], None],
+        when_ended: Callable[[Exception, bool], None],
         when_free: Callable[[], None],
     ) -> None:
         self.state = State.OPEN
@@ -163,8 +163,9 @@ class Dialogue:
         self._wire.send(self._number, close)
         self._wire.flush()
         self.state = State.CLOSING
-        self._replies.fail(ChannelClosed(0, "The program closed the channel during this call"))
-        self._when_ended(True)
+        error = ChannelClosed(0, "The program closed the channel during this call")
+        self._replies.fail(error)
+        self._when_ended(error, True)
 
     def give_up(self) -> None:
         """Close the channel if it is open, and wait for nothing."""
@@ -205,4 +206,4 @@ class Dialogue:
             self._close_ok.set_result(None)
         if was_open:
             self._failure = error
-            self._when_ended(asked_for)
+            self._when_ended(error, asked_for)

@@ -10,6 +10,9 @@ AioamqpException
 ├── NoChannelAvailable         all channel numbers of the connection are in use
 ├── EmptyQueue                 basic_get found no message
 ├── PublishFailed              the server did not take a message; has the delivery tag
+│   └── PublishReturned        no queue took it, so it came back
+├── PublishUnconfirmed         written, and its fate unknown (also what ended the channel)
+├── PublishNotSent             never written (also what ended the channel)
 ├── SynchronizationError       two calls collided (not raised any more; kept for old code)
 ├── DuplicateConsumerTag       (not raised: the server answers 530; kept for old code)
 └── ConsumerCancelled          (not raised; kept for old code)
@@ -18,9 +21,13 @@ amqp_codec.EncodeError, a ValueError
 └── InvalidArgument            the caller's own mistake (also a TypeError); nothing was sent
 """
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from amqp_codec import EncodeError
+
+if TYPE_CHECKING:
+    from .envelope import ReturnEnvelope
+    from .properties import Properties
 
 
 class AioamqpException(Exception):
@@ -83,6 +90,11 @@ class ProtocolViolation(AmqpClosedConnection):
         self.code = code
         self.message = message
 
+    @property
+    def reply_text(self) -> str:
+        """What the server is told: the message, cut to what fits. Spec: 4.2.5.3."""
+        return self.message.encode()[:255].decode("utf-8", "ignore")
+
 
 class ChannelClosed(AioamqpException):
     """The channel is over.
@@ -122,6 +134,67 @@ class PublishFailed(AioamqpException):
 
     def __repr__(self) -> str:
         return f"The server did not take the message with delivery tag {self.delivery_tag}"
+
+
+class PublishReturned(PublishFailed):
+    """The server sent a mandatory message back: no queue took it.
+
+    Attributes:
+        envelope: says why, and where it was published to.
+        body: of the message.
+        properties: of the message, as the server sent them; empty if they cannot be decoded.
+    """
+
+    def __init__(
+        self, delivery_tag: int, envelope: "ReturnEnvelope", body: bytes, properties: "Properties"
+    ) -> None:
+        super().__init__(delivery_tag)
+        self.envelope = envelope
+        self.body = body
+        self.properties = properties
+
+    def __str__(self) -> str:
+        why = self.envelope
+        return (
+            f"The message with delivery tag {self.delivery_tag} to exchange {why.exchange_name!r}"
+            f" with routing key {why.routing_key!r} came back: {why.reply_code} {why.reply_text}"
+        )
+
+    __repr__ = __str__
+
+
+class PublishUnconfirmed(AioamqpException):
+    """A message was written, but the channel ended before the server said what became of it.
+
+    The server may have it or not: publish it again if twice is better than never. What is raised is
+    also an instance of the class of what ended the channel, with the same attributes: ChannelClosed
+    or AmqpClosedConnection. That itself is the ``__cause__``.
+
+    Attributes:
+        delivery_tag: of the publish.
+        unconfirmed: the delivery tags of all messages of the channel that ended so.
+    """
+
+    delivery_tag = 0
+    unconfirmed: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return (
+            "It is unknown whether the server took the message with delivery tag"
+            f" {self.delivery_tag}, one of {len(self.unconfirmed)} unconfirmed on its channel:"
+            f" {reason(self.__cause__)}"
+        )
+
+
+class PublishNotSent(AioamqpException):
+    """A message was not written, since the channel or the connection is over.
+
+    What is raised is also a ChannelClosed or an AmqpClosedConnection, with the same attributes as
+    the ``__cause__``.
+    """
+
+    def __str__(self) -> str:
+        return f"The message was not sent: {reason(self.__cause__)}"
 
 
 class SynchronizationError(AioamqpException):
@@ -186,3 +259,52 @@ def lost_link(cause: Exception | None) -> AmqpClosedConnection:
     error = ConnectionLost(f"The link to the server broke: {cause!r}")
     error.__cause__ = cause
     return error
+
+
+_Outcome = TypeVar("_Outcome", PublishUnconfirmed, PublishNotSent)
+
+
+def _outcome(kind: type[_Outcome], cause: Exception) -> _Outcome:
+    key = (kind, type(cause))
+    if key not in _outcomes:
+        _outcomes[key] = type(kind.__name__, key, {"__module__": __name__})
+    cls = _outcomes[key]
+    # Not by calling the class: what __init__ takes differs from one cause to another.
+    error = cls.__new__(cls, *cause.args)
+    assert isinstance(error, kind)
+    vars(error).update(vars(cause))
+    error.__cause__ = cause
+    return error
+
+
+_outcomes: dict[tuple[type[Exception], type[Exception]], type[Exception]] = {}
+
+
+def unconfirmed(cause: Exception, tag: int, tags: tuple[int, ...]) -> PublishUnconfirmed:
+    """Say that it is unknown what became of a message.
+
+    Args:
+        cause: what ended the channel; the exception is also of its class.
+        tag: of the message.
+        tags: of all messages of the channel of which this is unknown.
+    """
+    error = _outcome(PublishUnconfirmed, cause)
+    error.delivery_tag = tag
+    error.unconfirmed = tags
+    return error
+
+
+def not_sent(cause: Exception) -> PublishNotSent:
+    """Say that a message was not written.
+
+    Args:
+        cause: why; the exception is also of its class.
+    """
+    return _outcome(PublishNotSent, cause)
+
+
+def reason(error: BaseException | None) -> str:
+    """Put into words what ended a channel or connection."""
+    if not isinstance(error, ChannelClosed):
+        return str(error)
+    return f"{error.code} {error.message}" if error.code else error.message

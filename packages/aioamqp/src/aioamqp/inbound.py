@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from amqp_codec import Command, DecodeError, Method, basic
 from amqp_codec import channel as wire_channel
 
-from .callbacks import CallbackQueue
+from .callbacks import Callback, CallbackQueue
+from .confirms import Confirms, Content, Returned
 from .consumers import Consumers
 from .dialogue import Dialogue, State
 from .envelope import ReturnEnvelope
@@ -31,6 +32,7 @@ class Inbound:
     Attributes:
         dialogue: requests, replies and closing.
         consumers: where deliveries go.
+        confirms: what the server says about published messages.
         may_publish: cleared while the server asks for no more messages.
     """
 
@@ -40,12 +42,15 @@ class Inbound:
         self._callbacks = CallbackQueue(f"channel {channel.channel_id}")
         self.dialogue = Dialogue(wire, channel.channel_id, self._on_end, self._on_free)
         self.consumers = Consumers(channel, self.dialogue, wire.backlog)
+        self.confirms = Confirms()
         self.may_publish = asyncio.Event()
         self.may_publish.set()
         # What the server sends on its own account; all else that it sends is a reply or a close.
         self._unasked: dict[type[Method], Callable[[Command], None]] = {
             basic.Deliver: self.consumers.deliver,
             basic.Return: self._on_return,
+            basic.Ack: self._on_outcome,
+            basic.Nack: self._on_outcome,
             basic.Cancel: self._on_cancel,
             wire_channel.Flow: self._on_flow,
         }
@@ -66,9 +71,10 @@ class Inbound:
         """Return the tasks that are about to end without calling anything of the user's."""
         return self.consumers.idle_tasks()
 
-    def _on_end(self, asked_for: bool) -> None:
+    def _on_end(self, error: Exception, asked_for: bool) -> None:
         self._channel.close_event.set()
         self.may_publish.set()
+        self.confirms.fail(error)
         self.consumers.end(asked_for)
 
     def _on_free(self) -> None:
@@ -85,12 +91,33 @@ class Inbound:
         for callback in self._channel.cancellation_callbacks:
             self._callbacks.put("a cancellation callback", callback, self._channel, tag)
 
+    def _on_outcome(self, command: Command) -> None:
+        method = command.method
+        assert isinstance(method, (basic.Ack, basic.Nack))
+        if self.confirms.is_selected:
+            self.confirms.receive(method)
+        else:
+            self.dialogue.receive(command)  # which takes it for the violation that it is
+
     def _on_return(self, command: Command) -> None:
         method, properties = command.method, command.properties
         assert isinstance(method, basic.Return)
         assert properties is not None
+        body = bytes(command.body)
+        try:
+            readable = Properties.from_codec(properties)
+        except DecodeError:
+            logger.exception("The headers of a message that came back cannot be decoded")
+            readable = None
+        envelope = ReturnEnvelope.from_codec(method)
+        is_awaited = self.confirms.is_selected and self.confirms.receive_return(
+            Content.of(method.exchange, method.routing_key, properties, body),
+            Returned(envelope, body, readable or Properties()),
+        )
         callback = self._channel.return_callback
-        if callback is None:
+        if callback is not None and readable is not None:
+            self._call_back(callback, body, envelope, readable)
+        elif callback is None and not is_awaited:
             logger.warning(
                 "A message to exchange %r with routing key %r came back: %d %s."
                 " Set channel.return_callback to receive it",
@@ -99,21 +126,19 @@ class Inbound:
                 method.reply_code,
                 method.reply_text,
             )
-            return
-        try:
-            readable = Properties.from_codec(properties)
-        except DecodeError:
-            logger.exception("The headers of a message that came back cannot be decoded")
-            return
-        size = len(command.body)
+
+    def _call_back(
+        self, callback: Callback, body: bytes, envelope: ReturnEnvelope, properties: Properties
+    ) -> None:
+        size = len(body)
         self._backlog.add(size)
         self._callbacks.put(
             "the return callback",
             callback,
             self._channel,
-            command.body,
-            ReturnEnvelope.from_codec(method),
-            readable,
+            body,
+            envelope,
+            properties,
             when_begun=lambda: self._backlog.remove(size),
         )
 

@@ -12,7 +12,7 @@ from .exceptions import ConnectionLost, failed_link
 from .heartbeat import SILENCE, Heartbeat, Verdict
 from .wire import Wire
 
-_OCTETS: Final = encode_command(Command(0, HEARTBEAT))
+HEARTBEAT_OCTETS: Final = encode_command(Command(0, HEARTBEAT))
 
 
 class Keepalive:
@@ -51,13 +51,10 @@ class Keepalive:
         now = loop.time()
         match heartbeat.check(now):
             case Verdict.DEAD:
-                seconds = SILENCE * heartbeat.interval
-                text = f"The server sent nothing, not even a heartbeat, for {seconds:g} seconds"
-                cause = TimeoutError(errno.ETIMEDOUT, text)
-                self._when_dead(failed_link(ConnectionLost, cause, text))
+                self._when_dead(silence(SILENCE * heartbeat.interval))
                 return
             case Verdict.SEND:
-                self._wire.write(_OCTETS)
+                self._wire.write(HEARTBEAT_OCTETS)
                 self._wire.flush()
                 heartbeat.last_sent = now  # also where a closing transport took nothing
             case Verdict.WAIT:
@@ -65,3 +62,9 @@ class Keepalive:
         when = heartbeat.next_check()
         if not math.isinf(when):
             self._timer = loop.call_at(when, self._look)
+
+
+def silence(seconds: float) -> ConnectionLost:
+    """Say that the server is dead, since it sent nothing for so long."""
+    text = f"The server sent nothing, not even a heartbeat, for {seconds:g} seconds"
+    return failed_link(ConnectionLost, TimeoutError(errno.ETIMEDOUT, text), text)

@@ -25,10 +25,11 @@ from amqp_codec import (
 )
 
 from .backlog import Backlog
+from .blocked import Blocked
 from .callbacks import Callback, CallbackQueue
 from .channel import Channel
 from .channel_numbers import ChannelNumbers
-from .dialogue import CLOSE_TIMEOUT
+from .dialogue import CLOSE_TIMEOUT, Dialogue
 from .exceptions import (
     AioamqpException,
     AmqpClosedConnection,
@@ -42,6 +43,7 @@ from .handshake import Handshake, mechanism_named, refusal
 from .heartbeat import Heartbeat
 from .keepalive import Keepalive
 from .trace import describe
+from .vestiges import Vestiges
 from .wire import Wire
 
 logger = logging.getLogger("aioamqp.protocol")
@@ -51,14 +53,11 @@ OPEN: Final = 1
 CLOSING: Final = 2
 CLOSED: Final = 3
 
-SHORT_STRING: Final = 255
-"""Octets that a reply text may have. Spec: 4.2.5.3."""
-
 BACKLOG: Final = 16 * 1024 * 1024
 """Octets of messages that may wait for callbacks before the server is not read from any more."""
 
 
-class AmqpProtocol(asyncio.Protocol):
+class AmqpProtocol(Vestiges, asyncio.Protocol):
     """A connection to a server.
 
     Args:
@@ -77,7 +76,7 @@ class AmqpProtocol(asyncio.Protocol):
         server_properties: what the server says about itself.
         server_channel_max: as offered, then as settled; so are ``server_frame_max`` and
             ``server_heartbeat``.
-        blocked_reason: why the server takes no messages now; None while it does.
+        blocked: whether the server has stopped taking messages, and why; can be waited for.
         connection_closed: set when the transport is gone.
     """
 
@@ -105,23 +104,20 @@ class AmqpProtocol(asyncio.Protocol):
         self.connection_closed = asyncio.Event()
         self.stop_now = asyncio.Event()
         self.channels: dict[int, Channel] = {}
-        self.version_major: int | None = None
-        self.version_minor: int | None = None
         self.server_properties: Mapping[str, Any] | None = None
-        self.server_mechanisms: str | None = None
-        self.server_locales: str | None = None
         self.server_channel_max: int | None = None
         self.server_frame_max: int | None = None
         self.server_heartbeat: int | None = None
-        self.blocked_reason: str | None = None
         self.wire: Wire  # from connection_made on
         self._transport: asyncio.Transport
         self._heartbeat: Heartbeat
         self._keepalive: Keepalive
+        self._dialogue: Dialogue
         self._loop: asyncio.AbstractEventLoop
         self._decoder = Decoder()
         self._numbers = ChannelNumbers(0)
         self._callbacks = CallbackQueue("the connection")
+        self.blocked = Blocked(self._callbacks)
         self._handshake: Handshake | None = None
         self._opened: asyncio.Future[None] | None = None
         self._close_timer: asyncio.TimerHandle | None = None
@@ -134,21 +130,6 @@ class AmqpProtocol(asyncio.Protocol):
     def is_open(self) -> bool:
         """Whether channels can be opened."""
         return self.state == OPEN
-
-    @property
-    def channels_ids_ceil(self) -> int:
-        """The highest channel number that was ever used."""
-        return self._numbers.ceil
-
-    @property
-    def channels_ids_free(self) -> set[int]:
-        """The channel numbers up to that one that are not in use."""
-        return self._numbers.free
-
-    @property
-    def channels_ids_count(self) -> int:
-        """How many channel numbers are in use."""
-        return self._numbers.count
 
     def release_channel_id(self, channel_id: int) -> None:
         """Let the number of a channel that is over be used again."""
@@ -194,6 +175,18 @@ class AmqpProtocol(asyncio.Protocol):
             raise AioamqpException("The connection is not open yet: await connect() first")
         await self.connection_closed.wait()
         self.wire.check_open()
+
+    async def update_secret(
+        self, new_secret: str | bytes, reason: str = "", *, timeout: float | None = None
+    ) -> None:
+        """Give the server new credentials before the old ones expire. RabbitMQ: oauth2.html.
+
+        Raises:
+            AmqpClosedConnection, ChannelClosed: the connection ends, as it does if they are bad.
+            TimeoutError: the server has not answered within so many seconds.
+        """
+        await self.ensure_open()
+        await self._dialogue.request(connection.UpdateSecret(new_secret, reason), timeout)
 
     async def close(self, no_wait: bool = False, timeout: float | None = None) -> None:
         """Close the connection and all of its channels.
@@ -321,6 +314,8 @@ class AmqpProtocol(asyncio.Protocol):
         backlog = Backlog(BACKLOG, self._stop_reading, self._read_on)
         self.wire = Wire(self._transport, self._heartbeat, backlog)
         self._keepalive = Keepalive(self.wire, self._heartbeat, self._break_off)
+        self._dialogue = Dialogue(self.wire, 0, lambda _error, _asked_for: None, lambda: None)
+        self._make_vestiges(self._transport)
 
     def data_received(self, data: bytes) -> None:
         """Take octets from the server."""
@@ -383,6 +378,7 @@ class AmqpProtocol(asyncio.Protocol):
         self.state = CLOSED
         self.server_heartbeat = None
         self.connection_closed.set()
+        self._finish_vestiges()
 
     # ---------------------------------------------------------------- inside
 
@@ -407,9 +403,11 @@ class AmqpProtocol(asyncio.Protocol):
             case _ if self._handshake is not None:
                 self._go_on_opening(self._handshake, method)
             case connection.Blocked():
-                self.blocked_reason = method.reason
+                self.blocked.change(method.reason)
             case connection.Unblocked():
-                self.blocked_reason = None
+                self.blocked.change(None)
+            case connection.UpdateSecretOk():
+                self._dialogue.receive(command)
             case connection.UpdateSecret():
                 self.wire.send(0, connection.UpdateSecretOk())
             case _:
@@ -433,8 +431,7 @@ class AmqpProtocol(asyncio.Protocol):
         if self.wire.failure is not None:
             self._transport.abort()
             return
-        text = violation.message.encode()[:SHORT_STRING].decode("utf-8", "ignore")
-        self.wire.send(0, connection.Close(violation.code, text))
+        self.wire.send(0, connection.Close(violation.code, violation.reply_text))
         self.wire.flush()
         self._fail(violation)
         if self._decoder.error is not None:  # so its answer could not be read
@@ -454,6 +451,8 @@ class AmqpProtocol(asyncio.Protocol):
         self.state = CLOSING
         self._handshake = None
         self.wire.fail(error)
+        self.blocked.fail(error)
+        self._dialogue.end(error)
         # Whatever waits for callbacks: the server's close-ok, or the end of the link, must be read.
         self.wire.backlog.call_begins()
         self._keepalive.stop()

@@ -8,7 +8,7 @@ from typing import Final
 from amqp_codec import EncodeError, Method, Properties, basic, encode_content, encode_method
 
 from .backlog import Backlog
-from .exceptions import AmqpClosedConnection, InvalidArgument
+from .exceptions import AmqpClosedConnection, InvalidArgument, reason
 from .handshake import FRAME_MAX
 from .heartbeat import Heartbeat
 from .trace import describe
@@ -63,7 +63,7 @@ class Wire:
         """
         if self.failure is not None:
             raise AmqpClosedConnection(
-                f"The connection is closed: {_as_sentence(self.failure)}"
+                f"The connection is closed: {reason(self.failure)}"
             ) from self.failure
 
     def encode(self, channel: int, method: Method) -> bytes:
@@ -181,8 +181,3 @@ class Wire:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_exception(error)
-
-
-def _as_sentence(error: Exception) -> str:
-    code, message = getattr(error, "code", None), getattr(error, "message", None)
-    return f"{code} {message}" if code and message else str(error)

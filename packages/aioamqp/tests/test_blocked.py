@@ -1,0 +1,155 @@
+"""A server that stops taking messages, and one that takes new credentials."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import aioamqp
+from amqp_codec import connection
+from scripted_server import ScriptedServer, settle
+
+pytestmark = pytest.mark.asyncio
+
+BLOCKED = connection.Blocked("low on memory")
+
+
+async def test_a_blocked_connection_says_why(server: ScriptedServer) -> None:
+    protocol = await server.connect()
+
+    reasons = [protocol.blocked.reason]
+    for method in (BLOCKED, connection.Blocked("low on disk"), connection.Unblocked()):
+        server.send(method, channel=0)
+        await settle()
+        reasons.append(protocol.blocked.reason)
+
+    assert reasons == [None, "low on memory", "low on disk", None]
+    await protocol.close()
+
+
+async def test_blocking_and_its_end_can_be_waited_for(server: ScriptedServer) -> None:
+    protocol = await server.connect()
+    await protocol.blocked.wait_over()
+    begun = [asyncio.create_task(protocol.blocked.wait()) for _ in range(2)]
+    await settle()
+    begun[0].cancel()
+    await settle()
+    assert not begun[1].done()
+
+    server.send(BLOCKED, channel=0)
+    await begun[1]
+    assert protocol.blocked
+    await protocol.blocked.wait()
+    over = asyncio.create_task(protocol.blocked.wait_over())
+    await settle()
+    server.send(BLOCKED, channel=0)
+    await settle()
+    assert not over.done()
+
+    server.send(connection.Unblocked(), channel=0)
+    await over
+    assert not protocol.blocked
+    await protocol.close()
+
+
+async def test_a_callback_is_told_and_may_make_calls(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    reasons: list[str | None] = []
+
+    async def on_change(reason: str | None) -> None:
+        await opened.queue_declare("q")
+        reasons.append(reason)
+
+    opened.protocol.blocked.on_change = on_change
+    server.send(BLOCKED, connection.Unblocked(), channel=0)
+    await settle()
+
+    assert reasons == ["low on memory", None]
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize("wait", ["wait", "wait_over"])
+async def test_who_waits_hears_of_the_end_of_the_connection(
+    server: ScriptedServer, wait: str
+) -> None:
+    protocol = await server.connect()
+    if wait == "wait_over":
+        server.send(BLOCKED, channel=0)
+        await settle()
+    waiting = asyncio.create_task(getattr(protocol.blocked, wait)())
+    given_up = asyncio.create_task(getattr(protocol.blocked, wait)())
+    await settle()
+    given_up.cancel()
+
+    server.transport.end(ConnectionResetError(104, "reset"))
+
+    for again in (waiting, getattr(protocol.blocked, wait)()):
+        with pytest.raises(aioamqp.AmqpClosedConnection, match="reset"):
+            await again
+
+
+# -------------------------------------------------------------------- credentials
+
+
+@pytest.mark.parametrize("secret", ["new", b"new"])
+async def test_new_credentials_are_sent_and_confirmed(server: ScriptedServer, secret: Any) -> None:
+    protocol = await server.connect()
+    server.answers[connection.UpdateSecret] = lambda _: connection.UpdateSecretOk()
+
+    await protocol.update_secret(secret, "rotated")
+
+    assert server.methods(connection.UpdateSecret) == [connection.UpdateSecret(b"new", "rotated")]
+    await protocol.close()
+
+
+async def test_the_end_of_the_connection_ends_the_wait_for_their_confirmation(
+    server: ScriptedServer,
+) -> None:
+    protocol = await server.connect()
+    task = asyncio.create_task(protocol.update_secret("bad"))
+    await settle()
+
+    server.send(connection.Close(530, "NOT_ALLOWED - bad token"), channel=0)
+
+    with pytest.raises(aioamqp.ChannelClosed) as caught:
+        await task
+    assert (caught.value.code, caught.value.message) == (530, "NOT_ALLOWED - bad token")
+    with pytest.raises(aioamqp.AmqpClosedConnection):
+        await protocol.update_secret("late")
+
+
+async def test_a_confirmation_that_comes_late_is_not_taken_for_the_next_one(
+    server: ScriptedServer,
+) -> None:
+    protocol = await server.connect()
+    with pytest.raises(TimeoutError):
+        await protocol.update_secret("first", timeout=1)
+    second = asyncio.create_task(protocol.update_secret("second"))
+    await settle()
+
+    server.send(connection.UpdateSecretOk(), channel=0)
+    await settle()
+    assert not second.done()
+
+    server.send(connection.UpdateSecretOk(), channel=0)
+    await second
+    await protocol.close()
+
+
+async def test_a_confirmation_of_nothing_breaks_the_rules(server: ScriptedServer) -> None:
+    protocol = await server.connect()
+
+    server.send(connection.UpdateSecretOk(), channel=0)
+    await protocol.wait_closed()
+
+    assert [close.reply_code for close in server.methods(connection.Close)] == [503]
+
+
+async def test_new_credentials_of_the_server_s_are_confirmed(server: ScriptedServer) -> None:
+    protocol = await server.connect()
+
+    server.send(connection.UpdateSecret(b"new", "rotated"), channel=0)
+    await settle()
+
+    assert server.names() == ["connection.update-secret-ok"]
+    await protocol.close()
