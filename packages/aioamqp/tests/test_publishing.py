@@ -206,6 +206,28 @@ async def test_a_call_whose_coroutine_is_thrown_away_still_has_its_reply_swallow
     assert caplog.messages == []
 
 
+async def test_a_program_that_only_publishes_lets_others_have_their_turns(
+    server: ScriptedServer,
+) -> None:
+    opened, turns = await server.open_channel(), 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(count_turns())
+
+    for _ in range(40):
+        await opened.basic_publish(bytes(16 * 1024), "", "q")
+
+    assert 8 <= turns <= 12  # one for every 64 KiB
+    other.cancel()
+    await asyncio.wait([other])
+    await opened.protocol.close()
+
+
 async def test_no_more_than_some_64_kib_are_held_back(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 

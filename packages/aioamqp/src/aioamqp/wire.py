@@ -36,6 +36,9 @@ class Wire:
         frame_max: octets that a frame may have, as negotiated; 0 for no limit.
         failure: why nothing can be sent any more; None while something can.
         is_paused: whether the transport's own buffer is full.
+        owes_turn: whether so much was written in this turn of the loop that who writes more should
+            let others have theirs first: a fast link never pauses, and heartbeats, replies and
+            timers would wait for a program that publishes in a loop.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Wire:
         self.frame_max = FRAME_MAX
         self.failure: Exception | None = None
         self.is_paused = False
+        self.owes_turn = False
         self.is_traced = logger.isEnabledFor(logging.DEBUG)
         self.loop = asyncio.get_running_loop()
         self._transport = transport
@@ -129,6 +133,7 @@ class Wire:
         self._size += len(octets)
         if self._size >= FLUSH_AT:
             self.flush()
+            self.owes_turn = True
         elif not self._is_due:
             self._is_due = True
             self.loop.call_soon(self._flush_when_due)

@@ -1,5 +1,6 @@
 """The calls of a channel that publish."""
 
+import asyncio
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping
@@ -190,6 +191,10 @@ class PublishingCalls(Calls):
     async def _room(self) -> None:
         """Wait until the connection takes a message, and the server wants one."""
         wire, may_publish = self._wire, self.inbound.may_publish
+        if wire.owes_turn:
+            wire.owes_turn = False
+            await asyncio.sleep(0)
+            self._check_open()
         while wire.is_paused or not may_publish.is_set():
             try:
                 await wire.writable()
