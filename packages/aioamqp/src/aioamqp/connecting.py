@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 
+from .auth import LoginMethod
 from .dial import current_dialer
 from .exceptions import ConnectionFailed, failed_link
 from .protocol import OPEN, AmqpProtocol
@@ -81,7 +82,7 @@ def connect(
     password: str = "guest",
     virtualhost: str = "/",
     ssl: tls.SSLContext | bool | None = None,
-    login_method: str = "PLAIN",
+    login_method: LoginMethod = "PLAIN",
     insist: bool = False,
     protocol_factory: Callable[..., AmqpProtocol] = AmqpProtocol,
     *,
@@ -97,7 +98,9 @@ def connect(
         password: the user's.
         virtualhost: to open.
         ssl: a context, or True, to use TLS.
-        login_method: how to log in; PLAIN is known.
+        login_method: PLAIN, AMQPLAIN, EXTERNAL (by the client's certificate), or what
+            makes an ``aioamqp.auth.Mechanism`` of login and password, anew for each connection.
+            For another name PLAIN is used, with a warning, as in 0.15.
         insist: ignored, as by every server.
         protocol_factory: makes the protocol; called with ``kwargs``.
         connection_timeout: seconds until the connection must be open; None for no limit.
@@ -132,7 +135,7 @@ async def _connect(
     password: str,
     virtualhost: str,
     ssl: tls.SSLContext | bool | None,
-    login_method: str,
+    login_method: LoginMethod,
     insist: bool,
     make_protocol: Callable[[], AmqpProtocol],
     connection_timeout: float | None,
@@ -175,7 +178,7 @@ async def _connect(
 
 def from_url(
     url: str,
-    login_method: str = "PLAIN",
+    login_method: LoginMethod = "PLAIN",
     insist: bool = False,
     protocol_factory: Callable[..., AmqpProtocol] = AmqpProtocol,
     **kwargs: Any,
@@ -199,7 +202,7 @@ def from_url(
 
 async def _from_url(
     url: str,
-    login_method: str,
+    login_method: LoginMethod,
     insist: bool,
     protocol_factory: Callable[..., AmqpProtocol],
     kwargs: dict[str, Any],

@@ -24,6 +24,7 @@ from amqp_codec import (
     connection,
 )
 
+from .auth import LoginMethod
 from .backlog import Backlog
 from .callbacks import Callback, CallbackQueue
 from .channel import Channel
@@ -250,7 +251,7 @@ class AmqpProtocol(asyncio.Protocol):
         password: str,
         virtualhost: str,
         ssl: SSLContext | bool | None = False,  # noqa: ARG002
-        login_method: str = "PLAIN",
+        login_method: LoginMethod = "PLAIN",
         insist: bool = False,  # noqa: ARG002
     ) -> None:
         """Open the connection over a link that is there; ``connect`` does both.
