@@ -136,9 +136,10 @@ def _value(name: str, text: str) -> Any:
             return _one_of(name, text, {method.lower(): method for method in MECHANISMS})
         case "verify":
             return _one_of(name, text, _VERIFY)
-    if not text:
-        raise ValueError(f"{name} in the AMQP URL is empty")
-    return text
+        case _ if not text:
+            raise ValueError(f"{name} in the AMQP URL is empty")
+        case _:
+            return text
 
 
 def _integer(name: str, text: str, least: int) -> int:
