@@ -1,12 +1,14 @@
 """TLS with a real RabbitMQ, a private certificate authority, and certificates of clients."""
 
 import ssl
+import subprocess
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
 import aioamqp
+from aioamqp.tls import TlsSettings
 from tests.certificates import Authority
 from tests.conformance.scenario import scenario
 from tests.rabbitmq import RabbitMQNode
@@ -122,3 +124,20 @@ async def test_a_client_s_certificate_of_no_user_is_refused(
         await aioamqp.from_url(where, login_method="EXTERNAL")
 
     assert refused.value.code == 403
+
+
+def test_a_private_key_with_a_password_is_refused_and_nobody_is_asked_for_it(
+    authority: Authority, tmp_path: Path
+) -> None:
+    locked = tmp_path / "locked.key"
+    subprocess.run(
+        [
+            *("openssl", "pkey", "-in", str(authority.own.keyfile), "-out", str(locked)),
+            *("-aes256", "-passout", "pass:secret"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+    with pytest.raises(ValueError, match=r"locked\.key"):
+        TlsSettings(certfile=str(authority.own.certfile), keyfile=str(locked)).context()
