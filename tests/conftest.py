@@ -5,20 +5,25 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.certificates import Authority, OpenSSLMissing
 from tests.rabbitmq import RabbitMQMissing, RabbitMQNode, running_node
 
 SKIPPED = "no RabbitMQ: "
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_node() -> Iterator[RabbitMQNode]:
+def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQNode]:
     """A RabbitMQ node that belongs to this test run.
 
     All tests share it, so each one gives its queues and exchanges names of its own. A virtual host
     per test would be neater, but only `rabbitmqctl` can make one, in a second or more each time.
     """
     try:
-        with running_node() as node:
+        authority = Authority(tmp_path_factory.mktemp("authority"))
+    except OpenSSLMissing:
+        authority = None
+    try:
+        with running_node(authority) as node:
             yield node
     except RabbitMQMissing as missing:
         if os.environ.get("AMQP_REQUIRE_RABBITMQ", "0") not in ("", "0"):

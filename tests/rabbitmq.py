@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tests.certificates import Authority
+
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 METHOD_FRAME_ON_CHANNEL_0 = b"\x01\x00\x00"
 CONNECTION_START = b"\x00\x0a\x00\x0a"
@@ -28,6 +30,19 @@ log.console = true
 log.console.level = error
 # A nearly full disk is no reason to block the publishers of a node that is thrown away.
 disk_free_limit.absolute = 1MB
+"""
+
+CONFIGURATION_OF_TLS = """
+listeners.ssl.default = 127.0.0.1:{port}
+ssl_options.cacertfile = {cacertfile}
+ssl_options.certfile = {certfile}
+ssl_options.keyfile = {keyfile}
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = false
+ssl_cert_login_from = common_name
+auth_mechanisms.1 = PLAIN
+auth_mechanisms.2 = AMQPLAIN
+auth_mechanisms.3 = EXTERNAL
 """
 
 # The node must not outlive the test run, however that ends: finished, Ctrl-C, kill -9. The run
@@ -54,10 +69,16 @@ class RabbitMQNotStarted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RabbitMQNode:
-    """A running node; `name` is what it calls itself, as in `name@localhost`."""
+    """A running node; `name` is what it calls itself, as in `name@localhost`.
+
+    Over TLS it calls itself `localhost`, and a client with a certificate of the same authority can
+    log in with EXTERNAL as the user that is the certificate's common name.
+    """
 
     name: str
     port: int
+    authority: Authority | None = None
+    tls_port: int | None = None
 
     @property
     def url(self) -> str:
@@ -65,19 +86,33 @@ class RabbitMQNode:
 
 
 @contextlib.contextmanager
-def running_node() -> Iterator[RabbitMQNode]:
+def running_node(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
     """Start a node, wait until it answers, and stop it and remove its folder on leaving.
+
+    Args:
+        authority: gives the node its certificate; None for a node without TLS.
 
     Raises:
         RabbitMQMissing: `rabbitmq-server` or Erlang's `epmd` is not on PATH.
         RabbitMQNotStarted: The node ended, or was not ready in time.
     """
     program = server_program()
-    node_port, distribution_port, epmd_port = free_ports(3)
-    node = RabbitMQNode(name=f"aioamqp-test-{os.getpid()}", port=node_port)
+    node_port, distribution_port, epmd_port, tls_port = free_ports(4)
+    name = f"aioamqp-test-{os.getpid()}"
+    node = RabbitMQNode(name, node_port, authority, tls_port if authority else None)
     folder = Path(tempfile.mkdtemp(prefix="aioamqp-rabbitmq-"))
-    (folder / "rabbitmq.conf").write_text(CONFIGURATION)
-    (folder / "enabled_plugins").write_text("[].\n")
+    configuration, plugins = CONFIGURATION, ""
+    if authority is not None:
+        own = authority.issue("node", "DNS:localhost")
+        configuration += CONFIGURATION_OF_TLS.format(
+            port=tls_port,
+            cacertfile=authority.cacertfile,
+            certfile=own.certfile,
+            keyfile=own.keyfile,
+        )
+        plugins = "rabbitmq_auth_mechanism_ssl"
+    (folder / "rabbitmq.conf").write_text(configuration)
+    (folder / "enabled_plugins").write_text(f"[{plugins}].\n")
     (folder / "rabbitmq-env.conf").touch()
     with tempfile.TemporaryFile() as output:
         guard = subprocess.Popen(

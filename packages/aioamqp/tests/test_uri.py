@@ -2,6 +2,7 @@
 
 import pytest
 
+from aioamqp.tls import TlsSettings
 from aioamqp.uri import AmqpUrl, parse_url
 
 
@@ -48,7 +49,7 @@ def test_the_scheme_may_be_in_capitals() -> None:
 
 
 def test_query_parameters_are_options() -> None:
-    url = parse_url("amqp://h/?heartbeat=0&frame_max=8192&channel_max=10&connection_timeout=1.5")
+    url = parse_url("amqp://h/?heartbeat=0&frame_max=8192&channel_max=10&connection_timeout=1500")
 
     assert url.options == {
         "heartbeat": 0,
@@ -74,11 +75,36 @@ def test_options_that_a_url_does_not_name_are_left_out() -> None:
         ("amqp://h/?heartbeat=-1", "heartbeat"),
         ("amqp://h/?connection_timeout=nan", "connection_timeout"),
         ("amqp://h/?heartbeat=", "heartbeat"),
+        ("amqp://h/?connection_timeout=0", "from 1 up"),
+        ("amqp://h/?heartbeat=5&heartbeat=6", "twice"),
+        ("amqp://h/?auth_mechanism=kerberos", "plain or amqplain or external"),
+        ("amqps://h/?verify=no", "verify_peer or verify_none"),
+        ("amqps://h/?cacertfile=", "cacertfile .* empty"),
+        ("amqps://h/?keyfile=/k", "needs certfile"),
+        ("amqp://h/?verify=verify_none", "verify .* amqps://"),
+        ("amqp://h/v#1", "%23"),
+        ("amqp://[::1/", "brackets"),
     ],
 )
 def test_a_url_that_is_wrong_is_refused_with_what_is_wrong(url: str, names: str) -> None:
     with pytest.raises(ValueError, match=names):
         parse_url(url)
+
+
+def test_what_the_query_says_about_tls_is_found() -> None:
+    url = parse_url(
+        "amqps://h/?cacertfile=/ca%20s/ca.pem&certfile=/me.pem&keyfile=/me.key"
+        "&verify=verify_none&server_name_indication=rabbit&auth_mechanism=external"
+    )
+
+    assert url.tls == TlsSettings("/ca s/ca.pem", "/me.pem", "/me.key", verify=False)
+    assert url.auth_mechanism == "EXTERNAL"
+    assert url.options == {"server_hostname": "rabbit"}
+
+
+def test_verification_is_on_unless_switched_off() -> None:
+    assert parse_url("amqps://h").tls.verify
+    assert parse_url("amqps://h?verify=verify_peer").tls.verify
 
 
 def test_a_password_that_looks_like_a_port_is_not_shown() -> None:

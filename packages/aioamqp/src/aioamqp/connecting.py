@@ -4,12 +4,15 @@ import asyncio
 import errno
 import ssl as tls
 from collections.abc import Callable, Coroutine, Generator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 
+from .auth import LoginMethod
 from .dial import current_dialer
 from .exceptions import ConnectionFailed, failed_link
 from .protocol import OPEN, AmqpProtocol
+from .tls import TlsSettings
 from .uri import parse_url
 
 CONNECTION_TIMEOUT: Final = 10.0
@@ -81,11 +84,13 @@ def connect(
     password: str = "guest",
     virtualhost: str = "/",
     ssl: tls.SSLContext | bool | None = None,
-    login_method: str = "PLAIN",
+    login_method: LoginMethod = "PLAIN",
     insist: bool = False,
     protocol_factory: Callable[..., AmqpProtocol] = AmqpProtocol,
     *,
     connection_timeout: float | None = CONNECTION_TIMEOUT,
+    verify_ssl: bool | None = None,
+    server_hostname: str | None = None,
     **kwargs: Any,
 ) -> Connecting:
     """Connect to a server: ``await`` for ``(transport, protocol)``, or ``async with`` the protocol.
@@ -96,11 +101,17 @@ def connect(
         login: the user's name.
         password: the user's.
         virtualhost: to open.
-        ssl: a context, or True, to use TLS.
-        login_method: how to log in; PLAIN is known.
+        ssl: a context, or True, to use TLS; True trusts whom the system trusts.
+        login_method: PLAIN, AMQPLAIN, EXTERNAL (by the client's certificate), or what
+            makes an ``aioamqp.auth.Mechanism`` of login and password, anew for each connection.
+            For another name PLAIN is used, with a warning, as in 0.15.
         insist: ignored, as by every server.
         protocol_factory: makes the protocol; called with ``kwargs``.
         connection_timeout: seconds until the connection must be open; None for no limit.
+        verify_ssl: False to use TLS without checking the server's certificate, with a warning; it
+            neither turns TLS on nor changes a context that is given.
+        server_hostname: the name to find in the server's certificate, if it is not ``host``; the
+            dialer gets it only where it is given.
         kwargs: for the protocol: ``on_error``, ``client_properties``, ``channel_max``,
             ``frame_max``, ``heartbeat``.
 
@@ -109,6 +120,8 @@ def connect(
             that says why, such as ConnectionRefusedError.
         HandshakeFailed: the server refuses the login or the virtual host, or is no AMQP server.
     """
+    if verify_ssl is False and ssl is True:
+        ssl = TlsSettings(verify=False).context()
     return Connecting(
         _connect(
             host,
@@ -121,6 +134,7 @@ def connect(
             insist,
             lambda: protocol_factory(**kwargs),
             connection_timeout,
+            {"server_hostname": server_hostname} if server_hostname else {},
         )
     )
 
@@ -132,10 +146,11 @@ async def _connect(
     password: str,
     virtualhost: str,
     ssl: tls.SSLContext | bool | None,
-    login_method: str,
+    login_method: LoginMethod,
     insist: bool,
     make_protocol: Callable[[], AmqpProtocol],
     connection_timeout: float | None,
+    names: dict[str, str],
 ) -> Connected:
     if port is None:
         port = TLS_PORT if ssl else PORT
@@ -145,7 +160,9 @@ async def _connect(
     try:
         async with deadline:
             try:
-                transport, protocol = await current_dialer()(make_protocol, host, port, ssl=ssl)
+                transport, protocol = await current_dialer()(
+                    make_protocol, host, port, ssl=ssl, **names
+                )
             except OSError as error:
                 raise failed_link(
                     ConnectionFailed, error, f"Cannot connect to {where}: {error}"
@@ -175,7 +192,7 @@ async def _connect(
 
 def from_url(
     url: str,
-    login_method: str = "PLAIN",
+    login_method: LoginMethod = "PLAIN",
     insist: bool = False,
     protocol_factory: Callable[..., AmqpProtocol] = AmqpProtocol,
     **kwargs: Any,
@@ -184,22 +201,24 @@ def from_url(
 
     Args:
         url: ``amqp://login:password@host:port/virtualhost`` or ``amqps://…``, percent-encoded; the
-            query may have heartbeat, frame_max, channel_max and connection_timeout.
-        login_method: see ``connect``.
+            query may have RabbitMQ's parameters: heartbeat, frame_max, channel_max,
+            connection_timeout (milliseconds), auth_mechanism, and for TLS cacertfile, certfile,
+            keyfile, verify (verify_peer or verify_none) and server_name_indication.
+        login_method: see ``connect``; PLAIN leaves it to the URL's auth_mechanism.
         insist: see ``connect``.
         protocol_factory: see ``connect``.
         kwargs: for ``connect``; they go before those of the query. With amqps, ``ssl`` is by
-            default what ``ssl.create_default_context`` makes.
+            default made by ``ssl.create_default_context`` with what the query says.
 
     Raises:
-        ValueError: the URL is wrong.
+        ValueError: the URL is wrong, or a file that it names.
     """
     return Connecting(_from_url(url, login_method, insist, protocol_factory, kwargs))
 
 
 async def _from_url(
     url: str,
-    login_method: str,
+    login_method: LoginMethod,
     insist: bool,
     protocol_factory: Callable[..., AmqpProtocol],
     kwargs: dict[str, Any],
@@ -208,8 +227,13 @@ async def _from_url(
 
     parts = parse_url(url)
     options: dict[str, Any] = {**parts.options, **kwargs}
-    if parts.is_secure and not options.get("ssl"):
-        options["ssl"] = tls.create_default_context()
+    if parts.auth_mechanism is not None and login_method == "PLAIN":
+        login_method = parts.auth_mechanism
+    given = options.get("ssl")
+    if parts.is_secure and (not given or given is True):
+        verify = options.get("verify_ssl")
+        settings = parts.tls if verify is None else replace(parts.tls, verify=verify)
+        options["ssl"] = settings.context()
     return await aioamqp.connect(
         host=parts.host,
         port=parts.port,

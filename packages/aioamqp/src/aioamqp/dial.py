@@ -25,7 +25,8 @@ class Dialer(Protocol):
     """Makes a link to a host and puts a protocol on it, as ``loop.create_connection`` does.
 
     It may raise OSError; ``connect`` turns that into a ConnectionFailed. It may be cancelled, and
-    must then leave nothing open.
+    must then leave nothing open. It is also given ``server_hostname``, the name to find in the
+    server's certificate, but only where the caller of ``connect`` gives one.
     """
 
     def __call__(
@@ -46,6 +47,7 @@ async def dial_tcp(
     port: int | str,
     *,
     ssl: SSLContext | bool | None,
+    server_hostname: str | None = None,
 ) -> tuple[asyncio.Transport, _Made]:
     """Connect over TCP, with TLS if asked to."""
     loop = asyncio.get_running_loop()
@@ -54,6 +56,7 @@ async def dial_tcp(
         host,
         port,  # type: ignore[arg-type]  # may name a service too: getaddrinfo takes both
         ssl=ssl,
+        server_hostname=server_hostname,
     )
     link = transport.get_extra_info("socket")
     if link is not None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from amqp_codec import Method, connection
 
-from .auth import MECHANISMS, Mechanism
+from .auth import MECHANISMS, LoginMethod, Mechanism
 from .channel_numbers import HIGHEST
 from .exceptions import HandshakeFailed
 from .version import __version__
@@ -172,16 +172,28 @@ class Handshake:
             )
         locales = start.locales.decode("utf-8", "replace").split()
         locale = _LOCALE if _LOCALE in locales or not locales else locales[0]
-        response = self._mechanism.initial_response()
+        try:
+            response = self._mechanism.initial_response()
+        except Exception as error:
+            raise self._no_answer(error) from error
         return connection.StartOk(self._client_properties, self._mechanism.name, response, locale)
 
     def _secure_ok(self, secure: connection.Secure) -> connection.SecureOk:
-        response = self._mechanism.respond(secure.challenge)
+        try:
+            response = self._mechanism.respond(secure.challenge)
+        except Exception as error:
+            raise self._no_answer(error) from error
         if response is None:
             raise HandshakeFailed(
                 f"The server asks for more than {self._mechanism.name} can say to log in"
             )
         return connection.SecureOk(response)
+
+    def _no_answer(self, error: Exception) -> HandshakeFailed:
+        # Only the class: the text of a login's error may hold a secret.
+        return HandshakeFailed(
+            f"The login method {self._mechanism.name} failed with {type(error).__name__}"
+        )
 
     def _settle(self, tune: connection.Tune) -> connection.TuneOk:
         return connection.TuneOk(
@@ -200,10 +212,13 @@ def refusal(close: connection.Close) -> HandshakeFailed:
     )
 
 
-def mechanism_named(name: str, login: str, password: str) -> Mechanism:
-    """Return the mechanism of a name; with a warning PLAIN, as in 0.15, if there is none."""
+def mechanism_named(login_method: LoginMethod, login: str, password: str) -> Mechanism:
+    """Return a new mechanism; with a warning PLAIN, as in 0.15, if there is none of that name."""
+    if not isinstance(login_method, str):
+        return login_method(login, password)
+    name = login_method.upper()
     if name not in MECHANISMS:
-        logger.warning("%s is not a login method that is known here, using PLAIN", name)
+        logger.warning("%s is not a login method that is known here, using PLAIN", login_method)
         name = "PLAIN"
     return MECHANISMS[name](login, password)
 

@@ -24,6 +24,7 @@ from amqp_codec import (
     connection,
 )
 
+from .auth import LoginMethod
 from .backlog import Backlog
 from .blocked import Blocked
 from .callbacks import Callback, CallbackQueue
@@ -243,7 +244,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         password: str,
         virtualhost: str,
         ssl: SSLContext | bool | None = False,  # noqa: ARG002
-        login_method: str = "PLAIN",
+        login_method: LoginMethod = "PLAIN",
         insist: bool = False,  # noqa: ARG002
     ) -> None:
         """Open the connection over a link that is there; ``connect`` does both.

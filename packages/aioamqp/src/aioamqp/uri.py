@@ -1,11 +1,18 @@
-"""What an AMQP URL says."""
+"""What an AMQP URL says. RabbitMQ: uri-spec.html, uri-query-parameters.html."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from .auth import MECHANISMS
+from .tls import TlsSettings
+
 _SCHEMES: Final = ("amqp", "amqps")
-_INTEGERS: Final = ("heartbeat", "frame_max", "channel_max")
+_INTEGERS: Final = ("heartbeat", "frame_max", "channel_max", "connection_timeout")
+_FILES: Final = ("cacertfile", "certfile", "keyfile")
+_OF_TLS: Final = (*_FILES, "verify", "server_name_indication")
+_KNOWN: Final = (*_INTEGERS, "auth_mechanism", *_OF_TLS)
+_VERIFY: Final = {"verify_peer": True, "verify_none": False}
 
 
 @dataclass(frozen=True)
@@ -17,7 +24,10 @@ class AmqpUrl:
         heartbeat: seconds; None where the URL says nothing, as with the three that follow.
         frame_max: octets.
         channel_max: the highest channel number.
-        connection_timeout: seconds.
+        connection_timeout: seconds; milliseconds in the URL itself, as RabbitMQ has it.
+        auth_mechanism: the name for ``login_method``.
+        server_name_indication: the host's name in its certificate, if it is another.
+        tls: the files, and whether to verify.
     """
 
     is_secure: bool
@@ -30,17 +40,23 @@ class AmqpUrl:
     frame_max: int | None = None
     channel_max: int | None = None
     connection_timeout: float | None = None
+    auth_mechanism: str | None = None
+    server_name_indication: str | None = None
+    tls: TlsSettings = field(default_factory=TlsSettings)
 
     def __repr__(self) -> str:
         scheme = "amqps" if self.is_secure else "amqp"
         return f"AmqpUrl({scheme}://{self.login}:***@{self.host}:{self.port}, {self.virtualhost!r})"
 
     @property
-    def options(self) -> dict[str, int | float]:
-        """The query parameters that are present, as keyword arguments of ``connect``."""
-        names = (*_INTEGERS, "connection_timeout")
-        values = ((name, getattr(self, name)) for name in names)
-        return {name: value for name, value in values if value is not None}
+    def options(self) -> dict[str, int | float | str]:
+        """The query parameters that are present, as keyword arguments of ``connect``.
+
+        Those that need more than a new name are left out: ``auth_mechanism`` and ``tls``.
+        """
+        values = {name: getattr(self, name) for name in _INTEGERS}
+        values["server_hostname"] = self.server_name_indication
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def parse_url(url: str) -> AmqpUrl:
@@ -49,11 +65,25 @@ def parse_url(url: str) -> AmqpUrl:
     Raises:
         ValueError: the scheme, the port or a query parameter is wrong.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # What Python says may quote the password.
+        raise ValueError(
+            "The host in the AMQP URL cannot be read; an IPv6 address stands in brackets, as in"
+            " amqp://[::1]:5672/"
+        ) from None
     if parts.scheme not in _SCHEMES:
         raise ValueError(
             f"An AMQP URL begins with amqp:// or amqps://, this one has the scheme {parts.scheme!r}"
         )
+    if parts.fragment:
+        raise ValueError("The AMQP URL has a # in it; write %23 for it")
+    parameters = _parse_query(parts.query)
+    of_tls = [name for name in _OF_TLS if name in parameters]
+    if of_tls and parts.scheme != "amqps":
+        raise ValueError(f"{of_tls[0]} in the AMQP URL is about TLS; let it begin with amqps://")
+    files = {name: parameters.pop(name, None) for name in _FILES}
     # The virtual host is all after the first slash. An empty one means the default, "/", and so
     # does a second slash.
     path = parts.path.removeprefix("/")
@@ -64,7 +94,8 @@ def parse_url(url: str) -> AmqpUrl:
         login=unquote(parts.username or "guest"),
         password=unquote(parts.password or "guest"),
         virtualhost=unquote(path or "/"),
-        **_parse_query(parts.query),
+        tls=TlsSettings(**files, verify=parameters.pop("verify", True)),
+        **parameters,
     )
 
 
@@ -80,18 +111,44 @@ def _port(parts: SplitResult) -> int | None:
 
 
 def _parse_query(query: str) -> dict[str, Any]:
-    parameters: dict[str, int | float] = {}
+    parameters: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in (*_INTEGERS, "connection_timeout"):
+        if name not in _KNOWN:
             raise ValueError(
-                f"The AMQP URL has the query parameter {name!r}; known are heartbeat, frame_max,"
-                " channel_max and connection_timeout"
+                f"The AMQP URL has the query parameter {name!r}; known are {', '.join(_KNOWN)}"
             )
-        try:
-            value = int(text) if name in _INTEGERS else float(text)
-        except ValueError:
-            value = -1
-        if not 0 <= value < 1 << 32:
-            raise ValueError(f"{name} in the AMQP URL must be a number from 0 up, not {text!r}")
-        parameters[name] = value
+        if name in parameters:
+            raise ValueError(f"The AMQP URL has {name} twice; leave one")
+        parameters[name] = _value(name, text)
+    if "keyfile" in parameters and "certfile" not in parameters:
+        raise ValueError("keyfile in the AMQP URL needs certfile, the certificate of that key")
     return parameters
+
+
+def _value(name: str, text: str) -> Any:
+    match name:
+        case "heartbeat" | "frame_max" | "channel_max":
+            return _integer(name, text, 0)
+        case "connection_timeout":
+            return _integer(name, text, 1) / 1000
+        case "auth_mechanism":
+            # Never PLAIN instead, as login_method has it: the password is not for everybody.
+            return _one_of(name, text, {method.lower(): method for method in MECHANISMS})
+        case "verify":
+            return _one_of(name, text, _VERIFY)
+        case _ if not text:
+            raise ValueError(f"{name} in the AMQP URL is empty")
+        case _:
+            return text
+
+
+def _integer(name: str, text: str, least: int) -> int:
+    if not (text.isascii() and text.isdigit() and least <= int(text) < 1 << 32):
+        raise ValueError(f"{name} in the AMQP URL must be a number from {least} up, not {text!r}")
+    return int(text)
+
+
+def _one_of(name: str, text: str, values: dict[str, Any]) -> Any:
+    if text.lower() not in values:
+        raise ValueError(f"{name} in the AMQP URL must be {' or '.join(values)}, not {text!r}")
+    return values[text.lower()]

@@ -1,0 +1,60 @@
+"""A private certificate authority for one test run, made with the `openssl` program."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class OpenSSLMissing(Exception):
+    """The `openssl` program is not installed here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate and its private key."""
+
+    certfile: Path
+    keyfile: Path
+
+
+class Authority:
+    """Issues certificates into a folder of its own.
+
+    Raises:
+        OpenSSLMissing: `openssl` is not on PATH.
+    """
+
+    def __init__(self, folder: Path, name: str = "aioamqp tests") -> None:
+        if shutil.which("openssl") is None:
+            raise OpenSSLMissing("openssl is not on PATH; install the package openssl")
+        self._folder = folder
+        self.own = self._issue("authority", name, "basicConstraints=critical,CA:TRUE")
+
+    @property
+    def cacertfile(self) -> Path:
+        """What to trust."""
+        return self.own.certfile
+
+    def issue(self, common_name: str, alternative_name: str) -> Certificate:
+        """Make a certificate, for a server with `DNS:...` or `IP:...` as the alternative name."""
+        return self._issue(
+            common_name,
+            common_name,
+            f"subjectAltName={alternative_name}",
+            *("-CA", str(self.own.certfile), "-CAkey", str(self.own.keyfile)),
+        )
+
+    def _issue(self, file_name: str, subject: str, extension: str, *signer: str) -> Certificate:
+        made = Certificate(self._folder / f"{file_name}.pem", self._folder / f"{file_name}.key")
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", f"/CN={subject}"),
+                *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+                *("-addext", extension, *signer),
+                *("-out", str(made.certfile), "-keyout", str(made.keyfile)),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        return made
