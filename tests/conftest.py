@@ -18,15 +18,18 @@ def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ
     All tests share it, so each one gives its queues and exchanges names of its own. A virtual host
     per test would be neater, but only `rabbitmqctl` can make one, in a second or more each time.
     """
+    required = os.environ.get("AMQP_REQUIRE_RABBITMQ", "0") not in ("", "0")
     try:
         authority = Authority(tmp_path_factory.mktemp("authority"))
-    except OpenSSLMissing:
+    except OpenSSLMissing as missing:
+        if required:
+            pytest.fail(f"AMQP_REQUIRE_RABBITMQ is set, but {missing}", pytrace=False)
         authority = None
     try:
         with running_node(authority) as node:
             yield node
     except RabbitMQMissing as missing:
-        if os.environ.get("AMQP_REQUIRE_RABBITMQ", "0") not in ("", "0"):
+        if required:
             pytest.fail(f"AMQP_REQUIRE_RABBITMQ is set, but {missing}", pytrace=False)
         pytest.skip(f"{SKIPPED}{missing}")
 
@@ -47,6 +50,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if skipped:
         terminalreporter.section("RabbitMQ")
         terminalreporter.line(
-            f"{len(skipped)} tests were skipped because RabbitMQ is not installed here; "
+            f"{len(skipped)} tests were skipped because RabbitMQ, or openssl for its TLS, is not installed; "
             "with AMQP_REQUIRE_RABBITMQ=1 that is a failure."
         )

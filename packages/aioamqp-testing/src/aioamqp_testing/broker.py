@@ -112,6 +112,7 @@ class FakeBroker:
         port: int | str = 5672,
         *,
         ssl: "tls.SSLContext | bool | None" = None,
+        server_hostname: str | None = None,
     ) -> tuple[asyncio.Transport, _P]:
         """Join any asyncio protocol to this broker in memory, like ``loop.create_connection``.
 
@@ -120,11 +121,12 @@ class FakeBroker:
             host: what is to be the server's name.
             port: and its port.
             ssl: not used: nothing can be overheard in memory.
+            server_hostname: not used either.
 
         Raises:
             ConnectionRefusedError: the broker is not running.
         """
-        del ssl
+        del ssl, server_hostname
         if not self._is_open:
             raise ConnectionRefusedError(
                 "the FakeBroker is not running: connect inside its `async with` block"

@@ -1,6 +1,7 @@
 """AMQP 0-9-1 client for asyncio and RabbitMQ."""
 
 from . import constants, frame
+from .auth import AmqPlain, External, Mechanism, Plain
 from .channel import Channel
 from .connecting import connect, from_url
 from .dial import Dialer, dialing
@@ -31,6 +32,7 @@ from .version import __version__
 
 __all__ = [
     "AioamqpException",
+    "AmqPlain",
     "AmqpClosedConnection",
     "AmqpProtocol",
     "Channel",
@@ -42,9 +44,12 @@ __all__ = [
     "DuplicateConsumerTag",
     "EmptyQueue",
     "Envelope",
+    "External",
     "HandshakeFailed",
     "InvalidArgument",
+    "Mechanism",
     "NoChannelAvailable",
+    "Plain",
     "Properties",
     "ProtocolViolation",
     "PublishFailed",
