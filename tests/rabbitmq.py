@@ -59,6 +59,11 @@ rm -rf "$HOME"
 """
 
 
+def is_required() -> bool:
+    """Tell whether a test that cannot have RabbitMQ is to fail instead of being skipped."""
+    return os.environ.get("AMQP_REQUIRE_RABBITMQ", "0") not in ("", "0")
+
+
 class RabbitMQMissing(Exception):
     """RabbitMQ is not installed here; the message says what is missing."""
 

@@ -11,13 +11,15 @@ import aioamqp
 from aioamqp.tls import TlsSettings
 from tests.certificates import Authority
 from tests.conformance.scenario import scenario
-from tests.rabbitmq import RabbitMQNode
+from tests.rabbitmq import RabbitMQNode, is_required
 
 
 @pytest.fixture
 def node(rabbitmq_node: RabbitMQNode) -> RabbitMQNode:
     """The shared node, if it has TLS."""
     if rabbitmq_node.authority is None:
+        if is_required():
+            pytest.fail("AMQP_REQUIRE_RABBITMQ is set, but openssl is not on PATH", pytrace=False)
         pytest.skip("no RabbitMQ: without openssl it has no TLS")
     return rabbitmq_node
 
