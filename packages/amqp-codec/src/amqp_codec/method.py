@@ -6,9 +6,6 @@ from typing import ClassVar, Final
 from .errors import DecodeError, EncodeError
 from .values import encode_table, encode_timestamp
 
-OCTETS: Final = tuple(bytes((n,)) for n in range(256))
-"""Each octet as bytes; a length or number that is none is an IndexError."""
-
 REFUSED: Final = (ValueError, IndexError, TypeError, AttributeError, StructError)
 """What an unusable value makes the steps of encoding raise."""
 

@@ -145,7 +145,9 @@ class Table(dict[str, "FieldValue"]):
 
 # --------------------------------------------------------------------------------- encoding
 
-_OCTETS: Final = tuple(bytes((n,)) for n in range(256))
+OCTETS: Final = tuple(bytes((n,)) for n in range(256))
+"""Each octet as bytes; a length or number that is none is an IndexError."""
+
 _INT8: Final = Struct(">cb").pack
 _INT16: Final = Struct(">ch").pack
 _UINT16: Final = Struct(">cH").pack
@@ -195,7 +197,7 @@ def _encode_table(table: FieldTable, depth: int) -> bytes:
     for key, value in table.items():
         try:
             name = key.encode("utf-8", "surrogateescape")
-            length = _OCTETS[len(name)]
+            length = OCTETS[len(name)]
         except (AttributeError, IndexError, UnicodeEncodeError):
             raise EncodeError(_bad_key(key)) from None
         try:

@@ -11,8 +11,9 @@ from datetime import datetime
 from struct import Struct
 from typing import ClassVar, Final
 
-from ..method import OCTETS, REFUSED, Fields, Method
+from ..method import REFUSED, Fields, Method
 from ..values import (
+    OCTETS,
     FieldTable,
     decode_table,
     decode_timestamp,

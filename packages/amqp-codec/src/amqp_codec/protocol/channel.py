@@ -11,7 +11,10 @@ from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
-from ..method import OCTETS, REFUSED, Method
+from ..method import REFUSED, Method
+from ..values import (
+    OCTETS,
+)
 
 _pack_hh: Final = Struct(">HH").pack
 _pack_ih: Final = Struct(">IH").pack

@@ -9,7 +9,8 @@ Spec: class confirm (85)
 
 from typing import ClassVar
 
-from ..method import OCTETS, REFUSED, Method
+from ..method import REFUSED, Method
+from ..values import OCTETS
 
 
 class SelectOk(Method):

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
-from ..method import OCTETS, REFUSED, Method
+from ..method import REFUSED, Method
 from ..values import (
+    OCTETS,
     FieldTable,
     encode_table,
     read_table,

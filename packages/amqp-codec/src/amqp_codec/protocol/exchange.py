@@ -9,8 +9,8 @@ Spec: class exchange (40)
 
 from typing import ClassVar
 
-from ..method import OCTETS, REFUSED, Method
-from ..values import FieldTable, encode_table, read_table
+from ..method import REFUSED, Method
+from ..values import OCTETS, FieldTable, encode_table, read_table
 
 
 class DeclareOk(Method):

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
-from ..method import OCTETS, REFUSED, Fields, Method
+from ..method import REFUSED, Fields, Method
 from ..values import (
+    OCTETS,
     FieldTable,
     decode_table,
     encode_table,
