@@ -1,5 +1,6 @@
 """Octets to commands, in any slices."""
 
+import os
 import random
 import struct
 import sys
@@ -25,6 +26,7 @@ from amqp_codec import (
 from amqp_strategies import commands
 
 METHOD, HEADER, BODY = 1, 2, 3
+COMPILED = "AMQP_CODEC_COMPILED" in os.environ
 BEAT = encode_command(Command(0, HEARTBEAT))
 DELIVER = basic.Deliver("tag", 1, False, "x", "k")
 
@@ -166,10 +168,12 @@ def test_64_mebibytes_in_pieces_of_4_kibibytes_come_whole() -> None:
     received = []
     for offset in range(0, len(octets), 4096):
         received += decoder.feed(octets[offset : offset + 4096])
-        largest = max(largest, len(decoder._pending)) if hasattr(decoder, "_pending") else largest
+        if not COMPILED:  # mypyc hides what is private
+            largest = max(largest, len(decoder._pending))
 
     assert [command.body == body for command in received] == [True]
-    assert largest < 131072 + 4096  # what is kept, and copied again, is never more than a frame
+    # What is kept, and copied again, is up to a frame and a piece, and never more.
+    assert COMPILED or 131072 - 4096 < largest < 131072 + 4096
 
 
 ERRORS = {
