@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Final, cast
 
 from amqp_codec import (
     HEARTBEAT,
-    PROTOCOL_HEADER,
     Command,
     DecodeError,
     Decoder,
@@ -40,9 +39,10 @@ from .exceptions import (
     ProtocolViolation,
     lost_link,
 )
-from .handshake import Handshake, mechanism_named, refusal
+from .handshake import FRAME_MAX, Handshake, mechanism_named, refusal
 from .heartbeat import Heartbeat
 from .keepalive import Keepalive
+from .opening import Opening
 from .trace import describe
 from .vestiges import Vestiges
 from .wire import Wire
@@ -115,12 +115,11 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._keepalive: Keepalive
         self._dialogue: Dialogue
         self._loop: asyncio.AbstractEventLoop
-        self._decoder = Decoder()
+        self._decoder = Decoder(FRAME_MAX)
         self._numbers = ChannelNumbers(0)
         self._callbacks = CallbackQueue("the connection")
         self.blocked = Blocked(self._callbacks)
-        self._handshake: Handshake | None = None
-        self._opened: asyncio.Future[None] | None = None
+        self._opening: Opening | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self._has_timed_out = False
         self._ended: list[Channel] = []
@@ -255,45 +254,39 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             HandshakeFailed: the server refuses.
             ValueError: an argument cannot be sent.
         """
-        self._handshake = Handshake(
+        handshake = Handshake(
             mechanism_named(login_method, login, password),
             virtualhost,
             self.client_properties,
             **self.connection_tunning,
         )
         self.wire.check_open()
-        self._opened = self._loop.create_future()
-        self.wire.write(PROTOCOL_HEADER)
-        self.wire.flush()
+        self._opening = Opening(self.wire, handshake)
         try:
-            await self._opened
+            await self._opening.open()
         except asyncio.CancelledError:
             self._fail(AmqpClosedConnection("The program gave up connecting"), asked_for=True)
             raise
 
-    def _go_on_opening(self, handshake: Handshake, method: Method) -> None:
+    def _go_on_opening(self, opening: Opening, method: Method) -> None:
+        if isinstance(method, connection.Start):
+            self.version_major = method.version_major
+            self.version_minor = method.version_minor
+            self.server_properties = method.server_properties
+            self.server_mechanisms = method.mechanisms.decode("utf-8", "replace")
+            self.server_locales = method.locales.decode("utf-8", "replace")
         try:
-            for answer in handshake.receive(method):
-                self.wire.send(0, answer)
+            opening.receive(method)
         except InvalidArgument as error:  # of the client's properties or the virtual host
             self._fail(error, asked_for=True)
             self._transport.abort()
             return
-        self.wire.flush()
         match method:
-            case connection.Start():
-                self.version_major = method.version_major
-                self.version_minor = method.version_minor
-                self.server_properties = method.server_properties
-                self.server_mechanisms = method.mechanisms.decode("utf-8", "replace")
-                self.server_locales = method.locales.decode("utf-8", "replace")
-            case connection.Tune() if handshake.tune_ok is not None:
-                self._apply(handshake.tune_ok)
+            case connection.Tune() if opening.tune_ok is not None:
+                self._apply(opening.tune_ok)
             case connection.OpenOk():
                 self.state = OPEN
-                self._handshake = None
-                if self._opened is not None and not self._opened.done():
-                    self._opened.set_result(None)
+                self._opening = None
             case _:
                 pass
 
@@ -323,8 +316,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._heartbeat.last_received = self._loop.time()
         channels, is_traced = self.channels, self.wire.is_traced
         try:
-            if self._handshake is not None:
-                data = self._handshake.screen(data)
+            if self._opening is not None:
+                data = self._opening.screen(data)
             for command in self._decoder.feed(data):
                 if is_traced:
                     what = describe(command.channel, command.method, len(command.body))
@@ -337,7 +330,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             if self._decoder.error is not None:
                 raise self._decoder.error
         except DecodeError as error:
-            if self._handshake is not None:
+            if self._opening is not None:
                 self._break_off(HandshakeFailed(f"The server does not speak AMQP 0-9-1: {error}"))
             else:
                 self._refuse(ProtocolViolation(error.reply_code, str(error)))
@@ -357,8 +350,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
     def eof_received(self) -> bool:
         """Let the transport close itself: the server sends nothing any more."""
         error: AmqpClosedConnection
-        if self._handshake is not None:
-            error = HandshakeFailed(self._handshake.explain_end())
+        if self._opening is not None:
+            error = self._opening.cut_short()
         else:
             error = AmqpClosedConnection("The server ended the link without closing the connection")
         self._fail(error)
@@ -367,13 +360,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Come to the end."""
-        error: Exception
-        if self._handshake is not None:
-            error = HandshakeFailed(self._handshake.explain_end())
-            error.__cause__ = exc
-        else:
-            error = lost_link(exc)
-        self._fail(error)
+        self._fail(self._opening.cut_short(exc) if self._opening is not None else lost_link(exc))
         if self._close_timer is not None:
             self._close_timer.cancel()
         self.state = CLOSED
@@ -401,8 +388,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
                 self._hang_up()
             case _ if is_over:
                 pass
-            case _ if self._handshake is not None:
-                self._go_on_opening(self._handshake, method)
+            case _ if self._opening is not None:
+                self._go_on_opening(self._opening, method)
             case connection.Blocked():
                 self.blocked.change(method.reason)
             case connection.Unblocked():
@@ -418,7 +405,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
 
     def _server_closes(self, close: connection.Close) -> None:
         error: Exception
-        if self._handshake is not None:
+        if self._opening is not None:
             error = refusal(close)
         else:
             error = ChannelClosed(close.reply_code, close.reply_text)
@@ -450,15 +437,15 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         if self.wire.failure is not None:
             return
         self.state = CLOSING
-        self._handshake = None
         self.wire.fail(error)
         self.blocked.fail(error)
         self._dialogue.end(error)
         # Whatever waits for callbacks: the server's close-ok, or the end of the link, must be read.
         self.wire.backlog.call_begins()
         self._keepalive.stop()
-        if self._opened is not None and not self._opened.done():
-            self._opened.set_exception(error)
+        if self._opening is not None:
+            self._opening.fail(error)
+            self._opening = None
         self._ended = list(self.channels.values())
         self.channels.clear()
         self._numbers.release_all()
