@@ -113,7 +113,7 @@ def connect(
         server_hostname: the name to find in the server's certificate, if it is not ``host``; the
             dialer gets it only where it is given.
         kwargs: for the protocol: ``on_error``, ``client_properties``, ``channel_max``,
-            ``frame_max``, ``heartbeat``.
+            ``frame_max``, ``heartbeat``, ``loop``.
 
     Raises:
         ConnectionFailed: there is no link to the server, or not in time. It is also the OSError
@@ -156,12 +156,13 @@ async def _connect(
         port = TLS_PORT if ssl else PORT
     where = f"{host}:{port}"
     stage = "a link"
+    made = make_protocol()  # before there is a link: a bad argument for it must not cost one
     deadline = asyncio.timeout(connection_timeout)
     try:
         async with deadline:
             try:
                 transport, protocol = await current_dialer()(
-                    make_protocol, host, port, ssl=ssl, **names
+                    lambda: made, host, port, ssl=ssl, **names
                 )
             except OSError as error:
                 raise failed_link(

@@ -44,7 +44,7 @@ from .heartbeat import Heartbeat
 from .keepalive import Keepalive
 from .opening import Opening
 from .trace import describe
-from .vestiges import Vestiges
+from .vestiges import Vestiges, check_loop
 from .wire import Wire
 
 logger = logging.getLogger("aioamqp.protocol")
@@ -68,6 +68,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         channel_max: the highest channel number; the lower of this and the server's holds.
         frame_max: octets of a frame; the lower of this and the server's holds.
         heartbeat: seconds between heartbeats, whatever the server says; 0 for none.
+        loop: the one that runs; InvalidArgument if it is another.
 
     Other arguments are ignored, as in 0.15.
 
@@ -91,8 +92,10 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         channel_max: int | None = None,
         frame_max: int | None = None,
         heartbeat: int | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
         **_ignored: object,
     ) -> None:
+        check_loop(loop)
         self._on_error_callback = on_error
         self.client_properties: Mapping[str, Any] = (
             {} if client_properties is None else client_properties
