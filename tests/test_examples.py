@@ -51,7 +51,7 @@ class Program:
         ours = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-W", "error", EXAMPLES / name, *words),
+                *(sys.executable, "-W", "error", str(EXAMPLES / name), *words),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env=inherited | strict | environment,
