@@ -2,13 +2,20 @@
 
 import asyncio
 import logging
+from asyncio import get_running_loop
 from collections import deque
 from typing import Final
 
 from amqp_codec import EncodeError, Method, Properties, basic, encode_content, encode_method
 
 from .backlog import Backlog
-from .exceptions import AmqpClosedConnection, InvalidArgument, reason
+from .exceptions import (
+    AmqpClosedConnection,
+    InvalidArgument,
+    MessageTooLarge,
+    WrongLoop,
+    reason,
+)
 from .handshake import FRAME_MAX
 from .heartbeat import Heartbeat
 from .trace import describe
@@ -31,6 +38,7 @@ class Wire:
         transport: of the connection.
         heartbeat: told when octets are sent.
         backlog: of what the server sent.
+        max_message_size: octets that a body may have.
 
     Attributes:
         frame_max: octets that a frame may have, as negotiated; 0 for no limit.
@@ -42,9 +50,14 @@ class Wire:
     """
 
     def __init__(
-        self, transport: asyncio.Transport, heartbeat: Heartbeat, backlog: Backlog
+        self,
+        transport: asyncio.Transport,
+        heartbeat: Heartbeat,
+        backlog: Backlog,
+        max_message_size: int,
     ) -> None:
         self.backlog = backlog
+        self.max_message_size = max_message_size
         self.frame_max = FRAME_MAX
         self.failure: Exception | None = None
         self.is_paused = False
@@ -64,11 +77,26 @@ class Wire:
 
         Raises:
             AmqpClosedConnection: nothing can.
+            WrongLoop: not from here.
         """
         if self.failure is not None:
             raise AmqpClosedConnection(
                 f"The connection is closed: {reason(self.failure)}"
             ) from self.failure
+        self.check_loop()
+
+    def check_loop(self) -> None:
+        """Do nothing in the event loop that the connection belongs to.
+
+        Raises:
+            WrongLoop: this is another one.
+        """
+        if get_running_loop() is not self.loop:
+            raise WrongLoop(
+                "The connection belongs to the event loop that it was opened in, and this is"
+                " another one; from another thread call"
+                " asyncio.run_coroutine_threadsafe(coroutine, loop_of_the_connection)"
+            )
 
     def encode(self, channel: int, method: Method) -> bytes:
         """Encode a method without a content.
@@ -106,6 +134,7 @@ class Wire:
 
         Raises:
             InvalidArgument: something in it cannot be sent.
+            MessageTooLarge: the body is.
         """
         route = (exchange, routing_key, mandatory, immediate)
         try:
@@ -113,9 +142,20 @@ class Wire:
             octets = encode_content(channel, method, properties, body, self.frame_max)
         except EncodeError as error:
             raise InvalidArgument(error.reason, error.path) from None
+        if len(octets) > self.max_message_size:
+            self._check_size(body)
         if self.is_traced:
             logger.debug("> %s", describe(channel, basic.Publish(*route), len(body)))
         return octets
+
+    def _check_size(self, body: bytes | bytearray | memoryview) -> None:
+        size = memoryview(body).nbytes
+        if size > self.max_message_size:
+            raise MessageTooLarge(
+                f"has {size} octets, more than max_message_size={self.max_message_size}: send it in"
+                " parts, or raise max_message_size in connect() if the server takes such messages",
+                ("payload",),
+            )
 
     def _encode_route(self, route: tuple[str, str, bool, bool]) -> bytes:
         try:
