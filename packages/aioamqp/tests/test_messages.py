@@ -456,10 +456,10 @@ async def test_the_block_of_a_channel_closes_it(server: ScriptedServer) -> None:
     protocol = await server.connect()
 
     async with await protocol.channel() as opened:
-        assert opened.is_open
+        await opened.queue_purge("q")
 
     assert not opened.is_open
-    assert server.names() == ["channel.open", "channel.close"]
+    assert server.names() == ["channel.open", "queue.purge", "channel.close"]
     await protocol.close()
 
 
