@@ -351,11 +351,11 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Make publishers wait."""
-        self.wire.pause()
+        self.wire.pause(is_full=True)
 
     def resume_writing(self) -> None:
         """Let publishers go on."""
-        self.wire.resume()
+        self.wire.pause(is_full=False)
 
     def eof_received(self) -> bool:
         """Let the transport close itself: the server sends nothing any more."""
@@ -401,8 +401,10 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             case _ if self._opening is not None:
                 self._go_on_opening(self._opening, method)
             case connection.Blocked():
+                self.wire.block(is_blocked=True)
                 self.blocked.change(method.reason)
             case connection.Unblocked():
+                self.wire.block(is_blocked=False)
                 self.blocked.change(None)
             case connection.UpdateSecretOk():
                 self._dialogue.receive(command)

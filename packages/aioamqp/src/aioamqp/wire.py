@@ -43,7 +43,8 @@ class Wire:
     Attributes:
         frame_max: octets that a frame may have, as negotiated; 0 for no limit.
         failure: why nothing can be sent any more; None while something can.
-        is_paused: whether the transport's own buffer is full.
+        is_paused: whether publishers are to wait: the transport's own buffer is full, or the server
+            takes no messages.
         owes_turn: whether so much was written in this turn of the loop that who writes more should
             let others have theirs first: a fast link never pauses, and heartbeats, replies and
             timers would wait for a program that publishes in a loop.
@@ -61,6 +62,8 @@ class Wire:
         self.frame_max = FRAME_MAX
         self.failure: Exception | None = None
         self.is_paused = False
+        self._is_full = False
+        self._is_blocked = False
         self.owes_turn = False
         self.is_traced = logger.isEnabledFor(logging.DEBUG)
         self.loop = asyncio.get_running_loop()
@@ -193,20 +196,25 @@ class Wire:
         self._is_due = False
         self.flush()
 
-    def pause(self) -> None:
-        """Make publishers wait: the transport's own buffer is full."""
-        self.is_paused = True
+    def pause(self, *, is_full: bool) -> None:
+        """Make publishers wait while the transport's own buffer is full."""
+        self._is_full = is_full
+        self._pause_or_resume()
 
-    def resume(self) -> None:
-        """Let publishers go on."""
-        self.is_paused = False
-        while self._waiters:
+    def block(self, *, is_blocked: bool) -> None:
+        """Make publishers wait while the server takes no messages; all else is still written."""
+        self._is_blocked = is_blocked
+        self._pause_or_resume()
+
+    def _pause_or_resume(self) -> None:
+        self.is_paused = self.failure is None and (self._is_full or self._is_blocked)
+        while self._waiters and not self.is_paused:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
 
     async def writable(self) -> None:
-        """Wait until the transport takes octets; those who are woken first may fill it again.
+        """Wait until publishers may go on; those who are woken first may fill the buffer again.
 
         Raises:
             Exception: what ended the connection in the meantime.
