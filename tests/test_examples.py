@@ -24,7 +24,7 @@ WORDS = {"receive_log_direct.py": ["error"], "receive_log_topic.py": ["*.error"]
 PROGRAMS = sorted({path.name for path in EXAMPLES.glob("[!_]*.py")} - {"demo.py"})
 WAITING = sorted(
     {name for name in PROGRAMS if name.startswith("receive")}
-    | {"worker.py", "rpc_server.py", "server_cancellation.py"}
+    | {"consume.py", "worker.py", "rpc_server.py", "server_cancellation.py"}
 )
 """Those that only Ctrl-C ends, or the broker."""
 
@@ -306,6 +306,30 @@ async def test_rpc_without_a_server_is_given_up_with_a_sentence(start: Start) ->
 
 
 @pytest.mark.asyncio
+async def test_consuming_with_async_for(start: Start) -> None:
+    consumer = await (await start("consume.py")).is_ready()
+
+    for _ in range(2):
+        await output(await start("send.py"))
+
+    assert [await consumer.line(), await consumer.line()] == ["Received 'Hello World!'"] * 2
+    assert await consumer.interrupt() == []
+
+
+@pytest.mark.asyncio
+async def test_consuming_with_async_for_ends_with_the_queue(start: Start, url: str) -> None:
+    consumer = await (await start("consume.py")).is_ready()
+
+    async with aioamqp.from_url(url) as protocol:
+        await (await protocol.channel()).queue_delete("hello")
+
+    code, lines, errors = await consumer.end()
+    assert (code, lines) == (1, [])
+    assert "cancelled" in errors
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.asyncio
 async def test_confirms(start: Start) -> None:
     assert await output(await start("confirms.py")) == [
         "Message 0: confirmed",
@@ -374,12 +398,13 @@ async def test_a_broker_that_stops_ends_those_who_wait_with_a_sentence(name: str
 
         await broker.close()
 
-        assert await program.end() == (
-            1,
-            [],
-            "The connection is closed: 320 CONNECTION_FORCED - broker forced connection closure"
-            " with reason 'shutdown'\n",
-        )
+        code, lines, errors = await program.end()
+
+    assert (code, lines) == (1, [])
+    assert errors.endswith(
+        ": 320 CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'\n"
+    )
+    assert len(errors.splitlines()) == 1
 
 
 @pytest.mark.asyncio

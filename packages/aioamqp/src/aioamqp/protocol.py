@@ -54,6 +54,9 @@ OPEN: Final = 1
 CLOSING: Final = 2
 CLOSED: Final = 3
 
+MAX_MESSAGE_SIZE: Final = 512 * 1024 * 1024
+"""Octets that a body may have. RabbitMQ: max_message_size, which can be set no higher than this."""
+
 BACKLOG: Final = 16 * 1024 * 1024
 """Octets of messages that may wait for callbacks before the server is not read from any more."""
 
@@ -68,6 +71,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         channel_max: the highest channel number; the lower of this and the server's holds.
         frame_max: octets of a frame; the lower of this and the server's holds.
         heartbeat: seconds between heartbeats, whatever the server says; 0 for none.
+        max_message_size: octets that a body may have, in either direction.
         loop: the one that runs; InvalidArgument if it is another.
 
     Other arguments are ignored, as in 0.15.
@@ -92,6 +96,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         channel_max: int | None = None,
         frame_max: int | None = None,
         heartbeat: int | None = None,
+        max_message_size: int = MAX_MESSAGE_SIZE,
         loop: asyncio.AbstractEventLoop | None = None,
         **_ignored: object,
     ) -> None:
@@ -118,7 +123,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._keepalive: Keepalive
         self._dialogue: Dialogue
         self._loop: asyncio.AbstractEventLoop
-        self._decoder = Decoder(FRAME_MAX)
+        self._max_message_size = max_message_size
+        self._decoder = Decoder(FRAME_MAX, max_message_size)
         self._numbers = ChannelNumbers(0)
         self._callbacks = CallbackQueue("the connection")
         self.blocked = Blocked(self._callbacks)
@@ -171,8 +177,10 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         Raises:
             AmqpClosedConnection: it is over.
             AioamqpException: it is not open yet.
+            WrongLoop: it belongs to another event loop.
         """
         if self.state == OPEN:
+            self.wire.check_loop()
             return
         if self.state == CONNECTING:
             raise AioamqpException("The connection is not open yet: await connect() first")
@@ -228,6 +236,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         Raises:
             TimeoutError: it is not, after so many seconds.
         """
+        if self.state in (OPEN, CLOSING):
+            self.wire.check_loop()
         async with asyncio.timeout(timeout):
             await self.connection_closed.wait()
             # Workers with nothing left to do take a turn of the loop to end. A callback that still
@@ -309,7 +319,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._heartbeat = Heartbeat(0, self._loop.time())
         backlog = Backlog(BACKLOG, self._stop_reading, self._read_on)
-        self.wire = Wire(self._transport, self._heartbeat, backlog)
+        self.wire = Wire(self._transport, self._heartbeat, backlog, self._max_message_size)
         self._keepalive = Keepalive(self.wire, self._heartbeat, self._break_off)
         self._dialogue = Dialogue(self.wire, 0, lambda _error, _asked_for: None, lambda: None)
         self._make_vestiges(self._transport)
@@ -344,11 +354,11 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Make publishers wait."""
-        self.wire.pause()
+        self.wire.pause(is_full=True)
 
     def resume_writing(self) -> None:
         """Let publishers go on."""
-        self.wire.resume()
+        self.wire.pause(is_full=False)
 
     def eof_received(self) -> bool:
         """Let the transport close itself: the server sends nothing any more."""
@@ -394,8 +404,10 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             case _ if self._opening is not None:
                 self._go_on_opening(self._opening, method)
             case connection.Blocked():
+                self.wire.block(is_blocked=True)
                 self.blocked.change(method.reason)
             case connection.Unblocked():
+                self.wire.block(is_blocked=False)
                 self.blocked.change(None)
             case connection.UpdateSecretOk():
                 self._dialogue.receive(command)
