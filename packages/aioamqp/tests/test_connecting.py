@@ -105,24 +105,6 @@ async def test_keyword_arguments_go_to_the_protocol_factory(server: ScriptedServ
     await protocol.close()
 
 
-async def test_the_loop_that_runs_can_be_given(server: ScriptedServer) -> None:
-    protocol = await server.connect(loop=asyncio.get_running_loop())
-
-    assert protocol.state == OPEN
-    await protocol.close()
-
-
-async def test_another_loop_than_the_one_that_runs_is_refused_before_anything_is_dialed() -> None:
-    dialer = mock.Mock()
-    other = asyncio.new_event_loop()
-
-    with aioamqp.dialing(dialer), pytest.raises(aioamqp.InvalidArgument, match=r"^loop: .*runs"):
-        await aioamqp.connect(loop=other)
-
-    dialer.assert_not_called()
-    other.close()
-
-
 async def test_a_protocol_that_cannot_be_made_leaves_no_link() -> None:
     dialer = mock.Mock()
 

@@ -82,7 +82,7 @@ async def test_a_loop_of_another_thread_is_refused_and_the_way_there_named(
     here = asyncio.get_running_loop()
 
     async def there() -> str:
-        with pytest.raises(aioamqp.InvalidArgument) as refused:
+        with pytest.raises(aioamqp.WrongLoop) as refused:
             await aioamqp.connect(loop=here)
         return str(refused.value)
 

@@ -44,7 +44,7 @@ from .heartbeat import Heartbeat
 from .keepalive import Keepalive
 from .opening import Opening
 from .trace import describe
-from .vestiges import Vestiges, check_loop
+from .vestiges import Vestiges
 from .wire import Wire
 
 logger = logging.getLogger("aioamqp.protocol")
@@ -72,7 +72,6 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         frame_max: octets of a frame; the lower of this and the server's holds.
         heartbeat: seconds between heartbeats, whatever the server says; 0 for none.
         max_message_size: octets that a body may have, in either direction.
-        loop: the one that runs; InvalidArgument if it is another.
 
     Other arguments are ignored, as in 0.15.
 
@@ -97,10 +96,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         frame_max: int | None = None,
         heartbeat: int | None = None,
         max_message_size: int = MAX_MESSAGE_SIZE,
-        loop: asyncio.AbstractEventLoop | None = None,
         **_ignored: object,
     ) -> None:
-        check_loop(loop)
         self._on_error_callback = on_error
         self.client_properties: Mapping[str, Any] = (
             {} if client_properties is None else client_properties

@@ -7,23 +7,12 @@ in this package uses it.
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from .exceptions import InvalidArgument
 from .heartbeat import SILENCE, Heartbeat
 from .keepalive import silence
 
 if TYPE_CHECKING:
     from .channel_numbers import ChannelNumbers
     from .wire import Wire
-
-
-def check_loop(loop: asyncio.AbstractEventLoop | None) -> None:
-    """Refuse a loop that is not the one that runs: 0.15 took any, and used the one that runs."""
-    if loop is not None and loop is not asyncio.get_running_loop():
-        raise InvalidArgument(
-            "is not the event loop that runs here; run the connect() in it, from another thread by"
-            " asyncio.run_coroutine_threadsafe()",
-            ("loop",),
-        )
 
 
 class Stream:
