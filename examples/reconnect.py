@@ -32,17 +32,16 @@ async def consume(protocol: AmqpProtocol) -> None:
 
 
 async def main(url: str, first_pause: float) -> None:
-    pause = None
+    was_connected, pause = False, first_pause
     while True:
         try:
             async with aioamqp.from_url(url) as protocol:
-                pause = first_pause
+                was_connected, pause = True, first_pause
                 await consume(protocol)
         except (aioamqp.AioamqpException, OSError) as error:
-            if pause is None:
+            if not was_connected:
                 raise
             print(f"{error}. Trying again in {pause:g} seconds.")
-        assert pause is not None
         await asyncio.sleep(pause)
         # Longer each time, so that a broker in trouble is left in peace.
         pause = min(2 * pause, LONGEST_PAUSE)

@@ -65,6 +65,11 @@ class Program:
         assert self._process.stdout is not None
         return (await self._process.stdout.readline()).decode().rstrip("\n")
 
+    async def error(self) -> str:
+        """Wait for the next line of its errors; empty if it has ended instead."""
+        assert self._process.stderr is not None
+        return (await self._process.stderr.readline()).decode().rstrip("\n")
+
     async def is_ready(self) -> Self:
         """Wait until it says that it waits for messages."""
         line = await self.line()
@@ -405,6 +410,21 @@ async def test_a_broker_that_stops_ends_those_who_wait_with_a_sentence(name: str
         ": 320 CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'\n"
     )
     assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_callback_that_fails_is_heard_of(start: Start, url: str) -> None:
+    server = await (await start("rpc_server.py")).is_ready()
+
+    async with aioamqp.from_url(url) as protocol:
+        await (await protocol.channel()).basic_publish(b"seven", "", "rpc_queue")
+
+    assert "error on dispatch" in await server.error()
+    while line := await server.error():
+        if line.startswith("ValueError: "):
+            break
+    assert "seven" in line
+    assert await server.interrupt() == []
 
 
 @pytest.mark.asyncio
