@@ -52,7 +52,7 @@ class FakeBroker:
         else:
             raise ValueError(f"clock must be 'real', 'manual' or a ManualClock, not {clock!r}")
         self.journal = Journal()
-        self.node = Node()
+        self.node = Node(self.clock)
         self._protocols: dict[SessionProtocol, None] = {}
         self._servers: list[asyncio.Server] = []
         self._is_open = False

@@ -321,7 +321,6 @@ def test_a_message_with_bad_properties_is_refused_in_rabbitmqs_words(
 @pytest.mark.parametrize(
     ("properties", "what"),
     [
-        ({"expiration": "60000"}, "the property expiration of a message"),
         ({"headers": {"CC": ["q"]}}, "the header CC of a message"),
         ({"headers": {"BCC": ["q"]}}, "the header BCC of a message"),
     ],

@@ -12,7 +12,7 @@ from .clock import Clock, ManualClock, Timer
 from .consumer import Consumer, ConsumingChannel, SharedPrefetch
 from .errors import BrokerError, NotSupported
 from .exchange import Binding, Exchange
-from .message import Message, QueuedMessage
+from .message import Message, Outcome, QueuedMessage
 from .node import Node
 from .queue import Queue
 from .unacked import Delivery, Unacked
@@ -30,6 +30,7 @@ __all__ = [
     "Message",
     "Node",
     "NotSupported",
+    "Outcome",
     "Queue",
     "QueuedMessage",
     "SharedPrefetch",
