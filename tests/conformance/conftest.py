@@ -13,7 +13,10 @@ import pytest_asyncio
 import aioamqp
 from aioamqp.protocol import OPEN
 from aioamqp_testing import FakeBroker
+from amqp_codec import exchange, queue
 from tests.conformance.scenario import BROKERS, DEADLINE, Connect, NewName
+from tests.conformance.wire import Dial as WireDial
+from tests.conformance.wire import OpenWire, Wire
 
 numbers = itertools.count(1)
 
@@ -88,6 +91,50 @@ async def reach(broker: str, stack: AsyncExitStack) -> Dial:
 
     async def dial(**kwargs: Any) -> tuple[asyncio.BaseTransport, aioamqp.AmqpProtocol]:
         return await aioamqp.connect(host=address.hostname or "", port=address.port, **kwargs)
+
+    return dial
+
+
+@pytest_asyncio.fixture
+async def open_wire(broker: str, names: list[str]) -> AsyncIterator[OpenWire]:
+    """A function that opens connections which speak word by word."""
+    opened: list[Wire] = []
+    async with AsyncExitStack() as stack:
+        join = await reach_wire(broker, stack)
+
+        async def open_one(
+            *channels: int, user: str = "guest", password: str = "guest", vhost: str = "/"
+        ) -> Wire:
+            wire = Wire()
+            await join(lambda: wire)
+            opened.append(wire)
+            refused = await wire.log_in(user, password, vhost, *(channels or (1,)))
+            assert refused is None, refused
+            return wire
+
+        yield open_one
+        async with asyncio.timeout(DEADLINE):
+            for wire in opened:
+                await wire.close()
+            if broker not in ("memory", "tcp") and names:
+                wire = await open_one()
+                for name in names:
+                    await wire.say(queue.Delete(name), exchange.Delete(name))
+                await wire.close()
+
+
+async def reach_wire(broker: str, stack: AsyncExitStack) -> WireDial:
+    """Return what connects a protocol of one's own to the broker."""
+    if broker in ("memory", "tcp"):
+        fake = await stack.enter_async_context(FakeBroker())
+        if broker == "memory":
+            return fake.dial
+        broker = await fake.listen()
+    address = urlsplit(broker)
+
+    async def dial(factory: Callable[[], asyncio.Protocol]) -> object:
+        loop = asyncio.get_running_loop()
+        return await loop.create_connection(factory, address.hostname, address.port)
 
     return dial
 
