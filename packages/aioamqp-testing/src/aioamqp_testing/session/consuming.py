@@ -19,8 +19,9 @@ from ..model import (
     VirtualHost,
 )
 from ..model.unacked import by_consumer
+from .ack_timeout import AckTimeout
 from .topology import Topology
-from .unlisted import Credit, CreditDrained, CreditOk
+from .unlisted import Credit, CreditOk
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -55,6 +56,13 @@ class Consuming:
         self._consumers: dict[str, Consumer] = {}
         self._unacked = Unacked()
         self._last_tag = 0
+        self._timeout = AckTimeout(
+            vhost,
+            channel.session.node.consumer_timeout,
+            lambda: self._unacked.oldest,
+            lambda error: channel.session.fail_channel(channel, error),
+            channel.number,
+        )
 
     def _qos(self, method: basic.Qos) -> None:
         if method.prefetch_size:
@@ -93,16 +101,12 @@ class Consuming:
         """Send a message to one of its consumers."""
         tag = self._next_tag()
         if not consumer.no_ack:
-            self._unacked.add(Delivery(tag, consumer.queue, consumer, queued))
+            self._expect_ack(tag, consumer.queue, consumer, queued)
         message = queued.message
         method = basic.Deliver(
             consumer.tag, tag, queued.redelivered, message.exchange, message.routing_key
         )
         self._channel.send(method, message.properties, message.body)
-
-    def drained(self, consumer: Consumer, credit: int) -> None:
-        """Tell the client that a consumer has had all there is, and its credit is gone."""
-        self._channel.send(CreditDrained(consumer.tag, credit))
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Forget consumers whose queue is gone, and tell the client if it wants to know."""
@@ -120,12 +124,19 @@ class Consuming:
             return
         tag = self._next_tag()
         if not method.no_ack:
-            self._unacked.add(Delivery(tag, source, None, queued))
+            self._expect_ack(tag, source, None, queued)
         message = queued.message
         reply = basic.GetOk(
             tag, queued.redelivered, message.exchange, message.routing_key, source.message_count
         )
         self._channel.send(reply, message.properties, message.body)
+
+    def _expect_ack(
+        self, tag: int, source: Queue, consumer: Consumer | None, queued: QueuedMessage
+    ) -> None:
+        sent = self._vhost.clock.time()
+        self._unacked.add(Delivery(tag, source, consumer, queued, sent))
+        self._timeout.watch()
 
     def _next_tag(self) -> int:
         self._last_tag += 1
@@ -153,7 +164,11 @@ class Consuming:
     def _recover(self, method: basic.Recover | basic.RecoverAsync) -> None:
         if not method.requeue:
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, "requeue=false")
-        self._refuse(self._unacked.take_all(), requeue=True)
+        try:
+            self._refuse(self._unacked.take_all(), requeue=True)
+        except BrokerError:
+            # RabbitMQ: here it is not prepared for a queue that takes nothing back
+            raise BrokerError(ReplyCode.INTERNAL_ERROR) from None
         if isinstance(method, basic.Recover):
             self._channel.send(basic.RecoverOk())
 
@@ -179,9 +194,11 @@ class Consuming:
             consumed.forget(self)
             self._unacked.forget(consumed)
         self._consumers.clear()
+        self._timeout.cancel()
 
     def end(self) -> None:
         """Give everything back."""
+        self._timeout.cancel()
         used = [consumer.queue for consumer in self._consumers.values()] + self._unacked.queues
         self._consumers.clear()
         self._unacked = Unacked()
@@ -195,5 +212,8 @@ class Consuming:
         if consumer is None:
             text = f"unknown consumer tag '{method.consumer_tag}'"
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
-        ready = consumer.queue.add_credit(consumer, method.credit, drain=method.drain)
+        ready = consumer.queue.add_credit(consumer, method.credit)
         self._channel.send(CreditOk(ready))
+        if method.drain and method.credit > ready:
+            # RabbitMQ 3.10 stumbles over telling the client that there is no more
+            raise BrokerError(ReplyCode.INTERNAL_ERROR)
