@@ -13,7 +13,6 @@ from tests.conformance.scenario import (
     NewName,
     count,
     drained,
-    fails_on,
     inbox_of,
     mortal_queue,
     rejected,
@@ -198,7 +197,6 @@ async def test_the_order_of_deaths_in_three_queues_is_rabbitmqs(
     assert [queue for queue, _, _ in deaths_of(letter)] == [names[2], names[0], names[1]]
 
 
-@fails_on("memory", "tcp", because="the fake refuses the header CC so far")
 @pytest.mark.parametrize("how", ["with another key", "with its own keys"])
 @scenario
 async def test_further_keys_are_kept_unless_there_is_another_key(

@@ -165,9 +165,9 @@ class FakeBroker:
             )
         listening, port = await server.listen(self._new_protocol, host, port)
         self._servers.append(listening)
-        user, password = next(iter(self.node.users.items()))
+        user = next(iter(self.node.users.values()))
         shown = f"[{host}]" if ":" in host else host
-        return f"amqp://{quote(user, safe='')}:{quote(password, safe='')}@{shown}:{port}/"
+        return f"amqp://{quote(user.name, safe='')}:{quote(user.password, safe='')}@{shown}:{port}/"
 
     async def close(self) -> None:
         """End all connections as a broker does that stops, and wait until they are gone."""
