@@ -18,6 +18,7 @@ BODIES = [b"0", b"1", b"2", b"3", b"4"]
 async def test_an_acknowledged_message_is_gone_and_others_come_back(
     connect: Connect, name: str
 ) -> None:
+    """Row 72, row 180."""
     protocol = await connect()
     channel = await protocol.channel()
     await exclusive_queue(channel, name, *BODIES)
@@ -32,6 +33,7 @@ async def test_an_acknowledged_message_is_gone_and_others_come_back(
 
 @scenario
 async def test_acknowledging_multiple_takes_all_up_to_the_tag(connect: Connect, name: str) -> None:
+    """Row 186."""
     protocol = await connect()
     channel = await protocol.channel()
     await exclusive_queue(channel, name, *BODIES)
@@ -48,6 +50,7 @@ async def test_acknowledging_multiple_takes_all_up_to_the_tag(connect: Connect, 
 async def test_a_requeued_message_returns_to_its_place_and_is_redelivered(
     connect: Connect, name: str, how: str
 ) -> None:
+    """Row 187."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES)
     tags = [(await channel.basic_get(name))["delivery_tag"] for _ in range(3)]
@@ -73,6 +76,7 @@ async def test_a_requeued_message_returns_to_its_place_and_is_redelivered(
 async def test_a_message_that_is_not_requeued_is_dropped(
     connect: Connect, name: str, how: str
 ) -> None:
+    """Row 187."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"unwanted", b"wanted")
     tag = (await channel.basic_get(name))["delivery_tag"]
@@ -89,6 +93,7 @@ async def test_a_message_that_is_not_requeued_is_dropped(
 async def test_nacking_multiple_requeues_all_unacknowledged_up_to_the_tag(
     connect: Connect, name: str
 ) -> None:
+    """Row 187."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES)
     tags = [(await channel.basic_get(name))["delivery_tag"] for _ in BODIES]
@@ -103,6 +108,7 @@ async def test_nacking_multiple_requeues_all_unacknowledged_up_to_the_tag(
 async def test_a_rejected_delivery_comes_again_to_the_consumer_redelivered(
     connect: Connect, name: str
 ) -> None:
+    """Row 187."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"again")
     inbox = Inbox()
@@ -129,6 +135,7 @@ async def test_a_rejected_delivery_comes_again_to_the_consumer_redelivered(
 async def test_an_unknown_delivery_tag_closes_the_channel(
     connect: Connect, name: str, how: str
 ) -> None:
+    """Row 184."""
     channel = await (await connect()).channel()
 
     if how == "ack":
@@ -146,6 +153,7 @@ async def test_an_unknown_delivery_tag_closes_the_channel(
 
 @scenario
 async def test_a_message_cannot_be_acknowledged_twice(connect: Connect, name: str) -> None:
+    """Row 184."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"")
     tag = (await channel.basic_get(name))["delivery_tag"]
@@ -163,6 +171,7 @@ async def test_a_message_cannot_be_acknowledged_twice(connect: Connect, name: st
 async def test_a_consumer_is_delivered_no_more_than_its_prefetch_count(
     connect: Connect, name: str
 ) -> None:
+    """Row 181."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
     await exclusive_queue(channel, name, *BODIES)
@@ -183,6 +192,7 @@ async def test_a_consumer_is_delivered_no_more_than_its_prefetch_count(
 
 @scenario
 async def test_acknowledging_multiple_makes_room_for_as_many(connect: Connect, name: str) -> None:
+    """Row 181, row 186."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES, b"5")
     inbox = Inbox()
@@ -200,6 +210,7 @@ async def test_acknowledging_multiple_makes_room_for_as_many(connect: Connect, n
 async def test_a_prefetch_count_holds_for_each_consumer_that_comes_after_it(
     connect: Connect, name: str
 ) -> None:
+    """Row 181."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES)
     left, right = Inbox(), Inbox()
@@ -217,6 +228,7 @@ async def test_a_prefetch_count_holds_for_each_consumer_that_comes_after_it(
 async def test_a_global_prefetch_count_is_shared_by_the_consumers_of_the_channel(
     connect: Connect, name: str
 ) -> None:
+    """Row 182."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES)
     inbox = Inbox()
@@ -232,6 +244,7 @@ async def test_a_global_prefetch_count_is_shared_by_the_consumers_of_the_channel
 async def test_a_consumer_that_does_not_acknowledge_has_no_prefetch_limit(
     connect: Connect, name: str
 ) -> None:
+    """Row 179."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES)
     inbox = Inbox()
@@ -247,6 +260,7 @@ async def test_a_consumer_that_does_not_acknowledge_has_no_prefetch_limit(
 async def test_closing_requeues_what_is_unacknowledged(
     connect: Connect, name: str, what: str
 ) -> None:
+    """Row 72."""
     keeper, leaver = await connect(), await connect()
     channel, other = await leaver.channel(), await keeper.channel()
     await other.queue_declare(name)
@@ -275,6 +289,7 @@ async def test_closing_requeues_what_is_unacknowledged(
 
 @scenario
 async def test_a_prefetch_size_is_not_implemented(connect: Connect) -> None:
+    """Row 183."""
     protocol = await connect()
     channel = await protocol.channel()
 
@@ -288,6 +303,7 @@ async def test_a_prefetch_size_is_not_implemented(connect: Connect) -> None:
 
 @scenario
 async def test_what_is_recovered_is_delivered_again(connect: Connect, name: str) -> None:
+    """Row 188."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"1", b"2")
     inbox = Inbox()
@@ -306,6 +322,7 @@ async def test_what_is_recovered_is_delivered_again(connect: Connect, name: str)
 
 @scenario
 async def test_recovering_without_requeueing_is_not_implemented(connect: Connect) -> None:
+    """Row 189."""
     channel = await (await connect()).channel()
 
     assert await refusal(channel.basic_recover(requeue=False)) == (

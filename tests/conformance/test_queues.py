@@ -39,6 +39,7 @@ async def test_a_new_queue_is_empty_and_has_no_consumers(connect: Connect, name:
 async def test_declaring_again_counts_ready_messages_and_consumers(
     connect: Connect, name: str
 ) -> None:
+    """Row 190."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"0", b"1", b"2", b"3", b"4")
     # RabbitMQ counts without waiting for publishes that are under way. A get comes after them.
@@ -121,6 +122,7 @@ async def declare(channel: Channel, name: str, argument: str, value: bool) -> No
 async def test_redeclaring_a_queue_with_another_argument_is_refused(
     connect: Connect, name: str, argument: str, current: bool
 ) -> None:
+    """Row 95."""
     protocol = await connect()
     channel = await protocol.channel()
     await declare(channel, name, argument, current)
@@ -137,6 +139,7 @@ async def test_redeclaring_a_queue_with_another_argument_is_refused(
 async def test_an_exclusive_queue_redeclared_as_shared_is_locked(
     connect: Connect, name: str
 ) -> None:
+    """Row 96."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
 
@@ -150,6 +153,7 @@ async def test_an_exclusive_queue_redeclared_as_shared_is_locked(
 async def test_an_exclusive_queue_is_locked_for_other_connections(
     connect: Connect, name: str, use: str
 ) -> None:
+    """Row 96."""
     owner, stranger = await connect(), await connect()
     channel = await stranger.channel()
     await exclusive_queue(await owner.channel(), name)
@@ -171,6 +175,7 @@ async def test_an_exclusive_queue_is_locked_for_other_connections(
 async def test_any_connection_may_publish_to_an_exclusive_queue(
     connect: Connect, name: str
 ) -> None:
+    """Row 96."""
     owner, stranger = await connect(), await connect()
     channel = await owner.channel()
     inbox = Inbox()
@@ -186,6 +191,7 @@ async def test_any_connection_may_publish_to_an_exclusive_queue(
 async def test_an_exclusive_queue_outlives_its_channel_but_not_its_connection(
     connect: Connect, name: str
 ) -> None:
+    """Row 115."""
     owner, stranger = await connect(), await connect()
     channel = await owner.channel()
     await channel.queue_declare(name, exclusive=True)
@@ -206,6 +212,7 @@ async def test_an_exclusive_queue_outlives_its_channel_but_not_its_connection(
 async def test_an_auto_delete_queue_ends_with_its_last_consumer(
     connect: Connect, name: str
 ) -> None:
+    """Row 114."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, auto_delete=True)
     await channel.basic_consume(Inbox(), name, consumer_tag="left")
@@ -225,6 +232,7 @@ async def test_an_auto_delete_queue_ends_with_its_last_consumer(
 async def test_purging_drops_what_is_ready_and_leaves_what_is_unacknowledged(
     connect: Connect, name: str
 ) -> None:
+    """Row 113."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"taken", b"ready", b"ready")
     taken = await channel.basic_get(name)
@@ -279,6 +287,7 @@ async def test_deleting_what_does_not_exist_is_agreed_to(
 
 @scenario
 async def test_a_declaration_without_waiting_takes_effect(connect: Connect, name: str) -> None:
+    """Row 103."""
     channel = await (await connect()).channel()
 
     assert await channel.queue_declare(name, exclusive=True, no_wait=True) is None

@@ -116,6 +116,7 @@ def test_access_is_granted_to_whoever_still_asks(client: SilentClient) -> None:
 
 
 def test_credit_is_about_a_consumer(client: SilentClient) -> None:
+    """Row 77."""
     client.method(1, 60 << 16 | 200, b"\x01z\0\0\0\5\0")
 
     text = "PRECONDITION_FAILED - unknown consumer tag 'z'"
@@ -198,6 +199,7 @@ def test_topology_is_declared_and_deleted(client: SilentClient) -> None:
 
 
 def test_no_wait_means_no_reply(client: SilentClient) -> None:
+    """Row 103, row 168."""
     assert (
         client.say(
             1,
@@ -216,6 +218,7 @@ def test_no_wait_means_no_reply(client: SilentClient) -> None:
 
 
 def test_a_mistake_is_answered_even_with_no_wait(client: SilentClient) -> None:
+    """Row 103."""
     client.say(1, queue.Declare("q"))
 
     (answer,) = client.say(1, queue.Declare("q", durable=True, no_wait=True))
@@ -375,6 +378,7 @@ def test_properties_come_out_octet_for_octet(client: SilentClient) -> None:
 
 
 def test_consume_ok_comes_before_the_first_delivery(client: SilentClient) -> None:
+    """Row 168."""
     client.say(1, queue.Declare("q"))
     client.publish("q", b"m")
 
@@ -399,6 +403,7 @@ def test_another_connection_is_woken_for_its_delivery(client: SilentClient) -> N
 
 
 def test_a_tag_is_made_up_if_there_is_none(client: SilentClient) -> None:
+    """Row 166."""
     client.say(1, queue.Declare("q"))
 
     (answer,) = client.say(1, basic.Consume("q"))
@@ -408,6 +413,7 @@ def test_a_tag_is_made_up_if_there_is_none(client: SilentClient) -> None:
 
 
 def test_a_tag_is_for_one_consumer_of_a_channel(client: SilentClient) -> None:
+    """Row 167."""
     client.say(1, queue.Declare("q"), basic.Consume("q", "c"))
 
     assert client.say(2, basic.Consume("q", "c")) == [basic.ConsumeOk("c")]
@@ -418,6 +424,7 @@ def test_a_tag_is_for_one_consumer_of_a_channel(client: SilentClient) -> None:
 def test_cancel_keeps_what_is_unacked_and_an_unknown_tag_is_no_mistake(
     client: SilentClient,
 ) -> None:
+    """Row 169."""
     client.say(1, queue.Declare("q"), basic.Consume("q", "c"))
     client.publish("q", b"m")
 
@@ -431,6 +438,7 @@ def test_cancel_keeps_what_is_unacked_and_an_unknown_tag_is_no_mistake(
 
 
 def test_a_deleted_queue_cancels_its_consumers_behind_delete_ok(client: SilentClient) -> None:
+    """Row 170."""
     deaf = SilentClient(client.node, client.clock).open(1, capabilities={})
     client.say(1, queue.Declare("q"), basic.Consume("q", "b"), basic.Consume("q", "a"))
     deaf.say(1, basic.Consume("q", "c"))
@@ -449,6 +457,7 @@ def test_a_deleted_queue_cancels_its_consumers_behind_delete_ok(client: SilentCl
 
 
 def test_get_says_how_many_are_left(client: SilentClient) -> None:
+    """Row 190."""
     client.say(1, queue.Declare("q"))
     client.publish("q", b"1", b"2")
 
@@ -460,6 +469,7 @@ def test_get_says_how_many_are_left(client: SilentClient) -> None:
 
 
 def test_qos_holds_for_consumers_to_come(client: SilentClient) -> None:
+    """Row 181."""
     client.say(1, queue.Declare("q"), basic.Consume("q", "all"), basic.Qos(0, 1))
     client.say(1, basic.Cancel("all"), basic.Consume("q", "one"))
 
@@ -467,6 +477,7 @@ def test_qos_holds_for_consumers_to_come(client: SilentClient) -> None:
 
 
 def test_a_shared_limit_is_raised_behind_qos_ok(client: SilentClient) -> None:
+    """Row 182."""
     client.say(1, queue.Declare("q"), basic.Qos(0, 1, True), basic.Consume("q", "c"))
     client.publish("q", b"1", b"2", b"3")
 
@@ -507,6 +518,7 @@ def test_several_consumers_with_room_again_have_their_turns_as_in_rabbitmq(
     [basic.Ack(99), basic.Nack(99), basic.Reject(99), basic.Ack(0), basic.Ack(99, multiple=True)],
 )
 def test_an_unknown_delivery_tag_closes_the_channel(client: SilentClient, method: Method) -> None:
+    """Row 184, row 186."""
     tag = getattr(method, "delivery_tag")  # noqa: B009 (there is none in Method)
     text = f"PRECONDITION_FAILED - unknown delivery tag {tag}"
 
@@ -514,6 +526,7 @@ def test_an_unknown_delivery_tag_closes_the_channel(client: SilentClient, method
 
 
 def test_the_tag_of_a_message_that_needs_no_ack_is_unknown(client: SilentClient) -> None:
+    """Row 179."""
     client.say(1, queue.Declare("q"))
     client.publish("q", b"1")
     client.say(1, basic.Get("q", no_ack=True))
@@ -524,6 +537,7 @@ def test_the_tag_of_a_message_that_needs_no_ack_is_unknown(client: SilentClient)
 
 
 def test_delivery_tags_belong_to_their_channel(client: SilentClient) -> None:
+    """Row 180."""
     client.say(1, queue.Declare("q"))
     client.publish("q", b"1")
     client.say(1, basic.Get("q"))
@@ -535,6 +549,7 @@ def test_delivery_tags_belong_to_their_channel(client: SilentClient) -> None:
 
 
 def test_a_requeued_message_comes_again_with_a_new_tag(client: SilentClient) -> None:
+    """Row 187."""
     client.say(1, queue.Declare("q"), basic.Consume("q", "c"))
     client.publish("q", b"m")
 
@@ -545,6 +560,7 @@ def test_a_requeued_message_comes_again_with_a_new_tag(client: SilentClient) -> 
 
 
 def test_recover_ok_comes_before_what_is_recovered(client: SilentClient) -> None:
+    """Row 188."""
     client.say(1, queue.Declare("q"), basic.Consume("q", "c"))
     client.publish("q", b"1", b"2")
 
@@ -556,6 +572,7 @@ def test_recover_ok_comes_before_what_is_recovered(client: SilentClient) -> None
 def test_recover_without_requeue_is_not_implemented_by_rabbitmq_either(
     client: SilentClient,
 ) -> None:
+    """Row 189."""
     text = "NOT_IMPLEMENTED - requeue=false"
 
     assert client.say(1, basic.Recover(requeue=False)) == connection_close(540, text, basic.Recover)
@@ -564,6 +581,7 @@ def test_recover_without_requeue_is_not_implemented_by_rabbitmq_either(
 def test_a_channel_error_gives_consumed_messages_back_at_once_and_others_with_close_ok(
     client: SilentClient,
 ) -> None:
+    """Row 70, row 71."""
     client.say(1, queue.Declare("consumed"), queue.Declare("got"))
     client.publish("consumed", b"1")
     client.publish("got", b"2")
@@ -579,6 +597,7 @@ def test_a_channel_error_gives_consumed_messages_back_at_once_and_others_with_cl
 
 
 def test_closing_a_channel_gives_back_everything_in_its_order(client: SilentClient) -> None:
+    """Row 72."""
     client.say(1, queue.Declare("q"))
     client.publish("q", b"1", b"2", b"3")
     client.say(1, basic.Consume("q", "c"))
