@@ -301,3 +301,17 @@ async def test_consuming_from_a_missing_queue_closes_the_channel(
     )
     with pytest.raises(ChannelClosed):
         await channel.queue_declare(name)
+
+
+@scenario
+async def test_a_consumer_may_have_what_its_own_connection_published(
+    connect: Connect, name: str
+) -> None:
+    """Row 178: RabbitMQ ignores no_local."""
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"own")
+    inbox = Inbox()
+
+    await channel.basic_consume(inbox, name, no_local=True, no_ack=True)
+
+    assert await inbox.bodies(1) == [b"own"]

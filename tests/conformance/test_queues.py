@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from aioamqp import Channel
+from amqp_codec import FieldTable, Int64
 from tests.conformance.scenario import (
     NO_SUCH_QUEUE,
     Connect,
@@ -293,3 +294,134 @@ async def test_a_declaration_without_waiting_takes_effect(connect: Connect, name
     assert await channel.queue_declare(name, exclusive=True, no_wait=True) is None
 
     assert (await channel.queue_declare(name, passive=True))["queue"] == name
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text"),
+    [
+        (
+            {"x-max-length": 10},
+            {"x-max-length": 11},
+            "'x-max-length' for {}: received '11' but current is '10'",
+        ),
+        (
+            {"x-overflow": "drop-head"},
+            {},
+            "'x-overflow' for {}: received none but current is the value 'drop-head' of type"
+            " 'longstr'",
+        ),
+        (
+            {},
+            {"x-max-length": 300},
+            "'x-max-length' for {}: received the value '300' of type 'short' but current is none",
+        ),
+        (
+            {},
+            {"x-single-active-consumer": True},
+            "'x-single-active-consumer' for {}: received the value 'true' of type 'bool' but"
+            " current is none",
+        ),
+        (
+            {},
+            {"x-queue-mode": "lazy", "x-expires": 70000},
+            "'x-expires' for {}: received the value '70000' of type 'signedint' but current is"
+            " none",
+        ),
+    ],
+)
+@scenario
+async def test_redeclaring_a_queue_with_other_arguments_is_refused(
+    connect: Connect, name: str, first: FieldTable, second: FieldTable, text: str
+) -> None:
+    """Row 97, row 98, row 102."""
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name, exclusive=True, arguments=first)
+
+    again = channel.queue_declare(name, exclusive=True, arguments=second)
+    described = f"queue '{name}' in vhost '/'"
+    assert await refusal(again) == (
+        406,
+        f"PRECONDITION_FAILED - inequivalent arg {text.format(described)}",
+    )
+
+
+@scenario
+async def test_a_queue_is_the_same_with_arguments_that_do_not_matter(
+    connect: Connect, name: str
+) -> None:
+    """Row 99, row 100, row 101."""
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name, arguments={"x-max-length": 10, "unknown": 1})
+
+    arguments = {"x-max-length": Int64(10), "x-queue-type": "classic", "other": 2}
+    assert (await channel.queue_declare(name, arguments=arguments))["queue"] == name
+
+
+@pytest.mark.parametrize("argument", ["x-delivery-limit", "x-max-age"])
+@scenario
+async def test_an_argument_of_another_type_of_queue_is_refused(
+    connect: Connect, name: str, argument: str
+) -> None:
+    """Row 105."""
+    channel = await (await connect()).channel()
+
+    assert await refusal(channel.queue_declare(name, arguments={argument: 5})) == (
+        406,
+        f"PRECONDITION_FAILED - invalid arg '{argument}' for queue '{name}' in vhost '/' of queue"
+        " type rabbit_classic_queue",
+    )
+
+
+@scenario
+async def test_a_declaration_without_waiting_may_be_refused(connect: Connect, name: str) -> None:
+    """Row 103."""
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name)
+
+    await channel.queue_declare(name, durable=True, no_wait=True)
+
+    assert (await refusal(channel.basic_qos(prefetch_count=1)))[0] == 406
+
+
+@pytest.mark.parametrize("end", ["channel", "connection"])
+@scenario
+async def test_an_auto_delete_queue_ends_with_the_channel_of_its_last_consumer(
+    connect: Connect, name: str, end: str
+) -> None:
+    """Row 114. It does not end with the connection that declared it, nor with a get."""
+    declarer, user, witness = await connect(), await connect(), await connect()
+    await (await declarer.channel()).queue_declare(name, auto_delete=True)
+    await declarer.close()
+    channel, other = await user.channel(), await witness.channel()
+    await channel.basic_publish(b"", "", name)
+    await channel.basic_get(name)
+    await channel.basic_consume(Inbox(), name)
+
+    assert (await other.queue_declare(name, passive=True))["consumer_count"] == 1
+    await (channel if end == "channel" else user).close()
+
+    assert await refusal(other.queue_declare(name, passive=True)) == (
+        404,
+        NO_SUCH_QUEUE.format(name),
+    )
+
+
+@scenario
+async def test_an_exclusive_queue_may_be_called_durable(connect: Connect, name: str) -> None:
+    """Row 115."""
+    channel = await (await connect()).channel()
+
+    await channel.queue_declare(name, exclusive=True, durable=True)
+
+    assert (await channel.queue_declare(name, exclusive=True))["queue"] == name
+
+
+@scenario
+async def test_an_unknown_queue_master_is_an_internal_error(connect: Connect, name: str) -> None:
+    """Row 108."""
+    protocol = await connect()
+    channel = await protocol.channel()
+
+    declare = channel.queue_declare(name, arguments={"x-queue-master-locator": "foo"})
+    assert await refusal(declare) == (541, "INTERNAL_ERROR")
+    await protocol.wait_closed()

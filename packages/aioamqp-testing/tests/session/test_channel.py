@@ -198,6 +198,19 @@ def test_topology_is_declared_and_deleted(client: SilentClient) -> None:
     ]
 
 
+def test_what_a_consumer_has_is_not_counted_when_its_queue_is_purged_or_deleted(
+    client: SilentClient,
+) -> None:
+    """Row 113."""
+    client.say(1, queue.Declare("q"))
+    client.publish("q", b"taken", b"1", b"2")
+    client.say(1, basic.Get("q"))
+
+    assert client.say(1, queue.Purge("q")) == [queue.PurgeOk(2)]
+    client.publish("q", b"3")
+    assert client.say(1, queue.Delete("q")) == [queue.DeleteOk(1)]
+
+
 def test_no_wait_means_no_reply(client: SilentClient) -> None:
     """Row 103, row 168."""
     assert (

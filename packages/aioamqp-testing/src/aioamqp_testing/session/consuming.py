@@ -74,6 +74,8 @@ class Consuming:
         if method.global_:
             self.prefetch.set(method.prefetch_count, len(self._unacked))
         else:
+            # RabbitMQ: a limit of the other kind takes the shared one away
+            self.prefetch.set(0, len(self._unacked))
             self._prefetch_count = method.prefetch_count
         self._channel.send(basic.QosOk())
 
