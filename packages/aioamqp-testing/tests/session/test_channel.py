@@ -314,6 +314,17 @@ def test_what_comes_in_one_piece_is_confirmed_in_one(client: SilentClient) -> No
     assert client.publish("q", b"m") == [basic.Ack(21)]
 
 
+def test_a_nack_says_multiple_and_requeue_even_of_one(client: SilentClient) -> None:
+    """Row 159."""
+    limits = {"x-max-length": 2, "x-overflow": "reject-publish"}
+    client.say(1, confirm.Select(), queue.Declare("q", arguments=limits))
+
+    assert client.publish("q", b"0", b"1", b"2") == [basic.Ack(2, True), basic.Nack(3, True, True)]
+    client.raw(encode_command(Command(1, basic.Publish("", "q"), Properties(), b"")))
+    output = client.session.take_output()
+    assert output == bytes.fromhex("01 0001 0000000d 003c 0078 0000000000000004 03 ce")
+
+
 def test_unroutable_messages_are_confirmed_at_once_and_singly(client: SilentClient) -> None:
     client.say(1, queue.Declare("q"), confirm.Select())
     octets = b"".join(
