@@ -14,6 +14,7 @@ import aioamqp
 from aioamqp.protocol import OPEN
 from aioamqp_testing import FakeBroker
 from amqp_codec import exchange, queue
+from tests.conformance.raw import Door
 from tests.conformance.scenario import BROKERS, DEADLINE, Connect, NewName
 from tests.conformance.wire import Dial as WireDial
 from tests.conformance.wire import OpenWire, Wire
@@ -137,6 +138,17 @@ async def reach_wire(broker: str, stack: AsyncExitStack) -> WireDial:
         return await loop.create_connection(factory, address.hostname, address.port)
 
     return dial
+
+
+@pytest_asyncio.fixture
+async def door(broker: str) -> AsyncIterator[Door]:
+    """Where connections come in that say any octets; what they declare has to be exclusive."""
+    async with AsyncExitStack() as stack:
+        door = Door(broker)
+        await door.open(stack)
+        yield door
+        async with asyncio.timeout(DEADLINE):
+            await door.close()
 
 
 async def ended(protocol: aioamqp.AmqpProtocol) -> None:

@@ -1,5 +1,7 @@
 """Octets as Erlang prints them, because RabbitMQ's reply texts quote them that way."""
 
+_LAST_COLUMN = 78  # of a line, before Erlang begins another one
+
 _ESCAPES = {
     8: "\\b",
     9: "\\t",
@@ -28,6 +30,14 @@ def string(octets: bytes) -> str:
     if octets and _printable(octets):
         return _quoted(octets)
     return f"[{','.join(map(str, octets))}]"
+
+
+def pair(first: str, second: str, column: int) -> str:
+    """Print a tuple of two printed terms that begins in a column, over two lines if it has to."""
+    in_one_line = f"{{{first},{second}}}"
+    if column + len(in_one_line) <= _LAST_COLUMN:
+        return in_one_line
+    return f"{{{first},\n{' ' * (column + 1)}{second}}}"
 
 
 def _printable(octets: bytes) -> bool:

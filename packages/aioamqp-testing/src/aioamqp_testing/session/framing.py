@@ -65,8 +65,9 @@ class Frame:
 
     def wrong_end(self) -> BrokerError:
         """Return what RabbitMQ says about the octet where the frame-end belongs."""
-        reason = f"{{invalid_frame_end_marker,{self.octets[-1]}}}"
-        return BrokerError(ReplyCode.FRAME_ERROR, f"{self._quoted()}: {reason}")
+        text = f"{self._quoted()}: "
+        text += erlang.pair("invalid_frame_end_marker", str(self.octets[-1]), len(text))
+        return BrokerError(ReplyCode.FRAME_ERROR, text)
 
     def _quoted(self) -> str:
         payload = self.payload

@@ -28,7 +28,7 @@ class Heartbeat:
         self._beat = beat
         self._dead = dead
         self._sent_at = clock.time()
-        self._has_received = False
+        self._has_received = True  # RabbitMQ: all of the handshake counts
         self._misses = 0
         self._beat_timer: Timer = clock.call_later(seconds / 2, self._beat_if_quiet)
         self._watch_timer: Timer = clock.call_later(seconds, self._watch)

@@ -1,0 +1,366 @@
+"""Frames that are none, do not fit, or come at the wrong time: what is said about them, and to whom."""
+
+import pytest
+
+from amqp_codec import Command, Method, Properties, basic, channel, connection, encode_method, queue
+from tests.conformance.raw import Door, Raw, close, close_channel, content_header, frame
+from tests.conformance.scenario import scenario
+
+METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
+
+NO_METHOD = "UNEXPECTED_FRAME - expected method frame, got non method frame instead"
+NO_HEADER = (
+    "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead"
+)
+NO_BODY = "UNEXPECTED_FRAME - expected content body, got non content body frame instead"
+
+PUBLISH = frame(METHOD, 1, basic.Publish("", "nowhere").encode())
+QOS = encode_method(1, basic.Qos(0, 1).encode())
+
+
+async def own_queue(raw: Raw) -> str:
+    """Declare a queue of the connection's own."""
+    declared = await raw.ask(queue.Declare(exclusive=True))
+    assert isinstance(declared, queue.DeclareOk)
+    return declared.queue
+
+
+@scenario
+async def test_a_frame_may_be_eight_octets_larger_than_agreed(door: Door) -> None:
+    """Row 25."""
+    raw = await door.enter(1, frame_max=4096)
+    name = await own_queue(raw)
+
+    raw.frame(METHOD, 1, basic.Publish("", name).encode())
+    raw.frame(HEADER, 1, content_header(4096))
+    raw.frame(BODY, 1, b"x" * 4096)
+
+    got = await raw.ask(basic.Get(name, no_ack=True))
+    assert isinstance(got, Command)
+    assert got.body == b"x" * 4096
+
+
+@scenario
+async def test_a_frame_that_is_too_large_is_refused_by_its_first_octets(door: Door) -> None:
+    """Row 26."""
+    raw = await door.enter(1, frame_max=4096)
+
+    raw.write(frame(BODY, 1, b"x" * 4097)[:7])
+
+    text = "FRAME_ERROR - type 3, all octets = <<>>: {frame_too_large,4097,4088}"
+    assert await raw.hear() == close(501, text)
+
+
+@pytest.mark.parametrize(
+    ("payload", "end", "shown"),
+    [
+        (b"\0\x3c\0\x0a", 0, "all octets = <<0,60,0,10>>: {invalid_frame_end_marker,0}"),
+        (
+            b"\x0c" * 9,
+            7,
+            'all octets = <<"\\f\\f\\f\\f\\f\\f\\f\\f\\f">>: {invalid_frame_end_marker,7}',
+        ),
+        # Erlang's lines have 80 columns.
+        (
+            b"\0\x3c\0\x0a" + b"\0" * 13,
+            120,
+            f"first 16 octets = <<0,60,0,10{',0' * 12}>>: {{invalid_frame_end_marker,\n"
+            f"{' ' * 66}120}}",
+        ),
+        (b"A" * 16, 99, f'all octets = <<"{"A" * 16}">>: {{invalid_frame_end_marker,99}}'),
+        (b"A" * 17, 9, f'first 16 octets = <<"{"A" * 16}">>: {{invalid_frame_end_marker,9}}'),
+        (
+            b"A" * 17,
+            99,
+            f'first 16 octets = <<"{"A" * 16}">>: {{invalid_frame_end_marker,\n{" " * 51}99}}',
+        ),
+    ],
+)
+@scenario
+async def test_a_wrong_end_of_a_frame_is_quoted(
+    door: Door, payload: bytes, end: int, shown: str
+) -> None:
+    """Row 27."""
+    raw = await door.enter(1)
+
+    raw.frame(METHOD, 1, payload, bytes([end]))
+
+    assert await raw.hear() == close(501, f"FRAME_ERROR - type 1, {shown}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "payload", "code", "text"),
+    [
+        (9, 1, b"abc", 501, 'FRAME_ERROR - type 9, all octets = <<"abc">>: unknown_frame'),
+        (
+            9,
+            0,
+            b"abcdefghijklmnopq",
+            501,
+            'FRAME_ERROR - type 9, first 16 octets = <<"abcdefghijklmnop">>: unknown_frame',
+        ),
+        (HEARTBEAT, 1, b"", 505, "UNEXPECTED_FRAME - type 8, all octets = <<>>"),
+        (
+            HEARTBEAT,
+            0,
+            b"x",
+            501,
+            'FRAME_ERROR - type 8, all octets = <<"x">>: unknown_frame',
+        ),
+        (
+            HEADER,
+            0,
+            content_header(1),
+            505,
+            "UNEXPECTED_FRAME - type 2, all octets = <<0,60,0,0,0,0,0,0,0,0,0,1,0,0>>",
+        ),
+        (BODY, 0, b"abc", 505, 'UNEXPECTED_FRAME - type 3, all octets = <<"abc">>'),
+        (HEADER, 1, content_header(1), 505, NO_METHOD),
+        (BODY, 1, b"abc", 505, NO_METHOD),
+        # Frames that are too short for what they say they are.
+        (METHOD, 1, b"\0", 501, "FRAME_ERROR - type 1, all octets = <<0>>: unknown_frame"),
+        (
+            HEADER,
+            1,
+            b"\0<\0\0",
+            501,
+            "FRAME_ERROR - type 2, all octets = <<0,60,0,0>>: unknown_frame",
+        ),
+    ],
+)
+@scenario
+async def test_a_frame_that_does_not_belong_there_is_quoted(
+    door: Door, kind: int, number: int, payload: bytes, code: int, text: str
+) -> None:
+    """Rows 28, 33, 39, 40, 42."""
+    raw = await door.enter(1)
+
+    raw.frame(kind, number, payload)
+
+    assert await raw.hear() == close(code, text)
+
+
+@scenario
+async def test_channel_max_limits_how_many_channels_there_are(door: Door) -> None:
+    """Row 29. Their numbers do not count."""
+    raw = await door.enter(7, 9, channel_max=2)
+
+    answer = await raw.ask(channel.Open())
+
+    text = "NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)"
+    assert answer == close(530, text)
+
+
+@pytest.mark.parametrize(
+    ("number", "method"), [(1, 99 << 16 | 10), (1, 60 << 16 | 99), (0, 10 << 16 | 99)]
+)
+@scenario
+async def test_an_unknown_method_is_answered_with_a_reset(
+    door: Door, number: int, method: int
+) -> None:
+    """Row 31."""
+    raw = await door.enter(1)
+
+    raw.arguments(number, method)
+
+    assert await raw.rest() == []
+    assert raw.was_reset
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "shown"),
+    [
+        (queue.Declare, b"\0\0\5ab", "<<0,0,5,97,98>>"),
+        (basic.Qos, b"\0" * 7 + b"junk", "<<0,0,0,0,0,0,0,106,117,110,107>>"),
+    ],
+)
+@scenario
+async def test_arguments_that_are_too_short_or_too_long_are_quoted(
+    door: Door, method: type[Method], arguments: bytes, shown: str
+) -> None:
+    """Row 32."""
+    raw = await door.enter(1)
+
+    raw.arguments(1, method.INDEX, arguments)
+
+    assert await raw.hear() == close(501, f"FRAME_ERROR - cannot decode {shown}", method)
+
+
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [
+        (QOS, NO_HEADER),
+        (frame(BODY, 1, b"abc"), NO_HEADER),
+        (frame(HEADER, 1, content_header(1, weight=1)), NO_HEADER),
+        (
+            frame(HEADER, 1, content_header(1, class_id=50)),
+            NO_HEADER.replace("non content header frame", "one for class 50"),
+        ),
+        (frame(HEADER, 1, content_header(5)) + QOS, NO_BODY),
+        (frame(HEADER, 1, content_header(5)) * 2, NO_BODY),
+    ],
+)
+@scenario
+async def test_a_content_that_does_not_go_on_names_its_method(
+    door: Door, octets: bytes, text: str
+) -> None:
+    """Rows 34, 35, 36."""
+    raw = await door.enter(1)
+
+    raw.write(PUBLISH + octets)
+
+    assert await raw.hear() == close(505, text, basic.Publish)
+
+
+@scenario
+async def test_a_body_that_is_longer_than_announced_makes_its_channel_wait_for_ever(
+    door: Door,
+) -> None:
+    """Row 37."""
+    raw = await door.enter(1, 2)
+
+    raw.write(PUBLISH + frame(HEADER, 1, content_header(1)) + frame(BODY, 1, b"toolong"))
+    raw.write(frame(BODY, 1, b"more"))
+
+    assert await raw.ask(basic.Qos(0, 1), number=2) == basic.QosOk()
+    raw.write(QOS)
+    assert await raw.hear() == close(505, NO_BODY, basic.Publish)
+
+
+@scenario
+async def test_an_empty_message_is_complete_without_a_body(door: Door) -> None:
+    """Rows 38, 33."""
+    raw = await door.enter(1)
+    name = await own_queue(raw)
+
+    raw.frame(METHOD, 1, basic.Publish("", name).encode())
+    raw.frame(HEADER, 1, content_header(0))
+    got = await raw.ask(basic.Get(name, no_ack=True))
+    assert isinstance(got, Command)
+    assert got.body == b""
+
+    raw.write(PUBLISH + frame(HEADER, 1, content_header(0)) + frame(BODY, 1, b""))
+    assert await raw.hear() == close(505, NO_METHOD)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        channel.Open(),
+        queue.Declare("x"),
+        connection.Open("/"),
+        connection.TuneOk(2047, 131072, 0),
+        connection.StartOk({}, "PLAIN", b"", "en_US"),
+    ],
+)
+@scenario
+async def test_channel_0_is_for_the_connections_business(door: Door, method: Method) -> None:
+    """Row 41."""
+    raw = await door.enter(1)
+
+    answer = await raw.ask(method, number=0)
+
+    text = "CHANNEL_ERROR - unexpected method in connection state running"
+    assert answer == close(504, text, type(method))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        connection.Close(200, "bye"),
+        connection.TuneOk(2047, 131072, 0),
+        Command(1, basic.Deliver("tag", 1, False, "", "q"), Properties(), b"m"),
+        queue.DeclareOk("q"),
+        channel.FlowOk(),
+        channel.CloseOk(),
+    ],
+)
+@scenario
+async def test_a_method_that_nobody_says_on_a_channel_is_not_implemented(
+    door: Door, method: Method | Command
+) -> None:
+    """Row 43."""
+    raw = await door.enter(1)
+
+    answer = await raw.ask(method)
+
+    said = method.method if isinstance(method, Command) else method
+    assert answer == close(503, "COMMAND_INVALID - unimplemented method", type(said))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        queue.Declare("x"),
+        basic.Qos(0, 1),
+        channel.Close(200, "bye"),
+        channel.CloseOk(),
+        Command(5, basic.Publish(), Properties(), b""),
+    ],
+)
+@scenario
+async def test_a_channel_has_to_be_opened_first(door: Door, said: Method | Command) -> None:
+    """Row 44."""
+    raw = await door.enter(1)
+
+    answer = await raw.ask(said, number=5)
+
+    method = said.method if isinstance(said, Command) else said
+    assert answer == close(504, "CHANNEL_ERROR - expected 'channel.open'", type(method))
+
+
+@scenario
+async def test_a_channel_that_was_closed_has_to_be_opened_again(door: Door) -> None:
+    """Row 44."""
+    raw = await door.enter(1)
+    assert await raw.ask(channel.Close(200, "bye")) == channel.CloseOk()
+
+    answer = await raw.ask(basic.Qos(0, 1))
+
+    assert answer == close(504, "CHANNEL_ERROR - expected 'channel.open'", basic.Qos)
+
+
+@scenario
+async def test_a_channel_cannot_be_opened_twice(door: Door) -> None:
+    """Row 45."""
+    raw = await door.enter(1)
+
+    answer = await raw.ask(channel.Open())
+
+    assert answer == close(504, "CHANNEL_ERROR - second 'channel.open' seen", channel.Open)
+
+
+@scenario
+async def test_a_short_string_has_to_be_utf_8(door: Door) -> None:
+    """Row 62."""
+    raw = await door.enter(1)
+
+    raw.arguments(1, queue.Declare.INDEX, b"\0\0\2\xff\xfe\0\0\0\0\0")
+
+    assert await raw.hear() == close(501, "FRAME_ERROR - Malformed UTF-8 in shortstr")
+
+
+@scenario
+async def test_a_text_that_is_too_long_ends_in_dots(door: Door) -> None:
+    """Row 63."""
+    raw = await door.enter(1)
+
+    answer = await raw.ask(queue.Declare("q" * 255, passive=True))
+
+    text = "NOT_FOUND - no queue '" + "q" * 230 + "..."
+    assert answer == close_channel(404, text, queue.Declare)
+
+
+@pytest.mark.parametrize("rest", [b"\x20\0\0\0\0\4\1kZ\0", b"\x80\0\x09ab"])
+@scenario
+async def test_what_a_channel_does_not_survive_is_an_internal_error(
+    door: Door, rest: bytes
+) -> None:
+    """Row 64."""
+    raw = await door.enter(1)
+    name = await own_queue(raw)
+
+    raw.frame(METHOD, 1, basic.Publish("", name).encode())
+    raw.frame(HEADER, 1, content_header(0, rest=rest))
+
+    assert await raw.hear() == close(541, "INTERNAL_ERROR")
