@@ -141,14 +141,14 @@ async def reach_wire(broker: str, stack: AsyncExitStack) -> WireDial:
 
 
 @pytest_asyncio.fixture
-async def door(broker: str) -> AsyncIterator[Door]:
-    """Where connections come in that say any octets; what they declare has to be exclusive."""
+async def door(broker: str, names: list[str]) -> AsyncIterator[Door]:
+    """Where connections come in that say any octets; they are hung up on when the test ends."""
     async with AsyncExitStack() as stack:
         door = Door(broker)
         await door.open(stack)
         yield door
         async with asyncio.timeout(DEADLINE):
-            await door.close()
+            await door.close(names)
 
 
 async def ended(protocol: aioamqp.AmqpProtocol) -> None:

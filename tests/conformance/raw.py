@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from amqp_codec import (
     channel,
     connection,
     encode_method,
+    queue,
 )
 from tests.conformance.wire import CAPABILITIES, Said, Wire
 
@@ -32,10 +33,13 @@ class Raw(Wire):
         super().__init__()
         self.octets = b""
         self.was_reset = False
+        self._undecoded: asyncio.Queue[bytes] | None = None
 
     def data_received(self, data: bytes) -> None:
         self.octets += data
-        if not self.octets.startswith(b"AMQP"):  # which is no frame
+        if self._undecoded is not None:
+            self._undecoded.put_nowait(data)
+        elif not self.octets.startswith(b"AMQP"):  # which is no frame
             super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -59,6 +63,15 @@ class Raw(Wire):
         """Say something; return the next thing that the broker says."""
         self.send(*what, number=number)
         return await self.hear()
+
+    async def ask_octets(self, octets: bytes, size: int) -> bytes:
+        """Send octets; return the first ones of the answer, which the codec cannot read."""
+        self._undecoded, answer = asyncio.Queue(), b""
+        self.write(octets)
+        while len(answer) < size:
+            answer += await self._undecoded.get()
+        self._undecoded = None
+        return answer
 
     async def greet(self, header: bytes = PROTOCOL_HEADER) -> connection.Start:
         """Send a protocol header; return how the broker begins."""
@@ -100,9 +113,14 @@ class Door:
             if self._broker == "tcp":
                 self._broker = await self._fake.listen()
 
-    async def close(self) -> None:
-        """Hang up wherever somebody is still connected."""
+    async def close(self, names: Iterable[str]) -> None:
+        """Hang up wherever somebody is still connected, and delete the queues with these names."""
         for raw in self._opened:
+            await raw.hang_up()
+        if self._fake is None and names:  # a fake takes them with it
+            raw = await self.enter(1)
+            for name in names:
+                await raw.ask(queue.Delete(name))
             await raw.hang_up()
 
     async def dial(self) -> Raw:
@@ -113,7 +131,7 @@ class Door:
         else:
             address = urlsplit(self._broker)
             loop = asyncio.get_running_loop()
-            await loop.create_connection(lambda: raw, address.hostname, address.port)
+            await loop.create_connection(lambda: raw, address.hostname or "", address.port or 5672)
         self._opened.append(raw)
         return raw
 
