@@ -1,7 +1,6 @@
 """A connection that says exactly what a scenario tells it to, and hears everything."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
 
 from amqp_codec import (
@@ -25,9 +24,6 @@ CAPABILITIES = {
 
 Said: TypeAlias = Method | Command
 """What is said: a method, or a command where it has content."""
-
-Dial: TypeAlias = Callable[[Callable[[], asyncio.Protocol]], Awaitable[object]]
-"""Connects a protocol to the broker."""
 
 
 class Wire(asyncio.Protocol):
@@ -138,6 +134,18 @@ class Wire(asyncio.Protocol):
         if not self.lost.is_set():
             self.send(connection.Close(200, "bye"), number=0)
             await self.lost.wait()
+
+
+class LogIn(Protocol):
+    """Opens a connection, with some channels, or returns the refusal."""
+
+    async def __call__(
+        self,
+        *channels: int,
+        user: str = "guest",
+        password: str = "guest",
+        vhost: str = "/",
+    ) -> Wire | connection.Close: ...
 
 
 class OpenWire(Protocol):
