@@ -38,6 +38,8 @@ class FakeBroker(Administration):
     Args:
         clock: ``"real"`` for the time of the event loop, ``"manual"`` for one that stands still
             until ``broker.clock.advance(seconds)`` is called, or a ManualClock to share one.
+        consumer_timeout: seconds within which a delivery has to be acknowledged, or else its
+            channel is closed; None is for ever. RabbitMQ looks once a minute, and so does this one.
 
     Attributes:
         clock: the clock.
@@ -45,7 +47,12 @@ class FakeBroker(Administration):
         node: users, virtual hosts, and what is in them.
     """
 
-    def __init__(self, clock: Literal["real", "manual"] | ManualClock = "real") -> None:
+    def __init__(
+        self,
+        clock: Literal["real", "manual"] | ManualClock = "real",
+        *,
+        consumer_timeout: float | None = 1800.0,
+    ) -> None:
         self.clock: LoopClock | ManualClock
         if isinstance(clock, ManualClock):
             self.clock = clock
@@ -55,6 +62,7 @@ class FakeBroker(Administration):
             raise ValueError(f"clock must be 'real', 'manual' or a ManualClock, not {clock!r}")
         self.journal = Journal()
         self.node = Node(self.clock)
+        self.node.consumer_timeout = consumer_timeout
         self._protocols: dict[SessionProtocol, None] = {}
         self._servers: list[asyncio.Server] = []
         self._is_open = False

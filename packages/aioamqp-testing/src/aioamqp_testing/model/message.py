@@ -10,7 +10,7 @@ from .access import Access
 from .errors import BrokerError
 from .headers import edited, further_keys
 
-_LONGEST_TTL = 2**32 - 1  # ms; RabbitMQ: what an Erlang timer can hold
+LONGEST_TTL = 315_360_000_000  # ms; RabbitMQ: ten years
 REPLY_TO = "amq.rabbitmq.reply-to"
 
 
@@ -122,7 +122,7 @@ def _check_expiration(expiration: str) -> None:
         reason = f"{{leftover_string,{erlang.string(octets[end:])}}}"
     elif (value := int(octets)) < 0:
         reason = f"{{value_negative,{value}}}"
-    elif value > _LONGEST_TTL:
+    elif value > LONGEST_TTL:
         reason = f"{{value_too_large,{value}}}"
     else:
         return

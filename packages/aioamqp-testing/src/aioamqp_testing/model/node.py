@@ -50,6 +50,7 @@ class Node:
         frame_max: octets of a frame.
         heartbeat: seconds.
         max_message_size: octets of a body.
+        consumer_timeout: seconds within which deliveries have to be acknowledged; None is for ever.
         refused: what clients asked for that this broker cannot do yet, in their order.
     """
 
@@ -61,6 +62,7 @@ class Node:
         self.frame_max = 131072
         self.heartbeat = 60
         self.max_message_size = 134217728
+        self.consumer_timeout: float | None = 1800.0
         self.refused: list[str] = []
         # made-up names are the same in every run, so that a failing test fails the same way again
         self._random = Random("aioamqp-testing")

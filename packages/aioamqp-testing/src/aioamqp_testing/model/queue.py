@@ -111,6 +111,7 @@ class Queue(ABC):
     # ----------------------------------------------------------------------------- rules of use
 
     @classmethod
+    @abstractmethod
     def check_declaration(
         cls, described: str, *, durable: bool, exclusive: bool, auto_delete: bool
     ) -> None:
@@ -207,6 +208,7 @@ class Queue(ABC):
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Put messages back."""
 
+    @abstractmethod
     def check_refusable(self) -> None:
         """Say whether its messages may be rejected or requeued.
 
@@ -233,16 +235,12 @@ class Queue(ABC):
         """End all that a channel has to do with the queue; what it held is ready again."""
 
     @abstractmethod
-    def add_credit(self, consumer: Consumer, count: int, *, drain: bool) -> int:
-        """Let a consumer have that many messages, as basic.credit says.
+    def add_credit(self, consumer: Consumer, count: int) -> int:
+        """Let a consumer have that many messages, as basic.credit says; return how many are ready.
 
         Args:
             consumer: one of the queue.
             count: how many messages.
-            drain: whether what is left of them is forfeit when the queue is empty.
-
-        Returns:
-            how many messages were ready.
         """
 
     def remove_consumer(self, consumer: Consumer) -> None:

@@ -1,6 +1,6 @@
 """What a channel has been given and has not acknowledged yet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -21,12 +21,14 @@ class Delivery:
         queue: where it comes from.
         consumer: whom it was delivered to; None for basic.get.
         queued: the message and its place in the queue.
+        sent: when, by the clock.
     """
 
     tag: int
     queue: Queue
     consumer: Consumer | None
     queued: QueuedMessage
+    sent: float = 0.0
 
 
 class Unacked:
@@ -37,6 +39,11 @@ class Unacked:
 
     def __len__(self) -> int:
         return len(self._deliveries)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest delivery was sent, None when there is none."""
+        return next((delivery.sent for delivery in self._deliveries.values()), None)
 
     def add(self, delivery: Delivery) -> None:
         """Remember a delivery; tags only grow."""
@@ -85,13 +92,15 @@ class Unacked:
         return list(dict.fromkeys(delivery.queue for delivery in self._deliveries.values()))
 
 
-def by_consumer(deliveries: Iterable[Delivery]) -> list[tuple[Queue, list[QueuedMessage]]]:
+def by_consumer(deliveries: Sequence[Delivery]) -> list[tuple[Queue, list[QueuedMessage]]]:
     """Sort deliveries into one group a queue and consumer.
 
     RabbitMQ tells a queue about the acknowledged messages consumer by consumer, in the order of the
     consumer tags and those of basic.get first. It shows when several get room at once: the order of
     the groups is the order of the next turns.
     """
+    if len(deliveries) == 1:
+        return [(deliveries[0].queue, [deliveries[0].queued])]
     groups: dict[tuple[str, bool, str], tuple[Queue, list[QueuedMessage]]] = {}
     for delivery in deliveries:
         consumer = delivery.consumer
