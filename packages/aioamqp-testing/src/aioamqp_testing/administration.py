@@ -1,4 +1,4 @@
-"""What an administrator does to a broker, as plain calls: users, virtual hosts, policies, limits."""
+"""What an administrator does to a broker: users, virtual hosts, permissions, policies, limits."""
 
 from collections.abc import Iterable, Mapping
 
