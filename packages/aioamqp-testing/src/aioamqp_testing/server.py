@@ -53,6 +53,14 @@ class SessionProtocol(asyncio.Protocol):
         self.session.receive(data)
         self._flush()
 
+    def pause_writing(self) -> None:
+        """Let the session know that the client does not read."""
+        self.session.flow.pause()
+
+    def resume_writing(self) -> None:
+        """Let the session know that the client has read."""
+        self.session.flow.resume()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session."""
         del exc
@@ -82,13 +90,23 @@ class SessionProtocol(asyncio.Protocol):
         self._will_flush = False
         if self._transport is None:
             return
-        output = self.session.take_output()
-        if output:
+        has_written = False
+        while output := self.session.take_output():
             self._transport.write(output)
+            has_written = True
+        self._read_or_not(self._transport)
         if self.session.ending is Ending.CLOSE:
             self._transport.close()
         elif self.session.ending is Ending.RESET:
-            _reset(self._transport, has_last_words=bool(output))
+            _reset(self._transport, has_last_words=has_written)
+
+    def _read_or_not(self, transport: asyncio.Transport) -> None:
+        if transport.is_closing():
+            return
+        if not self.session.flow.is_reading:
+            transport.pause_reading()
+        elif not transport.is_reading():
+            transport.resume_reading()
 
 
 def _reset(transport: asyncio.Transport, *, has_last_words: bool) -> None:

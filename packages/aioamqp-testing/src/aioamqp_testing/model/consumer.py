@@ -72,18 +72,19 @@ class SharedPrefetch:
     no_ack is not counted, but has to wait all the same.
     """
 
-    __slots__ = ("_channel", "_outstanding", "_waiting", "limit")
+    __slots__ = ("_channel", "_is_paused", "_outstanding", "_waiting", "limit")
 
     def __init__(self, channel: ConsumingChannel) -> None:
         self.limit = 0
         self._channel = channel
         self._outstanding = 0
+        self._is_paused = False
         self._waiting: dict[Queue, None] = {}
 
     @property
     def is_reached(self) -> bool:
         """Whether no more messages may be delivered on the channel."""
-        return 0 < self.limit <= self._outstanding
+        return self._is_paused or 0 < self.limit <= self._outstanding
 
     def set(self, limit: int, unacked: int) -> None:
         """Change the limit.
@@ -113,6 +114,15 @@ class SharedPrefetch:
         """Make room for as many messages as consumers have acknowledged."""
         was_reached = self.is_reached
         self._outstanding = max(0, self._outstanding - count)
+        self._resume(was_reached)
+
+    def pause(self) -> None:
+        """Let no more messages be delivered on the channel: its client is not reading."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Let the queues that had to wait deliver again, as far as the limit has room."""
+        was_reached, self._is_paused = self.is_reached, False
         self._resume(was_reached)
 
     def _resume(self, was_reached: bool) -> None:

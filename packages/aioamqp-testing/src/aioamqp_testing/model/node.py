@@ -16,6 +16,7 @@ class Node:
         frame_max: octets of a frame.
         heartbeat: seconds.
         max_message_size: octets of a body.
+        alarm: why nothing more may be published, such as ``low on memory``; empty when it may.
         refused: what clients asked for that this broker cannot do yet, in their order.
     """
 
@@ -25,6 +26,7 @@ class Node:
         self.frame_max = 131072
         self.heartbeat = 60
         self.max_message_size = 134217728
+        self.alarm = ""
         self.refused: list[str] = []
         # made-up names are the same in every run, so that a failing test fails the same way again
         self._random = Random("aioamqp-testing")

@@ -21,21 +21,29 @@ from amqp_codec import (
     PROTOCOL_HEADER,
     Command,
     EncodeError,
+    FieldTable,
     Method,
     ReplyCode,
     connection,
     encode_command,
 )
-from amqp_codec.protocol.constants import FRAME_HEARTBEAT, FRAME_METHOD, FRAME_MIN_SIZE
+from amqp_codec.protocol.constants import (
+    FRAME_HEADER,
+    FRAME_HEARTBEAT,
+    FRAME_METHOD,
+    FRAME_MIN_SIZE,
+)
 
 from ..journal import ConnectionJournal
 from ..model import BrokerError, Clock, Node, NotSupported, Timer, VirtualHost
 from . import handshake
 from .assembly import FrameRefused, ReaderCrash, decode_method
 from .channel import Channel
+from .flow import Flow
 from .framing import Frame, FrameReader, FrameTooLarge
 from .handshake import HandshakeRefused
 from .heartbeat import Heartbeat
+from .interference import Interference
 
 _HANDSHAKE_SECONDS: Final = 10  # RabbitMQ: handshake_timeout
 _SILENT_SECONDS: Final = 3  # RabbitMQ: the delay before it hangs up without a word
@@ -77,7 +85,11 @@ class Session:
     Attributes:
         node: the broker.
         user: who has logged in.
-        wants_cancel_notices: whether the client has announced consumer_cancel_notify.
+        client_properties: what the client has said about itself.
+        wants_blocked_notices: whether the client has announced connection.blocked.
+        wants_cancel_notices: and whether it has announced consumer_cancel_notify.
+        flow: whether it reads, and whether its consumers get anything.
+        interference: what stands between it and its client in a test of failures.
         ending: how the connection is to be ended, None while it goes on.
         journal: the last things said.
     """
@@ -91,7 +103,11 @@ class Session:
     ) -> None:
         self.node = node
         self.user = ""
+        self.client_properties: FieldTable = {}
+        self.wants_blocked_notices = False
         self.wants_cancel_notices = False
+        self.flow = Flow(self)
+        self.interference: Interference | None = None
         self.ending: Ending | None = None
         self.journal = journal
         self._clock = clock
@@ -117,6 +133,11 @@ class Session:
         return self._state is _State.RUNNING
 
     @property
+    def name(self) -> str:
+        """The address of its client."""
+        return self.journal.name
+
+    @property
     def channels(self) -> list[Channel]:
         """Its channels, by the order in which they were opened."""
         return list(self._channels.values())
@@ -126,7 +147,11 @@ class Session:
         if self._heartbeat is not None:
             self._heartbeat.received()
         self._frames.feed(octets)
-        while self._step():
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Deal with what was received, unless and until something keeps it from reading."""
+        while self.flow.is_reading and self._step():
             pass
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         for channel in unconfirmed:
@@ -136,6 +161,7 @@ class Session:
         """Return what is to be sent to the client, and forget it."""
         output = b"".join(self._output)
         self._output.clear()
+        self.flow.taken()
         return output
 
     def shut_down(self) -> None:
@@ -157,18 +183,31 @@ class Session:
 
     def send(self, command: Command) -> None:
         """Send a command to the client."""
+        if self.interference is not None and self.interference.sends(command):
+            return
         self.journal.sent(command)
-        if not self._output:
-            self._wake()
         try:
             octets = encode_command(command, self._frame_max)
         except EncodeError:
             # RabbitMQ: properties of another client's message go out even if they are too large
             # for what this one has agreed on
             octets = encode_command(command, 0)
+        self.send_octets(octets)
+
+    def send_octets(self, octets: bytes) -> None:
+        """Send octets to the client, whatever they are."""
+        if not self._output:
+            self._wake()
         self._output.append(octets)
+        self.flow.added(len(octets))
         if self._heartbeat is not None:
             self._heartbeat.sent()
+
+    def watch_client(self, is_reading: bool) -> None:
+        """Take notice of whether it reads from its client."""
+        if self._heartbeat is not None:
+            self._heartbeat.is_watching = is_reading
+        self._wake()
 
     def has_unconfirmed(self, channel: Channel) -> None:
         """Remember to confirm at the end of this input."""
@@ -220,15 +259,19 @@ class Session:
             self._handle_frame_0(frame)
         elif self._state is _State.RUNNING:
             self._handle_channel_frame(frame)
+            if frame.type == FRAME_HEADER and self.node.alarm:
+                self.flow.block(self.node.alarm)
         elif self._state is not _State.CLOSING:
             raise frame.unexpected()
 
     def _handle_frame_0(self, frame: Frame) -> None:
         if frame.is_known and frame.type == FRAME_METHOD:
             method = decode_method(frame)
-            self.journal.received(Command(0, method))
+            command = Command(0, method)
+            self.journal.received(command)
             try:
-                self._handle_connection(method)
+                if self.interference is None or not self.interference.receives(command):
+                    self._handle_connection(method)
             except BrokerError as error:
                 self._refuse(error, method.INDEX)
         elif self._state is _State.CLOSING:
@@ -249,12 +292,13 @@ class Session:
             return
         self.journal.received(command)
         try:
-            channel.handle(command)
+            if self.interference is None or not self.interference.receives(command):
+                channel.handle(command)
         except BrokerError as error:
             self._refuse(error, command.method.INDEX, channel)
         if channel.is_gone:
             self._channels.pop(channel.number, None)
-        self._run_later()
+        self.run_later()
 
     def _add_channel(self, number: int) -> Channel:
         """Make a channel of a number that is used for the first time, open or not.
@@ -304,6 +348,8 @@ class Session:
                 raise
             self._close(error)
             return
+        self.client_properties = method.client_properties
+        self.wants_blocked_notices = handshake.has_capability(method, "connection.blocked")
         self.wants_cancel_notices = handshake.has_capability(method, "consumer_cancel_notify")
         self._state = _State.TUNING
         node = self.node
@@ -391,7 +437,7 @@ class Session:
             channel.end()
         if self._vhost is not None:
             self._vhost.remove_exclusive_queues(self)
-        self._run_later()
+        self.run_later()
 
     def _await_end(self) -> None:
         self._state = _State.CLOSING
@@ -421,6 +467,7 @@ class Session:
     def _beat(self) -> None:
         self.send(Command(0, HEARTBEAT))
 
-    def _run_later(self) -> None:
+    def run_later(self) -> None:
+        """Do what is due in its virtual host."""
         if self._vhost is not None:
             self._vhost.run_later()
