@@ -28,6 +28,11 @@ class Message:
     properties: Properties
     body: bytes
 
+    @property
+    def is_persistent(self) -> bool:
+        """Whether it survives a restart in a durable queue. Spec: basic, delivery-mode."""
+        return self.properties.delivery_mode == 2
+
     def check(self, user: str) -> None:
         """Refuse properties that RabbitMQ refuses, in its order.
 

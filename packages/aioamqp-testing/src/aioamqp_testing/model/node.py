@@ -36,6 +36,11 @@ class Node:
         """Make up a name as RabbitMQ does: a prefix and 22 characters for 16 octets."""
         return prefix + urlsafe_b64encode(self._random.randbytes(16)).decode().rstrip("=")
 
+    def restart(self) -> None:
+        """Lose what a broker does not have any more when it is started again."""
+        for vhost in self.vhosts.values():
+            vhost.restart()
+
     def add_vhost(self, name: str) -> VirtualHost:
         """Add a virtual host.
 

@@ -154,6 +154,11 @@ class Queue:
             self._holder(channel).unacked[queued.position] = (queued, None)
         return queued
 
+    def restart(self) -> None:
+        """Keep only what is persistent."""
+        self._ready = [item for item in self._ready if item[1].message.is_persistent]
+        heapq.heapify(self._ready)
+
     def purge(self) -> int:
         """Drop all ready messages and return how many there were; unacknowledged ones stay."""
         purged = len(self._ready)

@@ -46,6 +46,17 @@ class VirtualHost:
         self._new_name = new_name
         self._agenda: deque[Callable[[], None]] = deque()
 
+    def restart(self) -> None:
+        """Keep what is durable, and the persistent messages in it; the connections are gone."""
+        for queue in list(self.queues.values()):
+            if queue.durable:
+                queue.restart()
+            else:
+                self.remove_queue(queue)
+        for exchange in list(self.exchanges.values()):
+            if not exchange.durable and exchange.name in self.exchanges:
+                self._remove_exchange(exchange)
+
     def __repr__(self) -> str:
         return f"VirtualHost({self.name!r})"
 

@@ -35,6 +35,12 @@ class Confirms:
         del self._unconfirmed[number]
         return basic.Ack(number)
 
+    def take_all(self) -> list[int]:
+        """Take the numbers of all that is left, to be confirmed by somebody else."""
+        numbers = list(self._unconfirmed)
+        self._unconfirmed.clear()
+        return numbers
+
     def confirm_all(self) -> basic.Ack | None:
         """Return the confirm of all that is left, None when there is nothing."""
         if not self._unconfirmed:

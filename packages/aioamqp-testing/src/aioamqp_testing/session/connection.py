@@ -54,7 +54,8 @@ class Ending(Enum):
     """How a connection is to be ended, once the output is written."""
 
     CLOSE = "in good order"
-    RESET = "with a reset"
+    RESET = "with a reset, behind what was written"
+    BREAK = "with a reset at once"
 
 
 class _State(Enum):
@@ -170,13 +171,13 @@ class Session:
             return
         if self._state not in (*_BEFORE_OPENING, _State.SILENT):
             text = "broker forced connection closure with reason 'shutdown'"
-            self._close(BrokerError(ReplyCode.CONNECTION_FORCED, text))
-        self._hang_up(Ending.CLOSE, "the broker stops")
+            self.close(BrokerError(ReplyCode.CONNECTION_FORCED, text))
+        self.hang_up(Ending.CLOSE, "the broker stops")
 
     def connection_lost(self) -> None:
         """Take notice that the client has hung up."""
         if self._state is not _State.OVER:
-            self._hang_up(Ending.CLOSE, "the client has hung up")
+            self.hang_up(Ending.CLOSE, "the client has hung up")
         self._output.clear()
 
     # ----------------------------------------------------------------------------- for channels
@@ -186,13 +187,16 @@ class Session:
         if self.interference is not None and self.interference.sends(command):
             return
         self.journal.sent(command)
+        self.send_octets(self.encode(command))
+
+    def encode(self, command: Command) -> bytes:
+        """Return a command as it goes to the client."""
         try:
-            octets = encode_command(command, self._frame_max)
+            return encode_command(command, self._frame_max)
         except EncodeError:
             # RabbitMQ: properties of another client's message go out even if they are too large
             # for what this one has agreed on
-            octets = encode_command(command, 0)
-        self.send_octets(octets)
+            return encode_command(command, 0)
 
     def send_octets(self, octets: bytes) -> None:
         """Send octets to the client, whatever they are."""
@@ -235,7 +239,7 @@ class Session:
         except HandshakeRefused as error:
             self._fall_silent(str(error))
         except ReaderCrash as error:
-            self._hang_up(Ending.RESET, f"RabbitMQ's reader crashes: {error}")
+            self.hang_up(Ending.RESET, f"RabbitMQ's reader crashes: {error}")
         return True
 
     def _read_header(self) -> bool:
@@ -245,7 +249,7 @@ class Session:
         start = handshake.start(header)
         if start is None:
             self._output.append(PROTOCOL_HEADER)
-            self._hang_up(Ending.RESET, f"{header!r} is not the header of AMQP 0-9-1")
+            self.hang_up(Ending.RESET, f"{header!r} is not the header of AMQP 0-9-1")
             return False
         self._is_legacy = start.version_major == 8
         self._state = _State.STARTING
@@ -344,9 +348,7 @@ class Session:
         try:
             self.user = handshake.authenticate(method, self.node)
         except BrokerError as error:
-            if not handshake.has_capability(method, "authentication_failure_close"):
-                raise
-            self._close(error)
+            self.refuse_login(method, error)
             return
         self.client_properties = method.client_properties
         self.wants_blocked_notices = handshake.has_capability(method, "connection.blocked")
@@ -387,9 +389,16 @@ class Session:
         if isinstance(method, connection.Close):
             self.send(Command(0, connection.CloseOk()))
         elif isinstance(method, connection.CloseOk):
-            self._hang_up(Ending.RESET, "the client has said close-ok")
+            self.hang_up(Ending.RESET, "the client has said close-ok")
 
     # ----------------------------------------------------------------------------- mistakes
+
+    def refuse_login(self, method: connection.StartOk, error: BrokerError) -> None:
+        """Say that the client may not come in, if it has announced that it understands this."""
+        if handshake.has_capability(method, "authentication_failure_close"):
+            self.close(error)
+        else:
+            self._fall_silent(error.reply_text)
 
     def _refuse(self, error: BrokerError, index: int, channel: Channel | None = None) -> None:
         """Answer a mistake in the way of the state and of the reply code."""
@@ -401,15 +410,13 @@ class Session:
         elif channel is not None and not error.reply_code.is_hard:
             channel.fail(error, index)
         else:
-            self._close(error, 0 if error.reply_code is ReplyCode.INTERNAL_ERROR else index)
+            self.close(error, 0 if error.reply_code is ReplyCode.INTERNAL_ERROR else index)
 
-    def _close(self, error: BrokerError, index: int = 0) -> None:
+    def close(self, error: BrokerError, index: int = 0) -> None:
         """Say connection.close, and wait for the answer."""
         self._end_channels()
         if self._state is not _State.CLOSING:
-            close = connection.Close(
-                int(error.reply_code), error.reply_text, index >> 16, index & 0xFFFF
-            )
+            close = connection.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF)
             self.send(Command(0, close))
             self._await_end()
 
@@ -419,7 +426,7 @@ class Session:
         Behind such a frame no other one can be found.
         """
         if self._state not in (*_BEFORE_OPENING, _State.CLOSING):
-            self._close(error)
+            self.close(error)
         self._fall_silent(error.reply_text)
 
     def _fall_silent(self, why: str) -> None:
@@ -448,14 +455,20 @@ class Session:
         self._timer = self._clock.call_later(seconds, self._time_is_up)
 
     def _time_is_up(self) -> None:
-        self._hang_up(Ending.RESET, "time is up")
+        self.hang_up(Ending.RESET, "time is up")
         self._wake()
 
     def _die(self) -> None:
-        self._hang_up(Ending.RESET, "no heartbeats from the client")
+        self.hang_up(Ending.RESET, "no heartbeats from the client")
         self._wake()
 
-    def _hang_up(self, ending: Ending, why: str) -> None:
+    def hang_up(self, ending: Ending, why: str) -> None:
+        """End it without another word.
+
+        Args:
+            ending: what is to become of the transport.
+            why: for the journal.
+        """
         self._state = _State.OVER
         self.ending = ending
         self.journal.note(f"the connection ends: {why}")

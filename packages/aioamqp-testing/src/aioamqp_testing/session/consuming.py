@@ -56,6 +56,16 @@ class Consuming:
         self._unacked = Unacked()
         self._last_tag = 0
 
+    @property
+    def consumers(self) -> list[Consumer]:
+        """Its consumers, in the order in which they came."""
+        return list(self._consumers.values())
+
+    @property
+    def unacked(self) -> list[Delivery]:
+        """What it has not acknowledged, the oldest first."""
+        return list(self._unacked)
+
     def _qos(self, method: basic.Qos) -> None:
         if method.prefetch_size:
             text = f"prefetch_size!=0 ({method.prefetch_size})"

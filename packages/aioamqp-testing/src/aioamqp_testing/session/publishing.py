@@ -57,7 +57,7 @@ class Publishing:
             self._channel.send(returned, properties, body)
         if self._confirms.is_selected:
             number = self._confirms.publish()
-            if is_routed:
+            if is_routed or self._channel.session.interference is not None:
                 self._channel.session.has_unconfirmed(self._channel)
             else:
                 self._channel.send(self._confirms.confirm(number))
@@ -68,6 +68,10 @@ class Publishing:
 
     def confirm_all(self) -> None:
         """Confirm what the queues have taken."""
+        interference = self._channel.session.interference
+        if interference is not None:
+            interference.confirms(self._channel, self._confirms.take_all())
+            return
         ack = self._confirms.confirm_all()
         if ack is not None:
             self._channel.send(ack)
