@@ -55,7 +55,7 @@ class FakeBroker:
         else:
             raise ValueError(f"clock must be 'real', 'manual' or a ManualClock, not {clock!r}")
         self.journal = Journal()
-        self.node = Node()
+        self.node = Node(self.clock)
         self.faults = Faults(self)
         self._connections = Connections(self.node, self.clock, self.journal)
         self._connections.on_joined = self.faults.joined

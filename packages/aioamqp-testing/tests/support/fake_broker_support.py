@@ -42,8 +42,8 @@ class SilentClient:
         clock: ManualClock | None = None,
         journal: Journal | None = None,
     ) -> None:
-        self.node = node or Node()
         self.clock = clock or ManualClock()
+        self.node = node or Node(self.clock)
         self.wakes = 0
         self.session = Session(
             self.node, self.clock, (journal or Journal()).open("test"), self._wake
@@ -140,6 +140,7 @@ class NotingChannel:
         self.deliveries: list[tuple[str, bytes]] = []
         self.held: list[QueuedMessage] = []
         self.cancelled: list[str] = []
+        self.drains: list[tuple[str, int]] = []
 
     def deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         self.deliveries.append((consumer.tag, queued.message.body))
@@ -147,6 +148,9 @@ class NotingChannel:
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         self.cancelled += [consumer.tag for consumer in consumers]
+
+    def drained(self, consumer: Consumer, credit: int) -> None:
+        self.drains.append((consumer.tag, credit))
 
     def consume(self, queue: Queue, tag: str = "tag", **options: Any) -> Consumer:
         consumer = Consumer(tag, self, queue, **options)

@@ -161,12 +161,17 @@ class Middleman:
                 return
         _soon(partial(self._faults.happen, moment))
 
-    def confirms(self, channel: Channel, numbers: list[int]) -> None:
+    def confirms(self, channel: Channel, outcomes: dict[int, bool]) -> None:
         """Say what becomes of publishes, as far as no fault says it."""
-        for number in numbers:
+        for number, is_taken in outcomes.items():
             moment = self._moment(Occasion.CONFIRM, channel.number, number=number)
-            if not self._faults.happen(moment):
+            if self._faults.happen(moment):
+                continue
+            if is_taken:
                 self._plain.append(number)
+            else:
+                self._confirm_plain(channel)
+                channel.send(basic.Nack(number, not self._withheld.get(channel), True))
         self._confirm_plain(channel)
 
     def _confirm_plain(self, channel: Channel) -> None:

@@ -11,8 +11,8 @@ client did wrong is a ``BrokerError``: it knows the reply code and the text that
 from .clock import Clock, ManualClock, Timer
 from .consumer import Consumer, ConsumingChannel, SharedPrefetch
 from .errors import BrokerError, NotSupported
-from .exchange import Binding, DefaultExchange, DirectExchange, Exchange
-from .message import Message, QueuedMessage
+from .exchange import Binding, Exchange
+from .message import Message, Outcome, QueuedMessage
 from .node import Node
 from .queue import Queue
 from .unacked import Delivery, Unacked
@@ -24,14 +24,13 @@ __all__ = [
     "Clock",
     "Consumer",
     "ConsumingChannel",
-    "DefaultExchange",
     "Delivery",
-    "DirectExchange",
     "Exchange",
     "ManualClock",
     "Message",
     "Node",
     "NotSupported",
+    "Outcome",
     "Queue",
     "QueuedMessage",
     "SharedPrefetch",

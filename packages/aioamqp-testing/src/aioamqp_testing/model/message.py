@@ -1,6 +1,7 @@
 """A message as it was published, and its place in a queue."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from amqp_codec import Properties, ReplyCode, field_type
 
@@ -10,6 +11,17 @@ from .errors import BrokerError, NotSupported
 
 _LONGEST_TTL = 2**32 - 1  # ms; RabbitMQ: what an Erlang timer can hold
 REPLY_TO = "amq.rabbitmq.reply-to"
+
+
+class Outcome(Enum):
+    """What becomes of a message that is published; true if it was routed."""
+
+    UNROUTED = "there is no queue for it"
+    TAKEN = "all queues that it was routed to have dealt with it"
+    REFUSED = "a queue has no room for it, though others may have taken it"
+
+    def __bool__(self) -> bool:
+        return self is not Outcome.UNROUTED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +44,11 @@ class Message:
     def is_persistent(self) -> bool:
         """Whether it survives a restart in a durable queue. Spec: basic, delivery-mode."""
         return self.properties.delivery_mode == 2
+
+    @property
+    def routing_keys(self) -> tuple[str, ...]:
+        """All the keys that it is routed by."""
+        return (self.routing_key,)
 
     def check(self, user: str) -> None:
         """Refuse properties that RabbitMQ refuses, in its order.
@@ -75,11 +92,15 @@ class QueuedMessage:
         position: where it stands in the queue, and where it comes back to when it is requeued.
         message: what was published.
         redelivered: whether it was handed out before.
+        level: what comes before the position; messages of a lower level go first.
+        expires_at: the moment of the clock from which on it is not delivered any more.
     """
 
     position: int
     message: Message
     redelivered: bool = False
+    level: int = 0
+    expires_at: float | None = None
 
 
 def _refused(text: str) -> BrokerError:
@@ -102,5 +123,5 @@ def _check_expiration(expiration: str) -> None:
     elif value > _LONGEST_TTL:
         reason = f"{{value_too_large,{value}}}"
     else:
-        raise NotSupported("the property expiration of a message")
+        return
     raise _refused(f"invalid expiration '{expiration}': {reason}")

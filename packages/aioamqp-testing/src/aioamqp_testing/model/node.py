@@ -3,13 +3,18 @@
 from base64 import urlsafe_b64encode
 from random import Random
 
+from .clock import Clock, ManualClock
 from .vhost import VirtualHost
 
 
 class Node:
     """The state of one broker.
 
+    Args:
+        clock: what everything in it goes by; one that stands still unless given.
+
     Attributes:
+        clock: the clock.
         users: name -> password.
         vhosts: by name.
         channel_max: channels of a connection; what connection.tune offers, like the next two.
@@ -20,7 +25,8 @@ class Node:
         refused: what clients asked for that this broker cannot do yet, in their order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or ManualClock()
         self.users = {"guest": "guest"}
         self.channel_max = 2047
         self.frame_max = 131072
@@ -30,7 +36,7 @@ class Node:
         self.refused: list[str] = []
         # made-up names are the same in every run, so that a failing test fails the same way again
         self._random = Random("aioamqp-testing")
-        self.vhosts = {"/": VirtualHost("/", self.new_name)}
+        self.vhosts = {"/": VirtualHost("/", self.new_name, self.clock)}
 
     def new_name(self, prefix: str) -> str:
         """Make up a name as RabbitMQ does: a prefix and 22 characters for 16 octets."""
@@ -49,5 +55,5 @@ class Node:
         """
         if name in self.vhosts:
             raise ValueError(f"there is a virtual host {name!r} already; choose another name")
-        vhost = self.vhosts[name] = VirtualHost(name, self.new_name)
+        vhost = self.vhosts[name] = VirtualHost(name, self.new_name, self.clock)
         return vhost

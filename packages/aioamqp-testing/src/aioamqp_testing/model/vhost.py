@@ -6,19 +6,14 @@ from collections.abc import Callable
 from amqp_codec import FieldTable, ReplyCode
 
 from . import arguments as declared
+from . import queue_arguments
+from .clock import Clock, Timer
 from .errors import BrokerError, NotSupported
-from .exchange import (
-    PREDECLARED,
-    TYPES,
-    DefaultExchange,
-    Destination,
-    DirectExchange,
-    Exchange,
-    UnsupportedExchange,
-    check_type,
-)
-from .message import REPLY_TO, Message
+from .exchange import Destination, Exchange
+from .exchange_types import PREDECLARED, TYPES, DefaultExchange, check_type
+from .message import REPLY_TO, Message, Outcome
 from .queue import Queue
+from .queue_types import QUEUE_TYPES
 
 _RESERVED = "amq."
 
@@ -28,21 +23,19 @@ class VirtualHost:
 
     Attributes:
         name: such as ``/``.
+        clock: what its queues go by.
         exchanges: by name; the default one has the empty name.
         queues: by name.
     """
 
-    def __init__(self, name: str, new_name: Callable[[str], str]) -> None:
+    def __init__(self, name: str, new_name: Callable[[str], str], clock: Clock) -> None:
         self.name = name
+        self.clock = clock
         self.queues: dict[str, Queue] = {}
-        self.exchanges: dict[str, Exchange] = {
-            "": DefaultExchange(name, self.queues),
-            "amq.direct": DirectExchange(name, "amq.direct", durable=True),
-        }
-        for exchange_name, exchange_type in PREDECLARED:
-            self.exchanges[exchange_name] = UnsupportedExchange(
-                name, exchange_name, exchange_type, internal=exchange_name == "amq.rabbitmq.trace"
-            )
+        self.exchanges: dict[str, Exchange] = {"": DefaultExchange(name, self.queues)}
+        for each, exchange_type in PREDECLARED:
+            internal = each == "amq.rabbitmq.trace"
+            self.exchanges[each] = TYPES[exchange_type](name, each, durable=True, internal=internal)
         self._new_name = new_name
         self._agenda: deque[Callable[[], None]] = deque()
 
@@ -65,6 +58,15 @@ class VirtualHost:
     def later(self, action: Callable[[], None]) -> None:
         """Put something on the agenda: it happens in ``run_later``."""
         self._agenda.append(action)
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Call an action once after so many seconds, and do what that puts on the agenda."""
+
+        def act() -> None:
+            action()
+            self.run_later()
+
+        return self.clock.call_later(seconds, act)
 
     def run_later(self) -> None:
         """Do what is on the agenda, and what comes onto it meanwhile."""
@@ -146,8 +148,6 @@ class VirtualHost:
             return
         _check_not_reserved("exchange", name)
         declared.check_exchange(arguments, f"exchange '{name}' in vhost '{self.name}'")
-        if exchange_type not in TYPES:
-            raise NotSupported(f"an exchange of type {exchange_type}")
         self.exchanges[name] = TYPES[exchange_type](
             self.name,
             name,
@@ -197,7 +197,9 @@ class VirtualHost:
         Raises:
             BrokerError: 404, 405.
         """
-        return self.queue(_one_line(name), owner)
+        queue = self.queue(_one_line(name), owner)
+        queue.renew()
+        return queue
 
     def declare_queue(
         self,
@@ -225,10 +227,16 @@ class VirtualHost:
         name, arguments = _one_line(name), arguments or {}
         if name == REPLY_TO:
             raise NotSupported(f"the queue {REPLY_TO}")
+        kind = queue_arguments.queue_type(arguments)
         if name:
             _check_not_reserved("queue", name)
-        else:
+        elif kind == queue_arguments.CLASSIC:
             name = self._new_name("amq.gen-")
+        else:
+            raise BrokerError(
+                ReplyCode.PRECONDITION_FAILED,
+                "Cannot declare a server-named queue for type " + queue_arguments.module(kind),
+            )
         # RabbitMQ: an exclusive queue cannot outlive its connection, so durable does not count
         durable = durable and not exclusive
         belongs_to = owner if exclusive else None
@@ -237,9 +245,14 @@ class VirtualHost:
             queue.check_equivalence(
                 durable=durable, auto_delete=auto_delete, arguments=arguments, owner=belongs_to
             )
+            queue.renew()
             return queue
-        declared.check_queue(arguments, f"queue '{name}' in vhost '{self.name}'")
-        queue = self.queues[name] = Queue(
+        described = f"queue '{name}' in vhost '{self.name}'"
+        queue_arguments.check_queue(arguments, described)
+        QUEUE_TYPES[kind].check_declaration(
+            described, durable=durable, exclusive=exclusive, auto_delete=auto_delete
+        )
+        queue = self.queues[name] = QUEUE_TYPES[kind](
             self,
             name,
             durable=durable,
@@ -261,10 +274,7 @@ class VirtualHost:
         if queue is None:
             return 0
         queue.check_access(owner)
-        if if_empty and queue.message_count:
-            raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"{queue.described} not empty")
-        if if_unused and queue.consumer_count:
-            raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"{queue.described} in use")
+        queue.check_deletion(if_unused=if_unused, if_empty=if_empty)
         return self.remove_queue(queue)
 
     def remove_queue(self, queue: Queue) -> int:
@@ -360,8 +370,8 @@ class VirtualHost:
 
     # ----------------------------------------------------------------------------- messages
 
-    def publish(self, message: Message, user: str) -> bool:
-        """Check a message, put it into the queues it is routed to, return if there are any.
+    def publish(self, message: Message, user: str) -> Outcome:
+        """Check a message, and put it into the queues it is routed to.
 
         Args:
             message: what is published.
@@ -377,18 +387,19 @@ class VirtualHost:
             )
         message.check(user)
         queues = self.route(exchange, message)
+        outcome = Outcome.TAKEN if queues else Outcome.UNROUTED
         for queue in queues:
-            queue.publish(message)
-        return bool(queues)
+            if not queue.publish(message):
+                outcome = Outcome.REFUSED
+        return outcome
 
     def route(self, exchange: Exchange, message: Message) -> list[Queue]:
         """Return the queues that a message reaches, each once, over any number of exchanges."""
-        key, headers = message.routing_key, message.properties.headers
         queues: dict[Queue, None] = {}
         seen = {exchange}
         to_visit = [exchange]
         for visited in to_visit:
-            for destination in visited.route(key, headers):
+            for destination in visited.route(message):
                 if isinstance(destination, Queue):
                     queues[destination] = None
                 elif destination not in seen:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from amqp_codec import Method, ReplyCode, basic
@@ -11,7 +12,6 @@ from ..model import (
     Consumer,
     ConsumingChannel,
     Delivery,
-    NotSupported,
     Queue,
     QueuedMessage,
     SharedPrefetch,
@@ -20,7 +20,7 @@ from ..model import (
 )
 from ..model.unacked import by_consumer
 from .topology import Topology
-from .unlisted import Credit
+from .unlisted import Credit, CreditDrained, CreditOk
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -110,6 +110,10 @@ class Consuming:
         )
         self._channel.send(method, message.properties, message.body)
 
+    def drained(self, consumer: Consumer, credit: int) -> None:
+        """Tell the client that a consumer has had all there is, and its credit is gone."""
+        self._channel.send(CreditDrained(consumer.tag, credit))
+
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Forget consumers whose queue is gone, and tell the client if it wants to know."""
         for consumer in consumers:
@@ -141,30 +145,34 @@ class Consuming:
 
     def _ack(self, method: basic.Ack) -> None:
         deliveries = self._unacked.take(method.delivery_tag, multiple=method.multiple)
-        self._settle(deliveries, Queue.acknowledge)
+        self._settle(deliveries, attrgetter("acknowledge"))
 
     def _nack(self, method: basic.Nack) -> None:
-        deliveries = self._unacked.take(method.delivery_tag, multiple=method.multiple)
-        self._settle(deliveries, Queue.requeue if method.requeue else Queue.reject)
+        self._refuse(method.delivery_tag, multiple=method.multiple, requeue=method.requeue)
 
     def _reject(self, method: basic.Reject) -> None:
-        deliveries = self._unacked.take(method.delivery_tag, multiple=False)
-        self._settle(deliveries, Queue.requeue if method.requeue else Queue.reject)
+        self._refuse(method.delivery_tag, multiple=False, requeue=method.requeue)
+
+    def _refuse(self, tag: int, *, multiple: bool, requeue: bool) -> None:
+        deliveries = self._unacked.take(tag, multiple=multiple)
+        for source in dict.fromkeys(delivery.queue for delivery in deliveries):
+            source.check_refusable()
+        self._settle(deliveries, attrgetter("requeue" if requeue else "reject"))
 
     def _recover(self, method: basic.Recover | basic.RecoverAsync) -> None:
         if not method.requeue:
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, "requeue=false")
-        self._settle(self._unacked.take_all(), Queue.requeue)
+        self._settle(self._unacked.take_all(), attrgetter("requeue"))
         if isinstance(method, basic.Recover):
             self._channel.send(basic.RecoverOk())
 
     def _settle(
         self,
         deliveries: list[Delivery],
-        settle: Callable[[Queue, ConsumingChannel, Iterable[QueuedMessage]], None],
+        what: Callable[[Queue], Callable[[ConsumingChannel, Iterable[QueuedMessage]], None]],
     ) -> None:
         for source, messages in by_consumer(deliveries):
-            self._vhost.later(partial(settle, source, self, messages))
+            self._vhost.later(partial(what(source), self, messages))
         consumed = sum(delivery.consumer is not None for delivery in deliveries)
         self._vhost.later(partial(self.prefetch.give_back, consumed))
 
@@ -192,7 +200,9 @@ class Consuming:
     # ----------------------------------------------------------------------------- the rest
 
     def _credit(self, method: Credit) -> None:
-        if method.consumer_tag not in self._consumers:
+        consumer = self._consumers.get(method.consumer_tag)
+        if consumer is None:
             text = f"unknown consumer tag '{method.consumer_tag}'"
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
-        raise NotSupported(method.NAME)
+        ready = consumer.queue.add_credit(consumer, method.credit, drain=method.drain)
+        self._channel.send(CreditOk(ready))

@@ -23,5 +23,10 @@ class Interference(Protocol):
         """Return whether something else takes the place of what is to be said to the client."""
         ...
 
-    def confirms(self, channel: "Channel", numbers: list[int]) -> None:
-        """Say to a publisher what becomes of the publishes with these numbers."""
+    def confirms(self, channel: "Channel", outcomes: dict[int, bool]) -> None:
+        """Say to a publisher what becomes of publishes.
+
+        Args:
+            channel: on which they were published.
+            outcomes: number -> whether the queues have taken it.
+        """

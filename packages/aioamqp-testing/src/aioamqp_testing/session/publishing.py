@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqp_codec import DecodeError, Method, Properties, ReplyCode, basic, confirm, tx
 
-from ..model import BrokerError, Message, NotSupported, VirtualHost
+from ..model import BrokerError, Message, NotSupported, Outcome, VirtualHost
 from .confirms import Confirms
 
 if TYPE_CHECKING:
@@ -49,32 +49,33 @@ class Publishing:
         except DecodeError:
             raise BrokerError(ReplyCode.INTERNAL_ERROR) from None
         message = Message(method.exchange, method.routing_key, properties, body)
-        is_routed = self._vhost.publish(message, self._channel.session.user)
-        if not is_routed and method.mandatory:
+        outcome = self._vhost.publish(message, self._channel.session.user)
+        if outcome is Outcome.UNROUTED and method.mandatory:
             returned = basic.Return(
                 int(ReplyCode.NO_ROUTE), "NO_ROUTE", method.exchange, method.routing_key
             )
             self._channel.send(returned, properties, body)
         if self._confirms.is_selected:
             number = self._confirms.publish()
-            if is_routed or self._channel.session.interference is not None:
-                self._channel.session.has_unconfirmed(self._channel)
-            else:
+            if outcome is Outcome.UNROUTED and self._channel.session.interference is None:
                 self._channel.send(self._confirms.confirm(number))
+                return
+            if outcome is Outcome.REFUSED:
+                self._confirms.refuse(number)
+            self._channel.session.has_unconfirmed(self._channel)
 
     def _select_confirms(self, method: confirm.Select) -> None:
         self._confirms.select()
         self._channel.reply(method.no_wait, confirm.SelectOk())
 
     def confirm_all(self) -> None:
-        """Confirm what the queues have taken."""
+        """Confirm what the queues have taken, and say what they have not."""
         interference = self._channel.session.interference
         if interference is not None:
             interference.confirms(self._channel, self._confirms.take_all())
             return
-        ack = self._confirms.confirm_all()
-        if ack is not None:
-            self._channel.send(ack)
+        for method in self._confirms.confirm_all():
+            self._channel.send(method)
 
     def end(self) -> None:
         """Forget what is not confirmed yet: RabbitMQ never confirms it then."""

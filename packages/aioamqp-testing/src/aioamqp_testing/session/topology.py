@@ -78,8 +78,7 @@ class Topology:
                 arguments=method.arguments,
             )
         self._last_queue = declared.name
-        counts = (declared.message_count, declared.consumer_count)
-        self._channel.reply(method.no_wait, queue.DeclareOk(declared.name, *counts))
+        self._channel.reply(method.no_wait, queue.DeclareOk(declared.name, *declared.counts()))
 
     def _bind_queue(self, method: queue.Bind) -> None:
         name, key = self._queue_name(method.queue), self._binding_key(method)
