@@ -105,7 +105,7 @@ def test_an_age_is_a_number_and_a_unit(value: str) -> None:
 
 
 def test_the_size_of_a_segment_has_a_limit() -> None:
-    table = {"x-queue-type": "stream", "x-stream-max-segment-size-bytes": 3_000_000_001}
+    table: FieldTable = {"x-queue-type": "stream", "x-stream-max-segment-size-bytes": 3_000_000_001}
     assert refusal(table) == (406, "Exceeded max value for x-stream-max-segment-size-bytes")
 
 

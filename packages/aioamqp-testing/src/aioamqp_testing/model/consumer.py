@@ -26,7 +26,6 @@ class ConsumingChannel(Protocol):
     def cancel_consumers(self, consumers: "list[Consumer]") -> None:
         """Take notice that a queue is gone, and these consumers of this channel with it."""
 
-
     def drained(self, consumer: "Consumer", credit: int) -> None:
         """Take notice that a consumer has had all there is, and its credit is gone."""
 
@@ -88,7 +87,7 @@ class Consumer:
         self._take_credit(self.arguments.get("x-credit"))
 
     def _take_credit(self, credit: FieldValue) -> None:
-        """Begin with credit instead of a prefetch count, if the argument is as RabbitMQ wants it."""
+        """Begin with credit instead of a prefetch count. RabbitMQ ignores what is not as here."""
         if isinstance(credit, Mapping):
             count, drain = credit.get("credit"), credit.get("drain")
             if isinstance(count, Int64) and isinstance(drain, bool):

@@ -98,6 +98,17 @@ class MessageQueue(Queue):
         super().apply_policy(policy)
         self._drop_over_limit()
 
+    # ----------------------------------------------------------------------------- rules of use
+
+    @classmethod
+    def check_declaration(
+        cls, described: str, *, durable: bool, exclusive: bool, auto_delete: bool
+    ) -> None:
+        """Let it have any properties."""
+
+    def check_refusable(self) -> None:
+        """Let its messages be rejected and requeued."""
+
     # ----------------------------------------------------------------------------- messages
 
     def publish(self, message: Message) -> bool:

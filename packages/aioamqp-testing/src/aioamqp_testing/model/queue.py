@@ -111,6 +111,7 @@ class Queue(ABC):
     # ----------------------------------------------------------------------------- rules of use
 
     @classmethod
+    @abstractmethod
     def check_declaration(
         cls, described: str, *, durable: bool, exclusive: bool, auto_delete: bool
     ) -> None:
@@ -211,6 +212,7 @@ class Queue(ABC):
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Put messages back."""
 
+    @abstractmethod
     def check_refusable(self) -> None:
         """Say whether its messages may be rejected or requeued.
 

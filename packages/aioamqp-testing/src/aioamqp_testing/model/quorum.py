@@ -113,6 +113,7 @@ class QuorumQueue(Replicated, MessageQueue):
 
         RabbitMQ: it stops them when it is beyond a limit, and lets them in again well below it.
         """
+        del message
         if self.settings.overflow != "reject-publish":
             return False
         count, octets = len(self._backlog), self._backlog.octets

@@ -101,6 +101,7 @@ class Stream(Replicated):
         Raises:
             BrokerError: 540.
         """
+        del channel, no_ack
         raise self._unsupported("basic.get")
 
     def purge(self) -> int:
@@ -127,6 +128,7 @@ class Stream(Replicated):
         Raises:
             BrokerError: 540.
         """
+        del channel, messages
         self.check_refusable()
 
     requeue = reject

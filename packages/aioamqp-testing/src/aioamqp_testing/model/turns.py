@@ -6,7 +6,7 @@ from .consumer import Consumer
 
 
 class Turns:
-    """The consumers that are ready for more: higher priorities first, equal ones in strict turns."""
+    """The consumers that are ready for more: high priorities first, equal ones in strict turns."""
 
     __slots__ = ("_levels",)
 

@@ -148,13 +148,14 @@ class Consuming:
         self._settle(deliveries, attrgetter("acknowledge"))
 
     def _nack(self, method: basic.Nack) -> None:
-        self._refuse(method.delivery_tag, multiple=method.multiple, requeue=method.requeue)
+        deliveries = self._unacked.take(method.delivery_tag, multiple=method.multiple)
+        self._refuse(deliveries, requeue=method.requeue)
 
     def _reject(self, method: basic.Reject) -> None:
-        self._refuse(method.delivery_tag, multiple=False, requeue=method.requeue)
+        deliveries = self._unacked.take(method.delivery_tag, multiple=False)
+        self._refuse(deliveries, requeue=method.requeue)
 
-    def _refuse(self, tag: int, *, multiple: bool, requeue: bool) -> None:
-        deliveries = self._unacked.take(tag, multiple=multiple)
+    def _refuse(self, deliveries: list[Delivery], *, requeue: bool) -> None:
         for source in dict.fromkeys(delivery.queue for delivery in deliveries):
             source.check_refusable()
         self._settle(deliveries, attrgetter("requeue" if requeue else "reject"))
@@ -162,7 +163,7 @@ class Consuming:
     def _recover(self, method: basic.Recover | basic.RecoverAsync) -> None:
         if not method.requeue:
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, "requeue=false")
-        self._settle(self._unacked.take_all(), attrgetter("requeue"))
+        self._refuse(self._unacked.take_all(), requeue=True)
         if isinstance(method, basic.Recover):
             self._channel.send(basic.RecoverOk())
 
