@@ -60,7 +60,7 @@ class FakeBroker:
 
     async def __aenter__(self) -> Self:
         """Begin to take connections."""
-        self._is_open = True
+        self.open()
         return self
 
     async def __aexit__(
@@ -160,6 +160,21 @@ class FakeBroker:
         user, password = next(iter(self.node.users.items()))
         shown = f"[{host}]" if ":" in host else host
         return f"amqp://{quote(user, safe='')}:{quote(password, safe='')}@{shown}:{port}/"
+
+    def open(self) -> None:
+        """Begin to take connections; entering the ``async with`` block does so."""
+        self._is_open = True
+
+    def abandon(self) -> None:
+        """End without a word to the clients, for want of an event loop that they could hear it in.
+
+        What listens is left to the loop that it listens in.
+        """
+        self._is_open = False
+        self._servers.clear()
+        protocols, self._protocols = self._protocols, {}
+        for protocol in protocols:
+            protocol.session.connection_lost()
 
     async def close(self) -> None:
         """End all connections as a broker does that stops, and wait until they are gone."""

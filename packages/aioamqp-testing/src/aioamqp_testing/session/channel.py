@@ -71,6 +71,11 @@ class Channel:
         self._last_tag = 0
         self._confirms = Confirms()
 
+    @property
+    def consumers(self) -> list[Consumer]:
+        """Its consumers, the oldest first."""
+        return list(self._consumers.values())
+
     def handle(self, command: Command) -> None:
         """Do what a command says.
 
