@@ -128,7 +128,11 @@ def test_a_test_on_trio_is_skipped_with_a_reason(project: pytest.Pytester) -> No
 def test_the_fixtures_follow_a_test_into_a_loop_that_several_share(
     project: pytest.Pytester,
 ) -> None:
-    written(project, TESTS.replace("{fixture}", "pytest_asyncio.fixture(loop_scope='module')"), '@pytest.mark.asyncio(loop_scope="module")')
+    written(
+        project,
+        TESTS.replace("{fixture}", "pytest_asyncio.fixture(loop_scope='module')"),
+        '@pytest.mark.asyncio(loop_scope="module")',
+    )
 
     project.runpytest().assert_outcomes(passed=4)
 

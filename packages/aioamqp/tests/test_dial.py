@@ -42,13 +42,21 @@ def test_a_port_where_nobody_listens_refuses_the_connection() -> None:
 
 
 async def dial_one(
-    protocol_factory: Callable[[], Any], host: str, port: int | str, *, ssl: SSLContext | bool | None
+    protocol_factory: Callable[[], Any],
+    host: str,
+    port: int | str,
+    *,
+    ssl: SSLContext | bool | None,
 ) -> tuple[asyncio.Transport, Any]:
     raise NotImplementedError
 
 
 async def dial_two(
-    protocol_factory: Callable[[], Any], host: str, port: int | str, *, ssl: SSLContext | bool | None
+    protocol_factory: Callable[[], Any],
+    host: str,
+    port: int | str,
+    *,
+    ssl: SSLContext | bool | None,
 ) -> tuple[asyncio.Transport, Any]:
     raise NotImplementedError
 
@@ -87,10 +95,9 @@ def test_a_dialer_for_everywhere_counts_in_tasks_that_were_there_before_and_in_t
 
 
 def test_a_dialer_of_the_context_goes_before_one_for_everywhere() -> None:
-    with aioamqp.dialing(dial_one):
-        with aioamqp.dialing(dial_two, everywhere=True):
-            assert current_dialer() is dial_one
-            assert in_a_thread() == [dial_two]
+    with aioamqp.dialing(dial_one), aioamqp.dialing(dial_two, everywhere=True):
+        assert current_dialer() is dial_one
+        assert in_a_thread() == [dial_two]
 
 
 def test_blocks_for_everywhere_may_end_in_any_order() -> None:

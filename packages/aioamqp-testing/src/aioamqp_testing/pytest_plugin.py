@@ -1,10 +1,10 @@
 """The pytest plugin: `amqp_broker` and its kin, for any way of running tests in an event loop.
 
-A fixture that needs the loop of the test has to be run by whatever plugin runs the test, and each of
-them takes only those that were made for it. So there is one of each kind, made from the same
+A fixture that needs the loop of the test has to be run by whatever plugin runs the test, and each
+of them takes only those that were made for it. So there is one of each kind, made from the same
 function, and a plain fixture that picks the one for the test that asks:
 
-    amqp_broker ──▶ _amqp_broker_asyncio_function | … _session | _amqp_broker_anyio | _amqp_broker_alone
+    amqp_broker ──▶ _amqp_broker_ + asyncio_function | … | asyncio_session | anyio | alone
 
 That connections of the program under test reach the broker does not depend on contexts, which these
 plugins and threads treat in different ways: see ``aioamqp.dialing(…, everywhere=True)``.
@@ -36,7 +36,7 @@ ANYIO: Final = "anyio"
 ALONE: Final = "alone"
 
 IN_MEMORY: Final = "amqp://guest:guest@fake-broker.invalid/"
-"""Where the broker in memory is; aioamqp does not look at it, and no one else finds anything there."""
+"""Where the broker in memory is: aioamqp does not look there, and others find nothing."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Served:
 
 _SERVED: Final = pytest.StashKey[Served]()
 _HAS_FAILED: Final = pytest.StashKey[bool]()
-_VIRTUAL_HOSTS: Final = pytest.StashKey["tuple[VirtualHosts | None, str]"]()
+_VIRTUAL_HOSTS: "Final[pytest.StashKey[tuple[VirtualHosts | None, str]]]" = pytest.StashKey()
 
 
 # --------------------------------------------------------------------------------- the options
@@ -97,9 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"--amqp-backend is fake, tcp or an amqp:// URL, not {backend!r}: {error}"
         ) from None
-    config.stash[_VIRTUAL_HOSTS] = find_virtual_hosts(
-        backend, config.getoption("amqp_management")
-    )
+    config.stash[_VIRTUAL_HOSTS] = find_virtual_hosts(backend, config.getoption("amqp_management"))
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -152,7 +150,7 @@ async def _serve(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
 
 @contextmanager
 def _serve_without_a_loop(request: pytest.FixtureRequest) -> Iterator[Served]:
-    """Do the same for a test that is no coroutine; what it starts by itself has loops of its own."""
+    """Do the same for a test that is no coroutine; what it starts has loops of its own."""
     import aioamqp
 
     if request.config.getoption("amqp_backend") != FAKE:

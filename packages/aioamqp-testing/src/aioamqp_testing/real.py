@@ -52,7 +52,10 @@ class Management:
         shown = f"[{host}]" if ":" in host else host
         self._api = (api or f"http://{shown}:{_MANAGEMENT_PORT}").rstrip("/")
         credentials = base64.b64encode(f"{self._user}:{password}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
+        self._headers = {
+            "Authorization": f"Basic {credentials}",
+            "Content-Type": "application/json",
+        }
         self._ask("GET", "whoami")
 
     def _ask(self, verb: str, path: str, body: object = None) -> None:
@@ -95,7 +98,7 @@ class Rabbitmqctl:
         # it speaks to the node that the environment names, which need not be the one of the URL
         listeners = json.loads(self._run("status", "--formatter", "json")).get("listeners", [])
         if port not in [listener.get("port") for listener in listeners]:
-            raise NoVirtualHosts(f"rabbitmqctl speaks to a node that does not listen on port {port}")
+            raise NoVirtualHosts(f"rabbitmqctl knows a node that does not listen on port {port}")
 
     def _run(self, *arguments: str) -> str:
         command = ["rabbitmqctl", "--quiet", *arguments]

@@ -49,7 +49,7 @@ def _vhost(vhost: VirtualHost, sessions: list[Session]) -> Iterator[str]:
         (consumer, f"on {session.journal.name}, channel {channel.number}")
         for session in sessions
         for channel in session.channels
-        for consumer in channel.consumers
+        for consumer in channel.consuming.consumers
     ]
     for queue in vhost.queues.values():
         yield from _queue(queue, [(c, where) for c, where in consumers if c.queue is queue])

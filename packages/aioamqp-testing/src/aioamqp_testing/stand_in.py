@@ -1,4 +1,4 @@
-"""A FakeBroker in the place of RabbitMQ, for programs that call ``aioamqp.connect`` by themselves."""
+"""A FakeBroker in the place of RabbitMQ, for programs that connect by themselves."""
 
 from contextlib import ExitStack
 from types import TracebackType

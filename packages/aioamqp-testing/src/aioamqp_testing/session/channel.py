@@ -54,11 +54,6 @@ class Channel:
             **self.publishing.handlers,
         }
 
-    @property
-    def consumers(self) -> list[Consumer]:
-        """Its consumers, the oldest first."""
-        return list(self._consumers.values())
-
     def handle(self, command: Command) -> None:
         """Do what a command says.
 

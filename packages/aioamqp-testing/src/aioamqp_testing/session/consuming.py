@@ -66,6 +66,11 @@ class Consuming:
             self._prefetch_count = method.prefetch_count
         self._channel.send(basic.QosOk())
 
+    @property
+    def consumers(self) -> list[Consumer]:
+        """The channel's consumers, the oldest first."""
+        return list(self._consumers.values())
+
     def _consume(self, method: basic.Consume) -> None:
         if method.consumer_tag in self._consumers:
             text = f"attempt to reuse consumer tag '{method.consumer_tag}'"
