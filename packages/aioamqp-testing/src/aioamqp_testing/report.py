@@ -55,7 +55,7 @@ def _vhost(vhost: VirtualHost, sessions: list[Session]) -> Iterator[str]:
         yield from _queue(queue, [(c, where) for c, where in consumers if c.queue is queue])
     for exchange in vhost.exchanges.values():
         if exchange.name and not exchange.name.startswith("amq."):
-            yield f"exchange {exchange.name!r}, {exchange.type}"
+            yield f"exchange {exchange.name!r}, {exchange.TYPE}"
             yield from (f"  bound to {_binding(binding)}" for binding in exchange.bindings)
 
 
