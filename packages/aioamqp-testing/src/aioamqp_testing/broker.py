@@ -67,7 +67,7 @@ class FakeBroker:
 
     async def __aenter__(self) -> Self:
         """Begin to take connections."""
-        await self.start()
+        self.open()
         return self
 
     async def __aexit__(
@@ -203,9 +203,13 @@ class FakeBroker:
 
     # ----------------------------------------------------------------------------- its life
 
-    async def start(self) -> None:
-        """Take connections, in memory and where it has listened before. Entering it does this."""
+    def open(self) -> None:
+        """Begin to take connections; entering the ``async with`` block does so."""
         self._is_open = True
+
+    async def start(self) -> None:
+        """Take connections again after ``stop``, in memory and on the same ports."""
+        self.open()
         for host, port in list(self._listeners):
             await self._listen(host, port)
 
@@ -228,6 +232,15 @@ class FakeBroker:
         task = asyncio.get_running_loop().create_task(self.restart())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def abandon(self) -> None:
+        """End without a word to the clients, for want of an event loop that they could hear it in.
+
+        What listens is left to the loop that it listens in.
+        """
+        self._is_open = False
+        self._listeners.clear()
+        self._connections.abandon()
 
     async def close(self) -> None:
         """End all connections as a broker does that stops, and wait until they are gone."""

@@ -56,7 +56,7 @@ class Connections:
 
     def left(self, protocol: SessionProtocol) -> None:
         """Take notice that a connection is gone."""
-        del self._protocols[protocol]
+        self._protocols.pop(protocol, None)
         self.on_left(protocol)
         self.moved()
 
@@ -77,6 +77,12 @@ class Connections:
             await waiting
         finally:
             self._waiting.discard(waiting)
+
+    def abandon(self) -> None:
+        """Forget all, without a word to the clients."""
+        protocols, self._protocols = self._protocols, {}
+        for protocol in protocols:
+            protocol.session.connection_lost()
 
     async def end(self) -> None:
         """End all as a broker does that stops, and wait until they are gone."""
