@@ -43,12 +43,13 @@ class Backlog:
         self.octets -= len(queued.message.body)
         return queued
 
-    def keep(self, is_kept: Callable[[QueuedMessage], bool]) -> None:
-        """Drop all but some."""
-        kept = [item[2] for item in self._heap if is_kept(item[2])]
+    def keep(self, is_kept: Callable[[QueuedMessage], bool]) -> list[Message]:
+        """Drop all but some, and return what was dropped."""
+        queued = [item[2] for item in self._heap]
         self.clear()
-        for queued in kept:
-            self.push(queued)
+        for each in filter(is_kept, queued):
+            self.push(each)
+        return [each.message for each in queued if not is_kept(each)]
 
     def clear(self) -> int:
         """Drop all, and return how many there were."""

@@ -16,6 +16,11 @@ class ConsumingChannel(Protocol):
     """What the model needs of a channel: someone to hand messages to."""
 
     @property
+    def name(self) -> str:
+        """What to call it where people read about it."""
+        ...
+
+    @property
     def prefetch(self) -> "SharedPrefetch":
         """The limit that all its consumers share."""
         ...
@@ -42,6 +47,7 @@ class Consumer:
         prefetch_count: how many messages it may have unacknowledged; 0 is any number.
         arguments: as declared.
         priority: of several that have room, who gets a message first.
+        name: what to call it where people read about it.
         room: how many more messages it takes at the moment; None is any number.
         is_credited: whether room is credit, as basic.credit gives it, so that only this makes more.
         is_draining: whether its credit ends when the queue is empty.
@@ -53,6 +59,7 @@ class Consumer:
         "exclusive",
         "is_credited",
         "is_draining",
+        "name",
         "no_ack",
         "prefetch_count",
         "priority",
@@ -75,6 +82,7 @@ class Consumer:
         self.arguments: FieldTable = arguments or {}
         check_consumer(self.arguments, queue.TYPE, queue.described)
         self.tag = tag
+        self.name = f"consumer {tag!r} on {channel.name}"
         self.channel = channel
         self.queue = queue
         self.no_ack = no_ack

@@ -1,6 +1,6 @@
 """A message as it was published, and its place in a queue."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from amqp_codec import Properties, ReplyCode, field_type
@@ -8,8 +8,10 @@ from amqp_codec import Properties, ReplyCode, field_type
 from . import erlang
 from .arguments import TYPE_NAMES
 from .errors import BrokerError, NotSupported
+from .history import Event, Noted
 
 _LONGEST_TTL = 2**32 - 1  # ms; RabbitMQ: what an Erlang timer can hold
+_SHOWN = 40  # octets of a body
 REPLY_TO = "amq.rabbitmq.reply-to"
 
 
@@ -33,12 +35,15 @@ class Message:
         routing_key: as published.
         properties: as published; RabbitMQ adds nothing.
         body: as published.
+        events: what has happened to it so far, as it is noted; a message that is dead-lettered
+            takes them along.
     """
 
     exchange: str
     routing_key: str
     properties: Properties
     body: bytes
+    events: list[Noted] = field(default_factory=list, repr=False)
 
     @property
     def is_persistent(self) -> bool:
@@ -49,6 +54,17 @@ class Message:
     def routing_keys(self) -> tuple[str, ...]:
         """All the keys that it is routed by."""
         return (self.routing_key,)
+
+    @property
+    def history(self) -> list[Event]:
+        """What has happened to it so far; ``print(message)`` shows it all."""
+        return [Event(*event) for event in self.events]
+
+    def __str__(self) -> str:
+        body = bytes(self.body[:_SHOWN])
+        dots = "..." if len(self.body) > _SHOWN else ""
+        to = f"exchange {self.exchange!r} with key {self.routing_key!r}"
+        return "\n  ".join([f"message {body!r}{dots} to {to}", *map(str, self.history)])
 
     def check(self, user: str) -> None:
         """Refuse properties that RabbitMQ refuses, in its order.

@@ -84,6 +84,11 @@ class Queue(ABC):
         """Messages that were delivered and are not acknowledged yet."""
 
     @property
+    def unacked(self) -> dict[str, list[Message]]:
+        """The messages that somebody has not acknowledged yet, by whom. A stream cannot tell."""
+        return {}
+
+    @property
     @abstractmethod
     def messages(self) -> list[Message]:
         """The messages that are ready, the next one first."""

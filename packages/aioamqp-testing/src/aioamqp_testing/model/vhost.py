@@ -11,6 +11,7 @@ from .clock import Clock, Timer
 from .errors import BrokerError, NotSupported
 from .exchange import Destination, Exchange
 from .exchange_types import PREDECLARED, TYPES, DefaultExchange, check_type
+from .history import Happened, History, routed
 from .message import REPLY_TO, Message, Outcome
 from .queue import Queue
 from .queue_types import QUEUE_TYPES
@@ -26,11 +27,13 @@ class VirtualHost:
         clock: what its queues go by.
         exchanges: by name; the default one has the empty name.
         queues: by name.
+        history: the messages that were published.
     """
 
     def __init__(self, name: str, new_name: Callable[[str], str], clock: Clock) -> None:
         self.name = name
         self.clock = clock
+        self.history = History()
         self.queues: dict[str, Queue] = {}
         self.exchanges: dict[str, Exchange] = {"": DefaultExchange(name, self.queues)}
         for each, exchange_type in PREDECLARED:
@@ -386,11 +389,15 @@ class VirtualHost:
                 ReplyCode.ACCESS_REFUSED, f"cannot publish to internal {exchange.described}"
             )
         message.check(user)
+        self.history.add(message)
+        message.events.append((Happened.PUBLISHED, message.exchange, user))
         queues = self.route(exchange, message)
+        message.events.append(routed(queues))
         outcome = Outcome.TAKEN if queues else Outcome.UNROUTED
         for queue in queues:
             if not queue.publish(message):
                 outcome = Outcome.REFUSED
+                message.events.append((Happened.REFUSED, queue.name, ""))
         return outcome
 
     def route(self, exchange: Exchange, message: Message) -> list[Queue]:

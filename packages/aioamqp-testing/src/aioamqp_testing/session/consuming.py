@@ -31,6 +31,7 @@ class Consuming:
 
     Attributes:
         handlers: what to call for each method.
+        name: the connection's, and the number of the channel.
         prefetch: the limit that the channel's consumers share.
     """
 
@@ -47,6 +48,7 @@ class Consuming:
             basic.RecoverAsync: self._recover,
             Credit: self._credit,
         }
+        self.name = f"{channel.session.name} channel {channel.number}"
         self.prefetch = SharedPrefetch(self)
         self._channel = channel
         self._vhost = vhost
