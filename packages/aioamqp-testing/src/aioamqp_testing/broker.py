@@ -192,9 +192,9 @@ class FakeBroker:
                 "the FakeBroker is not running: listen inside its `async with` block"
             )
         port = await self._listen(host, port)
-        user, password = next(iter(self.node.users.items()))
+        user = next(iter(self.node.users.values()))
         shown = f"[{host}]" if ":" in host else host
-        return f"amqp://{quote(user, safe='')}:{quote(password, safe='')}@{shown}:{port}/"
+        return f"amqp://{quote(user.name, safe='')}:{quote(user.password, safe='')}@{shown}:{port}/"
 
     async def _listen(self, host: str, port: int) -> int:
         listener, port = await server.listen(self._connections.new_protocol, host, port)

@@ -195,8 +195,8 @@ def test_other_arguments_of_a_consumer_do_not_matter() -> None:
     queue_arguments.check_consumer({"x-stream-offset": "5m", "foo": 5}, "stream", Q)
 
 
-def test_an_alternate_exchange_is_checked_and_then_refused() -> None:
+def test_an_alternate_exchange_is_a_name() -> None:
+    """Row 106."""
     with pytest.raises(BrokerError, match="invalid type 'byte' for arg 'alternate-exchange' in x"):
         arguments.check_exchange({"alternate-exchange": 5}, "x")
-    with pytest.raises(NotSupported, match="alternate-exchange"):
-        arguments.check_exchange({"alternate-exchange": "y"}, "x")
+    arguments.check_exchange({"alternate-exchange": "y"}, "x")

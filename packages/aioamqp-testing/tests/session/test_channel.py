@@ -125,14 +125,6 @@ def test_credit_is_about_a_consumer(client: SilentClient) -> None:
     assert answer.reply_text == "FRAME_ERROR - cannot decode <<1,122,0,0>>"
 
 
-def test_credit_for_a_consumer_is_not_done_yet(client: SilentClient) -> None:
-    client.say(1, queue.Declare("q"), basic.Consume("q", "z"))
-
-    client.method(1, 60 << 16 | 200, b"\x01z\0\0\0\5\0")
-
-    assert client.node.refused == ["basic.credit"]
-
-
 # ---------------------------------------------------------------------------------- topology
 
 

@@ -3,7 +3,7 @@ that only writes down what the model does to it."""
 
 import asyncio
 import struct
-from typing import Any
+from typing import Any, Final
 
 from aioamqp_testing.journal import Journal
 from aioamqp_testing.model import (
@@ -21,6 +21,7 @@ from amqp_codec import (
     PROTOCOL_HEADER,
     Command,
     Decoder,
+    FieldValue,
     Method,
     Properties,
     basic,
@@ -31,6 +32,14 @@ from amqp_codec import (
 )
 
 CAPABILITIES = {"authentication_failure_close": True, "consumer_cancel_notify": True}
+
+
+UNSUPPORTED: Final[dict[str, FieldValue]] = {
+    "x-queue-type": "quorum",
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+}
+"""Arguments of a queue that RabbitMQ can declare and this broker cannot."""
 
 
 class SilentClient:

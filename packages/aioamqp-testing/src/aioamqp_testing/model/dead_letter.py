@@ -102,12 +102,9 @@ def letter(
         headers.pop("CC", None)
     changed = with_headers(properties, headers)
     changed.expiration = None
-    return replace(
-        message,
-        exchange=exchange,
-        routing_key=message.routing_key if routing_key is None else routing_key,
-        properties=changed,
-    )
+    if routing_key is None:
+        return replace(message, exchange=exchange, properties=changed)
+    return Message(exchange, routing_key, changed, message.body)
 
 
 def _recorded(

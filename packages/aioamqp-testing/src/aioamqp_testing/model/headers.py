@@ -1,13 +1,19 @@
 """Headers that the broker edits; all others are relayed octet for octet."""
 
-from amqp_codec import FieldTable, FieldValue, Properties
+from typing import Any
+
+from amqp_codec import FieldTable, FieldValue, LongStr, Properties
+
+
+def edited(properties: Properties, **changes: Any) -> Properties:
+    """Return a copy of properties in which some are different."""
+    current = {name: getattr(properties, name) for name, _ in Properties.FIELDS}
+    return Properties(**(current | changes))
 
 
 def with_headers(properties: Properties, headers: FieldTable) -> Properties:
-    """Return properties with other headers. RabbitMQ: a table that it edits has its keys sorted."""
-    copy = Properties(**{name: getattr(properties, name) for name, _ in Properties.FIELDS})
-    copy.headers = sorted_table(headers)
-    return copy
+    """Return properties with other headers. RabbitMQ: where it adds some, it sorts all by key."""
+    return edited(properties, headers=sorted_table(headers))
 
 
 def with_header(properties: Properties, name: str, value: FieldValue) -> Properties:
@@ -22,10 +28,17 @@ def sorted_table(table: FieldTable) -> dict[str, FieldValue]:
 
 
 def further_keys(headers: FieldTable) -> list[str]:
-    """Return the routing keys that headers name beside that of the publish: CC and BCC."""
+    """Return the routing keys that headers name beside that of the publish: CC and BCC.
+
+    RabbitMQ: what is no string among them does not count.
+    """
     keys: list[str] = []
     for name in ("CC", "BCC"):
         value = headers.get(name)
         if isinstance(value, list | tuple):
-            keys += [key for key in value if isinstance(key, str)]
+            keys += [_text(key) for key in value if isinstance(key, str | LongStr)]
     return keys
+
+
+def _text(key: str | LongStr) -> str:
+    return key if isinstance(key, str) else key.decode("utf-8", "surrogateescape")

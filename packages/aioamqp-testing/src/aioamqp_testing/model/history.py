@@ -1,4 +1,4 @@
-"""What became of messages: from publishing to whatever settled them, for whoever asks afterwards."""
+"""What became of messages: from publishing to whatever settled them."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator

@@ -1,13 +1,14 @@
 """A message as it was published, and its place in a queue."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from amqp_codec import Properties, ReplyCode, field_type
+from amqp_codec import Properties, ReplyCode
 
-from . import erlang
-from .arguments import TYPE_NAMES
-from .errors import BrokerError, NotSupported
+from . import erlang, values
+from .access import Access
+from .errors import BrokerError
+from .headers import edited, further_keys
 from .history import Event, Noted
 
 _LONGEST_TTL = 2**32 - 1  # ms; RabbitMQ: what an Erlang timer can hold
@@ -33,8 +34,9 @@ class Message:
     Attributes:
         exchange: its name, as published to. Consumers see this one, whatever the route was.
         routing_key: as published.
-        properties: as published; RabbitMQ adds nothing.
+        properties: as published, without the header BCC.
         body: as published.
+        further_keys: what was in the headers CC and BCC: it is routed by these, too.
         events: what has happened to it so far, as it is noted; a message that is dead-lettered
             takes them along.
     """
@@ -43,6 +45,7 @@ class Message:
     routing_key: str
     properties: Properties
     body: bytes
+    further_keys: tuple[str, ...] = ()
     events: list[Noted] = field(default_factory=list, repr=False)
 
     @property
@@ -53,7 +56,7 @@ class Message:
     @property
     def routing_keys(self) -> tuple[str, ...]:
         """All the keys that it is routed by."""
-        return (self.routing_key,)
+        return (self.routing_key, *self.further_keys)
 
     @property
     def history(self) -> list[Event]:
@@ -66,38 +69,42 @@ class Message:
         to = f"exchange {self.exchange!r} with key {self.routing_key!r}"
         return "\n  ".join([f"message {body!r}{dots} to {to}", *map(str, self.history)])
 
-    def check(self, user: str) -> None:
-        """Refuse properties that RabbitMQ refuses, in its order.
+    def accepted(self, access: Access, reply_to: str | None = None) -> "Message":
+        """Check its properties in RabbitMQ's order, and return the message that is routed.
 
         Args:
-            user: whom the connection belongs to.
+            access: of the connection that publishes it.
+            reply_to: the address for direct replies to its channel, if it has one.
 
         Raises:
             BrokerError: 406.
-            NotSupported: they ask for something that this broker would have to act on.
         """
         properties = self.properties
+        headers = properties.headers or {}
         if properties.reply_to == REPLY_TO:
-            # consuming from that name is not supported, so there never is such a consumer
-            raise _refused("fast reply consumer does not exist")
-        if properties.user_id is not None and properties.user_id != user:
+            if reply_to is None:
+                raise _refused("fast reply consumer does not exist")
+            properties = edited(properties, reply_to=reply_to)
+        if properties.user_id not in (None, access.user) and not access.is_impersonator:
             raise _refused(
                 f"user_id property set to '{properties.user_id}' but authenticated user was"
-                f" '{user}'"
+                f" '{access.user}'"
             )
         if properties.expiration is not None:
             _check_expiration(properties.expiration)
         for name in ("CC", "BCC"):
-            if properties.headers is not None and name in properties.headers:
-                value = properties.headers[name]
-                if not isinstance(value, list | tuple):
-                    kind = TYPE_NAMES[field_type(value)]
-                    raise _refused(
-                        f'invalid message: {{unacceptable_type_in_header,"{name}",{kind}}}'
-                    )
-                raise NotSupported(f"the header {name} of a message")
+            if not isinstance(headers.get(name, []), list | tuple):
+                kind = values.type_name(headers[name])
+                raise _refused(f'invalid message: {{unacceptable_type_in_header,"{name}",{kind}}}')
         if properties.delivery_mode not in (None, 1, 2):
             raise _refused(f"invalid message: {{delivery_mode_unknown,{properties.delivery_mode}}}")
+        if "BCC" in headers:
+            visible = {name: value for name, value in headers.items() if name != "BCC"}
+            properties = edited(properties, headers=visible)
+        keys = tuple(further_keys(headers))
+        if properties is self.properties and not keys:
+            return self
+        return replace(self, properties=properties, further_keys=keys)
 
 
 @dataclass(slots=True, eq=False)

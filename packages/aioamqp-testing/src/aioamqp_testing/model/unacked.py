@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from amqp_codec import ReplyCode
 
@@ -67,6 +68,11 @@ class Unacked:
         """Take out everything."""
         deliveries, self._deliveries = list(self._deliveries.values()), {}
         return deliveries
+
+    def restore(self, deliveries: Iterable[Delivery]) -> None:
+        """Put deliveries back in that were taken out."""
+        restored = [*self._deliveries.values(), *deliveries]
+        self._deliveries = {each.tag: each for each in sorted(restored, key=attrgetter("tag"))}
 
     def forget(self, queue: Queue) -> None:
         """Drop what came from a queue: the queue has it back."""

@@ -1,19 +1,6 @@
-"""The broker's side of a connection: octets in, octets out, and when to hang up.
-
-What RabbitMQ does about a mistake depends on when it comes:
-
-    state      a mistake is answered with
-    HEADER     the protocol header it wants, and a reset
-    STARTING   silence for three seconds, and a reset (a wrong password may get a connection.close)
-    TUNING     the same
-    OPENING    connection.close
-    RUNNING    channel.close or connection.close, as the reply code says
-    CLOSING    nothing: only connection.close and close-ok are looked at
-    SILENT     nothing: input is not even read
-"""
+"""The broker's side of a connection: octets in, octets out, and when to hang up."""
 
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Final, TypeVar
 
 from amqp_codec import (
@@ -35,7 +22,17 @@ from amqp_codec.protocol.constants import (
 )
 
 from ..journal import ConnectionJournal
-from ..model import BrokerError, Clock, Node, NotSupported, Timer, VirtualHost
+from ..model import (
+    Access,
+    BrokerError,
+    Clock,
+    Node,
+    NotSupported,
+    Timer,
+    User,
+    UserAccess,
+    VirtualHost,
+)
 from . import handshake
 from .assembly import FrameRefused, ReaderCrash, decode_method
 from .channel import Channel
@@ -44,32 +41,12 @@ from .framing import Frame, FrameReader, FrameTooLarge
 from .handshake import HandshakeRefused
 from .heartbeat import Heartbeat
 from .interference import Interference
+from .state import BEFORE_OPENING, Ending, State
 
 _HANDSHAKE_SECONDS: Final = 10  # RabbitMQ: handshake_timeout
 _SILENT_SECONDS: Final = 3  # RabbitMQ: the delay before it hangs up without a word
 _CLOSE_SECONDS: Final = 30  # RabbitMQ: how long it waits for close-ok at most
 
-
-class Ending(Enum):
-    """How a connection is to be ended, once the output is written."""
-
-    CLOSE = "in good order"
-    RESET = "with a reset, behind what was written"
-    BREAK = "with a reset at once"
-
-
-class _State(Enum):
-    HEADER = auto()
-    STARTING = auto()
-    TUNING = auto()
-    OPENING = auto()
-    RUNNING = auto()
-    CLOSING = auto()
-    SILENT = auto()
-    OVER = auto()
-
-
-_BEFORE_OPENING: Final = (_State.HEADER, _State.STARTING, _State.TUNING)
 
 _M = TypeVar("_M", bound=Method)
 
@@ -85,7 +62,7 @@ class Session:
 
     Attributes:
         node: the broker.
-        user: who has logged in.
+        access: what the user who has logged in may do.
         client_properties: what the client has said about itself.
         wants_blocked_notices: whether the client has announced connection.blocked.
         wants_cancel_notices: and whether it has announced consumer_cancel_notify.
@@ -103,7 +80,7 @@ class Session:
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.node = node
-        self.user = ""
+        self.access = Access("")
         self.client_properties: FieldTable = {}
         self.wants_blocked_notices = False
         self.wants_cancel_notices = False
@@ -113,14 +90,14 @@ class Session:
         self.journal = journal
         self._clock = clock
         self._wake = wake
-        self._state = _State.HEADER
-        self._output: list[bytes] = []
+        self._state = State.HEADER
         self._frames = FrameReader(FRAME_MIN_SIZE)
         self._frame_max = FRAME_MIN_SIZE
         self._channel_max = 0
         self._is_legacy = False
         self._channels: dict[int, Channel] = {}
         self._unconfirmed: dict[Channel, None] = {}
+        self._user: User | None = None
         self._vhost: VirtualHost | None = None
         self._heartbeat: Heartbeat | None = None
         self._heartbeat_seconds = 0
@@ -131,12 +108,27 @@ class Session:
     @property
     def is_open(self) -> bool:
         """Whether the handshake is done and nothing has ended the connection."""
-        return self._state is _State.RUNNING
+        return self._state is State.RUNNING
 
     @property
     def name(self) -> str:
         """The address of its client."""
         return self.journal.name
+
+    @property
+    def user(self) -> str:
+        """The name of the user who has logged in; empty before that."""
+        return "" if self._user is None else self._user.name
+
+    @property
+    def vhost_name(self) -> str:
+        """The name of the virtual host; empty before connection.open."""
+        return "" if self._vhost is None else self._vhost.name
+
+    @property
+    def channel_count(self) -> int:
+        """How many channels it has, those that are closing included."""
+        return len(self._channels)
 
     @property
     def channels(self) -> list[Channel]:
@@ -160,25 +152,34 @@ class Session:
 
     def take_output(self) -> bytes:
         """Return what is to be sent to the client, and forget it."""
-        output = b"".join(self._output)
-        self._output.clear()
-        self.flow.taken()
-        return output
+        return self.flow.take()
 
     def shut_down(self) -> None:
         """End it because the broker stops: RabbitMQ says why, and hangs up."""
-        if self._state is _State.OVER:
+        if self._state is State.OVER:
             return
-        if self._state not in (*_BEFORE_OPENING, _State.SILENT):
+        if self._state not in (*BEFORE_OPENING, State.SILENT):
             text = "broker forced connection closure with reason 'shutdown'"
             self.close(BrokerError(ReplyCode.CONNECTION_FORCED, text))
         self.hang_up(Ending.CLOSE, "the broker stops")
 
+    def force_close(self, text: str) -> None:
+        """End it from outside: RabbitMQ says why, and waits for the answer.
+
+        Args:
+            text: what connection.close says behind the name of code 320.
+        """
+        if self._state is State.RUNNING:
+            self.close(BrokerError(ReplyCode.CONNECTION_FORCED, text))
+        elif self._state not in (State.CLOSING, State.OVER):
+            self.hang_up(Ending.RESET, text)
+            self._wake()
+
     def connection_lost(self) -> None:
         """Take notice that the client has hung up."""
-        if self._state is not _State.OVER:
+        if self._state is not State.OVER:
             self.hang_up(Ending.CLOSE, "the client has hung up")
-        self._output.clear()
+        self.flow.drop()
 
     # ----------------------------------------------------------------------------- for channels
 
@@ -200,10 +201,8 @@ class Session:
 
     def send_octets(self, octets: bytes) -> None:
         """Send octets to the client, whatever they are."""
-        if not self._output:
+        if self.flow.put(octets):
             self._wake()
-        self._output.append(octets)
-        self.flow.added(len(octets))
         if self._heartbeat is not None:
             self._heartbeat.sent()
 
@@ -221,9 +220,9 @@ class Session:
 
     def _step(self) -> bool:
         """Deal with the next frame; return whether there was one to be read."""
-        if self._state in (_State.SILENT, _State.OVER):
+        if self._state in (State.SILENT, State.OVER):
             return False
-        if self._state is _State.HEADER:
+        if self._state is State.HEADER:
             return self._read_header()
         try:
             frame = self._frames.next()
@@ -248,11 +247,11 @@ class Session:
             return False
         start = handshake.start(header)
         if start is None:
-            self._output.append(PROTOCOL_HEADER)
+            self.send_octets(PROTOCOL_HEADER)
             self.hang_up(Ending.RESET, f"{header!r} is not the header of AMQP 0-9-1")
             return False
         self._is_legacy = start.version_major == 8
-        self._state = _State.STARTING
+        self._state = State.STARTING
         self.send(Command(0, start))
         return True
 
@@ -261,11 +260,11 @@ class Session:
             self._close_fatally(frame.wrong_end())
         elif not frame.channel:
             self._handle_frame_0(frame)
-        elif self._state is _State.RUNNING:
+        elif self._state is State.RUNNING:
             self._handle_channel_frame(frame)
             if frame.type == FRAME_HEADER and self.node.alarm:
                 self.flow.block(self.node.alarm)
-        elif self._state is not _State.CLOSING:
+        elif self._state is not State.CLOSING:
             raise frame.unexpected()
 
     def _handle_frame_0(self, frame: Frame) -> None:
@@ -278,7 +277,7 @@ class Session:
                     self._handle_connection(method)
             except BrokerError as error:
                 self._refuse(error, method.INDEX)
-        elif self._state is _State.CLOSING:
+        elif self._state is State.CLOSING:
             return
         elif not frame.is_known:
             raise frame.unknown()
@@ -315,7 +314,9 @@ class Session:
                 f"number of channels opened ({len(self._channels)}) has reached"
                 f" the negotiated channel_max ({self._channel_max})",
             )
-        assert self._vhost is not None  # it was opened with one
+        assert self._user is not None  # it was opened with one,
+        assert self._vhost is not None  # and into the other
+        self.node.check_room_for_channel(self._user)
         channel = self._channels[number] = Channel(self, self._vhost, number)
         return channel
 
@@ -323,13 +324,13 @@ class Session:
 
     def _handle_connection(self, method: Method) -> None:
         match self._state:
-            case _State.STARTING:
+            case State.STARTING:
                 self._start(self._expect(method, connection.StartOk))
-            case _State.TUNING:
+            case State.TUNING:
                 self._tune(self._expect(method, connection.TuneOk))
-            case _State.OPENING:
+            case State.OPENING:
                 self._open(self._expect(method, connection.Open))
-            case _State.CLOSING:
+            case State.CLOSING:
                 self._handle_closing(method)
             case _:
                 self._handle_running(method)
@@ -343,17 +344,17 @@ class Session:
 
     def _start(self, method: connection.StartOk) -> None:
         if self._is_legacy:
-            self._state = _State.OPENING  # the only way to be heard
+            self._state = State.OPENING  # the only way to be heard
             raise NotSupported("AMQP 0-8")
         try:
-            self.user = handshake.authenticate(method, self.node)
+            self._user = handshake.authenticate(method, self.node)
         except BrokerError as error:
             self.refuse_login(method, error)
             return
         self.client_properties = method.client_properties
         self.wants_blocked_notices = handshake.has_capability(method, "connection.blocked")
         self.wants_cancel_notices = handshake.has_capability(method, "consumer_cancel_notify")
-        self._state = _State.TUNING
+        self._state = State.TUNING
         node = self.node
         self.send(Command(0, connection.Tune(node.channel_max, node.frame_max, node.heartbeat)))
 
@@ -364,15 +365,13 @@ class Session:
         self._heartbeat_seconds = method.heartbeat
         if method.heartbeat:
             self._heartbeat = Heartbeat(self._clock, method.heartbeat, self._beat, self._die)
-        self._state = _State.OPENING
+        self._state = State.OPENING
 
     def _open(self, method: connection.Open) -> None:
-        vhost = self.node.vhosts.get(method.virtual_host)
-        if vhost is None:
-            text = f"vhost {method.virtual_host} not found"
-            raise BrokerError(ReplyCode.NOT_ALLOWED, text)
-        self._vhost = vhost
-        self._state = _State.RUNNING
+        assert self._user is not None  # who has logged in
+        self._vhost = self.node.enter(self, self._user, method.virtual_host)
+        self.access = UserAccess(self._user, self._vhost.name)
+        self._state = State.RUNNING
         self._timer.cancel()
         self.send(Command(0, connection.OpenOk()))
 
@@ -405,7 +404,7 @@ class Session:
         if isinstance(error, NotSupported):
             self.node.refused.append(error.what)
         self.journal.note(f"refused: {error.reply_text}")
-        if self._state in _BEFORE_OPENING:
+        if self._state in BEFORE_OPENING:
             self._fall_silent(error.reply_text)
         elif channel is not None and not error.reply_code.is_hard:
             channel.fail(error, index)
@@ -415,7 +414,7 @@ class Session:
     def close(self, error: BrokerError, index: int = 0) -> None:
         """Say connection.close, and wait for the answer."""
         self._end_channels()
-        if self._state is not _State.CLOSING:
+        if self._state is not State.CLOSING:
             close = connection.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF)
             self.send(Command(0, close))
             self._await_end()
@@ -425,13 +424,13 @@ class Session:
 
         Behind such a frame no other one can be found.
         """
-        if self._state not in (*_BEFORE_OPENING, _State.CLOSING):
+        if self._state not in (*BEFORE_OPENING, State.CLOSING):
             self.close(error)
         self._fall_silent(error.reply_text)
 
     def _fall_silent(self, why: str) -> None:
         self.journal.note(f"silent for {_SILENT_SECONDS} s: {why}")
-        self._state = _State.SILENT
+        self._state = State.SILENT
         self._set_timer(_SILENT_SECONDS)
 
     # ----------------------------------------------------------------------------- the end
@@ -444,10 +443,11 @@ class Session:
             channel.end()
         if self._vhost is not None:
             self._vhost.remove_exclusive_queues(self)
+        self.node.leave(self)
         self.run_later()
 
     def _await_end(self) -> None:
-        self._state = _State.CLOSING
+        self._state = State.CLOSING
         self._set_timer(min(_CLOSE_SECONDS, self._heartbeat_seconds or _CLOSE_SECONDS))
 
     def _set_timer(self, seconds: float) -> None:
@@ -469,7 +469,7 @@ class Session:
             ending: what is to become of the transport.
             why: for the journal.
         """
-        self._state = _State.OVER
+        self._state = State.OVER
         self.ending = ending
         self.journal.note(f"the connection ends: {why}")
         self._timer.cancel()

@@ -1,6 +1,6 @@
 """The broker's side of a channel, the rest of basic.*: consuming, getting, acknowledging."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from amqp_codec import Method, ReplyCode, basic
 
 from ..model import (
+    REPLY_TO,
     BrokerError,
     Consumer,
-    ConsumingChannel,
     Delivery,
-    Queue,
+    Message,
     QueuedMessage,
     SharedPrefetch,
     Unacked,
@@ -20,6 +20,7 @@ from ..model import (
 )
 from ..model.unacked import by_consumer
 from .topology import Topology
+from .transaction import Settle
 from .unlisted import Credit, CreditDrained, CreditOk
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Consuming:
         self._prefetch_count = 0  # for consumers to come
         self._consumers: dict[str, Consumer] = {}
         self._unacked = Unacked()
+        self._replies: tuple[str, str] | None = None  # consumer tag and address
         self._last_tag = 0
 
     @property
@@ -79,13 +81,19 @@ class Consuming:
         self._channel.send(basic.QosOk())
 
     def _consume(self, method: basic.Consume) -> None:
+        queue_name = self._topology.queue_name(method.queue)
         if method.consumer_tag in self._consumers:
             text = f"attempt to reuse consumer tag '{method.consumer_tag}'"
             raise BrokerError(ReplyCode.NOT_ALLOWED, text)
+        tag = method.consumer_tag or self._channel.session.node.new_name("amq.ctag-")
+        if queue_name == REPLY_TO:
+            self._consume_replies(tag, no_ack=method.no_ack)
+            self._channel.reply(method.no_wait, basic.ConsumeOk(tag))
+            return
         consumer = Consumer(
-            method.consumer_tag or self._channel.session.node.new_name("amq.ctag-"),
+            tag,
             self,
-            self._topology.queue(method.queue),
+            self._topology.queue(queue_name),
             no_ack=method.no_ack,
             exclusive=method.exclusive,
             prefetch_count=self._prefetch_count,
@@ -96,6 +104,10 @@ class Consuming:
         self._channel.reply(method.no_wait, basic.ConsumeOk(consumer.tag))
 
     def _cancel(self, method: basic.Cancel) -> None:
+        if self._replies is not None and method.consumer_tag == self._replies[0]:
+            self._end_replies()
+            self._channel.reply(method.no_wait, basic.CancelOk(method.consumer_tag))
+            return
         consumer = self._consumers.pop(method.consumer_tag, None)
         if consumer is not None:
             consumer.queue.remove_consumer(consumer)
@@ -158,26 +170,63 @@ class Consuming:
         self._refuse(deliveries, requeue=method.requeue)
 
     def _refuse(self, deliveries: list[Delivery], *, requeue: bool) -> None:
-        for source in dict.fromkeys(delivery.queue for delivery in deliveries):
-            source.check_refusable()
+        _check_refusable(deliveries)
         self._settle(deliveries, attrgetter("requeue" if requeue else "reject"))
 
     def _recover(self, method: basic.Recover | basic.RecoverAsync) -> None:
         if not method.requeue:
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, "requeue=false")
-        self._refuse(self._unacked.take_all(), requeue=True)
+        deliveries = self._unacked.take_all()
+        _check_refusable(deliveries)
+        self.settle(deliveries, attrgetter("requeue"))
         if isinstance(method, basic.Recover):
             self._channel.send(basic.RecoverOk())
 
-    def _settle(
-        self,
-        deliveries: list[Delivery],
-        what: Callable[[Queue], Callable[[ConsumingChannel, Iterable[QueuedMessage]], None]],
-    ) -> None:
+    def _settle(self, deliveries: list[Delivery], how: Settle) -> None:
+        if self._channel.transaction.is_selected:
+            self._channel.transaction.settlements.append((deliveries, how))
+        else:
+            self.settle(deliveries, how)
+
+    def settle(self, deliveries: list[Delivery], how: Settle) -> None:
+        """Tell the queues what becomes of messages that are not the channel's any more."""
         for source, messages in by_consumer(deliveries):
-            self._vhost.later(partial(what(source), self, messages))
+            self._vhost.later(partial(how(source), self, messages))
         consumed = sum(delivery.consumer is not None for delivery in deliveries)
         self._vhost.later(partial(self.prefetch.give_back, consumed))
+
+    def take_back(self, deliveries: list[Delivery]) -> None:
+        """Count messages among those that are not acknowledged again."""
+        self._unacked.restore(deliveries)
+
+    # ----------------------------------------------------------------------------- direct replies
+
+    @property
+    def reply_to(self) -> str | None:
+        """The address for direct replies to this channel, if it consumes them."""
+        return None if self._replies is None else self._replies[1]
+
+    def _consume_replies(self, tag: str, *, no_ack: bool) -> None:
+        if not no_ack:
+            text = "reply consumer cannot acknowledge"
+            raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
+        if self._replies is not None:
+            raise BrokerError(ReplyCode.PRECONDITION_FAILED, "reply consumer already set")
+        self._replies = (tag, self._vhost.replies.open(self._deliver_reply))
+
+    def _deliver_reply(self, message: Message) -> None:
+        """Send an answer. RabbitMQ: it has the next delivery tag, which is not used up."""
+        if self._replies is not None:
+            tag, _ = self._replies
+            method = basic.Deliver(
+                tag, self._last_tag + 1, False, message.exchange, message.routing_key
+            )
+            self._channel.send(method, message.properties, message.body)
+
+    def _end_replies(self) -> None:
+        if self._replies is not None:
+            self._vhost.replies.close(self._replies[1])
+            self._replies = None
 
     # ----------------------------------------------------------------------------- the end
 
@@ -187,16 +236,20 @@ class Consuming:
         RabbitMQ: queues that it consumes from have its messages back at once, other queues (those
         of basic.get, or of cancelled consumers) when the client has said close-ok.
         """
+        self.take_back(self._channel.transaction.deliveries)
         for consumed in {consumer.queue: None for consumer in self._consumers.values()}:
             consumed.forget(self)
             self._unacked.forget(consumed)
         self._consumers.clear()
+        self._end_replies()
 
     def end(self) -> None:
         """Give everything back."""
+        self.take_back(self._channel.transaction.deliveries)
         used = [consumer.queue for consumer in self._consumers.values()] + self._unacked.queues
         self._consumers.clear()
         self._unacked = Unacked()
+        self._end_replies()
         for each in dict.fromkeys(used):
             each.forget(self)
 
@@ -209,3 +262,8 @@ class Consuming:
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
         ready = consumer.queue.add_credit(consumer, method.credit, drain=method.drain)
         self._channel.send(CreditOk(ready))
+
+
+def _check_refusable(deliveries: list[Delivery]) -> None:
+    for source in dict.fromkeys(delivery.queue for delivery in deliveries):
+        source.check_refusable()

@@ -1,4 +1,4 @@
-"""When a session stops reading, and when its consumers get nothing more for a while."""
+"""What a session has to send, when it stops reading, and when its consumers get nothing more."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +30,7 @@ class Flow:
         self.is_congested = False
         self._session = session
         self._is_paused = False
+        self._output: list[bytes] = []
         self._size = 0
 
     @property
@@ -37,17 +38,27 @@ class Flow:
         """Whether the session takes what its client sends."""
         return not (self.is_blocked or self.is_congested)
 
-    def added(self, count: int) -> None:
-        """Take notice of so many octets that are to be sent."""
-        self._size += count
+    def put(self, octets: bytes) -> bool:
+        """Take octets that are to be sent; return whether they are the first."""
+        is_first = not self._output
+        self._output.append(octets)
+        self._size += len(octets)
         if self._size > _HIGH_WATER and not self.is_congested:
             self._congest()
+        return is_first
 
-    def taken(self) -> None:
-        """Take notice that all there was is with the transport."""
-        self._size = 0
+    def take(self) -> bytes:
+        """Return what is to be sent; from here on that is the transport's business."""
+        output = b"".join(self._output)
+        self.drop()
         if self.is_congested and not self._is_paused:
             self.resume()
+        return output
+
+    def drop(self) -> None:
+        """Forget what is to be sent."""
+        self._output.clear()
+        self._size = 0
 
     def pause(self) -> None:
         """Take notice that the transport wants no more."""
