@@ -38,6 +38,8 @@ class FakeBroker:
     Args:
         clock: ``"real"`` for the time of the event loop, ``"manual"`` for one that stands still
             until ``broker.clock.advance(seconds)`` is called, or a ManualClock to share one.
+        consumer_timeout: seconds within which a delivery has to be acknowledged, or else its
+            channel is closed; None is for ever. RabbitMQ looks once a minute, and so does this one.
 
     Attributes:
         clock: the clock.
@@ -46,7 +48,12 @@ class FakeBroker:
         node: users, virtual hosts, and what is in them.
     """
 
-    def __init__(self, clock: Literal["real", "manual"] | ManualClock = "real") -> None:
+    def __init__(
+        self,
+        clock: Literal["real", "manual"] | ManualClock = "real",
+        *,
+        consumer_timeout: float | None = 1800.0,
+    ) -> None:
         self.clock: LoopClock | ManualClock
         if isinstance(clock, ManualClock):
             self.clock = clock
@@ -56,6 +63,7 @@ class FakeBroker:
             raise ValueError(f"clock must be 'real', 'manual' or a ManualClock, not {clock!r}")
         self.journal = Journal()
         self.node = Node(self.clock)
+        self.node.consumer_timeout = consumer_timeout
         self.faults = Faults(self)
         self._connections = Connections(self.node, self.clock, self.journal)
         self._connections.on_joined = self.faults.joined

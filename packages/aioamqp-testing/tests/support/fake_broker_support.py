@@ -150,7 +150,6 @@ class NotingChannel:
         self.deliveries: list[tuple[str, bytes]] = []
         self.held: list[QueuedMessage] = []
         self.cancelled: list[str] = []
-        self.drains: list[tuple[str, int]] = []
 
     def deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         self.deliveries.append((consumer.tag, queued.message.body))
@@ -158,9 +157,6 @@ class NotingChannel:
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         self.cancelled += [consumer.tag for consumer in consumers]
-
-    def drained(self, consumer: Consumer, credit: int) -> None:
-        self.drains.append((consumer.tag, credit))
 
     def consume(self, queue: Queue, tag: str = "tag", **options: Any) -> Consumer:
         consumer = Consumer(tag, self, queue, **options)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from amqp_codec import FieldTable, FieldValue, Int64
 
+from .errors import NotSupported
 from .queue_arguments import check_consumer
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ class ConsumingChannel(Protocol):
     def cancel_consumers(self, consumers: "list[Consumer]") -> None:
         """Take notice that a queue is gone, and these consumers of this channel with it."""
 
-    def drained(self, consumer: "Consumer", credit: int) -> None:
-        """Take notice that a consumer has had all there is, and its credit is gone."""
-
 
 class Consumer:
     """A subscription of a channel to a queue.
@@ -50,7 +48,6 @@ class Consumer:
         name: what to call it where people read about it.
         room: how many more messages it takes at the moment; None is any number.
         is_credited: whether room is credit, as basic.credit gives it, so that only this makes more.
-        is_draining: whether its credit ends when the queue is empty.
     """
 
     __slots__ = (
@@ -58,7 +55,6 @@ class Consumer:
         "channel",
         "exclusive",
         "is_credited",
-        "is_draining",
         "name",
         "no_ack",
         "prefetch_count",
@@ -89,7 +85,7 @@ class Consumer:
         self.exclusive = exclusive
         self.prefetch_count = prefetch_count
         self.room = prefetch_count if prefetch_count and not no_ack else None
-        self.is_credited = self.is_draining = False
+        self.is_credited = False
         priority = self.arguments.get("x-priority", 0)
         self.priority = priority if isinstance(priority, int) else 0
         self._take_credit(self.arguments.get("x-credit"))
@@ -99,7 +95,9 @@ class Consumer:
         if isinstance(credit, Mapping):
             count, drain = credit.get("credit"), credit.get("drain")
             if isinstance(count, Int64) and isinstance(drain, bool):
-                self.room, self.is_credited, self.is_draining = int(count), True, drain
+                if drain:
+                    raise NotSupported("a consumer with x-credit that drains the queue")
+                self.room, self.is_credited = int(count), True
 
     @property
     def is_full(self) -> bool:

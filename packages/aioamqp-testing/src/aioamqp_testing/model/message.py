@@ -11,8 +11,8 @@ from .errors import BrokerError
 from .headers import edited, further_keys
 from .history import Event, Noted
 
-_LONGEST_TTL = 2**32 - 1  # ms; RabbitMQ: what an Erlang timer can hold
 _SHOWN = 40  # octets of a body
+LONGEST_TTL = 315_360_000_000  # ms; RabbitMQ: ten years
 REPLY_TO = "amq.rabbitmq.reply-to"
 
 
@@ -143,7 +143,7 @@ def _check_expiration(expiration: str) -> None:
         reason = f"{{leftover_string,{erlang.string(octets[end:])}}}"
     elif (value := int(octets)) < 0:
         reason = f"{{value_negative,{value}}}"
-    elif value > _LONGEST_TTL:
+    elif value > LONGEST_TTL:
         reason = f"{{value_too_large,{value}}}"
     else:
         return

@@ -74,7 +74,6 @@ class MessageQueue(Queue):
         self._turns = Turns()
         self._holders: dict[ConsumingChannel, _Holder] = {}
         self._is_awake = False
-        self._has_credit = False  # as basic.credit gives it
         self._expiry = Reminder(vhost, self._drop_expired)
 
     # ----------------------------------------------------------------------------- looking at it
@@ -335,22 +334,11 @@ class MessageQueue(Queue):
             holder.suspended = False
             self._unblock(holder)
 
-    def add_credit(self, consumer: Consumer, count: int, *, drain: bool) -> int:
+    def add_credit(self, consumer: Consumer, count: int) -> int:
         """Let a consumer have that many messages; RabbitMQ: its prefetch count is no more then."""
-        ready = len(self._backlog)
-        self._has_credit = consumer.is_credited = True
-        consumer.is_draining = drain
-        consumer.room = count
+        consumer.room, consumer.is_credited = count, True
         self._unblock(self._holder(consumer.channel))
-        self._deliver_ready()
-        return ready
-
-    def _drain(self) -> None:
-        """Tell consumers that wanted only what is there that there is no more."""
-        for consumer in self._consumers:
-            if consumer.is_draining and consumer.room:
-                left, consumer.room = consumer.room, 0
-                consumer.channel.drained(consumer, left)
+        return len(self._backlog)
 
     def _unblock(self, holder: _Holder) -> None:
         """Give those consumers a turn again that have room of their own. The order stays."""
@@ -372,8 +360,6 @@ class MessageQueue(Queue):
         self._is_awake = False
         while self._has_next() and (consumer := self._next_consumer()) is not None:
             self._deliver(consumer, self._backlog.pop())
-        if not self._backlog and self._has_credit:
-            self._drain()
 
     def _next_consumer(self) -> Consumer | None:
         """Return whose turn it is, None when nobody has room.

@@ -51,6 +51,7 @@ class Node:
         heartbeat: seconds.
         max_message_size: octets of a body.
         alarm: why nothing more may be published, such as ``low on memory``; empty when it may.
+        consumer_timeout: seconds within which deliveries have to be acknowledged; None is for ever.
         refused: what clients asked for that this broker cannot do yet, in their order.
     """
 
@@ -63,6 +64,7 @@ class Node:
         self.heartbeat = 60
         self.max_message_size = 134217728
         self.alarm = ""
+        self.consumer_timeout: float | None = 1800.0
         self.refused: list[str] = []
         # made-up names are the same in every run, so that a failing test fails the same way again
         self._random = Random("aioamqp-testing")

@@ -244,16 +244,12 @@ class Queue(ABC):
         """End all that a channel has to do with the queue; what it held is ready again."""
 
     @abstractmethod
-    def add_credit(self, consumer: Consumer, count: int, *, drain: bool) -> int:
-        """Let a consumer have that many messages, as basic.credit says.
+    def add_credit(self, consumer: Consumer, count: int) -> int:
+        """Let a consumer have that many messages, as basic.credit says; return how many are ready.
 
         Args:
             consumer: one of the queue.
             count: how many messages.
-            drain: whether what is left of them is forfeit when the queue is empty.
-
-        Returns:
-            how many messages were ready.
         """
 
     def remove_consumer(self, consumer: Consumer) -> None:

@@ -8,6 +8,7 @@ from amqp_codec import FieldTable, FieldValue, ReplyCode
 from . import erlang
 from .arguments import compare, is_integer, kind_of, refused, shown, wrong_type
 from .errors import BrokerError, NotSupported
+from .message import LONGEST_TTL
 
 CLASSIC: Final = "classic"
 QUORUM: Final = "quorum"
@@ -70,7 +71,6 @@ _OF_CONSUMERS: Final = {
     STREAM: ("x-stream-offset", "x-credit"),
 }
 
-_LONGEST_TTL: Final = 2**32 - 1
 _LARGEST_SEGMENT: Final = 3_000_000_000
 _SECONDS: Final = {
     "Y": 365 * 86400,
@@ -93,9 +93,15 @@ def _non_negative(value: FieldValue, _: FieldTable) -> str | None:
 
 def _ttl(value: FieldValue, arguments: FieldTable) -> str | None:
     wrong = _non_negative(value, arguments)
-    if wrong is None and isinstance(value, int) and value > _LONGEST_TTL:
+    if wrong is None and isinstance(value, int) and value > LONGEST_TTL:
         return f"{{value_too_large,{int(value)}}}"
     return wrong
+
+
+def _expires(value: FieldValue, arguments: FieldTable) -> str | None:
+    if value == 0 and is_integer(value):
+        return "{value_zero,0}"
+    return _ttl(value, arguments)
 
 
 def _positive(value: FieldValue, arguments: FieldTable) -> str | None:
@@ -146,7 +152,7 @@ def _max_age(value: FieldValue, _: FieldTable) -> str | None:
 _TYPE_CHECK: Final = _one_of(*_MODULES, otherwise="\"unsupported queue type '{}'\"")
 
 _CHECKS: Final[Mapping[str, Check]] = {
-    "x-expires": _positive,
+    "x-expires": _expires,
     "x-message-ttl": _ttl,
     "x-dead-letter-routing-key": _dead_letter_routing_key,
     "x-dead-letter-strategy": _one_of(

@@ -191,15 +191,11 @@ class Stream(Replicated):
                 consumer, _ReadMessage(offset, replace(message, properties=properties), consumer)
             )
 
-    def add_credit(self, consumer: Consumer, count: int, *, drain: bool) -> int:
-        """Let a consumer have that many more messages; return how many it got at once."""
-        before = self._offsets[consumer]
+    def add_credit(self, consumer: Consumer, count: int) -> int:
+        """Let a consumer have that many more messages; return how many there are for it."""
         consumer.room = (consumer.room or 0) + count
-        self._read(consumer)
-        if drain:
-            left, consumer.room = consumer.room, 0
-            consumer.channel.drained(consumer, left)
-        return self._offsets[consumer] - before
+        self._vhost.later(lambda: self._read(consumer))
+        return len(self._log) - self._offsets[consumer]
 
     def resume(self, channel: ConsumingChannel) -> None:
         """Do nothing: there is no shared prefetch here."""

@@ -21,12 +21,14 @@ class Delivery:
         queue: where it comes from.
         consumer: whom it was delivered to; None for basic.get.
         queued: the message and its place in the queue.
+        sent: when, by the clock.
     """
 
     tag: int
     queue: Queue
     consumer: Consumer | None
     queued: QueuedMessage
+    sent: float = 0.0
 
 
 class Unacked:
@@ -40,6 +42,11 @@ class Unacked:
 
     def __len__(self) -> int:
         return len(self._deliveries)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest delivery was sent, None when there is none."""
+        return next((delivery.sent for delivery in self._deliveries.values()), None)
 
     def add(self, delivery: Delivery) -> None:
         """Remember a delivery; tags only grow."""

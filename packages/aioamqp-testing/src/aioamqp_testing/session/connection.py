@@ -216,6 +216,10 @@ class Session:
         """Remember to confirm at the end of this input."""
         self._unconfirmed[channel] = None
 
+    def fail_channel(self, channel: Channel, error: BrokerError) -> None:
+        """Close a channel, or all of the connection, for something that no method has done."""
+        self._refuse(error, 0, channel)
+
     # ----------------------------------------------------------------------------- input
 
     def _step(self) -> bool:

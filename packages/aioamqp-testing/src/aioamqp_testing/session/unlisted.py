@@ -77,34 +77,6 @@ class CreditOk(Method):
         return self.INDEX.to_bytes(4, "big") + self.available.to_bytes(4, "big")
 
 
-class CreditDrained(Method):
-    """Basic.credit-drained: a consumer has had all there is, and loses the rest of its credit."""
-
-    __slots__ = ("consumer_tag", "credit_drained")
-    NAME: ClassVar[str] = "basic.credit-drained"
-    INDEX: ClassVar[int] = 60 << 16 | 202
-    FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("consumer_tag", "shortstr"),
-        ("credit_drained", "long"),
-    )
-
-    def __init__(self, consumer_tag: str = "", credit_drained: int = 0) -> None:
-        self.consumer_tag = consumer_tag
-        self.credit_drained = credit_drained
-
-    def encode(self) -> bytes:
-        """Return the payload of the method frame."""
-        tag = self.consumer_tag.encode("utf-8", "surrogateescape")
-        return b"".join(
-            (
-                self.INDEX.to_bytes(4, "big"),
-                bytes((len(tag),)),
-                tag,
-                self.credit_drained.to_bytes(4, "big"),
-            )
-        )
-
-
 UNLISTED: Final[dict[int, type[Method]]] = {
     method.INDEX: method for method in (AccessRequest, Credit)
 }
