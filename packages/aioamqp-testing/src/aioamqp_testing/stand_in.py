@@ -78,11 +78,13 @@ def fake_broker(**options: Any) -> StandIn:
 
 
 def check(broker: FakeBroker) -> None:
-    """Make sure that the broker could do what it was asked for.
+    """Make sure that the broker could do what it was asked for, and did what it was told.
 
     Raises:
         AssertionError: it could not, and has closed the connection with reply code 540.
+        Exception: see ``FakeBroker.check``.
     """
+    broker.check()
     if broker.refused:
         refused = "\n".join(f"  {what}" for what in broker.refused)
         raise AssertionError(
