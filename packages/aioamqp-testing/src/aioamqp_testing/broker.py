@@ -72,7 +72,6 @@ class FakeBroker(Assertions, Outside):
         self._listeners: dict[tuple[str, int], asyncio.Server] = {}
         self._tasks = Tasks()
         self._restarts = Tasks()
-        self._is_open = False
         self._next_port = 50000
 
     async def __aenter__(self) -> Self:
@@ -144,7 +143,7 @@ class FakeBroker(Assertions, Outside):
             ConnectionRefusedError: the broker is not running.
         """
         del ssl, server_hostname
-        if not self._is_open:
+        if not self._connections.is_open:
             raise ConnectionRefusedError(
                 "the FakeBroker is not running: connect inside its `async with` block,"
                 " and not between stop() and start()"
@@ -169,7 +168,7 @@ class FakeBroker(Assertions, Outside):
         Returns:
             the URL to connect to, such as ``amqp://guest:guest@127.0.0.1:49152/``.
         """
-        if not self._is_open:
+        if not self._connections.is_open:
             raise RuntimeError(
                 "the FakeBroker is not running: listen inside its `async with` block"
             )
@@ -187,7 +186,7 @@ class FakeBroker(Assertions, Outside):
 
     def open(self) -> None:
         """Begin to take connections; entering the ``async with`` block does so."""
-        self._is_open = True
+        self._connections.is_open = True
         self.clock.watch(self._connections.moved)
 
     async def start(self) -> None:
@@ -219,7 +218,7 @@ class FakeBroker(Assertions, Outside):
 
         What listens is left to the loop that it listens in.
         """
-        self._is_open = False
+        self._connections.is_open = False
         self.clock.unwatch(self._connections.moved)
         self._listeners.clear()
         self._connections.abandon()
@@ -231,9 +230,10 @@ class FakeBroker(Assertions, Outside):
         self.clock.unwatch(self._connections.moved)
         await self._end_connections()
         self._listeners.clear()
+        self._connections.moved()
 
     async def _end_connections(self) -> None:
-        self._is_open = False
+        self._connections.is_open = False
         for listener in self._listeners.values():
             listener.close()
         await self._connections.end()

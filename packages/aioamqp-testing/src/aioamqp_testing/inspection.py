@@ -100,7 +100,8 @@ class Inspection:
 
         Args:
             predicate: asked at once, and again whenever the broker has received or sent something
-                or its clock was advanced; a true value ends the waiting.
+                or its clock was advanced, and in the next few turns of the event loop; a true value
+                ends the waiting.
             timeout: seconds of the event loop's time, also with a manual clock.
 
         Raises:
