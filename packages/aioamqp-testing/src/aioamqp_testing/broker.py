@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from . import server, transports
+from .administration import Administration
 from .assertions import Assertions
 from .clock import LoopClock, ManualClock
 from .connections import Connections
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
 
-class FakeBroker(Assertions, Outside):
+class FakeBroker(Administration, Assertions, Outside):
     """A broker in the memory of a test.
 
     It answers as RabbitMQ 3.10 does, and what it cannot do yet it refuses: the connection is closed
@@ -34,7 +35,8 @@ class FakeBroker(Assertions, Outside):
             transport, protocol = await broker.connect()
             channel = await protocol.channel()
 
-    Leaving the ``async with`` block ends all its connections.
+    Leaving the ``async with`` block ends all its connections. At first there is one user, guest
+    with the password guest, and one virtual host, ``/``; ``Administration`` has the calls for more.
 
     Args:
         clock: ``"real"`` for the time of the event loop, ``"manual"`` for one that stands still
