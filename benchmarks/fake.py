@@ -151,7 +151,7 @@ def report(measures: dict[tuple[str, str], list[Measure]]) -> int:
     """Print the table; return 1 when a target is missed."""
     print(f"CPython {platform.python_version()}, {platform.machine()}")
     print("medians (least to most), in milliseconds or in messages a second\n")
-    print(f"{'case':28} {'broker':9} {'by CPU time':26} {'by the clock':26}")
+    print(f"{'case':28} {'broker':9} {'by CPU time':32} {'by the clock':32}")
     missed = 0
     for (case, broker), found in measures.items():
         about, cpu, verdict = CASES[case], "", ""
@@ -163,7 +163,7 @@ def report(measures: dict[tuple[str, str], list[Measure]]) -> int:
                 verdict = f"target {target}: " + ("met" if is_met else "MISSED")
                 missed += not is_met
         wall = spread([measure["wall"] for measure in found], about)
-        print(f"{case:28} {broker:9} {cpu:26} {wall:26} {verdict}".rstrip())
+        print(f"{case:28} {broker:9} {cpu:32} {wall:32} {verdict}".rstrip())
     return 1 if missed else 0
 
 
@@ -171,9 +171,12 @@ def spread(seconds: list[float], about: Case) -> str:
     """Write a median with the extremes."""
     values = sorted(seconds, reverse=about.is_rate)
     least, most = figure(values[0], about), figure(values[-1], about)
-    return f"{figure(statistics.median(seconds), about)} ({least} to {most})"
+    unit = "/s" if about.is_rate else "ms"
+    return f"{figure(statistics.median(seconds), about)} {unit} ({least} to {most})"
 
 
 def figure(seconds: float, about: Case) -> str:
     """Write seconds as the case wants them written."""
-    return f"{1 / seconds:.0f}/s" if about.is_rate else f"{seconds * 1000:.3g} ms"
+    if about.is_rate:
+        return f"{1 / seconds:.0f}"
+    return f"{seconds * 1000:.0f}" if seconds > 0.1 else f"{seconds * 1000:.3g}"

@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -60,7 +60,7 @@ async def first_connections(url: str, count: int) -> Measure:
 
 
 @asynccontextmanager
-async def connected(url: str, *, over_tcp: bool) -> AsyncIterator[aioamqp.AmqpProtocol]:
+async def connected(url: str, *, over_tcp: bool) -> AsyncGenerator[aioamqp.AmqpProtocol]:
     """Connect to RabbitMQ, or to a fake broker."""
     if url:
         async with aioamqp.from_url(url) as protocol:
@@ -77,7 +77,7 @@ async def connected(url: str, *, over_tcp: bool) -> AsyncIterator[aioamqp.AmqpPr
 
 
 @asynccontextmanager
-async def protocol_closed(protocol: aioamqp.AmqpProtocol) -> AsyncIterator[None]:
+async def protocol_closed(protocol: aioamqp.AmqpProtocol) -> AsyncGenerator[None]:
     """Close a connection at the end."""
     try:
         yield

@@ -10,7 +10,7 @@ That connections of the program under test reach the broker does not depend on c
 plugins and threads treat in different ways: see ``aioamqp.dialing(…, everywhere=True)``.
 """
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -123,7 +123,7 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _serve(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+async def _serve(request: pytest.FixtureRequest) -> AsyncGenerator[Served]:
     """Have a broker, with all of aioamqp's connections led to it, while a test runs."""
     import aioamqp
 
@@ -149,7 +149,7 @@ async def _serve(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
 
 
 @contextmanager
-def _serve_without_a_loop(request: pytest.FixtureRequest) -> Iterator[Served]:
+def _serve_without_a_loop(request: pytest.FixtureRequest) -> Generator[Served]:
     """Do the same for a test that is no coroutine; what it starts has loops of its own."""
     import aioamqp
 
