@@ -110,3 +110,44 @@ async def exclusive_queue(channel: Channel, name: str, *bodies: bytes) -> str:
     for body in bodies:
         await channel.basic_publish(body, "", name)
     return name
+
+
+async def mortal_queue(channel: Channel, new_name: NewName, **arguments: Any) -> tuple[str, str]:
+    """Declare a queue of this connection's own and another one for its dead letters.
+
+    Args:
+        channel: to declare on.
+        new_name: makes up the names.
+        arguments: of the first queue, without x- and with _ for -.
+
+    Returns:
+        the names of both.
+    """
+    queue, grave = new_name(), new_name()
+    await channel.queue_declare(grave, exclusive=True)
+    table: dict[str, Any] = {"dead_letter_exchange": "", "dead_letter_routing_key": grave}
+    await channel.queue_declare(
+        queue,
+        exclusive=True,
+        arguments={
+            f"x-{name.replace('_', '-')}": value for name, value in {**table, **arguments}.items()
+        },
+    )
+    return queue, grave
+
+
+async def inbox_of(channel: Channel, queue: str, **options: Any) -> Inbox:
+    """Consume from a queue, without acknowledging."""
+    inbox = Inbox()
+    await channel.basic_consume(inbox, queue, no_ack=True, **options)
+    return inbox
+
+
+async def count(channel: Channel, queue: str) -> int:
+    """Return how many messages are ready."""
+    return int((await channel.queue_declare(queue, passive=True))["message_count"])
+
+
+async def rejected(channel: Channel, queue: str) -> None:
+    """Get a message and reject it."""
+    await channel.basic_reject((await channel.basic_get(queue))["delivery_tag"])

@@ -19,7 +19,7 @@ from amqp_codec import (
     UInt16,
     UInt32,
 )
-from tests.conformance.scenario import Connect, Inbox, drained, exclusive_queue, fails_on, scenario
+from tests.conformance.scenario import Connect, Inbox, drained, exclusive_queue, scenario
 
 # All but expiration, which has a test of its own.
 EVERY_PROPERTY: dict[str, object] = {
@@ -104,7 +104,6 @@ async def test_every_property_arrives_as_it_was_sent(connect: Connect, name: str
     assert properties.expiration is None
 
 
-@fails_on("memory", "tcp", because="the fake refuses the property expiration so far")
 @scenario
 async def test_an_expiration_arrives_as_it_was_sent(connect: Connect, name: str) -> None:
     channel = await (await connect()).channel()

@@ -19,9 +19,8 @@ from amqp_codec import (
     connection,
     encode_command,
     queue,
-    tx,
 )
-from fake_broker_support import Recorder, a_message, start_ok
+from fake_broker_support import UNSUPPORTED, Recorder, a_message, start_ok
 
 pytestmark = pytest.mark.asyncio
 
@@ -275,10 +274,10 @@ async def test_what_the_broker_cannot_do_yet_is_in_refused() -> None:
     async with FakeBroker() as broker:
         wire = await Wire.open(await broker.listen())
 
-        wire.say(tx.Select())
+        wire.say(queue.Declare("q", durable=True, arguments=UNSUPPORTED))
 
         close = await wire.hear()
         assert isinstance(close, connection.Close)
         assert close.reply_code == 540
-        assert broker.refused == ["tx.select"]
+        assert broker.refused == ["a queue with x-dead-letter-strategy at-least-once"]
         await wire.close()

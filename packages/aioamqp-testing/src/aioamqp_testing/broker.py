@@ -36,6 +36,8 @@ class FakeBroker:
     Args:
         clock: ``"real"`` for the time of the event loop, ``"manual"`` for one that stands still
             until ``broker.clock.advance(seconds)`` is called, or a ManualClock to share one.
+        consumer_timeout: seconds within which a delivery has to be acknowledged, or else its
+            channel is closed; None is for ever. RabbitMQ looks once a minute, and so does this one.
 
     Attributes:
         clock: the clock.
@@ -43,7 +45,12 @@ class FakeBroker:
         node: users, virtual hosts, and what is in them.
     """
 
-    def __init__(self, clock: Literal["real", "manual"] | ManualClock = "real") -> None:
+    def __init__(
+        self,
+        clock: Literal["real", "manual"] | ManualClock = "real",
+        *,
+        consumer_timeout: float | None = 1800.0,
+    ) -> None:
         self.clock: LoopClock | ManualClock
         if isinstance(clock, ManualClock):
             self.clock = clock
@@ -52,7 +59,8 @@ class FakeBroker:
         else:
             raise ValueError(f"clock must be 'real', 'manual' or a ManualClock, not {clock!r}")
         self.journal = Journal()
-        self.node = Node()
+        self.node = Node(self.clock)
+        self.node.consumer_timeout = consumer_timeout
         self._protocols: dict[SessionProtocol, None] = {}
         self._servers: list[asyncio.Server] = []
         self._is_open = False
@@ -157,9 +165,9 @@ class FakeBroker:
             )
         listening, port = await server.listen(self._new_protocol, host, port)
         self._servers.append(listening)
-        user, password = next(iter(self.node.users.items()))
+        user = next(iter(self.node.users.values()))
         shown = f"[{host}]" if ":" in host else host
-        return f"amqp://{quote(user, safe='')}:{quote(password, safe='')}@{shown}:{port}/"
+        return f"amqp://{quote(user.name, safe='')}:{quote(user.password, safe='')}@{shown}:{port}/"
 
     def open(self) -> None:
         """Begin to take connections; entering the ``async with`` block does so."""

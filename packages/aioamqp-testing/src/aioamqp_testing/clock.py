@@ -1,6 +1,7 @@
 """The clocks a broker can have: real time, or a time that a test moves."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from .model import Clock, ManualClock, Timer
@@ -14,6 +15,10 @@ class LoopClock:
     def time(self) -> float:
         """Return the loop's time in seconds."""
         return asyncio.get_running_loop().time()
+
+    def now(self) -> float:
+        """Return what the machine takes for the date, in seconds since 1970 in UTC."""
+        return time.time()
 
     def call_later(self, seconds: float, action: Callable[[], object]) -> Timer:
         """Call the action from the loop."""

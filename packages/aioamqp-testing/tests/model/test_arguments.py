@@ -2,7 +2,7 @@
 
 import pytest
 
-from aioamqp_testing.model import BrokerError, NotSupported, arguments
+from aioamqp_testing.model import BrokerError, NotSupported, arguments, queue_arguments
 from amqp_codec import FieldTable, Float32, Int64
 
 Q = "queue 'q' in vhost '/'"
@@ -10,7 +10,7 @@ Q = "queue 'q' in vhost '/'"
 
 def refusal(table: FieldTable) -> tuple[int, str]:
     with pytest.raises(BrokerError) as caught:
-        arguments.check_queue(table, Q)
+        queue_arguments.check_queue(table, Q)
     return int(caught.value.reply_code), caught.value.text
 
 
@@ -68,31 +68,51 @@ def test_an_unknown_queue_master_is_an_internal_error_without_a_text(locator: ob
         {},
         {"foo": "bar", "x-unknown": [1]},
         {"x-queue-type": "classic", "x-queue-mode": "lazy", "x-queue-version": 2},
-        {"x-max-priority": 0, "x-single-active-consumer": False},
-        {"x-overflow": "reject-publish", "x-queue-master-locator": "min-masters"},
+        {"x-max-priority": 0, "x-single-active-consumer": True, "x-expires": 1},
+        {"x-overflow": "reject-publish-dlx", "x-queue-master-locator": "min-masters"},
+        {"x-queue-type": "quorum", "x-delivery-limit": "a", "x-overflow": "reject-publish-dlx"},
+        {"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once"},
+        {"x-queue-type": "stream", "x-max-age": "7D", "x-queue-leader-locator": "balanced"},
     ],
 )
-def test_arguments_without_an_effect_are_accepted(table: FieldTable) -> None:
-    arguments.check_queue(table, Q)
+def test_good_arguments_are_accepted(table: FieldTable) -> None:
+    """Row 99, row 216."""
+    queue_arguments.check_queue(table, Q)
 
 
 @pytest.mark.parametrize(
-    "table",
+    ("table", "text"),
     [
-        {"x-message-ttl": 0},
-        {"x-expires": 1000},
-        {"x-max-length": 10},
-        {"x-max-length-bytes": 10},
-        {"x-max-priority": 5},
-        {"x-dead-letter-exchange": ""},
-        {"x-single-active-consumer": True},
-        {"x-queue-type": "quorum"},
-        {"x-queue-type": "stream"},
+        ({"x-max-priority": 5}, "invalid arg 'x-max-priority' for {} of queue type {}"),
+        ({"x-queue-mode": "foo"}, "invalid arg 'x-queue-mode' for {} of queue type {}"),
     ],
 )
-def test_arguments_with_an_effect_that_is_not_done_yet_are_refused(table: FieldTable) -> None:
-    with pytest.raises(NotSupported, match=next(iter(table))):
-        arguments.check_queue(table, Q)
+@pytest.mark.parametrize("kind", ["quorum", "stream"])
+def test_other_types_refuse_what_only_classic_queues_know(
+    kind: str, table: FieldTable, text: str
+) -> None:
+    """Row 105, row 216."""
+    assert refusal({**table, "x-queue-type": kind}) == (406, text.format(Q, f"rabbit_{kind}_queue"))
+
+
+@pytest.mark.parametrize("value", ["5x", "h", "0h", "", "1.5h", "5hh"])
+def test_an_age_is_a_number_and_a_unit(value: str) -> None:
+    """Row 104."""
+    assert refusal({"x-queue-type": "stream", "x-max-age": value}) == (
+        406,
+        f"invalid arg 'x-max-age' for {Q}: invalid_max_age",
+    )
+
+
+def test_the_size_of_a_segment_has_a_limit() -> None:
+    table: FieldTable = {"x-queue-type": "stream", "x-stream-max-segment-size-bytes": 3_000_000_001}
+    assert refusal(table) == (406, "Exceeded max value for x-stream-max-segment-size-bytes")
+
+
+def test_dead_lettering_at_least_once_is_refused() -> None:
+    table = {"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once"}
+    with pytest.raises(NotSupported, match="at-least-once"):
+        queue_arguments.check_queue({**table, "x-overflow": "reject-publish"}, Q)
 
 
 def test_integers_are_compared_by_value_whatever_their_width() -> None:
@@ -120,39 +140,63 @@ def test_a_difference_names_both_values(
 
 def test_the_first_difference_is_named_by_rabbitmqs_order_and_not_the_clients() -> None:
     with pytest.raises(BrokerError, match="'x-expires'"):
-        arguments.compare_queue({"x-queue-mode": "lazy", "x-expires": 5}, {}, Q)
+        queue_arguments.compare_queue({"x-queue-mode": "lazy", "x-expires": 5}, {}, Q)
 
 
 def test_a_classic_queue_is_the_same_with_and_without_its_type() -> None:
-    arguments.compare_queue({"x-queue-type": "classic", "foo": 1}, {"bar": 2}, Q)
+    queue_arguments.compare_queue({"x-queue-type": "classic", "foo": 1}, {"bar": 2}, Q)
     with pytest.raises(BrokerError, match="'quorum' of type 'longstr' but current is none"):
-        arguments.compare_queue({"x-queue-type": "quorum"}, {}, Q)
+        queue_arguments.compare_queue({"x-queue-type": "quorum"}, {}, Q)
 
 
 @pytest.mark.parametrize(
-    ("table", "text"),
+    ("kind", "table", "code", "text"),
     [
         (
+            "classic",
             {"x-priority": "a"},
+            406,
             f"invalid arg 'x-priority' for {Q}: \"expected integer, got longstr\"",
         ),
-        ({"x-priority": 5}, "aioamqp-testing cannot do this yet: a consumer with x-priority"),
-        ({"x-credit": {}}, "aioamqp-testing cannot do this yet: a consumer with x-credit"),
+        (
+            "quorum",
+            {"x-stream-offset": 5},
+            406,
+            f"invalid arg 'x-stream-offset' for {Q} of queue type rabbit_quorum_queue",
+        ),
+        (
+            "stream",
+            {"x-priority": 5},
+            406,
+            f"invalid arg 'x-priority' for {Q} of queue type rabbit_stream_queue",
+        ),
+        ("stream", {"x-stream-offset": "bogus"}, 541, ""),
+        (
+            "stream",
+            {"x-stream-offset": "5x"},
+            406,
+            f"invalid arg 'x-stream-offset' for {Q}:"
+            ' {invalid_stream_offset_arg,{longstr,<<"5x">>}}',
+        ),
     ],
 )
-def test_a_consumer_with_priority_or_credit_is_refused(table: FieldTable, text: str) -> None:
+def test_a_consumer_is_refused_what_the_type_of_queue_does_not_know(
+    kind: str, table: FieldTable, code: int, text: str
+) -> None:
+    """Row 176, row 228."""
     with pytest.raises(BrokerError) as caught:
-        arguments.check_consumer(table, Q)
+        queue_arguments.check_consumer(table, kind, Q)
 
-    assert caught.value.text == text
+    assert (int(caught.value.reply_code), caught.value.text) == (code, text)
 
 
 def test_other_arguments_of_a_consumer_do_not_matter() -> None:
-    arguments.check_consumer({"x-priority": 0, "x-stream-offset": "foo", "foo": 5}, Q)
+    queue_arguments.check_consumer({"x-priority": 5, "foo": 5}, "classic", Q)
+    queue_arguments.check_consumer({"x-stream-offset": "5m", "foo": 5}, "stream", Q)
 
 
-def test_an_alternate_exchange_is_checked_and_then_refused() -> None:
+def test_an_alternate_exchange_is_a_name() -> None:
+    """Row 106."""
     with pytest.raises(BrokerError, match="invalid type 'byte' for arg 'alternate-exchange' in x"):
         arguments.check_exchange({"alternate-exchange": 5}, "x")
-    with pytest.raises(NotSupported, match="alternate-exchange"):
-        arguments.check_exchange({"alternate-exchange": "y"}, "x")
+    arguments.check_exchange({"alternate-exchange": "y"}, "x")

@@ -14,7 +14,7 @@ ME = object()
 
 
 def is_routed(vhost: VirtualHost, exchange: str, key: str = "", **properties: Any) -> bool:
-    return vhost.publish(a_message(exchange=exchange, key=key, **properties), "guest")
+    return bool(vhost.publish(a_message(exchange=exchange, key=key, **properties), "guest"))
 
 
 def test_a_fanout_exchange_routes_everything_to_all_its_bindings(vhost: VirtualHost) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aioamqp_testing.model import BrokerError, NotSupported, VirtualHost
-from amqp_codec import FieldValue, ReplyCode
+from aioamqp_testing.model import BrokerError, VirtualHost
+from amqp_codec import FieldValue
 from fake_broker_support import NotingChannel, a_message
 
 ME, YOU = object(), object()
@@ -316,36 +316,6 @@ def test_a_message_with_bad_properties_is_refused_in_rabbitmqs_words(
     message = a_message(**properties)
 
     assert refusal(lambda: vhost.publish(message, "guest")) == (406, text)
-
-
-@pytest.mark.parametrize(
-    ("properties", "what"),
-    [
-        ({"expiration": "60000"}, "the property expiration of a message"),
-        ({"headers": {"CC": ["q"]}}, "the header CC of a message"),
-        ({"headers": {"BCC": ["q"]}}, "the header BCC of a message"),
-    ],
-)
-def test_properties_that_would_have_an_effect_are_refused_and_not_ignored(
-    vhost: VirtualHost, properties: dict[str, Any], what: str
-) -> None:
-    with pytest.raises(NotSupported) as caught:
-        vhost.publish(a_message(**properties), "guest")
-
-    assert caught.value.what == what
-    assert caught.value.reply_code is ReplyCode.NOT_IMPLEMENTED
-
-
-def test_direct_reply_to_is_refused(vhost: VirtualHost) -> None:
-    calls: list[Callable[[], object]] = [
-        lambda: vhost.declare_queue("amq.rabbitmq.reply-to", ME),
-        lambda: vhost.check_queue("amq.rabbitmq.reply-to", ME),
-        lambda: vhost.queue("amq.rabbitmq.reply-to", ME),
-        lambda: vhost.publish(a_message(key="amq.rabbitmq.reply-to.a.b"), "guest"),
-    ]
-    for call in calls:
-        with pytest.raises(NotSupported):
-            call()
 
 
 def test_an_internal_exchange_takes_nothing_from_clients(vhost: VirtualHost) -> None:

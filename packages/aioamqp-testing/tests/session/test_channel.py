@@ -5,6 +5,7 @@ import pytest
 from amqp_codec import (
     HEARTBEAT,
     Command,
+    Decoder,
     Method,
     Properties,
     basic,
@@ -12,6 +13,7 @@ from amqp_codec import (
     confirm,
     connection,
     encode_command,
+    encode_method,
     exchange,
     queue,
 )
@@ -125,12 +127,42 @@ def test_credit_is_about_a_consumer(client: SilentClient) -> None:
     assert answer.reply_text == "FRAME_ERROR - cannot decode <<1,122,0,0>>"
 
 
-def test_credit_for_a_consumer_is_not_done_yet(client: SilentClient) -> None:
+def credit(client: SilentClient, count: int, *, drain: bool = False) -> None:
+    client.method(1, 60 << 16 | 200, b"\x01z" + count.to_bytes(4, "big") + bytes((drain,)))
+
+
+def credit_ok(available: int) -> bytes:
+    return encode_method(1, (60 << 16 | 201).to_bytes(4, "big") + available.to_bytes(4, "big"))
+
+
+def test_credit_is_how_many_messages_a_consumer_has_instead_of_its_prefetch_count(
+    client: SilentClient,
+) -> None:
+    """Row 77."""
+    client.say(1, queue.Declare("q"), basic.Qos(prefetch_count=1), basic.Consume("q", "z"))
+    client.publish("q", b"m0", b"m1", b"m2", b"m3", b"m4")
+
+    credit(client, 2)
+    output = client.session.take_output()
+    client.say(1, basic.Ack(1))
+
+    assert output.startswith(credit_ok(4))
+    assert [
+        bytes(command.body) for command in Decoder().feed(output.removeprefix(credit_ok(4)))
+    ] == [b"m1", b"m2"]
+    assert client.bodies() == []
+
+
+def test_draining_a_queue_is_an_internal_error(client: SilentClient) -> None:
+    """Row 77. RabbitMQ 3.10 stumbles over telling the client that there is no more."""
     client.say(1, queue.Declare("q"), basic.Consume("q", "z"))
 
-    client.method(1, 60 << 16 | 200, b"\x01z\0\0\0\5\0")
+    credit(client, 2, drain=True)
 
-    assert client.node.refused == ["basic.credit"]
+    output = client.session.take_output()
+    assert output.startswith(credit_ok(0))
+    (close,) = Decoder().feed(output.removeprefix(credit_ok(0)))
+    assert close.method == connection.Close(541, "INTERNAL_ERROR", 0, 0)
 
 
 # ---------------------------------------------------------------------------------- topology

@@ -17,9 +17,8 @@ from amqp_codec import (
     connection,
     encode_command,
     queue,
-    tx,
 )
-from fake_broker_support import SilentClient
+from fake_broker_support import UNSUPPORTED, SilentClient
 
 
 def close(code: int, text: str, class_id: int = 0, method_id: int = 0) -> list[Method]:
@@ -307,10 +306,12 @@ def test_a_broker_that_stops_says_so(client: SilentClient) -> None:
 
 
 def test_what_cannot_be_done_yet_is_refused_and_written_down(client: SilentClient) -> None:
-    text = "NOT_IMPLEMENTED - aioamqp-testing cannot do this yet: tx.select"
+    what = "a queue with x-dead-letter-strategy at-least-once"
+    text = f"NOT_IMPLEMENTED - aioamqp-testing cannot do this yet: {what}"
 
-    assert client.say(1, tx.Select()) == close(540, text, 90, 10)
-    assert client.node.refused == ["tx.select"]
+    declare = queue.Declare("q", durable=True, arguments=UNSUPPORTED)
+    assert client.say(1, declare) == close(540, text, 50, 10)
+    assert client.node.refused == [what]
 
 
 def test_contents_of_several_channels_may_be_mixed(client: SilentClient) -> None:

@@ -3,7 +3,7 @@ that only writes down what the model does to it."""
 
 import asyncio
 import struct
-from typing import Any
+from typing import Any, Final
 
 from aioamqp_testing.journal import Journal
 from aioamqp_testing.model import (
@@ -21,6 +21,7 @@ from amqp_codec import (
     PROTOCOL_HEADER,
     Command,
     Decoder,
+    FieldValue,
     Method,
     Properties,
     basic,
@@ -33,6 +34,14 @@ from amqp_codec import (
 CAPABILITIES = {"authentication_failure_close": True, "consumer_cancel_notify": True}
 
 
+UNSUPPORTED: Final[dict[str, FieldValue]] = {
+    "x-queue-type": "quorum",
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+}
+"""Arguments of a queue that RabbitMQ can declare and this broker cannot."""
+
+
 class SilentClient:
     """The client's side of a session, which says what a test tells it to."""
 
@@ -42,8 +51,8 @@ class SilentClient:
         clock: ManualClock | None = None,
         journal: Journal | None = None,
     ) -> None:
-        self.node = node or Node()
         self.clock = clock or ManualClock()
+        self.node = node or Node(self.clock)
         self.wakes = 0
         self.session = Session(
             self.node, self.clock, (journal or Journal()).open("test"), self._wake

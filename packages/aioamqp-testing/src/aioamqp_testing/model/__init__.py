@@ -1,6 +1,6 @@
 """What a broker knows and decides, without bytes, sockets or a clock of its own.
 
-    Node ── users, limits ── VirtualHost ── Exchange ── Binding ──▶ Queue ──▶ Consumer
+    Node ── User, limits ── VirtualHost ── Exchange ── Binding ──▶ Queue ──▶ Consumer
                                                                      └── QueuedMessage
 
 The model is synchronous. Its calls return at once, and what a call sets going (deliveries, cancel
@@ -8,17 +8,23 @@ notices) happens in ``VirtualHost.run_later``, so that a session can send its re
 client did wrong is a ``BrokerError``: it knows the reply code and the text that RabbitMQ answers.
 """
 
+from .access import Access, Permissions, User, UserAccess
 from .clock import Clock, ManualClock, Timer
 from .consumer import Consumer, ConsumingChannel, SharedPrefetch
 from .errors import BrokerError, NotSupported
 from .exchange import Binding, Exchange
-from .message import Message, QueuedMessage
+from .message import REPLY_TO, Message, Outcome, QueuedMessage
 from .node import Node
+from .policy import ApplyTo, Policy
 from .queue import Queue
+from .routing import Publication
 from .unacked import Delivery, Unacked
 from .vhost import VirtualHost
 
 __all__ = [
+    "REPLY_TO",
+    "Access",
+    "ApplyTo",
     "Binding",
     "BrokerError",
     "Clock",
@@ -30,10 +36,16 @@ __all__ = [
     "Message",
     "Node",
     "NotSupported",
+    "Outcome",
+    "Permissions",
+    "Policy",
+    "Publication",
     "Queue",
     "QueuedMessage",
     "SharedPrefetch",
     "Timer",
     "Unacked",
+    "User",
+    "UserAccess",
     "VirtualHost",
 ]

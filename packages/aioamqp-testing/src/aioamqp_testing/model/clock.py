@@ -17,7 +17,11 @@ class Clock(Protocol):
     """What the broker needs of time."""
 
     def time(self) -> float:
-        """Return the seconds since some fixed moment."""
+        """Return the seconds since some fixed moment; it only goes forward."""
+        ...
+
+    def now(self) -> float:
+        """Return what the date is, in seconds since 1970 in UTC."""
         ...
 
     def call_later(self, seconds: float, action: Callable[[], object]) -> Timer:
@@ -36,9 +40,14 @@ class _ManualTimer:
 
 
 class ManualClock:
-    """A clock that stands still until it is told to advance."""
+    """A clock that stands still until it is told to advance.
 
-    def __init__(self) -> None:
+    Args:
+        start: the date at first, in seconds since 1970 in UTC; the start of 2000 unless it matters.
+    """
+
+    def __init__(self, start: float = 946684800.0) -> None:
+        self._start = start
         self._now = 0.0
         self._order = count()
         self._timers: list[tuple[float, int, _ManualTimer]] = []
@@ -46,6 +55,10 @@ class ManualClock:
     def time(self) -> float:
         """Return the seconds it has been advanced so far."""
         return self._now
+
+    def now(self) -> float:
+        """Return the date it started at, and as many seconds later as it has been advanced."""
+        return self._start + self._now
 
     def call_later(self, seconds: float, action: Callable[[], object]) -> Timer:
         """Call the action when the clock is advanced past that moment."""

@@ -1,10 +1,12 @@
 """A consumer of a queue, and the limit that consumers of one channel can share."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from amqp_codec import FieldTable
+from amqp_codec import FieldTable, FieldValue, Int64
 
-from .arguments import check_consumer
+from .errors import NotSupported
+from .queue_arguments import check_consumer
 
 if TYPE_CHECKING:
     from .message import QueuedMessage
@@ -35,10 +37,25 @@ class Consumer:
         queue: where they come from.
         no_ack: whether a message is gone from the queue as soon as it is delivered.
         exclusive: whether no one else may consume from the queue meanwhile.
+        prefetch_count: how many messages it may have unacknowledged; 0 is any number.
+        arguments: as declared.
+        priority: of several that have room, who gets a message first.
         room: how many more messages it takes at the moment; None is any number.
+        is_credited: whether room is credit, as basic.credit gives it, so that only this makes more.
     """
 
-    __slots__ = ("channel", "exclusive", "no_ack", "queue", "room", "tag")
+    __slots__ = (
+        "arguments",
+        "channel",
+        "exclusive",
+        "is_credited",
+        "no_ack",
+        "prefetch_count",
+        "priority",
+        "queue",
+        "room",
+        "tag",
+    )
 
     def __init__(
         self,
@@ -51,13 +68,33 @@ class Consumer:
         prefetch_count: int = 0,
         arguments: FieldTable | None = None,
     ) -> None:
-        check_consumer(arguments or {}, queue.described)
+        self.arguments: FieldTable = arguments or {}
+        check_consumer(self.arguments, queue.TYPE, queue.described)
         self.tag = tag
         self.channel = channel
         self.queue = queue
         self.no_ack = no_ack
         self.exclusive = exclusive
+        self.prefetch_count = prefetch_count
         self.room = prefetch_count if prefetch_count and not no_ack else None
+        self.is_credited = False
+        priority = self.arguments.get("x-priority", 0)
+        self.priority = priority if isinstance(priority, int) else 0
+        self._take_credit(self.arguments.get("x-credit"))
+
+    def _take_credit(self, credit: FieldValue) -> None:
+        """Begin with credit instead of a prefetch count. RabbitMQ ignores what is not as here."""
+        if isinstance(credit, Mapping):
+            count, drain = credit.get("credit"), credit.get("drain")
+            if isinstance(count, Int64) and isinstance(drain, bool):
+                if drain:
+                    raise NotSupported("a consumer with x-credit that drains the queue")
+                self.room, self.is_credited = int(count), True
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no more at the moment."""
+        return self.room == 0
 
     def __repr__(self) -> str:
         return f"Consumer({self.tag!r} of {self.queue.described})"

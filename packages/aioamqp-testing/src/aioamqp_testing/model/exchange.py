@@ -1,6 +1,6 @@
 """Exchanges and the bindings that lead from them to queues and to other exchanges."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -72,7 +72,7 @@ class Exchange:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
-    def route(self, message: Message) -> Iterable[Destination]:
+    def route(self, message: Message) -> list[Destination]:
         """Return where a message goes from here; a destination may come more than once."""
         raise NotImplementedError
 
@@ -81,12 +81,7 @@ class Exchange:
         return self._outgoing.get(_identity(destination, key, arguments))
 
     def bind(self, destination: Destination, key: str, arguments: FieldTable) -> None:
-        """Add a binding, unless there is the same one.
-
-        Raises:
-            BrokerError: 406, the type cannot do anything with these arguments.
-        """
-        self._check_binding(arguments)
+        """Add a binding, unless there is the same one."""
         identity = _identity(destination, key, arguments)
         if identity not in self._outgoing:
             binding = self._outgoing[identity] = Binding(self, destination, key, arguments)
@@ -103,8 +98,12 @@ class Exchange:
         if not with_key:
             del self._by_key[binding.routing_key]
 
-    def _check_binding(self, arguments: FieldTable) -> None:
-        """Refuse arguments that the type cannot do anything with."""
+    def check_binding(self, arguments: FieldTable) -> None:
+        """Refuse arguments of a binding that the type cannot do anything with.
+
+        Raises:
+            BrokerError: 406.
+        """
 
     def check_equivalence(
         self,

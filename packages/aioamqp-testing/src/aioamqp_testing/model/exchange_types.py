@@ -1,15 +1,14 @@
 """The types of exchanges: how each one says where a message goes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 from amqp_codec import FieldTable, ReplyCode
 
 from . import values
-from .errors import BrokerError, NotSupported
+from .errors import BrokerError
 from .exchange import Destination, Exchange
 from .message import Message
-from .queue import Queue
 
 
 class DirectExchange(Exchange):
@@ -17,7 +16,7 @@ class DirectExchange(Exchange):
 
     TYPE = "direct"
 
-    def route(self, message: Message) -> Iterable[Destination]:
+    def route(self, message: Message) -> list[Destination]:
         """Return the destinations of the bindings with one of its keys."""
         return [
             binding.destination
@@ -26,29 +25,12 @@ class DirectExchange(Exchange):
         ]
 
 
-class DefaultExchange(Exchange):
-    """The nameless exchange, which every queue is bound to by its name."""
-
-    TYPE = "direct"
-
-    def __init__(self, vhost_name: str, queues: Mapping[str, Queue]) -> None:
-        super().__init__(vhost_name, "", durable=True)
-        self._queues = queues
-
-    def route(self, message: Message) -> Iterable[Destination]:
-        """Return the queues with one of its keys as their name."""
-        for key in message.routing_keys:
-            if key.startswith("amq.rabbitmq.reply-to."):
-                raise NotSupported("a reply to amq.rabbitmq.reply-to")
-        return [self._queues[key] for key in message.routing_keys if key in self._queues]
-
-
 class FanoutExchange(Exchange):
     """Routes to all bindings."""
 
     TYPE = "fanout"
 
-    def route(self, message: Message) -> Iterable[Destination]:
+    def route(self, message: Message) -> list[Destination]:
         """Return every destination."""
         del message
         return [binding.destination for binding in self._outgoing.values()]
@@ -64,7 +46,7 @@ class TopicExchange(Exchange):
 
     TYPE = "topic"
 
-    def route(self, message: Message) -> Iterable[Destination]:
+    def route(self, message: Message) -> list[Destination]:
         """Return the destinations of the bindings whose pattern one of its keys matches."""
         keys = [_words(key) for key in message.routing_keys]
         return [
@@ -103,7 +85,7 @@ class HeadersExchange(Exchange):
     TYPE = "headers"
     _HOW: ClassVar = ("all", "any", "all-with-x", "any-with-x")
 
-    def route(self, message: Message) -> Iterable[Destination]:
+    def route(self, message: Message) -> list[Destination]:
         """Return the destinations of the bindings that its headers match."""
         headers = message.properties.headers or {}
         return [
@@ -112,7 +94,7 @@ class HeadersExchange(Exchange):
             if _has(headers, binding.arguments)
         ]
 
-    def _check_binding(self, arguments: FieldTable) -> None:
+    def check_binding(self, arguments: FieldTable) -> None:
         """Refuse an x-match that says nothing."""
         how = arguments.get("x-match", "all")
         if how in self._HOW:

@@ -1,15 +1,28 @@
 """A message as it was published, and its place in a queue."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 
-from amqp_codec import Properties, ReplyCode, field_type
+from amqp_codec import Properties, ReplyCode
 
-from . import erlang
-from .arguments import TYPE_NAMES
-from .errors import BrokerError, NotSupported
+from . import erlang, values
+from .access import Access
+from .errors import BrokerError
+from .headers import edited, further_keys
 
-_LONGEST_TTL = 2**32 - 1  # ms; RabbitMQ: what an Erlang timer can hold
+LONGEST_TTL = 315_360_000_000  # ms; RabbitMQ: ten years
 REPLY_TO = "amq.rabbitmq.reply-to"
+
+
+class Outcome(Enum):
+    """What becomes of a message that is published; true if it was routed."""
+
+    UNROUTED = "there is no queue for it"
+    TAKEN = "all queues that it was routed to have dealt with it"
+    REFUSED = "a queue has no room for it, though others may have taken it"
+
+    def __bool__(self) -> bool:
+        return self is not Outcome.UNROUTED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,52 +32,58 @@ class Message:
     Attributes:
         exchange: its name, as published to. Consumers see this one, whatever the route was.
         routing_key: as published.
-        properties: as published; RabbitMQ adds nothing.
+        properties: as published, without the header BCC.
         body: as published.
+        further_keys: what was in the headers CC and BCC: it is routed by these, too.
     """
 
     exchange: str
     routing_key: str
     properties: Properties
     body: bytes
+    further_keys: tuple[str, ...] = ()
 
     @property
     def routing_keys(self) -> tuple[str, ...]:
         """All the keys that it is routed by."""
-        return (self.routing_key,)
+        return (self.routing_key, *self.further_keys)
 
-    def check(self, user: str) -> None:
-        """Refuse properties that RabbitMQ refuses, in its order.
+    def accepted(self, access: Access, reply_to: str | None = None) -> "Message":
+        """Check its properties in RabbitMQ's order, and return the message that is routed.
 
         Args:
-            user: whom the connection belongs to.
+            access: of the connection that publishes it.
+            reply_to: the address for direct replies to its channel, if it has one.
 
         Raises:
             BrokerError: 406.
-            NotSupported: they ask for something that this broker would have to act on.
         """
         properties = self.properties
+        headers = properties.headers or {}
         if properties.reply_to == REPLY_TO:
-            # consuming from that name is not supported, so there never is such a consumer
-            raise _refused("fast reply consumer does not exist")
-        if properties.user_id is not None and properties.user_id != user:
+            if reply_to is None:
+                raise _refused("fast reply consumer does not exist")
+            properties = edited(properties, reply_to=reply_to)
+        if properties.user_id not in (None, access.user) and not access.is_impersonator:
             raise _refused(
                 f"user_id property set to '{properties.user_id}' but authenticated user was"
-                f" '{user}'"
+                f" '{access.user}'"
             )
         if properties.expiration is not None:
             _check_expiration(properties.expiration)
         for name in ("CC", "BCC"):
-            if properties.headers is not None and name in properties.headers:
-                value = properties.headers[name]
-                if not isinstance(value, list | tuple):
-                    kind = TYPE_NAMES[field_type(value)]
-                    raise _refused(
-                        f'invalid message: {{unacceptable_type_in_header,"{name}",{kind}}}'
-                    )
-                raise NotSupported(f"the header {name} of a message")
+            if not isinstance(headers.get(name, []), list | tuple):
+                kind = values.type_name(headers[name])
+                raise _refused(f'invalid message: {{unacceptable_type_in_header,"{name}",{kind}}}')
         if properties.delivery_mode not in (None, 1, 2):
             raise _refused(f"invalid message: {{delivery_mode_unknown,{properties.delivery_mode}}}")
+        if "BCC" in headers:
+            visible = {name: value for name, value in headers.items() if name != "BCC"}
+            properties = edited(properties, headers=visible)
+        keys = tuple(further_keys(headers))
+        if properties is self.properties and not keys:
+            return self
+        return replace(self, properties=properties, further_keys=keys)
 
 
 @dataclass(slots=True, eq=False)
@@ -75,11 +94,15 @@ class QueuedMessage:
         position: where it stands in the queue, and where it comes back to when it is requeued.
         message: what was published.
         redelivered: whether it was handed out before.
+        level: what comes before the position; messages of a lower level go first.
+        expires_at: the moment of the clock from which on it is not delivered any more.
     """
 
     position: int
     message: Message
     redelivered: bool = False
+    level: int = 0
+    expires_at: float | None = None
 
 
 def _refused(text: str) -> BrokerError:
@@ -99,8 +122,8 @@ def _check_expiration(expiration: str) -> None:
         reason = f"{{leftover_string,{erlang.string(octets[end:])}}}"
     elif (value := int(octets)) < 0:
         reason = f"{{value_negative,{value}}}"
-    elif value > _LONGEST_TTL:
+    elif value > LONGEST_TTL:
         reason = f"{{value_too_large,{value}}}"
     else:
-        raise NotSupported("the property expiration of a message")
+        return
     raise _refused(f"invalid expiration '{expiration}': {reason}")

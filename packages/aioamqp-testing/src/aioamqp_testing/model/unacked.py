@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from amqp_codec import ReplyCode
 
@@ -20,12 +21,14 @@ class Delivery:
         queue: where it comes from.
         consumer: whom it was delivered to; None for basic.get.
         queued: the message and its place in the queue.
+        sent: when, by the clock.
     """
 
     tag: int
     queue: Queue
     consumer: Consumer | None
     queued: QueuedMessage
+    sent: float = 0.0
 
 
 class Unacked:
@@ -36,6 +39,11 @@ class Unacked:
 
     def __len__(self) -> int:
         return len(self._deliveries)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest delivery was sent, None when there is none."""
+        return next((delivery.sent for delivery in self._deliveries.values()), None)
 
     def add(self, delivery: Delivery) -> None:
         """Remember a delivery; tags only grow."""
@@ -64,6 +72,11 @@ class Unacked:
         """Take out everything."""
         deliveries, self._deliveries = list(self._deliveries.values()), {}
         return deliveries
+
+    def restore(self, deliveries: Iterable[Delivery]) -> None:
+        """Put deliveries back in that were taken out."""
+        restored = [*self._deliveries.values(), *deliveries]
+        self._deliveries = {each.tag: each for each in sorted(restored, key=attrgetter("tag"))}
 
     def forget(self, queue: Queue) -> None:
         """Drop what came from a queue: the queue has it back."""

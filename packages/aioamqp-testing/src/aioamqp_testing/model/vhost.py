@@ -1,36 +1,58 @@
-"""A virtual host: its exchanges, queues and bindings, and the rules for all of them."""
+"""A virtual host: what may be declared, deleted and published in it, and what comes of it."""
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from amqp_codec import FieldTable, ReplyCode
 
 from . import arguments as declared
-from .errors import BrokerError, NotSupported
-from .exchange import Destination, Exchange
-from .exchange_types import PREDECLARED, TYPES, DefaultExchange, check_type
-from .message import REPLY_TO, Message
+from . import queue_arguments, routing
+from .access import Access
+from .clock import Clock, Timer
+from .errors import BrokerError
+from .exchange import Exchange
+from .exchange_types import TYPES, check_type
+from .message import REPLY_TO, Message, Outcome
+from .policy import Policies
 from .queue import Queue
+from .queue_types import QUEUE_TYPES
+from .reply_to import DirectReplies, is_address
+from .routing import Publication
+from .topology import ALL, Topology, check_not_default, one_line
 
 _RESERVED = "amq."
 
 
-class VirtualHost:
+class VirtualHost(Topology):
     """A world of its own in a broker.
 
     Attributes:
         name: such as ``/``.
+        clock: what its queues go by.
         exchanges: by name; the default one has the empty name.
         queues: by name.
+        replies: the consumers of direct replies, which virtual hosts share.
+        policies: what an administrator has laid down for exchanges and queues.
+        max_connections: how many connections it may have; None is any number.
+        max_queues: how many queues.
+        is_down: whether RabbitMQ would say that it has crashed, and let nobody in.
     """
 
-    def __init__(self, name: str, new_name: Callable[[str], str]) -> None:
-        self.name = name
-        self.queues: dict[str, Queue] = {}
-        self.exchanges: dict[str, Exchange] = {"": DefaultExchange(name, self.queues)}
-        for each, exchange_type in PREDECLARED:
-            internal = each == "amq.rabbitmq.trace"
-            self.exchanges[each] = TYPES[exchange_type](name, each, durable=True, internal=internal)
+    def __init__(
+        self,
+        name: str,
+        new_name: Callable[[str], str],
+        clock: Clock,
+        replies: DirectReplies | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.clock = clock
+        self.replies = replies or DirectReplies(new_name)
+        self.policies = Policies()
+        self.max_connections: int | None = None
+        self.max_queues: int | None = None
+        self.is_down = False
         self._new_name = new_name
         self._agenda: deque[Callable[[], None]] = deque()
 
@@ -43,44 +65,19 @@ class VirtualHost:
         """Put something on the agenda: it happens in ``run_later``."""
         self._agenda.append(action)
 
+    def call_later(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Call an action once after so many seconds, and do what that puts on the agenda."""
+
+        def act() -> None:
+            action()
+            self.run_later()
+
+        return self.clock.call_later(seconds, act)
+
     def run_later(self) -> None:
         """Do what is on the agenda, and what comes onto it meanwhile."""
         while self._agenda:
             self._agenda.popleft()()
-
-    # ----------------------------------------------------------------------------- looking up
-
-    def exchange(self, name: str) -> Exchange:
-        """Return an exchange.
-
-        Raises:
-            BrokerError: 404.
-        """
-        exchange = self.exchanges.get(name)
-        if exchange is None:
-            raise self._not_found("exchange", name)
-        return exchange
-
-    def queue(self, name: str, owner: object) -> Queue:
-        """Return a queue that a connection may use.
-
-        Args:
-            name: of the queue.
-            owner: the connection.
-
-        Raises:
-            BrokerError: 404, or 405 when it belongs to another connection.
-        """
-        if name == REPLY_TO or name.startswith(f"{REPLY_TO}."):
-            raise NotSupported(f"the queue {REPLY_TO}")
-        queue = self.queues.get(name)
-        if queue is None:
-            raise self._not_found("queue", name)
-        queue.check_access(owner)
-        return queue
-
-    def _not_found(self, kind: str, name: str) -> BrokerError:
-        return BrokerError(ReplyCode.NOT_FOUND, f"no {kind} '{name}' in vhost '{self.name}'")
 
     # ----------------------------------------------------------------------------- exchanges
 
@@ -90,8 +87,8 @@ class VirtualHost:
         Raises:
             BrokerError: 403, 404.
         """
-        name = _one_line(name)
-        self._check_not_default(name)
+        name = one_line(name)
+        check_not_default(name)
         self.exchange(name)
 
     def declare_exchange(
@@ -103,6 +100,7 @@ class VirtualHost:
         auto_delete: bool = False,
         internal: bool = False,
         arguments: FieldTable | None = None,
+        access: Access = ALL,
     ) -> None:
         """Declare an exchange, or make sure that the one there is like this.
 
@@ -110,8 +108,9 @@ class VirtualHost:
             BrokerError: 403, 406, 503.
         """
         check_type(exchange_type)
-        name, arguments = _one_line(name), arguments or {}
-        self._check_not_default(name)
+        name, arguments = one_line(name), arguments or {}
+        check_not_default(name)
+        access.configure("exchange", name)
         if name in self.exchanges:
             self.exchanges[name].check_equivalence(
                 exchange_type=exchange_type,
@@ -123,6 +122,7 @@ class VirtualHost:
             return
         _check_not_reserved("exchange", name)
         declared.check_exchange(arguments, f"exchange '{name}' in vhost '{self.name}'")
+        _check_link("exchange", name, arguments.get("alternate-exchange"), access)
         self.exchanges[name] = TYPES[exchange_type](
             self.name,
             name,
@@ -132,37 +132,26 @@ class VirtualHost:
             arguments=arguments,
         )
 
-    def delete_exchange(self, name: str, *, if_unused: bool = False) -> None:
+    def delete_exchange(self, name: str, *, if_unused: bool = False, access: Access = ALL) -> None:
         """Delete an exchange; it is no mistake if there is none.
 
         Raises:
             BrokerError: 403, 406.
         """
-        name = _one_line(name)
-        self._check_not_default(name)
+        name = one_line(name)
+        check_not_default(name)
         if name.startswith(_RESERVED):
             raise BrokerError(
                 ReplyCode.ACCESS_REFUSED,
                 f"deletion of system exchange '{name}' in vhost '{self.name}' not allowed",
             )
+        access.configure("exchange", name)
         exchange = self.exchanges.get(name)
         if exchange is None:
             return
         if if_unused and exchange.outgoing:
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"{exchange.described} in use")
         self._remove_exchange(exchange)
-
-    def _remove_exchange(self, exchange: Exchange) -> None:
-        del self.exchanges[exchange.name]
-        for binding in exchange.outgoing:
-            exchange.unbind(binding)
-        self._unbind_destination(exchange)
-
-    def _check_not_default(self, name: str) -> None:
-        if not name:
-            raise BrokerError(
-                ReplyCode.ACCESS_REFUSED, "operation not permitted on the default exchange"
-            )
 
     # ----------------------------------------------------------------------------- queues
 
@@ -172,7 +161,18 @@ class VirtualHost:
         Raises:
             BrokerError: 404, 405.
         """
-        return self.queue(_one_line(name), owner)
+        queue = self.queue(one_line(name), owner)
+        queue.renew()
+        return queue
+
+    def check_reply_queue(self, name: str) -> None:
+        """Declare a queue of direct replies, passively or not: it is there while someone waits.
+
+        Raises:
+            BrokerError: 404, 541.
+        """
+        if name != REPLY_TO and not (is_address(name) and self.replies.find(name)):
+            raise self._not_found("queue", name)
 
     def declare_queue(
         self,
@@ -183,6 +183,7 @@ class VirtualHost:
         exclusive: bool = False,
         auto_delete: bool = False,
         arguments: FieldTable | None = None,
+        access: Access = ALL,
     ) -> Queue:
         """Declare a queue, or make sure that the one there is like this.
 
@@ -193,17 +194,23 @@ class VirtualHost:
             exclusive: whether only this connection may use it, and it ends with the connection.
             auto_delete: whether it goes with its last consumer.
             arguments: a TTL, a limit, and so on.
+            access: what the connection may do.
 
         Raises:
             BrokerError: 403, 405, 406, 541.
         """
-        name, arguments = _one_line(name), arguments or {}
-        if name == REPLY_TO:
-            raise NotSupported(f"the queue {REPLY_TO}")
+        name, arguments = one_line(name), arguments or {}
+        kind = queue_arguments.queue_type(arguments)
         if name:
             _check_not_reserved("queue", name)
-        else:
+        elif kind == queue_arguments.CLASSIC:
             name = self._new_name("amq.gen-")
+        else:
+            raise BrokerError(
+                ReplyCode.PRECONDITION_FAILED,
+                "Cannot declare a server-named queue for type " + queue_arguments.module(kind),
+            )
+        access.configure("queue", name)
         # RabbitMQ: an exclusive queue cannot outlive its connection, so durable does not count
         durable = durable and not exclusive
         belongs_to = owner if exclusive else None
@@ -212,9 +219,16 @@ class VirtualHost:
             queue.check_equivalence(
                 durable=durable, auto_delete=auto_delete, arguments=arguments, owner=belongs_to
             )
+            queue.renew()
             return queue
-        declared.check_queue(arguments, f"queue '{name}' in vhost '{self.name}'")
-        queue = self.queues[name] = Queue(
+        described = f"queue '{name}' in vhost '{self.name}'"
+        self._check_room(name)
+        _check_link("queue", name, arguments.get("x-dead-letter-exchange"), access)
+        queue_arguments.check_queue(arguments, described)
+        QUEUE_TYPES[kind].check_declaration(
+            described, durable=durable, exclusive=exclusive, auto_delete=auto_delete
+        )
+        queue = self.queues[name] = QUEUE_TYPES[kind](
             self,
             name,
             durable=durable,
@@ -222,24 +236,38 @@ class VirtualHost:
             owner=belongs_to,
             arguments=arguments,
         )
+        queue.apply_policy(self.policies.for_queue(name))
         return queue
 
+    def _check_room(self, name: str) -> None:
+        if self.max_queues is not None and len(self.queues) >= self.max_queues:
+            raise BrokerError(
+                ReplyCode.PRECONDITION_FAILED,
+                f"cannot declare queue '{name}': queue limit in vhost '{self.name}'"
+                f" ({self.max_queues}) is reached",
+            )
+
     def delete_queue(
-        self, name: str, owner: object, *, if_unused: bool = False, if_empty: bool = False
+        self,
+        name: str,
+        owner: object,
+        *,
+        if_unused: bool = False,
+        if_empty: bool = False,
+        access: Access = ALL,
     ) -> int:
         """Delete a queue and return how many ready messages it had; none if there is no queue.
 
         Raises:
-            BrokerError: 405, 406.
+            BrokerError: 403, 405, 406.
         """
-        queue = self.queues.get(_one_line(name))
+        name = one_line(name)
+        access.configure("queue", name)
+        queue = self.queues.get(name)
         if queue is None:
             return 0
         queue.check_access(owner)
-        if if_empty and queue.message_count:
-            raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"{queue.described} not empty")
-        if if_unused and queue.consumer_count:
-            raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"{queue.described} in use")
+        queue.check_deletion(if_unused=if_unused, if_empty=if_empty)
         return self.remove_queue(queue)
 
     def remove_queue(self, queue: Queue) -> int:
@@ -254,126 +282,76 @@ class VirtualHost:
             if queue.owner is owner:
                 self.remove_queue(queue)
 
-    # ----------------------------------------------------------------------------- bindings
+    # ----------------------------------------------------------------------------- policies
 
-    def bind_queue(
-        self, queue: str, exchange: str, key: str, arguments: FieldTable, owner: object
-    ) -> None:
-        """Bind a queue to an exchange.
+    def apply_policies(self) -> None:
+        """Let the policies that there are now hold for all queues, at once.
 
-        Raises:
-            BrokerError: 403, 404 naming the exchange first, 405.
+        (Exchanges ask for theirs when they need it.)
         """
-        exchange, queue = _one_line(exchange), _one_line(queue)
-        self._check_not_default(exchange)
-        source = self.exchange(exchange)
-        source.bind(self.queue(queue, owner), key, arguments)
-
-    def unbind_queue(
-        self, queue: str, exchange: str, key: str, arguments: FieldTable, owner: object
-    ) -> None:
-        """Remove a binding; it is no mistake if queue, exchange or binding is not there.
-
-        Raises:
-            BrokerError: 403, 405.
-        """
-        exchange, queue = _one_line(exchange), _one_line(queue)
-        self._check_not_default(exchange)
-        destination = self.queues.get(queue)
-        if destination is not None and self._has_binding(exchange, destination, key, arguments):
-            destination.check_access(owner)
-            self._unbind(exchange, destination, key, arguments)
-
-    def bind_exchange(self, destination: str, source: str, key: str, arguments: FieldTable) -> None:
-        """Bind an exchange to another one, from which it gets messages.
-
-        Raises:
-            BrokerError: 403, 404.
-        """
-        source, destination = _one_line(source), _one_line(destination)
-        self._check_not_default(destination)
-        self._check_not_default(source)
-        self.exchange(source).bind(self.exchange(destination), key, arguments)
-
-    def unbind_exchange(
-        self, destination: str, source: str, key: str, arguments: FieldTable
-    ) -> None:
-        """Remove a binding between exchanges; it is no mistake if anything is not there.
-
-        Raises:
-            BrokerError: 403.
-        """
-        source, destination = _one_line(source), _one_line(destination)
-        self._check_not_default(destination)
-        self._check_not_default(source)
-        if destination in self.exchanges:
-            self._unbind(source, self.exchanges[destination], key, arguments)
-
-    def _has_binding(
-        self, source: str, destination: Destination, key: str, arguments: FieldTable
-    ) -> bool:
-        exchange = self.exchanges.get(source)
-        return exchange is not None and exchange.find(destination, key, arguments) is not None
-
-    def _unbind(
-        self, source: str, destination: Destination, key: str, arguments: FieldTable
-    ) -> None:
-        exchange = self.exchanges.get(source)
-        binding = exchange.find(destination, key, arguments) if exchange else None
-        if exchange is not None and binding is not None:
-            exchange.unbind(binding)
-            self._delete_if_unused(exchange)
-
-    def _unbind_destination(self, destination: Destination) -> None:
-        for binding in list(destination.bindings):
-            binding.source.unbind(binding)
-            self._delete_if_unused(binding.source)
-
-    def _delete_if_unused(self, exchange: Exchange) -> None:
-        if exchange.auto_delete and not exchange.outgoing and exchange.name in self.exchanges:
-            self._remove_exchange(exchange)
+        for queue in list(self.queues.values()):
+            queue.apply_policy(self.policies.for_queue(queue.name))
 
     # ----------------------------------------------------------------------------- messages
 
-    def publish(self, message: Message, user: str) -> bool:
-        """Check a message, put it into the queues it is routed to, return if there are any.
+    def publish(self, message: Message, user: str = "guest") -> Outcome:
+        """Check a message, and put it into the queues it is routed to.
 
         Args:
             message: what is published.
             user: by whom.
 
         Raises:
-            BrokerError: 403, 404, 406.
+            BrokerError: 403, 404, 406, 541.
         """
+        return self.deliver(self.accept(message, Access(user)))
+
+    def accept(
+        self, message: Message, access: Access = ALL, reply_to: str | None = None
+    ) -> Publication:
+        """Check and route a message. A direct reply goes out at once; it is in no queue.
+
+        Args:
+            message: what is published.
+            access: what the connection may do that publishes it.
+            reply_to: the address for direct replies to its channel, if it has one.
+
+        Raises:
+            BrokerError: 403, 404, 406, 541.
+        """
+        access.write("exchange", message.exchange)
         exchange = self.exchange(message.exchange)
         if exchange.internal:
             raise BrokerError(
                 ReplyCode.ACCESS_REFUSED, f"cannot publish to internal {exchange.described}"
             )
-        message.check(user)
-        queues = self.route(exchange, message)
+        if exchange.TYPE == "topic":
+            access.write_topic(exchange.name, message.routing_key)
+        message = message.accepted(access, reply_to)
+        names = self._route(exchange, message)
+        if not exchange.name:
+            for address in filter(is_address, names):
+                deliver = self.replies.find(address)
+                if deliver is not None:
+                    self.later(partial(deliver, message))
+        return Publication(message, names)
+
+    def deliver(self, publication: Publication) -> Outcome:
+        """Put a message into the queues it was routed to, those that there are."""
+        queues = [self.queues[name] for name in publication.queues if name in self.queues]
+        outcome = Outcome.TAKEN if queues else Outcome.UNROUTED
         for queue in queues:
-            queue.publish(message)
-        return bool(queues)
+            if not queue.publish(publication.message):
+                outcome = Outcome.REFUSED
+        return outcome
 
     def route(self, exchange: Exchange, message: Message) -> list[Queue]:
         """Return the queues that a message reaches, each once, over any number of exchanges."""
-        queues: dict[Queue, None] = {}
-        seen = {exchange}
-        to_visit = [exchange]
-        for visited in to_visit:
-            for destination in visited.route(message):
-                if isinstance(destination, Queue):
-                    queues[destination] = None
-                elif destination not in seen:
-                    seen.add(destination)
-                    to_visit.append(destination)
-        return list(queues)
+        names = self._route(exchange, message)
+        return [self.queues[name] for name in names if name in self.queues]
 
-
-def _one_line(name: str) -> str:
-    """Return a name without line breaks, as RabbitMQ takes it. (basic.consume and get do not.)"""
-    return name.replace("\r", "").replace("\n", "")
+    def _route(self, exchange: Exchange, message: Message) -> list[str]:
+        return routing.route(self.exchanges, exchange, message, self.policies.alternate_of)
 
 
 def _check_not_reserved(kind: str, name: str) -> None:
@@ -381,3 +359,10 @@ def _check_not_reserved(kind: str, name: str) -> None:
         raise BrokerError(
             ReplyCode.ACCESS_REFUSED, f"{kind} name '{name}' contains reserved prefix 'amq.*'"
         )
+
+
+def _check_link(kind: str, name: str, exchange: object, access: Access) -> None:
+    """Let only those send messages on from something who may read it, and write to where."""
+    if isinstance(exchange, str):
+        access.read(kind, name)
+        access.write("exchange", exchange)

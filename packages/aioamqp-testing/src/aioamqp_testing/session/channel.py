@@ -11,6 +11,7 @@ from .assembly import Assembler
 from .consuming import Consuming
 from .publishing import Publishing
 from .topology import Topology
+from .transaction import Transaction
 from .unlisted import AccessRequest, AccessRequestOk
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Channel:
         session: the connection that it is one of.
         number: 1 to 65535.
         assembler: for the frames of this channel.
+        transaction: what waits for a commit.
         topology: what it does to exchanges and queues.
         consuming: its consumers, and what it has not acknowledged.
         publishing: what is published on it.
@@ -40,6 +42,7 @@ class Channel:
         self.session = session
         self.number = number
         self.assembler = Assembler()
+        self.transaction = Transaction()
         self.topology = Topology(self, vhost)
         self.consuming = Consuming(self, vhost, self.topology)
         self.publishing = Publishing(self, vhost)
@@ -70,6 +73,9 @@ class Channel:
             raise BrokerError(ReplyCode.CHANNEL_ERROR, "second 'channel.open' seen")
         elif self._state is _State.CLOSING:
             self._handle_closing(method)
+        elif self.transaction.is_committing and not isinstance(method, channel.Close):
+            text = "unexpected command while processing 'tx.commit'"
+            raise BrokerError(ReplyCode.CHANNEL_ERROR, text)
         elif isinstance(method, basic.Publish):
             properties = command.properties or Properties()
             self.publishing.publish(method, properties, bytes(command.body))
@@ -111,8 +117,8 @@ class Channel:
     def end(self) -> None:
         """Give everything back; the channel is no more."""
         self.is_gone = True
-        self.publishing.end()
         self.consuming.end()
+        self.publishing.end()
 
     def _close(self, _: channel.Close) -> None:
         self.end()

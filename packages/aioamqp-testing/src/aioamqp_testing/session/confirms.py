@@ -5,6 +5,8 @@ said that they have it, with one basic.ack for as many as that covers. Which the
 of timing there. Here they are those that came in one piece of input.
 """
 
+from itertools import groupby
+
 from amqp_codec import basic
 
 
@@ -18,7 +20,7 @@ class Confirms:
     def __init__(self) -> None:
         self.is_selected = False
         self._last = 0
-        self._unconfirmed: dict[int, None] = {}
+        self._unconfirmed: dict[int, bool] = {}  # number -> whether it was taken
 
     def select(self) -> None:
         """Go into confirm mode; being in it already changes nothing."""
@@ -27,7 +29,7 @@ class Confirms:
     def publish(self) -> int:
         """Count a publish and return its number."""
         self._last += 1
-        self._unconfirmed[self._last] = None
+        self._unconfirmed[self._last] = True
         return self._last
 
     def confirm(self, number: int) -> basic.Ack:
@@ -35,11 +37,21 @@ class Confirms:
         del self._unconfirmed[number]
         return basic.Ack(number)
 
-    def confirm_all(self) -> basic.Ack | None:
-        """Return the confirm of all that is left, None when there is nothing."""
-        if not self._unconfirmed:
-            return None
-        several = len(self._unconfirmed) > 1
-        number = next(reversed(self._unconfirmed))
+    def refuse(self, number: int) -> None:
+        """Remember that a queue had no room for a publish."""
+        self._unconfirmed[number] = False
+
+    def confirm_all(self) -> list[basic.Ack | basic.Nack]:
+        """Return what to say of all that is left: one method for as many as have the same fate.
+
+        RabbitMQ: a nack says multiple even if it is about one, and has the bit requeue set.
+        """
+        said: list[basic.Ack | basic.Nack] = []
+        for is_taken, group in groupby(self._unconfirmed.items(), lambda item: item[1]):
+            numbers = [number for number, _ in group]
+            if is_taken:
+                said.append(basic.Ack(numbers[-1], len(numbers) > 1))
+            else:
+                said.append(basic.Nack(numbers[-1], True, True))
         self._unconfirmed.clear()
-        return basic.Ack(number, several)
+        return said

@@ -29,7 +29,17 @@ from amqp_codec import (
 from amqp_codec.protocol.constants import FRAME_HEARTBEAT, FRAME_METHOD, FRAME_MIN_SIZE
 
 from ..journal import ConnectionJournal
-from ..model import BrokerError, Clock, Node, NotSupported, Timer, VirtualHost
+from ..model import (
+    Access,
+    BrokerError,
+    Clock,
+    Node,
+    NotSupported,
+    Timer,
+    User,
+    UserAccess,
+    VirtualHost,
+)
 from . import handshake
 from .assembly import FrameRefused, ReaderCrash, decode_method
 from .channel import Channel
@@ -76,7 +86,7 @@ class Session:
 
     Attributes:
         node: the broker.
-        user: who has logged in.
+        access: what the user who has logged in may do.
         wants_cancel_notices: whether the client has announced consumer_cancel_notify.
         ending: how the connection is to be ended, None while it goes on.
         journal: the last things said.
@@ -90,7 +100,7 @@ class Session:
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.node = node
-        self.user = ""
+        self.access = Access("")
         self.wants_cancel_notices = False
         self.ending: Ending | None = None
         self.journal = journal
@@ -104,6 +114,7 @@ class Session:
         self._is_legacy = False
         self._channels: dict[int, Channel] = {}
         self._unconfirmed: dict[Channel, None] = {}
+        self._user: User | None = None
         self._vhost: VirtualHost | None = None
         self._heartbeat: Heartbeat | None = None
         self._heartbeat_seconds = 0
@@ -115,6 +126,21 @@ class Session:
     def is_open(self) -> bool:
         """Whether the handshake is done and nothing has ended the connection."""
         return self._state is _State.RUNNING
+
+    @property
+    def user(self) -> str:
+        """The name of the user who has logged in; empty before that."""
+        return "" if self._user is None else self._user.name
+
+    @property
+    def vhost_name(self) -> str:
+        """The name of the virtual host; empty before connection.open."""
+        return "" if self._vhost is None else self._vhost.name
+
+    @property
+    def channel_count(self) -> int:
+        """How many channels it has, those that are closing included."""
+        return len(self._channels)
 
     @property
     def channels(self) -> list[Channel]:
@@ -147,6 +173,18 @@ class Session:
             self._close(BrokerError(ReplyCode.CONNECTION_FORCED, text))
         self._hang_up(Ending.CLOSE, "the broker stops")
 
+    def force_close(self, text: str) -> None:
+        """End it from outside: RabbitMQ says why, and waits for the answer.
+
+        Args:
+            text: what connection.close says behind the name of code 320.
+        """
+        if self._state is _State.RUNNING:
+            self._close(BrokerError(ReplyCode.CONNECTION_FORCED, text))
+        elif self._state not in (_State.CLOSING, _State.OVER):
+            self._hang_up(Ending.RESET, text)
+            self._wake()
+
     def connection_lost(self) -> None:
         """Take notice that the client has hung up."""
         if self._state is not _State.OVER:
@@ -173,6 +211,10 @@ class Session:
     def has_unconfirmed(self, channel: Channel) -> None:
         """Remember to confirm at the end of this input."""
         self._unconfirmed[channel] = None
+
+    def fail_channel(self, channel: Channel, error: BrokerError) -> None:
+        """Close a channel, or all of the connection, for something that no method has done."""
+        self._refuse(error, 0, channel)
 
     # ----------------------------------------------------------------------------- input
 
@@ -267,7 +309,9 @@ class Session:
                 f"number of channels opened ({len(self._channels)}) has reached"
                 f" the negotiated channel_max ({self._channel_max})",
             )
-        assert self._vhost is not None  # it was opened with one
+        assert self._user is not None  # it was opened with one,
+        assert self._vhost is not None  # and into the other
+        self.node.check_room_for_channel(self._user)
         channel = self._channels[number] = Channel(self, self._vhost, number)
         return channel
 
@@ -298,7 +342,7 @@ class Session:
             self._state = _State.OPENING  # the only way to be heard
             raise NotSupported("AMQP 0-8")
         try:
-            self.user = handshake.authenticate(method, self.node)
+            self._user = handshake.authenticate(method, self.node)
         except BrokerError as error:
             if not handshake.has_capability(method, "authentication_failure_close"):
                 raise
@@ -319,11 +363,9 @@ class Session:
         self._state = _State.OPENING
 
     def _open(self, method: connection.Open) -> None:
-        vhost = self.node.vhosts.get(method.virtual_host)
-        if vhost is None:
-            text = f"vhost {method.virtual_host} not found"
-            raise BrokerError(ReplyCode.NOT_ALLOWED, text)
-        self._vhost = vhost
+        assert self._user is not None  # who has logged in
+        self._vhost = self.node.enter(self, self._user, method.virtual_host)
+        self.access = UserAccess(self._user, self._vhost.name)
         self._state = _State.RUNNING
         self._timer.cancel()
         self.send(Command(0, connection.OpenOk()))
@@ -391,6 +433,7 @@ class Session:
             channel.end()
         if self._vhost is not None:
             self._vhost.remove_exclusive_queues(self)
+        self.node.leave(self)
         self._run_later()
 
     def _await_end(self) -> None:

@@ -1,17 +1,18 @@
 """The broker's side of a channel, the rest of basic.*: consuming, getting, acknowledging."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from amqp_codec import Method, ReplyCode, basic
 
 from ..model import (
+    REPLY_TO,
     BrokerError,
     Consumer,
-    ConsumingChannel,
     Delivery,
-    NotSupported,
+    Message,
     Queue,
     QueuedMessage,
     SharedPrefetch,
@@ -19,8 +20,10 @@ from ..model import (
     VirtualHost,
 )
 from ..model.unacked import by_consumer
+from .ack_timeout import AckTimeout
 from .topology import Topology
-from .unlisted import Credit
+from .transaction import Settle
+from .unlisted import Credit, CreditOk
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -54,7 +57,15 @@ class Consuming:
         self._prefetch_count = 0  # for consumers to come
         self._consumers: dict[str, Consumer] = {}
         self._unacked = Unacked()
+        self._replies: tuple[str, str] | None = None  # consumer tag and address
         self._last_tag = 0
+        self._timeout = AckTimeout(
+            vhost,
+            channel.session.node.consumer_timeout,
+            lambda: self._unacked.oldest,
+            lambda error: channel.session.fail_channel(channel, error),
+            channel.number,
+        )
 
     def _qos(self, method: basic.Qos) -> None:
         if method.prefetch_size:
@@ -72,13 +83,19 @@ class Consuming:
         return list(self._consumers.values())
 
     def _consume(self, method: basic.Consume) -> None:
+        queue_name = self._topology.queue_name(method.queue)
         if method.consumer_tag in self._consumers:
             text = f"attempt to reuse consumer tag '{method.consumer_tag}'"
             raise BrokerError(ReplyCode.NOT_ALLOWED, text)
+        tag = method.consumer_tag or self._channel.session.node.new_name("amq.ctag-")
+        if queue_name == REPLY_TO:
+            self._consume_replies(tag, no_ack=method.no_ack)
+            self._channel.reply(method.no_wait, basic.ConsumeOk(tag))
+            return
         consumer = Consumer(
-            method.consumer_tag or self._channel.session.node.new_name("amq.ctag-"),
+            tag,
             self,
-            self._topology.queue(method.queue),
+            self._topology.queue(queue_name),
             no_ack=method.no_ack,
             exclusive=method.exclusive,
             prefetch_count=self._prefetch_count,
@@ -89,6 +106,10 @@ class Consuming:
         self._channel.reply(method.no_wait, basic.ConsumeOk(consumer.tag))
 
     def _cancel(self, method: basic.Cancel) -> None:
+        if self._replies is not None and method.consumer_tag == self._replies[0]:
+            self._end_replies()
+            self._channel.reply(method.no_wait, basic.CancelOk(method.consumer_tag))
+            return
         consumer = self._consumers.pop(method.consumer_tag, None)
         if consumer is not None:
             consumer.queue.remove_consumer(consumer)
@@ -98,7 +119,7 @@ class Consuming:
         """Send a message to one of its consumers."""
         tag = self._next_tag()
         if not consumer.no_ack:
-            self._unacked.add(Delivery(tag, consumer.queue, consumer, queued))
+            self._expect_ack(tag, consumer.queue, consumer, queued)
         message = queued.message
         method = basic.Deliver(
             consumer.tag, tag, queued.redelivered, message.exchange, message.routing_key
@@ -121,12 +142,19 @@ class Consuming:
             return
         tag = self._next_tag()
         if not method.no_ack:
-            self._unacked.add(Delivery(tag, source, None, queued))
+            self._expect_ack(tag, source, None, queued)
         message = queued.message
         reply = basic.GetOk(
             tag, queued.redelivered, message.exchange, message.routing_key, source.message_count
         )
         self._channel.send(reply, message.properties, message.body)
+
+    def _expect_ack(
+        self, tag: int, source: Queue, consumer: Consumer | None, queued: QueuedMessage
+    ) -> None:
+        sent = self._vhost.clock.time()
+        self._unacked.add(Delivery(tag, source, consumer, queued, sent))
+        self._timeout.watch()
 
     def _next_tag(self) -> int:
         self._last_tag += 1
@@ -136,32 +164,78 @@ class Consuming:
 
     def _ack(self, method: basic.Ack) -> None:
         deliveries = self._unacked.take(method.delivery_tag, multiple=method.multiple)
-        self._settle(deliveries, Queue.acknowledge)
+        self._settle(deliveries, attrgetter("acknowledge"))
 
     def _nack(self, method: basic.Nack) -> None:
         deliveries = self._unacked.take(method.delivery_tag, multiple=method.multiple)
-        self._settle(deliveries, Queue.requeue if method.requeue else Queue.reject)
+        self._refuse(deliveries, requeue=method.requeue)
 
     def _reject(self, method: basic.Reject) -> None:
         deliveries = self._unacked.take(method.delivery_tag, multiple=False)
-        self._settle(deliveries, Queue.requeue if method.requeue else Queue.reject)
+        self._refuse(deliveries, requeue=method.requeue)
+
+    def _refuse(self, deliveries: list[Delivery], *, requeue: bool) -> None:
+        _check_refusable(deliveries)
+        self._settle(deliveries, attrgetter("requeue" if requeue else "reject"))
 
     def _recover(self, method: basic.Recover | basic.RecoverAsync) -> None:
         if not method.requeue:
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, "requeue=false")
-        self._settle(self._unacked.take_all(), Queue.requeue)
+        deliveries = self._unacked.take_all()
+        try:
+            _check_refusable(deliveries)
+        except BrokerError:
+            # RabbitMQ: here it is not prepared for a queue that takes nothing back
+            raise BrokerError(ReplyCode.INTERNAL_ERROR) from None
+        self.settle(deliveries, attrgetter("requeue"))
         if isinstance(method, basic.Recover):
             self._channel.send(basic.RecoverOk())
 
-    def _settle(
-        self,
-        deliveries: list[Delivery],
-        settle: Callable[[Queue, ConsumingChannel, Iterable[QueuedMessage]], None],
-    ) -> None:
+    def _settle(self, deliveries: list[Delivery], how: Settle) -> None:
+        if self._channel.transaction.is_selected:
+            self._channel.transaction.settlements.append((deliveries, how))
+        else:
+            self.settle(deliveries, how)
+
+    def settle(self, deliveries: list[Delivery], how: Settle) -> None:
+        """Tell the queues what becomes of messages that are not the channel's any more."""
         for source, messages in by_consumer(deliveries):
-            self._vhost.later(partial(settle, source, self, messages))
+            self._vhost.later(partial(how(source), self, messages))
         consumed = sum(delivery.consumer is not None for delivery in deliveries)
         self._vhost.later(partial(self.prefetch.give_back, consumed))
+
+    def take_back(self, deliveries: list[Delivery]) -> None:
+        """Count messages among those that are not acknowledged again."""
+        self._unacked.restore(deliveries)
+
+    # ----------------------------------------------------------------------------- direct replies
+
+    @property
+    def reply_to(self) -> str | None:
+        """The address for direct replies to this channel, if it consumes them."""
+        return None if self._replies is None else self._replies[1]
+
+    def _consume_replies(self, tag: str, *, no_ack: bool) -> None:
+        if not no_ack:
+            text = "reply consumer cannot acknowledge"
+            raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
+        if self._replies is not None:
+            raise BrokerError(ReplyCode.PRECONDITION_FAILED, "reply consumer already set")
+        self._replies = (tag, self._vhost.replies.open(self._deliver_reply))
+
+    def _deliver_reply(self, message: Message) -> None:
+        """Send an answer. RabbitMQ: it has the next delivery tag, which is not used up."""
+        if self._replies is not None:
+            tag, _ = self._replies
+            method = basic.Deliver(
+                tag, self._last_tag + 1, False, message.exchange, message.routing_key
+            )
+            self._channel.send(method, message.properties, message.body)
+
+    def _end_replies(self) -> None:
+        if self._replies is not None:
+            self._vhost.replies.close(self._replies[1])
+            self._replies = None
 
     # ----------------------------------------------------------------------------- the end
 
@@ -171,23 +245,44 @@ class Consuming:
         RabbitMQ: queues that it consumes from have its messages back at once, other queues (those
         of basic.get, or of cancelled consumers) when the client has said close-ok.
         """
+        self.take_back(self._channel.transaction.deliveries)
         for consumed in {consumer.queue: None for consumer in self._consumers.values()}:
             consumed.forget(self)
             self._unacked.forget(consumed)
         self._consumers.clear()
+        self._timeout.cancel()
+        self._end_replies()
 
     def end(self) -> None:
         """Give everything back."""
+        self._timeout.cancel()
+        self.take_back(self._channel.transaction.deliveries)
         used = [consumer.queue for consumer in self._consumers.values()] + self._unacked.queues
         self._consumers.clear()
         self._unacked = Unacked()
+        self._end_replies()
         for each in dict.fromkeys(used):
             each.forget(self)
 
     # ----------------------------------------------------------------------------- the rest
 
     def _credit(self, method: Credit) -> None:
-        if method.consumer_tag not in self._consumers:
+        consumer = self._consumers.get(method.consumer_tag)
+        if consumer is None:
             text = f"unknown consumer tag '{method.consumer_tag}'"
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
-        raise NotSupported(method.NAME)
+        ready = consumer.queue.add_credit(consumer, method.credit)
+        self._channel.send(CreditOk(ready))
+        if method.drain and method.credit > ready:
+            # RabbitMQ 3.10 stumbles over telling the client that there is no more
+            raise BrokerError(ReplyCode.INTERNAL_ERROR)
+
+
+def _check_refusable(deliveries: list[Delivery]) -> None:
+    """Say whether the queues that messages came from take them back.
+
+    Raises:
+        BrokerError: 540.
+    """
+    for source in dict.fromkeys(delivery.queue for delivery in deliveries):
+        source.check_refusable()

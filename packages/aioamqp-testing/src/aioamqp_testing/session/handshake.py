@@ -18,7 +18,7 @@ from amqp_codec import (
 )
 from amqp_codec.protocol.constants import FRAME_MIN_SIZE
 
-from ..model import BrokerError, Node
+from ..model import BrokerError, Node, User
 from ..version import __version__
 
 MECHANISMS: Final = b"AMQPLAIN PLAIN"
@@ -67,7 +67,7 @@ def start(header: bytes) -> connection.Start | None:
     return connection.Start(*version, properties, MECHANISMS, b"en_US")
 
 
-def authenticate(start_ok: connection.StartOk, node: Node) -> str:
+def authenticate(start_ok: connection.StartOk, node: Node) -> User:
     """Return the user whom connection.start-ok proves to be.
 
     Raises:
@@ -75,12 +75,13 @@ def authenticate(start_ok: connection.StartOk, node: Node) -> str:
         BrokerError: 403, the user is unknown or the password is wrong.
     """
     if start_ok.mechanism == "PLAIN":
-        user, password = _plain(bytes(start_ok.response))
+        name, password = _plain(bytes(start_ok.response))
     elif start_ok.mechanism == "AMQPLAIN":
-        user, password = _amqplain(bytes(start_ok.response))
+        name, password = _amqplain(bytes(start_ok.response))
     else:
         raise HandshakeRefused(f"there is no mechanism {start_ok.mechanism!r}")
-    if node.users.get(user) != password:
+    user = node.users.get(name)
+    if user is None or user.password != password:
         raise BrokerError(
             ReplyCode.ACCESS_REFUSED,
             "Login was refused using authentication mechanism"

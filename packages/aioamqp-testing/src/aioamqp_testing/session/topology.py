@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from amqp_codec import Method, ReplyCode, exchange, queue
 
-from ..model import BrokerError, Queue, VirtualHost
+from ..model import REPLY_TO, BrokerError, Queue, VirtualHost
+from ..model.topology import one_line
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -46,26 +47,43 @@ class Topology:
                 auto_delete=method.auto_delete,
                 internal=method.internal,
                 arguments=method.arguments,
+                access=self._session.access,
             )
         self._channel.reply(method.no_wait, exchange.DeclareOk())
 
     def _delete_exchange(self, method: exchange.Delete) -> None:
-        self._vhost.delete_exchange(method.exchange, if_unused=method.if_unused)
+        self._vhost.delete_exchange(
+            method.exchange, if_unused=method.if_unused, access=self._session.access
+        )
         self._channel.reply(method.no_wait, exchange.DeleteOk())
 
     def _bind_exchange(self, method: exchange.Bind) -> None:
         self._vhost.bind_exchange(
-            method.destination, method.source, method.routing_key, method.arguments
+            method.destination,
+            method.source,
+            method.routing_key,
+            method.arguments,
+            self._session.access,
         )
         self._channel.reply(method.no_wait, exchange.BindOk())
 
     def _unbind_exchange(self, method: exchange.Unbind) -> None:
         self._vhost.unbind_exchange(
-            method.destination, method.source, method.routing_key, method.arguments
+            method.destination,
+            method.source,
+            method.routing_key,
+            method.arguments,
+            self._session.access,
         )
         self._channel.reply(method.no_wait, exchange.UnbindOk())
 
     def _declare_queue(self, method: queue.Declare) -> None:
+        name = one_line(method.queue)
+        if name.startswith(REPLY_TO):
+            self._vhost.check_reply_queue(name)
+            self._last_queue = name
+            self._channel.reply(method.no_wait, queue.DeclareOk(name, 0, 1))
+            return
         if method.passive:
             declared = self._vhost.check_queue(method.queue, self._session)
         else:
@@ -76,19 +94,23 @@ class Topology:
                 exclusive=method.exclusive,
                 auto_delete=method.auto_delete,
                 arguments=method.arguments,
+                access=self._session.access,
             )
         self._last_queue = declared.name
-        counts = (declared.message_count, declared.consumer_count)
-        self._channel.reply(method.no_wait, queue.DeclareOk(declared.name, *counts))
+        self._channel.reply(method.no_wait, queue.DeclareOk(declared.name, *declared.counts()))
 
     def _bind_queue(self, method: queue.Bind) -> None:
-        name, key = self._queue_name(method.queue), self._binding_key(method)
-        self._vhost.bind_queue(name, method.exchange, key, method.arguments, self._session)
+        name, key = self.queue_name(method.queue), self._binding_key(method)
+        self._vhost.bind_queue(
+            name, method.exchange, key, method.arguments, self._session, self._session.access
+        )
         self._channel.reply(method.no_wait, queue.BindOk())
 
     def _unbind_queue(self, method: queue.Unbind) -> None:
-        name, key = self._queue_name(method.queue), self._binding_key(method)
-        self._vhost.unbind_queue(name, method.exchange, key, method.arguments, self._session)
+        name, key = self.queue_name(method.queue), self._binding_key(method)
+        self._vhost.unbind_queue(
+            name, method.exchange, key, method.arguments, self._session, self._session.access
+        )
         self._channel.send(queue.UnbindOk())
 
     def _purge_queue(self, method: queue.Purge) -> None:
@@ -97,15 +119,20 @@ class Topology:
 
     def _delete_queue(self, method: queue.Delete) -> None:
         deleted = self._vhost.delete_queue(
-            self._queue_name(method.queue),
+            self.queue_name(method.queue),
             self._session,
             if_unused=method.if_unused,
             if_empty=method.if_empty,
+            access=self._session.access,
         )
         self._channel.reply(method.no_wait, queue.DeleteOk(deleted))
 
-    def _queue_name(self, name: str) -> str:
-        """Let an empty name mean the queue declared last on this channel. Spec: queue.bind."""
+    def queue_name(self, name: str) -> str:
+        """Let an empty name mean the queue declared last on this channel. Spec: queue.bind.
+
+        Raises:
+            BrokerError: 404, none was declared.
+        """
         name = name or self._last_queue or ""
         if not name:
             raise BrokerError(ReplyCode.NOT_FOUND, "no previously declared queue")
@@ -114,12 +141,12 @@ class Topology:
     def _binding_key(self, method: queue.Bind | queue.Unbind) -> str:
         if method.queue or method.routing_key:
             return method.routing_key
-        return self._queue_name("")
+        return self.queue_name("")
 
     def queue(self, name: str) -> Queue:
         """Return the queue that a method means, an empty name being the last one declared here.
 
         Raises:
-            BrokerError: 404, 405.
+            BrokerError: 403, 404, 405.
         """
-        return self._vhost.queue(self._queue_name(name), self._session)
+        return self._vhost.queue(self.queue_name(name), self._session, self._session.access)

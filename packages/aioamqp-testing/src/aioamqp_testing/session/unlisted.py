@@ -37,13 +37,19 @@ class AccessRequestOk(Method):
 class Credit(Method):
     """Basic.credit, an extension of RabbitMQ for its other protocols."""
 
-    __slots__ = ("consumer_tag",)
+    __slots__ = ("consumer_tag", "credit", "drain")
     NAME: ClassVar[str] = "basic.credit"
     INDEX: ClassVar[int] = 60 << 16 | 200
-    FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("consumer_tag", "shortstr"),)
+    FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("consumer_tag", "shortstr"),
+        ("credit", "long"),
+        ("drain", "bit"),
+    )
 
-    def __init__(self, consumer_tag: str = "") -> None:
+    def __init__(self, consumer_tag: str = "", credit: int = 0, drain: bool = False) -> None:
         self.consumer_tag = consumer_tag
+        self.credit = credit
+        self.drain = drain
 
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "Credit":
@@ -51,7 +57,24 @@ class Credit(Method):
         behind = offset + 1 + data[offset]
         if behind + _CREDIT.size != end:
             raise ValueError
-        return cls(data[offset + 1 : behind].decode("utf-8", "surrogateescape"))
+        tag = data[offset + 1 : behind].decode("utf-8", "surrogateescape")
+        return cls(tag, *_CREDIT.unpack_from(data, behind))
+
+
+class CreditOk(Method):
+    """Basic.credit-ok: how many messages were ready."""
+
+    __slots__ = ("available",)
+    NAME: ClassVar[str] = "basic.credit-ok"
+    INDEX: ClassVar[int] = 60 << 16 | 201
+    FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("available", "long"),)
+
+    def __init__(self, available: int = 0) -> None:
+        self.available = available
+
+    def encode(self) -> bytes:
+        """Return the payload of the method frame."""
+        return self.INDEX.to_bytes(4, "big") + self.available.to_bytes(4, "big")
 
 
 UNLISTED: Final[dict[int, type[Method]]] = {

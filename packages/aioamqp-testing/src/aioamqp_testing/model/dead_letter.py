@@ -1,0 +1,152 @@
+"""Dead-lettering: what a queue gives up goes to another exchange, with a record of its deaths."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from amqp_codec import FieldValue, Int64
+
+from .headers import further_keys, sorted_table, with_headers
+from .message import Message
+
+if TYPE_CHECKING:
+    from .queue import Queue
+    from .vhost import VirtualHost
+
+_DEATHS: Final = "x-death"
+
+
+class Reason(StrEnum):
+    """Why a queue gave a message up, in the words of x-death."""
+
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    MAXLEN = "maxlen"
+    DELIVERY_LIMIT = "delivery_limit"
+
+
+def publish(vhost: "VirtualHost", queue: "Queue", message: Message, reason: Reason) -> None:
+    """Publish what a queue gives up to its dead-letter exchange, if it has one.
+
+    RabbitMQ: nobody hears of it when that exchange is not there, or leads nowhere. A queue that
+    the message has already died in does not get it again, unless a consumer had a hand in it.
+    """
+    settings = queue.settings
+    exchange = vhost.exchanges.get(settings.dead_letter_exchange or "")
+    if settings.dead_letter_exchange is None or exchange is None:
+        return
+    dead = letter(
+        message,
+        reason,
+        queue=queue.name,
+        exchange=settings.dead_letter_exchange,
+        routing_key=settings.dead_letter_routing_key,
+        now=vhost.clock.now(),
+    )
+    deaths = _deaths((dead.properties.headers or {}).get(_DEATHS))
+    for destination in vhost.route(exchange, dead):
+        if reason is Reason.REJECTED or not _is_cycle(destination.name, deaths):
+            destination.publish(dead)
+
+
+def letter(
+    message: Message,
+    reason: Reason,
+    *,
+    queue: str,
+    exchange: str,
+    routing_key: str | None,
+    now: float,
+) -> Message:
+    """Return the message as the dead-letter exchange gets it.
+
+    Args:
+        message: as it was in the queue.
+        reason: why it was given up.
+        queue: the name of the queue.
+        exchange: the name of the dead-letter exchange.
+        routing_key: another routing key; None keeps all that the message has.
+        now: seconds since 1970.
+    """
+    properties = message.properties
+    headers: dict[str, FieldValue] = dict(properties.headers or {})
+    death: dict[str, FieldValue] = {
+        "count": Int64(1),
+        "reason": str(reason),
+        "queue": queue,
+        "time": datetime.fromtimestamp(int(now), UTC),
+        "exchange": message.exchange,
+        "routing-keys": [message.routing_key, *further_keys(headers)],
+    }
+    if properties.expiration is not None:
+        death["original-expiration"] = properties.expiration
+    earlier = headers.get(_DEATHS)
+    if isinstance(earlier, list | tuple):
+        headers[_DEATHS] = _recorded(death, _deaths(earlier))
+    else:
+        if _DEATHS not in headers:
+            headers["x-first-death-reason"] = death["reason"]
+            headers["x-first-death-queue"] = death["queue"]
+            headers["x-first-death-exchange"] = death["exchange"]
+        headers[_DEATHS] = [death]
+    if routing_key is not None:
+        headers.pop("CC", None)
+    changed = with_headers(properties, headers)
+    changed.expiration = None
+    if routing_key is None:
+        return replace(message, exchange=exchange, properties=changed)
+    return Message(exchange, routing_key, changed, message.body)
+
+
+def _recorded(
+    death: dict[str, FieldValue], earlier: list[Mapping[str, FieldValue]]
+) -> list[FieldValue]:
+    """Put a death in front of the earlier ones, or count it where there was one like it."""
+    grouped = _grouped(earlier)
+    is_same = _like(death)
+    others: list[FieldValue] = [each for each in grouped if not is_same(each)]
+    same = next((each for each in grouped if is_same(each)), None)
+    if same is None:
+        return [sorted_table(death), *others]
+    count = same.get("count")
+    count = count + 1 if isinstance(count, int) else 1
+    return [sorted_table({**same, "count": Int64(count)}), *others]
+
+
+def _grouped(deaths: list[Mapping[str, FieldValue]]) -> list[Mapping[str, FieldValue]]:
+    """Leave one death for each queue and reason.
+
+    RabbitMQ: the order comes out reversed when there are several.
+    """
+    groups: list[Mapping[str, FieldValue]] = []
+    for death in deaths:
+        is_same = _like(death)
+        if not any(is_same(group) for group in groups):
+            if "count" not in death:
+                times = sum(is_same(other) for other in deaths)
+                death = {"count": Int64(times), **death}
+            groups.insert(0, death)
+    return groups
+
+
+def _like(death: Mapping[str, FieldValue]) -> Callable[[Mapping[str, FieldValue]], bool]:
+    key = (death.get("queue"), death.get("reason"))
+    return lambda other: (other.get("queue"), other.get("reason")) == key
+
+
+def _is_cycle(queue: str, deaths: Iterable[Mapping[str, FieldValue]]) -> bool:
+    """Tell whether a message was in a queue before, and no consumer has rejected it since."""
+    for death in deaths:
+        if death.get("reason") == Reason.REJECTED:
+            return False
+        if death.get("queue") == queue:
+            return True
+    return False
+
+
+def _deaths(value: FieldValue) -> list[Mapping[str, FieldValue]]:
+    if not isinstance(value, list | tuple):
+        return []
+    return [death for death in value if isinstance(death, Mapping)]

@@ -1,0 +1,44 @@
+"""Headers that the broker edits; all others are relayed octet for octet."""
+
+from typing import Any
+
+from amqp_codec import FieldTable, FieldValue, LongStr, Properties
+
+
+def edited(properties: Properties, **changes: Any) -> Properties:
+    """Return a copy of properties in which some are different."""
+    current = {name: getattr(properties, name) for name, _ in Properties.FIELDS}
+    return Properties(**(current | changes))
+
+
+def with_headers(properties: Properties, headers: FieldTable) -> Properties:
+    """Return properties with other headers. RabbitMQ: where it adds some, it sorts all by key."""
+    return edited(properties, headers=sorted_table(headers))
+
+
+def with_header(properties: Properties, name: str, value: FieldValue) -> Properties:
+    """Return properties with one more header."""
+    return with_headers(properties, {**(properties.headers or {}), name: value})
+
+
+def sorted_table(table: FieldTable) -> dict[str, FieldValue]:
+    """Return a table in the order of its keys' octets."""
+    keys = sorted(table, key=lambda key: key.encode("utf-8", "surrogateescape"))
+    return {key: table[key] for key in keys}
+
+
+def further_keys(headers: FieldTable) -> list[str]:
+    """Return the routing keys that headers name beside that of the publish: CC and BCC.
+
+    RabbitMQ: what is no string among them does not count.
+    """
+    keys: list[str] = []
+    for name in ("CC", "BCC"):
+        value = headers.get(name)
+        if isinstance(value, list | tuple):
+            keys += [_text(key) for key in value if isinstance(key, str | LongStr)]
+    return keys
+
+
+def _text(key: str | LongStr) -> str:
+    return key if isinstance(key, str) else key.decode("utf-8", "surrogateescape")

@@ -1,0 +1,150 @@
+"""A quorum queue, as its clients see it: counted deliveries, and another place for what comes back.
+
+That it lives on several nodes does not show over AMQP 0-9-1.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from amqp_codec import Int64, ReplyCode
+
+from .consumer import Consumer, ConsumingChannel
+from .dead_letter import Reason
+from .errors import BrokerError
+from .headers import with_header
+from .message import Message, QueuedMessage
+from .message_queue import MessageQueue
+from .replicated import Replicated
+
+_RETURNED: Final = -1  # the level of messages that go before all others
+_MOST_UNACKED: Final = 2000  # RabbitMQ: of a consumer without a prefetch count
+_BELOW: Final = 0.8  # of a limit, until publishers are let in again
+
+
+@dataclass(slots=True, eq=False)
+class _CountedMessage(QueuedMessage):
+    """A message in a quorum queue.
+
+    Attributes:
+        published: the message without the count, which ``message`` has among its headers.
+        returns: how often it came back.
+    """
+
+    published: Message | None = None
+    returns: int = 0
+
+
+class QuorumQueue(Replicated, MessageQueue):
+    """A replicated queue."""
+
+    TYPE = "quorum"
+
+    _is_full = False
+
+    def check_deletion(self, *, if_unused: bool, if_empty: bool) -> None:
+        """Refuse to look whether it is used or empty.
+
+        Raises:
+            BrokerError: 540.
+        """
+        for is_set, flag in ((if_unused, "if-unused"), (if_empty, "if-empty")):
+            if is_set:
+                raise BrokerError(
+                    ReplyCode.NOT_IMPLEMENTED,
+                    f"cannot delete {self.described}. queue.delete operations with {flag} flag set"
+                    " are not supported by quorum queues",
+                )
+
+    # ----------------------------------------------------------------------------- messages
+
+    def _new(self, message: Message) -> QueuedMessage:
+        return _CountedMessage(
+            next(self._positions), message, expires_at=self._expiry_of(message), published=message
+        )
+
+    def get(self, channel: ConsumingChannel, *, no_ack: bool) -> QueuedMessage | None:
+        """Hand out the next message to basic.get, or None when there is none.
+
+        Raises:
+            BrokerError: 405, it has a single active consumer.
+        """
+        if self._has_single_active:
+            raise BrokerError(
+                ReplyCode.RESOURCE_LOCKED,
+                f"cannot obtain access to locked {self.described}. basic.get operations are not"
+                " supported by quorum queues with single active consumer",
+            )
+        queued = super().get(channel, no_ack=no_ack)
+        if isinstance(queued, _CountedMessage) and not queued.returns:
+            # RabbitMQ counts from the first time on here, but not for consumers
+            queued.message = _counted(queued)
+        return queued
+
+    def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
+        """Put messages back: to the head where deliveries are limited, else to the tail."""
+        level = 0 if self.settings.delivery_limit is None else _RETURNED
+        self._return(self._release(channel, messages), level)
+        self._deliver_ready()
+
+    def _put_back(self, messages: Iterable[QueuedMessage]) -> None:
+        self._return(messages, _RETURNED)
+
+    def _return(self, messages: Iterable[QueuedMessage], level: int) -> None:
+        kept: list[QueuedMessage] = []
+        limit = self.settings.delivery_limit
+        for queued in messages:
+            assert isinstance(queued, _CountedMessage)
+            queued.returns += 1
+            if limit is not None and queued.returns > limit:
+                self._give_up(queued, Reason.DELIVERY_LIMIT)
+                continue
+            queued.level, queued.position = level, next(self._positions)
+            queued.message = _counted(queued)
+            kept.append(queued)
+        super()._put_back(kept)
+
+    def _give_up(self, queued: QueuedMessage, reason: Reason) -> None:
+        assert isinstance(queued, _CountedMessage)
+        self._dead_letter(queued.published or queued.message, reason)
+
+    def _is_refused(self, message: Message) -> bool:
+        """Tell whether publishers have to wait.
+
+        RabbitMQ: it stops them when it is beyond a limit, and lets them in again well below it.
+        """
+        del message
+        if self.settings.overflow != "reject-publish":
+            return False
+        count, octets = len(self._backlog), self._backlog.octets
+        if self._is_over(count, octets):
+            self._is_full = True
+        elif not self._is_over(round(count / _BELOW), round(octets / _BELOW)):
+            self._is_full = False
+        return self._is_full
+
+    def _drop_over_limit(self) -> None:
+        # RabbitMQ: a quorum queue takes reject-publish-dlx for drop-head
+        if self.settings.overflow != "reject-publish":
+            while self._is_over(len(self._backlog), self._backlog.octets):
+                self._give_up(self._backlog.pop(), Reason.MAXLEN)
+
+    # ----------------------------------------------------------------------------- consumers
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Let a consumer have its turns; RabbitMQ lets several be exclusive here.
+
+        Raises:
+            BrokerError: 540, its channel has a shared prefetch.
+        """
+        self.check_prefetch(consumer)
+        if consumer.room is None and not consumer.no_ack:
+            consumer.room = _MOST_UNACKED
+        super().add_consumer(consumer)
+
+
+def _counted(queued: _CountedMessage) -> Message:
+    """Return the message with the count of its returns among the headers."""
+    published = queued.published or queued.message
+    properties = with_header(published.properties, "x-delivery-count", Int64(queued.returns))
+    return replace(published, properties=properties)

@@ -1,0 +1,321 @@
+"""Dead letters: what is written on them, where they go, where they do not."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from aioamqp import Channel
+from amqp_codec import field_type
+from tests.conformance.scenario import (
+    Connect,
+    Message,
+    NewName,
+    count,
+    drained,
+    inbox_of,
+    mortal_queue,
+    rejected,
+    scenario,
+)
+
+
+def headers_of(message: Message) -> dict[str, Any]:
+    return dict(message.properties.headers or {})
+
+
+def deaths_of(message: Message) -> list[tuple[str, str, int]]:
+    """Return queue, reason and count of each death."""
+    return [
+        (death["queue"], death["reason"], death["count"])
+        for death in headers_of(message)["x-death"]
+    ]
+
+
+async def circle(channel: Channel, new_name: NewName, *, ttl: int = 1) -> tuple[str, str]:
+    """Declare two queues: the first dead-letters to the second, where messages expire and go back.
+
+    Returns:
+        the names of both.
+    """
+    first, second = new_name(), new_name()
+    for queue, other, arguments in ((first, second, {}), (second, first, {"x-message-ttl": ttl})):
+        await channel.queue_declare(
+            queue,
+            exclusive=True,
+            arguments={
+                **arguments,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": other,
+            },
+        )
+    return first, second
+
+
+@pytest.mark.parametrize("reason", ["rejected", "expired", "maxlen"])
+@scenario
+async def test_a_dead_letter_says_why_it_died(
+    connect: Connect, new_name: NewName, reason: str
+) -> None:
+    """Row 196."""
+    channel = await (await connect()).channel()
+    arguments = {"expired": {"message_ttl": 1}, "maxlen": {"max_length": 0}, "rejected": {}}
+    queue, grave = await mortal_queue(channel, new_name, **arguments[reason])
+    dead = await inbox_of(channel, grave)
+
+    await channel.basic_publish(b"m", "", queue)
+    if reason == "rejected":
+        await rejected(channel, queue)
+
+    letter = await dead.take()
+    assert deaths_of(letter) == [(queue, reason, 1)]
+
+
+@scenario
+async def test_a_dead_letter_keeps_its_key_and_properties_but_the_expiration(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row 197."""
+    channel = await (await connect()).channel()
+    exchange, queue, grave = new_name(), new_name(), new_name()
+    await channel.exchange_declare(exchange, "direct", auto_delete=True)
+    await channel.queue_declare(grave, exclusive=True)
+    await channel.queue_bind(grave, exchange, queue)
+    await channel.queue_declare(
+        queue, exclusive=True, arguments={"x-dead-letter-exchange": exchange}
+    )
+    dead = await inbox_of(channel, grave)
+    properties = {"message_id": "1", "delivery_mode": 2, "priority": 3, "expiration": "60000"}
+
+    await channel.basic_publish(b"m", "", queue, properties)
+    await rejected(channel, queue)
+
+    letter = await dead.take()
+    envelope, kept = letter.envelope, letter.properties
+    assert (envelope.exchange_name, envelope.routing_key) == (exchange, queue)
+    assert not envelope.is_redeliver
+    assert (kept.message_id, kept.delivery_mode, kept.priority) == ("1", 2, 3)
+    assert kept.expiration is None
+
+
+@scenario
+async def test_the_first_death_is_written_down_in_this_order(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row 198."""
+    channel = await (await connect()).channel()
+    queue, grave = await mortal_queue(channel, new_name)
+    dead = await inbox_of(channel, grave)
+
+    await channel.basic_publish(
+        b"m", "", queue, {"headers": {"z": 1, "a": "x"}, "expiration": "60000"}
+    )
+    await rejected(channel, queue)
+
+    headers = headers_of(await dead.take())
+    (death,) = headers["x-death"]
+    assert list(headers) == [
+        "a",
+        "x-death",
+        "x-first-death-exchange",
+        "x-first-death-queue",
+        "x-first-death-reason",
+        "z",
+    ]
+    assert abs(death["time"] - datetime.now(UTC)) < timedelta(days=1)
+    assert list({**death, "time": None}.items()) == [
+        ("count", 1),
+        ("reason", "rejected"),
+        ("queue", queue),
+        ("time", None),
+        ("exchange", ""),
+        ("routing-keys", [queue]),
+        ("original-expiration", "60000"),
+    ]
+    assert [field_type(value) for value in death.values()] == list("lSSTSAS")
+    assert headers["x-first-death-queue"] == queue
+    assert headers["x-first-death-reason"] == "rejected"
+    assert headers["x-first-death-exchange"] == ""
+
+
+@scenario
+async def test_later_deaths_are_counted_and_come_first(connect: Connect, new_name: NewName) -> None:
+    """Row 199, row 201: with a rejection in it, a circle goes on for ever."""
+    channel = await (await connect()).channel()
+    first, second = await circle(channel, new_name)
+    await channel.basic_publish(b"m", "", first)
+
+    deaths: list[list[tuple[str, str, int]]] = []
+    orders: list[list[list[str]]] = []
+    last = b""
+    for _ in range(3):
+        await rejected(channel, first)
+        inbox = await inbox_of(channel, first, consumer_tag="looking")
+        message = await inbox.take()
+        await channel.basic_cancel("looking")
+        deaths.append(deaths_of(message))
+        orders.append([list(death) for death in headers_of(message)["x-death"]])
+        last = message.body
+        await channel.basic_publish(last, "", first, {"headers": headers_of(message)})
+
+    by_key = ["count", "exchange", "queue", "reason", "routing-keys", "time"]
+    as_made = ["count", "reason", "queue", "time", "exchange", "routing-keys"]
+    assert deaths == [
+        [(second, "expired", 1), (first, "rejected", 1)],
+        [(second, "expired", 2), (first, "rejected", 2)],
+        [(second, "expired", 3), (first, "rejected", 3)],
+    ]
+    assert orders == [[by_key, as_made], [by_key, by_key], [by_key, by_key]]
+
+
+@scenario
+async def test_the_order_of_deaths_in_three_queues_is_rabbitmqs(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row 199: of the deaths that were there before, the order turns round each time."""
+    channel = await (await connect()).channel()
+    names = [new_name() for _ in range(4)]
+    for queue, following in zip(names, [*names[1:], ""], strict=True):
+        await channel.queue_declare(
+            queue,
+            exclusive=True,
+            arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": following}
+            if following
+            else {},
+        )
+    last = await inbox_of(channel, names[3])
+    await channel.basic_publish(b"m", "", names[0])
+
+    for queue in names[:3]:
+        got = None
+        while got is None:
+            if await count(channel, queue):
+                got = await channel.basic_get(queue)
+        await channel.basic_reject(got["delivery_tag"])
+
+    letter = await last.take()
+    assert [queue for queue, _, _ in deaths_of(letter)] == [names[2], names[0], names[1]]
+
+
+@pytest.mark.parametrize("how", ["with another key", "with its own keys"])
+@scenario
+async def test_further_keys_are_kept_unless_there_is_another_key(
+    connect: Connect, new_name: NewName, how: str
+) -> None:
+    """Row 198, row 200."""
+    channel = await (await connect()).channel()
+    exchange, grave, queue = new_name(), new_name(), new_name()
+    await channel.exchange_declare(exchange, "direct", auto_delete=True)
+    await channel.queue_declare(grave, exclusive=True)
+    await channel.queue_bind(grave, exchange, "copy")
+    arguments = {"x-dead-letter-exchange": exchange}
+    if how == "with another key":
+        arguments["x-dead-letter-routing-key"] = "copy"
+    await channel.queue_declare(queue, exclusive=True, arguments=arguments)
+    dead = await inbox_of(channel, grave)
+
+    await channel.basic_publish(b"m", "", queue, {"headers": {"CC": ["copy"], "BCC": ["secret"]}})
+    await rejected(channel, queue)
+
+    letter = await dead.take()
+    headers = headers_of(letter)
+    assert headers["x-death"][0]["routing-keys"] == [queue, "copy"]
+    if how == "with another key":
+        assert letter.envelope.routing_key == "copy"
+        assert "CC" not in headers
+    else:
+        assert letter.envelope.routing_key == queue
+        assert headers["CC"] == ["copy"]
+
+
+@scenario
+async def test_a_circle_without_a_rejection_ends(connect: Connect, new_name: NewName) -> None:
+    """Row 201."""
+    channel = await (await connect()).channel()
+    queue = new_name()
+    await channel.queue_declare(
+        queue,
+        exclusive=True,
+        arguments={"x-message-ttl": 1, "x-dead-letter-exchange": ""},
+    )
+    hourglass, grave = await mortal_queue(channel, new_name, message_ttl=20)
+    glass = await inbox_of(channel, grave)
+
+    await channel.basic_publish(b"m", "", queue)
+    await channel.basic_publish(b"", "", hourglass)
+    await glass.take()
+
+    assert await drained(channel, queue) == []
+
+
+@scenario
+async def test_a_death_that_the_publisher_made_up_counts(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row 202."""
+    channel = await (await connect()).channel()
+    queue, grave = await mortal_queue(channel, new_name, message_ttl=1)
+    dead = await inbox_of(channel, grave)
+    made_up = {"queue": grave, "reason": "expired", "count": 1}
+
+    await channel.basic_publish(b"cycle", "", queue, {"headers": {"x-death": [made_up]}})
+    await channel.basic_publish(b"none", "", queue)
+
+    assert await dead.bodies(1) == [b"none"]
+
+
+@scenario
+async def test_deaths_of_a_wrong_type_are_replaced(connect: Connect, new_name: NewName) -> None:
+    """Row 203."""
+    channel = await (await connect()).channel()
+    queue, grave = await mortal_queue(channel, new_name)
+    dead = await inbox_of(channel, grave)
+
+    await channel.basic_publish(b"m", "", queue, {"headers": {"x-death": "never"}})
+    await rejected(channel, queue)
+
+    letter = await dead.take()
+    assert list(headers_of(letter)) == ["x-death"]
+    assert deaths_of(letter) == [(queue, "rejected", 1)]
+
+
+@pytest.mark.parametrize("exchange", ["missing", ""])
+@scenario
+async def test_a_dead_letter_that_has_nowhere_to_go_is_dropped(
+    connect: Connect, new_name: NewName, exchange: str
+) -> None:
+    """Row 107, row 204."""
+    channel = await (await connect()).channel()
+    queue, _ = await mortal_queue(
+        channel,
+        new_name,
+        dead_letter_exchange=exchange and new_name(),
+        dead_letter_routing_key=new_name(),
+    )
+    await channel.basic_publish(b"m", "", queue)
+
+    await rejected(channel, queue)
+
+    assert await drained(channel, queue) == []
+    assert channel.is_open
+
+
+@pytest.mark.parametrize("end", ["purge", "delete"])
+@scenario
+async def test_what_is_purged_or_deleted_with_its_queue_is_no_dead_letter(
+    connect: Connect, new_name: NewName, end: str
+) -> None:
+    """Row 205."""
+    channel = await (await connect()).channel()
+    queue, grave = await mortal_queue(channel, new_name)
+    dead = await inbox_of(channel, grave)
+    await channel.basic_publish(b"gone", "", queue)
+
+    # It is RabbitMQ's queue that has to be asked: a purge comes behind the publish.
+    if end == "purge":
+        assert await channel.queue_purge(queue) == {"message_count": 1}
+    else:
+        await channel.queue_delete(queue)
+    await channel.basic_publish(b"last", "", grave)
+
+    assert await dead.bodies(1) == [b"last"]

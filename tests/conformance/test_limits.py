@@ -1,0 +1,184 @@
+"""Limits: how long a queue may be, and what gives way."""
+
+import asyncio
+
+import pytest
+
+from aioamqp import PublishFailed
+from tests.conformance.scenario import (
+    Connect,
+    NewName,
+    count,
+    drained,
+    exclusive_queue,
+    inbox_of,
+    mortal_queue,
+    refusal,
+    scenario,
+)
+
+
+@scenario
+async def test_the_oldest_ready_message_gives_way(connect: Connect, new_name: NewName) -> None:
+    """Row 206."""
+    channel = await (await connect()).channel()
+    queue, grave = await mortal_queue(channel, new_name, max_length=2)
+    dead = await inbox_of(channel, grave)
+    await channel.basic_publish(b"held", "", queue)
+    held = await channel.basic_get(queue)
+
+    for body in (b"0", b"1", b"2"):
+        await channel.basic_publish(body, "", queue)
+    assert await dead.bodies(1) == [b"0"]
+    await channel.basic_client_nack(held["delivery_tag"], requeue=True)
+
+    assert await dead.bodies(1) == [b"held"]
+    assert await drained(channel, queue) == [b"1", b"2"]
+
+
+@scenario
+async def test_the_octets_of_bodies_have_a_limit(connect: Connect, new_name: NewName) -> None:
+    """Row 207. A message that is too large by itself pushes out everything, itself too."""
+    channel = await (await connect()).channel()
+    await channel.confirm_select()
+    queue, grave = await mortal_queue(channel, new_name, max_length_bytes=6)
+    dead = await inbox_of(channel, grave)
+
+    for body in (b"aa", b"bbbb", b"c"):
+        await channel.publish(body, "", queue, {"headers": {"they": "do not count"}})
+    assert await dead.bodies(1) == [b"aa"]
+    await channel.publish(b"too large", "", queue)
+
+    assert await dead.bodies(3) == [b"bbbb", b"c", b"too large"]
+    assert await drained(channel, queue) == []
+
+
+@scenario
+async def test_a_queue_of_length_0_only_hands_on(connect: Connect, new_name: NewName) -> None:
+    """Row 208."""
+    channel = await (await connect()).channel()
+    queue, grave = await mortal_queue(channel, new_name, max_length=0)
+    dead = await inbox_of(channel, grave)
+
+    await channel.basic_publish(b"nobody is there", "", queue)
+    assert await dead.bodies(1) == [b"nobody is there"]
+    inbox = await inbox_of(channel, queue)
+    await channel.basic_publish(b"handed on", "", queue)
+
+    assert await inbox.bodies(1) == [b"handed on"]
+    assert dead.rest() == []
+
+
+@pytest.mark.parametrize("overflow", ["reject-publish", "reject-publish-dlx"])
+@scenario
+async def test_a_queue_can_refuse_what_is_too_much(
+    connect: Connect, new_name: NewName, overflow: str
+) -> None:
+    """Row 209, row 210."""
+    channel = await (await connect()).channel()
+    await channel.confirm_select()
+    queue, grave = await mortal_queue(channel, new_name, max_length=1, overflow=overflow)
+    dead = await inbox_of(channel, grave)
+
+    await channel.publish(b"taken", "", queue)
+    with pytest.raises(PublishFailed):
+        await channel.publish(b"refused", "", queue)
+    if overflow == "reject-publish-dlx":
+        letter = await dead.take()
+        assert letter.body == b"refused"
+        assert (letter.properties.headers or {})["x-first-death-reason"] == "maxlen"
+
+    assert await drained(channel, queue) == [b"taken"]
+    await channel.publish(b"taken again", "", queue)
+    assert dead.rest() == []
+
+
+@scenario
+async def test_without_confirms_nobody_hears_of_a_refusal(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row 209."""
+    channel = await (await connect()).channel()
+    queue, _ = await mortal_queue(channel, new_name, max_length=1, overflow="reject-publish")
+
+    await channel.basic_publish(b"taken", "", queue)
+    await channel.basic_publish(b"refused", "", queue, mandatory=True)
+
+    assert await drained(channel, queue) == [b"taken"]
+
+
+@scenario
+async def test_a_publish_is_refused_if_one_queue_of_several_is_full(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row 159."""
+    channel = await (await connect()).channel()
+    await channel.confirm_select()
+    full, _ = await mortal_queue(channel, new_name, max_length=1, overflow="reject-publish")
+    free = new_name()
+    await channel.queue_declare(free, exclusive=True)
+    for queue in (full, free):
+        await channel.queue_bind(queue, "amq.direct", full)
+    await channel.publish(b"first", "amq.direct", full)
+
+    with pytest.raises(PublishFailed):
+        await channel.publish(b"second", "amq.direct", full)
+
+    assert await drained(channel, full) == [b"first"]
+    assert await drained(channel, free) == [b"first", b"second"]
+
+
+@scenario
+async def test_what_goes_with_its_queue_is_confirmed(connect: Connect, name: str) -> None:
+    """Row 158."""
+    channel = await (await connect()).channel()
+    other = await (await connect()).channel()
+    await channel.confirm_select()
+    await channel.queue_declare(name)
+
+    publishes = [asyncio.create_task(channel.publish(b"", "", name)) for _ in range(50)]
+    await other.queue_delete(name)
+
+    assert await asyncio.gather(*publishes) == [None] * 50
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "reason"),
+    [
+        ("x-max-length", -1, "{value_negative,-1}"),
+        ("x-max-length-bytes", "a", '"expected integer, got longstr"'),
+        ("x-overflow", "foo", "invalid_overflow"),
+        ("x-max-priority", 256, "{max_value_exceeded,256}"),
+        ("x-queue-mode", "foo", "\"unsupported queue mode 'foo'\""),
+        ("x-queue-version", 3, "\"unsupported queue version '3'\""),
+        ("x-queue-type", "foo", "\"unsupported queue type 'foo'\""),
+        ("x-dead-letter-routing-key", "k", "routing_key_but_no_dlx_defined"),
+        ("x-single-active-consumer", "yes", "{unacceptable_type,longstr}"),
+    ],
+)
+@scenario
+async def test_a_bad_argument_is_refused(
+    connect: Connect, name: str, argument: str, value: int | str, reason: str
+) -> None:
+    """Row 104."""
+    channel = await (await connect()).channel()
+
+    assert await refusal(channel.queue_declare(name, arguments={argument: value})) == (
+        406,
+        f"PRECONDITION_FAILED - invalid arg '{argument}' for queue '{name}' in vhost '/': {reason}",
+    )
+
+
+@scenario
+async def test_messages_that_are_ready_go_first_to_whoever_comes(
+    connect: Connect, name: str
+) -> None:
+    """Row 175."""
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"0", b"1", b"2")
+
+    first, second = await inbox_of(channel, name), await inbox_of(channel, name)
+
+    assert await first.bodies(3) == [b"0", b"1", b"2"]
+    assert second.rest() == []
+    assert await count(channel, name) == 0
