@@ -16,17 +16,17 @@ app.conf.update(
 )
 
 
-@app.task
+@app.task  # type: ignore[untyped-decorator]
 def add(one: int, two: int) -> int:
     return one + two
 
 
-@app.task
+@app.task  # type: ignore[untyped-decorator]
 def fail(text: str) -> None:
     raise ValueError(text)
 
 
-@app.task(bind=True, max_retries=1)
+@app.task(bind=True, max_retries=1)  # type: ignore[untyped-decorator]
 def try_again(self: Any) -> int:
     """Fail the first time."""
     if not self.request.retries:
