@@ -7,17 +7,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
-from . import server, transports
+from . import server, transports, waiting
 from .clock import LoopClock, ManualClock
+from .connections import Connections
+from .faults import Faults
 from .journal import Journal
 from .model import Node, VirtualHost
-from .server import SessionProtocol
 from .session import Session
 
 if TYPE_CHECKING:
     from aioamqp import AmqpProtocol
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
+_T = TypeVar("_T")
 
 
 class FakeBroker:
@@ -41,6 +43,7 @@ class FakeBroker:
 
     Attributes:
         clock: the clock.
+        faults: what is to go wrong; see ``aioamqp_testing.faults``.
         journal: what was said on each connection; ``print(broker.journal)`` shows it.
         node: users, virtual hosts, and what is in them.
     """
@@ -61,8 +64,12 @@ class FakeBroker:
         self.journal = Journal()
         self.node = Node(self.clock)
         self.node.consumer_timeout = consumer_timeout
-        self._protocols: dict[SessionProtocol, None] = {}
-        self._servers: list[asyncio.Server] = []
+        self.faults = Faults(self)
+        self._connections = Connections(self.node, self.clock, self.journal)
+        self._connections.on_joined = self.faults.joined
+        self._connections.on_left = self.faults.left
+        self._listeners: dict[tuple[str, int], asyncio.Server] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._is_open = False
         self._next_port = 50000
 
@@ -77,8 +84,14 @@ class FakeBroker:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End all connections, and wait until they are gone."""
+        """End all connections, and wait until they are gone.
+
+        Raises:
+            FaultNeverHappened: a fault was set that never happened.
+        """
         await self.close()
+        if exc_type is None:
+            self.faults.check()
 
     # ----------------------------------------------------------------------------- looking at it
 
@@ -95,7 +108,29 @@ class FakeBroker:
     @property
     def sessions(self) -> list[Session]:
         """The connections there are, the oldest first."""
-        return [protocol.session for protocol in self._protocols]
+        return [protocol.session for protocol in self._connections]
+
+    async def wait_for(self, predicate: Callable[[], _T], timeout: float = 5.0) -> _T:
+        """Wait until something has come true in the broker, and return what the predicate returned.
+
+        Args:
+            predicate: asked at once, and again whenever the broker has received or sent something
+                or its clock was advanced; a true value ends the waiting.
+            timeout: seconds of the event loop's time, also with a manual clock.
+
+        Raises:
+            WaitedInVain: time is up; the text says what is in the broker.
+        """
+        return await waiting.until(predicate, self._connections, timeout, self.__str__)
+
+    async def settle(self) -> None:
+        """Let everything arrive that is on its way between the broker and clients in memory.
+
+        That is what a test waits for behind ``broker.clock.advance(...)``, or behind something that
+        it did in the broker. With clients over TCP use ``wait_for``: what is on its way through a
+        socket cannot be seen.
+        """
+        await waiting.settle(self._connections)
 
     # ----------------------------------------------------------------------------- getting in
 
@@ -137,13 +172,14 @@ class FakeBroker:
         del ssl, server_hostname
         if not self._is_open:
             raise ConnectionRefusedError(
-                "the FakeBroker is not running: connect inside its `async with` block"
+                "the FakeBroker is not running: connect inside its `async with` block,"
+                " and not between stop() and start()"
             )
         protocol = protocol_factory()
         self._next_port += 1
         transport, _ = transports.connect(
             protocol,
-            self._new_protocol(),
+            self._connections.new_protocol(),
             client_name=("127.0.0.1", self._next_port),
             server_name=(host, port),
         )
@@ -163,15 +199,47 @@ class FakeBroker:
             raise RuntimeError(
                 "the FakeBroker is not running: listen inside its `async with` block"
             )
-        listening, port = await server.listen(self._new_protocol, host, port)
-        self._servers.append(listening)
+        port = await self._listen(host, port)
         user = next(iter(self.node.users.values()))
         shown = f"[{host}]" if ":" in host else host
         return f"amqp://{quote(user.name, safe='')}:{quote(user.password, safe='')}@{shown}:{port}/"
 
+    async def _listen(self, host: str, port: int) -> int:
+        listener, port = await server.listen(self._connections.new_protocol, host, port)
+        self._listeners[host, port] = listener
+        return port
+
+    # ----------------------------------------------------------------------------- its life
+
     def open(self) -> None:
         """Begin to take connections; entering the ``async with`` block does so."""
         self._is_open = True
+
+    async def start(self) -> None:
+        """Take connections again after ``stop``, in memory and on the same ports."""
+        self.open()
+        for host, port in list(self._listeners):
+            await self._listen(host, port)
+
+    async def stop(self) -> None:
+        """Stop as RabbitMQ does, and wait until all connections are gone.
+
+        Clients are told so with reply code 320, and until ``start`` is called new connections are
+        refused. Only what is durable is still there then, with the persistent messages in it.
+        """
+        await self._end_connections()
+        self.node.restart()
+
+    async def restart(self) -> None:
+        """Stop and start again, on the same ports."""
+        await self.stop()
+        await self.start()
+
+    def restart_soon(self) -> None:
+        """Restart in a task of its own, which ``close`` waits for."""
+        task = asyncio.get_running_loop().create_task(self.restart())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def abandon(self) -> None:
         """End without a word to the clients, for want of an event loop that they could hear it in.
@@ -179,29 +247,39 @@ class FakeBroker:
         What listens is left to the loop that it listens in.
         """
         self._is_open = False
-        self._servers.clear()
-        protocols, self._protocols = self._protocols, {}
-        for protocol in protocols:
-            protocol.session.connection_lost()
+        self._listeners.clear()
+        self._connections.abandon()
 
     async def close(self) -> None:
         """End all connections as a broker does that stops, and wait until they are gone."""
+        while self._tasks:
+            await next(iter(self._tasks))
+        await self._end_connections()
+        self._listeners.clear()
+
+    async def _end_connections(self) -> None:
         self._is_open = False
-        servers, self._servers = self._servers, []
-        for listening in servers:
-            listening.close()
-        while self._protocols:
-            protocol = next(iter(self._protocols))
-            protocol.shut_down()
-            await protocol.wait_closed()
-        # the clients in memory have been told, and now get the callbacks for it
-        for _ in range(2):
-            await asyncio.sleep(0)
-        for listening in servers:
-            await listening.wait_closed()
+        for listener in self._listeners.values():
+            listener.close()
+        await self._connections.end()
+        for listener in self._listeners.values():
+            await listener.wait_closed()
 
-    def _new_protocol(self) -> SessionProtocol:
-        return SessionProtocol(self._open_session, self._protocols)
+    def block(self, reason: str = "low on memory") -> None:
+        """Raise an alarm: nothing more is read from connections that publish.
 
-    def _open_session(self, name: str, wake: Callable[[], None]) -> Session:
-        return Session(self.node, self.clock, self.journal.open(name), wake)
+        Clients that publish are sent ``connection.blocked`` and not heard until ``unblock``. Who
+        does not publish notices nothing, and deliveries go on.
+
+        Args:
+            reason: what clients are told; RabbitMQ says ``low on memory`` or ``low on disk``.
+        """
+        if not reason:
+            raise ValueError("an alarm has a reason, such as 'low on memory'")
+        self.node.alarm = reason
+
+    def unblock(self) -> None:
+        """End the alarm: what blocked clients have sent meanwhile is dealt with."""
+        self.node.alarm = ""
+        for session in self.sessions:
+            session.flow.unblock()

@@ -8,6 +8,7 @@ a channel looks after its commands. What the two do about a mistake differs a lo
 oddest answers follow from that split.
 """
 
+from .channel import Channel
 from .connection import Ending, Session
 
-__all__ = ["Ending", "Session"]
+__all__ = ["Channel", "Ending", "Session"]

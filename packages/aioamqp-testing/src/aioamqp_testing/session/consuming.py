@@ -34,6 +34,7 @@ class Consuming:
 
     Attributes:
         handlers: what to call for each method.
+        name: the connection's, and the number of the channel.
         prefetch: the limit that the channel's consumers share.
     """
 
@@ -50,6 +51,7 @@ class Consuming:
             basic.RecoverAsync: self._recover,
             Credit: self._credit,
         }
+        self.name = f"{channel.session.name} channel {channel.number}"
         self.prefetch = SharedPrefetch(self)
         self._channel = channel
         self._vhost = vhost
@@ -67,6 +69,16 @@ class Consuming:
             channel.number,
         )
 
+    @property
+    def consumers(self) -> list[Consumer]:
+        """Its consumers, in the order in which they came."""
+        return list(self._consumers.values())
+
+    @property
+    def unacked(self) -> list[Delivery]:
+        """What it has not acknowledged, the oldest first."""
+        return list(self._unacked)
+
     def _qos(self, method: basic.Qos) -> None:
         if method.prefetch_size:
             text = f"prefetch_size!=0 ({method.prefetch_size})"
@@ -76,11 +88,6 @@ class Consuming:
         else:
             self._prefetch_count = method.prefetch_count
         self._channel.send(basic.QosOk())
-
-    @property
-    def consumers(self) -> list[Consumer]:
-        """The channel's consumers, the oldest first."""
-        return list(self._consumers.values())
 
     def _consume(self, method: basic.Consume) -> None:
         queue_name = self._topology.queue_name(method.queue)
