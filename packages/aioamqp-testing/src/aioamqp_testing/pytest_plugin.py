@@ -133,11 +133,14 @@ async def _serve(request: pytest.FixtureRequest) -> AsyncGenerator[Served]:
     options = _options(request)
     if backend in (FAKE, TCP):
         broker = FakeBroker(**options)
-        async with broker:
+        broker.open()
+        try:
             url = IN_MEMORY if backend == FAKE else await broker.listen()
             dialer = broker.dial if backend == FAKE else dialer_to(url)
             with aioamqp.dialing(dialer, everywhere=True):
                 yield Served(broker, url)
+        finally:
+            await broker.close()
         return
     if options:
         pytest.skip(f"only the fake broker has options, and this is a real one: {options}")
@@ -165,7 +168,10 @@ def _serve_without_a_loop(request: pytest.FixtureRequest) -> Generator[Served]:
 
 
 def _conclude(request: pytest.FixtureRequest, served: Served) -> None:
-    """Fail a test for what the broker could not do, unless it has failed anyway."""
+    """Fail a test for what the broker could not do, or for a fault that never happened.
+
+    A test that has failed anyway is left alone: that may well be why.
+    """
     if isinstance(served.broker, FakeBroker) and not request.node.stash.get(_HAS_FAILED, False):
         try:
             check(served.broker)

@@ -72,16 +72,18 @@ def fake_broker(**options: Any) -> StandIn:
         options: for FakeBroker.
 
     Raises:
-        AssertionError: on leaving: the broker was asked for something that it cannot do yet.
+        AssertionError: on leaving: the broker was asked for something that it cannot do yet, or a
+            fault was set that never happened.
     """
     return StandIn(FakeBroker(**options))
 
 
 def check(broker: FakeBroker) -> None:
-    """Make sure that the broker could do what it was asked for.
+    """Make sure that the broker could do what it was asked for, and that its faults happened.
 
     Raises:
-        AssertionError: it could not, and has closed the connection with reply code 540.
+        AssertionError: it could not, and has closed the connection with reply code 540; or a fault
+            was set that never happened.
     """
     if broker.refused:
         refused = "\n".join(f"  {what}" for what in broker.refused)
@@ -90,3 +92,4 @@ def check(broker: FakeBroker) -> None:
             f" with reply code 540:\n{refused}\n"
             "If the test is about that, let it end with broker.refused.clear()."
         )
+    broker.faults.check()
