@@ -7,22 +7,23 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
-from . import server, transports, waiting
+from . import server, transports
+from .assertions import Assertions
 from .clock import LoopClock, ManualClock
 from .connections import Connections
 from .faults import Faults
 from .journal import Journal
-from .model import Node, VirtualHost
-from .session import Session
+from .model import Node
+from .outside import Outside
+from .tasks import Tasks
 
 if TYPE_CHECKING:
     from aioamqp import AmqpProtocol
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
-_T = TypeVar("_T")
 
 
-class FakeBroker:
+class FakeBroker(Assertions, Outside):
     """A broker in the memory of a test.
 
     It answers as RabbitMQ 3.10 does, and what it cannot do yet it refuses: the connection is closed
@@ -69,7 +70,8 @@ class FakeBroker:
         self._connections.on_joined = self.faults.joined
         self._connections.on_left = self.faults.left
         self._listeners: dict[tuple[str, int], asyncio.Server] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
+        self._restarts = Tasks()
         self._is_open = False
         self._next_port = 50000
 
@@ -87,50 +89,22 @@ class FakeBroker:
         """End all connections, and wait until they are gone.
 
         Raises:
-            FaultNeverHappened: a fault was set that never happened.
+            FaultNeverHappened: a fault was set that never happened; and see ``check``.
         """
         await self.close()
         if exc_type is None:
-            self.faults.check()
+            self.check()
 
-    # ----------------------------------------------------------------------------- looking at it
-
-    @property
-    def refused(self) -> list[str]:
-        """What clients asked for that this broker cannot do yet, in their order."""
-        return self.node.refused
-
-    @property
-    def vhost(self) -> VirtualHost:
-        """The virtual host ``/``, with its queues and exchanges."""
-        return self.node.vhosts["/"]
-
-    @property
-    def sessions(self) -> list[Session]:
-        """The connections there are, the oldest first."""
-        return [protocol.session for protocol in self._connections]
-
-    async def wait_for(self, predicate: Callable[[], _T], timeout: float = 5.0) -> _T:
-        """Wait until something has come true in the broker, and return what the predicate returned.
-
-        Args:
-            predicate: asked at once, and again whenever the broker has received or sent something
-                or its clock was advanced; a true value ends the waiting.
-            timeout: seconds of the event loop's time, also with a manual clock.
+    def check(self) -> None:
+        """Make sure that what the test has given to the broker did what it should.
 
         Raises:
-            WaitedInVain: time is up; the text says what is in the broker.
+            FaultNeverHappened: a fault was set that never happened.
+            Exception: what a function has raised that was given to ``rpc_reply``.
         """
-        return await waiting.until(predicate, self._connections, timeout, self.__str__)
-
-    async def settle(self) -> None:
-        """Let everything arrive that is on its way between the broker and clients in memory.
-
-        That is what a test waits for behind ``broker.clock.advance(...)``, or behind something that
-        it did in the broker. With clients over TCP use ``wait_for``: what is on its way through a
-        socket cannot be seen.
-        """
-        await waiting.settle(self._connections)
+        self._tasks.check()
+        self._restarts.check()
+        self.faults.check()
 
     # ----------------------------------------------------------------------------- getting in
 
@@ -214,6 +188,7 @@ class FakeBroker:
     def open(self) -> None:
         """Begin to take connections; entering the ``async with`` block does so."""
         self._is_open = True
+        self.clock.watch(self._connections.moved)
 
     async def start(self) -> None:
         """Take connections again after ``stop``, in memory and on the same ports."""
@@ -237,9 +212,7 @@ class FakeBroker:
 
     def restart_soon(self) -> None:
         """Restart in a task of its own, which ``close`` waits for."""
-        task = asyncio.get_running_loop().create_task(self.restart())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._restarts.start(self.restart())
 
     def abandon(self) -> None:
         """End without a word to the clients, for want of an event loop that they could hear it in.
@@ -247,13 +220,15 @@ class FakeBroker:
         What listens is left to the loop that it listens in.
         """
         self._is_open = False
+        self.clock.unwatch(self._connections.moved)
         self._listeners.clear()
         self._connections.abandon()
 
     async def close(self) -> None:
         """End all connections as a broker does that stops, and wait until they are gone."""
-        while self._tasks:
-            await next(iter(self._tasks))
+        await self._restarts.wait()
+        await self._tasks.cancel()
+        self.clock.unwatch(self._connections.moved)
         await self._end_connections()
         self._listeners.clear()
 

@@ -1,11 +1,14 @@
 """The state of a broker in words, for whoever reads about a failed test."""
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from .broker import FakeBroker
 from .journal import ConnectionJournal
 from .model import Binding, Consumer, Message, Queue, VirtualHost
 from .session import Session
+
+if TYPE_CHECKING:
+    from .inspection import Inspection
 
 _MESSAGES = 5  # of a queue
 _OCTETS = 40  # of a body
@@ -13,7 +16,7 @@ _COMMANDS = 20  # of a connection
 _CONNECTIONS = 10
 
 
-def describe(broker: FakeBroker, commands: int = _COMMANDS) -> str:
+def describe(broker: "Inspection", commands: int = _COMMANDS) -> str:
     """Put into words what there is in a broker, and what was said last.
 
     Args:
@@ -71,6 +74,10 @@ def _queue(queue: Queue, consumers: list[tuple[Consumer, str]]) -> Iterator[str]
         mode = "no_ack" if consumer.no_ack else "with ack"
         room = "" if consumer.room is None else f", room for {consumer.room} more"
         yield f"  consumer {consumer.tag!r} {where}: {mode}{room}"
+    for who, held in queue.unacked.items():
+        yield from (f"  with {who}: {_message(message)}" for message in held[:_MESSAGES])
+        if len(held) > _MESSAGES:
+            yield f"  with {who}: {len(held) - _MESSAGES} more"
     messages = queue.messages
     yield from (f"  ready: {_message(message)}" for message in messages[:_MESSAGES])
     if len(messages) > _MESSAGES:

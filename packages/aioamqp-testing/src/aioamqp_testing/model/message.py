@@ -9,7 +9,7 @@ from . import erlang, values
 from .access import Access
 from .errors import BrokerError
 from .headers import edited, further_keys
-from .history import Event, Noted
+from .history import Event, Happened, Noted
 
 _SHOWN = 40  # octets of a body
 LONGEST_TTL = 315_360_000_000  # ms; RabbitMQ: ten years
@@ -62,6 +62,16 @@ class Message:
     def history(self) -> list[Event]:
         """What has happened to it so far; ``print(message)`` shows it all."""
         return [Event(*event) for event in self.events]
+
+    @property
+    def queues(self) -> list[str]:
+        """The names of the queues that it was routed to so far."""
+        return [
+            name
+            for what, where, _ in self.events
+            if what is Happened.ROUTED and not isinstance(where, str)
+            for name in where
+        ]
 
     def __str__(self) -> str:
         body = bytes(self.body[:_SHOWN])

@@ -9,6 +9,7 @@ oddest answers follow from that split.
 """
 
 from .channel import Channel
-from .connection import Ending, Session
+from .connection import Session
+from .state import Ending
 
 __all__ = ["Channel", "Ending", "Session"]
