@@ -77,7 +77,11 @@ class Assertions(Inspection):
         return found
 
     def assert_acked(
-        self, queue: str, *, body: bytes | str | None = None, count: int | None = None,
+        self,
+        queue: str,
+        *,
+        body: bytes | str | None = None,
+        count: int | None = None,
         vhost: str = "/",
     ) -> list[Message]:
         """Claim that messages of a queue were acknowledged, all of them unless a count is given.
@@ -164,7 +168,7 @@ class Assertions(Inspection):
                     for each in consuming.consumers
                 ]
                 lines += [
-                    f"      delivery {each.tag} is not acknowledged: {_headline(each.queued.message)}"
+                    f"      delivery {each.tag} not acknowledged: {_headline(each.queued.message)}"
                     for each in consuming.unacked
                 ]
         for vhost in self.node.vhosts.values():
