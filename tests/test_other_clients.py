@@ -1,9 +1,15 @@
 """Other clients take the fake broker for RabbitMQ: each of them does the same on both."""
 
 import asyncio
+import json
+import os
+import signal
+import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -265,3 +271,74 @@ async def test_aio_pika_sees_the_same_of_rabbitmq(rabbitmq_url: str) -> None:
     queue = f"clients-{uuid.uuid4().hex}"
 
     assert await use_aio_pika(rabbitmq_url, queue) == expected(queue)
+
+
+# A Celery worker runs tasks in a process of its own, and another process calls them. It uses about
+# all that kombu does: fanout and topic exchanges, queues that expire, messages that do, control by
+# broadcast.
+
+CELERY_PROGRAM = Path(__file__).with_name("celery_program.py")
+
+
+@asynccontextmanager
+async def celery_worker(environment: dict[str, str]) -> AsyncGenerator[None]:
+    """Run a worker from when it is ready on, and stop it in good order."""
+    options = ["-A", CELERY_PROGRAM.stem, "worker", "--pool=solo", "--loglevel=INFO"]
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "celery", *options),
+        cwd=CELERY_PROGRAM.parent,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert worker.stdout is not None
+    log: list[str] = []
+
+    async def read_until(text: str) -> None:
+        assert worker.stdout is not None
+        while not (log and text in log[-1]):
+            line = await worker.stdout.readline()
+            assert line, "the worker has ended:\n" + "".join(log)
+            log.append(line.decode())
+
+    try:
+        await read_until(" ready.")
+        yield
+        worker.send_signal(signal.SIGTERM)
+        await read_until("Warm shutdown")
+        rest = await worker.stdout.read()
+        assert await worker.wait() == 0
+        assert b"Traceback" not in rest
+        assert "Connection to broker lost" not in "".join(log)
+    finally:
+        if worker.returncode is None:
+            worker.kill()
+            await worker.wait()
+
+
+async def use_celery(url: str, queue: str) -> Any:
+    environment = os.environ | {
+        "CELERY_URL": url,
+        "CELERY_QUEUE": queue,
+        "C_FORCE_ROOT": "1",  # it is nobody else's machine
+    }
+    async with celery_worker(environment):
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(CELERY_PROGRAM)), env=environment, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await program.communicate()
+        assert program.returncode == 0
+    return json.loads(output)
+
+
+TASKS_DONE = {"outcomes": ["5", "no", "1", "9"], "pongs": [[{"ok": "pong"}]]}
+
+
+@pytest.mark.slow
+async def test_a_celery_worker_runs_tasks_on_the_fake_broker(fake_url: str) -> None:
+    assert await use_celery(fake_url, "tasks") == TASKS_DONE
+
+
+@pytest.mark.slow
+async def test_a_celery_worker_does_the_same_on_rabbitmq(rabbitmq_url: str) -> None:
+    assert await use_celery(rabbitmq_url, f"clients-{uuid.uuid4().hex}") == TASKS_DONE

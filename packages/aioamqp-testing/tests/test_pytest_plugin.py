@@ -353,6 +353,41 @@ def test_a_test_of_what_the_broker_cannot_do_can_say_so(project: pytest.Pytester
     project.runpytest().assert_outcomes(passed=1)
 
 
+FAULT = """
+import pytest
+from aioamqp_testing import faults
+
+
+@pytest.mark.asyncio
+async def test_it(amqp_broker, amqp_channel):
+    amqp_broker.faults.add(faults.CloseChannel(313, received="basic.get"))
+"""
+
+
+@pytest.mark.parametrize("backend", ["fake", "tcp"])
+def test_a_fault_that_never_happened_fails_its_test(project: pytest.Pytester, backend: str) -> None:
+    project.makepyfile(FAULT)
+
+    run = project.runpytest(f"--amqp-backend={backend}")
+
+    run.assert_outcomes(passed=1, errors=1)
+    run.stdout.fnmatch_lines(["A fault was set that never happened*", "*CloseChannel*"])
+
+
+def test_a_test_that_fails_before_its_fault_could_happen_fails_once(
+    project: pytest.Pytester,
+) -> None:
+    project.makepyfile(FAULT + "    raise ValueError\n")
+
+    project.runpytest().assert_outcomes(failed=1)
+
+
+def test_a_fault_is_no_business_of_another_test(project: pytest.Pytester) -> None:
+    project.makepyfile(FAULT + "\n\ndef test_next(amqp_broker):\n    pass\n")
+
+    project.runpytest().assert_outcomes(passed=2, errors=1)
+
+
 LEAVING = """
 import asyncio
 import pytest

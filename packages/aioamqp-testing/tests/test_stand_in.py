@@ -10,6 +10,7 @@ import pytest
 import aioamqp
 from aioamqp.dial import current_dialer, dial_tcp
 from aioamqp_testing import FakeBroker, describe, fake_broker
+from aioamqp_testing.faults import Reset
 
 
 async def send(text: str) -> None:
@@ -115,3 +116,8 @@ def test_the_package_needs_no_pytest() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_fault_that_never_happened_fails_the_block() -> None:
+    with pytest.raises(AssertionError, match="never happened"), fake_broker() as broker:
+        broker.faults.add(Reset(received="basic.publish"))

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 @contextmanager
-def entered(context: AbstractAsyncContextManager[_T]) -> Iterator[_T]:
+def entered(context: AbstractAsyncContextManager[_T]) -> Generator[_T]:
     """Enter an asynchronous context manager, and leave it, in the loop of another thread."""
     with asyncio.Runner() as runner:
         loop = runner.get_loop()

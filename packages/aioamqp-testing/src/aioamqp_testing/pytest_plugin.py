@@ -10,7 +10,7 @@ That connections of the program under test reach the broker does not depend on c
 plugins and threads treat in different ways: see ``aioamqp.dialing(…, everywhere=True)``.
 """
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -123,7 +123,7 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _serve(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+async def _serve(request: pytest.FixtureRequest) -> AsyncGenerator[Served]:
     """Have a broker, with all of aioamqp's connections led to it, while a test runs."""
     import aioamqp
 
@@ -133,11 +133,14 @@ async def _serve(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
     options = _options(request)
     if backend in (FAKE, TCP):
         broker = FakeBroker(**options)
-        async with broker:
+        broker.open()
+        try:
             url = IN_MEMORY if backend == FAKE else await broker.listen()
             dialer = broker.dial if backend == FAKE else dialer_to(url)
             with aioamqp.dialing(dialer, everywhere=True):
                 yield Served(broker, url)
+        finally:
+            await broker.close()
         return
     if options:
         pytest.skip(f"only the fake broker has options, and this is a real one: {options}")
@@ -149,7 +152,7 @@ async def _serve(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
 
 
 @contextmanager
-def _serve_without_a_loop(request: pytest.FixtureRequest) -> Iterator[Served]:
+def _serve_without_a_loop(request: pytest.FixtureRequest) -> Generator[Served]:
     """Do the same for a test that is no coroutine; what it starts has loops of its own."""
     import aioamqp
 
@@ -165,7 +168,10 @@ def _serve_without_a_loop(request: pytest.FixtureRequest) -> Iterator[Served]:
 
 
 def _conclude(request: pytest.FixtureRequest, served: Served) -> None:
-    """Fail a test for what the broker could not do, unless it has failed anyway."""
+    """Fail a test for what the broker could not do, or for a fault that never happened.
+
+    A test that has failed anyway is left alone: that may well be why.
+    """
     if isinstance(served.broker, FakeBroker) and not request.node.stash.get(_HAS_FAILED, False):
         try:
             check(served.broker)

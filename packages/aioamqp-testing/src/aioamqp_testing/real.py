@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
@@ -178,7 +178,7 @@ class RealBroker:
 @asynccontextmanager
 async def borrowed(
     url: str, virtual_hosts: VirtualHosts | None, names: list[str]
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     """Borrow a broker for one test.
 
     Args:

@@ -72,7 +72,8 @@ def fake_broker(**options: Any) -> StandIn:
         options: for FakeBroker.
 
     Raises:
-        AssertionError: on leaving: the broker was asked for something that it cannot do yet.
+        AssertionError: on leaving: the broker was asked for something that it cannot do yet, or a
+            fault was set that never happened.
     """
     return StandIn(FakeBroker(**options))
 
