@@ -635,6 +635,7 @@ def test_closing_a_channel_gives_back_everything_in_its_order(client: SilentClie
 
 
 def test_the_broker_beats_when_it_has_been_quiet_for_half_the_interval() -> None:
+    """Row 52."""
     client = SilentClient().open(1, heartbeat=4)
 
     client.clock.advance(1.5)
@@ -649,6 +650,7 @@ def test_the_broker_beats_when_it_has_been_quiet_for_half_the_interval() -> None
 
 
 def test_a_client_that_is_silent_for_two_intervals_is_reset() -> None:
+    """Row 52."""
     client = SilentClient().open(1, heartbeat=2)
 
     client.clock.advance(5.9)
@@ -677,6 +679,7 @@ def test_without_heartbeats_nobody_looks(client: SilentClient) -> None:
 
 
 def test_a_short_heartbeat_shortens_the_wait_for_close_ok() -> None:
+    """Row 46."""
     client = SilentClient().open(1, heartbeat=5)
     client.say(1, channel.Open())
 
