@@ -80,6 +80,9 @@ class ErlangAdministration:
         limited = {key: value for key, value in limits.items() if value is not None}
         self._call("rabbit_vhost_limit:set", binary(vhost), proplist(limited))
 
+    def set_max_message_size(self, octets: int) -> None:
+        self._calls.append(f"application:set_env(rabbit, max_message_size, {octets})")
+
     def crash_vhost(self, name: str = "/") -> None:
         self._calls.append(f"rabbit_vhost_sup_sup:delete_on_all_nodes({binary(name)})")
 

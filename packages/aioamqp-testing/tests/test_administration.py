@@ -230,6 +230,7 @@ async def test_a_policy_that_expires_messages_sends_them_on_at_once(
         (lambda broker: broker.set_vhost_limits("/x"), "there is no virtual host '/x'"),
         (lambda broker: broker.crash_vhost("/x"), "there is no virtual host '/x'"),
         (lambda broker: broker.restart_vhost("/x"), "there is no virtual host '/x'"),
+        (lambda broker: broker.set_max_message_size(-1), "must not be negative"),
         (lambda broker: broker.set_policy("p", "", {}), "the policy 'p' defines nothing"),
         (lambda broker: broker.clear_policy("p"), "there is no policy 'p'"),
     ],

@@ -183,6 +183,16 @@ class Administration:
         """
         self._vhost(name).is_down = False
 
+    def set_max_message_size(self, octets: int) -> None:
+        """Say how large a body may be; 128 MiB at first. RabbitMQ: max_message_size.
+
+        Raises:
+            ValueError: it is negative.
+        """
+        if octets < 0:
+            raise ValueError("max_message_size must not be negative")
+        self.node.max_message_size = octets
+
     # ----------------------------------------------------------------------------- policies
 
     def set_policy(
