@@ -46,18 +46,13 @@ class Raw(Wire):
         self.was_reset = isinstance(exc, ConnectionResetError)
         super().connection_lost(exc)
 
-    def write(self, octets: bytes) -> None:
-        """Send octets, whatever they are."""
-        assert self._transport is not None
-        self._transport.write(octets)
-
     def frame(self, kind: int, number: int, payload: bytes, end: bytes = FRAME_END) -> None:
         """Send a frame, whatever is in it."""
-        self.write(frame(kind, number, payload, end))
+        self.send(frame(kind, number, payload, end))
 
     def arguments(self, number: int, method: int, arguments: bytes = b"") -> None:
         """Send a method by its class and method id, with its arguments as octets."""
-        self.write(encode_method(number, method.to_bytes(4, "big") + arguments))
+        self.send(encode_method(number, method.to_bytes(4, "big") + arguments))
 
     async def ask(self, *what: Said, number: int = 1) -> Said:
         """Say something; return the next thing that the broker says."""
@@ -67,7 +62,7 @@ class Raw(Wire):
     async def ask_octets(self, octets: bytes, size: int) -> bytes:
         """Send octets; return the first ones of the answer, which the codec cannot read."""
         self._undecoded, answer = asyncio.Queue(), b""
-        self.write(octets)
+        self.send(octets)
         while len(answer) < size:
             answer += await self._undecoded.get()
         self._undecoded = None
@@ -75,7 +70,7 @@ class Raw(Wire):
 
     async def greet(self, header: bytes = PROTOCOL_HEADER) -> connection.Start:
         """Send a protocol header; return how the broker begins."""
-        self.write(header)
+        self.send(header)
         start = await self.hear()
         assert isinstance(start, connection.Start)
         return start

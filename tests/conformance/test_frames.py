@@ -45,7 +45,7 @@ async def test_a_frame_that_is_too_large_is_refused_by_its_first_octets(door: Do
     """Row 26."""
     raw = await door.enter(1, frame_max=4096)
 
-    raw.write(frame(BODY, 1, b"x" * 4097)[:7])
+    raw.send(frame(BODY, 1, b"x" * 4097)[:7])
 
     text = "FRAME_ERROR - type 3, all octets = <<>>: {frame_too_large,4097,4088}"
     assert await raw.hear() == close(501, text)
@@ -207,7 +207,7 @@ async def test_a_content_that_does_not_go_on_names_its_method(
     """Rows 34, 35, 36."""
     raw = await door.enter(1)
 
-    raw.write(PUBLISH + octets)
+    raw.send(PUBLISH + octets)
 
     assert await raw.hear() == close(505, text, basic.Publish)
 
@@ -219,11 +219,11 @@ async def test_a_body_that_is_longer_than_announced_makes_its_channel_wait_for_e
     """Row 37."""
     raw = await door.enter(1, 2)
 
-    raw.write(PUBLISH + frame(HEADER, 1, content_header(1)) + frame(BODY, 1, b"toolong"))
-    raw.write(frame(BODY, 1, b"more"))
+    raw.send(PUBLISH + frame(HEADER, 1, content_header(1)) + frame(BODY, 1, b"toolong"))
+    raw.send(frame(BODY, 1, b"more"))
 
     assert await raw.ask(basic.Qos(0, 1), number=2) == basic.QosOk()
-    raw.write(QOS)
+    raw.send(QOS)
     assert await raw.hear() == close(505, NO_BODY, basic.Publish)
 
 
@@ -239,7 +239,7 @@ async def test_an_empty_message_is_complete_without_a_body(door: Door) -> None:
     assert isinstance(got, Command)
     assert got.body == b""
 
-    raw.write(PUBLISH + frame(HEADER, 1, content_header(0)) + frame(BODY, 1, b""))
+    raw.send(PUBLISH + frame(HEADER, 1, content_header(0)) + frame(BODY, 1, b""))
     assert await raw.hear() == close(505, NO_METHOD)
 
 

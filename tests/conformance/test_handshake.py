@@ -54,7 +54,7 @@ async def test_another_protocol_is_answered_with_the_header_of_this_one(
     """Rows 1, 2."""
     raw = await door.dial()
 
-    raw.write(header)
+    raw.send(header)
 
     assert await raw.rest() == []
     assert raw.octets == PROTOCOL_HEADER
@@ -190,7 +190,7 @@ async def test_everything_up_to_the_first_queue_may_come_in_one_piece(door: Door
         (1, queue.Declare(exclusive=True)),
     ]
 
-    raw.write(PROTOCOL_HEADER + b"".join(encode_command(Command(*each)) for each in said))
+    raw.send(PROTOCOL_HEADER + b"".join(encode_command(Command(*each)) for each in said))
 
     answers = [type(await raw.hear()) for _ in said]
     assert answers == [

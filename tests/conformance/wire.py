@@ -1,7 +1,6 @@
 """A connection that says exactly what a scenario tells it to, and hears everything."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
 
 from amqp_codec import (
@@ -25,9 +24,6 @@ CAPABILITIES = {
 
 Said: TypeAlias = Method | Command
 """What is said: a method, or a command where it has content."""
-
-Dial: TypeAlias = Callable[[Callable[[], asyncio.Protocol]], Awaitable[object]]
-"""Connects a protocol to the broker."""
 
 
 class Wire(asyncio.Protocol):
@@ -54,11 +50,10 @@ class Wire(asyncio.Protocol):
         self._heard.put_nowait(None)
         self.lost.set()
 
-    def send(self, *what: Said, number: int = 1) -> None:
-        """Say something in one piece, on a channel."""
+    def send(self, *what: Said | bytes, number: int = 1) -> None:
+        """Say something in one piece, on a channel; octets go out as they are."""
         assert self._transport is not None
-        commands = [each if isinstance(each, Command) else Command(number, each) for each in what]
-        self._transport.write(b"".join(map(encode_command, commands)))
+        self._transport.write(b"".join(octets_of(each, number) for each in what))
 
     async def hear(self) -> Said:
         """Wait for the next thing that the broker says."""
@@ -66,7 +61,7 @@ class Wire(asyncio.Protocol):
         assert said is not None, "the broker has hung up"
         return said
 
-    async def say(self, *what: Said, number: int = 1) -> list[Said]:
+    async def say(self, *what: Said | bytes, number: int = 1) -> list[Said]:
         """Say something in one piece; return what the broker says until it is done with that.
 
         (It is done when it answers a question that is asked behind it, or closes something.)
@@ -85,7 +80,7 @@ class Wire(asyncio.Protocol):
             if isinstance(answer, connection.Close):
                 return said
 
-    async def refusal(self, *what: Said, number: int = 1) -> tuple[int, str]:
+    async def refusal(self, *what: Said | bytes, number: int = 1) -> tuple[int, str]:
         """Return code and text with which the broker refuses something.
 
         A channel that it closes for that is opened again.
@@ -140,6 +135,18 @@ class Wire(asyncio.Protocol):
             await self.lost.wait()
 
 
+class LogIn(Protocol):
+    """Opens a connection, with some channels, or returns the refusal."""
+
+    async def __call__(
+        self,
+        *channels: int,
+        user: str = "guest",
+        password: str = "guest",
+        vhost: str = "/",
+    ) -> Wire | connection.Close: ...
+
+
 class OpenWire(Protocol):
     """Opens a connection, with some channels; it is closed when the test ends."""
 
@@ -150,6 +157,12 @@ class OpenWire(Protocol):
         password: str = "guest",
         vhost: str = "/",
     ) -> Wire: ...
+
+
+def octets_of(what: Said | bytes, number: int) -> bytes:
+    if isinstance(what, bytes):
+        return what
+    return encode_command(what if isinstance(what, Command) else Command(number, what))
 
 
 def publish(

@@ -51,6 +51,7 @@ class ManualClock:
         self._now = 0.0
         self._order = count()
         self._timers: list[tuple[float, int, _ManualTimer]] = []
+        self._watchers: dict[Callable[[], object], None] = {}
 
     def time(self) -> float:
         """Return the seconds it has been advanced so far."""
@@ -80,3 +81,13 @@ class ManualClock:
             if timer.action is not None:
                 timer.action()
         self._now = end
+        for watcher in list(self._watchers):
+            watcher()
+
+    def watch(self, watcher: Callable[[], object]) -> None:
+        """Call something whenever time has passed, behind all that happened meanwhile."""
+        self._watchers[watcher] = None
+
+    def unwatch(self, watcher: Callable[[], object]) -> None:
+        """Call it no more."""
+        self._watchers.pop(watcher, None)
