@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
 
 from aioamqp_testing import FakeBroker
-from amqp_codec import FieldValue
 from tests.rabbitmq import RabbitMQNode
 
 ACTING = '<<"conformance">>'
@@ -88,7 +87,7 @@ class ErlangAdministration:
         self,
         name: str,
         pattern: str,
-        definition: Mapping[str, FieldValue],
+        definition: Mapping[str, int | str],
         *,
         apply_to: str = "all",
         priority: int = 0,
@@ -112,7 +111,7 @@ def binary(text: str) -> str:
     return f'<<"{text}">>'
 
 
-def proplist(table: Mapping[str, FieldValue]) -> str:
+def proplist(table: Mapping[str, int | str]) -> str:
     items = (
         f"{{{binary(key)}, {binary(value) if isinstance(value, str) else value}}}"
         for key, value in table.items()

@@ -36,7 +36,7 @@ async def test_copies_go_to_further_keys_and_blind_ones_are_hidden(
     wire = await open_wire()
     names = [new_name() for _ in range(3)]
     await wire.say(*(queue.Declare(name, exclusive=True) for name in names))
-    copies = [names[1], names[1], 5, names[0]]
+    copies: list[Any] = [names[1], names[1], 5, names[0]]
 
     await wire.say(
         publish(names[0], headers={"z": 1, "BCC": [names[2]], "CC": copies, "a": UInt8(2)})
@@ -222,7 +222,7 @@ async def test_properties_and_headers_arrive_as_they_were_sent(
 ) -> None:
     """Rows 147 and 148."""
     wire = await open_wire()
-    headers = {
+    headers: dict[str, Any] = {
         "z": True,
         "b": 1,
         "B": UInt8(1),
