@@ -2,9 +2,11 @@
 
 import pytest
 
+from aioamqp import EmptyQueue
 from tests.conformance.scenario import (
     Connect,
     Inbox,
+    count,
     drained,
     exclusive_queue,
     refusal,
@@ -18,6 +20,7 @@ BODIES = [b"0", b"1", b"2", b"3", b"4"]
 async def test_an_acknowledged_message_is_gone_and_others_come_back(
     connect: Connect, name: str
 ) -> None:
+    """Row 72, row 180."""
     protocol = await connect()
     channel = await protocol.channel()
     await exclusive_queue(channel, name, *BODIES)
@@ -32,6 +35,7 @@ async def test_an_acknowledged_message_is_gone_and_others_come_back(
 
 @scenario
 async def test_acknowledging_multiple_takes_all_up_to_the_tag(connect: Connect, name: str) -> None:
+    """Row 186."""
     protocol = await connect()
     channel = await protocol.channel()
     await exclusive_queue(channel, name, *BODIES)
@@ -48,6 +52,7 @@ async def test_acknowledging_multiple_takes_all_up_to_the_tag(connect: Connect, 
 async def test_a_requeued_message_returns_to_its_place_and_is_redelivered(
     connect: Connect, name: str, how: str
 ) -> None:
+    """Row 187."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES)
     tags = [(await channel.basic_get(name))["delivery_tag"] for _ in range(3)]
@@ -73,6 +78,7 @@ async def test_a_requeued_message_returns_to_its_place_and_is_redelivered(
 async def test_a_message_that_is_not_requeued_is_dropped(
     connect: Connect, name: str, how: str
 ) -> None:
+    """Row 187."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"unwanted", b"wanted")
     tag = (await channel.basic_get(name))["delivery_tag"]
@@ -89,6 +95,7 @@ async def test_a_message_that_is_not_requeued_is_dropped(
 async def test_nacking_multiple_requeues_all_unacknowledged_up_to_the_tag(
     connect: Connect, name: str
 ) -> None:
+    """Row 187."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES)
     tags = [(await channel.basic_get(name))["delivery_tag"] for _ in BODIES]
@@ -103,6 +110,7 @@ async def test_nacking_multiple_requeues_all_unacknowledged_up_to_the_tag(
 async def test_a_rejected_delivery_comes_again_to_the_consumer_redelivered(
     connect: Connect, name: str
 ) -> None:
+    """Row 187."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"again")
     inbox = Inbox()
@@ -129,6 +137,7 @@ async def test_a_rejected_delivery_comes_again_to_the_consumer_redelivered(
 async def test_an_unknown_delivery_tag_closes_the_channel(
     connect: Connect, name: str, how: str
 ) -> None:
+    """Row 184."""
     channel = await (await connect()).channel()
 
     if how == "ack":
@@ -146,6 +155,7 @@ async def test_an_unknown_delivery_tag_closes_the_channel(
 
 @scenario
 async def test_a_message_cannot_be_acknowledged_twice(connect: Connect, name: str) -> None:
+    """Row 184."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"")
     tag = (await channel.basic_get(name))["delivery_tag"]
@@ -163,6 +173,7 @@ async def test_a_message_cannot_be_acknowledged_twice(connect: Connect, name: st
 async def test_a_consumer_is_delivered_no_more_than_its_prefetch_count(
     connect: Connect, name: str
 ) -> None:
+    """Row 181."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
     await exclusive_queue(channel, name, *BODIES)
@@ -183,6 +194,7 @@ async def test_a_consumer_is_delivered_no_more_than_its_prefetch_count(
 
 @scenario
 async def test_acknowledging_multiple_makes_room_for_as_many(connect: Connect, name: str) -> None:
+    """Row 181, row 186."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES, b"5")
     inbox = Inbox()
@@ -200,6 +212,7 @@ async def test_acknowledging_multiple_makes_room_for_as_many(connect: Connect, n
 async def test_a_prefetch_count_holds_for_each_consumer_that_comes_after_it(
     connect: Connect, name: str
 ) -> None:
+    """Row 181."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES)
     left, right = Inbox(), Inbox()
@@ -217,6 +230,7 @@ async def test_a_prefetch_count_holds_for_each_consumer_that_comes_after_it(
 async def test_a_global_prefetch_count_is_shared_by_the_consumers_of_the_channel(
     connect: Connect, name: str
 ) -> None:
+    """Row 182."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES)
     inbox = Inbox()
@@ -232,6 +246,7 @@ async def test_a_global_prefetch_count_is_shared_by_the_consumers_of_the_channel
 async def test_a_consumer_that_does_not_acknowledge_has_no_prefetch_limit(
     connect: Connect, name: str
 ) -> None:
+    """Row 179."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES)
     inbox = Inbox()
@@ -247,6 +262,7 @@ async def test_a_consumer_that_does_not_acknowledge_has_no_prefetch_limit(
 async def test_closing_requeues_what_is_unacknowledged(
     connect: Connect, name: str, what: str
 ) -> None:
+    """Row 72."""
     keeper, leaver = await connect(), await connect()
     channel, other = await leaver.channel(), await keeper.channel()
     await other.queue_declare(name)
@@ -275,6 +291,7 @@ async def test_closing_requeues_what_is_unacknowledged(
 
 @scenario
 async def test_a_prefetch_size_is_not_implemented(connect: Connect) -> None:
+    """Row 183."""
     protocol = await connect()
     channel = await protocol.channel()
 
@@ -288,6 +305,7 @@ async def test_a_prefetch_size_is_not_implemented(connect: Connect) -> None:
 
 @scenario
 async def test_what_is_recovered_is_delivered_again(connect: Connect, name: str) -> None:
+    """Row 188."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"1", b"2")
     inbox = Inbox()
@@ -306,9 +324,184 @@ async def test_what_is_recovered_is_delivered_again(connect: Connect, name: str)
 
 @scenario
 async def test_recovering_without_requeueing_is_not_implemented(connect: Connect) -> None:
+    """Row 189."""
     channel = await (await connect()).channel()
 
     assert await refusal(channel.basic_recover(requeue=False)) == (
         540,
         "NOT_IMPLEMENTED - requeue=false",
+    )
+
+
+@pytest.mark.parametrize("how", ["no_ack", "other channel"])
+@scenario
+async def test_a_delivery_tag_is_of_what_waits_for_it_on_its_channel(
+    connect: Connect, name: str, how: str
+) -> None:
+    """Row 179, row 180, row 184."""
+    protocol = await connect()
+    channel, other = await protocol.channel(), await protocol.channel()
+    await exclusive_queue(channel, name, b"")
+    tag = (await channel.basic_get(name, no_ack=how == "no_ack"))["delivery_tag"]
+    stranger = channel if how == "no_ack" else other
+
+    await stranger.basic_client_ack(tag)
+
+    assert await refusal(stranger.basic_qos(prefetch_count=1)) == (
+        406,
+        f"PRECONDITION_FAILED - unknown delivery tag {tag}",
+    )
+
+
+@scenario
+async def test_acknowledging_0_and_multiple_takes_all_there_is(connect: Connect, name: str) -> None:
+    """Row 185. It may be nothing."""
+    protocol = await connect()
+    channel = await protocol.channel()
+    await exclusive_queue(channel, name, *BODIES)
+
+    await channel.basic_client_ack(0, multiple=True)
+    for _ in BODIES[1:]:
+        await channel.basic_get(name)
+    await channel.basic_client_ack(0, multiple=True)
+    await channel.close()
+
+    assert await drained(await protocol.channel(), name) == [b"4"]
+
+
+@scenario
+async def test_acknowledging_0_alone_is_an_unknown_tag(connect: Connect) -> None:
+    """Row 185."""
+    channel = await (await connect()).channel()
+
+    await channel.basic_client_ack(0)
+
+    assert await refusal(channel.basic_qos(prefetch_count=1)) == (
+        406,
+        "PRECONDITION_FAILED - unknown delivery tag 0",
+    )
+
+
+@scenario
+async def test_nothing_is_acknowledged_up_to_a_tag_that_is_not_out(
+    connect: Connect, name: str
+) -> None:
+    """Row 186."""
+    protocol = await connect()
+    channel = await protocol.channel()
+    await exclusive_queue(channel, name, b"0", b"1")
+    for _ in range(2):
+        await channel.basic_get(name)
+
+    await channel.basic_client_ack(7, multiple=True)
+
+    assert await refusal(channel.basic_qos(prefetch_count=1)) == (
+        406,
+        "PRECONDITION_FAILED - unknown delivery tag 7",
+    )
+    assert await drained(await protocol.channel(), name) == [b"0", b"1"]
+
+
+@scenario
+async def test_a_shared_limit_holds_at_once_and_together_with_that_of_a_consumer(
+    connect: Connect, name: str
+) -> None:
+    """Row 182."""
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, *BODIES, b"5", b"6")
+    inbox = Inbox()
+    await channel.basic_qos(prefetch_count=1)
+    await channel.basic_consume(inbox, name, consumer_tag="narrow")
+    await channel.basic_qos(prefetch_count=0)
+    await channel.basic_qos(prefetch_count=4, connection_global=True)
+    await channel.basic_consume(inbox, name, consumer_tag="wide")
+
+    first = [await inbox.take() for _ in range(4)]
+    await channel.basic_qos(prefetch_count=5, connection_global=True)
+    raised = await inbox.take()
+    await channel.basic_qos(prefetch_count=2, connection_global=True)
+    await channel.basic_client_ack(3, multiple=True)
+    lowered = await count(channel, name)
+    await channel.basic_qos(prefetch_count=0, connection_global=True)
+
+    assert [(message.envelope.consumer_tag, message.body) for message in (*first, raised)] == [
+        ("narrow", b"0"),
+        ("wide", b"1"),
+        ("wide", b"2"),
+        ("wide", b"3"),
+        ("wide", b"4"),
+    ]
+    assert lowered == 2
+    assert sorted(await inbox.bodies(2)) == [b"5", b"6"]
+
+
+@scenario
+async def test_a_limit_for_consumers_to_come_takes_the_shared_one_away(
+    connect: Connect, name: str
+) -> None:
+    """Row 181, row 182. It is not in them, but RabbitMQ does so."""
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, *BODIES)
+    inbox = Inbox()
+    await channel.basic_qos(prefetch_count=1, connection_global=True)
+    await channel.basic_consume(inbox, name)
+    assert await inbox.bodies(1) == [b"0"]
+
+    await channel.basic_qos(prefetch_count=1)
+
+    assert await inbox.bodies(4) == BODIES[1:]
+
+
+@scenario
+async def test_getting_says_how_many_are_left(connect: Connect, name: str) -> None:
+    """Row 190."""
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"0", b"1")
+
+    assert [(await channel.basic_get(name))["message_count"] for _ in range(2)] == [1, 0]
+    with pytest.raises(EmptyQueue):
+        await channel.basic_get(name)
+
+
+@scenario
+async def test_an_error_gives_back_what_consumers_of_the_channel_had(
+    connect: Connect, name: str
+) -> None:
+    """Row 70."""
+    protocol = await connect()
+    channel, other = await protocol.channel(), await protocol.channel()
+    await exclusive_queue(other, name, *BODIES)
+    inbox, next_inbox = Inbox(), Inbox()
+    await channel.basic_qos(prefetch_count=2)
+    await channel.basic_consume(inbox, name)
+    await inbox.bodies(2)
+    await other.basic_consume(next_inbox, name)
+    await next_inbox.bodies(3)
+
+    await refusal(channel.queue_declare(f"{name}-missing", passive=True))
+
+    again = [await next_inbox.take() for _ in range(2)]
+    assert [(message.body, message.envelope.is_redeliver) for message in again] == [
+        (b"0", True),
+        (b"1", True),
+    ]
+
+
+@scenario
+async def test_a_delivery_from_a_deleted_queue_can_be_acknowledged_once(
+    connect: Connect, name: str
+) -> None:
+    """Row 117."""
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"")
+    tag = (await channel.basic_get(name))["delivery_tag"]
+    await channel.queue_delete(name)
+
+    await channel.basic_client_ack(tag)
+    await channel.basic_qos(prefetch_count=1)
+    await channel.basic_client_ack(tag)
+
+    assert await refusal(channel.basic_qos(prefetch_count=1)) == (
+        406,
+        f"PRECONDITION_FAILED - unknown delivery tag {tag}",
     )

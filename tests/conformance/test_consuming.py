@@ -19,6 +19,7 @@ from tests.conformance.scenario import (
 
 @scenario
 async def test_two_consumers_take_turns(connect: Connect, name: str) -> None:
+    """Row 174."""
     protocol = await connect()
     channel, publisher = await protocol.channel(), await protocol.channel()
     await channel.queue_declare(name, exclusive=True)
@@ -35,6 +36,7 @@ async def test_two_consumers_take_turns(connect: Connect, name: str) -> None:
 
 @scenario
 async def test_a_message_goes_to_the_consumer_that_has_room(connect: Connect, name: str) -> None:
+    """Row 174."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
     busy, free = Inbox(), Inbox()
@@ -55,6 +57,7 @@ async def test_a_message_goes_to_the_consumer_that_has_room(connect: Connect, na
 async def test_consumers_of_one_channel_share_the_count_of_delivery_tags(
     connect: Connect, new_name: NewName
 ) -> None:
+    """Row 180."""
     channel = await (await connect()).channel()
     inbox = Inbox()
     for queue in (new_name(), new_name()):
@@ -136,6 +139,7 @@ async def test_a_callback_may_close_what_it_runs_on(connect: Connect, name: str,
 
 @scenario
 async def test_a_cancelled_consumer_gets_no_more_messages(connect: Connect, name: str) -> None:
+    """Row 169."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"before")
     inbox = Inbox()
@@ -151,6 +155,7 @@ async def test_a_cancelled_consumer_gets_no_more_messages(connect: Connect, name
 
 @scenario
 async def test_cancelling_leaves_deliveries_to_be_acknowledged(connect: Connect, name: str) -> None:
+    """Row 169."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"first", b"second")
     inbox = Inbox()
@@ -166,6 +171,7 @@ async def test_cancelling_leaves_deliveries_to_be_acknowledged(connect: Connect,
 
 @scenario
 async def test_cancelling_an_unknown_consumer_is_agreed_to(connect: Connect) -> None:
+    """Row 169."""
     channel = await (await connect()).channel()
 
     assert await channel.basic_cancel("nobody") == {"consumer_tag": "nobody"}
@@ -173,6 +179,7 @@ async def test_cancelling_an_unknown_consumer_is_agreed_to(connect: Connect) -> 
 
 @scenario
 async def test_a_tag_may_be_used_again_after_cancelling(connect: Connect, name: str) -> None:
+    """Row 167, row 169."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
     old, new = Inbox(), Inbox()
@@ -188,6 +195,7 @@ async def test_a_tag_may_be_used_again_after_cancelling(connect: Connect, name: 
 
 @scenario
 async def test_deleting_a_queue_cancels_its_consumers(connect: Connect, name: str) -> None:
+    """Row 170."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
     await channel.queue_declare(name, exclusive=True)
@@ -208,6 +216,7 @@ async def test_deleting_a_queue_cancels_its_consumers(connect: Connect, name: st
 
 @scenario
 async def test_a_cancellation_callback_may_consume_again(connect: Connect, name: str) -> None:
+    """Row 170."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
     await channel.queue_declare(name, exclusive=True)
@@ -230,6 +239,7 @@ async def test_a_cancellation_callback_may_consume_again(connect: Connect, name:
 async def test_a_second_consumer_with_the_same_tag_closes_the_connection(
     connect: Connect, name: str
 ) -> None:
+    """Row 167."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
     await channel.queue_declare(name, exclusive=True)
@@ -249,6 +259,7 @@ async def test_a_second_consumer_with_the_same_tag_closes_the_connection(
 async def test_the_same_tag_on_another_channel_is_another_consumer(
     connect: Connect, name: str
 ) -> None:
+    """Row 167."""
     protocol = await connect()
     inboxes = Inbox(), Inbox()
     await (await protocol.channel()).queue_declare(name, exclusive=True)
@@ -264,6 +275,7 @@ async def test_the_same_tag_on_another_channel_is_another_consumer(
 
 @scenario
 async def test_an_exclusive_consumer_keeps_others_away(connect: Connect, name: str) -> None:
+    """Row 171."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
     await channel.queue_declare(name, exclusive=True)
@@ -289,3 +301,17 @@ async def test_consuming_from_a_missing_queue_closes_the_channel(
     )
     with pytest.raises(ChannelClosed):
         await channel.queue_declare(name)
+
+
+@scenario
+async def test_a_consumer_may_have_what_its_own_connection_published(
+    connect: Connect, name: str
+) -> None:
+    """Row 178: RabbitMQ ignores no_local."""
+    channel = await (await connect()).channel()
+    await exclusive_queue(channel, name, b"own")
+    inbox = Inbox()
+
+    await channel.basic_consume(inbox, name, no_local=True, no_ack=True)
+
+    assert await inbox.bodies(1) == [b"own"]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from aioamqp import Channel
+from amqp_codec import FieldTable, Int64
 from tests.conformance.scenario import (
     NO_SUCH_QUEUE,
     Connect,
@@ -39,6 +40,7 @@ async def test_a_new_queue_is_empty_and_has_no_consumers(connect: Connect, name:
 async def test_declaring_again_counts_ready_messages_and_consumers(
     connect: Connect, name: str
 ) -> None:
+    """Row 190."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"0", b"1", b"2", b"3", b"4")
     # RabbitMQ counts without waiting for publishes that are under way. A get comes after them.
@@ -121,6 +123,7 @@ async def declare(channel: Channel, name: str, argument: str, value: bool) -> No
 async def test_redeclaring_a_queue_with_another_argument_is_refused(
     connect: Connect, name: str, argument: str, current: bool
 ) -> None:
+    """Row 95."""
     protocol = await connect()
     channel = await protocol.channel()
     await declare(channel, name, argument, current)
@@ -137,6 +140,7 @@ async def test_redeclaring_a_queue_with_another_argument_is_refused(
 async def test_an_exclusive_queue_redeclared_as_shared_is_locked(
     connect: Connect, name: str
 ) -> None:
+    """Row 96."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
 
@@ -150,6 +154,7 @@ async def test_an_exclusive_queue_redeclared_as_shared_is_locked(
 async def test_an_exclusive_queue_is_locked_for_other_connections(
     connect: Connect, name: str, use: str
 ) -> None:
+    """Row 96."""
     owner, stranger = await connect(), await connect()
     channel = await stranger.channel()
     await exclusive_queue(await owner.channel(), name)
@@ -171,6 +176,7 @@ async def test_an_exclusive_queue_is_locked_for_other_connections(
 async def test_any_connection_may_publish_to_an_exclusive_queue(
     connect: Connect, name: str
 ) -> None:
+    """Row 96."""
     owner, stranger = await connect(), await connect()
     channel = await owner.channel()
     inbox = Inbox()
@@ -186,6 +192,7 @@ async def test_any_connection_may_publish_to_an_exclusive_queue(
 async def test_an_exclusive_queue_outlives_its_channel_but_not_its_connection(
     connect: Connect, name: str
 ) -> None:
+    """Row 115."""
     owner, stranger = await connect(), await connect()
     channel = await owner.channel()
     await channel.queue_declare(name, exclusive=True)
@@ -206,6 +213,7 @@ async def test_an_exclusive_queue_outlives_its_channel_but_not_its_connection(
 async def test_an_auto_delete_queue_ends_with_its_last_consumer(
     connect: Connect, name: str
 ) -> None:
+    """Row 114."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, auto_delete=True)
     await channel.basic_consume(Inbox(), name, consumer_tag="left")
@@ -225,6 +233,7 @@ async def test_an_auto_delete_queue_ends_with_its_last_consumer(
 async def test_purging_drops_what_is_ready_and_leaves_what_is_unacknowledged(
     connect: Connect, name: str
 ) -> None:
+    """Row 113."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"taken", b"ready", b"ready")
     taken = await channel.basic_get(name)
@@ -279,8 +288,140 @@ async def test_deleting_what_does_not_exist_is_agreed_to(
 
 @scenario
 async def test_a_declaration_without_waiting_takes_effect(connect: Connect, name: str) -> None:
+    """Row 103."""
     channel = await (await connect()).channel()
 
     assert await channel.queue_declare(name, exclusive=True, no_wait=True) is None
 
     assert (await channel.queue_declare(name, passive=True))["queue"] == name
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text"),
+    [
+        (
+            {"x-max-length": 10},
+            {"x-max-length": 11},
+            "'x-max-length' for {}: received '11' but current is '10'",
+        ),
+        (
+            {"x-overflow": "drop-head"},
+            {},
+            "'x-overflow' for {}: received none but current is the value 'drop-head' of type"
+            " 'longstr'",
+        ),
+        (
+            {},
+            {"x-max-length": 300},
+            "'x-max-length' for {}: received the value '300' of type 'short' but current is none",
+        ),
+        (
+            {},
+            {"x-single-active-consumer": True},
+            "'x-single-active-consumer' for {}: received the value 'true' of type 'bool' but"
+            " current is none",
+        ),
+        (
+            {},
+            {"x-queue-mode": "lazy", "x-expires": 70000},
+            "'x-expires' for {}: received the value '70000' of type 'signedint' but current is"
+            " none",
+        ),
+    ],
+)
+@scenario
+async def test_redeclaring_a_queue_with_other_arguments_is_refused(
+    connect: Connect, name: str, first: FieldTable, second: FieldTable, text: str
+) -> None:
+    """Row 97, row 98, row 102."""
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name, exclusive=True, arguments=first)
+
+    again = channel.queue_declare(name, exclusive=True, arguments=second)
+    described = f"queue '{name}' in vhost '/'"
+    assert await refusal(again) == (
+        406,
+        f"PRECONDITION_FAILED - inequivalent arg {text.format(described)}",
+    )
+
+
+@scenario
+async def test_a_queue_is_the_same_with_arguments_that_do_not_matter(
+    connect: Connect, name: str
+) -> None:
+    """Row 99, row 100, row 101."""
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name, arguments={"x-max-length": 10, "unknown": 1})
+
+    arguments = {"x-max-length": Int64(10), "x-queue-type": "classic", "other": 2}
+    assert (await channel.queue_declare(name, arguments=arguments))["queue"] == name
+
+
+@pytest.mark.parametrize("argument", ["x-delivery-limit", "x-max-age"])
+@scenario
+async def test_an_argument_of_another_type_of_queue_is_refused(
+    connect: Connect, name: str, argument: str
+) -> None:
+    """Row 105."""
+    channel = await (await connect()).channel()
+
+    assert await refusal(channel.queue_declare(name, arguments={argument: 5})) == (
+        406,
+        f"PRECONDITION_FAILED - invalid arg '{argument}' for queue '{name}' in vhost '/' of queue"
+        " type rabbit_classic_queue",
+    )
+
+
+@scenario
+async def test_a_declaration_without_waiting_may_be_refused(connect: Connect, name: str) -> None:
+    """Row 103."""
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name)
+
+    await channel.queue_declare(name, durable=True, no_wait=True)
+
+    assert (await refusal(channel.basic_qos(prefetch_count=1)))[0] == 406
+
+
+@pytest.mark.parametrize("end", ["channel", "connection"])
+@scenario
+async def test_an_auto_delete_queue_ends_with_the_channel_of_its_last_consumer(
+    connect: Connect, name: str, end: str
+) -> None:
+    """Row 114. It does not end with the connection that declared it, nor with a get."""
+    declarer, user, witness = await connect(), await connect(), await connect()
+    await (await declarer.channel()).queue_declare(name, auto_delete=True)
+    await declarer.close()
+    channel, other = await user.channel(), await witness.channel()
+    await channel.basic_publish(b"", "", name)
+    await channel.basic_get(name)
+    await channel.basic_consume(Inbox(), name)
+
+    assert (await other.queue_declare(name, passive=True))["consumer_count"] == 1
+    await (channel if end == "channel" else user).close()
+
+    assert await refusal(other.queue_declare(name, passive=True)) == (
+        404,
+        NO_SUCH_QUEUE.format(name),
+    )
+
+
+@scenario
+async def test_an_exclusive_queue_may_be_called_durable(connect: Connect, name: str) -> None:
+    """Row 115."""
+    channel = await (await connect()).channel()
+
+    await channel.queue_declare(name, exclusive=True, durable=True)
+
+    assert (await channel.queue_declare(name, exclusive=True))["queue"] == name
+
+
+@scenario
+async def test_an_unknown_queue_master_is_an_internal_error(connect: Connect, name: str) -> None:
+    """Row 108."""
+    protocol = await connect()
+    channel = await protocol.channel()
+
+    declare = channel.queue_declare(name, arguments={"x-queue-master-locator": "foo"})
+    assert await refusal(declare) == (541, "INTERNAL_ERROR")
+    await protocol.wait_closed()

@@ -27,6 +27,7 @@ from amqp_codec import (
     PROTOCOL_HEADER,
     Command,
     Decoder,
+    FieldTable,
     Method,
     Properties,
     basic,
@@ -263,7 +264,7 @@ async def test_confirms_around_a_lost_one_are_not_grouped_over_it() -> None:
 async def test_a_refused_publish_is_nacked_whatever_faults_there_are() -> None:
     async with FakeBroker() as broker:
         wire = await wire_to(broker, 1)
-        full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        full: FieldTable = {"x-max-length": 1, "x-overflow": "reject-publish"}
         await answers(broker, wire, confirm.Select(), queue.Declare("q", arguments=full))
         broker.faults.add(LoseConfirm())
         publish = encode_command(Command(1, basic.Publish("", "q"), Properties(), b"m"))

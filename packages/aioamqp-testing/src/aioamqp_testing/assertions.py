@@ -118,7 +118,7 @@ class Assertions(Inspection):
             queue: the name of the queue; None for all of the virtual host.
             vhost: in which virtual host.
         """
-        everywhere = list(self._vhost(vhost).queues.values())
+        everywhere = list(self._host(vhost).queues.values())
         queues = everywhere if queue is None else [self._queue(queue, vhost)]
         lines = "\n".join(line for each in queues for line in _unacked_lines(each))
         if lines:
@@ -145,7 +145,7 @@ class Assertions(Inspection):
             vhost: in which virtual host.
         """
         wanted = Wanted.of(queues=queues, exchanges=exchanges, bindings=bindings)
-        lines = difference(self._vhost(vhost), wanted)
+        lines = difference(self._host(vhost), wanted)
         if lines:
             listed = "\n".join(f"  {line}" for line in lines)
             raise AssertionError(
@@ -181,14 +181,14 @@ class Assertions(Inspection):
             raise AssertionError("something was left open:\n" + "\n".join(lines))
 
     def _published(self, vhost: str) -> str:
-        history = self._vhost(vhost).history
+        history = self._host(vhost).history
         count = history.forgotten
         forgotten = f" ({count} earlier ones are forgotten)" if count else ""
         return f"What was published{forgotten}:\n{_list(list(history))}"
 
     def _explained(self, message: Message, vhost: str) -> str:
         headers = message.properties.headers
-        if message.exchange not in self._vhost(vhost).exchanges:
+        if message.exchange not in self._host(vhost).exchanges:
             return f"exchange {message.exchange!r} is gone by now"
         key = message.routing_key
         return f"By now, {self.explain_route(message.exchange, key, headers, vhost=vhost)}"

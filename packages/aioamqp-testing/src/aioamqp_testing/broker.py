@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from . import server, transports
+from .administration import Administration
 from .assertions import Assertions
 from .clock import LoopClock, ManualClock
 from .connections import Connections
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
 
-class FakeBroker(Assertions, Outside):
+class FakeBroker(Administration, Assertions, Outside):
     """A broker in the memory of a test.
 
     It answers as RabbitMQ 3.10 does, and what it cannot do yet it refuses: the connection is closed
@@ -34,7 +35,8 @@ class FakeBroker(Assertions, Outside):
             transport, protocol = await broker.connect()
             channel = await protocol.channel()
 
-    Leaving the ``async with`` block ends all its connections.
+    Leaving the ``async with`` block ends all its connections. At first there is one user, guest
+    with the password guest, and one virtual host, ``/``; ``Administration`` has the calls for more.
 
     Args:
         clock: ``"real"`` for the time of the event loop, ``"manual"`` for one that stands still
@@ -72,7 +74,6 @@ class FakeBroker(Assertions, Outside):
         self._listeners: dict[tuple[str, int], asyncio.Server] = {}
         self._tasks = Tasks()
         self._restarts = Tasks()
-        self._is_open = False
         self._next_port = 50000
 
     async def __aenter__(self) -> Self:
@@ -144,7 +145,7 @@ class FakeBroker(Assertions, Outside):
             ConnectionRefusedError: the broker is not running.
         """
         del ssl, server_hostname
-        if not self._is_open:
+        if not self._connections.is_open:
             raise ConnectionRefusedError(
                 "the FakeBroker is not running: connect inside its `async with` block,"
                 " and not between stop() and start()"
@@ -169,7 +170,7 @@ class FakeBroker(Assertions, Outside):
         Returns:
             the URL to connect to, such as ``amqp://guest:guest@127.0.0.1:49152/``.
         """
-        if not self._is_open:
+        if not self._connections.is_open:
             raise RuntimeError(
                 "the FakeBroker is not running: listen inside its `async with` block"
             )
@@ -187,7 +188,7 @@ class FakeBroker(Assertions, Outside):
 
     def open(self) -> None:
         """Begin to take connections; entering the ``async with`` block does so."""
-        self._is_open = True
+        self._connections.is_open = True
         self.clock.watch(self._connections.moved)
 
     async def start(self) -> None:
@@ -219,7 +220,7 @@ class FakeBroker(Assertions, Outside):
 
         What listens is left to the loop that it listens in.
         """
-        self._is_open = False
+        self._connections.is_open = False
         self.clock.unwatch(self._connections.moved)
         self._listeners.clear()
         self._connections.abandon()
@@ -231,9 +232,10 @@ class FakeBroker(Assertions, Outside):
         self.clock.unwatch(self._connections.moved)
         await self._end_connections()
         self._listeners.clear()
+        self._connections.moved()
 
     async def _end_connections(self) -> None:
-        self._is_open = False
+        self._connections.is_open = False
         for listener in self._listeners.values():
             listener.close()
         await self._connections.end()

@@ -19,6 +19,7 @@ class Connections:
 
     Attributes:
         clock: the broker's.
+        is_open: whether there can be new ones.
         movements: how often something was received or sent so far.
         on_joined: called with each new connection.
         on_left: called with each connection that is gone.
@@ -26,6 +27,7 @@ class Connections:
 
     def __init__(self, node: Node, clock: Clock, journal: Journal) -> None:
         self.clock = clock
+        self.is_open = False
         self.movements = 0
         self.on_joined: Callable[[SessionProtocol], None] = _nothing
         self.on_left: Callable[[SessionProtocol], None] = _nothing

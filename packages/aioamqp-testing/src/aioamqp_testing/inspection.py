@@ -66,7 +66,7 @@ class Inspection:
         """
         return [
             message
-            for message in self._vhost(vhost).history
+            for message in self._host(vhost).history
             if exchange in (None, message.exchange)
             and key in (None, message.routing_key)
             and body in (None, message.body)
@@ -93,14 +93,15 @@ class Inspection:
         """
         properties = Properties() if headers is None else Properties(headers=headers)
         message = Message(exchange, key, properties, b"").accepted(Access())
-        return explain(self._vhost(vhost), message)
+        return explain(self._host(vhost), message)
 
     async def wait_for(self, predicate: Callable[[], _T], timeout: float = 5.0) -> _T:
         """Wait until something has come true in the broker, and return what the predicate returned.
 
         Args:
             predicate: asked at once, and again whenever the broker has received or sent something
-                or its clock was advanced; a true value ends the waiting.
+                or its clock was advanced, and in the next few turns of the event loop; a true value
+                ends the waiting.
             timeout: seconds of the event loop's time, also with a manual clock.
 
         Raises:
@@ -117,7 +118,7 @@ class Inspection:
         """
         await waiting.settle(self._connections)
 
-    def _vhost(self, name: str) -> VirtualHost:
+    def _host(self, name: str) -> VirtualHost:
         vhost = self.node.vhosts.get(name)
         if vhost is None:
             known = ", ".join(map(repr, self.node.vhosts))
@@ -125,9 +126,9 @@ class Inspection:
         return vhost
 
     def _queue(self, name: str, vhost: str) -> Queue:
-        queue = self._vhost(vhost).queues.get(name)
+        queue = self._host(vhost).queues.get(name)
         if queue is None:
-            known = ", ".join(map(repr, self._vhost(vhost).queues)) or "none"
+            known = ", ".join(map(repr, self._host(vhost).queues)) or "none"
             raise ValueError(f"there is no queue {name!r} in the broker; there are: {known}")
         return queue
 

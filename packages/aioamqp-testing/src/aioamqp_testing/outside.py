@@ -52,7 +52,7 @@ class Outside(Inspection):
             raise ValueError(f"give either properties or {', '.join(more)}, not both")
         octets = body.encode() if isinstance(body, str) else body
         message = Message(exchange, key, properties or Properties(**more), octets)
-        host = self._vhost(vhost)
+        host = self._host(vhost)
         host.publish(message, message.properties.user_id or "guest")
         self._go_on(host)
         return message
@@ -63,7 +63,7 @@ class Outside(Inspection):
         Raises:
             BrokerError: it is a stream, which nothing can be taken out of.
         """
-        host, source, channel = self._vhost(vhost), self._queue(queue, vhost), _Hand("the test")
+        host, source, channel = self._host(vhost), self._queue(queue, vhost), _Hand("the test")
         taken: list[Message] = []
         while (queued := source.get(channel, no_ack=True)) is not None:
             taken.append(queued.message)
@@ -82,7 +82,7 @@ class Outside(Inspection):
         Returns:
             what answers: ``requests`` are those that have come, and ``stop()`` ends it.
         """
-        host = self._vhost(vhost)
+        host = self._host(vhost)
         source = host.queues.get(queue) or host.declare_queue(queue, None)
         replier = Replier(host, source, function, self._tasks, partial(self._go_on, host))
         self._go_on(host)

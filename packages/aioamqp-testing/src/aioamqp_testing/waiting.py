@@ -28,14 +28,19 @@ async def until(
     timeout: float,
     describe: Callable[[], str],
 ) -> _T:
-    """Wait until a predicate holds; it is asked again whenever something has moved.
+    """Wait until a predicate holds; it is asked whenever something has moved.
 
     Raises:
         WaitedInVain: it never did; the text says how things stand.
     """
     try:
         async with asyncio.timeout(timeout) as limit:
-            while not (result := predicate()):
+            while not (result := await _in_a_few_turns(predicate)):
+                if not connections.is_open:
+                    raise WaitedInVain(
+                        f"{_named(predicate)} did not come true before the broker was left.\n"
+                        f"{describe()}"
+                    )
                 await connections.next_move()
     except TimeoutError:
         if not limit.expired():
@@ -43,6 +48,17 @@ async def until(
         raise WaitedInVain(
             f"{_named(predicate)} did not come true within {timeout} s.\n{describe()}"
         ) from None
+    return result
+
+
+async def _in_a_few_turns(predicate: Callable[[], _T]) -> _T:
+    """Ask also while the clients do something with what the broker has just sent them."""
+    result = predicate()
+    for _ in range(_QUIET_TURNS):
+        if result:
+            break
+        await asyncio.sleep(0)
+        result = predicate()
     return result
 
 

@@ -116,6 +116,7 @@ def test_access_is_granted_to_whoever_still_asks(client: SilentClient) -> None:
 
 
 def test_credit_is_about_a_consumer(client: SilentClient) -> None:
+    """Row 77."""
     client.method(1, 60 << 16 | 200, b"\x01z\0\0\0\5\0")
 
     text = "PRECONDITION_FAILED - unknown consumer tag 'z'"
@@ -197,7 +198,21 @@ def test_topology_is_declared_and_deleted(client: SilentClient) -> None:
     ]
 
 
+def test_what_a_consumer_has_is_not_counted_when_its_queue_is_purged_or_deleted(
+    client: SilentClient,
+) -> None:
+    """Row 113."""
+    client.say(1, queue.Declare("q"))
+    client.publish("q", b"taken", b"1", b"2")
+    client.say(1, basic.Get("q"))
+
+    assert client.say(1, queue.Purge("q")) == [queue.PurgeOk(2)]
+    client.publish("q", b"3")
+    assert client.say(1, queue.Delete("q")) == [queue.DeleteOk(1)]
+
+
 def test_no_wait_means_no_reply(client: SilentClient) -> None:
+    """Row 103, row 168."""
     assert (
         client.say(
             1,
@@ -216,6 +231,7 @@ def test_no_wait_means_no_reply(client: SilentClient) -> None:
 
 
 def test_a_mistake_is_answered_even_with_no_wait(client: SilentClient) -> None:
+    """Row 103."""
     client.say(1, queue.Declare("q"))
 
     (answer,) = client.say(1, queue.Declare("q", durable=True, no_wait=True))
@@ -298,6 +314,17 @@ def test_what_comes_in_one_piece_is_confirmed_in_one(client: SilentClient) -> No
     assert client.publish("q", b"m") == [basic.Ack(21)]
 
 
+def test_a_nack_says_multiple_and_requeue_even_of_one(client: SilentClient) -> None:
+    """Row 159."""
+    limits = {"x-max-length": 2, "x-overflow": "reject-publish"}
+    client.say(1, confirm.Select(), queue.Declare("q", arguments=limits))
+
+    assert client.publish("q", b"0", b"1", b"2") == [basic.Ack(2, True), basic.Nack(3, True, True)]
+    client.raw(encode_command(Command(1, basic.Publish("", "q"), Properties(), b"")))
+    output = client.session.take_output()
+    assert output == bytes.fromhex("01 0001 0000000d 003c 0078 0000000000000004 03 ce")
+
+
 def test_unroutable_messages_are_confirmed_at_once_and_singly(client: SilentClient) -> None:
     client.say(1, queue.Declare("q"), confirm.Select())
     octets = b"".join(
@@ -375,6 +402,7 @@ def test_properties_come_out_octet_for_octet(client: SilentClient) -> None:
 
 
 def test_consume_ok_comes_before_the_first_delivery(client: SilentClient) -> None:
+    """Row 168."""
     client.say(1, queue.Declare("q"))
     client.publish("q", b"m")
 
@@ -399,6 +427,7 @@ def test_another_connection_is_woken_for_its_delivery(client: SilentClient) -> N
 
 
 def test_a_tag_is_made_up_if_there_is_none(client: SilentClient) -> None:
+    """Row 166."""
     client.say(1, queue.Declare("q"))
 
     (answer,) = client.say(1, basic.Consume("q"))
@@ -408,6 +437,7 @@ def test_a_tag_is_made_up_if_there_is_none(client: SilentClient) -> None:
 
 
 def test_a_tag_is_for_one_consumer_of_a_channel(client: SilentClient) -> None:
+    """Row 167."""
     client.say(1, queue.Declare("q"), basic.Consume("q", "c"))
 
     assert client.say(2, basic.Consume("q", "c")) == [basic.ConsumeOk("c")]
@@ -418,6 +448,7 @@ def test_a_tag_is_for_one_consumer_of_a_channel(client: SilentClient) -> None:
 def test_cancel_keeps_what_is_unacked_and_an_unknown_tag_is_no_mistake(
     client: SilentClient,
 ) -> None:
+    """Row 169."""
     client.say(1, queue.Declare("q"), basic.Consume("q", "c"))
     client.publish("q", b"m")
 
@@ -431,6 +462,7 @@ def test_cancel_keeps_what_is_unacked_and_an_unknown_tag_is_no_mistake(
 
 
 def test_a_deleted_queue_cancels_its_consumers_behind_delete_ok(client: SilentClient) -> None:
+    """Row 170."""
     deaf = SilentClient(client.node, client.clock).open(1, capabilities={})
     client.say(1, queue.Declare("q"), basic.Consume("q", "b"), basic.Consume("q", "a"))
     deaf.say(1, basic.Consume("q", "c"))
@@ -449,6 +481,7 @@ def test_a_deleted_queue_cancels_its_consumers_behind_delete_ok(client: SilentCl
 
 
 def test_get_says_how_many_are_left(client: SilentClient) -> None:
+    """Row 190."""
     client.say(1, queue.Declare("q"))
     client.publish("q", b"1", b"2")
 
@@ -460,6 +493,7 @@ def test_get_says_how_many_are_left(client: SilentClient) -> None:
 
 
 def test_qos_holds_for_consumers_to_come(client: SilentClient) -> None:
+    """Row 181."""
     client.say(1, queue.Declare("q"), basic.Consume("q", "all"), basic.Qos(0, 1))
     client.say(1, basic.Cancel("all"), basic.Consume("q", "one"))
 
@@ -467,6 +501,7 @@ def test_qos_holds_for_consumers_to_come(client: SilentClient) -> None:
 
 
 def test_a_shared_limit_is_raised_behind_qos_ok(client: SilentClient) -> None:
+    """Row 182."""
     client.say(1, queue.Declare("q"), basic.Qos(0, 1, True), basic.Consume("q", "c"))
     client.publish("q", b"1", b"2", b"3")
 
@@ -507,6 +542,7 @@ def test_several_consumers_with_room_again_have_their_turns_as_in_rabbitmq(
     [basic.Ack(99), basic.Nack(99), basic.Reject(99), basic.Ack(0), basic.Ack(99, multiple=True)],
 )
 def test_an_unknown_delivery_tag_closes_the_channel(client: SilentClient, method: Method) -> None:
+    """Row 184, row 186."""
     tag = getattr(method, "delivery_tag")  # noqa: B009 (there is none in Method)
     text = f"PRECONDITION_FAILED - unknown delivery tag {tag}"
 
@@ -514,6 +550,7 @@ def test_an_unknown_delivery_tag_closes_the_channel(client: SilentClient, method
 
 
 def test_the_tag_of_a_message_that_needs_no_ack_is_unknown(client: SilentClient) -> None:
+    """Row 179."""
     client.say(1, queue.Declare("q"))
     client.publish("q", b"1")
     client.say(1, basic.Get("q", no_ack=True))
@@ -524,6 +561,7 @@ def test_the_tag_of_a_message_that_needs_no_ack_is_unknown(client: SilentClient)
 
 
 def test_delivery_tags_belong_to_their_channel(client: SilentClient) -> None:
+    """Row 180."""
     client.say(1, queue.Declare("q"))
     client.publish("q", b"1")
     client.say(1, basic.Get("q"))
@@ -535,6 +573,7 @@ def test_delivery_tags_belong_to_their_channel(client: SilentClient) -> None:
 
 
 def test_a_requeued_message_comes_again_with_a_new_tag(client: SilentClient) -> None:
+    """Row 187."""
     client.say(1, queue.Declare("q"), basic.Consume("q", "c"))
     client.publish("q", b"m")
 
@@ -545,6 +584,7 @@ def test_a_requeued_message_comes_again_with_a_new_tag(client: SilentClient) -> 
 
 
 def test_recover_ok_comes_before_what_is_recovered(client: SilentClient) -> None:
+    """Row 188."""
     client.say(1, queue.Declare("q"), basic.Consume("q", "c"))
     client.publish("q", b"1", b"2")
 
@@ -556,6 +596,7 @@ def test_recover_ok_comes_before_what_is_recovered(client: SilentClient) -> None
 def test_recover_without_requeue_is_not_implemented_by_rabbitmq_either(
     client: SilentClient,
 ) -> None:
+    """Row 189."""
     text = "NOT_IMPLEMENTED - requeue=false"
 
     assert client.say(1, basic.Recover(requeue=False)) == connection_close(540, text, basic.Recover)
@@ -564,6 +605,7 @@ def test_recover_without_requeue_is_not_implemented_by_rabbitmq_either(
 def test_a_channel_error_gives_consumed_messages_back_at_once_and_others_with_close_ok(
     client: SilentClient,
 ) -> None:
+    """Row 70, row 71."""
     client.say(1, queue.Declare("consumed"), queue.Declare("got"))
     client.publish("consumed", b"1")
     client.publish("got", b"2")
@@ -579,6 +621,7 @@ def test_a_channel_error_gives_consumed_messages_back_at_once_and_others_with_cl
 
 
 def test_closing_a_channel_gives_back_everything_in_its_order(client: SilentClient) -> None:
+    """Row 72."""
     client.say(1, queue.Declare("q"))
     client.publish("q", b"1", b"2", b"3")
     client.say(1, basic.Consume("q", "c"))
@@ -592,6 +635,7 @@ def test_closing_a_channel_gives_back_everything_in_its_order(client: SilentClie
 
 
 def test_the_broker_beats_when_it_has_been_quiet_for_half_the_interval() -> None:
+    """Row 52."""
     client = SilentClient().open(1, heartbeat=4)
 
     client.clock.advance(1.5)
@@ -606,6 +650,7 @@ def test_the_broker_beats_when_it_has_been_quiet_for_half_the_interval() -> None
 
 
 def test_a_client_that_is_silent_for_two_intervals_is_reset() -> None:
+    """Row 52."""
     client = SilentClient().open(1, heartbeat=2)
 
     client.clock.advance(5.9)
@@ -634,6 +679,7 @@ def test_without_heartbeats_nobody_looks(client: SilentClient) -> None:
 
 
 def test_a_short_heartbeat_shortens_the_wait_for_close_ok() -> None:
+    """Row 46."""
     client = SilentClient().open(1, heartbeat=5)
     client.say(1, channel.Open())
 

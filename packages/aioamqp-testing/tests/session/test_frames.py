@@ -230,6 +230,7 @@ def test_a_channel_that_is_closing_still_counts() -> None:
 def test_a_client_that_does_not_answer_connection_close_is_reset_after_30_seconds(
     client: SilentClient,
 ) -> None:
+    """Row 46."""
     client.say(1, channel.Open())
 
     client.clock.advance(29.9)
@@ -239,6 +240,7 @@ def test_a_client_that_does_not_answer_connection_close_is_reset_after_30_second
 
 
 def test_close_ok_ends_the_connection_at_once(client: SilentClient) -> None:
+    """Row 47."""
     client.say(1, channel.Open())
 
     client.say(0, connection.CloseOk())
@@ -247,6 +249,7 @@ def test_close_ok_ends_the_connection_at_once(client: SilentClient) -> None:
 
 
 def test_after_connection_close_only_the_end_is_talked_about(client: SilentClient) -> None:
+    """Row 48."""
     client.say(1, channel.Open())
 
     assert client.say(1, queue.Declare("q")) == []

@@ -104,7 +104,9 @@ def letter(
     changed.expiration = None
     if routing_key is None:
         return replace(message, exchange=exchange, properties=changed)
-    return Message(exchange, routing_key, changed, message.body)
+    return replace(
+        message, exchange=exchange, routing_key=routing_key, properties=changed, further_keys=()
+    )
 
 
 def _recorded(

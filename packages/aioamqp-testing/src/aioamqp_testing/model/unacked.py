@@ -1,6 +1,6 @@
 """What a channel has been given and has not acknowledged yet."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -95,13 +95,15 @@ class Unacked:
         return list(dict.fromkeys(delivery.queue for delivery in self._deliveries.values()))
 
 
-def by_consumer(deliveries: Iterable[Delivery]) -> list[tuple[Queue, list[QueuedMessage]]]:
+def by_consumer(deliveries: Sequence[Delivery]) -> list[tuple[Queue, list[QueuedMessage]]]:
     """Sort deliveries into one group a queue and consumer.
 
     RabbitMQ tells a queue about the acknowledged messages consumer by consumer, in the order of the
     consumer tags and those of basic.get first. It shows when several get room at once: the order of
     the groups is the order of the next turns.
     """
+    if len(deliveries) == 1:
+        return [(deliveries[0].queue, [deliveries[0].queued])]
     groups: dict[tuple[str, bool, str], tuple[Queue, list[QueuedMessage]]] = {}
     for delivery in deliveries:
         consumer = delivery.consumer

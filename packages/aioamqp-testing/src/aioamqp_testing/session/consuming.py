@@ -86,6 +86,8 @@ class Consuming:
         if method.global_:
             self.prefetch.set(method.prefetch_count, len(self._unacked))
         else:
+            # RabbitMQ: a limit of the other kind takes the shared one away
+            self.prefetch.set(0, len(self._unacked))
             self._prefetch_count = method.prefetch_count
         self._channel.send(basic.QosOk())
 
@@ -208,8 +210,9 @@ class Consuming:
         """Tell the queues what becomes of messages that are not the channel's any more."""
         for source, messages in by_consumer(deliveries):
             self._vhost.later(partial(how(source), self, messages))
-        consumed = sum(delivery.consumer is not None for delivery in deliveries)
-        self._vhost.later(partial(self.prefetch.give_back, consumed))
+        if self.prefetch.limit:
+            consumed = sum(delivery.consumer is not None for delivery in deliveries)
+            self._vhost.later(partial(self.prefetch.give_back, consumed))
 
     def take_back(self, deliveries: list[Delivery]) -> None:
         """Count messages among those that are not acknowledged again."""

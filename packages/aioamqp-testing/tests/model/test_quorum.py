@@ -1,0 +1,140 @@
+"""What is different in a quorum queue."""
+
+from typing import Any
+
+import pytest
+
+from aioamqp_testing.model import BrokerError, Queue, VirtualHost
+from fake_broker_support import NotingChannel, a_message
+
+
+def declare(vhost: VirtualHost, **arguments: Any) -> Queue:
+    table = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
+    return vhost.declare_queue(
+        "q", None, durable=True, arguments={"x-queue-type": "quorum", **table}
+    )
+
+
+def fill(queue: Queue, count: int) -> list[bool]:
+    return [queue.publish(a_message(b"%d" % number)) for number in range(count)]
+
+
+def got(queue: Queue, noting: NotingChannel) -> Any:
+    queued = queue.get(noting, no_ack=False)
+    assert queued
+    return queued
+
+
+def counts(queue: Queue) -> list[tuple[bytes, Any]]:
+    """Return the bodies that are ready and how often each came back."""
+    return [
+        (message.body, (message.properties.headers or {}).get("x-delivery-count"))
+        for message in queue.messages
+    ]
+
+
+def test_a_message_comes_back_to_the_tail(vhost: VirtualHost, noting: NotingChannel) -> None:
+    """Row 218, row 220."""
+    queue = declare(vhost)
+    fill(queue, 2)
+
+    queue.requeue(noting, [got(queue, noting)])
+
+    assert counts(queue) == [(b"1", None), (b"0", 1)]
+
+
+def test_with_a_delivery_limit_it_comes_back_to_the_head(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    """Row 219, row 220."""
+    queue = declare(vhost, delivery_limit=2)
+    fill(queue, 3)
+    first, second = got(queue, noting), got(queue, noting)
+
+    queue.requeue(noting, [second])
+    queue.requeue(noting, [first])
+    assert counts(queue) == [(b"1", 1), (b"0", 1), (b"2", None)]
+    for _ in range(2):
+        queue.requeue(noting, [got(queue, noting)])
+
+    assert counts(queue) == [(b"1", 2), (b"0", 2), (b"2", None)]
+    queue.requeue(noting, [got(queue, noting)])
+    assert counts(queue) == [(b"0", 2), (b"2", None)]
+
+
+def test_what_a_channel_held_comes_back_to_the_head(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    """Row 72, row 220."""
+    queue = declare(vhost)
+    fill(queue, 3)
+    for _ in range(2):
+        got(queue, noting)
+
+    queue.forget(noting)
+
+    assert counts(queue) == [(b"0", 1), (b"1", 1), (b"2", None)]
+
+
+def test_a_get_counts_from_0(vhost: VirtualHost, noting: NotingChannel) -> None:
+    """Row 218."""
+    queue = declare(vhost)
+    queue.publish(a_message(headers={"z": 1}))
+
+    queued = got(queue, noting)
+
+    assert list(queued.message.properties.headers.items()) == [("x-delivery-count", 0), ("z", 1)]
+
+
+def test_a_consumer_without_a_limit_has_2000_messages_at_most(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    queue = declare(vhost)
+    noting.consume(queue)
+
+    fill(queue, 2001)
+
+    assert len(noting.taken()) == 2000
+
+
+def test_publishers_are_refused_beyond_the_limit_and_let_in_well_below_it(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    """Row 209: RabbitMQ takes one more, and takes none again until a fifth is gone."""
+    queue = declare(vhost, max_length=5, overflow="reject-publish")
+
+    assert fill(queue, 7) == [True] * 6 + [False]
+    queue.get(noting, no_ack=True)
+    assert fill(queue, 1) == [False]
+    queue.get(noting, no_ack=True)
+    assert fill(queue, 1) == [True]
+
+
+def test_reject_publish_dlx_is_taken_for_drop_head(vhost: VirtualHost) -> None:
+    """Row 216."""
+    queue = declare(vhost, max_length=1, overflow="reject-publish-dlx")
+
+    assert fill(queue, 2) == [True, True]
+    assert counts(queue) == [(b"1", None)]
+
+
+def test_a_shared_prefetch_is_not_for_quorum_queues(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    """Row 217."""
+    noting.prefetch.set(5, unacked=0)
+
+    with pytest.raises(BrokerError, match="does not support global qos") as caught:
+        noting.consume(declare(vhost))
+
+    assert int(caught.value.reply_code) == 540
+
+
+def test_several_consumers_may_be_exclusive(vhost: VirtualHost, noting: NotingChannel) -> None:
+    """Row 173."""
+    queue = declare(vhost)
+
+    for tag in ("a", "b"):
+        noting.consume(queue, tag, exclusive=True)
+
+    assert queue.consumer_count == 2
