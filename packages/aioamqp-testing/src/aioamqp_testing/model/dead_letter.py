@@ -47,6 +47,8 @@ def publish(vhost: "VirtualHost", queue: "Queue", message: Message, reason: Reas
     )
     deaths = _deaths((dead.properties.headers or {}).get(_DEATHS))
     for destination in vhost.route(exchange, dead):
+        if not destination.takes_dead_letters:
+            continue
         if reason is Reason.REJECTED or not _is_cycle(destination.name, deaths):
             destination.publish(dead)
 
