@@ -8,8 +8,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -76,6 +76,8 @@ class RabbitMQNotStarted(Exception):
 class RabbitMQNode:
     """A running node; `name` is what it calls itself, as in `name@localhost`.
 
+    `environment` is what `rabbitmqctl` needs to speak to it.
+
     Over TLS it calls itself `localhost`, and a client with a certificate of the same authority can
     log in with EXTERNAL as the user that is the certificate's common name.
     """
@@ -84,6 +86,7 @@ class RabbitMQNode:
     port: int
     authority: Authority | None = None
     tls_port: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def url(self) -> str:
@@ -119,6 +122,10 @@ def running_node(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
     (folder / "rabbitmq.conf").write_text(configuration)
     (folder / "enabled_plugins").write_text(f"[{plugins}].\n")
     (folder / "rabbitmq-env.conf").touch()
+    environment = node_environment(folder, node, distribution_port, epmd_port)
+    # a wrapper again, which would ask another node: the commands beside the script come first
+    path = f"{program.parent}{os.pathsep}{environment['PATH']}"
+    node = replace(node, environment=environment | {"PATH": path})
     with tempfile.TemporaryFile() as output:
         guard = subprocess.Popen(
             ["sh", "-c", GUARD, "sh", str(program)],
@@ -126,7 +133,7 @@ def running_node(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=node_environment(folder, node, distribution_port, epmd_port),
+            env=environment,
             # Ctrl-C at the terminal is for the test run, which then stops the node in its own time.
             start_new_session=True,
         )

@@ -3,9 +3,9 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import pytest
 import pytest_asyncio
@@ -13,7 +13,10 @@ import pytest_asyncio
 import aioamqp
 from aioamqp.protocol import OPEN
 from aioamqp_testing import FakeBroker
+from amqp_codec import connection, exchange, queue
+from tests.conformance.administering import Administer, ErlangAdministration
 from tests.conformance.scenario import BROKERS, DEADLINE, Connect, NewName
+from tests.conformance.wire import LogIn, OpenWire, Wire
 
 numbers = itertools.count(1)
 
@@ -55,41 +58,54 @@ def name(new_name: NewName) -> str:
 
 
 @pytest_asyncio.fixture
-async def connect(broker: str, names: list[str]) -> AsyncIterator[Connect]:
+async def fake(broker: str) -> AsyncIterator[FakeBroker | None]:
+    """The fake, where the broker is one."""
+    if broker in ("memory", "tcp"):
+        async with FakeBroker() as fake:
+            yield fake
+    else:
+        yield None
+
+
+@pytest_asyncio.fixture
+async def connect(
+    broker: str, fake: FakeBroker | None, names: list[str]
+) -> AsyncIterator[Connect]:
     """A function that opens connections to the broker; they are closed when the test ends."""
     opened: list[aioamqp.AmqpProtocol] = []
-    async with AsyncExitStack() as stack:
-        dial = await reach(broker, stack)
+    dial = await reach(broker, fake)
 
-        async def open_one(**kwargs: Any) -> aioamqp.AmqpProtocol:
-            _, protocol = await dial(**kwargs)
-            opened.append(protocol)
-            return protocol
+    async def open_one(**kwargs: Any) -> aioamqp.AmqpProtocol:
+        _, protocol = await dial(**kwargs)
+        opened.append(protocol)
+        return protocol
 
-        yield open_one
-        async with asyncio.timeout(DEADLINE):
-            for protocol in opened:
-                await ended(protocol)
-            # A fake takes what is left with it.
-            if broker not in ("memory", "tcp") and names:
-                _, protocol = await dial()
-                await remove(protocol, names)
-                await ended(protocol)
+    yield open_one
+    async with asyncio.timeout(DEADLINE):
+        for protocol in opened:
+            await ended(protocol)
+        # A fake takes what is left with it.
+        if fake is None and names:
+            _, protocol = await dial()
+            await remove(protocol, names)
+            await ended(protocol)
 
 
-async def reach(broker: str, stack: AsyncExitStack) -> Dial:
+async def reach(broker: str, fake: FakeBroker | None) -> Dial:
     """Return what connects to the broker, as `aioamqp.connect` does."""
-    if broker in ("memory", "tcp"):
-        fake = await stack.enter_async_context(FakeBroker())
-        if broker == "memory":
-            return fake.connect
-        broker = await fake.listen()
-    address = urlsplit(broker)
+    if fake is not None and broker == "memory":
+        return fake.connect
+    address = await address_of(broker, fake)
 
     async def dial(**kwargs: Any) -> tuple[asyncio.BaseTransport, aioamqp.AmqpProtocol]:
         return await aioamqp.connect(host=address.hostname or "", port=address.port, **kwargs)
 
     return dial
+
+
+async def address_of(broker: str, fake: FakeBroker | None) -> SplitResult:
+    """Return the broker's URL in parts."""
+    return urlsplit(broker if fake is None else await fake.listen())
 
 
 async def ended(protocol: aioamqp.AmqpProtocol) -> None:
@@ -106,3 +122,62 @@ async def remove(protocol: aioamqp.AmqpProtocol, names: list[str]) -> None:
     for name in names:
         await channel.queue_delete(name)
         await channel.exchange_delete(name)
+
+
+@pytest_asyncio.fixture
+async def log_in(broker: str, fake: FakeBroker | None) -> AsyncIterator[LogIn]:
+    """A function that opens connections which speak word by word, or is told why it may not."""
+    opened: list[Wire] = []
+    address = None if broker == "memory" else await address_of(broker, fake)
+
+    async def open_one(
+        *channels: int, user: str = "guest", password: str = "guest", vhost: str = "/"
+    ) -> Wire | connection.Close:
+        wire = Wire()
+        if address is not None:
+            loop = asyncio.get_running_loop()
+            await loop.create_connection(lambda: wire, address.hostname, address.port)
+        elif fake is not None:
+            await fake.dial(lambda: wire)
+        opened.append(wire)
+        return await wire.log_in(user, password, vhost, *(channels or (1,))) or wire
+
+    yield open_one
+    async with asyncio.timeout(DEADLINE):
+        for wire in opened:
+            await wire.close()
+
+
+@pytest_asyncio.fixture
+async def open_wire(
+    log_in: LogIn, fake: FakeBroker | None, names: list[str]
+) -> AsyncIterator[OpenWire]:
+    """A function that opens connections which speak word by word."""
+
+    async def open_one(*channels: int, **options: str) -> Wire:
+        wire = await log_in(*channels, **options)
+        assert isinstance(wire, Wire), wire
+        return wire
+
+    yield open_one
+    if fake is None and names:
+        wire = await open_one()
+        for name in names:
+            await wire.say(queue.Delete(name), exchange.Delete(name))
+
+
+@pytest.fixture
+def administer(request: pytest.FixtureRequest, fake: FakeBroker | None) -> Administer:
+    """A block in which the broker is administrated."""
+    node = request.getfixturevalue("rabbitmq_node") if fake is None else None
+
+    @asynccontextmanager
+    async def block() -> AsyncIterator[FakeBroker | ErlangAdministration]:
+        if fake is not None:
+            yield fake
+        else:
+            administration = ErlangAdministration(node)
+            yield administration
+            await administration.done()
+
+    return block

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from . import server, transports
+from .administration import Administration
 from .clock import LoopClock, ManualClock
 from .journal import Journal
 from .model import Node, VirtualHost
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
 
-class FakeBroker:
+class FakeBroker(Administration):
     """A broker in the memory of a test.
 
     It answers as RabbitMQ 3.10 does, and what it cannot do yet it refuses: the connection is closed
@@ -31,7 +32,8 @@ class FakeBroker:
             transport, protocol = await broker.connect()
             channel = await protocol.channel()
 
-    Leaving the ``async with`` block ends all its connections.
+    Leaving the ``async with`` block ends all its connections. At first there is one user, guest
+    with the password guest, and one virtual host, ``/``; ``Administration`` has the calls for more.
 
     Args:
         clock: ``"real"`` for the time of the event loop, ``"manual"`` for one that stands still

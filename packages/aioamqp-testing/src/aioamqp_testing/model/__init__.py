@@ -14,7 +14,7 @@ from .consumer import Consumer, ConsumingChannel, SharedPrefetch
 from .errors import BrokerError, NotSupported
 from .exchange import Binding, Exchange
 from .message import REPLY_TO, Message, Outcome, QueuedMessage
-from .node import Node
+from .node import Connected, Node
 from .policy import ApplyTo, Policy
 from .queue import Queue
 from .routing import Publication
@@ -28,6 +28,7 @@ __all__ = [
     "Binding",
     "BrokerError",
     "Clock",
+    "Connected",
     "Consumer",
     "ConsumingChannel",
     "Delivery",

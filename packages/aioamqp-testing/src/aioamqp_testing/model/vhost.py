@@ -282,6 +282,14 @@ class VirtualHost(Topology):
             if queue.owner is owner:
                 self.remove_queue(queue)
 
+    def clear(self) -> None:
+        """Delete everything, because the virtual host is deleted."""
+        for queue in list(self.queues.values()):
+            if queue.name in self.queues:
+                self.remove_queue(queue)
+        self.exchanges.clear()
+        self.run_later()
+
     # ----------------------------------------------------------------------------- policies
 
     def apply_policies(self) -> None:
@@ -291,6 +299,7 @@ class VirtualHost(Topology):
         """
         for queue in list(self.queues.values()):
             queue.apply_policy(self.policies.for_queue(queue.name))
+        self.run_later()
 
     # ----------------------------------------------------------------------------- messages
 

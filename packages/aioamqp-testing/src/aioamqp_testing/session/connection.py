@@ -397,7 +397,8 @@ class Session:
         elif channel is not None and not error.reply_code.is_hard:
             channel.fail(error, index)
         else:
-            self._close(error, 0 if error.reply_code is ReplyCode.INTERNAL_ERROR else index)
+            # RabbitMQ: an error without an explanation is a crash, which knows of no method
+            self._close(error, index if error.text else 0)
 
     def _close(self, error: BrokerError, index: int = 0) -> None:
         """Say connection.close, and wait for the answer."""

@@ -1,0 +1,124 @@
+"""RabbitMQ's administration by the names that it has on FakeBroker, for scenarios on both."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import TypeAlias
+
+from aioamqp_testing import FakeBroker
+from amqp_codec import FieldValue
+from tests.rabbitmq import RabbitMQNode
+
+ACTING = '<<"conformance">>'
+
+
+class ErlangAdministration:
+    """Collects calls and makes them all at once, since each `rabbitmqctl` takes a second."""
+
+    def __init__(self, node: RabbitMQNode) -> None:
+        self._node = node
+        self._calls: list[str] = []
+
+    def _call(self, function: str, *arguments: str) -> None:
+        self._calls.append(f"{function}({', '.join((*arguments, ACTING))})")
+
+    async def done(self) -> None:
+        """Make the calls."""
+        calls, self._calls = self._calls, []
+        process = await asyncio.create_subprocess_exec(
+            *("rabbitmqctl", "--quiet", "eval", f"{', '.join(calls)}."),
+            env=dict(self._node.environment),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0, (calls, output.decode())
+
+    def add_user(self, name: str, password: str, tags: Iterable[str] = ()) -> None:
+        self._call("rabbit_auth_backend_internal:add_user", binary(name), binary(password))
+        self._call("rabbit_auth_backend_internal:set_tags", binary(name), f"[{', '.join(tags)}]")
+
+    def delete_user(self, name: str) -> None:
+        self._call("rabbit_auth_backend_internal:delete_user", binary(name))
+
+    def set_permissions(
+        self,
+        user: str,
+        vhost: str = "/",
+        *,
+        configure: str = ".*",
+        write: str = ".*",
+        read: str = ".*",
+    ) -> None:
+        names = map(binary, (user, vhost, configure, write, read))
+        self._call("rabbit_auth_backend_internal:set_permissions", *names)
+
+    def set_topic_permissions(
+        self, user: str, exchange: str, vhost: str = "/", *, write: str = ".*", read: str = ".*"
+    ) -> None:
+        names = map(binary, (user, vhost, exchange, write, read))
+        self._call("rabbit_auth_backend_internal:set_topic_permissions", *names)
+
+    def set_user_limits(
+        self, user: str, *, max_connections: int | None = None, max_channels: int | None = None
+    ) -> None:
+        limits = {"max-connections": max_connections, "max-channels": max_channels}
+        items = [f"{binary(key)} => {value}" for key, value in limits.items() if value is not None]
+        limited = f"#{{{', '.join(items)}}}"
+        self._call("rabbit_auth_backend_internal:set_user_limits", binary(user), limited)
+
+    def add_vhost(self, name: str) -> None:
+        self._call("rabbit_vhost:add", binary(name))
+        self.set_permissions("guest", name)
+
+    def delete_vhost(self, name: str) -> None:
+        self._call("rabbit_vhost:delete", binary(name))
+
+    def set_vhost_limits(
+        self, vhost: str = "/", *, max_connections: int | None = None, max_queues: int | None = None
+    ) -> None:
+        limits = {"max-connections": max_connections, "max-queues": max_queues}
+        limited = {key: value for key, value in limits.items() if value is not None}
+        self._call("rabbit_vhost_limit:set", binary(vhost), proplist(limited))
+
+    def crash_vhost(self, name: str = "/") -> None:
+        self._calls.append(f"rabbit_vhost_sup_sup:delete_on_all_nodes({binary(name)})")
+
+    def set_policy(
+        self,
+        name: str,
+        pattern: str,
+        definition: Mapping[str, FieldValue],
+        *,
+        apply_to: str = "all",
+        priority: int = 0,
+        vhost: str = "/",
+    ) -> None:
+        first = (binary(vhost), binary(name), binary(pattern), proplist(definition))
+        self._call("rabbit_policy:set", *first, str(priority), binary(apply_to))
+
+    def clear_policy(self, name: str, vhost: str = "/") -> None:
+        self._call("rabbit_policy:delete", binary(vhost), binary(name))
+
+    def close_all_connections(self, text: str, *, vhost: str) -> None:
+        self._calls.append(
+            f'[rabbit_networking:close_connection(P, "{text}")'
+            " || P <- rabbit_networking:connections(),"
+            f" rabbit_networking:connection_info(P, [vhost]) =:= [{{vhost, {binary(vhost)}}}]]"
+        )
+
+
+def binary(text: str) -> str:
+    return f'<<"{text}">>'
+
+
+def proplist(table: Mapping[str, FieldValue]) -> str:
+    items = (
+        f"{{{binary(key)}, {binary(value) if isinstance(value, str) else value}}}"
+        for key, value in table.items()
+    )
+    return f"[{', '.join(items)}]"
+
+
+Administer: TypeAlias = Callable[[], AbstractAsyncContextManager[FakeBroker | ErlangAdministration]]
+"""Opens a block; what is asked for in it holds when it is left."""
