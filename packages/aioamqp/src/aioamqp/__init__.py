@@ -1,5 +1,11 @@
 """AMQP 0-9-1 client for asyncio and RabbitMQ."""
 
+# In 0.15 these could be reached here, and programs do: ``aioamqp.urlparse``.
+import asyncio
+import socket
+import ssl
+from urllib.parse import urlparse
+
 from . import constants, frame
 from .auth import AmqPlain, External, Mechanism, Plain
 from .channel import Channel
@@ -59,9 +65,13 @@ __all__ = [
     "ReturnEnvelope",
     "SynchronizationError",
     "__version__",
+    "asyncio",
     "connect",
     "constants",
     "dialing",
     "frame",
     "from_url",
+    "socket",
+    "ssl",
+    "urlparse",
 ]

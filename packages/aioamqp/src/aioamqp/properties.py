@@ -94,6 +94,17 @@ class Properties:
         )
 
 
+def from_pamqp(instance: Any) -> Properties:
+    """Take them from anything that has them by these names, as in 0.15.
+
+    A timestamp without a time zone is taken for UTC.
+    """
+    found = Properties(*(getattr(instance, name) for name in Properties.__slots__))
+    if isinstance(found.timestamp, datetime) and found.timestamp.utcoffset() is None:
+        found.timestamp = found.timestamp.replace(tzinfo=UTC)
+    return found
+
+
 def to_codec(properties: Mapping[str, Any] | Properties | None) -> WireProperties | None:
     """Turn what a caller gives with a message into what the codec encodes.
 
