@@ -14,6 +14,7 @@ from .dial import Dialer, dialing
 from .envelope import Envelope, ReturnEnvelope
 from .exceptions import (
     AioamqpException,
+    AlreadySettled,
     AmqpClosedConnection,
     ChannelClosed,
     ConnectionFailed,
@@ -23,6 +24,7 @@ from .exceptions import (
     EmptyQueue,
     HandshakeFailed,
     InvalidArgument,
+    MessageTooLarge,
     NoChannelAvailable,
     ProtocolViolation,
     PublishFailed,
@@ -30,7 +32,10 @@ from .exceptions import (
     PublishReturned,
     PublishUnconfirmed,
     SynchronizationError,
+    WrongLoop,
 )
+from .message import Message
+from .messages import Messages
 from .properties import Properties
 from .protocol import AmqpProtocol
 from .version import __packagename__ as __packagename__  # reachable here in 0.15 too
@@ -38,6 +43,7 @@ from .version import __version__
 
 __all__ = [
     "AioamqpException",
+    "AlreadySettled",
     "AmqPlain",
     "AmqpClosedConnection",
     "AmqpProtocol",
@@ -54,6 +60,9 @@ __all__ = [
     "HandshakeFailed",
     "InvalidArgument",
     "Mechanism",
+    "Message",
+    "MessageTooLarge",
+    "Messages",
     "NoChannelAvailable",
     "Plain",
     "Properties",
@@ -64,6 +73,7 @@ __all__ = [
     "PublishUnconfirmed",
     "ReturnEnvelope",
     "SynchronizationError",
+    "WrongLoop",
     "__version__",
     "asyncio",
     "connect",
