@@ -8,6 +8,13 @@ from urllib.parse import urlparse
 
 from . import constants, frame
 from .auth import AmqPlain, External, Mechanism, Plain
+from .callbacks import (
+    BlockedCallback,
+    CancellationCallback,
+    ConsumerCallback,
+    ErrorCallback,
+    ReturnCallback,
+)
 from .channel import Channel
 from .connecting import connect, from_url
 from .dial import Dialer, dialing
@@ -47,15 +54,19 @@ __all__ = [
     "AmqPlain",
     "AmqpClosedConnection",
     "AmqpProtocol",
+    "BlockedCallback",
+    "CancellationCallback",
     "Channel",
     "ChannelClosed",
     "ConnectionFailed",
     "ConnectionLost",
+    "ConsumerCallback",
     "ConsumerCancelled",
     "Dialer",
     "DuplicateConsumerTag",
     "EmptyQueue",
     "Envelope",
+    "ErrorCallback",
     "External",
     "HandshakeFailed",
     "InvalidArgument",
@@ -71,6 +82,7 @@ __all__ = [
     "PublishNotSent",
     "PublishReturned",
     "PublishUnconfirmed",
+    "ReturnCallback",
     "ReturnEnvelope",
     "SynchronizationError",
     "WrongLoop",

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar
 
 from .auth import LoginMethod
+from .callbacks import ErrorCallback
 from .dial import current_dialer
 from .exceptions import ConnectionFailed, failed_link
 from .protocol import OPEN, AmqpProtocol
@@ -106,6 +107,7 @@ def connect(
     connection_timeout: float | None = CONNECTION_TIMEOUT,
     verify_ssl: bool | None = None,
     server_hostname: str | None = None,
+    on_error: ErrorCallback | None = None,
     **kwargs: Any,
 ) -> Connecting:
     """Connect to a server: ``await`` for ``(transport, protocol)``, or ``async with`` the protocol.
@@ -127,14 +129,16 @@ def connect(
             neither turns TLS on nor changes a context that is given.
         server_hostname: the name to find in the server's certificate, if it is not ``host``; the
             dialer gets it only where it is given.
-        kwargs: for the protocol: ``on_error``, ``client_properties``, ``channel_max``,
-            ``frame_max``, ``heartbeat``.
+        on_error: see ``AmqpProtocol``, which gets it and all that follows.
+        kwargs: ``client_properties``, ``channel_max``, ``frame_max``, ``heartbeat``.
 
     Raises:
         ConnectionFailed: there is no link to the server, or not in time. It is also the OSError
             that says why, such as ConnectionRefusedError.
         HandshakeFailed: the server refuses the login or the virtual host, or is no AMQP server.
     """
+    if on_error is not None:
+        kwargs["on_error"] = on_error
     if verify_ssl is False and ssl is True:
         ssl = TlsSettings(verify=False).context()
     return Connecting(
@@ -211,6 +215,8 @@ def from_url(
     login_method: LoginMethod = "PLAIN",
     insist: bool = False,
     protocol_factory: Callable[..., AmqpProtocol] = AmqpProtocol,
+    *,
+    on_error: ErrorCallback | None = None,
     **kwargs: Any,
 ) -> Connecting:
     """Connect to where an AMQP URL says: await or enter it as ``connect``.
@@ -223,12 +229,15 @@ def from_url(
         login_method: see ``connect``; PLAIN leaves it to the URL's auth_mechanism.
         insist: see ``connect``.
         protocol_factory: see ``connect``.
+        on_error: see ``connect``.
         kwargs: for ``connect``; they go before those of the query. With amqps, ``ssl`` is by
             default made by ``ssl.create_default_context`` with what the query says.
 
     Raises:
         ValueError: the URL is wrong, or a file that it names.
     """
+    if on_error is not None:
+        kwargs["on_error"] = on_error
     return Connecting(_from_url(url, login_method, insist, protocol_factory, kwargs))
 
 

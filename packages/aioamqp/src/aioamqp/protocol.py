@@ -26,7 +26,7 @@ from amqp_codec import (
 from .auth import LoginMethod
 from .backlog import Backlog
 from .blocked import Blocked
-from .callbacks import Callback, CallbackQueue
+from .callbacks import CallbackQueue, ErrorCallback
 from .channel import Channel
 from .channel_numbers import ChannelNumbers
 from .dialogue import CLOSE_TIMEOUT, Dialogue
@@ -47,7 +47,7 @@ from .trace import describe
 from .vestiges import Vestiges
 from .wire import Wire
 
-logger = logging.getLogger("aioamqp.protocol")
+logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 CONNECTING: Final = 0
 OPEN: Final = 1
@@ -90,7 +90,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
     def __init__(
         self,
         *_args: object,
-        on_error: Callback | None = None,
+        on_error: ErrorCallback | None = None,
         client_properties: Mapping[str, Any] | None = None,
         channel_max: int | None = None,
         frame_max: int | None = None,
@@ -103,12 +103,12 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             {} if client_properties is None else client_properties
         )
         wanted = {"channel_max": channel_max, "frame_max": frame_max, "heartbeat": heartbeat}
-        self.connection_tunning = {
+        self.connection_tunning: dict[str, int] = {
             name: value for name, value in wanted.items() if value is not None
         }
-        self.state = CONNECTING
-        self.connection_closed = asyncio.Event()
-        self.stop_now = asyncio.Event()
+        self.state: int = CONNECTING
+        self.connection_closed: asyncio.Event = asyncio.Event()
+        self.stop_now: asyncio.Event = asyncio.Event()
         self.channels: dict[int, Channel] = {}
         self.server_properties: Mapping[str, Any] | None = None
         self.server_channel_max: int | None = None
@@ -124,7 +124,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._decoder = Decoder(FRAME_MAX, max_message_size)
         self._numbers = ChannelNumbers(0)
         self._callbacks = CallbackQueue("the connection")
-        self.blocked = Blocked(self._callbacks)
+        self.blocked: Blocked = Blocked(self._callbacks)
         self._opening: Opening | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self._has_timed_out = False
@@ -280,11 +280,11 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
 
     def _go_on_opening(self, opening: Opening, method: Method) -> None:
         if isinstance(method, connection.Start):
-            self.version_major = method.version_major
-            self.version_minor = method.version_minor
+            self.version_major: int | None = method.version_major
+            self.version_minor: int | None = method.version_minor
             self.server_properties = method.server_properties
-            self.server_mechanisms = method.mechanisms.decode("utf-8", "replace")
-            self.server_locales = method.locales.decode("utf-8", "replace")
+            self.server_mechanisms: str | None = method.mechanisms.decode("utf-8", "replace")
+            self.server_locales: str | None = method.locales.decode("utf-8", "replace")
         try:
             opening.receive(method)
         except InvalidArgument as error:  # of the client's properties or the virtual host
