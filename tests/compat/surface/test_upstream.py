@@ -7,6 +7,7 @@ Python can import. What they do with heartbeats, by the clock, is in test_vestig
 import asyncio
 import inspect
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -39,10 +40,31 @@ class Harness:
         return ProtocolOfHarness(self, **kwargs)
 
 
+def prefixing(call: Callable[..., Any], *names: str) -> Callable[..., Any]:
+    """Put a prefix before what is given for some arguments, by name or by position."""
+    signature = inspect.signature(call)
+
+    def prefixed(self: "ChannelOfHarness", *args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind_partial(self, *args, **kwargs)
+        for name in names:
+            if name in bound.arguments:
+                bound.arguments[name] = f"compat.{bound.arguments[name]}"
+        return call(*bound.args, **bound.kwargs)
+
+    return prefixed
+
+
 class ChannelOfHarness(Channel):
     def __init__(self, harness: Harness, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         harness.channels.append(self)
+
+    exchange_declare = prefixing(Channel.exchange_declare, "exchange_name")
+    queue_declare = prefixing(Channel.queue_declare, "queue_name")
+    queue_bind = prefixing(Channel.queue_bind, "queue_name", "exchange_name")
+    publish = prefixing(Channel.publish, "exchange_name")
+    basic_get = prefixing(Channel.basic_get, "queue_name")
+    basic_consume = prefixing(Channel.basic_consume, "queue_name")
 
 
 class ProtocolOfHarness(AmqpProtocol):
@@ -67,6 +89,29 @@ async def test_protocol_and_channel_can_be_made_by_a_test_of_its_own_kind(
     assert protocol.server_properties is not None
     version = tuple(map(int, protocol.server_properties["version"].split(".")))
     assert version >= (3, 8)
+
+
+async def test_its_channel_may_put_a_prefix_before_all_names(connect: Connect) -> None:
+    _, protocol = await connect(protocol_factory=Harness().protocol)
+    channel = await protocol.channel()
+    taken: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def callback(channel: Channel, body: bytes, envelope: Any, properties: Any) -> None:
+        taken.put_nowait(body)
+
+    declared = await channel.queue_declare("upstream.q", exclusive=True, no_wait=False)
+    await channel.exchange_declare("upstream.e", "direct", auto_delete=False)
+    await channel.queue_bind("upstream.q", "upstream.e", routing_key="")
+    with pytest.deprecated_call():
+        await channel.publish("first", "upstream.e", routing_key="")
+    await channel.publish(b"second", exchange_name="upstream.e", routing_key="")
+    first = await channel.basic_get(queue_name="upstream.q")
+    await channel.basic_consume(callback, queue_name="upstream.q")
+
+    assert declared["queue"] == "compat.upstream.q"
+    assert (first["message"], first["exchange_name"]) == (b"first", "compat.upstream.e")
+    assert await asyncio.wait_for(taken.get(), 5) == b"second"
+    await channel.exchange_delete("compat.upstream.e")
 
 
 @pytest.mark.parametrize(
