@@ -1,12 +1,15 @@
 """The opening of a connection: the handshake, on the wire, and whoever waits for its end."""
 
 import asyncio
+import logging
 
 from amqp_codec import PROTOCOL_HEADER, Method, connection
 
 from .exceptions import HandshakeFailed
 from .handshake import Handshake
 from .wire import Wire
+
+logger = logging.getLogger("aioamqp.protocol")
 
 
 class Opening:
@@ -33,6 +36,8 @@ class Opening:
         Raises:
             Exception: what ``fail`` was called with.
         """
+        if self._wire.is_traced:
+            logger.debug("> 0 protocol-header AMQP 0-0-9-1")
         self._wire.write(PROTOCOL_HEADER)
         self._wire.flush()
         await self._outcome

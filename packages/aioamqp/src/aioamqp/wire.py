@@ -6,7 +6,17 @@ from asyncio import get_running_loop
 from collections import deque
 from typing import Final
 
-from amqp_codec import EncodeError, Method, Properties, basic, encode_content, encode_method
+from amqp_codec import (
+    HEARTBEAT,
+    Command,
+    EncodeError,
+    Method,
+    Properties,
+    basic,
+    encode_command,
+    encode_content,
+    encode_method,
+)
 
 from .backlog import Backlog
 from .exceptions import (
@@ -24,6 +34,8 @@ logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 FLUSH_AT: Final = 64 * 1024
 """Octets that are not gathered further: more gain nothing and take memory."""
+
+HEARTBEAT_OCTETS: Final = encode_command(Command(0, HEARTBEAT))
 
 ROUTES: Final = 1024
 """Encoded basic.publish methods that are kept, of some hundred octets each."""
@@ -180,6 +192,13 @@ class Wire:
         elif not self._is_due:
             self._is_due = True
             self.loop.call_soon(self._flush_when_due)
+
+    def send_heartbeat(self) -> None:
+        """Write a heartbeat now. Spec: 4.2.7."""
+        if self.is_traced:
+            logger.debug("> 0 heartbeat")
+        self.write(HEARTBEAT_OCTETS)
+        self.flush()
 
     def flush(self) -> None:
         """Hand what has been gathered to the transport now."""
