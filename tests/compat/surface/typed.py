@@ -139,7 +139,10 @@ async def returning(channel: Channel, protocol: AmqpProtocol) -> None:
     channel.return_callback = None
     Channel(protocol, 1, returned)
 
+    await protocol.channel(return_callback=returned)
+
     channel.return_callback = consumer  # type: ignore[assignment]
+    await protocol.channel(return_callback=consumer)  # type: ignore[arg-type]
     Channel(protocol, 1, consumer)  # type: ignore[arg-type]
 
 

@@ -26,7 +26,7 @@ from amqp_codec import (
 from .auth import LoginMethod
 from .backlog import Backlog
 from .blocked import Blocked
-from .callbacks import CallbackQueue, ErrorCallback
+from .callbacks import CallbackQueue, ErrorCallback, ReturnCallback
 from .channel import Channel
 from .channel_numbers import ChannelNumbers
 from .dialogue import CLOSE_TIMEOUT, Dialogue
@@ -142,11 +142,14 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self.channels.pop(channel_id, None)
         self._numbers.release(channel_id)
 
-    async def channel(self, **kwargs: Any) -> Channel:
+    async def channel(
+        self, *, return_callback: ReturnCallback | None = None, **kwargs: Any
+    ) -> Channel:
         """Open a channel.
 
         Args:
-            kwargs: for ``CHANNEL_FACTORY``; the stock one takes ``return_callback``.
+            return_callback: see ``Channel``.
+            kwargs: for ``CHANNEL_FACTORY``; the stock one takes no others.
 
         Raises:
             NoChannelAvailable: all channel numbers are in use.
@@ -154,6 +157,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             AioamqpException: it is not open yet.
         """
         await self.ensure_open()
+        if return_callback is not None:
+            kwargs["return_callback"] = return_callback
         number = self._numbers.take()
         try:
             channel = self.CHANNEL_FACTORY(self, number, **kwargs)
@@ -280,11 +285,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
 
     def _go_on_opening(self, opening: Opening, method: Method) -> None:
         if isinstance(method, connection.Start):
-            self.version_major: int | None = method.version_major
-            self.version_minor: int | None = method.version_minor
             self.server_properties = method.server_properties
-            self.server_mechanisms: str | None = method.mechanisms.decode("utf-8", "replace")
-            self.server_locales: str | None = method.locales.decode("utf-8", "replace")
+            self._show_offer(method)
         try:
             opening.receive(method)
         except InvalidArgument as error:  # of the client's properties or the virtual host
