@@ -201,6 +201,15 @@ async def connecting() -> None:
     await aioamqp.connect(port=b"5672")  # type: ignore[arg-type]
 
 
+def reaching(protocol: AmqpProtocol) -> bool:
+    """Modules and names that programs reach through the package."""
+    assert_type(aioamqp.urlparse("amqp://host").port, int | None)
+    assert_type(aioamqp.exceptions.ChannelClosed().code, int)
+    aioamqp.protocol.logger.info("%s %s", aioamqp.channel.Channel, aioamqp.properties.Properties)
+    aioamqp.channel.logger.info("%s %s", aioamqp.envelope.Envelope, aioamqp.version.__version__)
+    return protocol.state == aioamqp.protocol.OPEN and len(protocol.channels) == 0
+
+
 async def calling(channel: Channel) -> None:
     assert_type(await channel.queue_declare("q"), dict[str, Any])
     assert_type(await channel.queue("q", no_wait=True), dict[str, Any] | None)
