@@ -198,7 +198,6 @@ async def test_a_transport_that_is_closed_under_the_protocol_is_told_to_on_error
     transport_of(protocol).close()
     assert protocol.worker is not None
     await asyncio.wait_for(protocol.worker, 1)
-    await protocol.wait_closed()
 
     assert protocol.state == CLOSED
     assert not channel.is_open
