@@ -451,6 +451,10 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         if self.wire.failure is not None:
             return
         self.state = CLOSING
+        if not asked_for:
+            logger.warning("The connection ended: %s", error)
+            if self._on_error_callback is not None:  # it begins before the others go on, as in 0.15
+                self._callbacks.put("on_error", self._on_error_callback, error)
         self.wire.fail(error)
         self.blocked.fail(error)
         self._dialogue.end(error)
@@ -466,12 +470,6 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         for channel in self._ended:
             channel.inbound.dialogue.end(error, asked_for)
         self.stop_now.set()
-        if asked_for:
-            return
-        logger.warning("The connection ended: %s", error)
-        callback = self._on_error_callback
-        if callback is not None:
-            self._callbacks.put("on_error", callback, error)
 
     def _hang_up(self) -> None:
         """Close the transport once what is written has left, or else after a while."""
