@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from .auth import LoginMethod
 from .callbacks import ErrorCallback
 from .dial import current_dialer
-from .exceptions import ConnectionFailed, failed_link
+from .exceptions import ConnectionFailed, WrongLoop, failed_link
 from .protocol import OPEN, AmqpProtocol
 from .tls import TlsSettings
 from .uri import parse_url
@@ -130,9 +130,11 @@ def connect(
         server_hostname: the name to find in the server's certificate, if it is not ``host``; the
             dialer gets it only where it is given.
         on_error: see ``AmqpProtocol``, which gets it and all that follows.
-        kwargs: ``client_properties``, ``channel_max``, ``frame_max``, ``heartbeat``.
+        kwargs: ``client_properties``, ``channel_max``, ``frame_max``, ``heartbeat``; a ``loop``,
+            as in 0.15's documentation, must be the running one.
 
     Raises:
+        WrongLoop: ``loop`` is another event loop than the running one.
         ConnectionFailed: there is no link to the server, or not in time. It is also the OSError
             that says why, such as ConnectionRefusedError.
         HandshakeFailed: the server refuses the login or the virtual host, or is no AMQP server.
@@ -154,6 +156,7 @@ def connect(
             lambda: protocol_factory(**kwargs),
             connection_timeout,
             {"server_hostname": server_hostname} if server_hostname else {},
+            kwargs.get("loop"),
         )
     )
 
@@ -170,17 +173,24 @@ async def _connect(
     make_protocol: Callable[[], AmqpProtocol],
     connection_timeout: float | None,
     names: dict[str, str],
+    loop: asyncio.AbstractEventLoop | None,
 ) -> Connected:
+    if loop not in (None, asyncio.get_running_loop()):
+        raise WrongLoop(
+            "loop is not the event loop that runs here, to which the connection would belong: call"
+            " connect() there, from another thread with asyncio.run_coroutine_threadsafe()"
+        )
     if port is None:
         port = TLS_PORT if ssl else PORT
     where = f"{host}:{port}"
     stage = "a link"
+    made = make_protocol()  # before there is a link: a bad argument for it must not cost one
     deadline = asyncio.timeout(connection_timeout)
     try:
         async with deadline:
             try:
                 transport, protocol = await current_dialer()(
-                    make_protocol, host, port, ssl=ssl, **names
+                    lambda: made, host, port, ssl=ssl, **names
                 )
             except OSError as error:
                 raise failed_link(
