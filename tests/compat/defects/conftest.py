@@ -43,12 +43,16 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     marker = item.get_closest_marker("fails_on_0_15")
+    if IS_0_15 and marker is not None and call.when == "teardown" and report.failed:
+        report.outcome = "passed"  # what a defect leaves behind may not end in good order
     if IS_0_15 and marker is not None and call.when == "call":
         (symptom,) = marker.args
-        if report.passed:
+        if call.excinfo is None:
             report.outcome = "failed"
             report.longrepr = "It passes on 0.15.0, so it does not show the defect."
-        elif report.failed and symptom in str(report.longrepr):
+        elif symptom in (said := call.excinfo.exconly()):
             report.outcome = "skipped"
             report.wasxfail = f"as it should: {symptom}"
+        else:
+            report.longrepr = f"Not {symptom!r}, but:\n{said}\n\n{report.longrepr}"
     return report

@@ -11,8 +11,8 @@ import selectors
 MOMENT = 0.02
 """Seconds of real time after which nothing is on its way any more."""
 
-PATIENCE = 20_000
-"""Turns without a pause and without input after which a loop is taken to spin for ever."""
+PATIENCE = 10_000
+"""Turns without a pause after which a loop is taken to spin for ever."""
 
 
 class NothingWillEverHappen(BaseException):
@@ -30,8 +30,9 @@ class _Selector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         must_wait = timeout is None or timeout > 0
         ready = super().select(MOMENT if must_wait else 0)
-        self.turns = 0 if ready or must_wait else self.turns + 1
+        self.turns = 0 if must_wait else self.turns + 1
         if self.turns > PATIENCE:
+            self.turns = 0
             raise SpinsForEver
         if not ready and must_wait:
             if timeout is None:

@@ -136,7 +136,10 @@ class ScriptedServer:
 
     async def connect(self, **kwargs: Any) -> AmqpProtocol:
         """Return an open connection to this server, which is cut when the test ends."""
-        client = await soon(aioamqp.connect("127.0.0.1", self.port, **kwargs))
+        return self.adopt(await soon(aioamqp.connect("127.0.0.1", self.port, **kwargs)))
+
+    def adopt(self, client: tuple[asyncio.Transport, AmqpProtocol]) -> AmqpProtocol:
+        """Take care of a connection to this server that the test made itself."""
         self._clients.append(client)
         self.forget()
         return client[1]
@@ -191,8 +194,8 @@ class ScriptedServer:
         return self.methods(kind)[count - 1]
 
     async def gone(self) -> None:
-        """Wait until the client has ended the link."""
-        await self.until(lambda: bool(self._links) and self._links[-1].is_over)
+        """Wait until the client has ended all links."""
+        await self.until(lambda: all(link.is_over for link in self._links))
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something that depends on the client holds."""
