@@ -91,6 +91,15 @@ async def settle() -> None:
     await asyncio.sleep(1e-6)
 
 
+async def fill(opened: Channel) -> Exception:
+    """Publish until nothing more goes through, and then wait; return how that ends."""
+    try:
+        while True:
+            await opened.basic_publish(bytes(4 * 1024 * 1024), "", "q")
+    except Exception as error:  # noqa: BLE001 - the tests look at it
+        return error
+
+
 class ScriptedServer:
     """Answers as a friendly server unless told otherwise, and remembers what it received.
 

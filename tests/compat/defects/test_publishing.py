@@ -10,14 +10,10 @@ import pytest
 import aioamqp
 from aioamqp.channel import Channel
 from amqp_codec import Command, Properties, basic, confirm, connection
-from tests.compat.defects.scripted_tcp import ScriptedServer, frames, outcomes, settle, soon
+from tests.compat.defects.scripted_tcp import ScriptedServer, fill, frames, outcomes, settle, soon
 
 fails_on_0_15 = pytest.mark.fails_on_0_15
 pytestmark = pytest.mark.asyncio
-
-HIGH_WATER = 4 * 1024 * 1024
-"""Octets that fill all buffers between two peers of which one does not read."""
-
 
 async def confirming(server: ScriptedServer) -> Channel:
     opened = await server.open_channel()
@@ -179,22 +175,15 @@ async def test_publishers_that_wait_hear_that_the_connection_is_lost(
     """D19."""
     opened = await server.open_channel()
     server.transport.pause_reading()
-    await asyncio.wait({asyncio.ensure_future(fill(opened))}, timeout=1)
+    filling = asyncio.ensure_future(fill(opened))
+    await settle()
     waiting = [asyncio.ensure_future(opened.basic_publish(b"x", "", "q")) for _ in range(3)]
     await settle()
     server.reset()
     for error in await outcomes(*waiting):
         if not isinstance(error, (aioamqp.AmqpClosedConnection, OSError)):
             raise error
-
-
-async def fill(opened: Channel) -> None:
-    """Publish until nothing more goes through."""
-    try:
-        while True:
-            await opened.basic_publish(bytes(HIGH_WATER), "", "q")
-    except (aioamqp.AmqpClosedConnection, OSError, AttributeError):
-        pass
+    await filling
 
 
 # ---------------------------------------------------------------- D22
