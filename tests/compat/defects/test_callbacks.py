@@ -283,7 +283,7 @@ async def test_a_slow_callback_delays_no_other_consumer_and_no_call(
 async def test_a_consumer_may_be_started_again_when_the_server_cancels_it(
     server: ScriptedServer,
 ) -> None:
-    """D16, R5: while it is, another channel works, whatever comes for the first one."""
+    """D16, R5. While it is, another channel works, whatever comes for the first one."""
     protocol = await server.connect()
     opened, other = await soon(protocol.channel()), await soon(protocol.channel())
     bodies: list[bytes] = []
@@ -330,7 +330,7 @@ async def test_a_callback_that_ends_as_cancelled_has_failed_and_no_more(
 async def test_a_callback_that_fails_is_logged_once_and_the_next_message_comes(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """R25: holds in 0.15.0 too."""
+    """R25. Holds in 0.15.0 too."""
     opened = await server.open_channel()
     bodies: list[bytes] = []
 

@@ -183,7 +183,7 @@ async def test_every_name_that_fits_is_sent(server: ScriptedServer, name: str) -
 
 @pytest.mark.parametrize("name", ["n" * 256, "ü" * 128, 7])
 async def test_a_name_that_does_not_fit_is_a_type_error(server: ScriptedServer, name: Any) -> None:
-    """D15: this holds in 0.15.0 too."""
+    """D15. This holds in 0.15.0 too."""
     opened = await server.open_channel()
     with pytest.raises(TypeError):
         await soon(opened.queue_bind("q", "ex", name))
@@ -208,7 +208,7 @@ async def test_closes_that_cross_are_both_answered(server: ScriptedServer) -> No
 async def test_a_number_is_not_used_again_before_both_directions_are_finished(
     server: ScriptedServer,
 ) -> None:
-    """D21: this part of it holds in 0.15.0 too."""
+    """D21. This part of it holds in 0.15.0 too."""
     opened = await server.open_channel()
     server.answers[channel.Close] = lambda _: channel.Close(406, "PRECONDITION_FAILED - crossed")
     closing = asyncio.ensure_future(outcomes(opened.close()))
@@ -283,7 +283,7 @@ async def test_a_closed_channel_is_forgotten(server: ScriptedServer) -> None:
 
 
 async def test_the_lowest_free_number_is_used_for_the_next_channel(server: ScriptedServer) -> None:
-    """R10: holds in 0.15.0 too."""
+    """R10. Holds in 0.15.0 too."""
     protocol = await server.connect()
     opened = [await soon(protocol.channel()) for _ in range(5)]
     for each in (opened[1], opened[4], opened[2]):

@@ -49,7 +49,7 @@ def want_heartbeats(server: ScriptedServer, seconds: int) -> None:
 async def test_a_slow_callback_does_not_let_a_living_server_seem_dead(
     server: ScriptedServer, megabytes: int
 ) -> None:
-    """D8: not even when so much waits for the callback that the server is not read from."""
+    """D8. Not even when so much waits for the callback that the server is not read from."""
     want_heartbeats(server, 1)
     opened = await server.open_channel()
     may_go_on = asyncio.Event()
@@ -77,7 +77,7 @@ async def test_a_slow_callback_does_not_let_a_living_server_seem_dead(
 
 @fails_on_0_15("SpinsForEver")
 async def test_a_dead_server_is_noticed_although_octets_wait_for_it(server: ScriptedServer) -> None:
-    """D20: it neither reads nor sends, and sends no end of file."""
+    """D20. It neither reads nor sends, and sends no end of file."""
     want_heartbeats(server, 1)
     opened = await server.open_channel()
     server.transport.pause_reading()
@@ -249,7 +249,7 @@ async def test_who_waits_for_the_end_can_be_cancelled_at_any_moment(server: Scri
 
 @fails_on_0_15("assert [0] == [200]")
 async def test_closing_says_that_all_is_well(server: ScriptedServer) -> None:
-    """D25: with reply code 200. Spec: 1.2, reply-success."""
+    """D25. With reply code 200. Spec: 1.2, reply-success."""
     opened = await server.open_channel()
     await soon(opened.close())
     await soon(opened.protocol.close())
@@ -287,7 +287,7 @@ async def test_a_server_that_renews_a_secret_gets_its_answer(server: ScriptedSer
 
 
 async def test_a_connection_that_is_blocked_and_unblocked_lives_on(server: ScriptedServer) -> None:
-    """D26: this part of it holds in 0.15.0 too; that the program can see it is new."""
+    """D26. This part of it holds in 0.15.0 too; that the program can see it is new."""
     opened = await server.open_channel()
     server.send(connection.Blocked("low on memory"), channel=0)
     server.send(connection.Unblocked(), channel=0)
@@ -317,7 +317,7 @@ async def test_a_clean_close_is_silent(
 
 
 async def test_a_cancel_is_sent_as_the_protocol_says(server: ScriptedServer) -> None:
-    """D32: fixed in 0.15.0."""
+    """D32. Fixed in 0.15.0."""
     opened = await server.open_channel()
     tag = (await soon(opened.basic_consume(Bodies(), "q")))["consumer_tag"]
     assert await soon(opened.basic_cancel(tag)) == {"consumer_tag": tag}
@@ -325,7 +325,7 @@ async def test_a_cancel_is_sent_as_the_protocol_says(server: ScriptedServer) -> 
 
 
 async def test_a_cancel_by_the_server_is_understood(server: ScriptedServer) -> None:
-    """D32: fixed in 0.15.0."""
+    """D32. Fixed in 0.15.0."""
     seen: list[tuple[object, str]] = []
 
     async def on_cancel(channel: object, tag: str) -> None:
@@ -342,7 +342,7 @@ async def test_a_cancel_by_the_server_is_understood(server: ScriptedServer) -> N
 
 
 async def test_a_message_that_comes_back_is_understood(server: ScriptedServer) -> None:
-    """D32: fixed in 0.15.0."""
+    """D32. Fixed in 0.15.0."""
     seen: list[Any] = []
 
     async def on_return(_channel: object, body: bytes, envelope: Any, properties: Any) -> None:
@@ -399,7 +399,7 @@ async def test_a_message_with_an_odd_header_is_delivered(
 async def test_a_message_with_an_unusual_header_is_delivered(
     server: ScriptedServer, value: bytes
 ) -> None:
-    """R11: this part of it holds in 0.15.0 too."""
+    """R11. This part of it holds in 0.15.0 too."""
     bodies = Bodies()
     opened = await server.open_channel()
     tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]

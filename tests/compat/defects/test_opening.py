@@ -185,7 +185,7 @@ async def test_a_channel_that_was_not_opened_does_not_take_a_number(server: Scri
 async def test_a_channel_that_the_server_refuses_does_not_take_a_number(
     server: ScriptedServer,
 ) -> None:
-    """D5: this part of it holds in 0.15.0 too."""
+    """D5. This part of it holds in 0.15.0 too."""
     protocol = await server.connect(channel_max=1)
     friendly = server.answers[channel.Open]
     server.answers[channel.Open] = lambda _: channel.Close(504, "CHANNEL_ERROR - not now")
@@ -255,7 +255,7 @@ async def test_what_a_url_says_is_percent_decoded(server: ScriptedServer) -> Non
 @fails_on_0_15("AssertionError")
 @pytest.mark.asyncio
 async def test_the_server_is_told_all_that_the_client_can_do(server: ScriptedServer) -> None:
-    """D27, D3: ``authentication_failure_close`` makes RabbitMQ answer a refused login at once."""
+    """D27, D3. ``authentication_failure_close`` makes RabbitMQ answer a refused login at once."""
     server.mute(connection.StartOk)
     connecting = asyncio.ensure_future(outcomes(server.connect()))
     start_ok = await server.got(connection.StartOk)
@@ -276,7 +276,7 @@ async def test_the_server_is_told_all_that_the_client_can_do(server: ScriptedSer
 
 @pytest.mark.asyncio
 async def test_a_server_that_wants_no_heartbeats_may_be_silent(server: ScriptedServer) -> None:
-    """D31: this part of it is fixed in 0.15.0."""
+    """D31. This part of it is fixed in 0.15.0."""
     protocol = await server.connect()
     await asyncio.sleep(3600)
     assert server.octets == b""
@@ -286,7 +286,7 @@ async def test_a_server_that_wants_no_heartbeats_may_be_silent(server: ScriptedS
 @fails_on_0_15("SpinsForEver")
 @pytest.mark.asyncio
 async def test_a_client_that_wants_no_heartbeats_sends_none(server: ScriptedServer) -> None:
-    """D31: 0.15.0 sends them without a pause when the server wants some."""
+    """D31. 0.15.0 sends them without a pause when the server wants some."""
     server.answers[connection.StartOk] = lambda _: connection.Tune(2047, 131072, 30)
     protocol = await server.connect(heartbeat=0)
     await asyncio.sleep(3600)

@@ -122,7 +122,7 @@ async def test_the_late_ack_of_a_publish_that_was_given_up_is_no_error(
 
 @fails_on_0_15("SynchronizationError")
 async def test_confirm_mode_can_be_asked_for_twice_at_once(server: ScriptedServer) -> None:
-    """D11: the second call says that it is on already, as it does later."""
+    """D11. The second call says that it is on already, as it does later."""
     opened = await server.open_channel()
     first, second = await outcomes(opened.confirm_select(), opened.confirm_select())
     assert first is True
