@@ -76,25 +76,18 @@ def test_every_test_of_a_defect_says_which() -> None:
 # ---------------------------------------------------------------- on 0.15.0
 
 
-@pytest.fixture
-def library(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A folder with aioamqp 0.15.0 and nothing else; it is kept in pytest's cache.
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with aioamqp 0.15.0 and nothing else.
 
     In front of Python's path it takes the place of ours. What else 0.15.0 needs is installed here.
     """
-    kept = request.config.cache.mkdir("aioamqp-0.15.0") / "library"
-    if not kept.exists():
-        fresh = tmp_path / "library"
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        done = subprocess.run(
-            [*pip, "--no-deps", "--only-binary=:all:", "--target", str(fresh), "aioamqp==0.15.0"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"aioamqp 0.15.0 cannot be installed:\n{done.stderr}"
-        fresh.rename(kept)
-    return kept
+    folder = tmp_path_factory.mktemp("aioamqp-0.15.0")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip += ["--no-deps", "--only-binary=:all:", "--target", str(folder), "aioamqp==0.15.0"]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"aioamqp 0.15.0 cannot be installed:\n{done.stderr}"
+    return folder
 
 
 def run_on_0_15(library: Path, tmp_path: Path, *tests: Path) -> subprocess.CompletedProcess[str]:

@@ -178,12 +178,16 @@ class ScriptedServer:
 
     def deliver(self, tag: str, *bodies: bytes, channel: int = 1) -> None:
         """Send messages to a consumer."""
-        self.send(*(delivery(tag, body, number) for number, body in enumerate(bodies, 1)), channel=channel)
+        self.send(
+            *(delivery(tag, body, number) for number, body in enumerate(bodies, 1)), channel=channel
+        )
 
     def reset(self) -> None:
         """Break the link as a peer does that is gone: with a reset, not an end of file."""
         linger = struct.pack("ii", 1, 0)
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, linger
+        )
         self.transport.abort()
 
     # ---------------------------------------------------------------- what it hears
@@ -298,4 +302,8 @@ def _encoded(item: Method | Command | bytes, channel: int) -> bytes:
     if isinstance(item, bytes):
         return item
     command = item if isinstance(item, Command) else Command(channel, item)
-    return encode_command(Command(channel, command.method, command.properties, command.body) if channel != 1 else command)
+    return encode_command(
+        Command(channel, command.method, command.properties, command.body)
+        if channel != 1
+        else command
+    )

@@ -10,8 +10,8 @@ import pytest
 
 import aioamqp
 from aioamqp.channel import Channel
-from amqp_codec import Command, Properties, basic, channel, connection, queue
-from tests.compat.defects.scripted_tcp import ScriptedServer, outcomes, settle, soon
+from amqp_codec import Command, Properties, basic, connection, queue
+from tests.compat.defects.scripted_tcp import ScriptedServer, delivery, outcomes, settle, soon
 
 fails_on_0_15 = pytest.mark.fails_on_0_15
 pytestmark = pytest.mark.asyncio
@@ -212,13 +212,12 @@ async def test_a_callback_may_make_any_call(server: ScriptedServer, kind: str, c
     ]
     opened.return_callback = callback
     opened.add_cancellation_callback(callback)
-    server.send(
-        {
-            "consumer": Command(1, basic.Deliver(tag, 1, False, "", "q"), Properties(), b""),
-            "return": RETURNED,
-            "cancellation": basic.Cancel(tag, no_wait=True),
-        }[kind]
-    )
+    occasions: dict[str, Command] = {
+        "consumer": delivery(tag, b"one"),
+        "return": RETURNED,
+        "cancellation": Command(1, basic.Cancel(tag, no_wait=True)),
+    }
+    server.send(occasions[kind])
     await soon(asyncio.shield(done))
     assert await soon(other.queue_purge("q"))
 
@@ -230,7 +229,8 @@ async def test_a_callback_may_close_the_connection(server: ScriptedServer) -> No
     done = asyncio.get_running_loop().create_future()
 
     async def on_message(*_args: Any) -> None:
-        done.set_result(await opened.protocol.close())
+        await opened.protocol.close()
+        done.set_result(None)
 
     tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
     server.deliver(tag, b"one")
@@ -247,7 +247,8 @@ async def test_a_callback_may_publish_in_confirm_mode(server: ScriptedServer) ->
     done = asyncio.get_running_loop().create_future()
 
     async def on_message(*_args: Any) -> None:
-        done.set_result(await opened.publish(b"reply", "", "q"))
+        await opened.publish(b"reply", "", "q")
+        done.set_result(None)
 
     tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
     server.deliver(tag, b"one")
@@ -385,7 +386,6 @@ def consume_and_deliver(server: ScriptedServer) -> Callable[[basic.Consume], Non
 
     def answer(consume: basic.Consume) -> None:
         tag = consume.consumer_tag
-        message = Command(1, basic.Deliver(tag, 1, False, "", "q"), Properties(), b"first")
-        server.send(basic.ConsumeOk(tag), message)
+        server.send(basic.ConsumeOk(tag), delivery(tag, b"first"))
 
     return answer

@@ -58,7 +58,8 @@ async def test_messages_got_side_by_side_come_in_the_order_of_the_calls(
     """D6."""
     opened = await server.open_channel()
     server.mute(basic.Get)
-    getting = asyncio.ensure_future(outcomes(*(opened.basic_get("q") for _ in range(3))))
+    calls = [opened.basic_get("q") for _ in range(3)]
+    getting = asyncio.ensure_future(outcomes(*calls))
     await settle()
     server.send(
         Command(1, basic.GetOk(1, False, "ex", "key", 1), Properties(), b"one"),

@@ -9,7 +9,16 @@ import pytest
 
 import aioamqp
 from aioamqp.protocol import CLOSED, OPEN
-from amqp_codec import HEARTBEAT, Command, Properties, basic, channel, connection, encode_command, queue
+from amqp_codec import (
+    HEARTBEAT,
+    Command,
+    Properties,
+    basic,
+    channel,
+    connection,
+    encode_command,
+    queue,
+)
 from tests.compat.defects.scripted_tcp import (
     PREFIX,
     ScriptedServer,
@@ -223,28 +232,32 @@ async def test_a_connection_can_be_closed_while_the_server_reads_nothing(
 async def test_who_waits_for_the_end_can_be_cancelled_at_any_moment(server: ScriptedServer) -> None:
     """D25."""
     want_heartbeats(server, 60)
-    loop = asyncio.get_running_loop()
     for turns in range(10):
-        waiting: list[asyncio.Future[None]] = []
-        was_cancelled: list[bool] = []
+        assert await can_be_cancelled(server, turns), "the cancellation is swallowed"
 
-        def cancel_after(turns: int) -> None:
-            if turns:
-                loop.call_soon(cancel_after, turns - 1)
-            else:
-                was_cancelled.append(waiting[0].cancel())
 
-        def on_error(_error: object) -> None:
-            waiting.append(asyncio.ensure_future(protocol.wait_closed()))
-            if len(waiting) == 1:
-                loop.call_soon(cancel_after, turns)
+async def can_be_cancelled(server: ScriptedServer, turns: int) -> bool:
+    """Wait for the end just when it comes; cancel that some turns of the loop later."""
+    loop = asyncio.get_running_loop()
+    waiting: list[asyncio.Future[None]] = []
+    was_cancelled: list[bool] = []
 
-        protocol = await server.connect(on_error=on_error)
-        server.reset()
-        await settle()
-        await asyncio.wait(waiting)
-        if was_cancelled[0]:
-            assert waiting[0].cancelled(), "the cancellation is swallowed"
+    def cancel_after(turns: int) -> None:
+        if turns:
+            loop.call_soon(cancel_after, turns - 1)
+        else:
+            was_cancelled.append(waiting[0].cancel())
+
+    def on_error(_error: object) -> None:
+        waiting.append(asyncio.ensure_future(protocol.wait_closed()))
+        if len(waiting) == 1:
+            loop.call_soon(cancel_after, turns)
+
+    protocol = await server.connect(on_error=on_error)
+    server.reset()
+    await settle()
+    await asyncio.wait(waiting)
+    return waiting[0].cancelled() == was_cancelled[0]
 
 
 @fails_on_0_15("assert [0] == [200]")
@@ -363,7 +376,9 @@ def message_with_header(tag: str, value: bytes, key: bytes = b"k") -> bytes:
     """Return a message whose only header is made of these octets."""
     method, header, body = frames(encode_command(delivery(tag, b"odd")))
     table = struct.pack(">B", len(key)) + key + value
-    payload = header[PREFIX.size : PREFIX.size + 12] + struct.pack(">HI", 1 << 13, len(table)) + table
+    payload = (
+        header[PREFIX.size : PREFIX.size + 12] + struct.pack(">HI", 1 << 13, len(table)) + table
+    )
     return method + PREFIX.pack(2, 1, len(payload)) + payload + b"\xce" + body
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import aioamqp
-from amqp_codec import Command, HEARTBEAT, channel, connection, encode_command
+from amqp_codec import HEARTBEAT, Command, channel, connection, encode_command
 from tests.compat.defects.scripted_tcp import START, ScriptedServer, outcomes, settle, soon
 
 fails_on_0_15 = pytest.mark.fails_on_0_15
@@ -218,7 +218,7 @@ async def test_a_channel_that_is_given_up_does_not_take_a_number(server: Scripte
 async def test_the_lower_limits_of_both_sides_hold(server: ScriptedServer) -> None:
     """D5."""
     tuned: list[connection.TuneOk] = []
-    server.answers[connection.TuneOk] = tuned.append  # type: ignore[assignment]
+    server.answers[connection.TuneOk] = tuned.append
     protocol = await server.connect(channel_max=60000, frame_max=1_000_000, heartbeat=600)
     assert tuned == [connection.TuneOk(2047, 131072, 600)]
     assert (protocol.server_channel_max, protocol.server_frame_max) == (2047, 131072)

@@ -2,7 +2,6 @@
 
 import array
 import asyncio
-import logging
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from tests.compat.defects.scripted_tcp import ScriptedServer, fill, frames, outc
 
 fails_on_0_15 = pytest.mark.fails_on_0_15
 pytestmark = pytest.mark.asyncio
+
 
 async def confirming(server: ScriptedServer) -> Channel:
     opened = await server.open_channel()
@@ -195,14 +195,20 @@ UNSENDABLE: dict[str, tuple[Any, dict[str, Any]]] = {
     "property that is too long": (b"", {"correlation_id": "x" * 256}),
     "header": (b"", {"headers": {"key": object()}}),
 }
-UNSENDABLE_BODIES: dict[str, tuple[Any, dict[str, Any]]] = {"no body": (None, {}), "number": (7, {})}
+UNSENDABLE_BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "no body": (None, {}),
+    "number": (7, {}),
+}
 
 
 @fails_on_0_15("waits for ever")
 @pytest.mark.parametrize(
     ("call", "payload", "properties"),
     [
-        *(pytest.param("basic_publish", *args, id=f"basic {id}") for id, args in UNSENDABLE.items()),
+        *(
+            pytest.param("basic_publish", *args, id=f"basic {id}")
+            for id, args in UNSENDABLE.items()
+        ),
         *(
             pytest.param("publish", *args, id=id)
             for id, args in (UNSENDABLE | UNSENDABLE_BODIES).items()
