@@ -164,7 +164,8 @@ async def test_when_the_server_closes_the_connection_every_call_gets_its_code_an
     }
     assert server.names() == ["connection.close-ok"]
     assert server.transport.is_closing()
-    assert not (opened.is_open or other.is_open)
+    assert not opened.is_open
+    assert not other.is_open
     assert protocol.state == CLOSING
     (record,) = caplog.records
     assert (record.levelno, record.name) == (logging.WARNING, "aioamqp.protocol")
@@ -193,7 +194,8 @@ async def test_an_unsupported_call_closes_the_connection_with_its_code_on_every_
     assert closed.value.message.startswith("NOT_IMPLEMENTED - prefetch_size!=0")
     await protocol.wait_closed()
     assert protocol.state == CLOSED
-    assert not (opened.is_open or other.is_open)
+    assert not opened.is_open
+    assert not other.is_open
     with pytest.raises(aioamqp.AmqpClosedConnection):
         await other.queue_declare()
 
@@ -265,7 +267,7 @@ async def test_wait_closed_and_the_worker_end_without_an_error_however_the_conne
     await waiter
     await protocol.wait_closed()  # and again, when it is over
     assert protocol.worker is not None
-    assert await protocol.worker is None
+    assert protocol.worker.result() is None
 
 
 async def test_wait_closed_and_the_worker_end_when_the_program_closes(connect: Connect) -> None:
@@ -277,4 +279,4 @@ async def test_wait_closed_and_the_worker_end_when_the_program_closes(connect: C
 
     await waiter
     assert protocol.worker is not None
-    assert await protocol.worker is None
+    assert protocol.worker.result() is None

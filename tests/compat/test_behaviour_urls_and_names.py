@@ -1,7 +1,9 @@
 """Section 2 of the contract with aioamqp 0.15: URLs, and the names of queues and exchanges."""
 
+import asyncio
 import ssl
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from unittest.mock import MagicMock
 
 import pytest
@@ -12,6 +14,8 @@ from scripted_server import ScriptedServer, settle
 from tests.compat.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 DEFAULTS: dict[str, Any] = {
     "host": "localhost",
@@ -139,9 +143,11 @@ async def test_the_port_is_that_of_the_scheme_unless_given(
     """B51."""
     dialed: list[tuple[str, int | str, bool]] = []
 
-    async def dial(factory: Any, host: str, port: int | str, *, ssl: Any) -> Any:
+    async def dial(
+        protocol_factory: Callable[[], P], host: str, port: int | str, *, ssl: Any
+    ) -> tuple[asyncio.Transport, P]:
         dialed.append((host, port, bool(ssl)))
-        return await server.dial(factory, host, port, ssl=ssl)
+        return await server.dial(protocol_factory, host, port, ssl=ssl)
 
     with aioamqp.dialing(dial):
         _, protocol = await aioamqp.from_url(url, **given)

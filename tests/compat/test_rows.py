@@ -40,7 +40,7 @@ class Family(NamedTuple):
 
 FAMILIES = (
     Family("B", 54, "test_behaviour_*.py"),
-    Family("M", 28, "test_documented.py"),
+    Family("M", 28, "test_documented*.py"),
 )
 
 
@@ -62,9 +62,7 @@ def docstrings(source: str) -> Iterator[tuple[str, str | None]]:
 
 def rows_in(sources: Iterable[str]) -> set[str]:
     """Return the rows that some test names."""
-    return {
-        row for source in sources for _, text in docstrings(source) for row in rows_of(text)
-    }
+    return {row for source in sources for _, text in docstrings(source) for row in rows_of(text)}
 
 
 def sources() -> list[str]:
