@@ -53,7 +53,7 @@ async def test_another_payload_is_a_value_error_before_anything_is_written(
     """M1."""
     opened = await server.open_channel()
 
-    with pytest.raises(ValueError, match="payload|body"):
+    with pytest.raises(ValueError, match=r"payload|body"):
         await getattr(opened, name)(payload, "", "hello")
 
     assert await published(server) == []

@@ -27,9 +27,7 @@ UNANSWERED = {
 def test_no_document_or_example_awaits_publish_twice() -> None:
     """M5."""
     assert EXAMPLES
-    assert [
-        path for path in (*DOCUMENTS, *EXAMPLES) if "await await" in path.read_text()
-    ] == []
+    assert [path for path in (*DOCUMENTS, *EXAMPLES) if "await await" in path.read_text()] == []
 
 
 def test_all_calls_but_those_that_are_not_answered_take_a_timeout() -> None:
