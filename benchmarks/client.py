@@ -19,7 +19,7 @@ from tests.rabbitmq import running_node
 
 HERE = Path(__file__).resolve().parent
 PEERS = {"aioamqp 0.15.0": "aioamqp==0.15.0", "aiormq": "aiormq==7.2.4"}
-CASES = ("publish", "publish, confirmed", "consume", "consume with ack")
+CASES = ("publish", "publish, confirmed", "consume", "consume with ack", "iterate with ack")
 TARGETS = {
     ("publish", "aioamqp 0.15.0"): 5.0,
     ("publish, confirmed", "aiormq"): 6.0,

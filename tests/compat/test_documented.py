@@ -221,7 +221,7 @@ async def test_another_loop_than_the_running_one_is_refused_with_what_to_do(
             aioamqp.connect(loop=other),
             aioamqp.from_url("amqp://localhost", loop=other),
         ):
-            with pytest.raises(ValueError, match=r"loop.*run_coroutine_threadsafe"):
+            with pytest.raises(aioamqp.WrongLoop, match=r"loop.*run_coroutine_threadsafe"):
                 await connecting
 
     assert not hasattr(server, "transport")

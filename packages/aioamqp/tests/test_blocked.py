@@ -153,3 +153,67 @@ async def test_new_credentials_of_the_server_s_are_confirmed(server: ScriptedSer
 
     assert server.names() == ["connection.update-secret-ok"]
     await protocol.close()
+
+
+@pytest.mark.parametrize("call", ["publish", "basic_publish"])
+async def test_publishers_wait_while_the_server_takes_no_messages(
+    server: ScriptedServer, call: str
+) -> None:
+    """R7."""
+    opened = await server.open_channel()
+    server.send(BLOCKED, channel=0)
+    await settle()
+
+    publishing = asyncio.create_task(getattr(opened, call)(b"held", "", "q"))
+    await settle()
+    await opened.basic_client_ack(1)
+    await settle()
+    assert server.names() == ["basic.ack"]
+
+    server.send(connection.Unblocked(), channel=0)
+    await publishing
+    await settle()
+    assert server.names() == ["basic.ack", "basic.publish"]
+    await opened.protocol.close()
+
+
+async def test_a_full_buffer_and_a_blocked_server_are_two_reasons_to_wait(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    protocol = opened.protocol
+    server.send(BLOCKED, channel=0)
+    await settle()
+    protocol.pause_writing()
+
+    publishing = asyncio.create_task(opened.publish(b"held", "", "q"))
+    for go_on in (protocol.resume_writing, protocol.pause_writing):
+        go_on()
+        await settle()
+        assert not publishing.done()
+    server.send(connection.Unblocked(), channel=0)
+    await settle()
+    assert not publishing.done()
+    protocol.resume_writing()
+
+    await publishing
+    await protocol.close()
+
+
+async def test_closing_a_blocked_connection_is_bounded_and_says_what_was_not_sent(
+    server: ScriptedServer,
+) -> None:
+    """R6, R7: the server reads nothing, so it does not answer the close either."""
+    opened = await server.open_channel()
+    server.send(BLOCKED, channel=0)
+    await settle()
+    publishing = asyncio.create_task(opened.publish(b"held", "", "q"))
+    await settle()
+    server.mute(connection.Close)
+
+    await opened.protocol.close()
+
+    with pytest.raises(aioamqp.PublishNotSent):
+        await publishing
+    assert server.transport.was_aborted
+    assert "basic.publish" not in server.names()

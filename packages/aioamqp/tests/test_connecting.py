@@ -356,7 +356,7 @@ async def test_the_password_is_in_no_log(
         await protocol.close()
 
     assert "> 0 connection.start-ok" in caplog.text
-    assert "< 0 connection.Tune" in caplog.text
+    assert "< 0 connection.tune " in caplog.text
     assert "hunter2" not in caplog.text
 
 

@@ -329,7 +329,7 @@ async def test_what_is_published_is_in_the_debug_log_without_its_body(
         await opened.basic_publish(b"confidential", "ex", "key")
         await opened.protocol.close()
 
-    (line,) = [text for text in caplog.messages if "Publish" in text]
+    (line,) = [text for text in caplog.messages if "basic.publish" in text]
     assert line.startswith("> 1 ")
     assert line.endswith("+ 12 octets")
     assert "confidential" not in caplog.text

@@ -165,17 +165,6 @@ def test_an_unknown_type_of_exchange_ends_the_connection(
     )
 
 
-@pytest.mark.parametrize("kind", ["fanout", "topic", "headers"])
-def test_a_type_of_exchange_that_is_not_done_yet_is_refused(vhost: VirtualHost, kind: str) -> None:
-    vhost.declare_queue("q", ME)
-
-    with pytest.raises(NotSupported, match=f"an exchange of type {kind}"):
-        vhost.declare_exchange("x", kind)
-    with pytest.raises(NotSupported, match=f"binding queue 'q' .* exchange of type {kind}"):
-        vhost.bind_queue("q", f"amq.{kind}", "k", {}, ME)
-    assert not vhost.publish(a_message(exchange=f"amq.{kind}"), "guest")
-
-
 def test_an_exchange_in_use_is_not_deleted_if_unused(vhost: VirtualHost) -> None:
     vhost.declare_exchange("x", "direct")
     vhost.declare_queue("q", ME)

@@ -8,6 +8,7 @@ from .dial import Dialer, dialing
 from .envelope import Envelope, ReturnEnvelope
 from .exceptions import (
     AioamqpException,
+    AlreadySettled,
     AmqpClosedConnection,
     ChannelClosed,
     ConnectionFailed,
@@ -17,6 +18,7 @@ from .exceptions import (
     EmptyQueue,
     HandshakeFailed,
     InvalidArgument,
+    MessageTooLarge,
     NoChannelAvailable,
     ProtocolViolation,
     PublishFailed,
@@ -24,7 +26,10 @@ from .exceptions import (
     PublishReturned,
     PublishUnconfirmed,
     SynchronizationError,
+    WrongLoop,
 )
+from .message import Message
+from .messages import Messages
 from .properties import Properties
 from .protocol import AmqpProtocol
 from .version import __packagename__ as __packagename__  # reachable here in 0.15 too
@@ -32,6 +37,7 @@ from .version import __version__
 
 __all__ = [
     "AioamqpException",
+    "AlreadySettled",
     "AmqPlain",
     "AmqpClosedConnection",
     "AmqpProtocol",
@@ -48,6 +54,9 @@ __all__ = [
     "HandshakeFailed",
     "InvalidArgument",
     "Mechanism",
+    "Message",
+    "MessageTooLarge",
+    "Messages",
     "NoChannelAvailable",
     "Plain",
     "Properties",
@@ -58,6 +67,7 @@ __all__ = [
     "PublishUnconfirmed",
     "ReturnEnvelope",
     "SynchronizationError",
+    "WrongLoop",
     "__version__",
     "connect",
     "constants",

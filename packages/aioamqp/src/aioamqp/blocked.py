@@ -10,7 +10,8 @@ class Blocked:
     """Knows whether the server, short of memory or disk, has stopped reading from the connection.
 
     RabbitMQ says so only when something is published, and reads nothing more until it says that it
-    does again: neither acknowledgements nor calls.
+    does again: neither acknowledgements nor calls. Meanwhile messages are not written, so that they
+    are not lost if the connection ends: whoever publishes waits.
 
     Args:
         callbacks: runs the callbacks.

@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from amqp_codec import FieldTable, basic
 from amqp_codec import channel as wire
 
 from .callbacks import Callback
-from .calls.basic import BasicCalls
+from .calls.basic import BasicCalls, new_tag
 from .calls.exchange import ExchangeCalls
 from .calls.publishing import PublishingCalls
 from .calls.queue import QueueCalls
 from .calls.tx import TxCalls
 from .envelope import Envelope, ReturnEnvelope
 from .inbound import Inbound
+from .messages import Messages
 
 if TYPE_CHECKING:
     from .protocol import AmqpProtocol
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Channel", "Envelope", "ReturnEnvelope", "logger"]
 
 logger = logging.getLogger("aioamqp.channel")
+
+PREFETCH_COUNT: Final = 100
+"""Messages that ``consume`` has on their way where the caller does not say."""
 
 
 class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
@@ -33,6 +39,8 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
       or one that is cancelled, may still have its effect.
     - ChannelClosed or AmqpClosedConnection when the channel or the connection is over or ends.
     - InvalidArgument, which is a TypeError and a ValueError, before anything is sent.
+
+    ``async with await protocol.channel() as channel:`` closes the channel when the block ends.
 
     Attributes:
         protocol: the connection.
@@ -70,6 +78,18 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
         self._consumers = self.inbound.consumers
         self._confirms = self.inbound.confirms
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.is_open:
+            await self.close()
+
     async def open(self, *, timeout: float | None = None) -> bool:
         """Open the channel; ``AmqpProtocol.channel`` has done so already."""
         await self._dialogue.request(wire.Open(), timeout)
@@ -104,6 +124,44 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
         """
         reply = await self._ask(wire.Flow(active), wire.FlowOk, timeout)
         return {"active": reply.active}
+
+    def consume(
+        self,
+        queue_name: str = "",
+        *,
+        prefetch_count: int | None = PREFETCH_COUNT,
+        consumer_tag: str = "",
+        no_local: bool = False,
+        no_ack: bool = False,
+        exclusive: bool = False,
+        arguments: FieldTable | None = None,
+        timeout: float | None = None,
+    ) -> Messages:
+        """Consume from a queue with ``async for``.
+
+            async for message in channel.consume("orders"):
+                async with message:
+                    ...
+
+        Nothing is sent before the first message is asked for, or ``async with`` is entered, which
+        is the tidier way where the loop may be left before its end. See ``Messages`` for that.
+
+        Args:
+            queue_name: empty for the one that was declared last on this channel.
+            prefetch_count: messages that may be delivered and not settled yet; 0 for no limit. It
+                is set by ``basic.qos`` and so holds for later consumers of the channel too, until
+                they ask for another. None leaves it as it is; with ``no_ack`` it has no meaning.
+            consumer_tag: empty to have one made up.
+            no_local: RabbitMQ: ignored.
+            no_ack: let the server take what it delivers for acknowledged.
+            exclusive: let nobody else consume from the queue.
+            arguments: such as ``{"x-priority": 10}``.
+            timeout: seconds in which the server must agree to the consumer.
+        """
+        tag = consumer_tag or new_tag(self.channel_id)
+        method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, False, arguments)
+        qos = None if prefetch_count is None or no_ack else basic.Qos(0, prefetch_count)
+        return Messages(self, self._consumers, method, qos, timeout)
 
     def add_cancellation_callback(self, callback: Callback) -> None:
         """Have a callback called when the server cancels a consumer of this channel.

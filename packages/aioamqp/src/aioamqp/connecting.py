@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from .auth import LoginMethod
 from .dial import current_dialer
-from .exceptions import ConnectionFailed, InvalidArgument, failed_link
+from .exceptions import ConnectionFailed, WrongLoop, failed_link
 from .protocol import OPEN, AmqpProtocol
 from .tls import TlsSettings
 from .uri import parse_url
@@ -117,7 +117,7 @@ def connect(
             must be the running one.
 
     Raises:
-        InvalidArgument: ``loop`` is another event loop than the running one.
+        WrongLoop: ``loop`` is another event loop than the running one.
         ConnectionFailed: there is no link to the server, or not in time. It is also the OSError
             that says why, such as ConnectionRefusedError.
         HandshakeFailed: the server refuses the login or the virtual host, or is no AMQP server.
@@ -157,10 +157,9 @@ async def _connect(
     loop: asyncio.AbstractEventLoop | None,
 ) -> Connected:
     if loop not in (None, asyncio.get_running_loop()):
-        raise InvalidArgument(
-            "is not the event loop that runs here, in which the connection would be; call connect()"
-            " there, from another thread with asyncio.run_coroutine_threadsafe()",
-            ("loop",),
+        raise WrongLoop(
+            "loop is not the event loop that runs here, to which the connection would belong: call"
+            " connect() there, from another thread with asyncio.run_coroutine_threadsafe()"
         )
     if port is None:
         port = TLS_PORT if ssl else PORT

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from amqp_codec import Command, basic
 
 from .callbacks import Callback
-from .consumer import Consumer
+from .consumer import CallbackConsumer, Consumer, PulledConsumer
 from .dialogue import Dialogue
+from .exceptions import AmqpClosedConnection, ChannelClosed
 
 if TYPE_CHECKING:
     from .backlog import Backlog
@@ -30,6 +32,7 @@ class Consumers:
         self._channel = channel
         self._dialogue = dialogue
         self._backlog = backlog
+        self._loop = asyncio.get_running_loop()
         self._by_tag: dict[str, Consumer] = {}
         self._working: set[Consumer] = set()
         self._leaving: set[str] = set()
@@ -46,13 +49,40 @@ class Consumers:
             callback: to register under that tag.
             timeout: seconds in which the server must agree, if it is to answer at all.
         """
+        tag, no_ack = method.consumer_tag, method.no_ack
+        consumer = CallbackConsumer(self._channel, tag, no_ack, self._backlog, callback)
+        await self._begin(consumer, method, None, timeout)
+
+    async def pull(
+        self, method: basic.Consume, qos: basic.Qos | None, timeout: float | None
+    ) -> PulledConsumer:
+        """Ask the server for deliveries that will be asked for one by one.
+
+        Args:
+            method: to send, with a consumer tag.
+            qos: to send just before it, so that it holds for this consumer.
+            timeout: seconds in which the server must agree.
+        """
+        consumer = PulledConsumer(method.consumer_tag, method.no_ack, self._backlog)
+        await self._begin(consumer, method, qos, timeout)
+        return consumer
+
+    async def _begin(
+        self,
+        consumer: Consumer,
+        method: basic.Consume,
+        qos: basic.Qos | None,
+        timeout: float | None,
+    ) -> None:
         tag = method.consumer_tag
         if tag in self._unconfirmed:
             async with asyncio.timeout(timeout):
                 await self._unconfirmed[tag].wait()
         self._dialogue.check(method)  # a bad argument must not cost a consumer
-        consumer = self._add(tag, method.no_ack)
-        self._channel.consumer_callbacks[tag] = callback
+        if qos is not None:
+            # An error of it closes the channel, so the consumer hears of it.
+            self._dialogue.request_unheard(qos, lambda _: None)
+        self._add(consumer)
         try:
             if method.no_wait:
                 self._dialogue.send(method)
@@ -69,14 +99,14 @@ class Consumers:
         self._working.add(consumer)
         consumer.start()
 
-    def _add(self, tag: str, no_ack: bool) -> Consumer:
+    def _add(self, consumer: Consumer) -> None:
         """Let deliveries with a tag wait, before the server knows of the tag."""
         # A second consumer with a tag is for the server to refuse: RabbitMQ closes with 530.
-        self._finish(tag)
-        self._leaving.discard(tag)
-        consumer = Consumer(self._channel, tag, no_ack, self._backlog, self._on_done)
-        self._by_tag[tag] = consumer
-        return consumer
+        self._finish(consumer.tag)
+        self._leaving.discard(consumer.tag)
+        consumer.when_done = self._on_done
+        self._by_tag[consumer.tag] = consumer
+        consumer.register()
 
     def deliver(self, delivery: Command) -> None:
         """Give a basic.deliver to its consumer."""
@@ -97,7 +127,9 @@ class Consumers:
 
     def cancelled_by_server(self, tag: str) -> None:
         """Let a consumer end; its callback stays registered, as in 0.15."""
-        self._finish(tag)
+        consumer = self._by_tag.pop(tag, None)
+        if consumer is not None:
+            consumer.cancelled_by_server()
 
     def cancelled(self, tag: str) -> None:
         """Let a consumer and its callback go: the server has confirmed its cancellation."""
@@ -105,6 +137,51 @@ class Consumers:
         self._leaving.add(tag)
         if not any(consumer.tag == tag for consumer in self._working):
             self._forget(tag)
+
+    async def leave(self, consumer: Consumer) -> None:
+        """Cancel a consumer that nobody asks any more; what waits in it goes back.
+
+        It is over as well if the channel or the connection ends meanwhile.
+        """
+        dropped = self._let_go(consumer)
+        if dropped is None:
+            return
+        cancel = basic.Cancel(consumer.tag)
+        with suppress(AmqpClosedConnection, ChannelClosed):
+            await self._dialogue.request(cancel, None, lambda _: self._left(consumer, dropped))
+            self._left(consumer, dropped)
+
+    def leave_soon(self, consumer: Consumer) -> None:
+        """Do as ``leave`` does and wait for nothing; may be called from another thread."""
+        with suppress(RuntimeError):  # the loop is closed, and the connection with it
+            self._loop.call_soon_threadsafe(self._leave_unheard, consumer)
+
+    def _leave_unheard(self, consumer: Consumer) -> None:
+        dropped = self._let_go(consumer)
+        if dropped is not None:
+            self._dialogue.request_unheard(
+                basic.Cancel(consumer.tag), lambda _: self._left(consumer, dropped)
+            )
+
+    def _let_go(self, consumer: Consumer) -> list[Command] | None:
+        """Stop a consumer; return what waited in it if the server is to cancel it first."""
+        is_known = self._by_tag.get(consumer.tag) is consumer
+        dropped = consumer.stop()
+        self._discard(consumer)
+        self._working.discard(consumer)
+        if not self._channel.is_open:
+            return None
+        if not is_known:  # cancelled already, with something left
+            self._left(consumer, dropped)
+            return None
+        self._given_up[consumer.tag] = consumer
+        return dropped
+
+    def _left(self, consumer: Consumer, dropped: list[Command]) -> None:
+        # Only now, or the server would deliver them to this very consumer again.
+        self._forget_given_up(consumer)
+        for delivery in dropped:
+            self._send_back(delivery, consumer)
 
     def _discard(self, consumer: Consumer) -> None:
         """Let a consumer go that the server never knew, or knows no more."""
@@ -144,13 +221,13 @@ class Consumers:
         if self._given_up.get(consumer.tag) is consumer:
             del self._given_up[consumer.tag]
 
-    def end(self, asked_for: bool) -> None:
-        """Let all end with the channel: at once if the program closes it."""
+    def end(self, error: Exception, asked_for: bool) -> None:
+        """Let all end with the channel, because of an error or because the program closes it."""
         for consumer in {*self._by_tag.values(), *self._working}:
             if asked_for:
                 consumer.stop()
             else:
-                consumer.finish()
+                consumer.break_off(error)
         self._by_tag.clear()
         self._given_up.clear()
         for unconfirmed in self._unconfirmed.values():

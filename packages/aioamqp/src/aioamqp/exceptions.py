@@ -13,12 +13,15 @@ AioamqpException
 │   └── PublishReturned        no queue took it, so it came back
 ├── PublishUnconfirmed         written, and its fate unknown (also what ended the channel)
 ├── PublishNotSent             never written (also what ended the channel)
+├── ConsumerCancelled          the server cancelled the consumer of a ``Channel.consume``
+├── AlreadySettled             a message is acknowledged or rejected twice
+├── WrongLoop                  called from another event loop (also a RuntimeError)
 ├── SynchronizationError       two calls collided (not raised any more; kept for old code)
-├── DuplicateConsumerTag       (not raised: the server answers 530; kept for old code)
-└── ConsumerCancelled          (not raised; kept for old code)
+└── DuplicateConsumerTag       (not raised: the server answers 530; kept for old code)
 
 amqp_codec.EncodeError, a ValueError
 └── InvalidArgument            the caller's own mistake (also a TypeError); nothing was sent
+    └── MessageTooLarge        a message is larger than servers take
 """
 
 from typing import TYPE_CHECKING, TypeVar
@@ -209,10 +212,27 @@ class DuplicateConsumerTag(AioamqpException):
 
 
 class ConsumerCancelled(AioamqpException):
-    """A consumer has been cancelled."""
+    """The server has cancelled a consumer, for example because its queue was deleted.
+
+    RabbitMQ: consumer-cancel.html. The channel stays open: consume again if the queue is back.
+    """
+
+    def __str__(self) -> str:
+        return (
+            f"The server has cancelled the consumer {self.args[0]!r}: its queue was deleted, or the"
+            " node that had it is down"
+        )
 
     def __repr__(self) -> str:
         return f"The consumer {self.args[0]!r} has been cancelled"
+
+
+class AlreadySettled(AioamqpException):
+    """A message has been acknowledged, rejected or requeued already; the server would object."""
+
+
+class WrongLoop(AioamqpException, RuntimeError):
+    """A call was made from another event loop than the connection's; nothing was sent."""
 
 
 class InvalidArgument(EncodeError, TypeError):
@@ -220,6 +240,10 @@ class InvalidArgument(EncodeError, TypeError):
 
     It is a TypeError and a ValueError both: aioamqp 0.15 raised the one or the other.
     """
+
+
+class MessageTooLarge(InvalidArgument):
+    """A message is larger than ``max_message_size``; nothing was sent."""
 
 
 _Failure = TypeVar("_Failure", ConnectionFailed, ConnectionLost)

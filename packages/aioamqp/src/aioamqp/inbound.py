@@ -75,7 +75,7 @@ class Inbound:
         self._channel.close_event.set()
         self.may_publish.set()
         self.confirms.fail(error)
-        self.consumers.end(asked_for)
+        self.consumers.end(error, asked_for)
 
     def _on_free(self) -> None:
         self._channel.protocol.release_channel_id(self._channel.channel_id)

@@ -4,15 +4,10 @@ import asyncio
 import errno
 import math
 from collections.abc import Callable
-from typing import Final
-
-from amqp_codec import HEARTBEAT, Command, encode_command
 
 from .exceptions import ConnectionLost, failed_link
 from .heartbeat import SILENCE, Heartbeat, Verdict
 from .wire import Wire
-
-HEARTBEAT_OCTETS: Final = encode_command(Command(0, HEARTBEAT))
 
 
 class Keepalive:
@@ -54,8 +49,7 @@ class Keepalive:
                 self._when_dead(silence(SILENCE * heartbeat.interval))
                 return
             case Verdict.SEND:
-                self._wire.write(HEARTBEAT_OCTETS)
-                self._wire.flush()
+                self._wire.send_heartbeat()
                 heartbeat.last_sent = now  # also where a closing transport took nothing
             case Verdict.WAIT:
                 pass

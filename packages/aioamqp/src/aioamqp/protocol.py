@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Final, cast
 
 from amqp_codec import (
     HEARTBEAT,
-    PROTOCOL_HEADER,
     Command,
     DecodeError,
     Decoder,
@@ -41,9 +40,10 @@ from .exceptions import (
     lost_link,
     reason,
 )
-from .handshake import Handshake, mechanism_named, refusal
+from .handshake import FRAME_MAX, Handshake, mechanism_named, refusal
 from .heartbeat import Heartbeat
 from .keepalive import Keepalive
+from .opening import Opening
 from .trace import describe
 from .vestiges import Vestiges
 from .wire import Wire
@@ -54,6 +54,9 @@ CONNECTING: Final = 0
 OPEN: Final = 1
 CLOSING: Final = 2
 CLOSED: Final = 3
+
+MAX_MESSAGE_SIZE: Final = 512 * 1024 * 1024
+"""Octets that a body may have. RabbitMQ: max_message_size, which can be set no higher than this."""
 
 BACKLOG: Final = 16 * 1024 * 1024
 """Octets of messages that may wait for callbacks before the server is not read from any more."""
@@ -69,6 +72,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         channel_max: the highest channel number; the lower of this and the server's holds.
         frame_max: octets of a frame; the lower of this and the server's holds.
         heartbeat: seconds between heartbeats, whatever the server says; 0 for none.
+        max_message_size: octets that a body may have, in either direction.
 
     Other arguments are ignored, as in 0.15.
 
@@ -92,6 +96,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         channel_max: int | None = None,
         frame_max: int | None = None,
         heartbeat: int | None = None,
+        max_message_size: int = MAX_MESSAGE_SIZE,
         **_ignored: object,
     ) -> None:
         self._on_error_callback = on_error
@@ -116,12 +121,12 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._keepalive: Keepalive
         self._dialogue: Dialogue
         self._loop: asyncio.AbstractEventLoop
-        self._decoder = Decoder()
+        self._max_message_size = max_message_size
+        self._decoder = Decoder(FRAME_MAX, max_message_size)
         self._numbers = ChannelNumbers(0)
         self._callbacks = CallbackQueue("the connection")
         self.blocked = Blocked(self._callbacks)
-        self._handshake: Handshake | None = None
-        self._opened: asyncio.Future[None] | None = None
+        self._opening: Opening | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self._has_timed_out = False
         self._ended: list[Channel] = []
@@ -170,8 +175,10 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         Raises:
             AmqpClosedConnection: it is over.
             AioamqpException: it is not open yet.
+            WrongLoop: it belongs to another event loop.
         """
         if self.state == OPEN:
+            self.wire.check_loop()
             return
         if self.state == CONNECTING:
             raise AioamqpException("The connection is not open yet: await connect() first")
@@ -227,6 +234,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         Raises:
             TimeoutError: it is not, after so many seconds.
         """
+        if self.state in (OPEN, CLOSING):
+            self.wire.check_loop()
         async with asyncio.timeout(timeout):
             await self.connection_closed.wait()
             # Workers with nothing left to do take a turn of the loop to end. A callback that still
@@ -256,45 +265,39 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             HandshakeFailed: the server refuses.
             ValueError: an argument cannot be sent.
         """
-        self._handshake = Handshake(
+        handshake = Handshake(
             mechanism_named(login_method, login, password),
             virtualhost,
             self.client_properties,
             **self.connection_tunning,
         )
         self.wire.check_open()
-        self._opened = self._loop.create_future()
-        self.wire.write(PROTOCOL_HEADER)
-        self.wire.flush()
+        self._opening = Opening(self.wire, handshake)
         try:
-            await self._opened
+            await self._opening.open()
         except asyncio.CancelledError:
             self._fail(AmqpClosedConnection("The program gave up connecting"), asked_for=True)
             raise
 
-    def _go_on_opening(self, handshake: Handshake, method: Method) -> None:
+    def _go_on_opening(self, opening: Opening, method: Method) -> None:
+        if isinstance(method, connection.Start):
+            self.version_major = method.version_major
+            self.version_minor = method.version_minor
+            self.server_properties = method.server_properties
+            self.server_mechanisms = method.mechanisms.decode("utf-8", "replace")
+            self.server_locales = method.locales.decode("utf-8", "replace")
         try:
-            for answer in handshake.receive(method):
-                self.wire.send(0, answer)
+            opening.receive(method)
         except InvalidArgument as error:  # of the client's properties or the virtual host
             self._fail(error, asked_for=True)
             self._transport.abort()
             return
-        self.wire.flush()
         match method:
-            case connection.Start():
-                self.version_major = method.version_major
-                self.version_minor = method.version_minor
-                self.server_properties = method.server_properties
-                self.server_mechanisms = method.mechanisms.decode("utf-8", "replace")
-                self.server_locales = method.locales.decode("utf-8", "replace")
-            case connection.Tune() if handshake.tune_ok is not None:
-                self._apply(handshake.tune_ok)
+            case connection.Tune() if opening.tune_ok is not None:
+                self._apply(opening.tune_ok)
             case connection.OpenOk():
                 self.state = OPEN
-                self._handshake = None
-                if self._opened is not None and not self._opened.done():
-                    self._opened.set_result(None)
+                self._opening = None
             case _:
                 pass
 
@@ -314,7 +317,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._heartbeat = Heartbeat(0, self._loop.time())
         backlog = Backlog(BACKLOG, self._stop_reading, self._read_on)
-        self.wire = Wire(self._transport, self._heartbeat, backlog)
+        self.wire = Wire(self._transport, self._heartbeat, backlog, self._max_message_size)
         self._keepalive = Keepalive(self.wire, self._heartbeat, self._break_off)
         self._dialogue = Dialogue(self.wire, 0, lambda _error, _asked_for: None, lambda: None)
         self._make_vestiges(self._transport)
@@ -324,8 +327,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._heartbeat.last_received = self._loop.time()
         channels, is_traced = self.channels, self.wire.is_traced
         try:
-            if self._handshake is not None:
-                data = self._handshake.screen(data)
+            if self._opening is not None:
+                data = self._opening.screen(data)
             for command in self._decoder.feed(data):
                 if is_traced:
                     what = describe(command.channel, command.method, len(command.body))
@@ -338,7 +341,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             if self._decoder.error is not None:
                 raise self._decoder.error
         except DecodeError as error:
-            if self._handshake is not None:
+            if self._opening is not None:
                 self._break_off(HandshakeFailed(f"The server does not speak AMQP 0-9-1: {error}"))
             else:
                 self._refuse(ProtocolViolation(error.reply_code, str(error)))
@@ -349,17 +352,17 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Make publishers wait."""
-        self.wire.pause()
+        self.wire.pause(is_full=True)
 
     def resume_writing(self) -> None:
         """Let publishers go on."""
-        self.wire.resume()
+        self.wire.pause(is_full=False)
 
     def eof_received(self) -> bool:
         """Let the transport close itself: the server sends nothing any more."""
         error: AmqpClosedConnection
-        if self._handshake is not None:
-            error = HandshakeFailed(self._handshake.explain_end())
+        if self._opening is not None:
+            error = self._opening.cut_short()
         else:
             error = AmqpClosedConnection("The server ended the link without closing the connection")
         self._fail(error)
@@ -368,13 +371,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Come to the end."""
-        error: Exception
-        if self._handshake is not None:
-            error = HandshakeFailed(self._handshake.explain_end())
-            error.__cause__ = exc
-        else:
-            error = lost_link(exc)
-        self._fail(error)
+        self._fail(self._opening.cut_short(exc) if self._opening is not None else lost_link(exc))
         if self._close_timer is not None:
             self._close_timer.cancel()
         self.state = CLOSED
@@ -402,11 +399,13 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
                 self._hang_up()
             case _ if is_over:
                 pass
-            case _ if self._handshake is not None:
-                self._go_on_opening(self._handshake, method)
+            case _ if self._opening is not None:
+                self._go_on_opening(self._opening, method)
             case connection.Blocked():
+                self.wire.block(is_blocked=True)
                 self.blocked.change(method.reason)
             case connection.Unblocked():
+                self.wire.block(is_blocked=False)
                 self.blocked.change(None)
             case connection.UpdateSecretOk():
                 self._dialogue.receive(command)
@@ -419,7 +418,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
 
     def _server_closes(self, close: connection.Close) -> None:
         error: Exception
-        if self._handshake is not None:
+        if self._opening is not None:
             error = refusal(close)
         else:
             error = ChannelClosed(close.reply_code, close.reply_text)
@@ -451,7 +450,6 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         if self.wire.failure is not None:
             return
         self.state = CLOSING
-        self._handshake = None
         if not asked_for:
             logger.warning("The connection ended: %s", reason(error))
             if self._on_error_callback is not None:
@@ -463,8 +461,9 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         # Whatever waits for callbacks: the server's close-ok, or the end of the link, must be read.
         self.wire.backlog.call_begins()
         self._keepalive.stop()
-        if self._opened is not None and not self._opened.done():
-            self._opened.set_exception(error)
+        if self._opening is not None:
+            self._opening.fail(error)
+            self._opening = None
         self._ended = list(self.channels.values())
         self.channels.clear()
         self._numbers.release_all()

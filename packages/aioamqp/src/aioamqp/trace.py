@@ -1,4 +1,11 @@
-"""One line a command for the debug log, without bodies and secrets."""
+"""One line a command for the debug log, without bodies and secrets.
+
+    > 1 queue.declare queue='orders' durable=True
+    < 1 queue.declare-ok queue='orders' message_count=7 consumer_count=0
+    < 1 basic.deliver consumer_tag='ctag1.5' delivery_tag=1 routing_key='orders' + 42 octets
+
+It begins with the direction and the channel. Arguments that are empty or False are left out.
+"""
 
 from typing import Final
 
@@ -6,6 +13,7 @@ from amqp_codec import Method, connection
 
 _SECRETS: Final[dict[type[Method], str]] = {
     connection.StartOk: "response",
+    connection.Secure: "challenge",
     connection.SecureOk: "response",
     connection.UpdateSecret: "new_secret",
 }
@@ -14,14 +22,15 @@ _SECRETS: Final[dict[type[Method], str]] = {
 def describe(channel: int, method: Method, body_size: int = 0) -> str:
     """Describe a command in one line."""
     secret = _SECRETS.get(type(method))
-    if secret is None:
-        arguments = repr(method)
-    else:
-        fields = (name for name, _ in method.FIELDS)
-        values = (
-            f"{name}=***" if name == secret else f"{name}={getattr(method, name)!r}"
-            for name in fields
-        )
-        arguments = f"{method.NAME}({', '.join(values)})"
-    content = f" + {body_size} octets" if method.HAS_CONTENT else ""
-    return f"{channel} {arguments}{content}"
+    words = [str(channel), method.NAME]
+    for name, _ in method.FIELDS:
+        value = getattr(method, name)
+        if name == secret:
+            words.append(f"{name}=***")
+        elif isinstance(value, int) and value is not False:
+            words.append(f"{name}={True if value is True else int(value)}")
+        elif value:
+            words.append(f"{name}={value!r}")
+    if method.HAS_CONTENT:
+        words.append(f"+ {body_size} octets")
+    return " ".join(words)

@@ -8,7 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from .heartbeat import SILENCE, Heartbeat
-from .keepalive import HEARTBEAT_OCTETS, silence
+from .keepalive import silence
 
 if TYPE_CHECKING:
     from .channel_numbers import ChannelNumbers
@@ -70,8 +70,7 @@ class Vestiges:
     async def send_heartbeat(self) -> None:
         """Write a heartbeat now. It is done by itself when one is due."""
         self.wire.check_open()
-        self.wire.write(HEARTBEAT_OCTETS)
-        self.wire.flush()
+        self.wire.send_heartbeat()
 
     async def heartbeat(self) -> None:
         """Wait for the end of the connection, and do nothing else."""

@@ -2,13 +2,30 @@
 
 import asyncio
 import logging
+from asyncio import get_running_loop
 from collections import deque
 from typing import Final
 
-from amqp_codec import EncodeError, Method, Properties, basic, encode_content, encode_method
+from amqp_codec import (
+    HEARTBEAT,
+    Command,
+    EncodeError,
+    Method,
+    Properties,
+    basic,
+    encode_command,
+    encode_content,
+    encode_method,
+)
 
 from .backlog import Backlog
-from .exceptions import AmqpClosedConnection, InvalidArgument, reason
+from .exceptions import (
+    AmqpClosedConnection,
+    InvalidArgument,
+    MessageTooLarge,
+    WrongLoop,
+    reason,
+)
 from .handshake import FRAME_MAX
 from .heartbeat import Heartbeat
 from .trace import describe
@@ -17,6 +34,8 @@ logger = logging.getLogger("aioamqp.protocol")
 
 FLUSH_AT: Final = 64 * 1024
 """Octets that are not gathered further: more gain nothing and take memory."""
+
+HEARTBEAT_OCTETS: Final = encode_command(Command(0, HEARTBEAT))
 
 ROUTES: Final = 1024
 """Encoded basic.publish methods that are kept, of some hundred octets each."""
@@ -31,23 +50,32 @@ class Wire:
         transport: of the connection.
         heartbeat: told when octets are sent.
         backlog: of what the server sent.
+        max_message_size: octets that a body may have.
 
     Attributes:
         frame_max: octets that a frame may have, as negotiated; 0 for no limit.
         failure: why nothing can be sent any more; None while something can.
-        is_paused: whether the transport's own buffer is full.
+        is_paused: whether publishers are to wait: the transport's own buffer is full, or the server
+            takes no messages.
         owes_turn: whether so much was written in this turn of the loop that who writes more should
             let others have theirs first: a fast link never pauses, and heartbeats, replies and
             timers would wait for a program that publishes in a loop.
     """
 
     def __init__(
-        self, transport: asyncio.Transport, heartbeat: Heartbeat, backlog: Backlog
+        self,
+        transport: asyncio.Transport,
+        heartbeat: Heartbeat,
+        backlog: Backlog,
+        max_message_size: int,
     ) -> None:
         self.backlog = backlog
+        self.max_message_size = max_message_size
         self.frame_max = FRAME_MAX
         self.failure: Exception | None = None
         self.is_paused = False
+        self._is_full = False
+        self._is_blocked = False
         self.owes_turn = False
         self.is_traced = logger.isEnabledFor(logging.DEBUG)
         self.loop = asyncio.get_running_loop()
@@ -64,11 +92,26 @@ class Wire:
 
         Raises:
             AmqpClosedConnection: nothing can.
+            WrongLoop: not from here.
         """
         if self.failure is not None:
             raise AmqpClosedConnection(
                 f"The connection is closed: {reason(self.failure)}"
             ) from self.failure
+        self.check_loop()
+
+    def check_loop(self) -> None:
+        """Do nothing in the event loop that the connection belongs to.
+
+        Raises:
+            WrongLoop: this is another one.
+        """
+        if get_running_loop() is not self.loop:
+            raise WrongLoop(
+                "The connection belongs to the event loop that it was opened in, and this is"
+                " another one; from another thread call"
+                " asyncio.run_coroutine_threadsafe(coroutine, loop_of_the_connection)"
+            )
 
     def encode(self, channel: int, method: Method) -> bytes:
         """Encode a method without a content.
@@ -106,6 +149,7 @@ class Wire:
 
         Raises:
             InvalidArgument: something in it cannot be sent.
+            MessageTooLarge: the body is.
         """
         route = (exchange, routing_key, mandatory, immediate)
         try:
@@ -113,9 +157,20 @@ class Wire:
             octets = encode_content(channel, method, properties, body, self.frame_max)
         except EncodeError as error:
             raise InvalidArgument(error.reason, error.path) from None
+        if len(octets) > self.max_message_size:
+            self._check_size(body)
         if self.is_traced:
             logger.debug("> %s", describe(channel, basic.Publish(*route), len(body)))
         return octets
+
+    def _check_size(self, body: bytes | bytearray | memoryview) -> None:
+        size = memoryview(body).nbytes
+        if size > self.max_message_size:
+            raise MessageTooLarge(
+                f"has {size} octets, more than max_message_size={self.max_message_size}: send it in"
+                " parts, or raise max_message_size in connect() if the server takes such messages",
+                ("payload",),
+            )
 
     def _encode_route(self, route: tuple[str, str, bool, bool]) -> bytes:
         try:
@@ -138,6 +193,13 @@ class Wire:
             self._is_due = True
             self.loop.call_soon(self._flush_when_due)
 
+    def send_heartbeat(self) -> None:
+        """Write a heartbeat now. Spec: 4.2.7."""
+        if self.is_traced:
+            logger.debug("> 0 heartbeat")
+        self.write(HEARTBEAT_OCTETS)
+        self.flush()
+
     def flush(self) -> None:
         """Hand what has been gathered to the transport now."""
         if not self._gathered:
@@ -153,20 +215,25 @@ class Wire:
         self._is_due = False
         self.flush()
 
-    def pause(self) -> None:
-        """Make publishers wait: the transport's own buffer is full."""
-        self.is_paused = True
+    def pause(self, *, is_full: bool) -> None:
+        """Make publishers wait while the transport's own buffer is full."""
+        self._is_full = is_full
+        self._pause_or_resume()
 
-    def resume(self) -> None:
-        """Let publishers go on."""
-        self.is_paused = False
-        while self._waiters:
+    def block(self, *, is_blocked: bool) -> None:
+        """Make publishers wait while the server takes no messages; all else is still written."""
+        self._is_blocked = is_blocked
+        self._pause_or_resume()
+
+    def _pause_or_resume(self) -> None:
+        self.is_paused = self.failure is None and (self._is_full or self._is_blocked)
+        while self._waiters and not self.is_paused:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
 
     async def writable(self) -> None:
-        """Wait until the transport takes octets; those who are woken first may fill it again.
+        """Wait until publishers may go on; those who are woken first may fill the buffer again.
 
         Raises:
             Exception: what ended the connection in the meantime.

@@ -11,7 +11,7 @@ client did wrong is a ``BrokerError``: it knows the reply code and the text that
 from .clock import Clock, ManualClock, Timer
 from .consumer import Consumer, ConsumingChannel, SharedPrefetch
 from .errors import BrokerError, NotSupported
-from .exchange import Binding, DefaultExchange, DirectExchange, Exchange
+from .exchange import Binding, Exchange
 from .message import Message, QueuedMessage
 from .node import Node
 from .queue import Queue
@@ -24,9 +24,7 @@ __all__ = [
     "Clock",
     "Consumer",
     "ConsumingChannel",
-    "DefaultExchange",
     "Delivery",
-    "DirectExchange",
     "Exchange",
     "ManualClock",
     "Message",

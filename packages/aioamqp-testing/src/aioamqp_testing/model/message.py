@@ -28,6 +28,11 @@ class Message:
     properties: Properties
     body: bytes
 
+    @property
+    def routing_keys(self) -> tuple[str, ...]:
+        """All the keys that it is routed by."""
+        return (self.routing_key,)
+
     def check(self, user: str) -> None:
         """Refuse properties that RabbitMQ refuses, in its order.
 

@@ -7,16 +7,8 @@ from amqp_codec import FieldTable, ReplyCode
 
 from . import arguments as declared
 from .errors import BrokerError, NotSupported
-from .exchange import (
-    PREDECLARED,
-    TYPES,
-    DefaultExchange,
-    Destination,
-    DirectExchange,
-    Exchange,
-    UnsupportedExchange,
-    check_type,
-)
+from .exchange import Destination, Exchange
+from .exchange_types import PREDECLARED, TYPES, DefaultExchange, check_type
 from .message import REPLY_TO, Message
 from .queue import Queue
 
@@ -35,14 +27,10 @@ class VirtualHost:
     def __init__(self, name: str, new_name: Callable[[str], str]) -> None:
         self.name = name
         self.queues: dict[str, Queue] = {}
-        self.exchanges: dict[str, Exchange] = {
-            "": DefaultExchange(name, self.queues),
-            "amq.direct": DirectExchange(name, "amq.direct", durable=True),
-        }
-        for exchange_name, exchange_type in PREDECLARED:
-            self.exchanges[exchange_name] = UnsupportedExchange(
-                name, exchange_name, exchange_type, internal=exchange_name == "amq.rabbitmq.trace"
-            )
+        self.exchanges: dict[str, Exchange] = {"": DefaultExchange(name, self.queues)}
+        for each, exchange_type in PREDECLARED:
+            internal = each == "amq.rabbitmq.trace"
+            self.exchanges[each] = TYPES[exchange_type](name, each, durable=True, internal=internal)
         self._new_name = new_name
         self._agenda: deque[Callable[[], None]] = deque()
 
@@ -135,8 +123,6 @@ class VirtualHost:
             return
         _check_not_reserved("exchange", name)
         declared.check_exchange(arguments, f"exchange '{name}' in vhost '{self.name}'")
-        if exchange_type not in TYPES:
-            raise NotSupported(f"an exchange of type {exchange_type}")
         self.exchanges[name] = TYPES[exchange_type](
             self.name,
             name,
@@ -372,12 +358,11 @@ class VirtualHost:
 
     def route(self, exchange: Exchange, message: Message) -> list[Queue]:
         """Return the queues that a message reaches, each once, over any number of exchanges."""
-        key, headers = message.routing_key, message.properties.headers
         queues: dict[Queue, None] = {}
         seen = {exchange}
         to_visit = [exchange]
         for visited in to_visit:
-            for destination in visited.route(key, headers):
+            for destination in visited.route(message):
                 if isinstance(destination, Queue):
                     queues[destination] = None
                 elif destination not in seen:

@@ -130,7 +130,7 @@ class Session:
             pass
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         for channel in unconfirmed:
-            channel.confirm_all()
+            channel.publishing.confirm_all()
 
     def take_output(self) -> bytes:
         """Return what is to be sent to the client, and forget it."""

@@ -11,6 +11,11 @@ from ..properties import Properties
 from .calls import Calls
 
 
+def new_tag(channel_id: int) -> str:
+    """Make up a consumer tag that nobody else has."""
+    return f"ctag{channel_id}.{uuid.uuid4().hex}"
+
+
 class BasicCalls(Calls):
     """The class basic of AMQP without publishing, by the names of 0.15."""
 
@@ -67,7 +72,7 @@ class BasicCalls(Calls):
         Returns:
             The ``consumer_tag``.
         """
-        tag = consumer_tag or f"ctag{self.channel_id}.{uuid.uuid4().hex}"
+        tag = consumer_tag or new_tag(self.channel_id)
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
         await self._consumers.consume(method, callback, timeout)
         self.last_consumer_tag = tag

@@ -1,0 +1,114 @@
+"""What a program gets wrong is refused by name before anything is sent, and the channel goes on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+import aioamqp
+from amqp_codec import Command, Properties, basic, connection
+from scripted_server import ScriptedServer, settle
+
+pytestmark = pytest.mark.asyncio
+
+Call = Callable[[aioamqp.Channel], Awaitable[Any]]
+
+REFUSED: dict[str, tuple[Call, str]] = {
+    "a name over 255 octets": (
+        lambda c: c.queue_declare("q" * 256),
+        "queue.declare.queue: must be at most 255 octets of UTF-8, not 256",
+    ),
+    "a name over 255 octets of UTF-8": (
+        lambda c: c.exchange_declare("ä" * 128, "fanout"),
+        "exchange.declare.exchange",
+    ),
+    "a routing key over 255 octets": (
+        lambda c: c.basic_publish(b"", "", "k" * 256),
+        "basic.publish.routing_key",
+    ),
+    "a name that is no string": (lambda c: c.queue_delete(7), "queue.delete.queue"),  # type: ignore[arg-type]
+    "a header that cannot be encoded": (
+        lambda c: c.publish(b"", "", "q", {"headers": {"trace": [1, {"at": object()}]}}),
+        r"properties\.headers\.trace\[1\]\.at",
+    ),
+    "headers that do not fit into a frame": (
+        lambda c: c.publish(b"", "", "q", {"headers": {"big": "x" * 200_000}}),
+        "a frame holds 131064",
+    ),
+    "a property that is unknown": (
+        lambda c: c.publish(b"", "", "q", {"content-type": "text/plain"}),
+        "there is no property 'content-type'; there are content_type",
+    ),
+    "a body that is no octets": (
+        lambda c: c.publish(["a"], "", "q"),  # type: ignore[arg-type]
+        "must be bytes",
+    ),
+    "a body that is too large": (
+        lambda c: c.publish(bytes(1001), "", "q"),
+        "payload: has 1001 octets, more than max_message_size=1000: send it in parts",
+    ),
+    "a prefetch that is out of range": (
+        lambda c: c.basic_qos(prefetch_count=65536),
+        "basic.qos.prefetch_count",
+    ),
+    "a delivery tag that is negative": (
+        lambda c: c.basic_client_ack(-1),
+        "basic.ack.delivery_tag",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+async def test_a_bad_argument_is_named_and_costs_nothing(server: ScriptedServer, what: str) -> None:
+    opened = await server.open_channel(max_message_size=1000)
+    await opened.confirm_select()
+    server.received.clear()
+    server.transport.writes.clear()
+    call, culprit = REFUSED[what]
+
+    with pytest.raises(aioamqp.InvalidArgument, match=culprit) as refused:
+        await call(opened)
+    await settle()
+
+    assert isinstance(refused.value, (ValueError, TypeError))
+    assert server.transport.writes == []
+    publishing = asyncio.create_task(opened.publish(b"good", "", "q"))
+    await settle()
+    server.send(basic.Ack(1))
+    await publishing
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [bytes(1000), bytearray(1000), memoryview(bytes(1000)), memoryview(bytes(1000)).cast("q")],
+)
+async def test_a_body_may_be_as_large_as_said(server: ScriptedServer, body: Any) -> None:
+    opened = await server.open_channel(max_message_size=1000)
+
+    await opened.publish(body, "", "q")
+    await settle()
+
+    assert [len(c.body) for c in server.received] == [1000]
+    await opened.protocol.close()
+
+
+async def test_the_octets_of_a_body_are_counted_not_its_items(server: ScriptedServer) -> None:
+    opened = await server.open_channel(max_message_size=1000)
+
+    with pytest.raises(aioamqp.MessageTooLarge, match="has 1008 octets"):
+        await opened.publish(memoryview(bytes(1008)).cast("q"), "", "q")
+
+    await opened.protocol.close()
+
+
+async def test_a_body_that_comes_is_bounded_too(server: ScriptedServer) -> None:
+    opened = await server.open_channel(max_message_size=1000)
+
+    server.send(Command(1, basic.Deliver("tag", 1, False, "", ""), Properties(), bytes(1001)))
+    with pytest.raises(aioamqp.ProtocolViolation, match="1001"):
+        await opened.queue_declare("q")
+
+    assert [m.reply_code for m in server.methods(connection.Close)] == [501]
+    await opened.protocol.wait_closed()
