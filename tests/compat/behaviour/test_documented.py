@@ -15,8 +15,8 @@ import aioamqp
 from amqp_codec import Method, basic, connection, exchange, queue
 from callbacks_seen import Gate, Recorder
 from scripted_server import ANSWERS, ScriptedServer, settle
-from tests.compat.conftest import Connect
-from tests.compat.rpcs import RPCS, Rpc, name_of
+from tests.compat.behaviour.conftest import Connect
+from tests.compat.behaviour.rpcs import RPCS, Rpc, name_of
 
 pytestmark = pytest.mark.asyncio
 

@@ -9,8 +9,8 @@ import pytest
 import aioamqp
 from amqp_codec import channel, connection
 from scripted_server import ScriptedServer, settle
-from tests.compat.conftest import Connect
-from tests.compat.test_behaviour_errors import (
+from tests.compat.behaviour.conftest import Connect
+from tests.compat.behaviour.test_errors import (
     RESET,
     by_server,
     by_transport,

@@ -10,7 +10,7 @@ import aioamqp
 from aioamqp.protocol import CLOSED, CLOSING
 from amqp_codec import channel, connection
 from scripted_server import ScriptedServer, settle
-from tests.compat.conftest import Connect
+from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
 

@@ -5,9 +5,9 @@ from importlib.metadata import metadata
 from pathlib import Path
 
 import aioamqp
-from tests.compat.rpcs import RPCS
+from tests.compat.behaviour.rpcs import RPCS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCUMENTS = (*ROOT.glob("*.md"), *ROOT.glob("packages/*/*.md"), *ROOT.glob("docs/**/*.md"))
 EXAMPLES = tuple(ROOT.glob("examples/**/*.py"))
 

@@ -11,7 +11,7 @@ import pytest
 import aioamqp
 from amqp_codec import queue
 from scripted_server import ScriptedServer, settle
-from tests.compat.conftest import Connect
+from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
 

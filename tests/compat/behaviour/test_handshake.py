@@ -11,7 +11,7 @@ import aioamqp
 from aioamqp.protocol import CLOSED, CONNECTING, OPEN
 from amqp_codec import Method, connection
 from scripted_server import START, ScriptedServer, settle
-from tests.compat.conftest import Connect
+from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
 

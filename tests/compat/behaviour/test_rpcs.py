@@ -10,8 +10,8 @@ import pytest
 import aioamqp
 from amqp_codec import channel
 from scripted_server import ANSWERS, ScriptedServer, settle
-from tests.compat.conftest import Connect
-from tests.compat.rpcs import RPCS, Rpc, name_of
+from tests.compat.behaviour.conftest import Connect
+from tests.compat.behaviour.rpcs import RPCS, Rpc, name_of
 
 pytestmark = pytest.mark.asyncio
 

@@ -11,7 +11,7 @@ from amqp_codec import basic, channel
 from callbacks_seen import Recorder
 from publishers import confirming, outcomes, publishes, returned
 from scripted_server import ScriptedServer, settle
-from tests.compat.conftest import Connect
+from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
 

@@ -9,7 +9,7 @@ from amqp_codec import Command, channel, connection, queue
 from callbacks_seen import Recorder
 from publishers import returned
 from scripted_server import ScriptedServer, settle
-from tests.compat.conftest import Connect
+from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
 

@@ -12,7 +12,7 @@ from aioamqp.protocol import CLOSED, CLOSING
 from amqp_codec import basic, channel, connection, queue
 from callbacks_seen import Recorder
 from scripted_server import ScriptedServer, settle
-from tests.compat.conftest import Connect
+from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
 

@@ -12,7 +12,7 @@ import aioamqp
 from amqp_codec import Command, Properties, basic, channel
 from callbacks_seen import Gate, Recorder
 from scripted_server import ScriptedServer, settle
-from tests.compat.conftest import Connect
+from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
 
