@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any, TypeAlias
 
-logger = logging.getLogger("aioamqp.channel")
+logger = logging.getLogger("aioamqp.protocol")
 
 Callback: TypeAlias = Callable[..., Awaitable[Any] | Any]
 """A coroutine function or a plain one: what it returns is awaited if it can be."""

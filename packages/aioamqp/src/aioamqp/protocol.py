@@ -38,6 +38,7 @@ from .exceptions import (
     InvalidArgument,
     ProtocolViolation,
     lost_link,
+    reason,
 )
 from .handshake import FRAME_MAX, Handshake, mechanism_named, refusal
 from .heartbeat import Heartbeat
@@ -449,6 +450,11 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         if self.wire.failure is not None:
             return
         self.state = CLOSING
+        if not asked_for:
+            logger.warning("The connection ended: %s", reason(error))
+            if self._on_error_callback is not None:
+                # Before all who wait, one of whom may let the program end at once.
+                self._callbacks.put("on_error", self._on_error_callback, error)
         self.wire.fail(error)
         self.blocked.fail(error)
         self._dialogue.end(error)
@@ -464,12 +470,6 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         for channel in self._ended:
             channel.inbound.dialogue.end(error, asked_for)
         self.stop_now.set()
-        if asked_for:
-            return
-        logger.warning("The connection ended: %s", error)
-        callback = self._on_error_callback
-        if callback is not None:
-            self._callbacks.put("on_error", callback, error)
 
     def _hang_up(self) -> None:
         """Close the transport once what is written has left, or else after a while."""
