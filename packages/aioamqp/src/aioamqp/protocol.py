@@ -43,6 +43,7 @@ from .exceptions import (
 from .handshake import FRAME_MAX, Handshake, mechanism_named, refusal
 from .heartbeat import Heartbeat
 from .keepalive import Keepalive
+from .loop_end import LoopEnd
 from .opening import Opening
 from .trace import describe
 from .vestiges import Vestiges
@@ -214,8 +215,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         if self.state == CONNECTING:
             raise AmqpClosedConnection("The connection is not open yet: there is nothing to close")
         self.wire.check_open()
-        close = connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown")
-        self.wire.send(0, close)
+        self.wire.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
         self.wire.flush()
         self._fail(AmqpClosedConnection("The program closed it"), asked_for=True)
         self._bound_closing(CLOSE_TIMEOUT if timeout is None else timeout)
@@ -289,8 +289,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         try:
             opening.receive(method)
         except InvalidArgument as error:  # of the client's properties or the virtual host
-            self._fail(error, asked_for=True)
-            self._transport.abort()
+            self._break_off(error, asked_for=True)
             return
         match method:
             case connection.Tune() if opening.tune_ok is not None:
@@ -321,6 +320,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._keepalive = Keepalive(self.wire, self._heartbeat, self._break_off)
         self._dialogue = Dialogue(self.wire, 0, lambda _error, _asked_for: None, lambda: None)
         self._make_vestiges(self._transport)
+        self._loop_end = LoopEnd(lambda error: self._break_off(error, asked_for=True))
 
     def data_received(self, data: bytes) -> None:
         """Take octets from the server."""
@@ -378,6 +378,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self.server_heartbeat = None
         self.connection_closed.set()
         self._finish_vestiges()
+        self._loop_end.forget()
 
     # ---------------------------------------------------------------- inside
 
@@ -492,6 +493,6 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._heartbeat.listen(self._loop.time())
         self._transport.resume_reading()
 
-    def _break_off(self, error: Exception) -> None:
-        self._fail(error)
+    def _break_off(self, error: Exception, *, asked_for: bool = False) -> None:
+        self._fail(error, asked_for=asked_for)
         self._transport.abort()
