@@ -369,7 +369,19 @@ async def test_a_message_that_comes_back_is_understood(server: ScriptedServer) -
     assert seen == [(b"back", 312, "NO_ROUTE", "7")]
 
 
-# ---------------------------------------------------------------- what a server may send: R11
+# ---------------------------------------------------------------- what a server may send: R11, R19
+
+
+async def test_a_message_may_come_octet_by_octet(server: ScriptedServer) -> None:
+    """R19. Holds in 0.15.0 too."""
+    bodies = Bodies()
+    opened = await server.open_channel()
+    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    for octet in encode_command(delivery(tag, b"one")):
+        server.send(bytes((octet,)))
+        await asyncio.sleep(0)
+    await settle()
+    assert bodies.seen == [b"one"]
 
 
 def message_with_header(tag: str, value: bytes, key: bytes = b"k") -> bytes:
