@@ -73,6 +73,32 @@ async def test_on_error_is_called_once_with_what_happened_to_the_link(
     assert isinstance(error, aioamqp.AmqpClosedConnection)
 
 
+@fails_on_0_15("assert 2 == 1")
+async def test_on_error_is_called_once_when_the_program_closes_the_transport(
+    server: ScriptedServer,
+) -> None:
+    """D9."""
+    calls = Calls()
+    transport, protocol = await soon(aioamqp.connect("127.0.0.1", server.port, on_error=calls))
+    transport.close()
+    await soon(protocol.wait_closed())
+    await settle()
+    assert len(calls.seen) == 1
+
+
+@fails_on_0_15("assert 2 == 1")
+async def test_on_error_is_called_once_when_the_virtual_host_is_refused(
+    server: ScriptedServer,
+) -> None:
+    """D9."""
+    calls = Calls()
+    server.answers[connection.Open] = lambda _: connection.Close(530, "NOT_ALLOWED - no vhost")
+    with pytest.raises(aioamqp.AmqpClosedConnection):
+        await server.connect(on_error=calls)
+    await settle()
+    assert len(calls.seen) == 1
+
+
 @fails_on_0_15("ChannelClosed(ChannelClosed(320")
 async def test_on_error_gets_the_same_argument_whatever_kind_of_function_it_is(
     server: ScriptedServer,

@@ -26,22 +26,22 @@ async def on_message(*_args: object) -> None:
 # ---------------------------------------------------------------- D6
 
 
+CALLS = [
+    pytest.param(lambda c: c.queue_declare("q"), id="queue_declare"),
+    pytest.param(lambda c: c.queue_purge("q"), id="queue_purge"),
+    pytest.param(lambda c: c.queue_delete("q"), id="queue_delete"),
+    pytest.param(lambda c: c.queue_unbind("q", "ex", "key"), id="queue_unbind"),
+    pytest.param(lambda c: c.exchange_delete("ex"), id="exchange_delete"),
+    pytest.param(lambda c: c.exchange_bind("to", "from", "key"), id="exchange_bind"),
+    pytest.param(lambda c: c.basic_qos(prefetch_count=1), id="basic_qos"),
+    pytest.param(lambda c: c.basic_recover(), id="basic_recover"),
+    pytest.param(lambda c: c.basic_cancel("tag"), id="basic_cancel"),
+    pytest.param(lambda c: c.flow(True), id="flow"),
+]
+
+
 @fails_on_0_15("Waiter already exists")
-@pytest.mark.parametrize(
-    "call",
-    [
-        pytest.param(lambda c: c.queue_declare("q"), id="queue_declare"),
-        pytest.param(lambda c: c.queue_purge("q"), id="queue_purge"),
-        pytest.param(lambda c: c.queue_delete("q"), id="queue_delete"),
-        pytest.param(lambda c: c.queue_unbind("q", "ex", "key"), id="queue_unbind"),
-        pytest.param(lambda c: c.exchange_delete("ex"), id="exchange_delete"),
-        pytest.param(lambda c: c.exchange_bind("to", "from", "key"), id="exchange_bind"),
-        pytest.param(lambda c: c.basic_qos(prefetch_count=1), id="basic_qos"),
-        pytest.param(lambda c: c.basic_recover(), id="basic_recover"),
-        pytest.param(lambda c: c.basic_cancel("tag"), id="basic_cancel"),
-        pytest.param(lambda c: c.flow(True), id="flow"),
-    ],
-)
+@pytest.mark.parametrize("call", CALLS)
 async def test_any_number_of_equal_calls_may_wait_side_by_side(
     server: ScriptedServer, call: Call
 ) -> None:
@@ -105,6 +105,28 @@ async def test_the_late_reply_to_a_call_that_was_given_up_is_no_error(
     await settle()
     assert caplog.text == ""
     assert opened.is_open
+
+
+@fails_on_0_15("error on dispatch")
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_call_may_be_given_up_at_any_moment(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture, call: Call
+) -> None:
+    """D7, R3."""
+    opened = await server.open_channel()
+    turns, was_cancelled = 0, True
+    while was_cancelled:
+        task = asyncio.ensure_future(call(opened))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        was_cancelled = task.cancelled()
+        await soon(call(opened))
+        turns += 1
+    assert turns > 2
+    await settle()
+    assert caplog.text == ""
 
 
 @fails_on_0_15("SynchronizationError")
