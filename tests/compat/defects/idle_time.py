@@ -8,7 +8,7 @@ ever takes no time to speak of, and none of them depends on how fast the machine
 import asyncio
 import selectors
 
-MOMENT = 0.02
+MOMENT = 0.005
 """Seconds of real time after which nothing is on its way any more."""
 
 PATIENCE = 10_000
