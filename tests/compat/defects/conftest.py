@@ -52,7 +52,7 @@ def pytest_runtest_makereport(
             report.longrepr = "It passes on 0.15.0, so it does not show the defect."
         elif symptom in (said := call.excinfo.exconly()):
             report.outcome = "skipped"
-            report.wasxfail = f"as it should: {symptom}"
+            report.wasxfail = said.splitlines()[0]
         else:
             report.longrepr = f"Not {symptom!r}, but:\n{said}\n\n{report.longrepr}"
     return report
