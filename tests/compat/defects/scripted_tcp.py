@@ -74,8 +74,12 @@ FOR_EVER = 1000.0
 async def soon(awaitable: Awaitable[T]) -> T:
     """Return what comes of it, or fail the test if it waits for ever."""
     task = asyncio.ensure_future(awaitable)
-    await asyncio.wait({task}, timeout=FOR_EVER)
-    if not task.done():
+    try:
+        done, _ = await asyncio.wait({task}, timeout=FOR_EVER)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not done:
         task.cancel()
         pytest.fail("waits for ever")
     return task.result()

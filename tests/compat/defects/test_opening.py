@@ -125,6 +125,25 @@ async def test_a_server_of_another_version_is_named_as_such(server: ScriptedServ
     assert "1-0-0" in str(error)
 
 
+@fails_on_0_15("IncompleteReadError")
+@pytest.mark.asyncio
+async def test_a_link_may_break_at_any_octet_of_the_opening(server: ScriptedServer) -> None:
+    """D3, D9."""
+    server.mute(connection.StartOk, connection.Open)
+    answers = (START, connection.Tune(2047, 131072, 0), connection.OpenOk())
+    octets = b"".join(encode_command(Command(0, answer)) for answer in answers)
+    for count in range(len(octets)):
+        heard: list[Exception] = []
+        server.start = octets[:count]
+        connecting = asyncio.ensure_future(outcomes(server.connect(on_error=heard.append)))
+        await settle()
+        server.transport.close()
+        (error,) = await connecting
+        assert isinstance(error, aioamqp.AmqpClosedConnection), repr(error)
+        await settle()
+        assert len(heard) == 1
+
+
 # ---------------------------------------------------------------- D4
 
 
@@ -133,11 +152,38 @@ async def test_a_server_of_another_version_is_named_as_such(server: ScriptedServ
 async def test_a_connect_that_is_given_up_leaves_no_link(server: ScriptedServer) -> None:
     """D4."""
     server.start = None
-    connecting = asyncio.ensure_future(server.connect())
+    connecting = asyncio.ensure_future(aioamqp.connect("127.0.0.1", server.port))
     await server.until(lambda: len(server.header) == 8)
+    assert not connecting.done()
     connecting.cancel()
-    await asyncio.wait({connecting})
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
     await server.gone()
+    assert asyncio.get_running_loop().time() == 0, "not given up, but out of time"
+
+
+@fails_on_0_15("waits for ever")
+@pytest.mark.asyncio
+async def test_a_connect_may_be_given_up_at_any_moment(server: ScriptedServer) -> None:
+    """D4, D9."""
+    heard: list[Exception] = []
+    turns, was_cancelled = 0, True
+    while was_cancelled:
+        connecting = asyncio.ensure_future(
+            aioamqp.connect("127.0.0.1", server.port, on_error=heard.append)
+        )
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        connecting.cancel()
+        await asyncio.wait({connecting})
+        was_cancelled = connecting.cancelled()
+        if was_cancelled:
+            await server.gone()
+            turns += 1
+    server.adopt(connecting.result())
+    assert turns > 5
+    await settle()
+    assert heard == []
 
 
 @fails_on_0_15("waits for ever")

@@ -450,8 +450,9 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         """
         if self.wire.failure is not None:
             return
+        was_begun = self.state == OPEN or self._opening is not None  # or else it was given up
         self.state = CLOSING
-        if not asked_for:
+        if was_begun and not asked_for:
             logger.warning("The connection ended: %s", reason(error))
             if self._on_error_callback is not None:
                 # Before all who wait, one of whom may let the program end at once.
