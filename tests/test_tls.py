@@ -101,6 +101,29 @@ async def test_unverified_by_name_any_server_is_accepted_with_a_warning(
 
 
 @scenario
+async def test_verification_is_switched_off_by_verify_ssl_with_a_warning(
+    node: RabbitMQNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """M8, M9."""
+    port = node.tls_port
+    async with aioamqp.connect("127.0.0.1", port, ssl=True, verify_ssl=False) as protocol:
+        assert protocol.is_open
+
+    assert "without verification" in caplog.text
+
+
+@scenario
+async def test_verify_ssl_changes_no_context_of_one_s_own(
+    node: RabbitMQNode, authority: Authority
+) -> None:
+    """M8, M9."""
+    context = ssl.create_default_context(cafile=authority.cacertfile)
+
+    with pytest.raises(aioamqp.ConnectionFailed, match=r"127\.0\.0\.1"):
+        await aioamqp.connect("127.0.0.1", node.tls_port, ssl=context, verify_ssl=False)
+
+
+@scenario
 async def test_a_client_s_certificate_is_a_login(node: RabbitMQNode, authority: Authority) -> None:
     mine = authority.issue("guest", "DNS:client")
     where = url(

@@ -105,6 +105,18 @@ async def test_keyword_arguments_go_to_the_protocol_factory(server: ScriptedServ
     await protocol.close()
 
 
+async def test_a_protocol_that_cannot_be_made_leaves_no_link() -> None:
+    dialer = mock.Mock()
+
+    def cannot(**_: Any) -> aioamqp.AmqpProtocol:
+        raise KeyError("mine")
+
+    with aioamqp.dialing(dialer), pytest.raises(KeyError, match="mine"):
+        await aioamqp.connect(protocol_factory=cannot)
+
+    dialer.assert_not_called()
+
+
 async def test_what_was_settled_can_be_seen(server: ScriptedServer) -> None:
     protocol = await server.connect(channel_max=10, frame_max=1_000_000, heartbeat=100)
 

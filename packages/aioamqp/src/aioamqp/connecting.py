@@ -165,12 +165,13 @@ async def _connect(
         port = TLS_PORT if ssl else PORT
     where = f"{host}:{port}"
     stage = "a link"
+    made = make_protocol()  # before there is a link: a bad argument for it must not cost one
     deadline = asyncio.timeout(connection_timeout)
     try:
         async with deadline:
             try:
                 transport, protocol = await current_dialer()(
-                    make_protocol, host, port, ssl=ssl, **names
+                    lambda: made, host, port, ssl=ssl, **names
                 )
             except OSError as error:
                 raise failed_link(

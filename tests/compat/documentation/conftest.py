@@ -1,0 +1,44 @@
+"""The brokers of the conformance scenarios, and a way to them for code that calls connect() itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from ssl import SSLContext
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import pytest_asyncio
+
+import aioamqp
+from aioamqp.dial import dial_tcp
+from aioamqp_testing import FakeBroker
+from tests.conformance.conftest import broker, connect, name, names, new_name
+
+_Made = TypeVar("_Made", bound=asyncio.BaseProtocol)
+
+__all__ = ["broker", "connect", "dialer", "name", "names", "new_name"]
+
+
+@pytest_asyncio.fixture
+async def dialer(broker: str) -> AsyncIterator[aioamqp.Dialer]:
+    """Leads to the broker, wherever a program believes it to be.
+
+    With it, the documented ``connect()`` runs as it is written, on the default host and port.
+    """
+    async with FakeBroker() as fake:
+        if broker == "memory":
+            yield fake.dial
+            return
+        address = urlsplit(await fake.listen() if broker == "tcp" else broker)
+
+        async def dial(
+            protocol_factory: Callable[[], _Made],
+            host: str,
+            port: int | str,
+            *,
+            ssl: SSLContext | bool | None,
+        ) -> tuple[asyncio.Transport, _Made]:
+            return await dial_tcp(
+                protocol_factory, address.hostname or "", address.port or 0, ssl=ssl
+            )
+
+        yield dial
