@@ -239,10 +239,12 @@ async def test_a_program_connects_in_the_loop_of_another_thread() -> None:
         await protocol.close()
         return asyncio.get_running_loop()
 
-    ran_in = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session(), other))
-    other.call_soon_threadsafe(other.stop)
-    thread.join()
-    other.close()
+    try:
+        ran_in = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session(), other))
+    finally:
+        other.call_soon_threadsafe(other.stop)
+        thread.join()
+        other.close()
 
     assert ran_in is other
 
@@ -473,8 +475,10 @@ async def test_a_host_that_is_not_there_is_a_closed_connection_too(
     async def getaddrinfo(*_: object, **__: object) -> list[Any]:
         raise unknown
 
+    told: list[Exception] = []
+
     async def error_callback(exception: Exception) -> None:
-        raise AssertionError(exception)
+        told.append(exception)
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
     with pytest.raises(aioamqp.AmqpClosedConnection, match="Name or service not known") as raised:
@@ -487,6 +491,7 @@ async def test_a_host_that_is_not_there_is_a_closed_connection_too(
     assert isinstance(raised.value, socket.gaierror)
     assert isinstance(raised.value, OSError)
     assert (raised.value.errno, raised.value.args) == (unknown.errno, unknown.args)
+    assert told == []  # there was no connection
 
 
 async def test_a_refused_link_is_a_closed_connection_too() -> None:
