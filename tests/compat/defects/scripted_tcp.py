@@ -181,10 +181,9 @@ class ScriptedServer:
         self.transport.write(b"".join(_encoded(item, channel) for item in items))
 
     def deliver(self, tag: str, *bodies: bytes, channel: int = 1) -> None:
-        """Send messages to a consumer."""
-        self.send(
-            *(delivery(tag, body, number) for number, body in enumerate(bodies, 1)), channel=channel
-        )
+        """Send messages to a consumer, with delivery tags from 1."""
+        messages = [delivery(tag, body, n, channel) for n, body in enumerate(bodies, 1)]
+        self.send(*messages)
 
     def reset(self) -> None:
         """Break the link as a peer does that is gone: with a reset, not an end of file."""
@@ -305,9 +304,4 @@ def frames(octets: bytes) -> list[bytes]:
 def _encoded(item: Method | Command | bytes, channel: int) -> bytes:
     if isinstance(item, bytes):
         return item
-    command = item if isinstance(item, Command) else Command(channel, item)
-    return encode_command(
-        Command(channel, command.method, command.properties, command.body)
-        if channel != 1
-        else command
-    )
+    return encode_command(item if isinstance(item, Command) else Command(channel, item))
