@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .exceptions import AioamqpException
     from .properties import Properties
 
-logger: logging.Logger = logging.getLogger("aioamqp.channel")
+logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 Callback: TypeAlias = Callable[..., Awaitable[Any] | Any]
 """Any of those that follow."""

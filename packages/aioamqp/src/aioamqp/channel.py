@@ -50,7 +50,7 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
         consumer_callbacks: what to call with deliveries, by consumer tag; looked up every time.
         cancellation_callbacks: what to call when the server cancels a consumer.
         cancelled_consumers: the tags of those that it has cancelled.
-        last_consumer_tag: the latest tag that was made up here.
+        last_consumer_tag: of the latest consumer, whoever made the tag up.
         close_event: set when the channel is over.
         inbound: takes what the server sends; not for programs.
         consumer_queues: always empty, as in 0.15; so is ``response_future`` always None.

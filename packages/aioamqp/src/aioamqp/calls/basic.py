@@ -75,8 +75,7 @@ class BasicCalls(Calls):
         tag = consumer_tag or new_tag(self.channel_id)
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
         await self._consumers.consume(method, callback, timeout)
-        if not consumer_tag:
-            self.last_consumer_tag: str | None = tag
+        self.last_consumer_tag: str | None = tag
         return {"consumer_tag": tag}
 
     async def basic_cancel(
