@@ -353,7 +353,7 @@ async def test_a_queue_is_the_same_with_arguments_that_do_not_matter(
     channel = await (await connect()).channel()
     await channel.queue_declare(name, arguments={"x-max-length": 10, "unknown": 1})
 
-    arguments = {"x-max-length": Int64(10), "x-queue-type": "classic", "other": 2}
+    arguments: FieldTable = {"x-max-length": Int64(10), "x-queue-type": "classic", "other": 2}
     assert (await channel.queue_declare(name, arguments=arguments))["queue"] == name
 
 

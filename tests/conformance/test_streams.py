@@ -9,7 +9,16 @@ import pytest
 
 from aioamqp import Channel
 from amqp_codec import Int64
-from tests.conformance.scenario import Connect, Inbox, Message, refusal, scenario
+from tests.conformance.scenario import (
+    Connect,
+    Inbox,
+    Message,
+    NewName,
+    mortal_queue,
+    refusal,
+    rejected,
+    scenario,
+)
 
 
 async def stream(channel: Channel, name: str, *bodies: bytes, **arguments: Any) -> None:
@@ -86,6 +95,40 @@ async def test_a_stream_is_read_by_each_consumer_for_itself_and_again(
             ("x-stream-offset", 0),
             ("z", 1),
         ]
+
+
+@scenario
+async def test_a_stream_keeps_neither_arrays_nor_tables_nor_a_cluster(
+    connect: Connect, name: str
+) -> None:
+    """Row 147, row 148: RabbitMQ 3.10 stores messages in the form of AMQP 1.0."""
+    channel = await (await connect()).channel()
+    await stream(channel, name)
+    headers = {"array": [1], "table": {"k": 1}, "text": "x", "void": None, "number": 1.5}
+    await channel.publish(b"m", "", name, {"headers": headers, "cluster_id": "c", "app_id": "a"})
+    await channel.basic_qos(prefetch_count=10)
+
+    properties = (await (await read(channel, name, "first")).take()).properties
+
+    assert properties.headers == {"number": 1.5, "text": "x", "void": None, "x-stream-offset": 0}
+    assert (properties.cluster_id or None, properties.app_id) == (None, "a")
+
+
+@scenario
+async def test_dead_letters_do_not_reach_a_stream(connect: Connect, new_name: NewName) -> None:
+    """Row 204: RabbitMQ 3.10 drops them without a word."""
+    channel = await (await connect()).channel()
+    grave = new_name()
+    await stream(channel, grave)
+    queue, _ = await mortal_queue(channel, new_name, dead_letter_routing_key=grave)
+    await channel.basic_qos(prefetch_count=10)
+    inbox = await read(channel, grave, "first")
+
+    await channel.publish(b"dead", "", queue)
+    await rejected(channel, queue)
+    await channel.publish(b"alive", "", grave)
+
+    assert await inbox.bodies(1) == [b"alive"]
 
 
 @scenario

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import io
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import pytest
 
 import aioamqp
 from aioamqp_testing import FakeBroker
-from aioamqp_testing.overview import overview, summary
+from aioamqp_testing.overview import Screen, overview, summary
 
 pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
 
@@ -191,6 +192,7 @@ def test_on_a_terminal_it_shows_connections_and_queues_as_they_come_and_go() -> 
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
 
+    assert terminal.lines[0] == url
     assert [line for line in terminal.lines if "queues:" in line] == [
         f"{'queues: 1':44}     ready   unacked consumers"
     ]
@@ -229,3 +231,18 @@ async def test_a_name_cannot_move_the_cursor() -> None:
 
         assert not any("\x1b" in line for line in overview(broker))
         assert summary(broker).startswith("connections: 0")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("height", "shown"), [(40, 33), (20, 13), (12, 10), (8, 7)])
+async def test_what_is_said_first_stays_in_sight_where_there_is_room(
+    height: int, shown: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, height)))
+    output = io.StringIO()
+    async with FakeBroker() as broker:
+        for number in range(100):
+            broker.vhost.declare_queue(f"queue {number}", None)
+        Screen(output, above=6).show(broker)
+
+    assert output.getvalue().count("\n") == shown

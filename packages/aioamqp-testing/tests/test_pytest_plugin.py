@@ -1,5 +1,7 @@
 """The pytest plugin, as a project sees it that has installed aioamqp-testing."""
 
+import os
+
 import pytest
 
 STRICT = "[pytest]\nasyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
@@ -351,6 +353,40 @@ def test_a_test_of_what_the_broker_cannot_do_can_say_so(project: pytest.Pytester
     project.makepyfile(REFUSED + "    amqp_broker.refused.clear()\n")
 
     project.runpytest().assert_outcomes(passed=1)
+
+
+def test_an_old_pytest_asyncio_keeps_nobody_from_running_tests(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project.mkdir("old")
+    (folder / "pytest_asyncio.py").write_text("def fixture(function=None, *, scope=None): ...")
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    project.makeini("")
+    project.makepyfile("def test_it(amqp_broker): assert not amqp_broker.sessions")
+
+    project.runpytest_subprocess("-p", "no:asyncio").assert_outcomes(passed=1)
+
+
+LEAK = """
+import aioamqp
+import pytest
+
+
+@pytest.mark.asyncio
+async def test_it(amqp_broker):
+    _, protocol = await aioamqp.connect()
+    await protocol.channel()
+    amqp_broker.assert_no_leaks()
+"""
+
+
+def test_a_leak_that_a_test_looks_for_fails_it(project: pytest.Pytester) -> None:
+    project.makepyfile(LEAK)
+
+    run = project.runpytest()
+
+    run.assert_outcomes(failed=1)
+    run.stdout.fnmatch_lines(["*something was left open:*", "*connection 127.0.0.1:*is open*"])
 
 
 FAULT = """

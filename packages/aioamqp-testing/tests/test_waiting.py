@@ -86,6 +86,17 @@ async def test_waiting_in_vain_ends_with_how_things_stand() -> None:
         assert isinstance(caught.value, TimeoutError)
 
 
+async def test_waiting_in_vain_says_that_the_clock_stands_still() -> None:
+    async with FakeBroker(clock="manual") as broker:
+        broker.clock.advance(2)
+        with pytest.raises(WaitedInVain, match="stands at 2 s, and nothing is due"):
+            await broker.wait_for(lambda: False, timeout=0.01)
+
+        broker.vhost.declare_queue("q", None, arguments={"x-expires": 5000})
+        with pytest.raises(WaitedInVain, match="stands at 2 s, and more is due in 5 s"):
+            await broker.wait_for(lambda: False, timeout=0.01)
+
+
 async def test_a_broker_that_is_closed_lets_nobody_wait() -> None:
     async with FakeBroker() as broker:
         waiting = asyncio.create_task(broker.wait_for(lambda: False))

@@ -83,8 +83,10 @@ async def serve(host: str, port: int, *, quiet: bool = False) -> int:
             await stop.wait()
             return 0
         reach = _LOOPBACK if _is_loopback(host) else _OPEN.format(host=host)
-        sys.stdout.write(_WHAT_IT_IS.format(reach=reach))
-        view = Screen(sys.stdout) if sys.stdout.isatty() else Log(sys.stdout)
+        what_it_is = _WHAT_IT_IS.format(reach=reach)
+        sys.stdout.write(what_it_is)
+        above = 1 + what_it_is.count("\n")
+        view = Screen(sys.stdout, above) if sys.stdout.isatty() else Log(sys.stdout)
         while not stop.is_set():
             view.show(broker)
             await _wait(stop)

@@ -8,7 +8,7 @@ from amqp_codec import FieldTable, Properties
 from . import waiting
 from .connections import Connections
 from .journal import Journal
-from .model import Access, Message, Node, Queue, VirtualHost
+from .model import Access, ManualClock, Message, Node, Queue, VirtualHost
 from .model.explain import Route, explain
 from .report import describe
 from .session import Session
@@ -107,7 +107,7 @@ class Inspection:
         Raises:
             WaitedInVain: time is up; the text says what is in the broker.
         """
-        return await waiting.until(predicate, self._connections, timeout, self.__str__)
+        return await waiting.until(predicate, self._connections, timeout, self._state)
 
     async def settle(self) -> None:
         """Let everything arrive that is on its way between the broker and clients in memory.
@@ -117,6 +117,15 @@ class Inspection:
         socket cannot be seen.
         """
         await waiting.settle(self._connections)
+
+    def _state(self) -> str:
+        """Say how things stand, also about a clock that nobody advances."""
+        clock = self._connections.clock
+        if not isinstance(clock, ManualClock):
+            return str(self)
+        due = clock.next_due
+        then = "nothing is due" if due is None else f"more is due in {due:g} s"
+        return f"The clock is manual: it stands at {clock.time():g} s, and {then}.\n{self}"
 
     def _host(self, name: str) -> VirtualHost:
         vhost = self.node.vhosts.get(name)

@@ -9,6 +9,7 @@ from .model import Queue, VirtualHost
 from .session import Session
 
 _HEIGHT = 24
+_LEAST = 10  # lines, if the terminal has them
 
 
 def summary(broker: FakeBroker) -> str:
@@ -67,17 +68,24 @@ def _queue(vhost: VirtualHost, queue: Queue) -> str:
 
 
 class Screen:
-    """The last lines of a terminal, which are written over again and again."""
+    """The last lines of a terminal, which are written over again and again.
 
-    def __init__(self, output: TextIO) -> None:
+    Args:
+        output: the terminal.
+        above: lines above that had better stay in sight.
+    """
+
+    def __init__(self, output: TextIO, above: int = 0) -> None:
         self._output = output
+        self._above = above
         self._lines: list[str] = []
 
     def show(self, broker: FakeBroker) -> None:
         """Show what is there now, if that is not what is seen already."""
         size = shutil.get_terminal_size()
         # the cursor stands below, and what scrolls out of the window cannot be written over
-        lines = overview(broker, size.columns, size.lines - 1)
+        room = min(max(size.lines - 1 - self._above, _LEAST), size.lines - 1)
+        lines = overview(broker, size.columns, room)
         if lines == self._lines:
             return
         back = f"\x1b[{len(self._lines)}F\x1b[J" if self._lines else ""

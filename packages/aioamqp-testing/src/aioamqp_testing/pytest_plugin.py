@@ -11,7 +11,7 @@ plugins and threads treat in different ways: see ``aioamqp.dialing(…, everywhe
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -218,9 +218,10 @@ globals().update(_make_fixtures(ANYIO, pytest.fixture))
 if find_spec("pytest_asyncio") is not None:
     import pytest_asyncio
 
-    for _scope in ("function", "class", "module", "package", "session"):
-        _fixture = partial(pytest_asyncio.fixture, loop_scope=_scope)
-        globals().update(_make_fixtures(f"asyncio_{_scope}", _fixture))
+    with suppress(TypeError):  # before 0.24 there is no loop_scope
+        for _scope in ("function", "class", "module", "package", "session"):
+            _fixture = partial(pytest_asyncio.fixture, loop_scope=_scope)
+            globals().update(_make_fixtures(f"asyncio_{_scope}", _fixture))
 
 
 @pytest.fixture
@@ -238,6 +239,8 @@ def _kind_of_loop(request: pytest.FixtureRequest) -> str:
         return ANYIO
     marker = request.node.get_closest_marker("asyncio")
     if marker is not None and request.config.pluginmanager.has_plugin("asyncio"):
+        if "_amqp_broker_asyncio_function" not in globals():
+            pytest.fail("the amqp fixtures need pytest-asyncio 0.24 or later", pytrace=False)
         default = request.config.getini("asyncio_default_test_loop_scope")
         return f"asyncio_{marker.kwargs.get('loop_scope') or default}"
     return ALONE

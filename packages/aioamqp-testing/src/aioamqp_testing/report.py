@@ -14,6 +14,7 @@ _MESSAGES = 5  # of a queue
 _OCTETS = 40  # of a body
 _COMMANDS = 20  # of a connection
 _CONNECTIONS = 10
+_WIDTH = 160  # characters of a command
 
 
 def describe(broker: "Inspection", commands: int = _COMMANDS) -> str:
@@ -110,4 +111,5 @@ def _journals(journals: list[ConnectionJournal], commands: int) -> Iterator[str]
         lines = journal.lines
         if len(lines) > commands:
             yield f"     ({len(lines) - commands} earlier ones left out)"
-        yield from _indented(lines[-commands:])
+        for line in lines[-commands:]:
+            yield f"  {line if len(line) <= _WIDTH else f'{line[:_WIDTH]}...'}"

@@ -118,6 +118,49 @@ def test_reject_publish_dlx_is_taken_for_drop_head(vhost: VirtualHost) -> None:
     assert counts(queue) == [(b"1", None)]
 
 
+def test_what_comes_back_may_be_delivered_before_it_is_too_much(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    """Row 206."""
+    queue = declare(vhost, max_length=2)
+    noting.consume(queue, prefetch_count=1)
+    fill(queue, 3)
+
+    queue.requeue(noting, [noting.held[0]])
+
+    assert noting.taken() == [("tag", b"0"), ("tag", b"1")]
+    assert counts(queue) == [(b"2", None), (b"0", 1)]
+
+
+def test_a_message_that_came_back_too_often_makes_room_twice(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    """Row 219. It is a mistake of RabbitMQ 3.10, which a client sees."""
+    queue = declare(vhost, delivery_limit=0)
+    noting.consume(queue, prefetch_count=1)
+    fill(queue, 5)
+
+    queue.requeue(noting, [noting.held[0]])
+
+    assert noting.taken() == [("tag", b"0"), ("tag", b"1"), ("tag", b"2")]
+
+
+def test_whoever_has_a_message_counts_as_a_consumer(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    queue = declare(vhost)
+    consumer = noting.consume(queue, prefetch_count=2)
+    fill(queue, 4)
+    queue.remove_consumer(consumer)
+    held = got(queue, noting)
+
+    assert queue.counts() == (1, 2)
+    queue.acknowledge(noting, [held])
+    assert queue.counts() == (1, 1)
+    queue.reject(noting, noting.held)
+    assert queue.counts() == (1, 0)
+
+
 def test_a_shared_prefetch_is_not_for_quorum_queues(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:

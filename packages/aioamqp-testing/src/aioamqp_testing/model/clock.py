@@ -61,6 +61,13 @@ class ManualClock:
         """Return the date it started at, and as many seconds later as it has been advanced."""
         return self._start + self._now
 
+    @property
+    def next_due(self) -> float | None:
+        """Seconds to advance until something is due; None when nothing ever will be."""
+        while self._timers and self._timers[0][2].action is None:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] - self._now if self._timers else None
+
     def call_later(self, seconds: float, action: Callable[[], object]) -> Timer:
         """Call the action when the clock is advanced past that moment."""
         timer = _ManualTimer(action)

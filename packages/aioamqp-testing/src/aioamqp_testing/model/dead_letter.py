@@ -50,7 +50,8 @@ def publish(vhost: "VirtualHost", queue: "Queue", message: Message, reason: Reas
     destinations = [
         destination
         for destination in vhost.route(exchange, dead)
-        if reason is Reason.REJECTED or not _is_cycle(destination.name, deaths)
+        if destination.takes_dead_letters
+        and (reason is Reason.REJECTED or not _is_cycle(destination.name, deaths))
     ]
     trim(dead.events)
     dead.events.append(routed(destinations))

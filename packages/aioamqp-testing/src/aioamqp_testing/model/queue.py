@@ -42,6 +42,7 @@ class Queue(ABC):
     """
 
     TYPE: ClassVar[str]
+    takes_dead_letters: ClassVar[bool] = True
 
     def __init__(
         self,

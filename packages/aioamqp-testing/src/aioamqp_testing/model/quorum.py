@@ -29,10 +29,12 @@ class _CountedMessage(QueuedMessage):
     Attributes:
         published: the message without the count, which ``message`` has among its headers.
         returns: how often it came back.
+        consumer: who was the last to have it; None after basic.get.
     """
 
     published: Message | None = None
     returns: int = 0
+    consumer: Consumer | None = None
 
 
 class QuorumQueue(Replicated, MessageQueue):
@@ -56,6 +58,21 @@ class QuorumQueue(Replicated, MessageQueue):
                     " are not supported by quorum queues",
                 )
 
+    def counts(self) -> tuple[int, int]:
+        """Return what declare-ok says of messages and consumers.
+
+        RabbitMQ: whoever has a message counts, each basic.get and consumers that are cancelled too.
+        """
+        gone: set[Consumer] = set()
+        gets = 0
+        for holder in self._holders.values():
+            for _, consumer in holder.unacked.values():
+                if consumer is None:
+                    gets += 1
+                elif consumer not in self._consumers:
+                    gone.add(consumer)
+        return self.message_count, self.consumer_count + len(gone) + gets
+
     # ----------------------------------------------------------------------------- messages
 
     def _new(self, message: Message) -> QueuedMessage:
@@ -76,33 +93,45 @@ class QuorumQueue(Replicated, MessageQueue):
                 " supported by quorum queues with single active consumer",
             )
         queued = super().get(channel, no_ack=no_ack)
-        if isinstance(queued, _CountedMessage) and not queued.returns:
-            # RabbitMQ counts from the first time on here, but not for consumers
-            queued.message = _counted(queued)
+        if isinstance(queued, _CountedMessage):
+            queued.consumer = None
+            if not queued.returns:
+                # RabbitMQ counts from the first time on here, but not for consumers
+                queued.message = _counted(queued)
         return queued
+
+    def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
+        assert isinstance(queued, _CountedMessage)
+        queued.consumer = consumer
+        super()._deliver(consumer, queued)
 
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Put messages back: to the head where deliveries are limited, else to the tail."""
         level = 0 if self.settings.delivery_limit is None else _RETURNED
         self._return(self._release(channel, messages), level)
-        self._deliver_ready()
 
     def _put_back(self, messages: Iterable[QueuedMessage]) -> None:
         self._return(messages, _RETURNED)
 
     def _return(self, messages: Iterable[QueuedMessage], level: int) -> None:
-        kept: list[QueuedMessage] = []
+        """Take messages back. RabbitMQ delivers before it looks at the limits of the queue."""
+        if self.is_deleted:
+            return
         limit = self.settings.delivery_limit
         for queued in messages:
             assert isinstance(queued, _CountedMessage)
             queued.returns += 1
             if limit is not None and queued.returns > limit:
                 self._give_up(queued, Reason.DELIVERY_LIMIT)
+                if queued.consumer is not None and queued.consumer.room is not None:
+                    queued.consumer.room += 1  # RabbitMQ 3.10 gives it room twice
                 continue
             queued.level, queued.position = level, next(self._positions)
             queued.message = _counted(queued)
-            kept.append(queued)
-        super()._put_back(kept)
+            queued.redelivered = True
+            self._backlog.push(queued)
+        self._deliver_ready()
+        self._drop_over_limit()
 
     def _give_up(self, queued: QueuedMessage, reason: Reason) -> None:
         assert isinstance(queued, _CountedMessage)

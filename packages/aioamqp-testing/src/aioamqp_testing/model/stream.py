@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from amqp_codec import FieldTable, FieldValue, Int64, ReplyCode, Timestamp
+from amqp_codec import FieldTable, FieldValue, Int64, ReplyCode, Timestamp, field_type
 
 from .consumer import Consumer, ConsumingChannel
 from .errors import BrokerError
-from .headers import with_header
+from .headers import edited, with_header
 from .history import Happened
 from .message import Message, QueuedMessage
 from .queue_arguments import age
@@ -24,6 +24,7 @@ class Stream(Replicated):
     """A queue that is read and not used up; acknowledging only lets a consumer have more."""
 
     TYPE = "stream"
+    takes_dead_letters = False  # RabbitMQ 3.10 drops them without a word
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class Stream(Replicated):
 
     def publish(self, message: Message) -> bool:
         """Write a message behind the others; it is never refused."""
-        self._log.append(message)
+        self._log.append(_storable(message))
         self._dates.append(self._vhost.clock.now())
         for consumer in self._consumers:
             self._read(consumer)
@@ -217,6 +218,16 @@ class Stream(Replicated):
         self._offsets.clear()
         self._unacked.clear()
         return 0  # RabbitMQ does not say how many there were
+
+
+def _storable(message: Message) -> Message:
+    """Return a message as it comes out again. RabbitMQ stores it in the form of AMQP 1.0."""
+    properties = message.properties
+    headers = properties.headers or {}
+    kept = {name: value for name, value in headers.items() if field_type(value) not in "AF"}
+    if len(kept) == len(headers) and properties.cluster_id is None:
+        return message
+    return replace(message, properties=edited(properties, headers=kept, cluster_id=None))
 
 
 class _ReadMessage(QueuedMessage):

@@ -89,7 +89,7 @@ class Session:
         self.ending: Ending | None = None
         self.journal = journal
         self._clock = clock
-        self._wake = wake
+        self.wake = wake
         self._state = State.HEADER
         self._frames = FrameReader(FRAME_MIN_SIZE)
         self._frame_max = FRAME_MIN_SIZE
@@ -173,7 +173,7 @@ class Session:
             self.close(BrokerError(ReplyCode.CONNECTION_FORCED, text))
         elif self._state not in (State.CLOSING, State.OVER):
             self.hang_up(Ending.RESET, text)
-            self._wake()
+            self.wake()
 
     def connection_lost(self) -> None:
         """Take notice that the client has hung up."""
@@ -188,7 +188,9 @@ class Session:
         if self.interference is not None and self.interference.sends(command):
             return
         self.journal.sent(command)
-        self.send_octets(self.encode(command))
+        self.flow.put(self.encode(command))
+        if self._heartbeat is not None:
+            self._heartbeat.sent()
 
     def encode(self, command: Command) -> bytes:
         """Return a command as it goes to the client."""
@@ -201,8 +203,7 @@ class Session:
 
     def send_octets(self, octets: bytes) -> None:
         """Send octets to the client, whatever they are."""
-        if self.flow.put(octets):
-            self._wake()
+        self.flow.put(octets)
         if self._heartbeat is not None:
             self._heartbeat.sent()
 
@@ -210,7 +211,7 @@ class Session:
         """Take notice of whether it reads from its client."""
         if self._heartbeat is not None:
             self._heartbeat.is_watching = is_reading
-        self._wake()
+        self.wake()
 
     def has_unconfirmed(self, channel: Channel) -> None:
         """Remember to confirm at the end of this input."""
@@ -461,11 +462,11 @@ class Session:
 
     def _time_is_up(self) -> None:
         self.hang_up(Ending.RESET, "time is up")
-        self._wake()
+        self.wake()
 
     def _die(self) -> None:
         self.hang_up(Ending.RESET, "no heartbeats from the client")
-        self._wake()
+        self.wake()
 
     def hang_up(self, ending: Ending, why: str) -> None:
         """End it without another word.

@@ -23,34 +23,32 @@ class Flow:
     Attributes:
         is_blocked: whether the client has published during an alarm that is not over.
         is_congested: whether the client has to read before anything else happens.
+        is_reading: whether the session takes what its client sends: neither of the two.
     """
 
     def __init__(self, session: "Session") -> None:
         self.is_blocked = False
         self.is_congested = False
+        self.is_reading = True
         self._session = session
         self._is_paused = False
         self._output: list[bytes] = []
         self._size = 0
 
-    @property
-    def is_reading(self) -> bool:
-        """Whether the session takes what its client sends."""
-        return not (self.is_blocked or self.is_congested)
-
-    def put(self, octets: bytes) -> bool:
-        """Take octets that are to be sent; return whether they are the first."""
-        is_first = not self._output
+    def put(self, octets: bytes) -> None:
+        """Take octets that are to be sent."""
+        if not self._output:
+            self._session.wake()
         self._output.append(octets)
         self._size += len(octets)
         if self._size > _HIGH_WATER and not self.is_congested:
             self._congest()
-        return is_first
 
     def take(self) -> bytes:
         """Return what is to be sent; from here on that is the transport's business."""
         output = b"".join(self._output)
-        self.drop()
+        self._output.clear()
+        self._size = 0
         if self.is_congested and not self._is_paused:
             self.resume()
         return output
@@ -103,4 +101,5 @@ class Flow:
             channel.consuming.prefetch.pause()
 
     def _watch_client(self) -> None:
+        self.is_reading = not (self.is_blocked or self.is_congested)
         self._session.watch_client(self.is_reading)
