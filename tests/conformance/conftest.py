@@ -111,11 +111,18 @@ async def address_of(broker: str, fake: FakeBroker | None) -> SplitResult:
 async def door(broker: str, names: list[str]) -> AsyncIterator[Door]:
     """Where connections come in that say any octets; they are hung up on when the test ends."""
     async with AsyncExitStack() as stack:
-        door = Door(broker)
-        await door.open(stack)
+        door = await door_of(broker, stack)
         yield door
         async with asyncio.timeout(DEADLINE):
             await door.close(names)
+
+
+async def door_of(broker: str, stack: AsyncExitStack, **options: Any) -> Door:
+    """Return the way into the broker; the clock of a fake stands still."""
+    if broker not in ("memory", "tcp"):
+        return Door(broker, None)
+    fake = await stack.enter_async_context(FakeBroker(clock="manual", **options))
+    return Door(await fake.listen() if broker == "tcp" else None, fake)
 
 
 async def ended(protocol: aioamqp.AmqpProtocol) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import struct
 from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 from aioamqp_testing import FakeBroker
@@ -93,20 +92,14 @@ class Door:
     """Where connections come into a broker.
 
     Args:
-        broker: `memory` or `tcp` for a fake, whose clock stands still, or the URL of RabbitMQ.
+        url: where it listens; None for a fake in memory.
+        fake: the broker, if it is a fake; only one with a manual clock can let time pass.
     """
 
-    def __init__(self, broker: str) -> None:
-        self._broker = broker
-        self._fake: FakeBroker | None = None
+    def __init__(self, url: str | None, fake: FakeBroker | None) -> None:
+        self._url = url
+        self._fake = fake
         self._opened: list[Raw] = []
-
-    async def open(self, stack: AsyncExitStack) -> None:
-        """Start the broker, if it is a fake."""
-        if self._broker in ("memory", "tcp"):
-            self._fake = await stack.enter_async_context(FakeBroker(clock="manual"))
-            if self._broker == "tcp":
-                self._broker = await self._fake.listen()
 
     async def close(self, names: Iterable[str]) -> None:
         """Hang up wherever somebody is still connected, and delete the queues with these names."""
@@ -121,23 +114,30 @@ class Door:
     async def dial(self) -> Raw:
         """Connect, and say nothing yet."""
         raw = Raw()
-        if self._broker == "memory" and self._fake is not None:
+        if self._url is None:
+            assert self._fake is not None
             await self._fake.dial(lambda: raw)
         else:
-            address = urlsplit(self._broker)
+            address = urlsplit(self._url)
             loop = asyncio.get_running_loop()
             await loop.create_connection(lambda: raw, address.hostname or "", address.port or 5672)
         self._opened.append(raw)
         return raw
 
     async def enter(
-        self, *channels: int, channel_max: int = 2047, frame_max: int = 131072, heartbeat: int = 0
+        self,
+        *channels: int,
+        channel_max: int = 2047,
+        frame_max: int = 131072,
+        heartbeat: int = 0,
+        capabilities: Mapping[str, bool] = CAPABILITIES,
     ) -> Raw:
         """Connect, get through the handshake and open channels."""
         raw = await self.dial()
         tune_ok = connection.TuneOk(channel_max, frame_max, heartbeat)
         await raw.greet()
-        assert isinstance(await raw.ask(start_ok(), number=0), connection.Tune)
+        start = start_ok(capabilities=capabilities)
+        assert isinstance(await raw.ask(start, number=0), connection.Tune)
         assert await raw.ask(tune_ok, connection.Open("/"), number=0) == connection.OpenOk()
         for number in channels:
             assert await raw.ask(channel.Open(), number=number) == channel.OpenOk()

@@ -245,7 +245,7 @@ async def test_most_mistakes_are_answered_with_three_seconds_of_silence_and_a_re
         )
     ]
     closed = [await door.enter(1, frame_max=4096) for _ in range(2)]
-    closed[0].write(frame(3, 1, b"x" * 4097)[:7])
+    closed[0].send(frame(3, 1, b"x" * 4097)[:7])
     closed[1].frame(1, 1, b"\0\x14\0\x28\0", end=b"\0")
     for raw in closed:
         assert isinstance(await raw.hear(), connection.Close)

@@ -10,7 +10,10 @@ import pytest_asyncio
 import aioamqp
 from aioamqp.protocol import OPEN
 from aioamqp_testing import FakeBroker
+from amqp_codec import Command, basic, channel, queue
+from tests.conformance.raw import Door
 from tests.conformance.scenario import BROKERS
+from tests.conformance.wire import publish
 from tests.rabbitmq import RabbitMQMissing, RabbitMQNode, is_required, running_node
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
@@ -26,6 +29,9 @@ class Outage:
         self._opened: list[aioamqp.AmqpProtocol] = []
 
     async def dial(self) -> aioamqp.AmqpProtocol:
+        raise NotImplementedError
+
+    def door(self) -> Door:
         raise NotImplementedError
 
     async def block(self) -> None:
@@ -64,6 +70,9 @@ class FakeOutage(Outage):
             return (await self._broker.connect())[1]
         return (await aioamqp.from_url(self._url))[1]
 
+    def door(self) -> Door:
+        return Door(self._url, self._broker)
+
     async def block(self) -> None:
         self._broker.block()
 
@@ -84,6 +93,9 @@ class RealOutage(Outage):
 
     async def dial(self) -> aioamqp.AmqpProtocol:
         return (await aioamqp.from_url(self._node.url))[1]
+
+    def door(self) -> Door:
+        return Door(self._node.url, None)
 
     async def block(self) -> None:
         await self._control("eval", "rabbit_alarm:set_alarm({{resource_limit,memory,node()},[]}).")
@@ -190,6 +202,28 @@ async def test_deliveries_go_on_during_an_alarm(outage: Outage) -> None:
     await delivered.wait()
     await outage.unblock()
     await blocked.protocol.blocked.wait_over()
+
+
+async def test_a_client_that_does_not_know_of_alarms_gets_no_answers_meanwhile(
+    outage: Outage,
+) -> None:
+    """Row 61."""
+    door, other = outage.door(), await outage.channel()
+    raw = await door.enter(1, capabilities={})
+    await raw.ask(queue.Declare("alarm", durable=True))
+    await raw.ask(queue.Purge("alarm"))
+    await outage.block()
+
+    raw.send(publish("alarm"), basic.Get("alarm", no_ack=True), channel.Flow(active=True))
+    answer = asyncio.create_task(raw.hear())
+    for _ in range(3):
+        assert await count(other, "alarm") == 0
+    assert not answer.done()
+    await outage.unblock()
+
+    assert isinstance(await answer, Command)  # and nothing about the alarm before it, or behind
+    assert await raw.hear() == channel.FlowOk(active=True)
+    await door.close(["alarm"])
 
 
 async def test_a_broker_that_stops_says_so_and_keeps_what_is_durable(outage: Outage) -> None:
