@@ -132,7 +132,9 @@ async def test_a_transaction_ends_with_its_channel(door: Door, name: str) -> Non
 
     assert await raw.ask(basic.Get(name)) == basic.GetEmpty()
     answer = await raw.ask(tx.Commit())
-    assert answer == close_channel(406, "PRECONDITION_FAILED - channel is not transactional", tx.Commit)
+    assert answer == close_channel(
+        406, "PRECONDITION_FAILED - channel is not transactional", tx.Commit
+    )
 
 
 @scenario
@@ -154,9 +156,7 @@ async def test_a_failure_gives_deliveries_back_before_close_ok(door: Door, name:
 
 
 @scenario
-async def test_a_failure_gives_back_what_was_got_only_after_close_ok(
-    door: Door, name: str
-) -> None:
+async def test_a_failure_gives_back_what_was_got_only_after_close_ok(door: Door, name: str) -> None:
     """Row 71."""
     raw, other = await door.enter(1), await door.enter(1)
     await raw.ask(queue.Declare(name))

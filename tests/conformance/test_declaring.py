@@ -326,7 +326,7 @@ async def test_an_auto_delete_exchange_goes_with_its_last_binding_as_a_source(
 
 @scenario
 async def test_names_lose_their_line_breaks(open_wire: OpenWire, name: str) -> None:
-    """Row 23 of the names that are declared; basic.get looks for the name as it is."""
+    """RabbitMQ does so in names that are declared; basic.get looks for the name as it is."""
     wire = await open_wire()
     first, last = name[:4], name[4:]
 

@@ -171,9 +171,7 @@ async def test_an_unknown_virtual_host_is_named(door: Door) -> None:
     await raw.greet()
     await raw.ask(start_ok(), number=0)
 
-    answer = await raw.ask(
-        connection.TuneOk(2047, 131072, 0), connection.Open("nowhere"), number=0
-    )
+    answer = await raw.ask(connection.TuneOk(2047, 131072, 0), connection.Open("nowhere"), number=0)
 
     assert answer == close(530, "NOT_ALLOWED - vhost nowhere not found", connection.Open)
 

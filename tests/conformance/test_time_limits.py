@@ -7,11 +7,10 @@ from contextlib import AsyncExitStack
 import pytest
 import pytest_asyncio
 
-from amqp_codec import Command, basic, channel, queue
+from amqp_codec import Command, basic, queue
 from tests.conformance.conftest import door_of
 from tests.conformance.raw import Door, close_channel
 from tests.conformance.scenario import scenario
-from tests.conformance.wire import publish
 from tests.rabbitmq import RabbitMQNode
 
 LIMITS = {"handshake_timeout": 500, "consumer_timeout": 300, "channel_tick_interval": 200}
