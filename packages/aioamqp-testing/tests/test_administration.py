@@ -6,7 +6,7 @@ import pytest
 
 import aioamqp
 from aioamqp_testing import FakeBroker
-from amqp_codec import basic, channel, connection, queue
+from amqp_codec import FieldTable, basic, channel, connection, queue
 from fake_broker_support import SilentClient
 
 pytestmark = pytest.mark.asyncio
@@ -202,7 +202,11 @@ async def test_a_policy_that_expires_messages_sends_them_on_at_once(
     client.say(1, queue.Declare("q"), queue.Declare("dead"), basic.Consume("dead", "tag"))
     client.publish("q", b"1")
 
-    definition = {"max-length": 0, "dead-letter-exchange": "", "dead-letter-routing-key": "dead"}
+    definition: FieldTable = {
+        "max-length": 0,
+        "dead-letter-exchange": "",
+        "dead-letter-routing-key": "dead",
+    }
     broker.set_policy("dead", "^q$", definition)
 
     assert client.heard() == [basic.Deliver("tag", 1, False, "", "dead")]

@@ -1,6 +1,7 @@
 """Transactions of a channel."""
 
-from amqp_codec import basic, channel, connection, queue, tx
+from aioamqp_testing.session.channel import Channel
+from amqp_codec import Command, basic, channel, connection, queue, tx
 from fake_broker_support import SilentClient
 
 NOT_NOW = "CHANNEL_ERROR - unexpected command while processing 'tx.commit'"
@@ -69,13 +70,13 @@ def test_a_connection_that_is_interfered_with_has_its_commits_answered(
     client: SilentClient,
 ) -> None:
     class Bystander:
-        def receives(self, command: object) -> bool:
+        def receives(self, command: Command) -> bool:
             return False
 
-        def sends(self, command: object) -> bool:
+        def sends(self, command: Command) -> bool:
             return False
 
-        def confirms(self, channel: object, numbers: list[int]) -> None:
+        def confirms(self, channel: Channel, outcomes: dict[int, bool]) -> None:
             raise AssertionError("nothing is to be confirmed")
 
     client.say(1, queue.Declare("q"), tx.Select())
