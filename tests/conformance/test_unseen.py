@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from amqp_codec import Command, basic, channel, confirm, queue
+from amqp_codec import Command, FieldValue, basic, channel, confirm, queue
 from tests.conformance.raw import Door, Raw
 from tests.conformance.scenario import scenario
 from tests.conformance.wire import Said, publish
@@ -125,7 +125,7 @@ async def test_who_consumes_what_it_publishes_hears_of_both(door: Door, name: st
 async def test_a_message_that_is_refused_has_to_be_published_again(door: Door, name: str) -> None:
     """Row 159. That is what requeue=1 says; multiple=1 says nothing."""
     raw = await door.enter(1)
-    full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    full: dict[str, FieldValue] = {"x-max-length": 1, "x-overflow": "reject-publish"}
     await raw.ask(queue.Declare(name, exclusive=True, arguments=full))
     await raw.ask(confirm.Select())
     assert isinstance(await raw.ask(publish(name)), basic.Ack)

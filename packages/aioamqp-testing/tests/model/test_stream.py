@@ -73,7 +73,7 @@ def test_reading_begins_at_the_offset(
 def test_acknowledging_is_credit_and_keeps_the_messages(
     vhost: VirtualHost, stream: Queue, noting: NotingChannel
 ) -> None:
-    """Row 227."""
+    """Rows 227 and 229."""
     noting.consume(stream, prefetch_count=2)
     vhost.run_later()
     fill(stream, 0, 1, 2, 3)

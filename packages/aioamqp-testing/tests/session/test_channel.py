@@ -281,6 +281,7 @@ def test_an_empty_name_needs_a_queue_that_was_declared(
 
 
 def test_declare_ok_counts_ready_messages_and_consumers(client: SilentClient) -> None:
+    """Row 122. RabbitMQ may miss the latest ones."""
     client.say(1, queue.Declare("q"))
     client.publish("q", b"1", b"2", b"3")
     client.say(1, basic.Qos(0, 1), basic.Consume("q"))
