@@ -84,7 +84,7 @@ async def test_exchanges_that_are_missing_cannot_be_bound(open_wire: OpenWire, n
 
 @scenario
 async def test_an_empty_name_means_nothing_before_a_queue_is_declared(open_wire: OpenWire) -> None:
-    """Row 87, and row 88 for a passive declaration."""
+    """Rows 87, 88. The second one is for passive declarations."""
     wire = await open_wire()
 
     for method in (

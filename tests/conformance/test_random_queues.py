@@ -126,7 +126,7 @@ class QueueSequences(Sequences):
 def test_random_sequences_on_queues_with_arguments_look_the_same_on_rabbitmq(
     rabbitmq_url: str, variants: dict[str, dict[str, Arguments]]
 ) -> None:
-    """Row 176, row 177, row 187, row 201, row 206 to row 211, row 219, row 220."""
+    """Rows 176, 177, 187, 201, 206-211, 219, 220."""
     machine = type("OnRabbitMQ", (QueueSequences,), {"url": rabbitmq_url, "variants": variants})
     explores = not settings().derandomize
     phases = tuple(Phase) if explores else (Phase.generate,)

@@ -21,8 +21,8 @@ ROWS = set(range(1, 242))
 
 TABLE = "## Rows without a scenario on RabbitMQ\n"
 
-NUMBERS = r"\d+(?:(?:-| to )\d+)?"
-NAMED = re.compile(rf"Rows? ({NUMBERS}(?:(?:,| and|, and) (?:row )?{NUMBERS})*)(?=[.:,]|$)")
+NUMBERS = r"\d+(?:-\d+)?"
+NAMED = re.compile(rf"Rows? ({NUMBERS}(?:(?:,| and|, and) (?:row )?{NUMBERS})*)(?=[.:]|$|, (?!and row|row|and \d|\d))")
 SKIPPING = r"\b(?:pytest|mark)\.(?:skip|skipif|xfail)\b|\bfails_on\b"
 
 
@@ -37,7 +37,7 @@ class Gap(NamedTuple):
 def rows_of(docstring: str | None) -> set[int]:
     """Return the rows that a docstring begins with."""
     named = NAMED.match(docstring or "")
-    found = re.findall(r"(\d+)(?:(?:-| to )(\d+))?", named[1]) if named else []
+    found = re.findall(r"(\d+)(?:-(\d+))?", named[1]) if named else []
     return {row for first, last in found for row in range(int(first), int(last or first) + 1)}
 
 
@@ -112,9 +112,11 @@ def test_every_docstring_that_begins_with_a_row_can_be_read() -> None:
         ("Rows 7, 9. And why.", {7, 9}),
         ("Rows 7 and 9, on a channel.", {7, 9}),
         ("Row 7, row 9.", {7, 9}),
-        ("Row 7, and row 9 for some.", {7, 9}),
+        ("Row 7, and row 9.", {7, 9}),
+        ("Row 7, and more.", {7}),
+        ("Row 7, and row 9 for some.", set()),
         ("Rows 7-9: all of them.", {7, 8, 9}),
-        ("Rows 2, 7 to 9 and 12.", {2, 7, 8, 9, 12}),
+        ("Rows 2, 7-9 and 12.", {2, 7, 8, 9, 12}),
         ("Row 7 of the other list.", set()),
         ("Row seven.", set()),
         ("In row 7.", set()),
