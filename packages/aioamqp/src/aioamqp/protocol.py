@@ -26,7 +26,7 @@ from amqp_codec import (
 from .auth import LoginMethod
 from .backlog import Backlog
 from .blocked import Blocked
-from .callbacks import Callback, CallbackQueue
+from .callbacks import CallbackQueue, ErrorCallback, ReturnCallback
 from .channel import Channel
 from .channel_numbers import ChannelNumbers
 from .dialogue import CLOSE_TIMEOUT, Dialogue
@@ -48,7 +48,7 @@ from .trace import describe
 from .vestiges import Vestiges
 from .wire import Wire
 
-logger = logging.getLogger("aioamqp.protocol")
+logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 CONNECTING: Final = 0
 OPEN: Final = 1
@@ -91,7 +91,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
     def __init__(
         self,
         *_args: object,
-        on_error: Callback | None = None,
+        on_error: ErrorCallback | None = None,
         client_properties: Mapping[str, Any] | None = None,
         channel_max: int | None = None,
         frame_max: int | None = None,
@@ -104,12 +104,12 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             {} if client_properties is None else client_properties
         )
         wanted = {"channel_max": channel_max, "frame_max": frame_max, "heartbeat": heartbeat}
-        self.connection_tunning = {
+        self.connection_tunning: dict[str, int] = {
             name: value for name, value in wanted.items() if value is not None
         }
-        self.state = CONNECTING
-        self.connection_closed = asyncio.Event()
-        self.stop_now = asyncio.Event()
+        self.state: int = CONNECTING
+        self.connection_closed: asyncio.Event = asyncio.Event()
+        self.stop_now: asyncio.Event = asyncio.Event()
         self.channels: dict[int, Channel] = {}
         self.server_properties: Mapping[str, Any] | None = None
         self.server_channel_max: int | None = None
@@ -125,7 +125,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._decoder = Decoder(FRAME_MAX, max_message_size)
         self._numbers = ChannelNumbers(0)
         self._callbacks = CallbackQueue("the connection")
-        self.blocked = Blocked(self._callbacks)
+        self.blocked: Blocked = Blocked(self._callbacks)
         self._opening: Opening | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self._has_timed_out = False
@@ -143,11 +143,14 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self.channels.pop(channel_id, None)
         self._numbers.release(channel_id)
 
-    async def channel(self, **kwargs: Any) -> Channel:
+    async def channel(
+        self, *, return_callback: ReturnCallback | None = None, **kwargs: Any
+    ) -> Channel:
         """Open a channel.
 
         Args:
-            kwargs: for ``CHANNEL_FACTORY``; the stock one takes ``return_callback``.
+            return_callback: see ``Channel``.
+            kwargs: for ``CHANNEL_FACTORY``; the stock one takes no others.
 
         Raises:
             NoChannelAvailable: all channel numbers are in use.
@@ -155,6 +158,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             AioamqpException: it is not open yet.
         """
         await self.ensure_open()
+        if return_callback is not None:
+            kwargs["return_callback"] = return_callback
         number = self._numbers.take()
         try:
             channel = self.CHANNEL_FACTORY(self, number, **kwargs)
@@ -281,11 +286,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
 
     def _go_on_opening(self, opening: Opening, method: Method) -> None:
         if isinstance(method, connection.Start):
-            self.version_major = method.version_major
-            self.version_minor = method.version_minor
             self.server_properties = method.server_properties
-            self.server_mechanisms = method.mechanisms.decode("utf-8", "replace")
-            self.server_locales = method.locales.decode("utf-8", "replace")
+            self._show_offer(method)
         try:
             opening.receive(method)
         except InvalidArgument as error:  # of the client's properties or the virtual host
@@ -452,8 +454,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self.state = CLOSING
         if not asked_for:
             logger.warning("The connection ended: %s", reason(error))
-            if self._on_error_callback is not None:
-                # Before all who wait, one of whom may let the program end at once.
+            if self._on_error_callback is not None:  # it begins before the others go on, as in 0.15
                 self._callbacks.put("on_error", self._on_error_callback, error)
         self.wire.fail(error)
         self.blocked.fail(error)
