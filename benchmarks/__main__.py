@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import client, codec
+from benchmarks import client, codec, fake
 
-BENCHMARKS = {"codec": codec.main, "client": client.main}
+BENCHMARKS = {"codec": codec.main, "client": client.main, "fake": fake.main}
 
 
 def main() -> int:

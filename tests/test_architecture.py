@@ -83,11 +83,14 @@ ROOMS = [
         {"aioamqp_testing.model"} | CODEC_NAMES_OF_THE_MODEL,
         does_no_io=True,
     ),
-    # These two hand out a client and pytest's fixtures.
-    Room(
-        "packages/aioamqp-testing/src/aioamqp_testing/broker.py",
-        "aioamqp_testing",
-        {"aioamqp_testing", "amqp_codec", "aioamqp"},
+    # These hand out a client, or lead one to a broker, and pytest's fixtures.
+    *(
+        Room(
+            f"packages/aioamqp-testing/src/aioamqp_testing/{file}.py",
+            "aioamqp_testing",
+            {"aioamqp_testing", "amqp_codec", "aioamqp"},
+        )
+        for file in ("broker", "stand_in", "real")
     ),
     Room(
         "packages/aioamqp-testing/src/aioamqp_testing/pytest_plugin.py",

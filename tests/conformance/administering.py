@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
 
 from aioamqp_testing import FakeBroker
-from amqp_codec import FieldValue
 from tests.rabbitmq import RabbitMQNode
 
 ACTING = '<<"conformance">>'
@@ -81,6 +80,9 @@ class ErlangAdministration:
         limited = {key: value for key, value in limits.items() if value is not None}
         self._call("rabbit_vhost_limit:set", binary(vhost), proplist(limited))
 
+    def set_max_message_size(self, octets: int) -> None:
+        self._calls.append(f"application:set_env(rabbit, max_message_size, {octets})")
+
     def crash_vhost(self, name: str = "/") -> None:
         self._calls.append(f"rabbit_vhost_sup_sup:delete_on_all_nodes({binary(name)})")
 
@@ -88,7 +90,7 @@ class ErlangAdministration:
         self,
         name: str,
         pattern: str,
-        definition: Mapping[str, FieldValue],
+        definition: Mapping[str, int | str],
         *,
         apply_to: str = "all",
         priority: int = 0,
@@ -112,7 +114,7 @@ def binary(text: str) -> str:
     return f'<<"{text}">>'
 
 
-def proplist(table: Mapping[str, FieldValue]) -> str:
+def proplist(table: Mapping[str, int | str]) -> str:
     items = (
         f"{{{binary(key)}, {binary(value) if isinstance(value, str) else value}}}"
         for key, value in table.items()

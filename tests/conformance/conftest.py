@@ -68,9 +68,7 @@ async def fake(broker: str) -> AsyncIterator[FakeBroker | None]:
 
 
 @pytest_asyncio.fixture
-async def connect(
-    broker: str, fake: FakeBroker | None, names: list[str]
-) -> AsyncIterator[Connect]:
+async def connect(broker: str, fake: FakeBroker | None, names: list[str]) -> AsyncIterator[Connect]:
     """A function that opens connections to the broker; they are closed when the test ends."""
     opened: list[aioamqp.AmqpProtocol] = []
     dial = await reach(broker, fake)
@@ -136,7 +134,7 @@ async def log_in(broker: str, fake: FakeBroker | None) -> AsyncIterator[LogIn]:
         wire = Wire()
         if address is not None:
             loop = asyncio.get_running_loop()
-            await loop.create_connection(lambda: wire, address.hostname, address.port)
+            await loop.create_connection(lambda: wire, address.hostname or "", address.port or 0)
         elif fake is not None:
             await fake.dial(lambda: wire)
         opened.append(wire)
@@ -169,14 +167,13 @@ async def open_wire(
 @pytest.fixture
 def administer(request: pytest.FixtureRequest, fake: FakeBroker | None) -> Administer:
     """A block in which the broker is administrated."""
-    node = request.getfixturevalue("rabbitmq_node") if fake is None else None
 
     @asynccontextmanager
     async def block() -> AsyncIterator[FakeBroker | ErlangAdministration]:
         if fake is not None:
             yield fake
         else:
-            administration = ErlangAdministration(node)
+            administration = ErlangAdministration(request.getfixturevalue("rabbitmq_node"))
             yield administration
             await administration.done()
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 from amqp_codec import basic, channel, connection, exchange, queue
 from tests.conformance.administering import Administer
 from tests.conformance.scenario import NewName, scenario
-from tests.conformance.wire import LogIn, Said, Wire, publish
+from tests.conformance.wire import LogIn, OpenWire, Said, Wire, publish
 
 pytestmark = pytest.mark.slow
 
@@ -271,6 +271,27 @@ async def test_a_virtual_host_that_is_down_lets_nobody_in(
         10,
         40,
     )
+
+
+@scenario
+async def test_a_message_may_be_too_large(
+    administer: Administer, open_wire: OpenWire, name: str
+) -> None:
+    """Row 146. It comes before the question whether the exchange is there."""
+    async with administer() as broker:
+        broker.set_max_message_size(100)
+    try:
+        wire = await open_wire()
+        await wire.say(queue.Declare(name, exclusive=True), publish(name, body=bytes(100)))
+
+        assert await wire.bodies(name) == [bytes(100)]
+        assert await wire.refusal(publish(name, f"{name}-missing", bytes(101))) == (
+            406,
+            "PRECONDITION_FAILED - message size 101 is larger than configured max size 100",
+        )
+    finally:
+        async with administer() as broker:
+            broker.set_max_message_size(134217728)
 
 
 def forced(text: str) -> connection.Close:

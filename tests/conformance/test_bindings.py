@@ -7,6 +7,7 @@ from tests.conformance.scenario import Connect, NewName, drained, exclusive_queu
 async def test_a_message_flows_through_exchanges_that_are_bound(
     connect: Connect, new_name: NewName
 ) -> None:
+    """Row 133."""
     channel = await (await connect()).channel()
     source, destination, queue = new_name(), new_name(), new_name()
     for exchange in (source, destination):
@@ -44,6 +45,7 @@ async def test_nothing_flows_through_a_binding_of_exchanges_that_was_undone(
 async def test_nothing_flows_through_a_binding_of_a_queue_that_was_undone(
     connect: Connect, name: str
 ) -> None:
+    """Row 124."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name)
     for key in ("kept", "undone", "undone unheard"):
@@ -59,6 +61,7 @@ async def test_nothing_flows_through_a_binding_of_a_queue_that_was_undone(
 
 @scenario
 async def test_a_binding_that_never_was_can_be_undone(connect: Connect, name: str) -> None:
+    """Row 85."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name)
 

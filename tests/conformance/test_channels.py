@@ -23,6 +23,7 @@ from tests.conformance.scenario import (
 async def test_an_error_leaves_other_channels_and_the_connection_alone(
     connect: Connect, new_name: NewName
 ) -> None:
+    """Row 68."""
     protocol = await connect()
     good, bad = await protocol.channel(), await protocol.channel()
     queue = await exclusive_queue(good, new_name())
@@ -62,6 +63,7 @@ async def test_an_error_fails_all_calls_of_the_channel_with_its_code_and_text(
 
 @scenario
 async def test_what_follows_an_error_is_not_done(connect: Connect, new_name: NewName) -> None:
+    """Row 66."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
     later, missing = new_name(), new_name()
@@ -108,6 +110,7 @@ async def test_closing_a_channel_fails_the_calls_that_wait(connect: Connect, nam
 
 @scenario
 async def test_a_number_is_used_again_for_a_fresh_channel(connect: Connect, name: str) -> None:
+    """Row 69."""
     protocol = await connect()
     first = await protocol.channel()
     await exclusive_queue(first, name, b"0", b"1")
@@ -122,6 +125,7 @@ async def test_a_number_is_used_again_for_a_fresh_channel(connect: Connect, name
 
 @scenario
 async def test_a_number_is_used_again_after_an_error(connect: Connect, name: str) -> None:
+    """Row 69."""
     protocol = await connect()
     first = await protocol.channel()
     await refusal(first.queue_declare(name, passive=True))
@@ -319,6 +323,7 @@ async def test_cancelled_calls_among_many_do_not_shift_the_replies(
 
 @scenario
 async def test_an_unknown_exchange_type_closes_the_connection(connect: Connect, name: str) -> None:
+    """Row 110."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
 
@@ -333,6 +338,7 @@ async def test_an_unknown_exchange_type_closes_the_connection(connect: Connect, 
 
 @scenario
 async def test_an_immediate_message_closes_the_connection(connect: Connect, name: str) -> None:
+    """Row 142."""
     protocol = await connect()
     channel = await protocol.channel()
 
@@ -349,6 +355,7 @@ async def test_an_immediate_message_closes_the_connection(connect: Connect, name
 async def test_the_flow_of_deliveries_can_be_asked_to_go_on_but_not_to_stop(
     connect: Connect,
 ) -> None:
+    """Rows 73 and 74."""
     channel = await (await connect()).channel()
 
     assert await channel.flow(active=True) == {"active": True}

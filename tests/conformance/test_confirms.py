@@ -10,7 +10,6 @@ from tests.conformance.scenario import (
     NewName,
     drained,
     exclusive_queue,
-    fails_on,
     scenario,
 )
 
@@ -174,7 +173,6 @@ async def test_a_new_channel_counts_from_the_start(connect: Connect, name: str) 
     assert caught.value.delivery_tag == 1
 
 
-@fails_on("memory", "tcp", because="the fake refuses the header BCC so far")
 @scenario
 async def test_a_message_that_comes_back_changed_is_recognized(connect: Connect, name: str) -> None:
     channel = await confirming(connect)

@@ -11,6 +11,7 @@ from tests.conformance.scenario import Connect, Inbox, exclusive_queue, refusal,
 
 @scenario
 async def test_the_broker_offers_what_rabbitmq_offers(connect: Connect) -> None:
+    """Rows 6 and 7."""
     protocol = await connect()
 
     assert protocol.state == OPEN
@@ -35,6 +36,7 @@ async def test_the_broker_offers_what_rabbitmq_offers(connect: Connect) -> None:
 
 @scenario
 async def test_limits_are_the_brokers_where_the_client_names_none(connect: Connect) -> None:
+    """Row 8."""
     protocol = await connect()
 
     assert protocol.server_heartbeat == 60
@@ -63,6 +65,7 @@ async def test_a_connection_without_heartbeats_can_be_agreed_on(connect: Connect
 
 @scenario
 async def test_a_wrong_password_is_refused_with_code_and_text(connect: Connect) -> None:
+    """Row 10."""
     with pytest.raises(AmqpClosedConnection) as refused:
         await connect(password="wrong")
 
@@ -76,6 +79,7 @@ async def test_a_wrong_password_is_refused_with_code_and_text(connect: Connect) 
 
 @scenario
 async def test_an_unknown_user_is_refused_like_a_wrong_password(connect: Connect) -> None:
+    """Row 10."""
     with pytest.raises(HandshakeFailed) as refused:
         await connect(login="nobody")
 
@@ -84,6 +88,7 @@ async def test_an_unknown_user_is_refused_like_a_wrong_password(connect: Connect
 
 @scenario
 async def test_an_unknown_virtual_host_is_refused_with_code_and_text(connect: Connect) -> None:
+    """Row 17."""
     with pytest.raises(AmqpClosedConnection) as refused:
         await connect(virtualhost="nowhere")
 
@@ -183,6 +188,7 @@ async def test_a_closed_connection_leaves_no_task(connect: Connect, name: str) -
 
 @scenario
 async def test_credentials_can_be_renewed(connect: Connect) -> None:
+    """Row 53."""
     protocol = await connect()
 
     await protocol.update_secret("guest", "rotated")

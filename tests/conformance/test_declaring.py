@@ -52,9 +52,7 @@ async def test_of_a_missing_exchange_and_a_missing_queue_the_exchange_is_named(
 
 
 @scenario
-async def test_what_is_not_there_can_be_deleted_and_unbound(
-    open_wire: OpenWire, name: str
-) -> None:
+async def test_what_is_not_there_can_be_deleted_and_unbound(open_wire: OpenWire, name: str) -> None:
     """Row 85."""
     wire = await open_wire()
 
@@ -182,9 +180,7 @@ async def test_exchanges_to_send_on_to_need_to_be_names_but_not_to_exist(
     wire = await open_wire()
     name = new_name()
 
-    assert await wire.refusal(
-        queue.Declare(name, arguments={"x-dead-letter-exchange": 5})
-    ) == (
+    assert await wire.refusal(queue.Declare(name, arguments={"x-dead-letter-exchange": 5})) == (
         406,
         "PRECONDITION_FAILED - invalid type 'byte' for arg 'x-dead-letter-exchange'"
         f" in queue '{name}' in vhost '/'",
@@ -209,9 +205,10 @@ async def test_an_unknown_queue_master_ends_the_connection_without_a_word(
     """Row 108."""
     wire = await open_wire()
 
-    assert await wire.refusal(
-        queue.Declare(name, arguments={"x-queue-master-locator": "foo"})
-    ) == (541, "INTERNAL_ERROR")
+    assert await wire.refusal(queue.Declare(name, arguments={"x-queue-master-locator": "foo"})) == (
+        541,
+        "INTERNAL_ERROR",
+    )
 
 
 @scenario
@@ -295,9 +292,10 @@ async def test_what_is_in_use_or_not_empty_stays_if_so_asked(
         406,
         f"PRECONDITION_FAILED - exchange '{name}' in vhost '/' in use",
     )
-    assert await wire.say(
-        queue.Unbind(name, name, "k"), exchange.Delete(name, if_unused=True)
-    ) == [queue.UnbindOk(), exchange.DeleteOk()]
+    assert await wire.say(queue.Unbind(name, name, "k"), exchange.Delete(name, if_unused=True)) == [
+        queue.UnbindOk(),
+        exchange.DeleteOk(),
+    ]
 
 
 @scenario

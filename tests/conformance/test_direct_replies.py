@@ -166,9 +166,7 @@ async def test_replies_have_the_next_delivery_tag_and_do_not_use_it_up(
 
 
 @scenario
-async def test_a_mandatory_reply_is_delivered_and_returned(
-    open_wire: OpenWire, name: str
-) -> None:
+async def test_a_mandatory_reply_is_delivered_and_returned(open_wire: OpenWire, name: str) -> None:
     """Row 238."""
     asking, answering = await open_wire(), await open_wire()
     await asking.say(consume())

@@ -79,7 +79,29 @@ async def test_a_fanout_exchange_does_not_look_at_keys(
     assert [await wire.bodies(name) for name in queues] == [[b"1", b"2"]] * 2
 
 
-KEYS = ["", "a", ".", "a.", ".a", "a.b", "a..b", "a.c.b", "b.a", "a.b.c", "A", "A.B", "*", "#", "a*", "ab", "a.#b", "a.xb", "..", "a.b.b", "x.a.y.a.b"]
+KEYS = [
+    "",
+    "a",
+    ".",
+    "a.",
+    ".a",
+    "a.b",
+    "a..b",
+    "a.c.b",
+    "b.a",
+    "a.b.c",
+    "A",
+    "A.B",
+    "*",
+    "#",
+    "a*",
+    "ab",
+    "a.#b",
+    "a.xb",
+    "..",
+    "a.b.b",
+    "x.a.y.a.b",
+]
 
 MATCHES = {
     "": [""],
@@ -104,6 +126,7 @@ MATCHES = {
     ".": ["."],
 }
 
+
 @scenario
 async def test_a_topic_is_matched_word_by_word(open_wire: OpenWire, new_name: NewName) -> None:
     """Row 126: each key beside each pattern, as the catalogue has it and some more."""
@@ -118,8 +141,7 @@ async def test_a_topic_is_matched_word_by_word(open_wire: OpenWire, new_name: Ne
 
     matched = {pattern: await wire.bodies(name) for pattern, name in queues.items()}
     assert matched == {
-        pattern: [key.encode() for key in KEYS if key in keys]
-        for pattern, keys in MATCHES.items()
+        pattern: [key.encode() for key in KEYS if key in keys] for pattern, keys in MATCHES.items()
     }
 
 

@@ -9,6 +9,7 @@ from tests.conformance.scenario import Connect, scenario
 
 @scenario
 async def test_a_user_can_log_in_with_amqplain(connect: Connect) -> None:
+    """Row 9."""
     protocol = await connect(login_method="AMQPLAIN")
 
     assert protocol.state == OPEN
@@ -16,6 +17,7 @@ async def test_a_user_can_log_in_with_amqplain(connect: Connect) -> None:
 
 @scenario
 async def test_a_wrong_password_is_refused_with_amqplain_too(connect: Connect) -> None:
+    """Row 10."""
     with pytest.raises(HandshakeFailed) as refused:
         await connect(login_method="AMQPLAIN", password="wrong")
 

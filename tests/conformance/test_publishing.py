@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from amqp_codec import (
     UInt32,
     basic,
     confirm,
+    encode_method,
     encode_table,
     exchange,
     queue,
@@ -28,6 +30,11 @@ from tests.conformance.wire import OpenWire, publish
 REFUSED = "PRECONDITION_FAILED - {}"
 
 
+def begin(method: basic.Publish) -> bytes:
+    """Return the first frame of a publish on channel 1."""
+    return encode_method(1, method.encode())
+
+
 @scenario
 async def test_copies_go_to_further_keys_and_blind_ones_are_hidden(
     open_wire: OpenWire, new_name: NewName
@@ -36,7 +43,7 @@ async def test_copies_go_to_further_keys_and_blind_ones_are_hidden(
     wire = await open_wire()
     names = [new_name() for _ in range(3)]
     await wire.say(*(queue.Declare(name, exclusive=True) for name in names))
-    copies = [names[1], names[1], 5, names[0]]
+    copies: list[Any] = [names[1], names[1], 5, names[0]]
 
     await wire.say(
         publish(names[0], headers={"z": 1, "BCC": [names[2]], "CC": copies, "a": UInt8(2)})
@@ -119,7 +126,7 @@ async def test_a_mandatory_message_is_content_with_any_of_its_keys(
 
 @scenario
 async def test_mistakes_are_found_in_a_certain_order(open_wire: OpenWire, name: str) -> None:
-    """Row 139: each publish makes all the mistakes that were not named yet."""
+    """Rows 139 and 142: each publish makes all the mistakes that were not named yet."""
     wire = await open_wire()
     later: dict[str, Any] = {"delivery_mode": 9}
 
@@ -222,7 +229,7 @@ async def test_properties_and_headers_arrive_as_they_were_sent(
 ) -> None:
     """Rows 147 and 148."""
     wire = await open_wire()
-    headers = {
+    headers: dict[str, Any] = {
         "z": True,
         "b": 1,
         "B": UInt8(1),
@@ -295,3 +302,38 @@ async def test_publishing_to_a_missing_exchange_ends_all_confirms(
     assert answer == (404, f"NOT_FOUND - no exchange '{name}-missing' in vhost '/'")
     assert await wire.bodies(name) == []
     assert await wire.say(publish(name)) == []
+
+
+@scenario
+async def test_headers_of_an_unknown_type_end_the_connection_without_a_word(
+    open_wire: OpenWire, name: str
+) -> None:
+    """Row 149. A missing exchange is noticed before them."""
+    table = b"\x01kZ"
+    properties = b"\x20\x00" + len(table).to_bytes(4, "big") + table
+    header = (60).to_bytes(2, "big") + bytes(2) + bytes(8) + properties
+    frame = b"\x02\x00\x01" + len(header).to_bytes(4, "big") + header + b"\xce"
+    wire = await open_wire()
+
+    assert await wire.refusal(begin(basic.Publish(name, "k")), frame) == (
+        404,
+        f"NOT_FOUND - no exchange '{name}' in vhost '/'",
+    )
+    assert await wire.refusal(begin(basic.Publish("", "k")), frame) == (541, "INTERNAL_ERROR")
+
+
+@scenario
+async def test_a_body_may_come_in_frames_of_any_size(open_wire: OpenWire, name: str) -> None:
+    """Row 150."""
+    body = bytes(range(256)) * 1200
+    header = (60).to_bytes(2, "big") + bytes(2) + len(body).to_bytes(8, "big") + bytes(2)
+    frames = [b"\x02\x00\x01" + len(header).to_bytes(4, "big") + header + b"\xce"]
+    for start, end in pairwise((0, 1, 8, 100_008, 100_008, 231_072, 231_073, len(body))):
+        part = body[start:end]
+        frames.append(b"\x03\x00\x01" + len(part).to_bytes(4, "big") + part + b"\xce")
+    wire = await open_wire()
+    await wire.say(queue.Declare(name, exclusive=True))
+
+    assert await wire.say(begin(basic.Publish("", name)), *frames) == []
+
+    assert await wire.bodies(name) == [body]

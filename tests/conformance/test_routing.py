@@ -57,6 +57,7 @@ async def test_a_delivery_names_the_exchange_and_the_key(connect: Connect, name:
 
 @scenario
 async def test_a_queue_gets_one_copy_however_often_it_is_bound(connect: Connect, name: str) -> None:
+    """Row 123."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
     await channel.queue_bind(name, "amq.direct", name)
@@ -102,6 +103,7 @@ async def test_bindings_end_with_their_exchange(connect: Connect, new_name: NewN
 async def test_an_auto_delete_exchange_ends_with_its_last_binding(
     connect: Connect, new_name: NewName
 ) -> None:
+    """Row 119."""
     channel = await (await connect()).channel()
     exchange, queue = new_name(), new_name()
     await channel.exchange_declare(exchange, "direct", auto_delete=True)
@@ -120,6 +122,7 @@ async def test_an_auto_delete_exchange_ends_with_its_last_binding(
 async def test_a_mandatory_message_that_no_queue_takes_comes_back(
     connect: Connect, name: str
 ) -> None:
+    """Row 141."""
     returns = Returns()
     channel = await (await connect()).channel(return_callback=returns)
 
@@ -137,6 +140,7 @@ async def test_a_mandatory_message_that_no_queue_takes_comes_back(
 
 @scenario
 async def test_only_unroutable_mandatory_messages_come_back(connect: Connect, name: str) -> None:
+    """Row 140."""
     returns = Returns()
     channel = await (await connect()).channel(return_callback=returns)
     await channel.queue_declare(name, exclusive=True)
@@ -167,6 +171,7 @@ async def test_returns_keep_the_order_of_publishing(connect: Connect, name: str)
 async def test_publishing_to_a_missing_exchange_closes_the_channel(
     connect: Connect, name: str
 ) -> None:
+    """Row 83."""
     channel = await (await connect()).channel()
 
     await channel.basic_publish(b"", name, "key")
@@ -181,6 +186,7 @@ async def test_publishing_to_a_missing_exchange_closes_the_channel(
 async def test_a_queue_cannot_be_bound_to_a_missing_exchange(
     connect: Connect, new_name: NewName
 ) -> None:
+    """Row 84."""
     channel = await (await connect()).channel()
     queue, exchange = new_name(), new_name()
     await channel.queue_declare(queue, exclusive=True)
@@ -193,6 +199,7 @@ async def test_a_queue_cannot_be_bound_to_a_missing_exchange(
 
 @scenario
 async def test_the_default_exchange_cannot_be_bound_to(connect: Connect, name: str) -> None:
+    """Row 94."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
 
@@ -206,6 +213,7 @@ async def test_the_default_exchange_cannot_be_bound_to(connect: Connect, name: s
 async def test_redeclaring_an_exchange_with_other_arguments_is_refused(
     connect: Connect, name: str
 ) -> None:
+    """Row 109."""
     channel = await (await connect()).channel()
     await channel.exchange_declare(name, "direct")
 
@@ -220,6 +228,7 @@ async def test_redeclaring_an_exchange_with_other_arguments_is_refused(
 async def test_an_exchange_in_use_is_not_deleted_if_unused(
     connect: Connect, new_name: NewName
 ) -> None:
+    """Row 112."""
     protocol = await connect()
     channel = await protocol.channel()
     exchange, queue = new_name(), new_name()

@@ -1,5 +1,7 @@
 """Transactions: what is published and acknowledged waits for the commit."""
 
+from typing import Any
+
 import pytest
 
 from amqp_codec import Command, Properties, basic, channel, confirm, queue, tx
@@ -228,7 +230,7 @@ async def test_a_commit_into_a_full_queue_is_partial(open_wire: OpenWire, name: 
     """Row 165. What was routed to other queues is there all the same."""
     wire = await open_wire()
     other = f"{name}-other"
-    full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    full: dict[str, Any] = {"x-max-length": 1, "x-overflow": "reject-publish"}
     await wire.say(queue.Declare(name, exclusive=True, arguments=full), publish(name))
     await wire.say(queue.Declare(other, exclusive=True))
     await wire.say(tx.Select(), publish(name, headers={"CC": [other]}))

@@ -50,11 +50,10 @@ class Wire(asyncio.Protocol):
         self._heard.put_nowait(None)
         self.lost.set()
 
-    def send(self, *what: Said, number: int = 1) -> None:
-        """Say something in one piece, on a channel."""
+    def send(self, *what: Said | bytes, number: int = 1) -> None:
+        """Say something in one piece, on a channel; octets go out as they are."""
         assert self._transport is not None
-        commands = [each if isinstance(each, Command) else Command(number, each) for each in what]
-        self._transport.write(b"".join(map(encode_command, commands)))
+        self._transport.write(b"".join(octets_of(each, number) for each in what))
 
     async def hear(self) -> Said:
         """Wait for the next thing that the broker says."""
@@ -62,7 +61,7 @@ class Wire(asyncio.Protocol):
         assert said is not None, "the broker has hung up"
         return said
 
-    async def say(self, *what: Said, number: int = 1) -> list[Said]:
+    async def say(self, *what: Said | bytes, number: int = 1) -> list[Said]:
         """Say something in one piece; return what the broker says until it is done with that.
 
         (It is done when it answers a question that is asked behind it, or closes something.)
@@ -81,7 +80,7 @@ class Wire(asyncio.Protocol):
             if isinstance(answer, connection.Close):
                 return said
 
-    async def refusal(self, *what: Said, number: int = 1) -> tuple[int, str]:
+    async def refusal(self, *what: Said | bytes, number: int = 1) -> tuple[int, str]:
         """Return code and text with which the broker refuses something.
 
         A channel that it closes for that is opened again.
@@ -158,6 +157,12 @@ class OpenWire(Protocol):
         password: str = "guest",
         vhost: str = "/",
     ) -> Wire: ...
+
+
+def octets_of(what: Said | bytes, number: int) -> bytes:
+    if isinstance(what, bytes):
+        return what
+    return encode_command(what if isinstance(what, Command) else Command(number, what))
 
 
 def publish(

@@ -171,11 +171,32 @@ async def test_a_client_that_does_not_read_cannot_keep_the_broker_from_stopping(
         for _ in range(64):
             broker.vhost.queues["q"].publish(a_message(bytes(2**20)))
         wire.say(basic.Consume("q", no_ack=True))
-        await turns_until(lambda: not broker.vhost.queues["q"].message_count)
+        await turns_until(lambda: broker.sessions[0].flow.is_congested)
 
     assert broker.sessions == []
     wire.writer.transport.abort()
     await asyncio.gather(wire.writer.wait_closed(), return_exceptions=True)
+
+
+async def test_a_client_that_does_not_read_gets_no_more_until_it_does() -> None:
+    async with FakeBroker() as broker:
+        wire = await Wire.open(await broker.listen())
+        wire.say(queue.Declare("q"))
+        await wire.hear()
+        for _ in range(64):
+            broker.vhost.queues["q"].publish(a_message(bytes(2**20)))
+        wire.say(basic.Consume("q", "c", no_ack=True))
+        await turns_until(lambda: broker.sessions[0].flow.is_congested)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert broker.vhost.queues["q"].message_count > 32
+
+        assert await wire.hear() == basic.ConsumeOk("c")
+        tags = [(await wire.hear()).delivery_tag for _ in range(64)]  # type: ignore[attr-defined]
+
+        assert tags == list(range(1, 65))
+        assert broker.vhost.queues["q"].message_count == 0
+        await wire.close()
 
 
 async def test_a_broker_that_is_not_running_refuses_connections() -> None:

@@ -419,3 +419,8 @@ async def test_a_publish_held_back_by_flow_ends_with_the_channel(server: Scripte
     with pytest.raises(aioamqp.ChannelClosed):
         await publishing
     await opened.protocol.close()
+
+
+async def test_ack_and_nack_have_the_names_that_other_clients_give_them() -> None:
+    assert aioamqp.Channel.basic_ack is aioamqp.Channel.basic_client_ack
+    assert aioamqp.Channel.basic_nack is aioamqp.Channel.basic_client_nack

@@ -1,7 +1,6 @@
 """connect and from_url, dialing, and every way in which a connection may fail to come about."""
 
 import asyncio
-import inspect
 import socket
 import ssl
 from typing import Any
@@ -370,20 +369,3 @@ async def test_the_password_is_in_no_log(
     assert "> 0 connection.start-ok" in caplog.text
     assert "< 0 connection.tune " in caplog.text
     assert "hunter2" not in caplog.text
-
-
-async def test_the_signature_is_the_one_of_0_15_and_more_by_keyword_only() -> None:
-    parameters = inspect.signature(aioamqp.connect).parameters
-
-    assert list(parameters)[:9] == [
-        "host",
-        "port",
-        "login",
-        "password",
-        "virtualhost",
-        "ssl",
-        "login_method",
-        "insist",
-        "protocol_factory",
-    ]
-    assert parameters["connection_timeout"].kind is inspect.Parameter.KEYWORD_ONLY

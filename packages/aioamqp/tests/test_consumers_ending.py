@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import aioamqp
-from amqp_codec import Command, Properties, basic, channel, connection
+from amqp_codec import Command, Properties, basic, channel, connection, queue
 from callbacks_seen import Gate, Recorder
 from scripted_server import ScriptedServer, settle
 
@@ -203,6 +203,34 @@ async def test_messages_before_a_cancel_that_comes_at_once_are_not_forgotten(
     await settle()
 
     assert seen.bodies == [b"1"]
+    await opened.protocol.close()
+
+
+async def test_cancels_right_behind_the_reply_to_a_delete_are_told_before_it_returns(
+    server: ScriptedServer,
+) -> None:
+    """RabbitMQ sends the two in one piece, and in 0.15 the callbacks went first."""
+    opened = await server.open_channel()
+    told: list[str] = []
+
+    async def callback(channel: aioamqp.Channel, tag: str) -> None:
+        told.append(tag)
+
+    opened.add_cancellation_callback(callback)
+    opened.add_cancellation_callback(lambda channel, tag: told.append(tag))
+    await opened.basic_consume(None, "q", "tag")
+    server.mute(queue.Delete)
+
+    async def delete() -> list[str]:
+        await opened.queue_delete("q")
+        return list(told)
+
+    deleting = asyncio.create_task(delete())
+    await settle()
+
+    server.send(queue.DeleteOk(0), basic.Cancel("tag", True))
+
+    assert await deleting == ["tag", "tag"]
     await opened.protocol.close()
 
 

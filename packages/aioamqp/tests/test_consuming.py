@@ -189,7 +189,7 @@ async def test_a_callback_that_fails_is_logged_and_the_next_message_follows(
     assert seen == [b"good"]
     assert acks(server) == [2]
     (record,) = caplog.records
-    assert (record.name, record.levelname) == ("aioamqp.channel", "ERROR")
+    assert (record.name, record.levelname) == ("aioamqp.protocol", "ERROR")
     assert "error on dispatch" in record.message
     assert "tag" in record.message
     assert "callback" in record.message

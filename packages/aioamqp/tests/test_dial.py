@@ -1,12 +1,16 @@
-"""The default dialer, over TCP on this machine."""
+"""The default dialer, over TCP on this machine, and which dialer is used where."""
 
 import asyncio
 import socket
+import threading
+from collections.abc import Callable
+from ssl import SSLContext
+from typing import Any
 
 import pytest
 
 import aioamqp
-from aioamqp.dial import dial_tcp
+from aioamqp.dial import current_dialer, dial_tcp
 
 
 def test_small_writes_are_not_held_back_by_tcp() -> None:
@@ -35,3 +39,75 @@ def test_a_port_where_nobody_listens_refuses_the_connection() -> None:
             asyncio.run(connect(port))
 
     assert isinstance(caught.value, ConnectionRefusedError)
+
+
+async def dial_one(
+    protocol_factory: Callable[[], Any],
+    host: str,
+    port: int | str,
+    *,
+    ssl: SSLContext | bool | None,
+) -> tuple[asyncio.Transport, Any]:
+    raise NotImplementedError
+
+
+async def dial_two(
+    protocol_factory: Callable[[], Any],
+    host: str,
+    port: int | str,
+    *,
+    ssl: SSLContext | bool | None,
+) -> tuple[asyncio.Transport, Any]:
+    raise NotImplementedError
+
+
+def in_a_thread() -> list[aioamqp.Dialer]:
+    seen: list[aioamqp.Dialer] = []
+    thread = threading.Thread(target=lambda: seen.append(current_dialer()))
+    thread.start()
+    thread.join()
+    return seen
+
+
+def test_a_dialer_counts_in_its_own_context_only() -> None:
+    with aioamqp.dialing(dial_one):
+        assert current_dialer() is dial_one
+        assert in_a_thread() == [dial_tcp]
+
+    assert current_dialer() is dial_tcp
+
+
+def test_a_dialer_for_everywhere_counts_in_tasks_that_were_there_before_and_in_threads() -> None:
+    async def main() -> tuple[aioamqp.Dialer, list[aioamqp.Dialer]]:
+        begin = asyncio.Event()
+
+        async def wait() -> aioamqp.Dialer:
+            await begin.wait()
+            return current_dialer()
+
+        waiting = asyncio.create_task(wait())
+        with aioamqp.dialing(dial_one, everywhere=True):
+            begin.set()
+            return await waiting, in_a_thread()
+
+    assert asyncio.run(main()) == (dial_one, [dial_one])
+    assert current_dialer() is dial_tcp
+
+
+def test_a_dialer_of_the_context_goes_before_one_for_everywhere() -> None:
+    with aioamqp.dialing(dial_one), aioamqp.dialing(dial_two, everywhere=True):
+        assert current_dialer() is dial_one
+        assert in_a_thread() == [dial_two]
+
+
+def test_blocks_for_everywhere_may_end_in_any_order() -> None:
+    first = aioamqp.dialing(dial_one, everywhere=True)
+    second = aioamqp.dialing(dial_two, everywhere=True)
+    first.__enter__()
+    second.__enter__()
+
+    first.__exit__(None, None, None)
+    assert current_dialer() is dial_two
+
+    second.__exit__(None, None, None)
+    assert current_dialer() is dial_tcp

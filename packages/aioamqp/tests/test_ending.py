@@ -218,6 +218,24 @@ async def test_an_on_error_that_fails_is_logged_and_nothing_else_suffers(
     assert "ZeroDivisionError" in caplog.text
 
 
+async def test_on_error_is_called_before_those_who_wait_go_on(server: ScriptedServer) -> None:
+    errors: list[object] = []
+    opened = await server.open_channel(on_error=errors.append)
+    server.mute()
+
+    async def call() -> int:
+        with pytest.raises(aioamqp.ChannelClosed):
+            await opened.queue_declare("q")
+        return len(errors)
+
+    calling = asyncio.create_task(call())
+    await settle()
+    await end_by_server(server)
+
+    assert await calling == 1
+    await opened.protocol.wait_closed()
+
+
 async def test_on_error_is_looked_up_when_it_is_needed(server: ScriptedServer) -> None:
     errors: list[Exception] = []
     protocol = await server.connect()

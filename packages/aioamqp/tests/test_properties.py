@@ -1,13 +1,14 @@
 """Properties, in and out."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 
 from aioamqp.envelope import Envelope, ReturnEnvelope
 from aioamqp.exceptions import InvalidArgument
-from aioamqp.properties import Properties, to_codec
+from aioamqp.properties import Properties, from_pamqp, to_codec
 from amqp_codec import Properties as WireProperties
 from amqp_codec import basic
 
@@ -87,3 +88,18 @@ def test_a_return_envelope_says_why_a_message_comes_back() -> None:
 
     values = [getattr(envelope, name) for name in ReturnEnvelope.__slots__]
     assert values == [312, "NO_ROUTE", "ex", "key"]
+
+
+@pytest.mark.parametrize("zone", [None, UTC, timezone(timedelta(hours=2))])
+def test_properties_can_be_taken_from_what_has_them_by_the_names_of_0_15(
+    zone: timezone | None,
+) -> None:
+    theirs = SimpleNamespace(**dict.fromkeys(Properties.__slots__))
+    theirs.message_type = "order"
+    theirs.timestamp = datetime(2026, 1, 2, tzinfo=zone)
+
+    properties = from_pamqp(theirs)
+
+    assert properties.message_type == "order"
+    assert properties.content_type is None
+    assert properties.timestamp == datetime(2026, 1, 2, tzinfo=zone or UTC)

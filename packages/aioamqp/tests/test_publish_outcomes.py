@@ -20,6 +20,7 @@ pytestmark = pytest.mark.asyncio
 async def test_r9_equal_messages_that_come_back_each_fail_as_returned(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """R9."""
     opened = await confirming(server)
     given = {"headers": {"a": 1}}
     tasks = [
@@ -42,6 +43,7 @@ async def test_r9_equal_messages_that_come_back_each_fail_as_returned(
 
 
 async def test_r9_only_the_message_that_came_back_fails(server: ScriptedServer) -> None:
+    """R9."""
     opened = await confirming(server)
     tasks = await publishes(opened, b"taken", b"back", b"taken", mandatory=True)
 
@@ -125,6 +127,7 @@ async def test_a_message_with_headers_that_cannot_be_decoded_fails_as_returned_a
 async def test_r8_closing_with_unconfirmed_messages_names_them_and_cancels_nobody(
     server: ScriptedServer,
 ) -> None:
+    """R8."""
     opened = await confirming(server)
 
     with pytest.raises(ExceptionGroup) as caught:

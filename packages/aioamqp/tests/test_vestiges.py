@@ -117,13 +117,3 @@ async def test_a_channel_has_the_empty_attributes_of_0_15(server: ScriptedServer
 
     assert (opened.consumer_queues, opened.response_future) == ({}, None)
     await opened.protocol.close()
-
-
-@pytest.mark.parametrize("cls", [aioamqp.Channel, aioamqp.AmqpProtocol])
-async def test_a_mock_can_be_made_after_it(cls: type) -> None:
-    made = mock.MagicMock(spec=cls)
-
-    for name in ("close", "publish", "queue", "exchange_bind", "tx_select"):
-        if hasattr(cls, name):
-            assert isinstance(getattr(made, name), mock.AsyncMock)
-    assert isinstance(made, cls)

@@ -11,11 +11,11 @@ import pytest_asyncio
 import aioamqp
 from aioamqp.dial import dial_tcp
 from aioamqp_testing import FakeBroker
-from tests.conformance.conftest import broker, connect, name, names, new_name
+from tests.conformance.conftest import broker, connect, fake, name, names, new_name
 
 _Made = TypeVar("_Made", bound=asyncio.BaseProtocol)
 
-__all__ = ["broker", "connect", "dialer", "name", "names", "new_name"]
+__all__ = ["broker", "connect", "dialer", "fake", "name", "names", "new_name"]
 
 
 @pytest_asyncio.fixture

@@ -14,7 +14,6 @@ from tests.conformance.scenario import (
     Inbox,
     NewName,
     drained,
-    fails_on,
     refusal,
     scenario,
 )
@@ -115,7 +114,6 @@ async def test_a_passive_declaration_fails_where_there_is_no_queue(
     )
 
 
-@fails_on("memory", "tcp", because="the fake refuses x-max-priority so far")
 @scenario
 async def test_a_queue_with_priorities_is_named_by_the_server(
     connect: Connect,

@@ -1,4 +1,4 @@
-"""What an administrator does to a broker, as plain calls: users, virtual hosts, policies, limits."""
+"""What an administrator does to a broker: users, virtual hosts, permissions, policies, limits."""
 
 from collections.abc import Iterable, Mapping
 
@@ -182,6 +182,16 @@ class Administration:
             ValueError: there is no such virtual host.
         """
         self._vhost(name).is_down = False
+
+    def set_max_message_size(self, octets: int) -> None:
+        """Say how large a body may be; 128 MiB at first. RabbitMQ: max_message_size.
+
+        Raises:
+            ValueError: it is negative.
+        """
+        if octets < 0:
+            raise ValueError("max_message_size must not be negative")
+        self.node.max_message_size = octets
 
     # ----------------------------------------------------------------------------- policies
 

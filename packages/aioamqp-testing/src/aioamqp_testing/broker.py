@@ -9,11 +9,14 @@ from urllib.parse import quote
 
 from . import server, transports
 from .administration import Administration
+from .assertions import Assertions
 from .clock import LoopClock, ManualClock
+from .connections import Connections
+from .faults import Faults
 from .journal import Journal
-from .model import Node, VirtualHost
-from .server import SessionProtocol
-from .session import Session
+from .model import Node
+from .outside import Outside
+from .tasks import Tasks
 
 if TYPE_CHECKING:
     from aioamqp import AmqpProtocol
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
 
-class FakeBroker(Administration):
+class FakeBroker(Administration, Assertions, Outside):
     """A broker in the memory of a test.
 
     It answers as RabbitMQ 3.10 does, and what it cannot do yet it refuses: the connection is closed
@@ -43,6 +46,7 @@ class FakeBroker(Administration):
 
     Attributes:
         clock: the clock.
+        faults: what is to go wrong; see ``aioamqp_testing.faults``.
         journal: what was said on each connection; ``print(broker.journal)`` shows it.
         node: users, virtual hosts, and what is in them.
     """
@@ -63,14 +67,18 @@ class FakeBroker(Administration):
         self.journal = Journal()
         self.node = Node(self.clock)
         self.node.consumer_timeout = consumer_timeout
-        self._protocols: dict[SessionProtocol, None] = {}
-        self._servers: list[asyncio.Server] = []
-        self._is_open = False
+        self.faults = Faults(self)
+        self._connections = Connections(self.node, self.clock, self.journal)
+        self._connections.on_joined = self.faults.joined
+        self._connections.on_left = self.faults.left
+        self._listeners: dict[tuple[str, int], asyncio.Server] = {}
+        self._tasks = Tasks()
+        self._restarts = Tasks()
         self._next_port = 50000
 
     async def __aenter__(self) -> Self:
         """Begin to take connections."""
-        self._is_open = True
+        self.open()
         return self
 
     async def __aexit__(
@@ -79,25 +87,25 @@ class FakeBroker(Administration):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End all connections, and wait until they are gone."""
+        """End all connections, and wait until they are gone.
+
+        Raises:
+            FaultNeverHappened: a fault was set that never happened; and see ``check``.
+        """
         await self.close()
+        if exc_type is None:
+            self.check()
 
-    # ----------------------------------------------------------------------------- looking at it
+    def check(self) -> None:
+        """Make sure that what the test has given to the broker did what it should.
 
-    @property
-    def refused(self) -> list[str]:
-        """What clients asked for that this broker cannot do yet, in their order."""
-        return self.node.refused
-
-    @property
-    def vhost(self) -> VirtualHost:
-        """The virtual host ``/``, with its queues and exchanges."""
-        return self.node.vhosts["/"]
-
-    @property
-    def sessions(self) -> list[Session]:
-        """The connections there are, the oldest first."""
-        return [protocol.session for protocol in self._protocols]
+        Raises:
+            FaultNeverHappened: a fault was set that never happened.
+            Exception: what a function has raised that was given to ``rpc_reply``.
+        """
+        self._tasks.check()
+        self._restarts.check()
+        self.faults.check()
 
     # ----------------------------------------------------------------------------- getting in
 
@@ -137,15 +145,16 @@ class FakeBroker(Administration):
             ConnectionRefusedError: the broker is not running.
         """
         del ssl, server_hostname
-        if not self._is_open:
+        if not self._connections.is_open:
             raise ConnectionRefusedError(
-                "the FakeBroker is not running: connect inside its `async with` block"
+                "the FakeBroker is not running: connect inside its `async with` block,"
+                " and not between stop() and start()"
             )
         protocol = protocol_factory()
         self._next_port += 1
         transport, _ = transports.connect(
             protocol,
-            self._new_protocol(),
+            self._connections.new_protocol(),
             client_name=("127.0.0.1", self._next_port),
             server_name=(host, port),
         )
@@ -161,34 +170,93 @@ class FakeBroker(Administration):
         Returns:
             the URL to connect to, such as ``amqp://guest:guest@127.0.0.1:49152/``.
         """
-        if not self._is_open:
+        if not self._connections.is_open:
             raise RuntimeError(
                 "the FakeBroker is not running: listen inside its `async with` block"
             )
-        listening, port = await server.listen(self._new_protocol, host, port)
-        self._servers.append(listening)
+        port = await self._listen(host, port)
         user = next(iter(self.node.users.values()))
         shown = f"[{host}]" if ":" in host else host
         return f"amqp://{quote(user.name, safe='')}:{quote(user.password, safe='')}@{shown}:{port}/"
 
+    async def _listen(self, host: str, port: int) -> int:
+        listener, port = await server.listen(self._connections.new_protocol, host, port)
+        self._listeners[host, port] = listener
+        return port
+
+    # ----------------------------------------------------------------------------- its life
+
+    def open(self) -> None:
+        """Begin to take connections; entering the ``async with`` block does so."""
+        self._connections.is_open = True
+        self.clock.watch(self._connections.moved)
+
+    async def start(self) -> None:
+        """Take connections again after ``stop``, in memory and on the same ports."""
+        self.open()
+        for host, port in list(self._listeners):
+            await self._listen(host, port)
+
+    async def stop(self) -> None:
+        """Stop as RabbitMQ does, and wait until all connections are gone.
+
+        Clients are told so with reply code 320, and until ``start`` is called new connections are
+        refused. Only what is durable is still there then, with the persistent messages in it.
+        """
+        await self._end_connections()
+        self.node.restart()
+
+    async def restart(self) -> None:
+        """Stop and start again, on the same ports."""
+        await self.stop()
+        await self.start()
+
+    def restart_soon(self) -> None:
+        """Restart in a task of its own, which ``close`` waits for."""
+        self._restarts.start(self.restart())
+
+    def abandon(self) -> None:
+        """End without a word to the clients, for want of an event loop that they could hear it in.
+
+        What listens is left to the loop that it listens in.
+        """
+        self._connections.is_open = False
+        self.clock.unwatch(self._connections.moved)
+        self._listeners.clear()
+        self._connections.abandon()
+
     async def close(self) -> None:
         """End all connections as a broker does that stops, and wait until they are gone."""
-        self._is_open = False
-        servers, self._servers = self._servers, []
-        for listening in servers:
-            listening.close()
-        while self._protocols:
-            protocol = next(iter(self._protocols))
-            protocol.shut_down()
-            await protocol.wait_closed()
-        # the clients in memory have been told, and now get the callbacks for it
-        for _ in range(2):
-            await asyncio.sleep(0)
-        for listening in servers:
-            await listening.wait_closed()
+        await self._restarts.wait()
+        await self._tasks.cancel()
+        self.clock.unwatch(self._connections.moved)
+        await self._end_connections()
+        self._listeners.clear()
+        self._connections.moved()
 
-    def _new_protocol(self) -> SessionProtocol:
-        return SessionProtocol(self._open_session, self._protocols)
+    async def _end_connections(self) -> None:
+        self._connections.is_open = False
+        for listener in self._listeners.values():
+            listener.close()
+        await self._connections.end()
+        for listener in self._listeners.values():
+            await listener.wait_closed()
 
-    def _open_session(self, name: str, wake: Callable[[], None]) -> Session:
-        return Session(self.node, self.clock, self.journal.open(name), wake)
+    def block(self, reason: str = "low on memory") -> None:
+        """Raise an alarm: nothing more is read from connections that publish.
+
+        Clients that publish are sent ``connection.blocked`` and not heard until ``unblock``. Who
+        does not publish notices nothing, and deliveries go on.
+
+        Args:
+            reason: what clients are told; RabbitMQ says ``low on memory`` or ``low on disk``.
+        """
+        if not reason:
+            raise ValueError("an alarm has a reason, such as 'low on memory'")
+        self.node.alarm = reason
+
+    def unblock(self) -> None:
+        """End the alarm: what blocked clients have sent meanwhile is dealt with."""
+        self.node.alarm = ""
+        for session in self.sessions:
+            session.flow.unblock()

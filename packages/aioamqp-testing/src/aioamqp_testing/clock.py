@@ -12,6 +12,9 @@ __all__ = ["Clock", "LoopClock", "ManualClock", "Timer"]
 class LoopClock:
     """The time of the running event loop."""
 
+    def __init__(self) -> None:
+        self._watchers: dict[Callable[[], object], None] = {}
+
     def time(self) -> float:
         """Return the loop's time in seconds."""
         return asyncio.get_running_loop().time()
@@ -22,7 +25,20 @@ class LoopClock:
 
     def call_later(self, seconds: float, action: Callable[[], object]) -> Timer:
         """Call the action from the loop."""
-        return asyncio.get_running_loop().call_later(seconds, action)
+        return asyncio.get_running_loop().call_later(seconds, self._act, action)
+
+    def _act(self, action: Callable[[], object]) -> None:
+        action()
+        for watcher in list(self._watchers):
+            watcher()
+
+    def watch(self, watcher: Callable[[], object]) -> None:
+        """Call something whenever a timer was due, behind what happened then."""
+        self._watchers[watcher] = None
+
+    def unwatch(self, watcher: Callable[[], object]) -> None:
+        """Call it no more."""
+        self._watchers.pop(watcher, None)
 
     def advance(self, seconds: float) -> None:
         """Refuse: this clock goes by itself.

@@ -11,10 +11,12 @@ def test_a_reply_text_begins_with_the_name_of_the_code() -> None:
 
 
 def test_a_code_without_an_explanation_stands_alone() -> None:
+    """Row 64."""
     assert BrokerError(ReplyCode.INTERNAL_ERROR).reply_text == "INTERNAL_ERROR"
 
 
 def test_a_text_that_does_not_fit_a_short_string_is_cut() -> None:
+    """Row 63."""
     fits = BrokerError(ReplyCode.NOT_FOUND, "x" * 243).reply_text
     cut = BrokerError(ReplyCode.NOT_FOUND, "é" * 200).reply_text
 

@@ -31,6 +31,7 @@ def test_the_default_exchange_leads_to_every_queue_by_its_name(vhost: VirtualHos
 def test_a_direct_exchange_gives_a_queue_one_copy_however_many_bindings_match(
     vhost: VirtualHost,
 ) -> None:
+    """Row 123."""
     queue = vhost.declare_queue("q", ME)
     for arguments in ({}, {}, {"a": 1}):
         vhost.bind_queue("q", "amq.direct", "k", arguments, ME)
@@ -43,6 +44,7 @@ def test_a_direct_exchange_gives_a_queue_one_copy_however_many_bindings_match(
 
 
 def test_unbinding_is_about_the_binding_with_these_arguments(vhost: VirtualHost) -> None:
+    """Row 124."""
     vhost.declare_queue("q", ME)
     vhost.bind_queue("q", "amq.direct", "k", {"b": [1, {"c": b"x"}], "a": 2}, ME)
 
@@ -61,6 +63,7 @@ def test_unbinding_is_about_the_binding_with_these_arguments(vhost: VirtualHost)
 
 
 def test_messages_go_through_bound_exchanges_even_in_a_circle(vhost: VirtualHost) -> None:
+    """Row 133."""
     vhost.declare_exchange("x", "direct")
     vhost.declare_exchange("y", "direct", internal=True)
     queue = vhost.declare_queue("q", ME)
@@ -75,6 +78,7 @@ def test_messages_go_through_bound_exchanges_even_in_a_circle(vhost: VirtualHost
 
 
 def test_unbinding_and_deleting_what_is_not_there_is_no_mistake(vhost: VirtualHost) -> None:
+    """Row 85."""
     vhost.declare_queue("q", ME)
 
     vhost.unbind_queue("none", "amq.direct", "k", {}, ME)
@@ -87,6 +91,7 @@ def test_unbinding_and_deleting_what_is_not_there_is_no_mistake(vhost: VirtualHo
 
 
 def test_a_missing_exchange_is_named_before_a_missing_queue(vhost: VirtualHost) -> None:
+    """Row 84."""
     assert refusal(lambda: vhost.bind_queue("none", "none", "k", {}, ME)) == (
         404,
         "no exchange 'none' in vhost '/'",
@@ -113,6 +118,7 @@ def test_a_missing_exchange_is_named_before_a_missing_queue(vhost: VirtualHost) 
 def test_the_default_exchange_is_left_alone(
     vhost: VirtualHost, call: Callable[[VirtualHost], object]
 ) -> None:
+    """Row 94."""
     assert refusal(lambda: call(vhost)) == (
         403,
         "operation not permitted on the default exchange",
@@ -120,6 +126,7 @@ def test_the_default_exchange_is_left_alone(
 
 
 def test_names_that_begin_with_amq_are_reserved(vhost: VirtualHost) -> None:
+    """Rows 91-93."""
     assert refusal(lambda: vhost.declare_queue("amq.q", ME)) == (
         403,
         "queue name 'amq.q' contains reserved prefix 'amq.*'",
@@ -138,6 +145,7 @@ def test_names_that_begin_with_amq_are_reserved(vhost: VirtualHost) -> None:
 def test_an_exchange_is_compared_by_type_durability_auto_delete_and_internal_in_that_order(
     vhost: VirtualHost,
 ) -> None:
+    """Row 109."""
     vhost.declare_exchange("x", "direct")
 
     for name, options in (
@@ -159,6 +167,7 @@ def test_an_exchange_is_compared_by_type_durability_auto_delete_and_internal_in_
 def test_an_unknown_type_of_exchange_ends_the_connection(
     vhost: VirtualHost, kind: str, word: str
 ) -> None:
+    """Row 110."""
     assert refusal(lambda: vhost.declare_exchange("amq.x", kind)) == (
         503,
         f"{word} exchange type '{kind}'",
@@ -166,6 +175,7 @@ def test_an_unknown_type_of_exchange_ends_the_connection(
 
 
 def test_an_exchange_in_use_is_not_deleted_if_unused(vhost: VirtualHost) -> None:
+    """Row 112."""
     vhost.declare_exchange("x", "direct")
     vhost.declare_queue("q", ME)
     vhost.bind_queue("q", "x", "k", {}, ME)
@@ -182,6 +192,7 @@ def test_an_exchange_in_use_is_not_deleted_if_unused(vhost: VirtualHost) -> None
 def test_an_auto_delete_exchange_goes_with_the_last_binding_away_from_it(
     vhost: VirtualHost,
 ) -> None:
+    """Row 119."""
     vhost.declare_exchange("a", "direct", auto_delete=True)
     vhost.declare_exchange("b", "direct", auto_delete=True)
     vhost.declare_queue("q", ME)
@@ -260,6 +271,7 @@ def test_a_queue_is_compared_by_exclusiveness_durability_auto_delete_and_argumen
 def test_a_queue_that_is_not_empty_or_in_use_is_not_deleted_if_so_asked(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:
+    """Row 111."""
     queue = vhost.declare_queue("q", ME)
     noting.consume(queue, prefetch_count=1)
     vhost.publish(a_message(key="q"), "guest")
@@ -278,6 +290,7 @@ def test_a_queue_that_is_not_empty_or_in_use_is_not_deleted_if_so_asked(
 
 
 def test_a_queue_without_a_name_gets_one(vhost: VirtualHost) -> None:
+    """Row 90."""
     one, other = vhost.declare_queue("", ME), vhost.declare_queue("", ME)
 
     assert one.name.startswith("amq.gen-")
@@ -313,12 +326,14 @@ def test_names_lose_their_line_breaks(vhost: VirtualHost) -> None:
 def test_a_message_with_bad_properties_is_refused_in_rabbitmqs_words(
     vhost: VirtualHost, properties: dict[str, Any], text: str
 ) -> None:
+    """Rows 143-145."""
     message = a_message(**properties)
 
     assert refusal(lambda: vhost.publish(message, "guest")) == (406, text)
 
 
 def test_an_internal_exchange_takes_nothing_from_clients(vhost: VirtualHost) -> None:
+    """Row 134."""
     message = a_message(exchange="amq.rabbitmq.trace")
 
     assert refusal(lambda: vhost.publish(message, "guest")) == (

@@ -39,12 +39,14 @@ def deliver(tag: int, redelivered: bool = False, consumer: str = "c", key: str =
     "method", [queue.Declare("x"), channel.Close(200, ""), channel.CloseOk(), basic.Ack(1)]
 )
 def test_a_channel_has_to_be_opened_first(client: SilentClient, method: Method) -> None:
+    """Row 44."""
     text = "CHANNEL_ERROR - expected 'channel.open'"
 
     assert client.say(5, method) == connection_close(504, text, type(method))
 
 
 def test_a_channel_is_not_opened_twice(client: SilentClient) -> None:
+    """Row 45."""
     text = "CHANNEL_ERROR - second 'channel.open' seen"
 
     assert client.say(1, channel.Open()) == connection_close(504, text, channel.Open)
@@ -57,6 +59,7 @@ def test_a_channel_is_not_opened_twice(client: SilentClient) -> None:
 def test_methods_that_are_not_for_a_broker_are_refused(
     client: SilentClient, method: Method
 ) -> None:
+    """Row 43."""
     text = "COMMAND_INVALID - unimplemented method"
 
     assert client.say(1, method) == connection_close(503, text, type(method))
@@ -76,6 +79,7 @@ def test_a_server_method_with_a_content_is_refused_once_it_is_complete(
 
 
 def test_a_channel_error_leaves_other_channels_alone(client: SilentClient) -> None:
+    """Rows 65 and 68."""
     missing = queue.Declare("none", passive=True)
 
     answer = client.say(1, missing, missing)
@@ -86,6 +90,7 @@ def test_a_channel_error_leaves_other_channels_alone(client: SilentClient) -> No
 
 
 def test_after_a_channel_error_everything_is_dropped_until_close_ok(client: SilentClient) -> None:
+    """Rows 66 and 67."""
     client.say(1, queue.Declare("none", passive=True))
 
     assert client.say(1, queue.Declare("q"), channel.Close(200, "")) == [channel.CloseOk()]
@@ -102,6 +107,7 @@ def test_a_closing_channel_cannot_be_opened(client: SilentClient) -> None:
 
 
 def test_flow_can_be_on_but_not_off(client: SilentClient) -> None:
+    """Rows 73 and 74."""
     assert client.say(1, channel.Flow(active=True)) == [channel.FlowOk(active=True)]
     assert client.say(1, channel.Flow(active=False)) == connection_close(
         540, "NOT_IMPLEMENTED - active=false", channel.Flow
@@ -109,6 +115,7 @@ def test_flow_can_be_on_but_not_off(client: SilentClient) -> None:
 
 
 def test_access_is_granted_to_whoever_still_asks(client: SilentClient) -> None:
+    """Row 75."""
     client.method(1, 30 << 16 | 10, b"\x05/data\x1f")
 
     assert client.session.take_output() == bytes.fromhex("0100010000000600 1e000b0001ce")
@@ -308,6 +315,7 @@ def test_the_return_comes_before_the_confirm(client: SilentClient) -> None:
 
 
 def test_what_comes_in_one_piece_is_confirmed_in_one(client: SilentClient) -> None:
+    """Rows 153 and 154."""
     client.say(1, queue.Declare("q"), confirm.Select())
 
     assert client.publish("q", *(b"m",) * 20) == [basic.Ack(20, multiple=True)]
@@ -326,6 +334,7 @@ def test_a_nack_says_multiple_and_requeue_even_of_one(client: SilentClient) -> N
 
 
 def test_unroutable_messages_are_confirmed_at_once_and_singly(client: SilentClient) -> None:
+    """Rows 153 and 155."""
     client.say(1, queue.Declare("q"), confirm.Select())
     octets = b"".join(
         encode_command(Command(1, basic.Publish("", key), Properties(), b"m"))
@@ -367,6 +376,7 @@ def test_closing_a_channel_does_not_wait_for_confirms(client: SilentClient) -> N
 
 
 def test_immediate_is_not_implemented_by_rabbitmq_either(client: SilentClient) -> None:
+    """Row 142."""
     text = "NOT_IMPLEMENTED - immediate=true"
 
     assert client.publish("q", b"m", immediate=True) == connection_close(540, text, basic.Publish)
@@ -374,6 +384,7 @@ def test_immediate_is_not_implemented_by_rabbitmq_either(client: SilentClient) -
 
 
 def test_a_message_may_be_too_large(client: SilentClient) -> None:
+    """Row 146."""
     client.node.max_message_size = 3
 
     text = "PRECONDITION_FAILED - message size 4 is larger than configured max size 3"
@@ -410,6 +421,7 @@ def test_consume_ok_comes_before_the_first_delivery(client: SilentClient) -> Non
 
 
 def test_the_own_delivery_comes_before_the_confirm(client: SilentClient) -> None:
+    """Row 156."""
     client.say(1, queue.Declare("q"), confirm.Select(), basic.Consume("q", "c"))
 
     assert client.publish("q", b"m") == [deliver(1), basic.Ack(1)]
@@ -635,6 +647,7 @@ def test_closing_a_channel_gives_back_everything_in_its_order(client: SilentClie
 
 
 def test_the_broker_beats_when_it_has_been_quiet_for_half_the_interval() -> None:
+    """Row 52."""
     client = SilentClient().open(1, heartbeat=4)
 
     client.clock.advance(1.5)
@@ -649,6 +662,7 @@ def test_the_broker_beats_when_it_has_been_quiet_for_half_the_interval() -> None
 
 
 def test_a_client_that_is_silent_for_two_intervals_is_reset() -> None:
+    """Row 52."""
     client = SilentClient().open(1, heartbeat=2)
 
     client.clock.advance(5.9)
@@ -677,6 +691,7 @@ def test_without_heartbeats_nobody_looks(client: SilentClient) -> None:
 
 
 def test_a_short_heartbeat_shortens_the_wait_for_close_ok() -> None:
+    """Row 46."""
     client = SilentClient().open(1, heartbeat=5)
     client.say(1, channel.Open())
 

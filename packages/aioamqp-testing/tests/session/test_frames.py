@@ -36,6 +36,7 @@ NO_BODY = "UNEXPECTED_FRAME - expected content body, got non content body frame 
 
 
 def test_a_payload_may_be_eight_octets_longer_than_there_is_room_for() -> None:
+    """Row 25."""
     client = SilentClient().open(1, frame_max=4096)
 
     client.frame(3, 1, b"x" * 4096)
@@ -45,6 +46,7 @@ def test_a_payload_may_be_eight_octets_longer_than_there_is_room_for() -> None:
 
 
 def test_a_longer_one_is_refused_by_its_prefix_and_nothing_is_read_any_more() -> None:
+    """Row 26."""
     client = SilentClient().open(1, frame_max=4096)
 
     client.raw(struct.pack(">BHI", 3, 1, 4097))
@@ -59,6 +61,7 @@ def test_a_longer_one_is_refused_by_its_prefix_and_nothing_is_read_any_more() ->
 
 
 def test_a_wrong_frame_end_is_quoted_and_ends_all_reading(client: SilentClient) -> None:
+    """Row 27."""
     client.frame(1, 1, b"\0\x14\0\x28\0", end=b"x")
 
     text = "FRAME_ERROR - type 1, all octets = <<0,20,0,40,0>>: {invalid_frame_end_marker,120}"
@@ -97,6 +100,7 @@ def test_a_wrong_frame_end_is_quoted_and_ends_all_reading(client: SilentClient) 
 def test_a_frame_that_does_not_fit_is_quoted(
     client: SilentClient, frame_type: int, number: int, payload: bytes, code: int, text: str
 ) -> None:
+    """Rows 28, 33, 39, 40 and 42."""
     client.frame(frame_type, number, payload)
 
     assert client.heard() == close(code, text)
@@ -116,6 +120,7 @@ def test_a_frame_that_does_not_fit_is_quoted(
 def test_an_unknown_method_or_a_table_that_cannot_be_read_is_a_reset(
     client: SilentClient, number: int, index: int, arguments: bytes
 ) -> None:
+    """Row 31."""
     client.method(number, index, arguments)
 
     assert client.heard() == []
@@ -133,6 +138,7 @@ def test_an_unknown_method_or_a_table_that_cannot_be_read_is_a_reset(
 def test_arguments_of_the_wrong_length_are_quoted(
     client: SilentClient, number: int, method: type[Method], arguments: bytes, shown: str
 ) -> None:
+    """Row 32."""
     client.method(number, method.INDEX, arguments)
 
     class_id, method_id = divmod(method.INDEX, 1 << 16)
@@ -141,6 +147,7 @@ def test_arguments_of_the_wrong_length_are_quoted(
 
 
 def test_a_short_string_has_to_be_utf_8(client: SilentClient) -> None:
+    """Row 62."""
     client.method(1, queue.Declare.INDEX, b"\0\0\2\xff\xfe\0\0\0\0\0")
 
     assert client.heard() == close(501, "FRAME_ERROR - Malformed UTF-8 in shortstr")
@@ -171,6 +178,7 @@ def test_a_routing_key_need_not_be_utf_8(client: SilentClient) -> None:
 def test_a_content_that_does_not_go_on_names_its_method(
     client: SilentClient, frames: list[tuple[int, bytes]], text: str
 ) -> None:
+    """Rows 34-37."""
     client.raw(encode_command(Command(1, basic.Publish()))[: 8 + len(basic.Publish().encode())])
 
     for frame_type, payload in frames:
@@ -180,7 +188,21 @@ def test_a_content_that_does_not_go_on_names_its_method(
     assert client.heard() == close(505, text, 60, 40)
 
 
+def test_an_empty_body_has_no_frame(client: SilentClient) -> None:
+    """Row 38. The message is there before the frame is refused."""
+    client.say(1, queue.Declare("q"))
+    client.frame(1, 1, basic.Publish("", "q").encode())
+    client.frame(2, 1, header(0))
+    assert client.vhost.queues["q"].message_count == 1
+
+    client.frame(3, 1, b"")
+
+    text = "UNEXPECTED_FRAME - expected method frame, got non method frame instead"
+    assert client.heard() == close(505, text)
+
+
 def test_properties_that_cannot_be_read_are_an_internal_error(client: SilentClient) -> None:
+    """Rows 64 and 149."""
     for rest in (b"\x20\0\0\0\0\4\1kZ\0", b"\x80\0\x09ab", b"\0\0ab"):
         other = client.another(1)
         other.frame(1, 1, basic.Publish("", "q").encode())
@@ -203,16 +225,19 @@ def test_properties_that_cannot_be_read_are_an_internal_error(client: SilentClie
 def test_only_a_few_methods_are_for_an_open_connection(
     client: SilentClient, method: Method
 ) -> None:
+    """Row 41."""
     text = "CHANNEL_ERROR - unexpected method in connection state running"
 
     assert client.say(0, method) == close(504, text, *divmod(method.INDEX, 1 << 16))
 
 
 def test_a_secret_can_be_updated(client: SilentClient) -> None:
+    """Row 53."""
     assert client.say(0, connection.UpdateSecret(b"new", "why")) == [connection.UpdateSecretOk()]
 
 
 def test_channel_max_limits_how_many_channels_there_are_and_not_their_numbers() -> None:
+    """Row 29."""
     client = SilentClient().open(7, 9, channel_max=2)
     text = "NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)"
 
@@ -230,6 +255,7 @@ def test_a_channel_that_is_closing_still_counts() -> None:
 def test_a_client_that_does_not_answer_connection_close_is_reset_after_30_seconds(
     client: SilentClient,
 ) -> None:
+    """Row 46."""
     client.say(1, channel.Open())
 
     client.clock.advance(29.9)
@@ -239,6 +265,7 @@ def test_a_client_that_does_not_answer_connection_close_is_reset_after_30_second
 
 
 def test_close_ok_ends_the_connection_at_once(client: SilentClient) -> None:
+    """Row 47."""
     client.say(1, channel.Open())
 
     client.say(0, connection.CloseOk())
@@ -247,6 +274,7 @@ def test_close_ok_ends_the_connection_at_once(client: SilentClient) -> None:
 
 
 def test_after_connection_close_only_the_end_is_talked_about(client: SilentClient) -> None:
+    """Row 48."""
     client.say(1, channel.Open())
 
     assert client.say(1, queue.Declare("q")) == []
@@ -259,6 +287,7 @@ def test_after_connection_close_only_the_end_is_talked_about(client: SilentClien
 
 
 def test_what_a_client_says_behind_its_own_close_is_ignored(client: SilentClient) -> None:
+    """Row 49."""
     octets = encode_command(Command(0, connection.Close(320, "my text"))) + encode_command(
         Command(1, queue.Declare("q"))
     )
@@ -272,6 +301,7 @@ def test_what_a_client_says_behind_its_own_close_is_ignored(client: SilentClient
 
 
 def test_everything_is_given_back_before_close_ok(client: SilentClient) -> None:
+    """Rows 49 and 51."""
     other = client.another(1)
     client.say(1, queue.Declare("shared"), queue.Declare("mine", exclusive=True))
     client.publish("shared", b"1")
@@ -340,6 +370,7 @@ def test_input_may_come_in_any_slices() -> None:
 
 
 def test_a_large_body_leaves_in_frames_of_the_agreed_size() -> None:
+    """Row 150."""
     client = SilentClient().open(1, frame_max=4096)
     client.say(1, queue.Declare("q"))
     client.raw(encode_command(Command(1, basic.Publish("", "q"), Properties(), b"y" * 10000), 4096))

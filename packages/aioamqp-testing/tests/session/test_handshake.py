@@ -37,6 +37,7 @@ def falls_silent(client: SilentClient) -> bool:
 
 
 def test_the_broker_says_who_it_is(client: SilentClient) -> None:
+    """Rows 3, 6 and 7."""
     client.raw(PROTOCOL_HEADER)
 
     (start,) = client.heard()
@@ -68,6 +69,7 @@ def test_a_header_in_single_octets_is_a_header(client: SilentClient) -> None:
 def test_another_protocol_is_answered_with_the_right_header_and_a_reset(
     client: SilentClient, header: bytes
 ) -> None:
+    """Rows 1 and 2."""
     client.raw(header + b"and more")
 
     assert client.session.take_output() == PROTOCOL_HEADER
@@ -75,6 +77,7 @@ def test_another_protocol_is_answered_with_the_right_header_and_a_reset(
 
 
 def test_a_handshake_may_take_ten_seconds(client: SilentClient) -> None:
+    """Row 5."""
     client.raw(b"AMQP")
 
     endings = [client.session.ending]
@@ -87,6 +90,7 @@ def test_a_handshake_may_take_ten_seconds(client: SilentClient) -> None:
 
 
 def test_good_credentials_lead_to_tune_and_open(client: SilentClient) -> None:
+    """Row 8."""
     assert client.start() == [TUNE]
     assert client.say(0, connection.TuneOk(10, 4096, 0)) == []
     assert client.say(0, connection.Open("/")) == [connection.OpenOk()]
@@ -98,6 +102,7 @@ def test_good_credentials_lead_to_tune_and_open(client: SilentClient) -> None:
 
 
 def test_a_whole_handshake_may_come_in_one_piece(client: SilentClient) -> None:
+    """Row 22."""
     methods: list[tuple[int, Method]] = [
         (0, start_ok()),
         (0, connection.TuneOk(2047, 131072, 0)),
@@ -110,6 +115,7 @@ def test_a_whole_handshake_may_come_in_one_piece(client: SilentClient) -> None:
 
 
 def test_amqplain_is_accepted(client: SilentClient) -> None:
+    """Row 9."""
     table = {"LOGIN": "guest", "PASSWORD": "guest"}
 
     assert client.start(mechanism="AMQPLAIN", response=encode_table(table)[4:]) == [TUNE]
@@ -119,6 +125,7 @@ def test_amqplain_is_accepted(client: SilentClient) -> None:
 def test_a_wrong_password_is_refused_at_once_if_the_client_can_take_it(
     client: SilentClient, user: str, password: str
 ) -> None:
+    """Row 10."""
     text = (
         "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN."
         " For details see the broker logfile."
@@ -144,6 +151,7 @@ def test_a_wrong_password_is_refused_at_once_if_the_client_can_take_it(
 def test_every_other_failure_to_log_in_is_silent(
     client: SilentClient, options: dict[str, object]
 ) -> None:
+    """Rows 11-13."""
     assert client.start(**options) == []
     assert falls_silent(client)
 
@@ -161,6 +169,7 @@ def test_every_other_failure_to_log_in_is_silent(
 def test_what_was_not_offered_cannot_be_agreed_on(
     client: SilentClient, tune_ok: connection.TuneOk
 ) -> None:
+    """Row 16."""
     client.start()
 
     assert client.say(0, tune_ok, connection.Open("/")) == []
@@ -173,6 +182,7 @@ def test_what_was_not_offered_cannot_be_agreed_on(
 def test_a_method_at_the_wrong_time_is_silent_before_tune_ok(
     client: SilentClient, method: Method
 ) -> None:
+    """Row 14."""
     client.start()
 
     assert client.say(0, method) == []
@@ -190,6 +200,7 @@ def test_a_method_at_the_wrong_time_is_answered_after_tune_ok(client: SilentClie
 def test_a_channel_before_the_connection_is_open_is_an_unexpected_frame(
     client: SilentClient,
 ) -> None:
+    """Row 15."""
     client.start()
     client.say(0, connection.TuneOk(2047, 131072, 0))
 
@@ -201,6 +212,7 @@ def test_a_channel_before_the_connection_is_open_is_an_unexpected_frame(
 
 
 def test_an_unknown_virtual_host_is_refused(client: SilentClient) -> None:
+    """Row 17."""
     client.start()
     client.say(0, connection.TuneOk(2047, 131072, 0))
 
@@ -234,6 +246,7 @@ def test_an_unknown_method_in_the_handshake_is_a_reset(client: SilentClient) -> 
 
 @pytest.mark.parametrize("header", [b"AMQP\x01\x01\x08\x00", b"AMQP\x01\x01\x09\x01"])
 def test_amqp_0_8_is_greeted_and_then_refused(client: SilentClient, header: bytes) -> None:
+    """Row 4, up to where this broker stops."""
     client.raw(header)
     (start,) = client.heard()
     assert isinstance(start, connection.Start)
@@ -245,3 +258,14 @@ def test_amqp_0_8_is_greeted_and_then_refused(client: SilentClient, header: byte
     assert isinstance(answer, connection.Close)
     assert answer.reply_code == ReplyCode.NOT_IMPLEMENTED
     assert client.node.refused == ["AMQP 0-8"]
+
+
+def test_answers_to_open_have_the_fields_of_earlier_versions(client: SilentClient) -> None:
+    """Row 24."""
+    client.start()
+    client.say(0, connection.TuneOk(2047, 131072, 0))
+
+    client.raw(encode_command(Command(0, connection.Open("/"))))
+    assert client.session.take_output() == b"\1\0\0\0\0\0\5\0\x0a\0\x29\0\xce"
+    client.raw(encode_command(Command(1, channel.Open())))
+    assert client.session.take_output() == b"\1\0\1\0\0\0\x08\0\x14\0\x0b\0\0\0\0\xce"

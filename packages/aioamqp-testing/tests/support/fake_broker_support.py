@@ -145,6 +145,7 @@ class NotingChannel:
     """A channel as the model sees it."""
 
     def __init__(self) -> None:
+        self.name = "test"
         self.prefetch = SharedPrefetch(self)
         self.deliveries: list[tuple[str, bytes]] = []
         self.held: list[QueuedMessage] = []

@@ -1,7 +1,20 @@
 """AMQP 0-9-1 client for asyncio and RabbitMQ."""
 
+# In 0.15 these could be reached here, and programs do: ``aioamqp.urlparse``.
+import asyncio
+import socket
+import ssl
+from urllib.parse import urlparse
+
 from . import constants, frame
 from .auth import AmqPlain, External, Mechanism, Plain
+from .callbacks import (
+    BlockedCallback,
+    CancellationCallback,
+    ConsumerCallback,
+    ErrorCallback,
+    ReturnCallback,
+)
 from .channel import Channel
 from .connecting import connect, from_url
 from .dial import Dialer, dialing
@@ -41,15 +54,19 @@ __all__ = [
     "AmqPlain",
     "AmqpClosedConnection",
     "AmqpProtocol",
+    "BlockedCallback",
+    "CancellationCallback",
     "Channel",
     "ChannelClosed",
     "ConnectionFailed",
     "ConnectionLost",
+    "ConsumerCallback",
     "ConsumerCancelled",
     "Dialer",
     "DuplicateConsumerTag",
     "EmptyQueue",
     "Envelope",
+    "ErrorCallback",
     "External",
     "HandshakeFailed",
     "InvalidArgument",
@@ -65,13 +82,18 @@ __all__ = [
     "PublishNotSent",
     "PublishReturned",
     "PublishUnconfirmed",
+    "ReturnCallback",
     "ReturnEnvelope",
     "SynchronizationError",
     "WrongLoop",
     "__version__",
+    "asyncio",
     "connect",
     "constants",
     "dialing",
     "frame",
     "from_url",
+    "socket",
+    "ssl",
+    "urlparse",
 ]

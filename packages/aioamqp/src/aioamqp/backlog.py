@@ -26,8 +26,8 @@ class Backlog:
         self._pause = pause
         self._resume = resume
         self._calls = 0
-        self.size = 0
-        self.is_paused = False
+        self.size: int = 0
+        self.is_paused: bool = False
 
     def add(self, octets: int) -> None:
         """Count a body that starts to wait."""

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from .callbacks import Callback, CallbackQueue
+from .callbacks import BlockedCallback, CallbackQueue
 from .exceptions import AmqpClosedConnection, reason
 
 
@@ -24,7 +24,7 @@ class Blocked:
 
     def __init__(self, callbacks: CallbackQueue) -> None:
         self.reason: str | None = None
-        self.on_change: Callback | None = None
+        self.on_change: BlockedCallback | None = None
         self._callbacks = callbacks
         self._waiters: list[tuple[bool, asyncio.Future[None]]] = []
         self._failure: Exception | None = None

@@ -1,16 +1,80 @@
-"""How callbacks of the user are run: outside the reader, in order, whatever they raise."""
+"""The callbacks of the user, and how they are run: outside the reader, whatever they raise.
+
+Each may be a coroutine function or a plain one: what it returns is awaited if it can be, and else
+not looked at. Its parameters may have any names.
+"""
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-logger = logging.getLogger("aioamqp.channel")
+if TYPE_CHECKING:
+    from .channel import Channel
+    from .envelope import Envelope, ReturnEnvelope
+    from .exceptions import AioamqpException
+    from .properties import Properties
+
+logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 Callback: TypeAlias = Callable[..., Awaitable[Any] | Any]
-"""A coroutine function or a plain one: what it returns is awaited if it can be."""
+"""Any of those that follow."""
+
+
+class ConsumerCallback(Protocol):
+    """Takes the messages of a consumer: see ``Channel.basic_consume``."""
+
+    def __call__(
+        self,
+        channel: "Channel",
+        body: bytes,
+        envelope: "Envelope",
+        properties: "Properties",
+        /,
+    ) -> object:
+        """Handle a message."""
+        ...
+
+
+class ReturnCallback(Protocol):
+    """Takes the mandatory messages of a channel that come back: see ``Channel``."""
+
+    def __call__(
+        self,
+        channel: "Channel",
+        body: bytes,
+        envelope: "ReturnEnvelope",
+        properties: "Properties",
+        /,
+    ) -> object:
+        """Handle a message; the envelope says why it came back."""
+        ...
+
+
+class CancellationCallback(Protocol):
+    """Is told that a consumer was cancelled: see ``Channel.add_cancellation_callback``."""
+
+    def __call__(self, channel: "Channel", consumer_tag: str, /) -> object:
+        """Learn that the server has cancelled the consumer with that tag."""
+        ...
+
+
+class ErrorCallback(Protocol):
+    """Is told why a connection ended: see ``on_error`` of ``AmqpProtocol``."""
+
+    def __call__(self, error: "AioamqpException", /) -> object:
+        """Learn what ended the connection."""
+        ...
+
+
+class BlockedCallback(Protocol):
+    """Is told that the server takes no messages, or takes them again: see ``Blocked``."""
+
+    def __call__(self, reason: str | None, /) -> object:
+        """Learn why it takes none; None when it takes them again."""
+        ...
 
 
 async def run_callback(what: str, callback: Callback, *args: object) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from amqp_codec import FieldTable, basic
 from amqp_codec import channel as wire
 
-from .callbacks import Callback
+from .callbacks import CancellationCallback, ConsumerCallback, ReturnCallback
 from .calls.basic import BasicCalls, new_tag
 from .calls.exchange import ExchangeCalls
 from .calls.publishing import PublishingCalls
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Channel", "Envelope", "ReturnEnvelope", "logger"]
 
-logger = logging.getLogger("aioamqp.channel")
+logger: logging.Logger = logging.getLogger("aioamqp.channel")
 
 PREFETCH_COUNT: Final = 100
 """Messages that ``consume`` has on their way where the caller does not say."""
@@ -50,7 +50,7 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
         consumer_callbacks: what to call with deliveries, by consumer tag; looked up every time.
         cancellation_callbacks: what to call when the server cancels a consumer.
         cancelled_consumers: the tags of those that it has cancelled.
-        last_consumer_tag: the latest tag that was made up here.
+        last_consumer_tag: of the latest consumer, whoever made the tag up.
         close_event: set when the channel is over.
         inbound: takes what the server sends; not for programs.
         consumer_queues: always empty, as in 0.15; so is ``response_future`` always None.
@@ -60,20 +60,20 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
         self,
         protocol: "AmqpProtocol",
         channel_id: int,
-        return_callback: Callback | None = None,
+        return_callback: ReturnCallback | None = None,
     ) -> None:
         self.protocol = protocol
         self.channel_id = channel_id
         self.return_callback = return_callback
-        self.consumer_callbacks: dict[str, Callback | None] = {}
-        self.cancellation_callbacks: list[Callback] = []
+        self.consumer_callbacks: dict[str, ConsumerCallback | None] = {}
+        self.cancellation_callbacks: list[CancellationCallback] = []
         self.cancelled_consumers: set[str] = set()
         self.last_consumer_tag: str | None = None
-        self.close_event = asyncio.Event()
+        self.close_event: asyncio.Event = asyncio.Event()
         self.consumer_queues: dict[str, Any] = {}
         self.response_future: None = None
         self._wire = protocol.wire
-        self.inbound = Inbound(self, protocol.wire)
+        self.inbound: Inbound = Inbound(self, protocol.wire)
         self._dialogue = self.inbound.dialogue
         self._consumers = self.inbound.consumers
         self._confirms = self.inbound.confirms
@@ -163,7 +163,7 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
         qos = None if prefetch_count is None or no_ack else basic.Qos(0, prefetch_count)
         return Messages(self, self._consumers, method, qos, timeout)
 
-    def add_cancellation_callback(self, callback: Callback) -> None:
+    def add_cancellation_callback(self, callback: CancellationCallback) -> None:
         """Have a callback called when the server cancels a consumer of this channel.
 
         It is called as ``callback(channel, consumer_tag)`` and may make any call, such as consuming

@@ -18,8 +18,8 @@ class ChannelNumbers:
     __slots__ = ("ceil", "free", "highest")
 
     def __init__(self, channel_max: int) -> None:
-        self.highest = channel_max or HIGHEST
-        self.ceil = 0
+        self.highest: int = channel_max or HIGHEST
+        self.ceil: int = 0
         self.free: set[int] = set()
 
     @property

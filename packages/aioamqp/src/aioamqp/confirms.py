@@ -19,7 +19,7 @@ from .envelope import ReturnEnvelope
 from .exceptions import PublishFailed, PublishReturned, unconfirmed
 from .properties import Properties
 
-logger = logging.getLogger("aioamqp.channel")
+logger: logging.Logger = logging.getLogger("aioamqp.channel")
 
 _Route: TypeAlias = tuple[str, str, bytes]  # exchange, routing key, body
 
@@ -81,8 +81,8 @@ class Confirms:
     __slots__ = ("_first", "_mandatory", "_open", "_returnable", "is_selected", "last_tag")
 
     def __init__(self) -> None:
-        self.is_selected = False
-        self.last_tag = 0
+        self.is_selected: bool = False
+        self.last_tag: int = 0
         self._first = 1  # all numbers below it are settled
         self._open: dict[int, Future[None] | None] = {}
         self._mandatory: dict[int, _Mandatory] = {}

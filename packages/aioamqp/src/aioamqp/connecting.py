@@ -2,13 +2,16 @@
 
 import asyncio
 import errno
+import inspect
 import ssl as tls
+import sys
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from .auth import LoginMethod
+from .callbacks import ErrorCallback
 from .dial import current_dialer
 from .exceptions import ConnectionFailed, WrongLoop, failed_link
 from .protocol import OPEN, AmqpProtocol
@@ -77,6 +80,19 @@ class Connecting(Coroutine[Any, Any, Connected]):
             await self._protocol.wait_closed()
 
 
+_Function = TypeVar("_Function", bound=Callable[..., Connecting])
+
+
+def _known_as_coroutine_function(function: _Function) -> _Function:
+    """Let ``mock.patch`` make of a function what can be awaited, as it did in 0.15."""
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    marker = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+    function._is_coroutine = marker  # type: ignore[attr-defined]
+    return function
+
+
+@_known_as_coroutine_function
 def connect(
     host: str = "localhost",
     port: int | str | None = None,
@@ -91,6 +107,7 @@ def connect(
     connection_timeout: float | None = CONNECTION_TIMEOUT,
     verify_ssl: bool | None = None,
     server_hostname: str | None = None,
+    on_error: ErrorCallback | None = None,
     **kwargs: Any,
 ) -> Connecting:
     """Connect to a server: ``await`` for ``(transport, protocol)``, or ``async with`` the protocol.
@@ -112,9 +129,9 @@ def connect(
             neither turns TLS on nor changes a context that is given.
         server_hostname: the name to find in the server's certificate, if it is not ``host``; the
             dialer gets it only where it is given.
-        kwargs: for the protocol: ``on_error``, ``client_properties``, ``channel_max``,
-            ``frame_max``, ``heartbeat``. So is ``loop``, but it
-            must be the running one.
+        on_error: see ``AmqpProtocol``, which gets it and all that follows.
+        kwargs: ``client_properties``, ``channel_max``, ``frame_max``, ``heartbeat``; a ``loop``,
+            as in 0.15's documentation, must be the running one.
 
     Raises:
         WrongLoop: ``loop`` is another event loop than the running one.
@@ -122,6 +139,8 @@ def connect(
             that says why, such as ConnectionRefusedError.
         HandshakeFailed: the server refuses the login or the virtual host, or is no AMQP server.
     """
+    if on_error is not None:
+        kwargs["on_error"] = on_error
     if verify_ssl is False and ssl is True:
         ssl = TlsSettings(verify=False).context()
     return Connecting(
@@ -200,11 +219,14 @@ async def _connect(
     return transport, protocol
 
 
+@_known_as_coroutine_function
 def from_url(
     url: str,
     login_method: LoginMethod = "PLAIN",
     insist: bool = False,
     protocol_factory: Callable[..., AmqpProtocol] = AmqpProtocol,
+    *,
+    on_error: ErrorCallback | None = None,
     **kwargs: Any,
 ) -> Connecting:
     """Connect to where an AMQP URL says: await or enter it as ``connect``.
@@ -217,12 +239,15 @@ def from_url(
         login_method: see ``connect``; PLAIN leaves it to the URL's auth_mechanism.
         insist: see ``connect``.
         protocol_factory: see ``connect``.
+        on_error: see ``connect``.
         kwargs: for ``connect``; they go before those of the query. With amqps, ``ssl`` is by
             default made by ``ssl.create_default_context`` with what the query says.
 
     Raises:
         ValueError: the URL is wrong, or a file that it names.
     """
+    if on_error is not None:
+        kwargs["on_error"] = on_error
     return Connecting(_from_url(url, login_method, insist, protocol_factory, kwargs))
 
 

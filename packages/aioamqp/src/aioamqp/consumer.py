@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .backlog import Backlog
     from .channel import Channel
 
-logger = logging.getLogger("aioamqp.channel")
+logger: logging.Logger = logging.getLogger("aioamqp.channel")
 
 
 class Consumer(ABC):
@@ -47,8 +47,8 @@ class Consumer(ABC):
     __slots__ = ("_backlog", "_deliveries", "_is_ending", "no_ack", "tag", "when_done")
 
     def __init__(self, tag: str, no_ack: bool, backlog: "Backlog") -> None:
-        self.tag = tag
-        self.no_ack = no_ack
+        self.tag: str = tag
+        self.no_ack: bool = no_ack
         self.when_done: Callable[[Consumer], None] = _ignore
         self._backlog = backlog
         self._deliveries: deque[Command] = deque()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .backlog import Backlog
     from .channel import Channel
 
-logger = logging.getLogger("aioamqp.channel")
+logger: logging.Logger = logging.getLogger("aioamqp.channel")
 
 
 class Consumers:

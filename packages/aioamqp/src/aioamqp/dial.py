@@ -8,6 +8,10 @@
         transport, protocol = await aioamqp.connect("anywhere")
 
 A test broker in memory, a tunnel or a proxy needs no other way in.
+
+Which dialer it is goes with the context, so two tasks do not disturb each other. That is of no use
+to who has no task of its own around the code that connects, like a test fixture: threads, and
+tasks that other tasks started before, have contexts of their own. ``everywhere=True`` is for them.
 """
 
 import asyncio
@@ -64,17 +68,32 @@ async def dial_tcp(
     return transport, protocol
 
 
-_dialer: ContextVar[Dialer] = ContextVar("aioamqp dialer", default=dial_tcp)
+_dialer: ContextVar[Dialer | None] = ContextVar("aioamqp dialer", default=None)
+_everywhere: list[Dialer] = [dial_tcp]
 
 
 def current_dialer() -> Dialer:
     """Return the dialer that ``connect`` uses here."""
-    return _dialer.get()
+    return _dialer.get() or _everywhere[-1]
 
 
 @contextmanager
-def dialing(dialer: Dialer) -> Generator[None]:
-    """Let every ``connect`` inside, and in tasks started inside, use a dialer instead of TCP."""
+def dialing(dialer: Dialer, *, everywhere: bool = False) -> Generator[None]:
+    """Let every ``connect`` inside, and in tasks started inside, use a dialer instead of TCP.
+
+    Args:
+        dialer: makes the links.
+        everywhere: until the end of the block, all tasks and threads of the process use it, save
+            those that are inside another ``dialing``. Of several such blocks the last one counts.
+    """
+    if everywhere:
+        _everywhere.append(dialer)
+        try:
+            yield
+        finally:
+            # the last one of this name, whichever block ends first
+            del _everywhere[-1 - _everywhere[::-1].index(dialer)]
+        return
     token = _dialer.set(dialer)
     try:
         yield

@@ -52,7 +52,7 @@ class Dialogue:
         when_ended: Callable[[Exception, bool], None],
         when_free: Callable[[], None],
     ) -> None:
-        self.state = State.OPEN
+        self.state: State = State.OPEN
         self._wire = wire
         self._number = number
         self._when_ended = when_ended

@@ -30,11 +30,11 @@ class Envelope:
         routing_key: str,
         is_redeliver: bool,
     ) -> None:
-        self.consumer_tag = consumer_tag
-        self.delivery_tag = delivery_tag
-        self.exchange_name = exchange_name
-        self.routing_key = routing_key
-        self.is_redeliver = is_redeliver
+        self.consumer_tag: str = consumer_tag
+        self.delivery_tag: int = delivery_tag
+        self.exchange_name: str = exchange_name
+        self.routing_key: str = routing_key
+        self.is_redeliver: bool = is_redeliver
 
     @classmethod
     def from_codec(cls, deliver: basic.Deliver) -> "Envelope":
@@ -68,10 +68,10 @@ class ReturnEnvelope:
     def __init__(
         self, reply_code: int, reply_text: str, exchange_name: str, routing_key: str
     ) -> None:
-        self.reply_code = reply_code
-        self.reply_text = reply_text
-        self.exchange_name = exchange_name
-        self.routing_key = routing_key
+        self.reply_code: int = reply_code
+        self.reply_text: str = reply_text
+        self.exchange_name: str = exchange_name
+        self.routing_key: str = routing_key
 
     @classmethod
     def from_codec(cls, returned: basic.Return) -> "ReturnEnvelope":

@@ -20,7 +20,7 @@ from .channel_numbers import HIGHEST
 from .exceptions import HandshakeFailed
 from .version import __version__
 
-logger = logging.getLogger("aioamqp.protocol")
+logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 FRAME_MAX: Final = 131072
 """Octets of a frame where neither side names a limit: what RabbitMQ offers by default."""
@@ -41,7 +41,7 @@ CAPABILITIES: Final = {
 }
 """RabbitMQ: consumer-cancel.html, auth-notification.html, connection-blocked.html and the like."""
 
-PRODUCT: Final = {
+PRODUCT: Final[dict[str, Any]] = {
     "capabilities": CAPABILITIES,
     "copyright": "BSD",
     "product": "aioamqp",
@@ -94,7 +94,7 @@ class Handshake:
         self.start: connection.Start | None = None
         self.tune: connection.Tune | None = None
         self.tune_ok: connection.TuneOk | None = None
-        self.is_finished = False
+        self.is_finished: bool = False
 
     def screen(self, data: bytes) -> bytes:
         """Let octets through to the decoder unless they are a protocol header of the server's own.

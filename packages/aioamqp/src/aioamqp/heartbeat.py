@@ -27,9 +27,9 @@ class Heartbeat:
     __slots__ = ("_is_deaf", "interval", "last_received", "last_sent")
 
     def __init__(self, interval: float, now: float) -> None:
-        self.interval = interval
-        self.last_sent = now
-        self.last_received = now
+        self.interval: float = interval
+        self.last_sent: float = now
+        self.last_received: float = now
         self._is_deaf = False
 
     def stop_listening(self) -> None:

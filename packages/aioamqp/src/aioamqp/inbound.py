@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .channel import Channel
     from .wire import Wire
 
-logger = logging.getLogger("aioamqp.channel")
+logger: logging.Logger = logging.getLogger("aioamqp.channel")
 
 
 class Inbound:
@@ -40,10 +40,10 @@ class Inbound:
         self._channel = channel
         self._backlog = wire.backlog
         self._callbacks = CallbackQueue(f"channel {channel.channel_id}")
-        self.dialogue = Dialogue(wire, channel.channel_id, self._on_end, self._on_free)
-        self.consumers = Consumers(channel, self.dialogue, wire.backlog)
-        self.confirms = Confirms()
-        self.may_publish = asyncio.Event()
+        self.dialogue: Dialogue = Dialogue(wire, channel.channel_id, self._on_end, self._on_free)
+        self.consumers: Consumers = Consumers(channel, self.dialogue, wire.backlog)
+        self.confirms: Confirms = Confirms()
+        self.may_publish: asyncio.Event = asyncio.Event()
         self.may_publish.set()
         # What the server sends on its own account; all else that it sends is a reply or a close.
         self._unasked: dict[type[Method], Callable[[Command], None]] = {

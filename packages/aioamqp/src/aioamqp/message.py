@@ -33,9 +33,9 @@ class Message:
     def __init__(self, channel: "Channel", delivery: Command, no_ack: bool) -> None:
         assert isinstance(delivery.method, basic.Deliver)
         assert delivery.properties is not None
-        self.channel = channel
-        self.body = bytes(delivery.body)
-        self.no_ack = no_ack
+        self.channel: Channel = channel
+        self.body: bytes = bytes(delivery.body)
+        self.no_ack: bool = no_ack
         self._method = delivery.method
         self._wire_properties = delivery.properties
         self._envelope: Envelope | None = None

@@ -40,7 +40,7 @@ class Messages:
         qos: basic.Qos | None,
         timeout: float | None,
     ) -> None:
-        self.consumer_tag = method.consumer_tag
+        self.consumer_tag: str = method.consumer_tag
         self._channel = channel
         self._consumers = consumers
         self._method = method

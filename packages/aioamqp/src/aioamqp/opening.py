@@ -9,7 +9,7 @@ from .exceptions import HandshakeFailed
 from .handshake import Handshake
 from .wire import Wire
 
-logger = logging.getLogger("aioamqp.protocol")
+logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 
 class Opening:

@@ -54,20 +54,20 @@ class Properties:
         app_id: str | None = None,
         cluster_id: str | None = None,
     ) -> None:
-        self.content_type = content_type
-        self.content_encoding = content_encoding
-        self.headers = headers
-        self.delivery_mode = delivery_mode
-        self.priority = priority
-        self.correlation_id = correlation_id
-        self.reply_to = reply_to
-        self.expiration = expiration
-        self.message_id = message_id
-        self.timestamp = timestamp
-        self.message_type = message_type
-        self.user_id = user_id
-        self.app_id = app_id
-        self.cluster_id = cluster_id
+        self.content_type: str | None = content_type
+        self.content_encoding: str | None = content_encoding
+        self.headers: FieldTable | None = headers
+        self.delivery_mode: int | None = delivery_mode
+        self.priority: int | None = priority
+        self.correlation_id: str | None = correlation_id
+        self.reply_to: str | None = reply_to
+        self.expiration: str | None = expiration
+        self.message_id: str | None = message_id
+        self.timestamp: datetime | int | None = timestamp
+        self.message_type: str | None = message_type
+        self.user_id: str | None = user_id
+        self.app_id: str | None = app_id
+        self.cluster_id: str | None = cluster_id
 
     @classmethod
     def from_codec(cls, wire: WireProperties) -> "Properties":
@@ -92,6 +92,17 @@ class Properties:
             wire.app_id,
             wire.cluster_id or "",
         )
+
+
+def from_pamqp(instance: Any) -> Properties:
+    """Take them from anything that has them by these names, as in 0.15.
+
+    A timestamp without a time zone is taken for UTC.
+    """
+    found = Properties(*(getattr(instance, name) for name in Properties.__slots__))
+    if isinstance(found.timestamp, datetime) and found.timestamp.utcoffset() is None:
+        found.timestamp = found.timestamp.replace(tzinfo=UTC)
+    return found
 
 
 def to_codec(properties: Mapping[str, Any] | Properties | None) -> WireProperties | None:

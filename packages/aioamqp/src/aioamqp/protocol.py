@@ -26,7 +26,7 @@ from amqp_codec import (
 from .auth import LoginMethod
 from .backlog import Backlog
 from .blocked import Blocked
-from .callbacks import Callback, CallbackQueue
+from .callbacks import CallbackQueue, ErrorCallback, ReturnCallback
 from .channel import Channel
 from .channel_numbers import ChannelNumbers
 from .dialogue import CLOSE_TIMEOUT, Dialogue
@@ -38,16 +38,19 @@ from .exceptions import (
     InvalidArgument,
     ProtocolViolation,
     lost_link,
+    reason,
 )
 from .handshake import FRAME_MAX, Handshake, mechanism_named, refusal
+from .hanging_up import HangingUp
 from .heartbeat import Heartbeat
 from .keepalive import Keepalive
+from .loop_end import LoopEnd
 from .opening import Opening
 from .trace import describe
 from .vestiges import Vestiges
 from .wire import Wire
 
-logger = logging.getLogger("aioamqp.protocol")
+logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 CONNECTING: Final = 0
 OPEN: Final = 1
@@ -90,7 +93,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
     def __init__(
         self,
         *_args: object,
-        on_error: Callback | None = None,
+        on_error: ErrorCallback | None = None,
         client_properties: Mapping[str, Any] | None = None,
         channel_max: int | None = None,
         frame_max: int | None = None,
@@ -103,12 +106,12 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             {} if client_properties is None else client_properties
         )
         wanted = {"channel_max": channel_max, "frame_max": frame_max, "heartbeat": heartbeat}
-        self.connection_tunning = {
+        self.connection_tunning: dict[str, int] = {
             name: value for name, value in wanted.items() if value is not None
         }
-        self.state = CONNECTING
-        self.connection_closed = asyncio.Event()
-        self.stop_now = asyncio.Event()
+        self.state: int = CONNECTING
+        self.connection_closed: asyncio.Event = asyncio.Event()
+        self.stop_now: asyncio.Event = asyncio.Event()
         self.channels: dict[int, Channel] = {}
         self.server_properties: Mapping[str, Any] | None = None
         self.server_channel_max: int | None = None
@@ -116,6 +119,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self.server_heartbeat: int | None = None
         self.wire: Wire  # from connection_made on
         self._transport: asyncio.Transport
+        self._hanging_up: HangingUp
         self._heartbeat: Heartbeat
         self._keepalive: Keepalive
         self._dialogue: Dialogue
@@ -124,10 +128,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._decoder = Decoder(FRAME_MAX, max_message_size)
         self._numbers = ChannelNumbers(0)
         self._callbacks = CallbackQueue("the connection")
-        self.blocked = Blocked(self._callbacks)
+        self.blocked: Blocked = Blocked(self._callbacks)
         self._opening: Opening | None = None
-        self._close_timer: asyncio.TimerHandle | None = None
-        self._has_timed_out = False
         self._ended: list[Channel] = []
 
     # ---------------------------------------------------------------- for programs
@@ -142,11 +144,14 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self.channels.pop(channel_id, None)
         self._numbers.release(channel_id)
 
-    async def channel(self, **kwargs: Any) -> Channel:
+    async def channel(
+        self, *, return_callback: ReturnCallback | None = None, **kwargs: Any
+    ) -> Channel:
         """Open a channel.
 
         Args:
-            kwargs: for ``CHANNEL_FACTORY``; the stock one takes ``return_callback``.
+            return_callback: see ``Channel``.
+            kwargs: for ``CHANNEL_FACTORY``; the stock one takes no others.
 
         Raises:
             NoChannelAvailable: all channel numbers are in use.
@@ -154,6 +159,8 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             AioamqpException: it is not open yet.
         """
         await self.ensure_open()
+        if return_callback is not None:
+            kwargs["return_callback"] = return_callback
         number = self._numbers.take()
         try:
             channel = self.CHANNEL_FACTORY(self, number, **kwargs)
@@ -213,15 +220,14 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         if self.state == CONNECTING:
             raise AmqpClosedConnection("The connection is not open yet: there is nothing to close")
         self.wire.check_open()
-        close = connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown")
-        self.wire.send(0, close)
+        self.wire.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
         self.wire.flush()
         self._fail(AmqpClosedConnection("The program closed it"), asked_for=True)
-        self._bound_closing(CLOSE_TIMEOUT if timeout is None else timeout)
+        self._hanging_up.within(CLOSE_TIMEOUT if timeout is None else timeout)
         if no_wait:
             return
         await self.wait_closed()
-        if self._has_timed_out:
+        if self._hanging_up.was_forced:
             text = "The server has not answered the close in time; the link was cut"
             if timeout is not None:
                 raise TimeoutError(text)
@@ -280,16 +286,12 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
 
     def _go_on_opening(self, opening: Opening, method: Method) -> None:
         if isinstance(method, connection.Start):
-            self.version_major = method.version_major
-            self.version_minor = method.version_minor
             self.server_properties = method.server_properties
-            self.server_mechanisms = method.mechanisms.decode("utf-8", "replace")
-            self.server_locales = method.locales.decode("utf-8", "replace")
+            self._show_offer(method)
         try:
             opening.receive(method)
         except InvalidArgument as error:  # of the client's properties or the virtual host
-            self._fail(error, asked_for=True)
-            self._transport.abort()
+            self._break_off(error, asked_for=True)
             return
         match method:
             case connection.Tune() if opening.tune_ok is not None:
@@ -316,10 +318,12 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._heartbeat = Heartbeat(0, self._loop.time())
         backlog = Backlog(BACKLOG, self._stop_reading, self._read_on)
+        self._hanging_up = HangingUp(self._transport)
         self.wire = Wire(self._transport, self._heartbeat, backlog, self._max_message_size)
         self._keepalive = Keepalive(self.wire, self._heartbeat, self._break_off)
         self._dialogue = Dialogue(self.wire, 0, lambda _error, _asked_for: None, lambda: None)
         self._make_vestiges(self._transport)
+        self._loop_end = LoopEnd(lambda error: self._break_off(error, asked_for=True))
 
     def data_received(self, data: bytes) -> None:
         """Take octets from the server."""
@@ -365,18 +369,18 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         else:
             error = AmqpClosedConnection("The server ended the link without closing the connection")
         self._fail(error)
-        self._bound_closing(CLOSE_TIMEOUT)  # a server that reads nothing either keeps it open
+        self._hanging_up.within(CLOSE_TIMEOUT)  # a server that reads nothing either keeps it open
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Come to the end."""
         self._fail(self._opening.cut_short(exc) if self._opening is not None else lost_link(exc))
-        if self._close_timer is not None:
-            self._close_timer.cancel()
+        self._hanging_up.is_over()
         self.state = CLOSED
         self.server_heartbeat = None
         self.connection_closed.set()
         self._finish_vestiges()
+        self._loop_end.forget()
 
     # ---------------------------------------------------------------- inside
 
@@ -395,7 +399,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             case connection.Close():
                 self._server_closes(method)
             case connection.CloseOk() if is_over:
-                self._hang_up()
+                self._hanging_up.now(CLOSE_TIMEOUT)
             case _ if is_over:
                 pass
             case _ if self._opening is not None:
@@ -424,20 +428,20 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self.wire.send(0, connection.CloseOk())
         self.wire.flush()
         self._fail(error)
-        self._hang_up()
+        self._hanging_up.now(CLOSE_TIMEOUT)
 
     def _refuse(self, violation: ProtocolViolation) -> None:
         """Close the connection because of what the server sent."""
         if self.wire.failure is not None:
-            self._transport.abort()
+            self._hanging_up.cut()
             return
         self.wire.send(0, connection.Close(violation.code, violation.reply_text))
         self.wire.flush()
         self._fail(violation)
         if self._decoder.error is not None:  # so its answer could not be read
-            self._hang_up()
+            self._hanging_up.now(CLOSE_TIMEOUT)
         else:
-            self._bound_closing(CLOSE_TIMEOUT)
+            self._hanging_up.within(CLOSE_TIMEOUT)
 
     def _fail(self, error: Exception, *, asked_for: bool = False) -> None:
         """Let nothing be sent any more, and tell all who wait why. Only the first time counts.
@@ -448,7 +452,13 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         """
         if self.wire.failure is not None:
             return
+        was_begun = self.state == OPEN or self._opening is not None  # or else it was given up
         self.state = CLOSING
+        if was_begun and not asked_for:
+            logger.warning("The connection ended: %s", reason(error))
+            if self._on_error_callback is not None:
+                # Before all who wait, one of whom may let the program end at once.
+                self._callbacks.put("on_error", self._on_error_callback, error)
         self.wire.fail(error)
         self.blocked.fail(error)
         self._dialogue.end(error)
@@ -464,25 +474,6 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         for channel in self._ended:
             channel.inbound.dialogue.end(error, asked_for)
         self.stop_now.set()
-        if asked_for:
-            return
-        logger.warning("The connection ended: %s", error)
-        callback = self._on_error_callback
-        if callback is not None:
-            self._callbacks.put("on_error", callback, error)
-
-    def _hang_up(self) -> None:
-        """Close the transport once what is written has left, or else after a while."""
-        self._transport.close()
-        self._bound_closing(CLOSE_TIMEOUT)
-
-    def _bound_closing(self, seconds: float) -> None:
-        if self._close_timer is None and self.state != CLOSED:
-            self._close_timer = self._loop.call_later(seconds, self._cut)
-
-    def _cut(self) -> None:
-        self._has_timed_out = True
-        self._transport.abort()
 
     def _stop_reading(self) -> None:
         self._heartbeat.stop_listening()
@@ -492,6 +483,6 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._heartbeat.listen(self._loop.time())
         self._transport.resume_reading()
 
-    def _break_off(self, error: Exception) -> None:
-        self._fail(error)
-        self._transport.abort()
+    def _break_off(self, error: Exception, *, asked_for: bool = False) -> None:
+        self._fail(error, asked_for=asked_for)
+        self._hanging_up.cut()

@@ -4,7 +4,7 @@ import logging
 import ssl
 from dataclasses import dataclass
 
-logger = logging.getLogger("aioamqp.protocol")
+logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ in this package uses it.
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from amqp_codec import connection
+
 from .heartbeat import SILENCE, Heartbeat
 from .keepalive import silence
 
@@ -105,6 +107,12 @@ class Vestiges:
                 await self.stop_now.wait()
         except TimeoutError:
             pass
+
+    def _show_offer(self, start: connection.Start) -> None:
+        self.version_major = start.version_major
+        self.version_minor = start.version_minor
+        self.server_mechanisms = start.mechanisms.decode("utf-8", "replace")
+        self.server_locales = start.locales.decode("utf-8", "replace")
 
     def _make_vestiges(self, transport: asyncio.Transport) -> None:
         self.connecting = self._loop.create_future()

@@ -30,7 +30,7 @@ from .handshake import FRAME_MAX
 from .heartbeat import Heartbeat
 from .trace import describe
 
-logger = logging.getLogger("aioamqp.protocol")
+logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 FLUSH_AT: Final = 64 * 1024
 """Octets that are not gathered further: more gain nothing and take memory."""
@@ -73,12 +73,12 @@ class Wire:
         self.max_message_size = max_message_size
         self.frame_max = FRAME_MAX
         self.failure: Exception | None = None
-        self.is_paused = False
+        self.is_paused: bool = False
         self._is_full = False
         self._is_blocked = False
-        self.owes_turn = False
-        self.is_traced = logger.isEnabledFor(logging.DEBUG)
-        self.loop = asyncio.get_running_loop()
+        self.owes_turn: bool = False
+        self.is_traced: bool = logger.isEnabledFor(logging.DEBUG)
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._transport = transport
         self._heartbeat = heartbeat
         self._gathered: list[bytes] = []

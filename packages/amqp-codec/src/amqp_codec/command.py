@@ -26,10 +26,10 @@ class Command:
         properties: Properties | None = None,
         body: bytes | bytearray | memoryview = b"",
     ) -> None:
-        self.channel = channel
-        self.method = method
-        self.properties = properties
-        self.body = body
+        self.channel: int = channel
+        self.method: Method = method
+        self.properties: Properties | None = properties
+        self.body: bytes | bytearray | memoryview = body
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -76,8 +76,8 @@ class Decoder:
     __slots__ = ("_contents", "_missing", "_pending", "error", "frame_max", "max_body_size")
 
     def __init__(self, frame_max: int = 0, max_body_size: int | None = None) -> None:
-        self.frame_max = frame_max
-        self.max_body_size = max_body_size
+        self.frame_max: int = frame_max
+        self.max_body_size: int | None = max_body_size
         self.error: DecodeError | None = None
         self._contents: dict[int, _Content] = {}
         self._pending = bytearray()

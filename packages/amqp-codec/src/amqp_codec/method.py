@@ -1,7 +1,7 @@
 """What every method of the protocol has in common."""
 
 from struct import error as StructError
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeAlias
 
 from .errors import DecodeError, EncodeError
 from .values import encode_table, encode_timestamp
@@ -89,6 +89,10 @@ class Method(Fields):
             IndexError, ValueError, struct.error: they do not end where the frame does.
         """
         raise NotImplementedError
+
+
+Replies: TypeAlias = tuple[type[Method], ...]
+"""The methods that answer another. Named, since ``type`` is a field of one class of methods."""
 
 
 class Heartbeat(Method):

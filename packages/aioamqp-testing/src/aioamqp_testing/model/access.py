@@ -9,8 +9,8 @@ from .errors import BrokerError
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Return whether a name is one of those that a pattern means."""
-    return re.search(pattern or "^$", name) is not None
+    """Return whether a pattern matches somewhere in a name."""
+    return re.search(pattern, name) is not None
 
 
 def check_pattern(pattern: str) -> None:
@@ -172,13 +172,13 @@ class UserAccess(Access):
 
     def _check(self, pattern: str, kind: str, name: str) -> None:
         name = name or ("amq.default" if kind == "exchange" else "")
-        if not matches(pattern, name):
+        if not matches(pattern or "^$", name):
             raise self._refused(f"{kind} '{name}'")
 
     def _check_topic(self, pattern: str, exchange: str, routing_key: str) -> None:
         # RabbitMQ: the names stand in the pattern as they are, and may be patterns themselves
         pattern = pattern.replace("{username}", self.user).replace("{vhost}", self._vhost_name)
-        if not matches(pattern, routing_key):
+        if not matches(pattern or "^$", routing_key):
             raise self._refused(f"topic '{routing_key}' in exchange '{exchange}'")
 
     def _refused(self, what: str) -> BrokerError:

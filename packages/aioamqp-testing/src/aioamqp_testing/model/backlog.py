@@ -1,6 +1,7 @@
 """The messages of a queue that wait for a consumer."""
 
 import heapq
+from collections.abc import Callable
 
 from .message import Message, QueuedMessage
 
@@ -41,6 +42,14 @@ class Backlog:
         queued = heapq.heappop(self._heap)[2]
         self.octets -= len(queued.message.body)
         return queued
+
+    def keep(self, is_kept: Callable[[QueuedMessage], bool]) -> list[Message]:
+        """Drop all but some, and return what was dropped."""
+        queued = [item[2] for item in self._heap]
+        self.clear()
+        for each in filter(is_kept, queued):
+            self.push(each)
+        return [each.message for each in queued if not is_kept(each)]
 
     def clear(self) -> int:
         """Drop all, and return how many there were."""

@@ -51,6 +51,7 @@ class ManualClock:
         self._now = 0.0
         self._order = count()
         self._timers: list[tuple[float, int, _ManualTimer]] = []
+        self._watchers: dict[Callable[[], object], None] = {}
 
     def time(self) -> float:
         """Return the seconds it has been advanced so far."""
@@ -59,6 +60,13 @@ class ManualClock:
     def now(self) -> float:
         """Return the date it started at, and as many seconds later as it has been advanced."""
         return self._start + self._now
+
+    @property
+    def next_due(self) -> float | None:
+        """Seconds to advance until something is due; None when nothing ever will be."""
+        while self._timers and self._timers[0][2].action is None:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] - self._now if self._timers else None
 
     def call_later(self, seconds: float, action: Callable[[], object]) -> Timer:
         """Call the action when the clock is advanced past that moment."""
@@ -80,3 +88,13 @@ class ManualClock:
             if timer.action is not None:
                 timer.action()
         self._now = end
+        for watcher in list(self._watchers):
+            watcher()
+
+    def watch(self, watcher: Callable[[], object]) -> None:
+        """Call something whenever time has passed, behind all that happened meanwhile."""
+        self._watchers[watcher] = None
+
+    def unwatch(self, watcher: Callable[[], object]) -> None:
+        """Call it no more."""
+        self._watchers.pop(watcher, None)

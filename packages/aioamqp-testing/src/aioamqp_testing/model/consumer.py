@@ -17,6 +17,11 @@ class ConsumingChannel(Protocol):
     """What the model needs of a channel: someone to hand messages to."""
 
     @property
+    def name(self) -> str:
+        """What to call it where people read about it."""
+        ...
+
+    @property
     def prefetch(self) -> "SharedPrefetch":
         """The limit that all its consumers share."""
         ...
@@ -40,6 +45,7 @@ class Consumer:
         prefetch_count: how many messages it may have unacknowledged; 0 is any number.
         arguments: as declared.
         priority: of several that have room, who gets a message first.
+        name: what to call it where people read about it.
         room: how many more messages it takes at the moment; None is any number.
         is_credited: whether room is credit, as basic.credit gives it, so that only this makes more.
     """
@@ -49,6 +55,7 @@ class Consumer:
         "channel",
         "exclusive",
         "is_credited",
+        "name",
         "no_ack",
         "prefetch_count",
         "priority",
@@ -71,6 +78,7 @@ class Consumer:
         self.arguments: FieldTable = arguments or {}
         check_consumer(self.arguments, queue.TYPE, queue.described)
         self.tag = tag
+        self.name = f"consumer {tag!r} on {channel.name}"
         self.channel = channel
         self.queue = queue
         self.no_ack = no_ack
@@ -109,18 +117,19 @@ class SharedPrefetch:
     no_ack is not counted, but has to wait all the same.
     """
 
-    __slots__ = ("_channel", "_outstanding", "_waiting", "limit")
+    __slots__ = ("_channel", "_is_paused", "_outstanding", "_waiting", "limit")
 
     def __init__(self, channel: ConsumingChannel) -> None:
         self.limit = 0
         self._channel = channel
         self._outstanding = 0
+        self._is_paused = False
         self._waiting: dict[Queue, None] = {}
 
     @property
     def is_reached(self) -> bool:
         """Whether no more messages may be delivered on the channel."""
-        return 0 < self.limit <= self._outstanding
+        return self._is_paused or 0 < self.limit <= self._outstanding
 
     def set(self, limit: int, unacked: int) -> None:
         """Change the limit.
@@ -150,6 +159,15 @@ class SharedPrefetch:
         """Make room for as many messages as consumers have acknowledged."""
         was_reached = self.is_reached
         self._outstanding = max(0, self._outstanding - count)
+        self._resume(was_reached)
+
+    def pause(self) -> None:
+        """Let no more messages be delivered on the channel: its client is not reading."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Let the queues that had to wait deliver again, as far as the limit has room."""
+        was_reached, self._is_paused = self.is_reached, False
         self._resume(was_reached)
 
     def _resume(self, was_reached: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from amqp_codec import FieldValue, Int64
 
 from .headers import further_keys, sorted_table, with_headers
+from .history import routed, trim
 from .message import Message
 
 if TYPE_CHECKING:
@@ -46,11 +47,16 @@ def publish(vhost: "VirtualHost", queue: "Queue", message: Message, reason: Reas
         now=vhost.clock.now(),
     )
     deaths = _deaths((dead.properties.headers or {}).get(_DEATHS))
-    for destination in vhost.route(exchange, dead):
-        if not destination.takes_dead_letters:
-            continue
-        if reason is Reason.REJECTED or not _is_cycle(destination.name, deaths):
-            destination.publish(dead)
+    destinations = [
+        destination
+        for destination in vhost.route(exchange, dead)
+        if destination.takes_dead_letters
+        and (reason is Reason.REJECTED or not _is_cycle(destination.name, deaths))
+    ]
+    trim(dead.events)
+    dead.events.append(routed(destinations))
+    for destination in destinations:
+        destination.publish(dead)
 
 
 def letter(
@@ -99,7 +105,9 @@ def letter(
     changed.expiration = None
     if routing_key is None:
         return replace(message, exchange=exchange, properties=changed)
-    return Message(exchange, routing_key, changed, message.body)
+    return replace(
+        message, exchange=exchange, routing_key=routing_key, properties=changed, further_keys=()
+    )
 
 
 def _recorded(

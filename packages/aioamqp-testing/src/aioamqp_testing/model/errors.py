@@ -23,6 +23,11 @@ class BrokerError(Exception):
         self.text = text
 
     @property
+    def code(self) -> int:
+        """The code as a number, as the close method carries it."""
+        return int(self.reply_code)
+
+    @property
     def reply_text(self) -> str:
         """What goes into the close method. RabbitMQ: a long text is cut to 252 octets and dots."""
         text = f"{self.reply_code.name} - {self.text}" if self.text else self.reply_code.name

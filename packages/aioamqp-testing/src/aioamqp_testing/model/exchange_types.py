@@ -1,6 +1,7 @@
 """The types of exchanges: how each one says where a message goes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import ClassVar, Final
 
 from amqp_codec import FieldTable, ReplyCode
@@ -48,23 +49,20 @@ class TopicExchange(Exchange):
 
     def route(self, message: Message) -> list[Destination]:
         """Return the destinations of the bindings whose pattern one of its keys matches."""
-        keys = [_words(key) for key in message.routing_keys]
         return [
             binding.destination
             for pattern, bindings in self._by_key.items()
-            if any(_matches(_words(pattern), key) for key in keys)
+            if any(_matches(pattern, key) for key in message.routing_keys)
             for binding in bindings
         ]
 
 
-def _words(key: str) -> list[str]:
-    return key.split(".") if key else []
-
-
-def _matches(pattern: Sequence[str], words: Sequence[str]) -> bool:
+@lru_cache(maxsize=4096)  # programs use few keys, and the same ones again and again
+def _matches(pattern: str, key: str) -> bool:
     """Match word by word; ``ends`` is how many words the pattern so far may have taken."""
+    words = _words(key)
     ends = {0}
-    for expected in pattern:
+    for expected in _words(pattern):
         if expected == "#":
             ends = set(range(min(ends), len(words) + 1))
         else:
@@ -72,6 +70,10 @@ def _matches(pattern: Sequence[str], words: Sequence[str]) -> bool:
         if not ends:
             return False
     return len(words) in ends
+
+
+def _words(key: str) -> list[str]:
+    return key.split(".") if key else []
 
 
 class HeadersExchange(Exchange):

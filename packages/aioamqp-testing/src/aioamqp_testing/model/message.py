@@ -1,6 +1,6 @@
 """A message as it was published, and its place in a queue."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from amqp_codec import Properties, ReplyCode
@@ -9,7 +9,9 @@ from . import erlang, values
 from .access import Access
 from .errors import BrokerError
 from .headers import edited, further_keys
+from .history import Event, Happened, Noted
 
+_SHOWN = 40  # octets of a body
 LONGEST_TTL = 315_360_000_000  # ms; RabbitMQ: ten years
 REPLY_TO = "amq.rabbitmq.reply-to"
 
@@ -35,6 +37,8 @@ class Message:
         properties: as published, without the header BCC.
         body: as published.
         further_keys: what was in the headers CC and BCC: it is routed by these, too.
+        events: what has happened to it so far, as it is noted; a message that is dead-lettered
+            takes them along.
     """
 
     exchange: str
@@ -42,11 +46,38 @@ class Message:
     properties: Properties
     body: bytes
     further_keys: tuple[str, ...] = ()
+    events: list[Noted] = field(default_factory=list, repr=False)
+
+    @property
+    def is_persistent(self) -> bool:
+        """Whether it survives a restart in a durable queue. Spec: basic, delivery-mode."""
+        return self.properties.delivery_mode == 2
 
     @property
     def routing_keys(self) -> tuple[str, ...]:
         """All the keys that it is routed by."""
         return (self.routing_key, *self.further_keys)
+
+    @property
+    def history(self) -> list[Event]:
+        """What has happened to it so far; ``print(message)`` shows it all."""
+        return [Event(*event) for event in self.events]
+
+    @property
+    def queues(self) -> list[str]:
+        """The names of the queues that it was routed to so far."""
+        return [
+            name
+            for what, where, _ in self.events
+            if what is Happened.ROUTED and not isinstance(where, str)
+            for name in where
+        ]
+
+    def __str__(self) -> str:
+        body = bytes(self.body[:_SHOWN])
+        dots = "..." if len(self.body) > _SHOWN else ""
+        to = f"exchange {self.exchange!r} with key {self.routing_key!r}"
+        return "\n  ".join([f"message {body!r}{dots} to {to}", *map(str, self.history)])
 
     def accepted(self, access: Access, reply_to: str | None = None) -> "Message":
         """Check its properties in RabbitMQ's order, and return the message that is routed.

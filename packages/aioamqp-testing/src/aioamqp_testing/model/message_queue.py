@@ -12,6 +12,7 @@ from .backlog import Backlog
 from .consumer import Consumer, ConsumingChannel
 from .dead_letter import Reason
 from .expiry import ROUNDING, Reminder
+from .history import Happened, trim
 from .message import Message, QueuedMessage
 from .queue import Queue
 from .turns import Turns
@@ -88,6 +89,16 @@ class MessageQueue(Queue):
         return sum(len(holder.unacked) for holder in self._holders.values())
 
     @property
+    def unacked(self) -> dict[str, list[Message]]:
+        """The messages that are with somebody who has not acknowledged them, by whom."""
+        held: dict[str, list[Message]] = {}
+        for channel, holder in self._holders.items():
+            for queued, consumer in holder.unacked.values():
+                name = channel.name if consumer is None else consumer.name
+                held.setdefault(name, []).append(queued.message)
+        return held
+
+    @property
     def messages(self) -> list[Message]:
         """The messages that are ready, the next one first."""
         return self._backlog.messages
@@ -144,13 +155,23 @@ class MessageQueue(Queue):
         if not self._has_next():
             return None
         queued = self._backlog.pop()
+        fetched = Happened.TAKEN if no_ack else Happened.FETCHED
+        queued.message.events.append((fetched, self.name, channel.name))
         if not no_ack:
             self._holder(channel).unacked[queued.position] = (queued, None)
         self._has_next()
         return queued
 
+    def restart(self) -> None:
+        """Keep only what is persistent; the channels that had the rest are gone."""
+        super().restart()
+        for message in self._backlog.keep(lambda queued: queued.message.is_persistent):
+            message.events.append((Happened.LOST, self.name, ""))
+
     def purge(self) -> int:
         """Drop all ready messages and return how many there were; unacknowledged ones stay."""
+        for message in self._backlog.messages:
+            message.events.append((Happened.PURGED, self.name, ""))
         return self._backlog.clear()
 
     # These three deliver at once. RabbitMQ: a queue gets one notice for each consumer that has
@@ -158,12 +179,14 @@ class MessageQueue(Queue):
 
     def acknowledge(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Forget messages that a channel has dealt with, and let its consumers have more."""
-        self._release(channel, messages)
+        for queued in self._release(channel, messages):
+            queued.message.events.append((Happened.ACKED, self.name, ""))
         self._deliver_ready()
 
     def reject(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Give up messages that a channel did not want."""
         for queued in self._release(channel, messages):
+            queued.message.events.append((Happened.REJECTED, self.name, ""))
             self._give_up(queued, Reason.REJECTED)
         self._deliver_ready()
 
@@ -198,6 +221,8 @@ class MessageQueue(Queue):
             return
         for queued in messages:
             queued.redelivered = True
+            queued.message.events.append((Happened.REQUEUED, self.name, ""))
+            trim(queued.message.events)
             self._backlog.push(queued)
         self._drop_over_limit()
         if self._has_next():
@@ -216,7 +241,10 @@ class MessageQueue(Queue):
         self._dead_letter(queued.message, reason)
 
     def _dead_letter(self, message: Message, reason: Reason) -> None:
-        if self.settings.dead_letter_exchange is not None:
+        goes_on = self.settings.dead_letter_exchange is not None
+        given_up = Happened.DEAD_LETTERED if goes_on else Happened.DROPPED
+        message.events.append((given_up, self.name, reason))
+        if goes_on:
             self._vhost.later(partial(dead_letter.publish, self._vhost, self, message, reason))
 
     def _has_next(self) -> bool:
@@ -359,6 +387,8 @@ class MessageQueue(Queue):
     def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         if not consumer.no_ack:
             self._holders[consumer.channel].unacked[queued.position] = (queued, consumer)
+        delivered = Happened.CONSUMED if consumer.no_ack else Happened.DELIVERED
+        queued.message.events.append((delivered, self.name, consumer.name))
         if consumer.room is not None:
             consumer.room -= 1
         consumer.channel.deliver(consumer, queued)
@@ -369,5 +399,8 @@ class MessageQueue(Queue):
         self._expiry.cancel()
         self.active = None
         self._turns.clear()
+        for holder in self._holders.values():
+            for queued, _ in holder.unacked.values():
+                queued.message.events.append((Happened.LOST, self.name, ""))
         self._holders.clear()
         return self.purge()

@@ -50,6 +50,7 @@ class Node:
         frame_max: octets of a frame.
         heartbeat: seconds.
         max_message_size: octets of a body.
+        alarm: why nothing more may be published, such as ``low on memory``; empty when it may.
         consumer_timeout: seconds within which deliveries have to be acknowledged; None is for ever.
         refused: what clients asked for that this broker cannot do yet, in their order.
     """
@@ -62,6 +63,7 @@ class Node:
         self.frame_max = 131072
         self.heartbeat = 60
         self.max_message_size = 134217728
+        self.alarm = ""
         self.consumer_timeout: float | None = 1800.0
         self.refused: list[str] = []
         # made-up names are the same in every run, so that a failing test fails the same way again
@@ -75,6 +77,11 @@ class Node:
     def new_name(self, prefix: str) -> str:
         """Make up a name as RabbitMQ does: a prefix and 22 characters for 16 octets."""
         return prefix + urlsafe_b64encode(self._random.randbytes(16)).decode().rstrip("=")
+
+    def restart(self) -> None:
+        """Lose what a broker does not have any more when it is started again."""
+        for vhost in self.vhosts.values():
+            vhost.restart()
 
     def add_vhost(self, name: str) -> VirtualHost:
         """Add a virtual host.

@@ -85,6 +85,11 @@ class Queue(ABC):
         """Messages that were delivered and are not acknowledged yet."""
 
     @property
+    def unacked(self) -> dict[str, list[Message]]:
+        """The messages that somebody has not acknowledged yet, by whom. A stream cannot tell."""
+        return {}
+
+    @property
     @abstractmethod
     def messages(self) -> list[Message]:
         """The messages that are ready, the next one first."""
@@ -192,6 +197,10 @@ class Queue(ABC):
         Raises:
             BrokerError: the queue is not for that.
         """
+
+    def restart(self) -> None:
+        """Keep only what outlives the broker. RabbitMQ: its expiry is put off."""
+        self.renew()
 
     @abstractmethod
     def purge(self) -> int:

@@ -29,6 +29,10 @@ class Replicated(Queue):
                     ReplyCode.PRECONDITION_FAILED, f"invalid property '{name}' for {described}"
                 )
 
+    def restart(self) -> None:
+        """Keep everything: all messages in it are on disks, whatever their delivery mode."""
+        self.renew()
+
     def check_prefetch(self, consumer: Consumer) -> None:
         """Refuse a consumer whose channel has a limit for all its consumers.
 

@@ -11,6 +11,7 @@ from amqp_codec import FieldTable, FieldValue, Int64, ReplyCode, Timestamp, fiel
 from .consumer import Consumer, ConsumingChannel
 from .errors import BrokerError
 from .headers import edited, with_header
+from .history import Happened
 from .message import Message, QueuedMessage
 from .queue_arguments import age
 from .replicated import Replicated
@@ -117,6 +118,7 @@ class Stream(Replicated):
         """Let the consumers of a channel have as many more. They are known by their messages."""
         for queued in messages:
             assert isinstance(queued, _ReadMessage)
+            queued.message.events.append((Happened.ACKED, self.name, ""))
             if channel in self._unacked:
                 self._unacked[channel] -= 1
             if queued.reader.room is not None:
@@ -185,6 +187,7 @@ class Stream(Replicated):
             self._unacked[consumer.channel] += 1
             if consumer.room is not None:
                 consumer.room -= 1
+            message.events.append((Happened.DELIVERED, self.name, consumer.name))
             consumer.channel.deliver(
                 consumer, _ReadMessage(offset, replace(message, properties=properties), consumer)
             )

@@ -1,6 +1,6 @@
 """What a channel has been given and has not acknowledged yet."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -36,6 +36,9 @@ class Unacked:
 
     def __init__(self) -> None:
         self._deliveries: dict[int, Delivery] = {}
+
+    def __iter__(self) -> Iterator[Delivery]:
+        return iter(self._deliveries.values())
 
     def __len__(self) -> int:
         return len(self._deliveries)

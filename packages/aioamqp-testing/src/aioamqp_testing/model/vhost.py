@@ -13,6 +13,7 @@ from .clock import Clock, Timer
 from .errors import BrokerError
 from .exchange import Exchange
 from .exchange_types import TYPES, check_type
+from .history import Happened, History, routed
 from .message import REPLY_TO, Message, Outcome
 from .policy import Policies
 from .queue import Queue
@@ -32,6 +33,7 @@ class VirtualHost(Topology):
         clock: what its queues go by.
         exchanges: by name; the default one has the empty name.
         queues: by name.
+        history: the messages that were published.
         replies: the consumers of direct replies, which virtual hosts share.
         policies: what an administrator has laid down for exchanges and queues.
         max_connections: how many connections it may have; None is any number.
@@ -48,6 +50,7 @@ class VirtualHost(Topology):
     ) -> None:
         super().__init__(name)
         self.clock = clock
+        self.history = History()
         self.replies = replies or DirectReplies(new_name)
         self.policies = Policies()
         self.max_connections: int | None = None
@@ -55,6 +58,17 @@ class VirtualHost(Topology):
         self.is_down = False
         self._new_name = new_name
         self._agenda: deque[Callable[[], None]] = deque()
+
+    def restart(self) -> None:
+        """Keep what is durable, and the persistent messages in it; the connections are gone."""
+        for queue in list(self.queues.values()):
+            if queue.durable:
+                queue.restart()
+            else:
+                self.remove_queue(queue)
+        for exchange in list(self.exchanges.values()):
+            if not exchange.durable and exchange.name in self.exchanges:
+                self._remove_exchange(exchange)
 
     def __repr__(self) -> str:
         return f"VirtualHost({self.name!r})"
@@ -337,6 +351,8 @@ class VirtualHost(Topology):
         if exchange.TYPE == "topic":
             access.write_topic(exchange.name, message.routing_key)
         message = message.accepted(access, reply_to)
+        self.history.add(message)
+        message.events.append((Happened.PUBLISHED, message.exchange, access.user))
         names = self._route(exchange, message)
         if not exchange.name:
             for address in filter(is_address, names):
@@ -347,11 +363,14 @@ class VirtualHost(Topology):
 
     def deliver(self, publication: Publication) -> Outcome:
         """Put a message into the queues it was routed to, those that there are."""
+        message = publication.message
         queues = [self.queues[name] for name in publication.queues if name in self.queues]
+        message.events.append(routed(queues))
         outcome = Outcome.TAKEN if queues else Outcome.UNROUTED
         for queue in queues:
             if not queue.publish(publication.message):
                 outcome = Outcome.REFUSED
+                message.events.append((Happened.REFUSED, queue.name, ""))
         return outcome
 
     def route(self, exchange: Exchange, message: Message) -> list[Queue]:

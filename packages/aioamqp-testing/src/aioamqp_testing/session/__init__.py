@@ -8,6 +8,8 @@ a channel looks after its commands. What the two do about a mistake differs a lo
 oddest answers follow from that split.
 """
 
-from .connection import Ending, Session
+from .channel import Channel
+from .connection import Session
+from .state import Ending
 
-__all__ = ["Ending", "Session"]
+__all__ = ["Channel", "Ending", "Session"]

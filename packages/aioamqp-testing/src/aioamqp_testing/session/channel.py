@@ -57,6 +57,11 @@ class Channel:
             **self.publishing.handlers,
         }
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes commands and sends some."""
+        return self._state is _State.OPEN and not self.is_gone
+
     def handle(self, command: Command) -> None:
         """Do what a command says.
 
@@ -111,7 +116,7 @@ class Channel:
         self.consuming.fail()
         self.publishing.end()
         self._state = _State.CLOSING
-        close = channel.Close(int(error.reply_code), error.reply_text, index >> 16, index & 0xFFFF)
+        close = channel.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF)
         self.send(close)
 
     def end(self) -> None:

@@ -41,6 +41,14 @@ class Confirms:
         """Remember that a queue had no room for a publish."""
         self._unconfirmed[number] = False
 
+    def take_all(self) -> dict[int, bool]:
+        """Take the numbers of all that is left, and whether each was taken.
+
+        Somebody else has to say what has become of them.
+        """
+        unconfirmed, self._unconfirmed = self._unconfirmed, {}
+        return unconfirmed
+
     def confirm_all(self) -> list[basic.Ack | basic.Nack]:
         """Return what to say of all that is left: one method for as many as have the same fate.
 

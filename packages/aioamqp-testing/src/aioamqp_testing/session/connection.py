@@ -1,19 +1,6 @@
-"""The broker's side of a connection: octets in, octets out, and when to hang up.
-
-What RabbitMQ does about a mistake depends on when it comes:
-
-    state      a mistake is answered with
-    HEADER     the protocol header it wants, and a reset
-    STARTING   silence for three seconds, and a reset (a wrong password may get a connection.close)
-    TUNING     the same
-    OPENING    connection.close
-    RUNNING    channel.close or connection.close, as the reply code says
-    CLOSING    nothing: only connection.close and close-ok are looked at
-    SILENT     nothing: input is not even read
-"""
+"""The broker's side of a connection: octets in, octets out, and when to hang up."""
 
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Final, TypeVar
 
 from amqp_codec import (
@@ -21,12 +8,18 @@ from amqp_codec import (
     PROTOCOL_HEADER,
     Command,
     EncodeError,
+    FieldTable,
     Method,
     ReplyCode,
     connection,
     encode_command,
 )
-from amqp_codec.protocol.constants import FRAME_HEARTBEAT, FRAME_METHOD, FRAME_MIN_SIZE
+from amqp_codec.protocol.constants import (
+    FRAME_HEADER,
+    FRAME_HEARTBEAT,
+    FRAME_METHOD,
+    FRAME_MIN_SIZE,
+)
 
 from ..journal import ConnectionJournal
 from ..model import (
@@ -43,34 +36,17 @@ from ..model import (
 from . import handshake
 from .assembly import FrameRefused, ReaderCrash, decode_method
 from .channel import Channel
+from .flow import Flow
 from .framing import Frame, FrameReader, FrameTooLarge
 from .handshake import HandshakeRefused
 from .heartbeat import Heartbeat
+from .interference import Interference
+from .state import BEFORE_OPENING, Ending, State
 
 _HANDSHAKE_SECONDS: Final = 10  # RabbitMQ: handshake_timeout
 _SILENT_SECONDS: Final = 3  # RabbitMQ: the delay before it hangs up without a word
 _CLOSE_SECONDS: Final = 30  # RabbitMQ: how long it waits for close-ok at most
 
-
-class Ending(Enum):
-    """How a connection is to be ended, once the output is written."""
-
-    CLOSE = "in good order"
-    RESET = "with a reset"
-
-
-class _State(Enum):
-    HEADER = auto()
-    STARTING = auto()
-    TUNING = auto()
-    OPENING = auto()
-    RUNNING = auto()
-    CLOSING = auto()
-    SILENT = auto()
-    OVER = auto()
-
-
-_BEFORE_OPENING: Final = (_State.HEADER, _State.STARTING, _State.TUNING)
 
 _M = TypeVar("_M", bound=Method)
 
@@ -87,7 +63,11 @@ class Session:
     Attributes:
         node: the broker.
         access: what the user who has logged in may do.
-        wants_cancel_notices: whether the client has announced consumer_cancel_notify.
+        client_properties: what the client has said about itself.
+        wants_blocked_notices: whether the client has announced connection.blocked.
+        wants_cancel_notices: and whether it has announced consumer_cancel_notify.
+        flow: whether it reads, and whether its consumers get anything.
+        interference: what stands between it and its client in a test of failures.
         ending: how the connection is to be ended, None while it goes on.
         journal: the last things said.
     """
@@ -101,13 +81,16 @@ class Session:
     ) -> None:
         self.node = node
         self.access = Access("")
+        self.client_properties: FieldTable = {}
+        self.wants_blocked_notices = False
         self.wants_cancel_notices = False
+        self.flow = Flow(self)
+        self.interference: Interference | None = None
         self.ending: Ending | None = None
         self.journal = journal
         self._clock = clock
-        self._wake = wake
-        self._state = _State.HEADER
-        self._output: list[bytes] = []
+        self.wake = wake
+        self._state = State.HEADER
         self._frames = FrameReader(FRAME_MIN_SIZE)
         self._frame_max = FRAME_MIN_SIZE
         self._channel_max = 0
@@ -125,7 +108,12 @@ class Session:
     @property
     def is_open(self) -> bool:
         """Whether the handshake is done and nothing has ended the connection."""
-        return self._state is _State.RUNNING
+        return self._state is State.RUNNING
+
+    @property
+    def name(self) -> str:
+        """The address of its client."""
+        return self.journal.name
 
     @property
     def user(self) -> str:
@@ -152,7 +140,11 @@ class Session:
         if self._heartbeat is not None:
             self._heartbeat.received()
         self._frames.feed(octets)
-        while self._step():
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Deal with what was received, unless and until something keeps it from reading."""
+        while self.flow.is_reading and self._step():
             pass
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         for channel in unconfirmed:
@@ -160,18 +152,16 @@ class Session:
 
     def take_output(self) -> bytes:
         """Return what is to be sent to the client, and forget it."""
-        output = b"".join(self._output)
-        self._output.clear()
-        return output
+        return self.flow.take()
 
     def shut_down(self) -> None:
         """End it because the broker stops: RabbitMQ says why, and hangs up."""
-        if self._state is _State.OVER:
+        if self._state is State.OVER:
             return
-        if self._state not in (*_BEFORE_OPENING, _State.SILENT):
+        if self._state not in (*BEFORE_OPENING, State.SILENT):
             text = "broker forced connection closure with reason 'shutdown'"
-            self._close(BrokerError(ReplyCode.CONNECTION_FORCED, text))
-        self._hang_up(Ending.CLOSE, "the broker stops")
+            self.close(BrokerError(ReplyCode.CONNECTION_FORCED, text))
+        self.hang_up(Ending.CLOSE, "the broker stops")
 
     def force_close(self, text: str) -> None:
         """End it from outside: RabbitMQ says why, and waits for the answer.
@@ -179,34 +169,49 @@ class Session:
         Args:
             text: what connection.close says behind the name of code 320.
         """
-        if self._state is _State.RUNNING:
-            self._close(BrokerError(ReplyCode.CONNECTION_FORCED, text))
-        elif self._state not in (_State.CLOSING, _State.OVER):
-            self._hang_up(Ending.RESET, text)
-            self._wake()
+        if self._state is State.RUNNING:
+            self.close(BrokerError(ReplyCode.CONNECTION_FORCED, text))
+        elif self._state not in (State.CLOSING, State.OVER):
+            self.hang_up(Ending.RESET, text)
+            self.wake()
 
     def connection_lost(self) -> None:
         """Take notice that the client has hung up."""
-        if self._state is not _State.OVER:
-            self._hang_up(Ending.CLOSE, "the client has hung up")
-        self._output.clear()
+        if self._state is not State.OVER:
+            self.hang_up(Ending.CLOSE, "the client has hung up")
+        self.flow.drop()
 
     # ----------------------------------------------------------------------------- for channels
 
     def send(self, command: Command) -> None:
         """Send a command to the client."""
+        if self.interference is not None and self.interference.sends(command):
+            return
         self.journal.sent(command)
-        if not self._output:
-            self._wake()
+        self.flow.put(self.encode(command))
+        if self._heartbeat is not None:
+            self._heartbeat.sent()
+
+    def encode(self, command: Command) -> bytes:
+        """Return a command as it goes to the client."""
         try:
-            octets = encode_command(command, self._frame_max)
+            return encode_command(command, self._frame_max)
         except EncodeError:
             # RabbitMQ: properties of another client's message go out even if they are too large
             # for what this one has agreed on
-            octets = encode_command(command, 0)
-        self._output.append(octets)
+            return encode_command(command, 0)
+
+    def send_octets(self, octets: bytes) -> None:
+        """Send octets to the client, whatever they are."""
+        self.flow.put(octets)
         if self._heartbeat is not None:
             self._heartbeat.sent()
+
+    def watch_client(self, is_reading: bool) -> None:
+        """Take notice of whether it reads from its client."""
+        if self._heartbeat is not None:
+            self._heartbeat.is_watching = is_reading
+        self.wake()
 
     def has_unconfirmed(self, channel: Channel) -> None:
         """Remember to confirm at the end of this input."""
@@ -220,9 +225,9 @@ class Session:
 
     def _step(self) -> bool:
         """Deal with the next frame; return whether there was one to be read."""
-        if self._state in (_State.SILENT, _State.OVER):
+        if self._state in (State.SILENT, State.OVER):
             return False
-        if self._state is _State.HEADER:
+        if self._state is State.HEADER:
             return self._read_header()
         try:
             frame = self._frames.next()
@@ -238,7 +243,7 @@ class Session:
         except HandshakeRefused as error:
             self._fall_silent(str(error))
         except ReaderCrash as error:
-            self._hang_up(Ending.RESET, f"RabbitMQ's reader crashes: {error}")
+            self.hang_up(Ending.RESET, f"RabbitMQ's reader crashes: {error}")
         return True
 
     def _read_header(self) -> bool:
@@ -247,11 +252,11 @@ class Session:
             return False
         start = handshake.start(header)
         if start is None:
-            self._output.append(PROTOCOL_HEADER)
-            self._hang_up(Ending.RESET, f"{header!r} is not the header of AMQP 0-9-1")
+            self.send_octets(PROTOCOL_HEADER)
+            self.hang_up(Ending.RESET, f"{header!r} is not the header of AMQP 0-9-1")
             return False
         self._is_legacy = start.version_major == 8
-        self._state = _State.STARTING
+        self._state = State.STARTING
         self.send(Command(0, start))
         return True
 
@@ -260,20 +265,24 @@ class Session:
             self._close_fatally(frame.wrong_end())
         elif not frame.channel:
             self._handle_frame_0(frame)
-        elif self._state is _State.RUNNING:
+        elif self._state is State.RUNNING:
             self._handle_channel_frame(frame)
-        elif self._state is not _State.CLOSING:
+            if frame.type == FRAME_HEADER and self.node.alarm:
+                self.flow.block(self.node.alarm)
+        elif self._state is not State.CLOSING:
             raise frame.unexpected()
 
     def _handle_frame_0(self, frame: Frame) -> None:
         if frame.is_known and frame.type == FRAME_METHOD:
             method = decode_method(frame)
-            self.journal.received(Command(0, method))
+            command = Command(0, method)
+            self.journal.received(command)
             try:
-                self._handle_connection(method)
+                if self.interference is None or not self.interference.receives(command):
+                    self._handle_connection(method)
             except BrokerError as error:
                 self._refuse(error, method.INDEX)
-        elif self._state is _State.CLOSING:
+        elif self._state is State.CLOSING:
             return
         elif not frame.is_known:
             raise frame.unknown()
@@ -291,12 +300,13 @@ class Session:
             return
         self.journal.received(command)
         try:
-            channel.handle(command)
+            if self.interference is None or not self.interference.receives(command):
+                channel.handle(command)
         except BrokerError as error:
             self._refuse(error, command.method.INDEX, channel)
         if channel.is_gone:
             self._channels.pop(channel.number, None)
-        self._run_later()
+        self.run_later()
 
     def _add_channel(self, number: int) -> Channel:
         """Make a channel of a number that is used for the first time, open or not.
@@ -319,13 +329,13 @@ class Session:
 
     def _handle_connection(self, method: Method) -> None:
         match self._state:
-            case _State.STARTING:
+            case State.STARTING:
                 self._start(self._expect(method, connection.StartOk))
-            case _State.TUNING:
+            case State.TUNING:
                 self._tune(self._expect(method, connection.TuneOk))
-            case _State.OPENING:
+            case State.OPENING:
                 self._open(self._expect(method, connection.Open))
-            case _State.CLOSING:
+            case State.CLOSING:
                 self._handle_closing(method)
             case _:
                 self._handle_running(method)
@@ -339,17 +349,17 @@ class Session:
 
     def _start(self, method: connection.StartOk) -> None:
         if self._is_legacy:
-            self._state = _State.OPENING  # the only way to be heard
+            self._state = State.OPENING  # the only way to be heard
             raise NotSupported("AMQP 0-8")
         try:
             self._user = handshake.authenticate(method, self.node)
         except BrokerError as error:
-            if not handshake.has_capability(method, "authentication_failure_close"):
-                raise
-            self._close(error)
+            self.refuse_login(method, error)
             return
+        self.client_properties = method.client_properties
+        self.wants_blocked_notices = handshake.has_capability(method, "connection.blocked")
         self.wants_cancel_notices = handshake.has_capability(method, "consumer_cancel_notify")
-        self._state = _State.TUNING
+        self._state = State.TUNING
         node = self.node
         self.send(Command(0, connection.Tune(node.channel_max, node.frame_max, node.heartbeat)))
 
@@ -360,13 +370,13 @@ class Session:
         self._heartbeat_seconds = method.heartbeat
         if method.heartbeat:
             self._heartbeat = Heartbeat(self._clock, method.heartbeat, self._beat, self._die)
-        self._state = _State.OPENING
+        self._state = State.OPENING
 
     def _open(self, method: connection.Open) -> None:
         assert self._user is not None  # who has logged in
         self._vhost = self.node.enter(self, self._user, method.virtual_host)
         self.access = UserAccess(self._user, self._vhost.name)
-        self._state = _State.RUNNING
+        self._state = State.RUNNING
         self._timer.cancel()
         self.send(Command(0, connection.OpenOk()))
 
@@ -383,30 +393,35 @@ class Session:
         if isinstance(method, connection.Close):
             self.send(Command(0, connection.CloseOk()))
         elif isinstance(method, connection.CloseOk):
-            self._hang_up(Ending.RESET, "the client has said close-ok")
+            self.hang_up(Ending.RESET, "the client has said close-ok")
 
     # ----------------------------------------------------------------------------- mistakes
+
+    def refuse_login(self, method: connection.StartOk, error: BrokerError) -> None:
+        """Say that the client may not come in, if it has announced that it understands this."""
+        if handshake.has_capability(method, "authentication_failure_close"):
+            self.close(error)
+        else:
+            self._fall_silent(error.reply_text)
 
     def _refuse(self, error: BrokerError, index: int, channel: Channel | None = None) -> None:
         """Answer a mistake in the way of the state and of the reply code."""
         if isinstance(error, NotSupported):
             self.node.refused.append(error.what)
         self.journal.note(f"refused: {error.reply_text}")
-        if self._state in _BEFORE_OPENING:
+        if self._state in BEFORE_OPENING:
             self._fall_silent(error.reply_text)
         elif channel is not None and not error.reply_code.is_hard:
             channel.fail(error, index)
         else:
             # RabbitMQ: an error without an explanation is a crash, which knows of no method
-            self._close(error, index if error.text else 0)
+            self.close(error, index if error.text else 0)
 
-    def _close(self, error: BrokerError, index: int = 0) -> None:
+    def close(self, error: BrokerError, index: int = 0) -> None:
         """Say connection.close, and wait for the answer."""
         self._end_channels()
-        if self._state is not _State.CLOSING:
-            close = connection.Close(
-                int(error.reply_code), error.reply_text, index >> 16, index & 0xFFFF
-            )
+        if self._state is not State.CLOSING:
+            close = connection.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF)
             self.send(Command(0, close))
             self._await_end()
 
@@ -415,13 +430,13 @@ class Session:
 
         Behind such a frame no other one can be found.
         """
-        if self._state not in (*_BEFORE_OPENING, _State.CLOSING):
-            self._close(error)
+        if self._state not in (*BEFORE_OPENING, State.CLOSING):
+            self.close(error)
         self._fall_silent(error.reply_text)
 
     def _fall_silent(self, why: str) -> None:
         self.journal.note(f"silent for {_SILENT_SECONDS} s: {why}")
-        self._state = _State.SILENT
+        self._state = State.SILENT
         self._set_timer(_SILENT_SECONDS)
 
     # ----------------------------------------------------------------------------- the end
@@ -435,10 +450,10 @@ class Session:
         if self._vhost is not None:
             self._vhost.remove_exclusive_queues(self)
         self.node.leave(self)
-        self._run_later()
+        self.run_later()
 
     def _await_end(self) -> None:
-        self._state = _State.CLOSING
+        self._state = State.CLOSING
         self._set_timer(min(_CLOSE_SECONDS, self._heartbeat_seconds or _CLOSE_SECONDS))
 
     def _set_timer(self, seconds: float) -> None:
@@ -446,15 +461,21 @@ class Session:
         self._timer = self._clock.call_later(seconds, self._time_is_up)
 
     def _time_is_up(self) -> None:
-        self._hang_up(Ending.RESET, "time is up")
-        self._wake()
+        self.hang_up(Ending.RESET, "time is up")
+        self.wake()
 
     def _die(self) -> None:
-        self._hang_up(Ending.RESET, "no heartbeats from the client")
-        self._wake()
+        self.hang_up(Ending.RESET, "no heartbeats from the client")
+        self.wake()
 
-    def _hang_up(self, ending: Ending, why: str) -> None:
-        self._state = _State.OVER
+    def hang_up(self, ending: Ending, why: str) -> None:
+        """End it without another word.
+
+        Args:
+            ending: what is to become of the transport.
+            why: for the journal.
+        """
+        self._state = State.OVER
         self.ending = ending
         self.journal.note(f"the connection ends: {why}")
         self._timer.cancel()
@@ -465,6 +486,7 @@ class Session:
     def _beat(self) -> None:
         self.send(Command(0, HEARTBEAT))
 
-    def _run_later(self) -> None:
+    def run_later(self) -> None:
+        """Do what is due in its virtual host."""
         if self._vhost is not None:
             self._vhost.run_later()

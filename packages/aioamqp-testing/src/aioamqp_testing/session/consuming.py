@@ -34,6 +34,7 @@ class Consuming:
 
     Attributes:
         handlers: what to call for each method.
+        name: the connection's, and the number of the channel.
         prefetch: the limit that the channel's consumers share.
     """
 
@@ -50,6 +51,7 @@ class Consuming:
             basic.RecoverAsync: self._recover,
             Credit: self._credit,
         }
+        self.name = f"{channel.session.name} channel {channel.number}"
         self.prefetch = SharedPrefetch(self)
         self._channel = channel
         self._vhost = vhost
@@ -66,6 +68,16 @@ class Consuming:
             lambda error: channel.session.fail_channel(channel, error),
             channel.number,
         )
+
+    @property
+    def consumers(self) -> list[Consumer]:
+        """Its consumers, in the order in which they came."""
+        return list(self._consumers.values())
+
+    @property
+    def unacked(self) -> list[Delivery]:
+        """What it has not acknowledged, the oldest first."""
+        return list(self._unacked)
 
     def _qos(self, method: basic.Qos) -> None:
         if method.prefetch_size:

@@ -82,12 +82,17 @@ def authenticate(start_ok: connection.StartOk, node: Node) -> User:
         raise HandshakeRefused(f"there is no mechanism {start_ok.mechanism!r}")
     user = node.users.get(name)
     if user is None or user.password != password:
-        raise BrokerError(
-            ReplyCode.ACCESS_REFUSED,
-            "Login was refused using authentication mechanism"
-            f" {start_ok.mechanism}. For details see the broker logfile.",
-        )
+        raise login_refused(start_ok.mechanism)
     return user
+
+
+def login_refused(mechanism: str) -> BrokerError:
+    """Return what RabbitMQ says to somebody whom it does not let in."""
+    return BrokerError(
+        ReplyCode.ACCESS_REFUSED,
+        f"Login was refused using authentication mechanism {mechanism}."
+        " For details see the broker logfile.",
+    )
 
 
 def _plain(response: bytes) -> tuple[str, str]:

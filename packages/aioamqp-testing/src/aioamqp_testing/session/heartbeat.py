@@ -18,6 +18,10 @@ class Heartbeat:
         seconds: the interval agreed on; not 0.
         beat: sends a heartbeat.
         dead: ends the connection.
+
+    Attributes:
+        is_watching: whether a silent client is taken for dead. RabbitMQ: not while it reads
+            nothing from the connection itself.
     """
 
     def __init__(
@@ -28,6 +32,7 @@ class Heartbeat:
         self._beat = beat
         self._dead = dead
         self._sent_at = clock.time()
+        self.is_watching = True
         self._has_received = False
         self._misses = 0
         self._beat_timer: Timer = clock.call_later(seconds / 2, self._beat_if_quiet)
@@ -55,7 +60,8 @@ class Heartbeat:
         self._beat_timer = self._clock.call_later(due, self._beat_if_quiet)
 
     def _watch(self) -> None:
-        self._misses = 0 if self._has_received else self._misses + 1
+        is_alive = self._has_received or not self.is_watching
+        self._misses = 0 if is_alive else self._misses + 1
         self._has_received = False
         if self._misses == _MISSES:
             self.stop()

@@ -59,7 +59,7 @@ class Publishing:
         outcome = self._deliver(publication, method.mandatory)
         if self._confirms.is_selected:
             number = self._confirms.publish()
-            if outcome is Outcome.UNROUTED:
+            if outcome is Outcome.UNROUTED and session.interference is None:
                 self._channel.send(self._confirms.confirm(number))
                 return
             if outcome is Outcome.REFUSED:
@@ -86,10 +86,14 @@ class Publishing:
 
     def confirm_all(self) -> None:
         """Confirm what the queues have taken, and say what they have not."""
-        for method in self._confirms.confirm_all():
-            self._channel.send(method)
+        interference = self._channel.session.interference
         if self._transaction.is_committing:
             self._complete()
+        elif interference is not None:
+            interference.confirms(self._channel, self._confirms.take_all())
+        else:
+            for method in self._confirms.confirm_all():
+                self._channel.send(method)
 
     def end(self) -> None:
         """Forget what is not confirmed or committed yet: RabbitMQ never does it then."""

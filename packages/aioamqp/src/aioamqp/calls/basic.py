@@ -5,7 +5,7 @@ from typing import Any
 
 from amqp_codec import Command, FieldTable, basic
 
-from ..callbacks import Callback
+from ..callbacks import ConsumerCallback
 from ..exceptions import EmptyQueue
 from ..properties import Properties
 from .calls import Calls
@@ -40,7 +40,7 @@ class BasicCalls(Calls):
 
     async def basic_consume(
         self,
-        callback: Callback | None,
+        callback: ConsumerCallback | None,
         queue_name: str = "",
         consumer_tag: str = "",
         no_local: bool = False,
@@ -75,8 +75,7 @@ class BasicCalls(Calls):
         tag = consumer_tag or new_tag(self.channel_id)
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
         await self._consumers.consume(method, callback, timeout)
-        if not consumer_tag:
-            self.last_consumer_tag = tag
+        self.last_consumer_tag: str | None = tag
         return {"consumer_tag": tag}
 
     async def basic_cancel(

@@ -1,5 +1,6 @@
 """The calls of a channel that are about queues."""
 
+import asyncio
 from typing import Any, Literal, overload
 
 from amqp_codec import FieldTable
@@ -100,7 +101,11 @@ class QueueCalls(Calls):
         The ``arguments`` that 0.15 documents are ignored: AMQP has none here.
         """
         method = wire.Delete(queue_name, if_unused, if_empty, no_wait)
-        return await self._do(method, no_wait, timeout)
+        deleted = await self._do(method, no_wait, timeout)
+        # RabbitMQ cancels the consumers of the queue right behind its reply. Programs of 0.15 find
+        # their cancellation callbacks called when this returns, so those go first here too.
+        await asyncio.sleep(0)
+        return deleted
 
     async def queue_bind(
         self,

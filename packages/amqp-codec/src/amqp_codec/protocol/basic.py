@@ -11,7 +11,7 @@ from datetime import datetime
 from struct import Struct
 from typing import ClassVar, Final
 
-from ..method import REFUSED, Fields, Method
+from ..method import REFUSED, Fields, Method, Replies
 from ..values import (
     OCTETS,
     FieldTable,
@@ -48,7 +48,7 @@ class QosOk(Method):
     INDEX: ClassVar[int] = 0x003C000B
     NAME: ClassVar[str] = "basic.qos-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -90,7 +90,7 @@ class Qos(Method):
     INDEX: ClassVar[int] = 0x003C000A
     NAME: ClassVar[str] = "basic.qos"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (QosOk,)
+    REPLIES: ClassVar[Replies] = (QosOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("prefetch_size", "long"),
         ("prefetch_count", "short"),
@@ -151,7 +151,7 @@ class ConsumeOk(Method):
     INDEX: ClassVar[int] = 0x003C0015
     NAME: ClassVar[str] = "basic.consume-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("consumer_tag", "shortstr"),)
 
     def __init__(
@@ -229,7 +229,7 @@ class Consume(Method):
     INDEX: ClassVar[int] = 0x003C0014
     NAME: ClassVar[str] = "basic.consume"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (ConsumeOk,)
+    REPLIES: ClassVar[Replies] = (ConsumeOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("queue", "shortstr"),
         ("consumer_tag", "shortstr"),
@@ -332,7 +332,7 @@ class CancelOk(Method):
     INDEX: ClassVar[int] = 0x003C001F
     NAME: ClassVar[str] = "basic.cancel-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("consumer_tag", "shortstr"),)
 
     def __init__(
@@ -391,7 +391,7 @@ class Cancel(Method):
     INDEX: ClassVar[int] = 0x003C001E
     NAME: ClassVar[str] = "basic.cancel"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (CancelOk,)
+    REPLIES: ClassVar[Replies] = (CancelOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("consumer_tag", "shortstr"),
         ("no_wait", "bit"),
@@ -470,7 +470,7 @@ class Publish(Method):
     INDEX: ClassVar[int] = 0x003C0028
     NAME: ClassVar[str] = "basic.publish"
     HAS_CONTENT: ClassVar[bool] = True
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("exchange", "shortstr"),
         ("routing_key", "shortstr"),
@@ -561,7 +561,7 @@ class Return(Method):
     INDEX: ClassVar[int] = 0x003C0032
     NAME: ClassVar[str] = "basic.return"
     HAS_CONTENT: ClassVar[bool] = True
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("reply_code", "short"),
         ("reply_text", "shortstr"),
@@ -660,7 +660,7 @@ class Deliver(Method):
     INDEX: ClassVar[int] = 0x003C003C
     NAME: ClassVar[str] = "basic.deliver"
     HAS_CONTENT: ClassVar[bool] = True
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("consumer_tag", "shortstr"),
         ("delivery_tag", "longlong"),
@@ -765,7 +765,7 @@ class GetOk(Method):
     INDEX: ClassVar[int] = 0x003C0047
     NAME: ClassVar[str] = "basic.get-ok"
     HAS_CONTENT: ClassVar[bool] = True
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("delivery_tag", "longlong"),
         ("redelivered", "bit"),
@@ -847,7 +847,7 @@ class GetEmpty(Method):
     INDEX: ClassVar[int] = 0x003C0048
     NAME: ClassVar[str] = "basic.get-empty"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -887,7 +887,7 @@ class Get(Method):
     INDEX: ClassVar[int] = 0x003C0046
     NAME: ClassVar[str] = "basic.get"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (GetOk, GetEmpty)
+    REPLIES: ClassVar[Replies] = (GetOk, GetEmpty)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("queue", "shortstr"),
         ("no_ack", "bit"),
@@ -958,7 +958,7 @@ class Ack(Method):
     INDEX: ClassVar[int] = 0x003C0050
     NAME: ClassVar[str] = "basic.ack"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("delivery_tag", "longlong"),
         ("multiple", "bit"),
@@ -1016,7 +1016,7 @@ class Reject(Method):
     INDEX: ClassVar[int] = 0x003C005A
     NAME: ClassVar[str] = "basic.reject"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("delivery_tag", "longlong"),
         ("requeue", "bit"),
@@ -1070,7 +1070,7 @@ class RecoverAsync(Method):
     INDEX: ClassVar[int] = 0x003C0064
     NAME: ClassVar[str] = "basic.recover-async"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("requeue", "bit"),)
 
     def __init__(
@@ -1119,7 +1119,7 @@ class RecoverOk(Method):
     INDEX: ClassVar[int] = 0x003C006F
     NAME: ClassVar[str] = "basic.recover-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -1156,7 +1156,7 @@ class Recover(Method):
     INDEX: ClassVar[int] = 0x003C006E
     NAME: ClassVar[str] = "basic.recover"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (RecoverOk,)
+    REPLIES: ClassVar[Replies] = (RecoverOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("requeue", "bit"),)
 
     def __init__(
@@ -1215,7 +1215,7 @@ class Nack(Method):
     INDEX: ClassVar[int] = 0x003C0078
     NAME: ClassVar[str] = "basic.nack"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("delivery_tag", "longlong"),
         ("multiple", "bit"),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
-from ..method import REFUSED, Method
+from ..method import REFUSED, Method, Replies
 from ..values import (
     OCTETS,
 )
@@ -36,7 +36,7 @@ class OpenOk(Method):
     INDEX: ClassVar[int] = 0x0014000B
     NAME: ClassVar[str] = "channel.open-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -70,7 +70,7 @@ class Open(Method):
     INDEX: ClassVar[int] = 0x0014000A
     NAME: ClassVar[str] = "channel.open"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (OpenOk,)
+    REPLIES: ClassVar[Replies] = (OpenOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -105,7 +105,7 @@ class FlowOk(Method):
     INDEX: ClassVar[int] = 0x00140015
     NAME: ClassVar[str] = "channel.flow-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("active", "bit"),)
 
     def __init__(
@@ -159,7 +159,7 @@ class Flow(Method):
     INDEX: ClassVar[int] = 0x00140014
     NAME: ClassVar[str] = "channel.flow"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (FlowOk,)
+    REPLIES: ClassVar[Replies] = (FlowOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("active", "bit"),)
 
     def __init__(
@@ -207,7 +207,7 @@ class CloseOk(Method):
     INDEX: ClassVar[int] = 0x00140029
     NAME: ClassVar[str] = "channel.close-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -255,7 +255,7 @@ class Close(Method):
     INDEX: ClassVar[int] = 0x00140028
     NAME: ClassVar[str] = "channel.close"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (CloseOk,)
+    REPLIES: ClassVar[Replies] = (CloseOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("reply_code", "short"),
         ("reply_text", "shortstr"),

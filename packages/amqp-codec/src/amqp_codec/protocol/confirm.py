@@ -9,7 +9,7 @@ Spec: class confirm (85)
 
 from typing import ClassVar
 
-from ..method import REFUSED, Method
+from ..method import REFUSED, Method, Replies
 from ..values import OCTETS
 
 
@@ -26,7 +26,7 @@ class SelectOk(Method):
     INDEX: ClassVar[int] = 0x0055000B
     NAME: ClassVar[str] = "confirm.select-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -63,7 +63,7 @@ class Select(Method):
     INDEX: ClassVar[int] = 0x0055000A
     NAME: ClassVar[str] = "confirm.select"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (SelectOk,)
+    REPLIES: ClassVar[Replies] = (SelectOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("no_wait", "bit"),)
 
     def __init__(

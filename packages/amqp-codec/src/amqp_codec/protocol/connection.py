@@ -11,7 +11,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
-from ..method import REFUSED, Method
+from ..method import REFUSED, Method, Replies
 from ..values import (
     OCTETS,
     FieldTable,
@@ -63,7 +63,7 @@ class StartOk(Method):
     INDEX: ClassVar[int] = 0x000A000B
     NAME: ClassVar[str] = "connection.start-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("client_properties", "table"),
         ("mechanism", "shortstr"),
@@ -163,7 +163,7 @@ class Start(Method):
     INDEX: ClassVar[int] = 0x000A000A
     NAME: ClassVar[str] = "connection.start"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (StartOk,)
+    REPLIES: ClassVar[Replies] = (StartOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("version_major", "octet"),
         ("version_minor", "octet"),
@@ -246,7 +246,7 @@ class SecureOk(Method):
     INDEX: ClassVar[int] = 0x000A0015
     NAME: ClassVar[str] = "connection.secure-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("response", "longstr"),)
 
     def __init__(
@@ -299,7 +299,7 @@ class Secure(Method):
     INDEX: ClassVar[int] = 0x000A0014
     NAME: ClassVar[str] = "connection.secure"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (SecureOk,)
+    REPLIES: ClassVar[Replies] = (SecureOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("challenge", "longstr"),)
 
     def __init__(
@@ -360,7 +360,7 @@ class TuneOk(Method):
     INDEX: ClassVar[int] = 0x000A001F
     NAME: ClassVar[str] = "connection.tune-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("channel_max", "short"),
         ("frame_max", "long"),
@@ -423,7 +423,7 @@ class Tune(Method):
     INDEX: ClassVar[int] = 0x000A001E
     NAME: ClassVar[str] = "connection.tune"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (TuneOk,)
+    REPLIES: ClassVar[Replies] = (TuneOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("channel_max", "short"),
         ("frame_max", "long"),
@@ -477,7 +477,7 @@ class OpenOk(Method):
     INDEX: ClassVar[int] = 0x000A0029
     NAME: ClassVar[str] = "connection.open-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -515,7 +515,7 @@ class Open(Method):
     INDEX: ClassVar[int] = 0x000A0028
     NAME: ClassVar[str] = "connection.open"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (OpenOk,)
+    REPLIES: ClassVar[Replies] = (OpenOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("virtual_host", "shortstr"),)
 
     def __init__(
@@ -568,7 +568,7 @@ class CloseOk(Method):
     INDEX: ClassVar[int] = 0x000A0033
     NAME: ClassVar[str] = "connection.close-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -614,7 +614,7 @@ class Close(Method):
     INDEX: ClassVar[int] = 0x000A0032
     NAME: ClassVar[str] = "connection.close"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (CloseOk,)
+    REPLIES: ClassVar[Replies] = (CloseOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("reply_code", "short"),
         ("reply_text", "shortstr"),
@@ -690,7 +690,7 @@ class Blocked(Method):
     INDEX: ClassVar[int] = 0x000A003C
     NAME: ClassVar[str] = "connection.blocked"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("reason", "shortstr"),)
 
     def __init__(
@@ -740,7 +740,7 @@ class Unblocked(Method):
     INDEX: ClassVar[int] = 0x000A003D
     NAME: ClassVar[str] = "connection.unblocked"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -771,7 +771,7 @@ class UpdateSecretOk(Method):
     INDEX: ClassVar[int] = 0x000A0047
     NAME: ClassVar[str] = "connection.update-secret-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -807,7 +807,7 @@ class UpdateSecret(Method):
     INDEX: ClassVar[int] = 0x000A0046
     NAME: ClassVar[str] = "connection.update-secret"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (UpdateSecretOk,)
+    REPLIES: ClassVar[Replies] = (UpdateSecretOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("new_secret", "longstr"),
         ("reason", "shortstr"),

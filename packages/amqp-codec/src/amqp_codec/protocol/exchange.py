@@ -9,7 +9,7 @@ Spec: class exchange (40)
 
 from typing import ClassVar
 
-from ..method import REFUSED, Method
+from ..method import REFUSED, Method, Replies
 from ..values import OCTETS, FieldTable, encode_table, read_table
 
 
@@ -26,7 +26,7 @@ class DeclareOk(Method):
     INDEX: ClassVar[int] = 0x0028000B
     NAME: ClassVar[str] = "exchange.declare-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -101,7 +101,7 @@ class Declare(Method):
     INDEX: ClassVar[int] = 0x0028000A
     NAME: ClassVar[str] = "exchange.declare"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (DeclareOk,)
+    REPLIES: ClassVar[Replies] = (DeclareOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("exchange", "shortstr"),
         ("type", "shortstr"),
@@ -206,7 +206,7 @@ class DeleteOk(Method):
     INDEX: ClassVar[int] = 0x00280015
     NAME: ClassVar[str] = "exchange.delete-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -246,7 +246,7 @@ class Delete(Method):
     INDEX: ClassVar[int] = 0x00280014
     NAME: ClassVar[str] = "exchange.delete"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (DeleteOk,)
+    REPLIES: ClassVar[Replies] = (DeleteOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("exchange", "shortstr"),
         ("if_unused", "bit"),
@@ -314,7 +314,7 @@ class BindOk(Method):
     INDEX: ClassVar[int] = 0x0028001F
     NAME: ClassVar[str] = "exchange.bind-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -365,7 +365,7 @@ class Bind(Method):
     INDEX: ClassVar[int] = 0x0028001E
     NAME: ClassVar[str] = "exchange.bind"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (BindOk,)
+    REPLIES: ClassVar[Replies] = (BindOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("destination", "shortstr"),
         ("source", "shortstr"),
@@ -455,7 +455,7 @@ class UnbindOk(Method):
     INDEX: ClassVar[int] = 0x00280033
     NAME: ClassVar[str] = "exchange.unbind-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -502,7 +502,7 @@ class Unbind(Method):
     INDEX: ClassVar[int] = 0x00280028
     NAME: ClassVar[str] = "exchange.unbind"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (UnbindOk,)
+    REPLIES: ClassVar[Replies] = (UnbindOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("destination", "shortstr"),
         ("source", "shortstr"),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
-from ..method import REFUSED, Method
+from ..method import REFUSED, Method, Replies
 from ..values import (
     OCTETS,
     FieldTable,
@@ -45,7 +45,7 @@ class DeclareOk(Method):
     INDEX: ClassVar[int] = 0x0032000B
     NAME: ClassVar[str] = "queue.declare-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("queue", "shortstr"),
         ("message_count", "long"),
@@ -142,7 +142,7 @@ class Declare(Method):
     INDEX: ClassVar[int] = 0x0032000A
     NAME: ClassVar[str] = "queue.declare"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (DeclareOk,)
+    REPLIES: ClassVar[Replies] = (DeclareOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("queue", "shortstr"),
         ("passive", "bit"),
@@ -237,7 +237,7 @@ class BindOk(Method):
     INDEX: ClassVar[int] = 0x00320015
     NAME: ClassVar[str] = "queue.bind-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -291,7 +291,7 @@ class Bind(Method):
     INDEX: ClassVar[int] = 0x00320014
     NAME: ClassVar[str] = "queue.bind"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (BindOk,)
+    REPLIES: ClassVar[Replies] = (BindOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("queue", "shortstr"),
         ("exchange", "shortstr"),
@@ -384,7 +384,7 @@ class PurgeOk(Method):
     INDEX: ClassVar[int] = 0x0032001F
     NAME: ClassVar[str] = "queue.purge-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("message_count", "long"),)
 
     def __init__(
@@ -433,7 +433,7 @@ class Purge(Method):
     INDEX: ClassVar[int] = 0x0032001E
     NAME: ClassVar[str] = "queue.purge"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (PurgeOk,)
+    REPLIES: ClassVar[Replies] = (PurgeOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("queue", "shortstr"),
         ("no_wait", "bit"),
@@ -498,7 +498,7 @@ class DeleteOk(Method):
     INDEX: ClassVar[int] = 0x00320029
     NAME: ClassVar[str] = "queue.delete-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("message_count", "long"),)
 
     def __init__(
@@ -552,7 +552,7 @@ class Delete(Method):
     INDEX: ClassVar[int] = 0x00320028
     NAME: ClassVar[str] = "queue.delete"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (DeleteOk,)
+    REPLIES: ClassVar[Replies] = (DeleteOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("queue", "shortstr"),
         ("if_unused", "bit"),
@@ -629,7 +629,7 @@ class UnbindOk(Method):
     INDEX: ClassVar[int] = 0x00320033
     NAME: ClassVar[str] = "queue.unbind-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -669,7 +669,7 @@ class Unbind(Method):
     INDEX: ClassVar[int] = 0x00320032
     NAME: ClassVar[str] = "queue.unbind"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (UnbindOk,)
+    REPLIES: ClassVar[Replies] = (UnbindOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("queue", "shortstr"),
         ("exchange", "shortstr"),

@@ -9,7 +9,7 @@ Spec: class tx (90)
 
 from typing import ClassVar
 
-from ..method import Method
+from ..method import Method, Replies
 
 
 class SelectOk(Method):
@@ -25,7 +25,7 @@ class SelectOk(Method):
     INDEX: ClassVar[int] = 0x005A000B
     NAME: ClassVar[str] = "tx.select-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -58,7 +58,7 @@ class Select(Method):
     INDEX: ClassVar[int] = 0x005A000A
     NAME: ClassVar[str] = "tx.select"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (SelectOk,)
+    REPLIES: ClassVar[Replies] = (SelectOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -90,7 +90,7 @@ class CommitOk(Method):
     INDEX: ClassVar[int] = 0x005A0015
     NAME: ClassVar[str] = "tx.commit-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -121,7 +121,7 @@ class Commit(Method):
     INDEX: ClassVar[int] = 0x005A0014
     NAME: ClassVar[str] = "tx.commit"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (CommitOk,)
+    REPLIES: ClassVar[Replies] = (CommitOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -152,7 +152,7 @@ class RollbackOk(Method):
     INDEX: ClassVar[int] = 0x005A001F
     NAME: ClassVar[str] = "tx.rollback-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:
@@ -185,7 +185,7 @@ class Rollback(Method):
     INDEX: ClassVar[int] = 0x005A001E
     NAME: ClassVar[str] = "tx.rollback"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (RollbackOk,)
+    REPLIES: ClassVar[Replies] = (RollbackOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:

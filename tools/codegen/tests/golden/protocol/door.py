@@ -10,7 +10,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
-from ..method import REFUSED, Fields, Method
+from ..method import REFUSED, Fields, Method, Replies
 from ..values import (
     OCTETS,
     FieldTable,
@@ -41,7 +41,7 @@ class OpenOk(Method):
     INDEX: ClassVar[int] = 0x0046000B
     NAME: ClassVar[str] = "door.open-ok"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("width", "long"),
         ("global_", "bit"),
@@ -97,7 +97,7 @@ class Open(Method):
     INDEX: ClassVar[int] = 0x0046000A
     NAME: ClassVar[str] = "door.open"
     HAS_CONTENT: ClassVar[bool] = False
-    REPLIES: ClassVar[tuple[type[Method], ...]] = (OpenOk,)
+    REPLIES: ClassVar[Replies] = (OpenOk,)
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("name", "shortstr"),
         ("wide", "bit"),
@@ -171,7 +171,7 @@ class Pass(Method):
     INDEX: ClassVar[int] = 0x00460014
     NAME: ClassVar[str] = "door.pass"
     HAS_CONTENT: ClassVar[bool] = True
-    REPLIES: ClassVar[tuple[type[Method], ...]] = ()
+    REPLIES: ClassVar[Replies] = ()
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def encode(self) -> bytes:

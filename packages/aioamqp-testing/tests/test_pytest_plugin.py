@@ -1,0 +1,488 @@
+"""The pytest plugin, as a project sees it that has installed aioamqp-testing."""
+
+import os
+
+import pytest
+
+STRICT = "[pytest]\nasyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
+AUTO = STRICT.replace("strict", "auto")
+
+PROGRAM = '''
+import aioamqp
+
+
+async def send(text, where="amqp://guest:guest@rabbitmq.example/"):
+    """Code under test, which connects by itself and knows nothing of the test."""
+    async with aioamqp.from_url(where) as protocol:
+        channel = await protocol.channel()
+        await channel.queue_declare("orders")
+        await channel.basic_publish(text.encode(), "", "orders")
+        await channel.queue_declare("orders", passive=True)  # the broker has it
+'''
+
+TESTS = """
+import pytest
+from program import send
+
+
+{mark}
+async def test_the_program_reaches_the_broker(amqp_broker):
+    await send("one")
+
+    (message,) = amqp_broker.vhost.queues["orders"].messages
+    assert message.body == b"one"
+
+
+{mark}
+async def test_each_test_has_a_broker_of_its_own(amqp_broker, amqp_channel):
+    assert not amqp_broker.vhost.queues
+    await amqp_channel.queue_declare("orders")
+    assert list(amqp_broker.vhost.queues) == ["orders"]
+
+
+{mark}
+async def test_the_channel_sees_what_the_program_does(amqp_url, amqp_channel):
+    await send("two", amqp_url)
+
+    assert (await amqp_channel.basic_get("orders"))["message"] == b"two"
+
+
+@{fixture}
+async def service(amqp_url):
+    import aioamqp
+    _, protocol = await aioamqp.from_url(amqp_url)
+    yield await protocol.channel()
+    await protocol.close()
+
+
+{mark}
+async def test_the_connection_is_in_the_loop_of_the_test_and_of_its_fixtures(
+    service, amqp_connection, amqp_channel
+):
+    declared = await service.queue_declare("mine", exclusive=False)
+    assert (await amqp_channel.queue_declare("mine", passive=True))["queue"] == "mine"
+    assert amqp_connection.state == 1
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makepyfile(program=PROGRAM)
+    pytester.makeini(STRICT)
+    pytester.syspathinsert()
+    return pytester
+
+
+def written(project: pytest.Pytester, tests: str, mark: str = "@pytest.mark.asyncio") -> None:
+    fixture = "pytest_asyncio.fixture" if "asyncio" in mark else "pytest.fixture"
+    text = tests.replace("{mark}", mark).replace("{fixture}", fixture)
+    project.makepyfile(test_it=("import pytest_asyncio\n" if "asyncio" in fixture else "") + text)
+
+
+@pytest.mark.parametrize("backend", ["fake", "tcp"])
+def test_the_fixtures_work_in_the_strict_mode_of_pytest_asyncio(
+    project: pytest.Pytester, backend: str
+) -> None:
+    written(project, TESTS)
+
+    project.runpytest(f"--amqp-backend={backend}").assert_outcomes(passed=4)
+
+
+def test_the_fixtures_work_in_its_auto_mode(project: pytest.Pytester) -> None:
+    written(project, TESTS, mark="")
+    project.makeini(AUTO)
+
+    project.runpytest().assert_outcomes(passed=4)
+
+
+ANYIO_BACKEND = """
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+"""
+
+
+@pytest.mark.parametrize("backend", ["fake", "tcp"])
+@pytest.mark.parametrize("options", [(), ("-p", "no:asyncio")])
+def test_the_fixtures_work_with_the_plugin_of_anyio(
+    project: pytest.Pytester, backend: str, options: tuple[str, ...]
+) -> None:
+    written(project, TESTS + ANYIO_BACKEND, mark="@pytest.mark.anyio")
+    if options:
+        project.makeini("[pytest]\nfilterwarnings = error\n")
+
+    project.runpytest(f"--amqp-backend={backend}", *options).assert_outcomes(passed=4)
+
+
+def test_a_test_on_trio_is_skipped_with_a_reason(project: pytest.Pytester) -> None:
+    written(
+        project,
+        TESTS + ANYIO_BACKEND.replace('"asyncio"', '"trio"'),
+        mark="@pytest.mark.anyio",
+    )
+
+    run = project.runpytest("-rs", "-k", "channel_sees")
+
+    run.assert_outcomes(skipped=1)
+    run.stdout.fnmatch_lines(["*aioamqp is for asyncio, and this test runs on trio*"])
+
+
+def test_the_fixtures_follow_a_test_into_a_loop_that_several_share(
+    project: pytest.Pytester,
+) -> None:
+    written(
+        project,
+        TESTS.replace("{fixture}", "pytest_asyncio.fixture(loop_scope='module')"),
+        '@pytest.mark.asyncio(loop_scope="module")',
+    )
+
+    project.runpytest().assert_outcomes(passed=4)
+
+
+ALONE = """
+import asyncio
+import threading
+import pytest
+from program import send
+
+
+def test_a_test_without_a_loop_has_a_broker_too(amqp_broker, amqp_url):
+    asyncio.run(send("one"))
+    asyncio.run(send("two", amqp_url))
+
+    assert [message.body for message in amqp_broker.vhost.queues["orders"].messages] == [b"one", b"two"]
+
+
+def test_a_thread_reaches_it_too(amqp_broker):
+    thread = threading.Thread(target=asyncio.run, args=[send("three")])
+    thread.start()
+    thread.join()
+
+    assert amqp_broker.vhost.queues["orders"].message_count == 1
+"""
+
+
+@pytest.mark.parametrize("backend", ["fake", "tcp"])
+def test_without_a_loop_the_broker_is_there_all_the_same(
+    project: pytest.Pytester, backend: str
+) -> None:
+    written(project, ALONE)
+
+    project.runpytest(f"--amqp-backend={backend}").assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("name", ["channel", "connection"])
+def test_what_needs_a_loop_says_so_to_a_test_without_one(
+    project: pytest.Pytester, name: str
+) -> None:
+    project.makepyfile(f"def test_it(amqp_{name}): pass")
+
+    run = project.runpytest()
+
+    run.assert_outcomes(errors=1)
+    run.stdout.fnmatch_lines([f"*amqp_{name} is for tests that are run in an event loop*"])
+
+
+BLOCKING = """
+import socket
+import threading
+from urllib.parse import urlsplit
+
+
+def test_a_blocking_client(amqp_url):
+    parts = urlsplit(amqp_url)
+    with socket.create_connection((parts.hostname, parts.port)) as link:
+        link.sendall(b"AMQP\\0\\0\\x09\\1")
+        assert link.recv(3) == b"\\1\\0\\0"
+    assert "aioamqp-testing" in [thread.name for thread in threading.enumerate()]
+"""
+
+
+def test_a_blocking_client_is_answered_over_tcp_while_its_test_waits(
+    project: pytest.Pytester,
+) -> None:
+    project.makepyfile(BLOCKING)
+
+    project.runpytest("--amqp-backend=tcp").assert_outcomes(passed=1)
+
+
+def test_other_processes_of_xdist_have_other_brokers(project: pytest.Pytester) -> None:
+    written(project, TESTS + ALONE)
+
+    run = project.runpytest_subprocess("-n2", "--amqp-backend=tcp")
+
+    run.assert_outcomes(passed=6)
+
+
+OPTIONS = """
+import pytest
+
+
+@pytest.mark.amqp(clock="manual")
+@pytest.mark.asyncio
+async def test_time(amqp_broker, amqp_channel):
+    amqp_broker.clock.advance(1)
+"""
+
+
+def test_a_mark_gives_the_broker_options(project: pytest.Pytester) -> None:
+    project.makepyfile(OPTIONS)
+
+    project.runpytest("--strict-markers").assert_outcomes(passed=1)
+
+
+def test_an_option_that_the_broker_does_not_have_is_an_error(project: pytest.Pytester) -> None:
+    project.makepyfile(OPTIONS.replace("clock=", "clocks="))
+
+    run = project.runpytest()
+
+    run.assert_outcomes(errors=1)
+    run.stdout.fnmatch_lines(["*unexpected keyword argument 'clocks'*"])
+
+
+FAILING = """
+import pytest
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_it(amqp_broker, amqp_channel):
+    await amqp_channel.queue_declare("orders", durable=True)
+    await amqp_channel.exchange_declare("shop", "direct")
+    await amqp_channel.queue_bind("orders", "shop", "new")
+    for text in "one", "two", "three":
+        await amqp_channel.basic_publish(text, "shop", "new")
+    await amqp_channel.basic_get("orders")
+
+    async def callback(channel, body, envelope, properties):
+        pass
+
+    await amqp_channel.basic_qos(prefetch_count=1)
+    await amqp_channel.basic_consume(callback, "orders", consumer_tag="worker")
+    await amqp_channel.queue_declare("orders", passive=True)
+    assert not "what it does"
+"""
+
+
+def test_the_report_on_a_failure_shows_the_broker(project: pytest.Pytester) -> None:
+    project.makepyfile(FAILING)
+
+    run = project.runpytest()
+
+    run.assert_outcomes(failed=1)
+    run.stdout.fnmatch_lines(
+        [
+            "*- AMQP broker -*",
+            "virtual host /",
+            "  queue 'orders', durable: 1 ready, 2 unacked, 1 consumer",
+            "    bound to exchange 'shop' with key 'new'",
+            "    consumer 'worker' on 127.0.0.1:*, channel 1: with ack, room for 0 more",
+            "    ready: b'three', published to 'shop' with key 'new'",
+            "  exchange 'shop', direct",
+            "connections",
+            "  127.0.0.1:*: open, user guest, 1 channel",
+            "last commands (-> from the client, <- from the broker)",
+            "    -> 1 *Publish(*'shop'*three*",
+            "    <- 1 *Deliver(*worker*two*",
+        ],
+        consecutive=False,
+    )
+
+
+def test_a_test_that_passes_has_no_such_section(project: pytest.Pytester) -> None:
+    project.makepyfile(FAILING.replace("assert not", "assert"))
+
+    run = project.runpytest("-rA")
+
+    run.assert_outcomes(passed=1)
+    run.stdout.no_fnmatch_line("*AMQP broker*")
+
+
+def test_what_fails_in_a_fixture_has_the_section_too(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+import asyncio
+import pytest
+from program import send
+
+
+@pytest.fixture
+def sent(amqp_broker):
+    asyncio.run(send("one"))
+    raise ValueError
+
+
+def test_it(sent):
+    pass
+"""
+    )
+
+    run = project.runpytest()
+
+    run.assert_outcomes(errors=1)
+    run.stdout.fnmatch_lines(["*- AMQP broker -*", "  queue 'orders': 1 ready, *"])
+
+
+REFUSED = """
+def test_it(amqp_broker):
+    amqp_broker.refused.append("magic")  # as the broker does when it is asked for it
+"""
+
+
+def test_what_the_broker_cannot_do_fails_a_test_that_does_not_look(
+    project: pytest.Pytester,
+) -> None:
+    project.makepyfile(REFUSED)
+
+    run = project.runpytest()
+
+    run.assert_outcomes(passed=1, errors=1)
+    run.stdout.fnmatch_lines(["the fake broker was asked for what it cannot do yet*", "  magic"])
+
+
+def test_it_does_not_fail_a_second_time_what_has_failed_already(project: pytest.Pytester) -> None:
+    project.makepyfile(REFUSED + "    raise ValueError\n")
+
+    run = project.runpytest()
+
+    run.assert_outcomes(failed=1)
+    run.stdout.fnmatch_lines(["asked for, but not supported", "  magic"])
+
+
+def test_a_test_of_what_the_broker_cannot_do_can_say_so(project: pytest.Pytester) -> None:
+    project.makepyfile(REFUSED + "    amqp_broker.refused.clear()\n")
+
+    project.runpytest().assert_outcomes(passed=1)
+
+
+def test_an_old_pytest_asyncio_keeps_nobody_from_running_tests(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project.mkdir("old")
+    (folder / "pytest_asyncio.py").write_text("def fixture(function=None, *, scope=None): ...")
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    project.makeini("")
+    project.makepyfile("def test_it(amqp_broker): assert not amqp_broker.sessions")
+
+    project.runpytest_subprocess("-p", "no:asyncio").assert_outcomes(passed=1)
+
+
+LEAK = """
+import aioamqp
+import pytest
+
+
+@pytest.mark.asyncio
+async def test_it(amqp_broker):
+    _, protocol = await aioamqp.connect()
+    await protocol.channel()
+    amqp_broker.assert_no_leaks()
+"""
+
+
+def test_a_leak_that_a_test_looks_for_fails_it(project: pytest.Pytester) -> None:
+    project.makepyfile(LEAK)
+
+    run = project.runpytest()
+
+    run.assert_outcomes(failed=1)
+    run.stdout.fnmatch_lines(["*something was left open:*", "*connection 127.0.0.1:*is open*"])
+
+
+FAULT = """
+import pytest
+from aioamqp_testing import faults
+
+
+@pytest.mark.asyncio
+async def test_it(amqp_broker, amqp_channel):
+    amqp_broker.faults.add(faults.CloseChannel(313, received="basic.get"))
+"""
+
+
+@pytest.mark.parametrize("backend", ["fake", "tcp"])
+def test_a_fault_that_never_happened_fails_its_test(project: pytest.Pytester, backend: str) -> None:
+    project.makepyfile(FAULT)
+
+    run = project.runpytest(f"--amqp-backend={backend}")
+
+    run.assert_outcomes(passed=1, errors=1)
+    run.stdout.fnmatch_lines(["A fault was set that never happened*", "*CloseChannel*"])
+
+
+def test_a_test_that_fails_before_its_fault_could_happen_fails_once(
+    project: pytest.Pytester,
+) -> None:
+    project.makepyfile(FAULT + "    raise ValueError\n")
+
+    project.runpytest().assert_outcomes(failed=1)
+
+
+def test_a_fault_is_no_business_of_another_test(project: pytest.Pytester) -> None:
+    project.makepyfile(FAULT + "\n\ndef test_next(amqp_broker):\n    pass\n")
+
+    project.runpytest().assert_outcomes(passed=2, errors=1)
+
+
+LEAVING = """
+import asyncio
+import pytest
+import aioamqp
+from aioamqp_testing import FakeBroker
+
+pytestmark = pytest.mark.asyncio
+seen = []
+
+
+async def callback(channel, body, envelope, properties):
+    pass
+
+
+async def test_it(amqp_broker):
+    transport, protocol = await aioamqp.connect()
+    channel = await protocol.channel()
+    await channel.queue_declare("orders")
+    await channel.basic_consume(callback, "orders")
+    seen.append((amqp_broker, transport, asyncio.all_tasks()))
+
+
+async def test_next():
+    (broker, transport, tasks), = seen
+    assert not broker.sessions
+    assert transport.is_closing()
+    assert all(task.done() for task in tasks)
+    with pytest.raises(ConnectionRefusedError):
+        await broker.connect()
+"""
+
+
+def test_a_connection_that_a_test_forgets_is_ended(project: pytest.Pytester) -> None:
+    project.makepyfile(LEAVING)
+
+    project.runpytest().assert_outcomes(passed=2)
+
+
+def test_after_the_test_connections_go_to_where_they_say(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+import aioamqp
+from aioamqp.dial import current_dialer, dial_tcp
+
+
+def test_before(amqp_broker):
+    assert current_dialer() == amqp_broker.dial
+
+
+def test_after():
+    assert current_dialer() is dial_tcp
+"""
+    )
+
+    project.runpytest().assert_outcomes(passed=2)
+
+
+def test_a_backend_that_is_none_is_refused_with_a_sentence(project: pytest.Pytester) -> None:
+    run = project.runpytest("--amqp-backend=rabbit")
+
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines(["*--amqp-backend is fake, tcp or an amqp:// URL, not 'rabbit': *"])

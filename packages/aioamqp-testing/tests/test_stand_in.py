@@ -1,0 +1,123 @@
+"""fake_broker(): for tests without pytest's fixtures."""
+
+import asyncio
+import subprocess
+import sys
+import unittest
+
+import pytest
+
+import aioamqp
+from aioamqp.dial import current_dialer, dial_tcp
+from aioamqp_testing import FakeBroker, describe, fake_broker
+from aioamqp_testing.faults import Reset
+
+
+async def send(text: str) -> None:
+    """Code under test."""
+    async with aioamqp.connect("rabbitmq.example") as protocol:
+        channel = await protocol.channel()
+        await channel.queue_declare("orders")
+        await channel.basic_publish(text, "", "orders")
+        await channel.queue_declare("orders", passive=True)
+
+
+def test_a_program_reaches_the_broker_from_a_loop_of_its_own() -> None:
+    with fake_broker() as broker:
+        asyncio.run(send("one"))
+
+        assert broker.vhost.queues["orders"].message_count == 1
+
+    assert current_dialer() is dial_tcp
+
+
+class Synchronous(unittest.TestCase):
+    def setUp(self) -> None:
+        self.broker = self.enterContext(fake_broker())
+
+    def test_it(self) -> None:
+        asyncio.run(send("one"))
+
+        assert self.broker.vhost.queues["orders"].message_count == 1
+
+
+class Asynchronous(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self) -> None:
+        self.broker = await self.enterAsyncContext(fake_broker(clock="manual"))
+
+    async def test_it(self) -> None:
+        await send("one")
+
+        assert self.broker.vhost.queues["orders"].message_count == 1
+
+    async def test_what_is_left_open_is_ended(self) -> None:
+        _, protocol = await aioamqp.connect()
+        await protocol.channel()
+
+
+def test_leaving_without_a_loop_drops_what_is_left_open() -> None:
+    async def leave() -> None:
+        await aioamqp.connect()
+
+    with fake_broker() as broker:
+        asyncio.run(leave())
+        (session,) = broker.sessions
+
+    assert not session.is_open
+    assert not broker.sessions
+
+
+@pytest.mark.asyncio
+async def test_an_exception_gets_a_note_on_the_broker() -> None:
+    with pytest.raises(ValueError, match="mine") as caught:
+        async with fake_broker() as broker:
+            await send("one")
+            state = describe(broker)
+            raise ValueError("mine")
+
+    assert caught.value.__notes__ == [state]
+    assert "queue 'orders': 1 ready, 0 unacked, 0 consumers" in state
+
+
+def test_so_it_does_without_a_loop() -> None:
+    with pytest.raises(ValueError, match="mine") as caught, fake_broker():
+        raise ValueError("mine")
+
+    assert "virtual host /" in caught.value.__notes__[0]
+
+
+def test_what_the_broker_cannot_do_fails_the_block() -> None:
+    with pytest.raises(AssertionError, match=r"cannot do yet[^!]*magic"), fake_broker() as broker:
+        broker.refused.append("magic")
+
+
+@pytest.mark.asyncio
+async def test_it_fails_the_asynchronous_block_too_but_not_in_the_place_of_an_error() -> None:
+    with pytest.raises(AssertionError, match="magic"):
+        async with fake_broker() as broker:
+            broker.refused.append("magic")
+    with pytest.raises(ValueError, match="mine"):
+        async with fake_broker() as broker:
+            broker.refused.append("magic")
+            raise ValueError("mine")
+
+
+def test_a_broker_of_ones_own_does_not_lead_others_to_itself() -> None:
+    async def main() -> None:
+        async with FakeBroker():
+            assert current_dialer() is dial_tcp
+
+    asyncio.run(main())
+
+
+def test_the_package_needs_no_pytest() -> None:
+    program = (
+        "import sys, aioamqp_testing; sys.exit('pytest' in sys.modules or 'aioamqp' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_fault_that_never_happened_fails_the_block() -> None:
+    with pytest.raises(AssertionError, match="never happened"), fake_broker() as broker:
+        broker.faults.add(Reset(received="basic.publish"))

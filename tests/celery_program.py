@@ -1,0 +1,48 @@
+"""A program with Celery: `python celery_program.py URL QUEUE` calls its tasks, and prints what
+becomes of them as JSON; a worker runs them."""
+
+import json
+import os
+import sys
+from typing import Any
+
+from celery import Celery
+
+app = Celery("celery_program", broker=os.environ["CELERY_URL"], backend="rpc://")
+app.conf.update(
+    task_default_queue=os.environ["CELERY_QUEUE"],
+    task_acks_late=True,
+    broker_connection_retry_on_startup=False,
+)
+
+
+@app.task  # type: ignore[untyped-decorator]
+def add(one: int, two: int) -> int:
+    return one + two
+
+
+@app.task  # type: ignore[untyped-decorator]
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+@app.task(bind=True, max_retries=1)  # type: ignore[untyped-decorator]
+def try_again(self: Any) -> int:
+    """Fail the first time."""
+    if not self.request.retries:
+        raise self.retry(countdown=0)
+    return int(self.request.retries)
+
+
+def main() -> int:
+    results = [add.delay(2, 3), fail.delay("no"), try_again.delay(), add.delay(4, 5)]
+    outcomes = [str(result.get(timeout=30, propagate=False)) for result in results]
+    # by a fanout exchange to the workers, and by a direct one back
+    pongs = app.control.ping(timeout=10, limit=1)
+    seen = {"outcomes": outcomes, "pongs": [list(pong.values()) for pong in pongs]}
+    sys.stdout.write(json.dumps(seen))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Section 2 of the contract with aioamqp 0.15: channels and their numbers."""
+
+import logging
+
+import pytest
+
+import aioamqp
+from amqp_codec import Command, channel, connection, queue
+from callbacks_seen import Recorder
+from publishers import returned
+from scripted_server import ScriptedServer, settle
+from tests.compat.behaviour.conftest import Connect
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_channels_are_numbered_from_1_and_released_numbers_come_first(
+    server: ScriptedServer,
+) -> None:
+    """B13."""
+    protocol = await server.connect()
+    first, second, third = [await protocol.channel() for _ in range(3)]
+    assert [each.channel_id for each in (first, second, third)] == [1, 2, 3]
+
+    await second.close()
+
+    assert (await protocol.channel()).channel_id == 2
+    assert (await protocol.channel()).channel_id == 4
+    await protocol.close()
+
+
+async def test_the_numbers_in_use_are_counted(server: ScriptedServer) -> None:
+    """B13."""
+    protocol = await server.connect()
+    counts = [protocol.channels_ids_count]
+    first, second = await protocol.channel(), await protocol.channel()
+    counts.append(protocol.channels_ids_count)
+    server.mute(channel.Close)
+    closing = first.close(timeout=1)
+    with pytest.raises(TimeoutError):  # its number is not free before close-ok
+        await closing
+    counts.append(protocol.channels_ids_count)
+    server.send(channel.CloseOk(), channel=1)
+    await settle()
+    counts.append(protocol.channels_ids_count)
+    server.send(channel.Close(404, "NOT_FOUND"), channel=second.channel_id)
+    await settle()
+    counts.append(protocol.channels_ids_count)
+    await protocol.channel()
+    server.transport.close()
+    await protocol.wait_closed()
+    counts.append(protocol.channels_ids_count)
+
+    assert counts == [0, 2, 2, 1, 0, 0]
+
+
+async def test_a_server_without_a_limit_sets_none(server: ScriptedServer) -> None:
+    """B14."""
+    server.answers[connection.StartOk] = lambda _: connection.Tune(0, 131072, 60)
+    protocol = await server.connect()
+
+    opened = [await protocol.channel() for _ in range(100)]
+
+    assert protocol.server_channel_max == 0
+    assert [each.channel_id for each in opened] == list(range(1, 101))
+    await protocol.close()
+
+
+async def test_with_channel_max_2_the_third_channel_is_not_available(connect: Connect) -> None:
+    """B14. And the connection goes on; 0.15 asked for one channel too many and lost it."""
+    protocol = await connect(channel_max=2)
+    first, second = await protocol.channel(), await protocol.channel()
+    assert (first.channel_id, second.channel_id) == (1, 2)
+
+    with pytest.raises(aioamqp.NoChannelAvailable):
+        await protocol.channel()
+
+    await second.close()
+    assert (await protocol.channel()).channel_id == 2
+    assert (await first.queue_declare(exclusive=True))["message_count"] == 0
+
+
+async def test_the_return_callback_is_given_at_creation_or_later(server: ScriptedServer) -> None:
+    """B15."""
+    early, late = Recorder(), Recorder()
+    protocol = await server.connect()
+    opened = await protocol.channel(return_callback=early)
+
+    server.send(returned(b"1"))
+    await settle()
+    opened.return_callback = late
+    server.send(returned(b"2"))
+    await settle()
+
+    assert (early.bodies, late.bodies) == ([b"1"], [b"2"])
+    await protocol.close()
+
+
+async def test_what_comes_for_an_unknown_channel_is_logged_and_dropped(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """B16."""
+    caplog.set_level(logging.INFO)
+    opened = await server.open_channel()
+
+    server.send(Command(7, queue.DeclareOk("q")), returned(b"of channel 1"))
+    await settle()
+
+    ours = [record for record in caplog.records if "channel 7" in record.getMessage()]
+    assert [(each.name, each.levelno) for each in ours] == [("aioamqp.protocol", logging.INFO)]
+    assert (await opened.queue_declare("q"))["queue"] == "q"
+    await opened.protocol.close()

@@ -1,0 +1,417 @@
+"""Defects of 0.15 in calling back: D9, D10 and D16 to D18."""
+
+import asyncio
+import gc
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+import aioamqp
+from aioamqp.channel import Channel
+from amqp_codec import Command, Properties, basic, connection, queue
+from tests.compat.defects.scripted_tcp import ScriptedServer, delivery, outcomes, settle, soon
+
+fails_on_0_15 = pytest.mark.fails_on_0_15
+pytestmark = pytest.mark.asyncio
+
+RETURNED = Command(1, basic.Return(312, "NO_ROUTE", "", "q"), Properties(), b"back")
+
+
+class Calls:
+    """Remembers what it was called with; a plain function."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Any, ...]] = []
+
+    def __call__(self, *args: Any) -> None:
+        self.seen.append(args)
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged as an error."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+# ---------------------------------------------------------------- D9
+
+
+@fails_on_0_15("assert 2 == 1")
+async def test_on_error_is_called_once_when_the_server_closes_the_connection(
+    server: ScriptedServer,
+) -> None:
+    """D9."""
+    calls = Calls()
+    protocol = await server.connect(on_error=calls)
+    server.send(connection.Close(320, "CONNECTION_FORCED - bye"), channel=0)
+    server.transport.close()
+    await soon(protocol.wait_closed())
+    await settle()
+    assert len(calls.seen) == 1
+    ((error,),) = calls.seen
+    assert isinstance(error, aioamqp.ChannelClosed)
+    assert (error.code, error.message) == (320, "CONNECTION_FORCED - bye")
+
+
+@fails_on_0_15("assert 2 == 1")
+@pytest.mark.parametrize("is_reset", [False, True], ids=["end of file", "reset"])
+async def test_on_error_is_called_once_with_what_happened_to_the_link(
+    server: ScriptedServer, is_reset: bool
+) -> None:
+    """D9."""
+    calls = Calls()
+    protocol = await server.connect(on_error=calls)
+    if is_reset:
+        server.reset()
+    else:
+        server.transport.close()
+    await soon(protocol.wait_closed())
+    await settle()
+    assert len(calls.seen) == 1
+    ((error,),) = calls.seen
+    assert isinstance(error, aioamqp.AmqpClosedConnection)
+
+
+@fails_on_0_15("assert 2 == 1")
+async def test_on_error_is_called_once_when_the_program_closes_the_transport(
+    server: ScriptedServer,
+) -> None:
+    """D9."""
+    calls = Calls()
+    transport, protocol = await soon(aioamqp.connect("127.0.0.1", server.port, on_error=calls))
+    transport.close()
+    await soon(protocol.wait_closed())
+    await settle()
+    assert len(calls.seen) == 1
+
+
+@fails_on_0_15("assert 2 == 1")
+async def test_on_error_is_called_once_when_the_virtual_host_is_refused(
+    server: ScriptedServer,
+) -> None:
+    """D9."""
+    calls = Calls()
+    server.answers[connection.Open] = lambda _: connection.Close(530, "NOT_ALLOWED - no vhost")
+    with pytest.raises(aioamqp.AmqpClosedConnection):
+        await server.connect(on_error=calls)
+    await settle()
+    assert len(calls.seen) == 1
+
+
+@fails_on_0_15("ChannelClosed(ChannelClosed(320")
+async def test_on_error_gets_the_same_argument_whatever_kind_of_function_it_is(
+    server: ScriptedServer,
+) -> None:
+    """D9."""
+    plain, from_coroutine = Calls(), Calls()
+
+    async def coroutine_function(error: Exception) -> None:
+        from_coroutine(error)
+
+    for on_error in (plain, coroutine_function):
+        protocol = await server.connect(on_error=on_error)
+        server.send(connection.Close(320, "CONNECTION_FORCED - bye"), channel=0)
+        server.transport.close()
+        await soon(protocol.wait_closed())
+        await settle()
+    assert repr(plain.seen[0]) == repr(from_coroutine.seen[0])
+
+
+@fails_on_0_15("== []")
+async def test_on_error_is_not_called_when_the_program_closes(server: ScriptedServer) -> None:
+    """D9."""
+    calls = Calls()
+    protocol = await server.connect(on_error=calls)
+    await soon(protocol.close())
+    await settle()
+    assert calls.seen == []
+
+
+@fails_on_0_15("waits for ever")
+async def test_calls_that_wait_end_even_if_on_error_fails(server: ScriptedServer) -> None:
+    """D9, R25."""
+
+    def on_error(_error: Exception) -> None:
+        raise RuntimeError("of the program")
+
+    opened = await server.open_channel(on_error=on_error)
+    server.mute(queue.Purge)
+    calling = asyncio.ensure_future(outcomes(opened.queue_purge("q")))
+    await server.got(queue.Purge)
+    server.reset()
+    (error,) = await soon(calling)
+    assert isinstance(error, (aioamqp.AmqpClosedConnection, OSError))
+    assert not opened.is_open
+
+
+@fails_on_0_15("Task exception was never retrieved")
+async def test_an_on_error_that_fails_is_logged_with_its_reason(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D9, R25."""
+
+    async def on_error(_error: Exception) -> None:
+        raise RuntimeError("of the program")
+
+    protocol = await server.connect(on_error=on_error)
+    server.reset()
+    await soon(protocol.wait_closed())
+    await settle()
+    gc.collect()
+    assert not [said for said in errors(caplog) if "never retrieved" in said], caplog.text
+    assert "of the program" in caplog.text
+
+
+# ---------------------------------------------------------------- D10
+
+
+@fails_on_0_15("error on dispatch")
+async def test_a_plain_function_may_take_messages(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D10."""
+    opened = await server.open_channel()
+    calls = Calls()
+    tag = (await soon(opened.basic_consume(calls, "q")))["consumer_tag"]
+    server.deliver(tag, b"one", b"two")
+    await settle()
+    assert [args[1] for args in calls.seen] == [b"one", b"two"]
+    assert errors(caplog) == []
+
+
+@fails_on_0_15("error on dispatch")
+async def test_a_plain_function_may_take_what_comes_back(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D10."""
+    calls = Calls()
+    opened = await server.open_channel()
+    opened.return_callback = calls
+    server.send(RETURNED)
+    await settle()
+    assert [args[1] for args in calls.seen] == [b"back"]
+    assert errors(caplog) == []
+
+
+@fails_on_0_15("raised exception TypeError")
+async def test_a_plain_function_may_hear_of_a_cancel(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D10."""
+    calls = Calls()
+    opened = await server.open_channel()
+    opened.add_cancellation_callback(calls)
+    tag = (await soon(opened.basic_consume(Calls(), "q")))["consumer_tag"]
+    server.send(basic.Cancel(tag, no_wait=True))
+    await settle()
+    assert calls.seen == [(opened, tag)]
+    assert errors(caplog) == []
+
+
+# ---------------------------------------------------------------- D16
+
+Call = Callable[[Channel], Awaitable[Any]]
+
+CALLS = [
+    pytest.param(lambda c: c.queue_declare("q"), id="on the same channel"),
+    pytest.param(lambda c: c.protocol.channels[2].queue_declare("q"), id="on another channel"),
+    pytest.param(lambda c: c.protocol.channel(), id="a new channel"),
+    pytest.param(lambda c: c.close(), id="closing the channel"),
+]
+
+
+@fails_on_0_15("waits for ever")
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", ["consumer", "return", "cancellation"])
+async def test_a_callback_may_make_any_call(server: ScriptedServer, kind: str, call: Call) -> None:
+    """D16, R4, R5."""
+    protocol = await server.connect()
+    opened, other = await soon(protocol.channel()), await soon(protocol.channel())
+    done = asyncio.get_running_loop().create_future()
+
+    async def callback(*_args: Any) -> None:
+        done.set_result(await call(opened))
+
+    tag = (await soon(opened.basic_consume(callback if kind == "consumer" else Calls(), "q")))[
+        "consumer_tag"
+    ]
+    opened.return_callback = callback
+    opened.add_cancellation_callback(callback)
+    occasions: dict[str, Command] = {
+        "consumer": delivery(tag, b"one"),
+        "return": RETURNED,
+        "cancellation": Command(1, basic.Cancel(tag, no_wait=True)),
+    }
+    server.send(occasions[kind])
+    await soon(asyncio.shield(done))
+    assert await soon(other.queue_purge("q"))
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_callback_may_close_the_connection(server: ScriptedServer) -> None:
+    """D16."""
+    opened = await server.open_channel()
+    done = asyncio.get_running_loop().create_future()
+
+    async def on_message(*_args: Any) -> None:
+        await opened.protocol.close()
+        done.set_result(None)
+
+    tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
+    server.deliver(tag, b"one")
+    await soon(asyncio.shield(done))
+    await server.gone()
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_callback_may_publish_in_confirm_mode(server: ScriptedServer) -> None:
+    """D16."""
+    opened = await server.open_channel()
+    await soon(opened.confirm_select())
+    server.answers[basic.Publish] = lambda _: basic.Ack(1)
+    done = asyncio.get_running_loop().create_future()
+
+    async def on_message(*_args: Any) -> None:
+        await opened.publish(b"reply", "", "q")
+        done.set_result(None)
+
+    tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
+    server.deliver(tag, b"one")
+    await soon(asyncio.shield(done))
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_slow_callback_delays_no_other_consumer_and_no_call(
+    server: ScriptedServer,
+) -> None:
+    """D16, R4."""
+    opened = await server.open_channel()
+    may_end = asyncio.Event()
+
+    async def slow(*_args: Any) -> None:
+        await may_end.wait()
+
+    quick = asyncio.Queue[bytes]()
+
+    async def on_message(_channel: object, body: bytes, *_args: Any) -> None:
+        quick.put_nowait(body)
+
+    slow_tag = (await soon(opened.basic_consume(slow, "slow")))["consumer_tag"]
+    tag = (await soon(opened.basic_consume(on_message, "quick")))["consumer_tag"]
+    server.deliver(slow_tag, b"1", b"2", b"3")
+    server.deliver(tag, b"one")
+    assert await soon(quick.get()) == b"one"
+    assert await soon(opened.queue_purge("q"))
+    may_end.set()
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_consumer_may_be_started_again_when_the_server_cancels_it(
+    server: ScriptedServer,
+) -> None:
+    """D16, R5. While it is, another channel works, whatever comes for the first one."""
+    protocol = await server.connect()
+    opened, other = await soon(protocol.channel()), await soon(protocol.channel())
+    bodies: list[bytes] = []
+
+    async def on_message(_channel: object, body: bytes, *_args: Any) -> None:
+        bodies.append(body)
+
+    async def on_cancel(channel: Channel, tag: str) -> None:
+        await channel.basic_consume(on_message, "q", consumer_tag="again")
+
+    opened.add_cancellation_callback(on_cancel)
+    tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
+    server.send(basic.Cancel(tag, no_wait=True))
+    await server.got(basic.Consume, 2)
+    server.deliver("again", *(b"%d" % number for number in range(25)))
+    assert await soon(other.queue_purge("q"))
+    await settle()
+    assert bodies == [b"%d" % number for number in range(25)]
+
+
+# ---------------------------------------------------------------- D17
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_callback_that_ends_as_cancelled_has_failed_and_no_more(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D17, R25."""
+    opened = await server.open_channel()
+    bodies: list[bytes] = []
+
+    async def on_message(_channel: object, body: bytes, *_args: Any) -> None:
+        bodies.append(body)
+        raise asyncio.CancelledError
+
+    tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
+    server.deliver(tag, b"one", b"two")
+    assert await soon(opened.queue_purge("q"))
+    await settle()
+    assert bodies == [b"one", b"two"]
+    assert len(errors(caplog)) == 2
+
+
+async def test_a_callback_that_fails_is_logged_once_and_the_next_message_comes(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R25. Holds in 0.15.0 too."""
+    opened = await server.open_channel()
+    bodies: list[bytes] = []
+
+    async def on_message(_channel: object, body: bytes, *_args: Any) -> None:
+        bodies.append(body)
+        raise RuntimeError("of the program")
+
+    tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
+    server.deliver(tag, b"one", b"two")
+    await settle()
+    assert bodies == [b"one", b"two"]
+    assert len(errors(caplog)) == 2
+    assert "of the program" in caplog.text
+    assert await soon(opened.queue_purge("q"))
+
+
+# ---------------------------------------------------------------- D18
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_consume_that_is_cancelled_at_any_moment_stops_nothing(
+    server: ScriptedServer,
+) -> None:
+    """D18, R3."""
+    opened = await server.open_channel()
+    bodies = asyncio.Queue[bytes]()
+
+    async def on_message(_channel: object, body: bytes, *_args: Any) -> None:
+        bodies.put_nowait(body)
+
+    steady = (await soon(opened.basic_consume(on_message, "steady")))["consumer_tag"]
+    server.answers[basic.Consume] = consume_and_deliver(server)
+    turns, was_cancelled = 0, True
+    while was_cancelled:
+        turns += 1
+        task = asyncio.ensure_future(opened.basic_consume(on_message, "q"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        was_cancelled = task.cancelled()
+        await settle()
+        while not bodies.empty():
+            bodies.get_nowait()
+        server.deliver(steady, b"tick")
+        assert await soon(bodies.get()) == b"tick"
+    assert turns > 2
+
+
+def consume_and_deliver(server: ScriptedServer) -> Callable[[basic.Consume], None]:
+    """Answer a consume together with its first message."""
+
+    def answer(consume: basic.Consume) -> None:
+        tag = consume.consumer_tag
+        server.send(basic.ConsumeOk(tag), delivery(tag, b"first"))
+
+    return answer

@@ -1,0 +1,451 @@
+"""Defects of 0.15 in what a connection lives through: D8, D20, D23 to D26, D30 and D32."""
+
+import asyncio
+import logging
+import struct
+from typing import Any
+
+import pytest
+
+import aioamqp
+from aioamqp.protocol import CLOSED, OPEN
+from amqp_codec import (
+    HEARTBEAT,
+    Command,
+    Properties,
+    basic,
+    channel,
+    connection,
+    encode_command,
+    queue,
+)
+from tests.compat.defects.scripted_tcp import (
+    PREFIX,
+    ScriptedServer,
+    delivery,
+    fill,
+    frames,
+    outcomes,
+    settle,
+    soon,
+)
+
+fails_on_0_15 = pytest.mark.fails_on_0_15
+pytestmark = pytest.mark.asyncio
+
+BEAT = encode_command(Command(0, HEARTBEAT))
+
+
+class Bodies:
+    """Takes messages and remembers their bodies."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+
+    async def __call__(self, _channel: object, body: bytes, *_args: object) -> None:
+        self.seen.append(body)
+
+
+def want_heartbeats(server: ScriptedServer, seconds: int) -> None:
+    server.answers[connection.StartOk] = lambda _: connection.Tune(2047, 131072, seconds)
+
+
+# ---------------------------------------------------------------- D8
+
+
+@fails_on_0_15("assert 3 == 1")
+@pytest.mark.parametrize("megabytes", [1, 20])
+async def test_a_slow_callback_does_not_let_a_living_server_seem_dead(
+    server: ScriptedServer, megabytes: int
+) -> None:
+    """D8. Not even when so much waits for the callback that the server is not read from."""
+    want_heartbeats(server, 1)
+    opened = await server.open_channel()
+    may_go_on = asyncio.Event()
+    count = 0
+
+    async def slow(*_args: object) -> None:
+        nonlocal count
+        await may_go_on.wait()
+        count += 1
+
+    tag = (await soon(opened.basic_consume(slow, "q")))["consumer_tag"]
+    server.deliver(tag, *[bytes(500_000)] * (2 * megabytes))
+    for _ in range(20):
+        server.send(BEAT)
+        await asyncio.sleep(0.5)
+    assert opened.protocol.state == OPEN
+    may_go_on.set()
+    assert await soon(opened.queue_purge("q"))
+    await settle()
+    assert count == 2 * megabytes
+
+
+# ---------------------------------------------------------------- D20
+
+
+@fails_on_0_15("SpinsForEver")
+async def test_a_dead_server_is_noticed_although_octets_wait_for_it(server: ScriptedServer) -> None:
+    """D20. It neither reads nor sends, and sends no end of file."""
+    want_heartbeats(server, 1)
+    opened = await server.open_channel()
+    server.transport.pause_reading()
+    publishing = asyncio.ensure_future(fill(opened))
+    await settle()
+    assert opened.protocol.state == OPEN
+    await soon(opened.protocol.wait_closed())
+    assert opened.protocol.state == CLOSED
+    assert isinstance(await soon(publishing), (aioamqp.AmqpClosedConnection, OSError))
+
+
+# ---------------------------------------------------------------- D23
+
+
+@fails_on_0_15("== [b'one']")
+async def test_a_heartbeat_may_come_amid_a_message(server: ScriptedServer) -> None:
+    """D23. Spec: 4.2.6."""
+    bodies = Bodies()
+    opened = await server.open_channel()
+    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    method, header, body = frames(encode_command(delivery(tag, b"one")))
+    server.send(method, BEAT, header, BEAT, body, BEAT)
+    assert await soon(opened.queue_purge("q"))
+    await settle()
+    assert bodies.seen == [b"one"]
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_reply_on_another_channel_may_come_amid_a_message(server: ScriptedServer) -> None:
+    """D23. Spec: 4.2.6."""
+    bodies = Bodies()
+    opened = await server.open_channel()
+    other = await soon(opened.protocol.channel())
+    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    server.mute(queue.Purge)
+    purging = asyncio.ensure_future(other.queue_purge("q"))
+    await server.got(queue.Purge)
+    method, header, body = frames(encode_command(delivery(tag, b"one")))
+    server.send(method, encode_command(Command(2, queue.PurgeOk(5))), header, body)
+    assert await soon(purging) == {"message_count": 5}
+    await settle()
+    assert bodies.seen == [b"one"]
+
+
+@fails_on_0_15("== [b'one']")
+async def test_messages_on_two_channels_may_be_mixed(server: ScriptedServer) -> None:
+    """D23. Spec: 4.2.6."""
+    ones, twos = Bodies(), Bodies()
+    first = await server.open_channel()
+    second = await soon(first.protocol.channel())
+    one = (await soon(first.basic_consume(ones, "q")))["consumer_tag"]
+    two = (await soon(second.basic_consume(twos, "q")))["consumer_tag"]
+    of_one = frames(encode_command(delivery(one, b"one")))
+    of_two = frames(encode_command(delivery(two, b"two", channel=2)))
+    server.send(*(frame for pair in zip(of_one, of_two, strict=True) for frame in pair))
+    await settle()
+    assert ones.seen == [b"one"]
+    assert twos.seen == [b"two"]
+
+
+# ---------------------------------------------------------------- D24
+
+PURGE_OK = encode_command(Command(1, queue.PurgeOk(7)))
+
+
+@fails_on_0_15("waits for ever")
+@pytest.mark.parametrize(
+    ("octets", "code"),
+    [
+        pytest.param(PURGE_OK[:-1] + b"\x00", 501, id="wrong frame end"),
+        pytest.param(PREFIX.pack(9, 1, 1) + b"x\xce", 501, id="unknown frame type"),
+        pytest.param(PREFIX.pack(1, 1, 2) + b"xx\xce", 502, id="method cut short"),
+        pytest.param(PREFIX.pack(1, 1, 200_000) + bytes(200_000) + b"\xce", 501, id="too large"),
+    ],
+)
+async def test_octets_that_are_not_amqp_end_the_connection(
+    server: ScriptedServer, octets: bytes, code: int
+) -> None:
+    """D24."""
+    seen: list[Exception] = []
+    opened = await server.open_channel(on_error=seen.append)
+    server.mute(queue.Purge)
+    calling = asyncio.ensure_future(outcomes(opened.queue_purge("q")))
+    await server.got(queue.Purge)
+    server.send(octets)
+    (error,) = await soon(calling)
+    assert isinstance(error, aioamqp.AmqpClosedConnection)
+    await soon(opened.protocol.wait_closed())
+    assert [close.reply_code for close in server.methods(connection.Close)] == [code]
+    assert len(seen) == 1
+
+
+# ---------------------------------------------------------------- D25
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_close_that_times_out_cuts_the_link(server: ScriptedServer) -> None:
+    """D25, R6."""
+    protocol = await server.connect()
+    server.mute(connection.Close)
+    with pytest.raises(asyncio.TimeoutError):
+        await soon(protocol.close(timeout=1))
+    await server.gone()
+    assert protocol.state == CLOSED
+    with pytest.raises(aioamqp.AmqpClosedConnection):
+        await soon(protocol.close())
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_close_that_is_not_answered_ends_by_itself(server: ScriptedServer) -> None:
+    """D25, R6."""
+    protocol = await server.connect()
+    server.mute(connection.Close)
+    await soon(protocol.close())
+    await server.gone()
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_channel_close_that_is_not_answered_ends_by_itself(server: ScriptedServer) -> None:
+    """D25, R6."""
+    opened = await server.open_channel()
+    server.mute(channel.Close)
+    with pytest.raises(asyncio.TimeoutError):
+        await soon(opened.close())
+    assert not opened.is_open
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_connection_can_be_closed_while_the_server_reads_nothing(
+    server: ScriptedServer,
+) -> None:
+    """D25, R7."""
+    opened = await server.open_channel()
+    server.send(connection.Blocked("low on memory"), channel=0)
+    server.transport.pause_reading()
+    publishing = asyncio.ensure_future(fill(opened))
+    await settle()
+    await soon(opened.protocol.close())
+    assert isinstance(await soon(publishing), (aioamqp.AioamqpException, OSError))
+
+
+@fails_on_0_15("the cancellation is swallowed")
+async def test_who_waits_for_the_end_can_be_cancelled_at_any_moment(server: ScriptedServer) -> None:
+    """D25."""
+    want_heartbeats(server, 60)
+    for turns in range(10):
+        assert await can_be_cancelled(server, turns), "the cancellation is swallowed"
+
+
+async def can_be_cancelled(server: ScriptedServer, turns: int) -> bool:
+    """Wait for the end just when it comes; cancel that some turns of the loop later."""
+    loop = asyncio.get_running_loop()
+    waiting: list[asyncio.Future[None]] = []
+    was_cancelled: list[bool] = []
+
+    def cancel_after(turns: int) -> None:
+        if turns:
+            loop.call_soon(cancel_after, turns - 1)
+        else:
+            was_cancelled.append(waiting[0].cancel())
+
+    def on_error(_error: object) -> None:
+        waiting.append(asyncio.ensure_future(protocol.wait_closed()))
+        if len(waiting) == 1:
+            loop.call_soon(cancel_after, turns)
+
+    protocol = await server.connect(on_error=on_error)
+    server.reset()
+    await settle()
+    await asyncio.wait(waiting)
+    return waiting[0].cancelled() == was_cancelled[0]
+
+
+@fails_on_0_15("assert [0] == [200]")
+async def test_closing_says_that_all_is_well(server: ScriptedServer) -> None:
+    """D25. With reply code 200. Spec: 1.2, reply-success."""
+    opened = await server.open_channel()
+    await soon(opened.close())
+    await soon(opened.protocol.close())
+    assert [close.reply_code for close in server.methods(channel.Close)] == [200]
+    assert [close.reply_code for close in server.methods(connection.Close)] == [200]
+
+
+# ---------------------------------------------------------------- D26
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_server_that_asks_for_a_pause_gets_its_answer_and_no_message(
+    server: ScriptedServer,
+) -> None:
+    """D26."""
+    opened = await server.open_channel()
+    server.send(channel.Flow(False))
+    assert await server.got(channel.FlowOk) == channel.FlowOk(False)
+    publishing = asyncio.ensure_future(opened.basic_publish(b"one", "", "q"))
+    await settle()
+    assert server.methods(basic.Publish) == []
+    server.send(channel.Flow(True))
+    assert await server.got(channel.FlowOk, 2) == channel.FlowOk(True)
+    await soon(publishing)
+    await server.got(basic.Publish)
+
+
+@fails_on_0_15("waits for ever")
+async def test_a_server_that_renews_a_secret_gets_its_answer(server: ScriptedServer) -> None:
+    """D26."""
+    protocol = await server.connect()
+    server.send(connection.UpdateSecret(b"new", "expired"), channel=0)
+    await server.got(connection.UpdateSecretOk)
+    assert (await soon(protocol.channel())).is_open
+
+
+async def test_a_connection_that_is_blocked_and_unblocked_lives_on(server: ScriptedServer) -> None:
+    """D26. This part of it holds in 0.15.0 too; that the program can see it is new."""
+    opened = await server.open_channel()
+    server.send(connection.Blocked("low on memory"), channel=0)
+    server.send(connection.Unblocked(), channel=0)
+    assert await soon(opened.queue_purge("q"))
+
+
+# ---------------------------------------------------------------- D30
+
+
+@fails_on_0_15("Channel closed")
+async def test_a_clean_close_is_silent(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D30."""
+    opened = await server.open_channel()
+    caplog.set_level(logging.INFO)
+    caplog.clear()
+    await soon(opened.close())
+    await soon(opened.protocol.close())
+    await server.gone()
+    await settle()
+    logged = [r.getMessage() for r in caplog.records if r.levelno >= logging.INFO]
+    assert not logged, "; ".join(logged)
+
+
+# ---------------------------------------------------------------- D32
+
+
+async def test_a_cancel_is_sent_as_the_protocol_says(server: ScriptedServer) -> None:
+    """D32. Fixed in 0.15.0."""
+    opened = await server.open_channel()
+    tag = (await soon(opened.basic_consume(Bodies(), "q")))["consumer_tag"]
+    assert await soon(opened.basic_cancel(tag)) == {"consumer_tag": tag}
+    assert server.methods(basic.Cancel) == [basic.Cancel(tag)]
+
+
+async def test_a_cancel_by_the_server_is_understood(server: ScriptedServer) -> None:
+    """D32. Fixed in 0.15.0."""
+    seen: list[tuple[object, str]] = []
+
+    async def on_cancel(channel: object, tag: str) -> None:
+        seen.append((channel, tag))
+
+    opened = await server.open_channel()
+    opened.add_cancellation_callback(on_cancel)
+    tag = (await soon(opened.basic_consume(Bodies(), "q")))["consumer_tag"]
+    server.send(basic.Cancel(tag, no_wait=True))
+    await settle()
+    assert seen == [(opened, tag)]
+    assert opened.cancelled_consumers == {tag}
+    assert opened.is_open
+
+
+async def test_a_message_that_comes_back_is_understood(server: ScriptedServer) -> None:
+    """D32. Fixed in 0.15.0."""
+    seen: list[Any] = []
+
+    async def on_return(_channel: object, body: bytes, envelope: Any, properties: Any) -> None:
+        seen.append((body, envelope.reply_code, envelope.reply_text, properties.message_id))
+
+    opened = await server.open_channel()
+    opened.return_callback = on_return
+    method = basic.Return(312, "NO_ROUTE", "", "nowhere")
+    server.send(Command(1, method, Properties(message_id="7"), b"back"))
+    await settle()
+    assert seen == [(b"back", 312, "NO_ROUTE", "7")]
+
+
+# ---------------------------------------------------------------- what a server may send: R11, R19
+
+
+async def test_a_message_may_come_octet_by_octet(server: ScriptedServer) -> None:
+    """R19. Holds in 0.15.0 too."""
+    bodies = Bodies()
+    opened = await server.open_channel()
+    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    for octet in encode_command(delivery(tag, b"one")):
+        server.send(bytes((octet,)))
+        await asyncio.sleep(0)
+    await settle()
+    assert bodies.seen == [b"one"]
+
+
+def message_with_header(tag: str, value: bytes, key: bytes = b"k") -> bytes:
+    """Return a message whose only header is made of these octets."""
+    method, header, body = frames(encode_command(delivery(tag, b"odd")))
+    table = struct.pack(">B", len(key)) + key + value
+    payload = (
+        header[PREFIX.size : PREFIX.size + 12] + struct.pack(">HI", 1 << 13, len(table)) + table
+    )
+    return method + PREFIX.pack(2, 1, len(payload)) + payload + b"\xce" + body
+
+
+@fails_on_0_15("== [b'odd', b'next']")
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param((b"T" + struct.pack(">Q", (1 << 64) - 14256000),), id="time before 1970"),
+        pytest.param((b"t\x01", b"\xff\xfe"), id="key"),
+    ],
+)
+async def test_a_message_with_an_odd_header_is_delivered(
+    server: ScriptedServer, header: tuple[bytes, ...]
+) -> None:
+    """R11."""
+    bodies = Bodies()
+    opened = await server.open_channel()
+    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    server.send(message_with_header(tag, *header), delivery(tag, b"next", 2))
+    await settle()
+    assert bodies.seen == [b"odd", b"next"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(b"f\x7f\xc0\x00\x00", id="float that is no number"),
+        pytest.param(b"d\x7f\xf8" + bytes(6), id="double that is no number"),
+        pytest.param(b"T" + struct.pack(">Q", 1_700_000_000_000), id="time in milliseconds"),
+        pytest.param(b"S\x00\x00\x00\x02\xff\xfe", id="string that is not UTF-8"),
+    ],
+)
+async def test_a_message_with_an_unusual_header_is_delivered(
+    server: ScriptedServer, value: bytes
+) -> None:
+    """R11. This part of it holds in 0.15.0 too."""
+    bodies = Bodies()
+    opened = await server.open_channel()
+    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    server.send(message_with_header(tag, value), delivery(tag, b"next", 2))
+    await settle()
+    assert bodies.seen == [b"odd", b"next"]
+
+
+@fails_on_0_15("== [b'next']")
+async def test_a_header_of_an_unknown_type_troubles_that_message_only(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R11."""
+    bodies = Bodies()
+    opened = await server.open_channel()
+    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    server.send(message_with_header(tag, b"?1234"), delivery(tag, b"next", 2))
+    await settle()
+    assert bodies.seen == [b"next"]
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(errors) == 1
+    assert "delivery tag 1" in errors[0].getMessage()

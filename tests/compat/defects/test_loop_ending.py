@@ -1,0 +1,99 @@
+"""What happens when a program ends its event loop without closing a connection: R26."""
+
+import asyncio
+import gc
+import threading
+import warnings
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+import aioamqp
+from amqp_codec import queue
+from tests.compat.defects.scripted_tcp import ScriptedServer
+
+fails_on_0_15 = pytest.mark.fails_on_0_15
+
+
+class Elsewhere:
+    """A scripted server in a thread and a loop of its own."""
+
+    def __init__(self) -> None:
+        self.server = ScriptedServer()
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+
+    def start(self) -> None:
+        self._thread.start()
+        self.run(self.server.listen())
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run something there and wait for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    def stop(self) -> None:
+        self.run(self.server.stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Elsewhere]:
+    elsewhere = Elsewhere()
+    elsewhere.start()
+    yield elsewhere
+    elsewhere.stop()
+
+
+def unclosed(caught: list[warnings.WarningMessage]) -> list[str]:
+    """Return what was said about sockets and transports that nobody had closed."""
+    texts = [str(each.message) for each in caught]
+    return [text for text in texts if text.startswith("unclosed")]
+
+
+@fails_on_0_15("unclosed <socket.socket")
+def test_a_loop_that_ends_with_an_open_connection_leaves_nothing_unclosed(
+    elsewhere: Elsewhere, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R26."""
+
+    async def main() -> None:
+        _, protocol = await aioamqp.connect("127.0.0.1", elsewhere.server.port)
+        channel = await protocol.channel()
+        await channel.basic_consume(print, "q")
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        asyncio.run(main())
+        gc.collect()
+    assert unclosed(caught) == []
+    assert [r.getMessage() for r in caplog.records if r.name == "asyncio"] == []
+    elsewhere.run(elsewhere.server.gone())
+
+
+@fails_on_0_15("unclosed <socket.socket")
+def test_a_program_that_is_interrupted_during_a_call_ends_in_good_order(
+    elsewhere: Elsewhere, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R26."""
+    elsewhere.server.mute(queue.Purge)
+
+    async def main() -> None:
+        _, protocol = await aioamqp.connect("127.0.0.1", elsewhere.server.port)
+        channel = await protocol.channel()
+        asyncio.get_running_loop().call_soon(interrupt)
+        await channel.queue_purge("q")
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(main())
+        gc.collect()
+    assert unclosed(caught) == []
+    assert [r.getMessage() for r in caplog.records if r.name == "asyncio"] == []
+    elsewhere.run(elsewhere.server.gone())

@@ -1,0 +1,142 @@
+"""Every numbered row of the contract with aioamqp 0.15 has a test that says so.
+
+A test says which rows it holds for at the beginning of its docstring: ``\"\"\"B23, B24.\"\"\"``, with
+or without a sentence after that.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+PLACES = (ROOT / "tests/compat", ROOT / "packages/aioamqp/tests")
+"""Where tests of rows are."""
+
+NOTHING_ELSE = (ROOT / "tests/compat/behaviour",)
+"""Folders in which every test is one of a row."""
+
+ROWS = re.compile(r"([A-Z]\d+(?:, [A-Z]\d+)*)\.(?:\s|$)")
+
+SKIPPING = r"\b(?:pytest|mark)\.(?:skip|skipif|xfail)\b"
+
+
+class Family(NamedTuple):
+    """Rows with one letter, counted from 1.
+
+    Attributes:
+        letter: before the number.
+        last: the number of the last row.
+        untested: numbers of rows without a test, and why they have none.
+    """
+
+    letter: str
+    last: int
+    untested: Mapping[int, str] = MappingProxyType({})
+
+    @property
+    def rows(self) -> set[str]:
+        """All of them that have a test."""
+        numbers = set(range(1, self.last + 1)) - set(self.untested)
+        return {f"{self.letter}{number}" for number in numbers}
+
+
+UNRECOVERED = "0.15 declined to reconnect, and connections that do are not there yet"
+UNBROKEN = "it takes a broken link or node, and what follows: connections that reconnect"
+
+FAMILIES = (
+    Family("B", 54),  # behaviour
+    Family("M", 28),  # mismatches of documentation and code
+    Family("D", 34, {33: UNRECOVERED}),  # defects of 0.15
+    Family(  # reliability: what users of other clients have lived through
+        "R", 26, dict.fromkeys((12, 13, 14, 15, 16, 18, 22, 23, 24), UNBROKEN)
+    ),
+)
+
+
+def rows_of(docstring: str | None) -> set[str]:
+    """Return the rows that a docstring begins with."""
+    found = ROWS.match(docstring or "")
+    return set(found[1].split(", ")) if found else set()
+
+
+def docstrings(source: str) -> Iterator[tuple[str, str | None]]:
+    """Go through the names and docstrings of the tests that are run, and expected to pass."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if node.name.startswith("test_") and not re.search(SKIPPING, ast.unparse(node)):
+            yield node.name, ast.get_docstring(node)
+
+
+def rows_in(sources: Iterable[str]) -> set[str]:
+    """Return the rows that some test names."""
+    return {row for source in sources for _, text in docstrings(source) for row in rows_of(text)}
+
+
+def files_in(places: Iterable[Path]) -> list[Path]:
+    """List the files with tests in some folders, and in the folders in these."""
+    return [path for place in places for path in sorted(place.rglob("test_*.py"))]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.letter)
+def test_every_row_has_a_test_and_no_test_names_another(family: Family) -> None:
+    sources = [path.read_text() for path in files_in(PLACES)]
+    named = {row for row in rows_in(sources) if row[0] == family.letter}
+
+    assert sorted(family.rows - named) == [], "rows without a test"
+    assert sorted(named - family.rows) == [], "rows that do not exist"
+
+
+@pytest.mark.parametrize("path", files_in(NOTHING_ELSE), ids=lambda path: path.stem)
+def test_every_test_of_the_contract_s_folder_says_which_rows_it_holds_for(path: Path) -> None:
+    letters = {family.letter for family in FAMILIES}
+    tests = list(docstrings(path.read_text()))
+
+    assert tests
+    assert [name for name, text in tests if not {row[0] for row in rows_of(text)} & letters] == []
+
+
+# What follows shows that the rules above can fail.
+
+
+@pytest.mark.parametrize(
+    ("docstring", "rows"),
+    [
+        ("B1.", {"B1"}),
+        ("B1, M28.", {"B1", "M28"}),
+        ("B1, B2. In a sentence that goes on.", {"B1", "B2"}),
+        ("B1.\n\nMore.", {"B1"}),
+        ("B1 says", set()),
+        ("As B1.", set()),
+        ("B1.5", set()),
+        ("", set()),
+        (None, set()),
+    ],
+)
+def test_rows_are_read_at_the_beginning_of_a_docstring(
+    docstring: str | None, rows: set[str]
+) -> None:
+    assert rows_of(docstring) == rows
+
+
+@pytest.mark.parametrize(
+    ("source", "rows"),
+    [
+        ('async def test_a():\n "B1."', {"B1"}),
+        ('def test_a():\n "B1."\ndef test_b():\n "B2."', {"B1", "B2"}),
+        ('def helper():\n "B1."', set()),
+        ('@pytest.mark.skip\ndef test_a():\n "B1."', set()),
+        ('@pytest.mark.skipif(x, reason="")\nasync def test_a():\n "B1."', set()),
+        ('@pytest.mark.parametrize("x", [1])\ndef test_a(x):\n "B1."', {"B1"}),
+        ('@fails_on("x")\n@pytest.mark.xfail\ndef test_a():\n "B1."', set()),
+        ('def test_a():\n "B1."\n pytest.skip("no")', set()),
+    ],
+)
+def test_only_tests_that_are_run_and_should_pass_count(source: str, rows: set[str]) -> None:
+    assert rows_in([source]) == rows

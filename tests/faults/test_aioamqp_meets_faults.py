@@ -1,0 +1,380 @@
+"""aioamqp meets each fault, and neither hangs nor loses track. Time is virtual: a hang fails."""
+
+import asyncio
+
+import pytest
+
+import aioamqp
+from aioamqp_testing import FakeBroker
+from aioamqp_testing.faults import (
+    Block,
+    CancelConsumer,
+    CloseChannel,
+    CloseConnection,
+    Corrupt,
+    Cut,
+    Delay,
+    DelayConfirm,
+    DuplicateConfirm,
+    Lose,
+    LoseConfirm,
+    NackConfirm,
+    RefuseLogin,
+    Reset,
+    Restart,
+    Send,
+    Silence,
+    Split,
+    Unblock,
+)
+from amqp_codec import basic
+
+pytestmark = pytest.mark.asyncio
+
+
+async def channel_of(broker: FakeBroker, **options: object) -> aioamqp.Channel:
+    _, protocol = await broker.connect(**options)
+    return await protocol.channel()
+
+
+async def confirming(broker: FakeBroker) -> aioamqp.Channel:
+    channel = await channel_of(broker)
+    await channel.queue_declare("q")
+    await channel.confirm_select()
+    return channel
+
+
+async def publish(channel: aioamqp.Channel, body: bytes = b"m") -> None:
+    await channel.publish(body, "", "q")
+
+
+async def outcomes(channel: aioamqp.Channel, *bodies: bytes) -> list[object]:
+    """Publish side by side; return what becomes of each, None for confirmed."""
+    tasks = [asyncio.create_task(publish(channel, body)) for body in bodies]
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def kinds(outcomes: list[object]) -> list[type]:
+    return [type(outcome) for outcome in outcomes]
+
+
+NoneType = type(None)
+
+
+# --------------------------------------------------------------------------------- the link
+
+
+async def test_a_reset_ends_the_connection_at_once(broker: FakeBroker) -> None:
+    _, protocol = await broker.connect()
+
+    broker.faults.add(Reset())
+    await protocol.wait_closed()
+
+    with pytest.raises(aioamqp.AmqpClosedConnection):
+        await protocol.channel()
+
+
+async def test_a_reset_instead_of_an_answer_fails_the_call(broker: FakeBroker) -> None:
+    channel = await channel_of(broker)
+    broker.faults.add(Reset(received="queue.declare"))
+
+    with pytest.raises(aioamqp.ConnectionLost):
+        await channel.queue_declare("q")
+
+    assert broker.vhost.queues == {}
+
+
+async def test_a_reset_instead_of_a_confirm_leaves_the_outcome_unknown(broker: FakeBroker) -> None:
+    channel = await confirming(broker)
+    broker.faults.add(Reset(sent="basic.ack"))
+
+    with pytest.raises(aioamqp.PublishUnconfirmed):
+        await publish(channel)
+
+    assert broker.vhost.queues["q"].message_count == 1
+
+
+@pytest.mark.parametrize("octets", range(0, 40, 3))
+async def test_a_cut_in_the_middle_of_a_frame_fails_the_call(
+    broker: FakeBroker, octets: int
+) -> None:
+    channel = await channel_of(broker)
+    broker.faults.add(Cut(octets))
+
+    with pytest.raises(aioamqp.ConnectionLost):
+        while True:
+            await channel.queue_declare("q")
+
+
+@pytest.mark.parametrize("octets", [0, 8, 20, 300, 400])
+async def test_a_cut_during_the_handshake_fails_connecting(broker: FakeBroker, octets: int) -> None:
+    broker.faults.add(Cut(octets))
+
+    with pytest.raises(aioamqp.AmqpClosedConnection):
+        await broker.connect()
+
+
+async def test_a_cut_of_what_the_broker_reads_loses_what_is_behind_it(broker: FakeBroker) -> None:
+    channel = await confirming(broker)
+    broker.faults.add(Cut(20, reading=True))
+
+    with pytest.raises(aioamqp.PublishUnconfirmed):
+        await publish(channel)
+
+    assert broker.vhost.queues["q"].message_count == 0
+
+
+async def test_a_half_open_connection_is_noticed_by_its_heartbeats(broker: FakeBroker) -> None:
+    """Row 52, seen by the client."""
+    channel = await channel_of(broker, heartbeat=10)
+    started = asyncio.get_running_loop().time()
+    broker.faults.add(Silence(received="queue.declare"))
+
+    with pytest.raises(aioamqp.ConnectionLost):
+        await channel.queue_declare("q")
+
+    assert asyncio.get_running_loop().time() - started <= 30  # virtual seconds
+
+
+async def test_closing_a_half_open_connection_ends_in_time(broker: FakeBroker) -> None:
+    _, protocol = await broker.connect()
+    broker.faults.add(Silence())
+
+    await protocol.close()
+
+
+async def test_octets_one_by_one_make_no_difference(broker: FakeBroker) -> None:
+    broker.faults.add(Split(1))
+    broker.faults.add(Split(1, reading=True))
+
+    channel = await confirming(broker)
+    await publish(channel, b"hello")
+    got = await channel.basic_get("q", no_ack=True)
+
+    assert got["message"] == b"hello"
+
+
+async def test_a_slow_link_is_only_slow(broker: FakeBroker) -> None:
+    channel = await confirming(broker)
+    broker.faults.add(Delay(0.3))
+    broker.faults.add(Delay(0.2, reading=True))
+    started = asyncio.get_running_loop().time()
+
+    await publish(channel)
+
+    assert asyncio.get_running_loop().time() - started == pytest.approx(0.5)
+
+
+async def test_a_late_reply_to_a_cancelled_call_is_not_taken_for_another(
+    broker: FakeBroker,
+) -> None:
+    channel = await channel_of(broker)
+    broker.faults.add(Delay(0.3, sent="exchange.declare-ok"))
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await channel.exchange_declare("x", "direct")
+    declared = await channel.queue_declare("q")
+
+    assert declared["queue"] == "q"
+
+
+async def test_a_corrupt_frame_ends_the_connection_with_a_reason(broker: FakeBroker) -> None:
+    channel = await channel_of(broker)
+    broker.faults.add(Corrupt(sent="queue.declare-ok"))
+
+    with pytest.raises(aioamqp.ProtocolViolation):
+        await channel.queue_declare("q")
+
+
+# --------------------------------------------------------------------------------- what is said
+
+
+async def test_logins_are_refused_as_often_as_asked(broker: FakeBroker) -> None:
+    broker.faults.add(RefuseLogin(times=2))
+
+    for _ in range(2):
+        with pytest.raises(aioamqp.HandshakeFailed, match="ACCESS_REFUSED"):
+            await broker.connect()
+
+    await broker.connect()
+
+
+async def test_an_unanswered_handshake_ends_in_time(broker: FakeBroker) -> None:
+    broker.faults.add(Lose(received="connection.open"))
+
+    with pytest.raises(aioamqp.AmqpClosedConnection):
+        await broker.connect()
+
+
+async def test_an_unanswered_close_ends_in_time(broker: FakeBroker) -> None:
+    _, protocol = await broker.connect()
+    broker.faults.add(Lose(received="connection.close"))
+
+    await protocol.close()
+
+
+async def test_a_channel_is_closed_and_the_others_live(broker: FakeBroker) -> None:
+    _, protocol = await broker.connect()
+    one, other = await protocol.channel(), await protocol.channel()
+    broker.faults.add(Lose(received="queue.declare"))
+    call = asyncio.create_task(one.queue_declare("q"))
+    await broker.settle()
+
+    broker.faults.add(CloseChannel(406, "delivery acknowledgement timed out", channel=1))
+
+    with pytest.raises(aioamqp.ChannelClosed) as caught:
+        await call
+    assert caught.value.code == 406
+    assert caught.value.message == "PRECONDITION_FAILED - delivery acknowledgement timed out"
+    await other.queue_declare("q")
+
+
+async def test_a_channel_is_closed_instead_of_a_delivery(broker: FakeBroker) -> None:
+    channel = await channel_of(broker)
+    await channel.queue_declare("q")
+    broker.faults.add(CloseChannel(406, "no more", sent="basic.deliver", nth=2))
+    seen: list[bytes] = []
+
+    async def callback(channel: object, body: bytes, envelope: object, properties: object) -> None:
+        seen.append(body)
+
+    await channel.basic_consume(callback, "q")
+    for body in (b"1", b"2"):
+        await channel.basic_publish(body, "", "q")
+    await broker.settle()
+
+    assert seen == [b"1"]
+    assert broker.vhost.queues["q"].message_count == 2
+    assert not channel.is_open
+
+
+async def test_a_connection_is_closed_with_any_code(broker: FakeBroker) -> None:
+    channel = await channel_of(broker)
+    broker.faults.add(CloseConnection(320, "maintenance", received="queue.declare"))
+
+    with pytest.raises(aioamqp.ChannelClosed, match="CONNECTION_FORCED - maintenance"):
+        await channel.queue_declare("q")
+
+
+async def test_a_lost_confirm_loses_no_other(broker: FakeBroker) -> None:
+    channel = await confirming(broker)
+    broker.faults.add(LoseConfirm(nth=2))
+
+    tasks = [asyncio.create_task(publish(channel, body)) for body in (b"1", b"2", b"3")]
+    await broker.settle()
+
+    assert [task.done() for task in tasks] == [True, False, True]
+    assert broker.vhost.queues["q"].message_count == 3
+    await channel.close()
+    with pytest.raises(aioamqp.PublishUnconfirmed):
+        await tasks[1]
+
+
+async def test_a_late_confirm_is_a_confirm(broker: FakeBroker) -> None:
+    channel = await confirming(broker)
+    broker.faults.add(DelayConfirm(5))
+    started = asyncio.get_running_loop().time()
+
+    assert kinds(await outcomes(channel, b"1", b"2")) == [NoneType, NoneType]
+
+    assert asyncio.get_running_loop().time() - started == pytest.approx(5)
+
+
+async def test_a_confirm_that_comes_twice_does_no_harm(broker: FakeBroker) -> None:
+    channel = await confirming(broker)
+    broker.faults.add(DuplicateConfirm())
+
+    assert kinds(await outcomes(channel, b"1", b"2")) == [NoneType, NoneType]
+    await broker.settle()
+    await publish(channel)
+
+
+async def test_a_nack_fails_its_publish_only(broker: FakeBroker) -> None:
+    channel = await confirming(broker)
+    broker.faults.add(NackConfirm(nth=2))
+
+    results = await outcomes(channel, b"1", b"2", b"3")
+
+    assert kinds(results) == [NoneType, aioamqp.PublishFailed, NoneType]
+
+
+async def test_a_cancelled_consumer_is_told(broker: FakeBroker) -> None:
+    channel = await channel_of(broker)
+    await channel.queue_declare("q")
+    broker.faults.add(CancelConsumer("c"))
+
+    async def callback(*_: object) -> None: ...
+
+    await channel.basic_consume(callback, "q", consumer_tag="other")
+    await channel.basic_consume(callback, "q", consumer_tag="c")
+    await broker.settle()
+
+    consumers = broker.sessions[0].channels[0].consuming.consumers
+    assert [consumer.tag for consumer in consumers] == ["other"]
+    assert broker.vhost.queues["q"].consumer_count == 1
+
+
+async def test_something_that_nobody_asked_for_is_said(broker: FakeBroker) -> None:
+    channel = await channel_of(broker)
+    await channel.queue_declare("q")
+    await channel.confirm_select()
+    broker.faults.add(LoseConfirm(times=2))
+    broker.faults.add(Send(basic.Ack(2, multiple=True), received="queue.declare", channel=1))
+
+    tasks = [asyncio.create_task(publish(channel, body)) for body in (b"1", b"2")]
+    await broker.settle()
+    assert not any(task.done() for task in tasks)
+    await channel.queue_declare("q")
+
+    assert kinds(await asyncio.gather(*tasks)) == [NoneType, NoneType]
+
+
+async def test_publishers_are_blocked_and_unblocked(broker: FakeBroker) -> None:
+    """Rows 59 and 60."""
+    channel = await confirming(broker)
+    broker.faults.add(Block("low on disk"))
+
+    task = asyncio.create_task(publish(channel))
+    await broker.settle()
+    assert channel.protocol.blocked.reason == "low on disk"
+    assert not task.done()
+
+    broker.faults.add(Unblock())
+    await task
+    assert broker.vhost.queues["q"].message_count == 1
+    assert not channel.protocol.blocked
+
+
+async def test_a_blocked_connection_closes_in_time(broker: FakeBroker) -> None:
+    """Row 59: connection.close is not read either."""
+    channel = await confirming(broker)
+    broker.block()
+    task = asyncio.create_task(publish(channel))
+    await broker.settle()
+
+    await channel.protocol.close()
+
+    with pytest.raises(aioamqp.PublishUnconfirmed):
+        await task
+
+
+async def test_a_restart_leaves_what_is_durable(broker: FakeBroker) -> None:
+    """Rows 58 and 120."""
+    channel = await channel_of(broker)
+    await channel.queue_declare("q", durable=True)
+    await channel.queue_declare("gone")
+    await channel.basic_publish(b"kept", "", "q", properties={"delivery_mode": 2})
+    await channel.basic_publish(b"lost", "", "q")
+    await broker.settle()
+    broker.faults.add(Restart())
+
+    await channel.protocol.wait_closed()
+    with pytest.raises(aioamqp.AmqpClosedConnection, match="reason 'shutdown'"):
+        await channel.queue_declare("q", passive=True)
+    await broker.settle()
+
+    channel = await channel_of(broker)
+    got = await channel.basic_get("q", no_ack=True)
+    assert got["message"] == b"kept"
+    assert list(broker.vhost.queues) == ["q"]

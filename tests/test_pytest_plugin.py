@@ -1,0 +1,208 @@
+"""The pytest plugin with a real broker: the same tests, on RabbitMQ."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from subprocess import run as run_process
+from urllib.parse import urlsplit
+
+import pytest
+
+from aioamqp_testing.real import Management, NoVirtualHosts, Rabbitmqctl
+from tests.rabbitmq import RabbitMQNode
+
+INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
+
+TESTS = """
+import aioamqp
+import pytest
+from aioamqp_testing import FakeBroker
+
+
+@pytest.mark.parametrize("_", [1, 2])
+async def test_each_test_finds_nothing(_, amqp_broker, amqp_url, amqp_channel):
+    async with aioamqp.from_url(amqp_url) as protocol:
+        channel = await protocol.channel()
+        declared = await channel.queue_declare("orders", durable=True)
+        await channel.basic_publish("one", "", "orders", properties={"delivery_mode": 2})
+    assert declared["message_count"] == 0
+
+    assert (await amqp_channel.basic_get("orders"))["message"] == b"one"
+    _, other = await amqp_broker.connect()
+    assert other.server_properties["product"] == "RabbitMQ"
+    assert other.server_properties["platform"] != "Python"
+    await other.close()
+
+
+async def test_what_only_the_fake_broker_has(amqp_broker, amqp_channel):
+    await amqp_channel.queue_declare("orders")
+    assert amqp_broker.vhost.queues["orders"].message_count == 0
+
+
+@pytest.mark.amqp(clock="manual")
+async def test_time(amqp_broker):
+    amqp_broker.clock.advance(1)
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makeini(INI)
+    pytester.makepyfile(test_it=TESTS)
+    return pytester
+
+
+def use_ctl_of(node: RabbitMQNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "PATH", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS", "RABBITMQ_NODENAME"):
+        monkeypatch.setenv(name, node.environment[name])
+
+
+def virtual_hosts(node: RabbitMQNode) -> set[str]:
+    command = ["rabbitmqctl", "--quiet", "list_vhosts", "--no-table-headers"]
+    done = run_process(command, env=node.environment, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.slow
+def test_each_test_runs_in_a_virtual_host_of_its_own(
+    project: pytest.Pytester, rabbitmq_node: RabbitMQNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_ctl_of(rabbitmq_node, monkeypatch)
+    before = virtual_hosts(rabbitmq_node)
+
+    run = project.runpytest(f"--amqp-backend={rabbitmq_node.url}", "-rs")
+
+    run.assert_outcomes(passed=2, skipped=2)
+    run.stdout.fnmatch_lines(
+        [
+            "amqp: AmqpUrl(*guest:[*]*127.0.0.1*a virtual host for each test, by rabbitmqctl",
+            "*amqp_broker.vhost is only there on the fake broker, and this is a real one*",
+            "*only the fake broker has options, and this is a real one: {'clock': 'manual'}*",
+        ]
+    )
+    assert virtual_hosts(rabbitmq_node) == before
+
+
+NAMES = """
+import pytest
+import aioamqp
+
+names = []
+
+
+@pytest.mark.parametrize("_", [1, 2])
+async def test_names(_, amqp_name, amqp_channel):
+    for name in names:
+        with pytest.raises(aioamqp.ChannelClosed, match="no queue"):
+            await amqp_channel.queue_declare(name, passive=True)
+        break
+    else:
+        names.append(amqp_name("orders"))
+        await amqp_channel.queue_declare(names[-1], durable=True)
+        await amqp_channel.exchange_declare(names[-1], "direct", durable=True)
+
+
+async def test_exchange_too(amqp_channel):
+    with pytest.raises(aioamqp.ChannelClosed, match="no exchange"):
+        await amqp_channel.exchange_declare(names[0], "direct", passive=True)
+
+
+def test_a_test_without_a_loop(amqp_url, amqp_broker):
+    assert amqp_broker.url == amqp_url
+"""
+
+
+def test_without_a_way_to_make_virtual_hosts_names_are_removed_again(
+    project: pytest.Pytester, rabbitmq_url: str
+) -> None:
+    # rabbitmqctl speaks to no node or to another one, as the environment says nothing of this one
+    project.makepyfile(test_it=NAMES)
+
+    run = project.runpytest(f"--amqp-backend={rabbitmq_url}")
+
+    run.assert_outcomes(passed=4)
+    run.stdout.fnmatch_lines(["amqp: *all tests in one virtual host, where only names of *"])
+
+
+ELSEWHERE = """
+import aioamqp
+
+
+async def test_it(amqp_broker):
+    async with aioamqp.connect("nowhere.invalid") as protocol:
+        assert protocol.server_properties["platform"] != "Python"
+"""
+
+
+def test_on_a_real_broker_too_no_connection_goes_to_another_host(
+    project: pytest.Pytester, rabbitmq_url: str
+) -> None:
+    project.makepyfile(test_it=ELSEWHERE)
+
+    project.runpytest(f"--amqp-backend={rabbitmq_url}").assert_outcomes(passed=1)
+
+
+def test_a_node_that_does_not_listen_on_the_port_is_left_alone(
+    rabbitmq_node: RabbitMQNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_ctl_of(rabbitmq_node, monkeypatch)
+
+    with pytest.raises(NoVirtualHosts, match=r"does not listen on port 1$"):
+        Rabbitmqctl("amqp://guest:guest@127.0.0.1:1/")
+
+
+class Api(BaseHTTPRequestHandler):
+    """As much of the management API as the plugin uses; it writes down what it is asked."""
+
+    seen: list[tuple[str, str, object]]
+
+    def _answer(self) -> None:
+        size = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(size)) if size else None
+        self.seen.append((self.command, self.path, body))
+        is_known = self.headers["Authorization"] == "Basic Z3Vlc3Q6Z3Vlc3Q="
+        self.send_response(204 if is_known else 401)
+        self.end_headers()
+
+    do_GET = do_PUT = do_DELETE = _answer  # noqa: N815 (http.server looks for these names)
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def api() -> Iterator[str]:
+    Api.seen = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_management_api_makes_a_virtual_host_that_the_user_may_use(api: str) -> None:
+    management = Management("amqp://guest:guest@localhost/", api)
+    management.add("a/b")
+    management.remove("a/b")
+
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    assert Api.seen == [
+        ("GET", "/api/whoami", None),
+        ("PUT", "/api/vhosts/a%2Fb", {}),
+        ("PUT", "/api/permissions/a%2Fb/guest", everything),
+        ("DELETE", "/api/vhosts/a%2Fb", None),
+    ]
+
+
+def test_a_management_api_that_refuses_the_user_is_not_used(api: str) -> None:
+    with pytest.raises(NoVirtualHosts, match="401"):
+        Management("amqp://somebody:guest@localhost/", api)
+
+
+def test_a_management_api_that_is_not_there_is_not_used(api: str) -> None:
+    port = urlsplit(api).port
+
+    with pytest.raises(NoVirtualHosts, match="refused"):
+        Management("amqp://guest:guest@localhost/", f"http://127.0.0.1:{1 if port else 2}")
