@@ -249,6 +249,18 @@ async def test_a_channel_is_closed_instead_of_a_delivery(broker: FakeBroker) -> 
     assert not channel.is_open
 
 
+async def test_a_queue_that_is_still_locked_can_be_had_in_the_end(broker: FakeBroker) -> None:
+    _, protocol = await broker.connect()
+    locked = "cannot obtain exclusive access to locked queue 'q' in vhost '/'."
+    broker.faults.add(CloseChannel(405, locked, received="queue.declare", times=2))
+
+    for _ in range(2):
+        with pytest.raises(aioamqp.ChannelClosed, match="RESOURCE_LOCKED - cannot obtain"):
+            await (await protocol.channel()).queue_declare("q", exclusive=True)
+
+    await (await protocol.channel()).queue_declare("q", exclusive=True)
+
+
 async def test_a_connection_is_closed_with_any_code(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
     broker.faults.add(CloseConnection(320, "maintenance", received="queue.declare"))

@@ -290,6 +290,22 @@ async def test_what_is_delayed_is_not_overtaken_on_its_channel() -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_was_delayed_is_not_delayed_again() -> None:
+    async with FakeBroker(clock="manual") as broker:
+        wire = await wire_to(broker, 1)
+        broker.faults.add(Delay(3, sent="queue.declare-ok", times=2))
+        wire.say(queue.Declare("a"), queue.Declare("b"))
+        await broker.settle()
+
+        broker.clock.advance(3)
+        await broker.settle()
+        assert wire.heard() == [queue.DeclareOk("a")]
+        broker.clock.advance(3)
+        await broker.settle()
+        assert wire.heard() == [queue.DeclareOk("b")]
+
+
+@pytest.mark.asyncio
 async def test_pieces_come_one_by_one() -> None:
     async with FakeBroker(clock="manual") as broker:
         wire = await wire_to(broker, 1)

@@ -56,11 +56,8 @@ class Asynchronous(unittest.IsolatedAsyncioTestCase):
 
 
 def test_leaving_without_a_loop_drops_what_is_left_open() -> None:
-    async def leave() -> None:
-        await aioamqp.connect()
-
     with fake_broker() as broker:
-        asyncio.run(leave())
+        asyncio.run(broker.dial(asyncio.Protocol))
         (session,) = broker.sessions
 
     assert not session.is_open

@@ -6,7 +6,7 @@ from itertools import groupby
 import pytest
 
 import aioamqp
-from amqp_codec import Command, Properties, basic, encode_command
+from amqp_codec import Command, Properties, basic, connection, encode_command
 from callbacks_seen import Gate, Recorder
 from scripted_server import ScriptedServer, settle
 from tests.compat.behaviour.conftest import Connect
@@ -75,6 +75,72 @@ async def test_a_publish_waits_while_the_server_does_not_read(server: ScriptedSe
     assert await asyncio.gather(*calls) == [None] * 4
     await settle()
     assert len(server.methods(basic.Publish)) == 4
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize("name", ["basic_client_ack", "basic_client_nack", "basic_reject"])
+async def test_an_acknowledgement_waits_while_the_server_does_not_read(
+    server: ScriptedServer, name: str
+) -> None:
+    """B43."""
+    opened = await server.open_channel()
+    opened.protocol.pause_writing()
+    calls = [asyncio.create_task(getattr(opened, name)(tag)) for tag in (1, 2, 3)]
+    await settle()
+    assert not any(call.done() for call in calls)
+    calls[1].cancel()
+    await settle()
+    assert server.transport.writes == []
+
+    opened.protocol.resume_writing()
+    await asyncio.wait(calls)
+    await settle()
+
+    tags = [getattr(command.method, "delivery_tag", None) for command in server.received]
+    assert tags == [1, 3]
+    await opened.protocol.close()
+
+
+async def test_an_acknowledgement_that_waits_ends_with_the_link(server: ScriptedServer) -> None:
+    """B43."""
+    opened = await server.open_channel()
+    opened.protocol.pause_writing()
+    call = asyncio.create_task(opened.basic_client_ack(1))
+    await settle()
+
+    server.transport.end(ConnectionResetError(104, "reset"))
+
+    with pytest.raises(aioamqp.AmqpClosedConnection):
+        await call
+
+
+async def test_an_acknowledgement_on_a_closed_channel_does_not_wait_to_say_so(
+    server: ScriptedServer,
+) -> None:
+    """B43, B19."""
+    opened = await server.open_channel()
+    await opened.close()
+    opened.protocol.pause_writing()
+
+    with pytest.raises(aioamqp.ChannelClosed):
+        await opened.basic_client_ack(1)
+
+    opened.protocol.resume_writing()
+    await opened.protocol.close()
+
+
+async def test_an_acknowledgement_goes_out_while_the_server_only_takes_no_messages(
+    server: ScriptedServer,
+) -> None:
+    """B43. RabbitMQ reads it when its alarm is over; to wait for that would hold up a callback."""
+    opened = await server.open_channel()
+    server.send(connection.Blocked("low on memory"), channel=0)
+    await settle()
+
+    await opened.basic_client_ack(1)
+    await settle()
+
+    assert server.methods(basic.Ack) == [basic.Ack(1)]
     await opened.protocol.close()
 
 

@@ -37,6 +37,8 @@ class FakeBroker(Administration, Assertions, Outside):
 
     Leaving the ``async with`` block ends all its connections. At first there is one user, guest
     with the password guest, and one virtual host, ``/``; ``Administration`` has the calls for more.
+    ``Inspection`` shows what is in it and waits for it, ``Assertions`` claims things of it, and by
+    ``Outside`` a test does what other programs would.
 
     Args:
         clock: ``"real"`` for the time of the event loop, ``"manual"`` for one that stands still

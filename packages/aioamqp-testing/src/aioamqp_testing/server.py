@@ -62,11 +62,6 @@ class SessionProtocol(asyncio.Protocol):
         assert self._session is not None
         return self._session
 
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether both ends are in this process, so that nothing can be on its way unseen."""
-        return self._transport is None or self._transport.get_extra_info("socket") is None
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin a session."""
         assert isinstance(transport, asyncio.Transport)

@@ -145,6 +145,37 @@ def test_a_message_that_came_back_too_often_makes_room_twice(
     assert noting.taken() == [("tag", b"0"), ("tag", b"1"), ("tag", b"2")]
 
 
+def test_a_consumer_without_room_has_its_next_turn_after_all_others(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    """Row 174. In a classic queue the narrow one would be the next."""
+    queue = declare(vhost)
+    noting.consume(queue, "wide")
+    noting.consume(queue, "narrow", prefetch_count=1)
+    fill(queue, 3)
+    assert [tag for tag, _ in noting.taken()] == ["wide", "narrow", "wide"]
+
+    queue.acknowledge(noting, [noting.held[1]])
+    fill(queue, 2)
+
+    assert [tag for tag, _ in noting.taken()] == ["wide", "narrow"]
+
+
+def test_what_a_channel_held_comes_back_by_consumer(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    """Row 72, row 220."""
+    queue = declare(vhost)
+    noting.consume(queue, "b", prefetch_count=1)
+    noting.consume(queue, "a", prefetch_count=1)
+    fill(queue, 3)
+    got(queue, noting)
+
+    queue.forget(noting)
+
+    assert [body for body, _ in counts(queue)] == [b"2", b"1", b"0"]
+
+
 def test_whoever_has_a_message_counts_as_a_consumer(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:

@@ -57,6 +57,7 @@ class Wire:
         failure: why nothing can be sent any more; None while something can.
         is_paused: whether publishers are to wait: the transport's own buffer is full, or the server
             takes no messages.
+        is_full: whether acknowledgements are to wait too: the transport's own buffer is full.
         owes_turn: whether so much was written in this turn of the loop that who writes more should
             let others have theirs first: a fast link never pauses, and heartbeats, replies and
             timers would wait for a program that publishes in a loop.
@@ -74,7 +75,7 @@ class Wire:
         self.frame_max = FRAME_MAX
         self.failure: Exception | None = None
         self.is_paused: bool = False
-        self._is_full = False
+        self.is_full: bool = False
         self._is_blocked = False
         self.owes_turn: bool = False
         self.is_traced: bool = logger.isEnabledFor(logging.DEBUG)
@@ -217,7 +218,7 @@ class Wire:
 
     def pause(self, *, is_full: bool) -> None:
         """Make publishers wait while the transport's own buffer is full."""
-        self._is_full = is_full
+        self.is_full = is_full
         self._pause_or_resume()
 
     def block(self, *, is_blocked: bool) -> None:
@@ -226,7 +227,7 @@ class Wire:
         self._pause_or_resume()
 
     def _pause_or_resume(self) -> None:
-        self.is_paused = self.failure is None and (self._is_full or self._is_blocked)
+        self.is_paused = self.failure is None and (self.is_full or self._is_blocked)
         while self._waiters and not self.is_paused:
             waiter = self._waiters.popleft()
             if not waiter.done():

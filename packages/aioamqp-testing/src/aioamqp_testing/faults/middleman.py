@@ -323,7 +323,11 @@ class Middleman:
         self.session.run_later()
 
     def _release(self, number: int) -> None:
-        for command in self._held.pop(number):
+        held = self._held.pop(number)
+        delayed = held.popleft()
+        self._note(delayed)
+        self._speak(partial(self.session.send, delayed))
+        for command in held:
             self.session.send(command)
 
     def _speak(self, action: Callable[[], object]) -> None:

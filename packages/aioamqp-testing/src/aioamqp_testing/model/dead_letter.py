@@ -54,7 +54,7 @@ def publish(vhost: "VirtualHost", queue: "Queue", message: Message, reason: Reas
         and (reason is Reason.REJECTED or not _is_cycle(destination.name, deaths))
     ]
     trim(dead.events)
-    dead.events.append(routed(destinations))
+    dead.events.append(routed([destination.name for destination in destinations]))
     for destination in destinations:
         destination.publish(dead)
 

@@ -1,13 +1,12 @@
 """What became of messages: from publishing to whatever settled them."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from .message import Message
-    from .queue import Queue
 
 _MOST_MESSAGES: Final = 10_000
 _MOST_OCTETS: Final = 64 * 2**20  # of bodies
@@ -32,20 +31,6 @@ class Happened(Enum):
     DEAD_LETTERED = "dead-lettered from queue {where!r}: {who}"
     PURGED = "purged from queue {where!r}"
     LOST = "lost with queue {where!r}"
-
-
-ENDS: Final = frozenset(
-    (
-        Happened.CONSUMED,
-        Happened.TAKEN,
-        Happened.ACKED,
-        Happened.DROPPED,
-        Happened.DEAD_LETTERED,
-        Happened.PURGED,
-        Happened.LOST,
-    )
-)
-"""What ends a message's stay in a queue."""
 
 
 Noted: TypeAlias = "tuple[Happened, str | list[str], str]"
@@ -76,9 +61,8 @@ def trim(events: list[Noted]) -> None:
         del events[_MOST_EVENTS // 2 : -_MOST_EVENTS // 2]
 
 
-def routed(queues: "Iterable[Queue]") -> Noted:
-    """Return where a message was routed to, to be noted."""
-    names = [queue.name for queue in queues]
+def routed(names: list[str]) -> Noted:
+    """Return to be noted to which queues a message was routed."""
     return (Happened.ROUTED, names, "") if names else (Happened.UNROUTED, "", "")
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DROP_HEAD: Final = "drop-head"
 
 
-class _Holder:
+class Holder:
     """What a queue knows about one channel.
 
     Attributes:
@@ -72,7 +72,7 @@ class MessageQueue(Queue):
         self._positions = count()
         self._backlog = Backlog()
         self._turns = Turns()
-        self._holders: dict[ConsumingChannel, _Holder] = {}
+        self._holders: dict[ConsumingChannel, Holder] = {}
         self._is_awake = False
         self._expiry = Reminder(vhost, self._drop_expired)
 
@@ -228,10 +228,10 @@ class MessageQueue(Queue):
         if self._has_next():
             self._wake()
 
-    def _holder(self, channel: ConsumingChannel) -> _Holder:
+    def _holder(self, channel: ConsumingChannel) -> Holder:
         holder = self._holders.get(channel)
         if holder is None:
-            holder = self._holders[channel] = _Holder()
+            holder = self._holders[channel] = Holder()
         return holder
 
     # ----------------------------------------------------------------------------- giving up
@@ -309,9 +309,13 @@ class MessageQueue(Queue):
             return
         mine = [consumer for consumer in self._consumers if consumer.channel is channel]
         self._drop_consumers(mine)
-        self._put_back([queued for queued, _ in holder.unacked.values()])
+        self._put_back(self._held(holder))
         if mine:
             self._last_consumer_gone()
+
+    def _held(self, holder: Holder) -> list[QueuedMessage]:
+        """Return what a channel had, in the order in which it comes back."""
+        return [queued for queued, _ in holder.unacked.values()]
 
     def _drop_consumers(self, consumers: list[Consumer]) -> None:
         super()._drop_consumers(consumers)
@@ -340,7 +344,7 @@ class MessageQueue(Queue):
         self._unblock(self._holder(consumer.channel))
         return len(self._backlog)
 
-    def _unblock(self, holder: _Holder) -> None:
+    def _unblock(self, holder: Holder) -> None:
         """Give those consumers a turn again that have room of their own. The order stays."""
         for consumer in holder.waiting:
             if not consumer.is_full:

@@ -14,7 +14,7 @@ from .dead_letter import Reason
 from .errors import BrokerError
 from .headers import with_header
 from .message import Message, QueuedMessage
-from .message_queue import MessageQueue
+from .message_queue import Holder, MessageQueue
 from .replicated import Replicated
 
 _RETURNED: Final = -1  # the level of messages that go before all others
@@ -104,11 +104,20 @@ class QuorumQueue(Replicated, MessageQueue):
         assert isinstance(queued, _CountedMessage)
         queued.consumer = consumer
         super()._deliver(consumer, queued)
+        if consumer.is_full:
+            # RabbitMQ: here it leaves the circle at once, and not when its turn comes
+            self._turns.remove(consumer)
+            self._holders[consumer.channel].waiting.append(consumer)
 
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Put messages back: to the head where deliveries are limited, else to the tail."""
         level = 0 if self.settings.delivery_limit is None else _RETURNED
         self._return(self._release(channel, messages), level)
+
+    def _held(self, holder: Holder) -> list[QueuedMessage]:
+        """Return what a channel had. RabbitMQ: by consumer, in the order of their tags."""
+        held = sorted(holder.unacked.values(), key=lambda item: item[1].tag if item[1] else "")
+        return [queued for queued, _ in held]
 
     def _put_back(self, messages: Iterable[QueuedMessage]) -> None:
         self._return(messages, _RETURNED)

@@ -365,7 +365,9 @@ class VirtualHost(Topology):
         """Put a message into the queues it was routed to, those that there are."""
         message = publication.message
         queues = [self.queues[name] for name in publication.queues if name in self.queues]
-        message.events.append(routed(queues))
+        has_all = len(queues) == len(publication.queues)
+        names = publication.queues if has_all else [queue.name for queue in queues]
+        message.events.append(routed(names))
         outcome = Outcome.TAKEN if queues else Outcome.UNROUTED
         for queue in queues:
             if not queue.publish(publication.message):

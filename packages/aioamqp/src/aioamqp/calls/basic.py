@@ -137,10 +137,15 @@ class BasicCalls(Calls):
     async def basic_client_ack(self, delivery_tag: int, multiple: bool = False) -> None:
         """Tell the server that a message has been handled. Spec: basic.ack.
 
+        As do ``basic_client_nack`` and ``basic_reject``, it waits only while the connection cannot
+        take more, and sends nothing if it is cancelled then.
+
         Args:
             delivery_tag: of the message.
             multiple: and all before it on this channel.
         """
+        if self._wire.is_full:
+            await self._writable()
         self._dialogue.send(basic.Ack(delivery_tag, multiple))
 
     async def basic_client_nack(
@@ -153,6 +158,8 @@ class BasicCalls(Calls):
             multiple: and all before it on this channel.
             requeue: queue it again, rather than drop or dead-letter it.
         """
+        if self._wire.is_full:
+            await self._writable()
         self._dialogue.send(basic.Nack(delivery_tag, multiple, requeue))
 
     async def basic_reject(self, delivery_tag: int, requeue: bool = False) -> None:
@@ -162,6 +169,8 @@ class BasicCalls(Calls):
             delivery_tag: of the message.
             requeue: queue it again, rather than drop or dead-letter it.
         """
+        if self._wire.is_full:
+            await self._writable()
         self._dialogue.send(basic.Reject(delivery_tag, requeue))
 
     async def basic_recover(
@@ -179,6 +188,10 @@ class BasicCalls(Calls):
     async def basic_recover_async(self, requeue: bool = True) -> None:
         """Do as ``basic_recover`` does, without an answer. Spec: basic.recover-async."""
         self._dialogue.send(basic.RecoverAsync(requeue))
+
+    async def _writable(self) -> None:
+        self._dialogue.check_open()
+        await self._wire.writable()
 
     basic_ack = basic_client_ack
     basic_nack = basic_client_nack
