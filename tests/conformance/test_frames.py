@@ -16,6 +16,11 @@ NO_BODY = "UNEXPECTED_FRAME - expected content body, got non content body frame 
 
 PUBLISH = frame(METHOD, 1, basic.Publish("", "nowhere").encode())
 QOS = encode_method(1, basic.Qos(0, 1).encode())
+UNREADABLE = encode_method(1, queue.Declare("").encode()[:4] + b"\0\0\5ab")
+NOT_UTF_8 = encode_method(1, queue.Declare("").encode()[:4] + b"\0\0\2\xff\xfe\0\0\0\0\0")
+
+DAMAGED = b"\x80\0\x09ab"
+"""Properties that end in the middle of a content type."""
 
 
 async def own_queue(raw: Raw) -> str:
@@ -198,6 +203,11 @@ async def test_arguments_that_are_too_short_or_too_long_are_quoted(
         ),
         (frame(HEADER, 1, content_header(5)) + QOS, NO_BODY),
         (frame(HEADER, 1, content_header(5)) * 2, NO_BODY),
+        # Nobody looks at what is in a frame that does not belong there.
+        (UNREADABLE, NO_HEADER),
+        (NOT_UTF_8, NO_HEADER),
+        (frame(HEADER, 1, content_header(5)) + UNREADABLE, NO_BODY),
+        (frame(HEADER, 1, content_header(5, rest=DAMAGED)) + QOS, NO_BODY),
     ],
 )
 @scenario
@@ -351,16 +361,41 @@ async def test_a_text_that_is_too_long_ends_in_dots(door: Door) -> None:
     assert answer == close_channel(404, text, queue.Declare)
 
 
-@pytest.mark.parametrize("rest", [b"\x20\0\0\0\0\4\1kZ\0", b"\x80\0\x09ab"])
+@scenario
+async def test_an_unknown_method_is_one_in_the_middle_of_a_content_too(door: Door) -> None:
+    """Row 31."""
+    raw = await door.enter(1)
+
+    raw.send(PUBLISH)
+    raw.arguments(1, 60 << 16 | 99)
+
+    assert await raw.rest() == []
+
+
+@pytest.mark.parametrize("rest", [b"\x20\0\0\0\0\4\1kZ\0", DAMAGED, b"\0\0ab"])
 @scenario
 async def test_what_a_channel_does_not_survive_is_an_internal_error(
     door: Door, rest: bytes
 ) -> None:
-    """Row 64."""
-    raw = await door.enter(1)
+    """Row 64. It is the channel that looks at properties, once all of the message is there."""
+    raw = await door.enter(1, 2)
     name = await own_queue(raw)
 
     raw.frame(METHOD, 1, basic.Publish("", name).encode())
-    raw.frame(HEADER, 1, content_header(0, rest=rest))
+    raw.frame(HEADER, 1, content_header(3, rest=rest))
+    assert await raw.ask(basic.Qos(0, 1), number=2) == basic.QosOk()
+    raw.frame(BODY, 1, b"abc")
 
     assert await raw.hear() == close(541, "INTERNAL_ERROR")
+
+
+@scenario
+async def test_properties_are_looked_at_only_where_there_is_an_exchange(door: Door) -> None:
+    """Rows 64, 139."""
+    raw = await door.enter(1)
+
+    raw.frame(METHOD, 1, basic.Publish("no-such-exchange").encode())
+    raw.frame(HEADER, 1, content_header(0, rest=DAMAGED))
+
+    text = "NOT_FOUND - no exchange 'no-such-exchange' in vhost '/'"
+    assert await raw.hear() == close_channel(404, text, basic.Publish)

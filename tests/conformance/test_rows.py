@@ -22,7 +22,9 @@ ROWS = set(range(1, 242))
 TABLE = "## Rows without a scenario on RabbitMQ\n"
 
 NUMBERS = r"\d+(?:-\d+)?"
-NAMED = re.compile(rf"Rows? ({NUMBERS}(?:(?:,| and|, and) (?:row )?{NUMBERS})*)(?=[.:]|$|, (?!and row|row|and \d|\d))")
+NAMED = re.compile(
+    rf"Rows? ({NUMBERS}(?:(?:,| and|, and) (?:row )?{NUMBERS})*)(?=[.:]|$|, (?!and row|row|and \d|\d))"
+)
 SKIPPING = r"\b(?:pytest|mark)\.(?:skip|skipif|xfail)\b|\bfails_on\b"
 
 

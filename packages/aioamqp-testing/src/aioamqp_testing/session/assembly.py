@@ -16,6 +16,8 @@ from .unlisted import UNLISTED
 
 _MISFITS: Final = (ValueError, IndexError, StructError)
 _IDS = 4  # octets of class id and method id
+_BEFORE_PROPERTIES = 12  # octets of class id, weight and body size
+_UNREADABLE: Final = b"\x20\0" + b"\0\0\0\3" + b"\1?\0"  # headers, a table with a type that is none
 
 
 class ReaderCrash(Exception):
@@ -42,10 +44,10 @@ def decode_method(frame: Frame) -> Method:
         ReaderCrash: there is no such method, or a table in it cannot be read.
     """
     payload = frame.payload
-    index = int.from_bytes(payload[:_IDS], "big")
+    index = _index(frame)
     method = METHODS.get(index) or UNLISTED.get(index)
     if method is None:
-        raise ReaderCrash(f"there is no method {index >> 16}.{index & 0xFFFF}")
+        raise _unknown(index)
     try:
         decoded = method.decode(payload, _IDS, len(payload))
     except DecodeError as error:
@@ -75,13 +77,14 @@ class Assembler:
 
     def __init__(self) -> None:
         self._decoder = Decoder()
+        self._begun: list[Frame] = []
         self._overfull: int | None = None
 
     def assemble(self, frame: Frame) -> Command | None:
         """Take a frame; return the command that it completes, if it does.
 
         Raises:
-            FrameRefused: 501, 505 or 541.
+            FrameRefused: 501 or 505.
             ReaderCrash: the connection cannot go on.
         """
         if self._overfull is not None:
@@ -93,7 +96,11 @@ class Assembler:
         except DecodeError as error:
             return self._refuse(error, frame)
         if not commands:
+            if frame.type != FRAME_BODY:
+                self._begun.append(frame)
             return None
+        if self._begun:
+            self._begun = []
         if frame.type == FRAME_METHOD:
             _check_text(commands[0].method, frame.payload)
         return commands[0]
@@ -101,11 +108,15 @@ class Assembler:
     def _refuse(self, error: DecodeError, frame: Frame) -> Command | None:
         index = error.index or 0
         match error.kind:
+            case "method_unknown" | "method_arguments" | "field_value" if self._begun:
+                if frame.type == FRAME_METHOD:
+                    raise self._out_of_turn(frame)
+                return self._without_properties(frame)
             case "method_unknown" | "method_arguments":
                 method = decode_method(frame)  # raises, unless the codec just does not list it
                 self._decoder = Decoder()
                 return Command(frame.channel, method)
-            case "field_value" if frame.type == FRAME_METHOD:
+            case "field_value":
                 raise ReaderCrash(str(error))
             case "method_expected":
                 text = "expected method frame, got non method frame instead"
@@ -117,12 +128,40 @@ class Assembler:
                 raise _header_expected(index, f"one for class {class_id}")
             case "body_expected":
                 raise _body_expected(index)
-            case "body_size":
+            case _:  # the size of a body
                 # RabbitMQ: it waits for the rest, of which there are less than no octets
                 self._overfull = index
                 return None
-            case _:
-                raise FrameRefused(ReplyCode.INTERNAL_ERROR)
+
+    def _out_of_turn(self, frame: Frame) -> Exception:
+        """Return what RabbitMQ says about a method in a content: it need not be readable."""
+        index = _index(frame)
+        if index not in METHODS and index not in UNLISTED:
+            return _unknown(index)
+        index = _index(self._begun[0])
+        if len(self._begun) == 1:
+            return _header_expected(index, "non content header frame")
+        return _body_expected(index)
+
+    def _without_properties(self, header: Frame) -> Command | None:
+        """Go on in a content whose properties cannot be read.
+
+        RabbitMQ: its reader leaves them alone, and the channel fails when it looks at them, if
+        nothing else is wrong with the message before that. So they are given as headers that cannot
+        be read either, because these are not looked at here.
+        """
+        self._decoder = Decoder()
+        self._decoder.feed(self._begun[0].octets)
+        payload = header.payload[:_BEFORE_PROPERTIES] + _UNREADABLE
+        return self.assemble(Frame.of(header.type, header.channel, payload))
+
+
+def _index(frame: Frame) -> int:
+    return int.from_bytes(frame.payload[:_IDS], "big")
+
+
+def _unknown(index: int) -> ReaderCrash:
+    return ReaderCrash(f"there is no method {index >> 16}.{index & 0xFFFF}")
 
 
 def _header_expected(index: int, got: str) -> FrameRefused:

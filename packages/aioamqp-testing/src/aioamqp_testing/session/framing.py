@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from struct import Struct
-from typing import Final
+from typing import Final, Self
 
 from amqp_codec import ReplyCode
 from amqp_codec.protocol.constants import (
@@ -15,8 +15,9 @@ from amqp_codec.protocol.constants import (
 
 from ..model import BrokerError, erlang
 
-_PREFIX: Final = Struct(">BHI").unpack_from
+_PREFIX: Final = Struct(">BHI")
 _PREFIX_SIZE: Final = 7
+_END: Final = bytes((FRAME_END,))
 _OVERHEAD: Final = 8
 _QUOTED: Final = 16  # octets of a payload that a reply text shows
 _SHORTEST: Final = {FRAME_METHOD: 4, FRAME_HEADER: 12, FRAME_BODY: 0}
@@ -37,6 +38,12 @@ class Frame:
     channel: int
     size: int
     octets: bytes
+
+    @classmethod
+    def of(cls, frame_type: int, channel: int, payload: bytes) -> Self:
+        """Make a frame of what belongs into it."""
+        prefix = _PREFIX.pack(frame_type, channel, len(payload))
+        return cls(frame_type, channel, len(payload), prefix + payload + _END)
 
     @property
     def payload(self) -> bytes:
@@ -121,7 +128,7 @@ class FrameReader:
         octets, start = self._octets, self._offset
         if len(octets) - start < _PREFIX_SIZE:
             return None
-        frame_type, channel, size = _PREFIX(octets, start)
+        frame_type, channel, size = _PREFIX.unpack_from(octets, start)
         if size > self.frame_max:
             raise FrameTooLarge(frame_type, size, self.frame_max)
         end = start + size + _OVERHEAD
