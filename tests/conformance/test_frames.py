@@ -2,6 +2,7 @@
 
 import pytest
 
+from aioamqp_testing.session.unlisted import AccessRequestOk, CreditOk
 from amqp_codec import Command, Method, Properties, basic, channel, connection, encode_method, queue
 from tests.conformance.raw import Door, Raw, close, close_channel, content_header, frame
 from tests.conformance.scenario import scenario
@@ -72,6 +73,11 @@ async def test_a_frame_that_is_too_large_is_refused_by_its_first_octets(door: Do
             f"first 16 octets = <<0,60,0,10{',0' * 12}>>: {{invalid_frame_end_marker,\n"
             f"{' ' * 66}120}}",
         ),
+        (
+            b"\0" + b"\x7f" * 15,
+            1,
+            f"all octets = <<0{',127' * 13},\n{' ' * 23}127,127>>: {{invalid_frame_end_marker,1}}",
+        ),
         (b"A" * 16, 99, f'all octets = <<"{"A" * 16}">>: {{invalid_frame_end_marker,99}}'),
         (b"A" * 17, 9, f'first 16 octets = <<"{"A" * 16}">>: {{invalid_frame_end_marker,9}}'),
         (
@@ -103,6 +109,29 @@ async def test_a_wrong_end_of_a_frame_is_quoted(
             b"abcdefghijklmnopq",
             501,
             'FRAME_ERROR - type 9, first 16 octets = <<"abcdefghijklmnop">>: unknown_frame',
+        ),
+        # Erlang's lines have 80 columns.
+        (
+            77,
+            1,
+            b"\0abcdefghijklmnop",
+            501,
+            "FRAME_ERROR - type 77, first 16 octets = <<0,97,98,99,100,101,102,103,104,105,106,107,"
+            f"108,\n{' ' * 29}109,110,111>>: unknown_frame",
+        ),
+        (
+            0,
+            0,
+            b"\0" + b"\x7f" * 13,
+            501,
+            f"FRAME_ERROR - type 0, all octets = <<0{',127' * 13}>>: unknown_frame",
+        ),
+        (
+            0,
+            0,
+            b"\0" + b"\x7f" * 14,
+            501,
+            f"FRAME_ERROR - type 0, all octets = <<0{',127' * 13},\n{' ' * 23}127>>: unknown_frame",
         ),
         (HEARTBEAT, 1, b"", 505, "UNEXPECTED_FRAME - type 8, all octets = <<>>"),
         (
@@ -156,6 +185,20 @@ async def test_channel_max_limits_how_many_channels_there_are(door: Door) -> Non
     assert answer == close(530, text)
 
 
+BAD_TABLE = b"\0\0\0\0\0\0\0\x04\x01aZ\0"
+
+
+@scenario
+async def test_a_table_that_cannot_be_read_is_answered_with_a_reset(door: Door) -> None:
+    """Row 31."""
+    raw = await door.enter(1)
+
+    raw.arguments(1, queue.Declare.INDEX, BAD_TABLE)
+
+    assert await raw.rest() == []
+    assert raw.was_reset
+
+
 @pytest.mark.parametrize(
     ("number", "method"), [(1, 99 << 16 | 10), (1, 60 << 16 | 99), (0, 10 << 16 | 99)]
 )
@@ -189,6 +232,38 @@ async def test_arguments_that_are_too_short_or_too_long_are_quoted(
     raw.arguments(1, method.INDEX, arguments)
 
     assert await raw.hear() == close(501, f"FRAME_ERROR - cannot decode {shown}", method)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        (connection.UpdateSecret, b"\0\0"),
+        (connection.CloseOk, b"junk"),
+        (queue.Declare, b"\0\0\5ab"),
+        (queue.Declare, BAD_TABLE),
+    ],
+)
+@scenario
+async def test_arguments_on_channel_0_that_cannot_be_read_are_an_internal_error(
+    door: Door, method: type[Method], arguments: bytes
+) -> None:
+    """Rows 32, 64."""
+    raw = await door.enter(1)
+
+    raw.arguments(0, method.INDEX, arguments)
+
+    assert await raw.hear() == close(541, "INTERNAL_ERROR")
+
+
+@scenario
+async def test_a_short_string_on_channel_0_has_to_be_utf_8(door: Door) -> None:
+    """Row 62."""
+    raw = await door.enter(1)
+
+    raw.arguments(0, connection.UpdateSecret.INDEX, b"\0\0\0\0\2\xff\xfe")
+
+    text = "FRAME_ERROR - Malformed UTF-8 in shortstr"
+    assert await raw.hear() == close(501, text, connection.UpdateSecret)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +358,8 @@ async def test_channel_0_is_for_the_connections_business(door: Door, method: Met
         queue.DeclareOk("q"),
         channel.FlowOk(),
         channel.CloseOk(),
+        AccessRequestOk(),
+        CreditOk(),
     ],
 )
 @scenario
@@ -361,12 +438,22 @@ async def test_a_text_that_is_too_long_ends_in_dots(door: Door) -> None:
     assert answer == close_channel(404, text, queue.Declare)
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        frame(HEADER, 1, content_header(5)),
+        frame(HEADER, 1, content_header(5)) + frame(BODY, 1, b"toolong"),
+    ],
+)
 @scenario
-async def test_an_unknown_method_is_one_in_the_middle_of_a_content_too(door: Door) -> None:
+async def test_an_unknown_method_is_one_in_the_middle_of_a_content_too(
+    door: Door, begun: bytes
+) -> None:
     """Row 31."""
     raw = await door.enter(1)
 
-    raw.send(PUBLISH)
+    raw.send(PUBLISH + begun)
     raw.arguments(1, 60 << 16 | 99)
 
     assert await raw.rest() == []

@@ -242,6 +242,10 @@ async def test_most_mistakes_are_answered_with_three_seconds_of_silence_and_a_re
             [start_ok(), connection.TuneOk(0, 131072, 0)],
         )
     ]
+    for arguments in (b"", b"\0\0\0\4\1aZ\0", b"\0\0\0\0\2\xff\xfe\0\0\0\0\0"):
+        silent.append(await door.dial())
+        await silent[-1].greet()
+        silent[-1].arguments(0, connection.StartOk.INDEX, arguments)
     closed = [await door.enter(1, frame_max=4096) for _ in range(2)]
     closed[0].send(frame(3, 1, b"x" * 4097)[:7])
     closed[1].frame(1, 1, b"\0\x14\0\x28\0", end=b"\0")
@@ -252,8 +256,8 @@ async def test_most_mistakes_are_answered_with_three_seconds_of_silence_and_a_re
 
     await door.let_pass(3)
 
-    assert await asyncio.gather(*(raw.rest() for raw in (*silent, *closed))) == [[]] * 12
-    assert [raw.was_reset for raw in silent] == [True] * 10
+    assert await asyncio.gather(*(raw.rest() for raw in (*silent, *closed))) == [[]] * 15
+    assert [raw.was_reset for raw in silent] == [True] * 13
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Octets as Erlang prints them, because RabbitMQ's reply texts quote them that way."""
 
-_LAST_COLUMN = 78  # of a line, before Erlang begins another one
+_WIDTH = 79  # characters that Erlang puts into a line where it can choose
 
 _ESCAPES = {
     8: "\\b",
@@ -15,9 +15,27 @@ _ESCAPES = {
 }
 
 
-def binary(octets: bytes) -> str:
-    """Print a binary: ``<<"abc">>`` when every octet is printable, else ``<<1,2>>``."""
-    return f"<<{_quoted(octets)}>>" if octets and _printable(octets) else raw_binary(octets)
+def binary(octets: bytes, column: int | None = None) -> str:
+    """Print a binary: ``<<"abc">>`` when every octet is printable, else ``<<1,2>>``.
+
+    Args:
+        octets: what is in it.
+        column: where it begins, if it has to be broken into lines like ``~p`` does.
+    """
+    if octets and _printable(octets):
+        return f"<<{_quoted(octets)}>>"
+    return raw_binary(octets) if column is None else _broken(octets, column)
+
+
+def _broken(octets: bytes, column: int) -> str:
+    indent = column + len("<<")
+    lines, room = [""], _WIDTH - indent
+    for number in ", ".join(map(str, octets)).split():
+        if len(lines[-1]) + len(number) > room:
+            lines.append("")
+        lines[-1] += number
+    text = f"\n{' ' * indent}".join(lines)
+    return f"<<{text}>>"
 
 
 def raw_binary(octets: bytes) -> str:
@@ -35,7 +53,7 @@ def string(octets: bytes) -> str:
 def pair(first: str, second: str, column: int) -> str:
     """Print a tuple of two printed terms that begins in a column, over two lines if it has to."""
     in_one_line = f"{{{first},{second}}}"
-    if column + len(in_one_line) <= _LAST_COLUMN:
+    if column + len(in_one_line) < _WIDTH:
         return in_one_line
     return f"{{{first},\n{' ' * (column + 1)}{second}}}"
 

@@ -40,7 +40,8 @@ def decode_method(frame: Frame) -> Method:
     """Read the method in a frame.
 
     Raises:
-        FrameRefused: 501, its arguments do not end where the frame does, or are not UTF-8.
+        FrameRefused: 501, its arguments do not end where the frame does, or are not UTF-8; 541,
+            they cannot be read on channel 0.
         ReaderCrash: there is no such method, or a table in it cannot be read.
     """
     payload = frame.payload
@@ -50,18 +51,22 @@ def decode_method(frame: Frame) -> Method:
         raise _unknown(index)
     try:
         decoded = method.decode(payload, _IDS, len(payload))
-    except DecodeError as error:
-        raise ReaderCrash(f"{method.NAME}: {error}") from None
-    except _MISFITS:
+    except (DecodeError, *_MISFITS) as error:
+        if not frame.channel:
+            # RabbitMQ: its reader catches what it stumbles over, if that is meant for itself
+            raise FrameRefused(ReplyCode.INTERNAL_ERROR) from None
+        if isinstance(error, DecodeError):
+            raise ReaderCrash(f"{method.NAME}: {error}") from None
         text = f"cannot decode {erlang.raw_binary(payload[_IDS:])}"
         raise FrameRefused(ReplyCode.FRAME_ERROR, text, index) from None
-    _check_text(decoded, payload)
+    _check_text(decoded, frame)
     return decoded
 
 
-def _check_text(method: Method, payload: bytes) -> None:
-    # RabbitMQ: it looks at every short string of a method, but not at those of basic.publish
-    if payload.isascii() or isinstance(method, basic.Publish):
+def _check_text(method: Method, frame: Frame) -> None:
+    # RabbitMQ: it looks at every short string of a method, but not at those of basic.publish, and
+    # names the method on channel 0 only
+    if frame.payload.isascii() or isinstance(method, basic.Publish):
         return
     for name, wire_type in method.FIELDS:
         if wire_type == "shortstr":
@@ -69,7 +74,8 @@ def _check_text(method: Method, payload: bytes) -> None:
                 getattr(method, name).encode()
             except UnicodeEncodeError:
                 text = "Malformed UTF-8 in shortstr"
-                raise FrameRefused(ReplyCode.FRAME_ERROR, text) from None
+                index = 0 if frame.channel else method.INDEX
+                raise FrameRefused(ReplyCode.FRAME_ERROR, text, index) from None
 
 
 class Assembler:
@@ -78,7 +84,7 @@ class Assembler:
     def __init__(self) -> None:
         self._decoder = Decoder()
         self._begun: list[Frame] = []
-        self._overfull: int | None = None
+        self._is_overfull = False
 
     def assemble(self, frame: Frame) -> Command | None:
         """Take a frame; return the command that it completes, if it does.
@@ -87,10 +93,10 @@ class Assembler:
             FrameRefused: 501 or 505.
             ReaderCrash: the connection cannot go on.
         """
-        if self._overfull is not None:
+        if self._is_overfull:
             if frame.type == FRAME_BODY:
                 return None
-            raise _body_expected(self._overfull)
+            raise self._out_of_turn(frame)
         try:
             commands = self._decoder.feed(frame.octets)
         except DecodeError as error:
@@ -102,7 +108,7 @@ class Assembler:
         if self._begun:
             self._begun = []
         if frame.type == FRAME_METHOD:
-            _check_text(commands[0].method, frame.payload)
+            _check_text(commands[0].method, frame)
         return commands[0]
 
     def _refuse(self, error: DecodeError, frame: Frame) -> Command | None:
@@ -130,13 +136,13 @@ class Assembler:
                 raise _body_expected(index)
             case _:  # the size of a body
                 # RabbitMQ: it waits for the rest, of which there are less than no octets
-                self._overfull = index
+                self._is_overfull = True
                 return None
 
     def _out_of_turn(self, frame: Frame) -> Exception:
-        """Return what RabbitMQ says about a method in a content: it need not be readable."""
+        """Return what RabbitMQ says about a frame in a content: a method need not be readable."""
         index = _index(frame)
-        if index not in METHODS and index not in UNLISTED:
+        if frame.type == FRAME_METHOD and index not in METHODS and index not in UNLISTED:
             return _unknown(index)
         index = _index(self._begun[0])
         if len(self._begun) == 1:

@@ -73,13 +73,15 @@ class Frame:
     def wrong_end(self) -> BrokerError:
         """Return what RabbitMQ says about the octet where the frame-end belongs."""
         text = f"{self._quoted()}: "
-        text += erlang.pair("invalid_frame_end_marker", str(self.octets[-1]), len(text))
+        column = len(text) - 1 - text.rfind("\n")
+        text += erlang.pair("invalid_frame_end_marker", str(self.octets[-1]), column)
         return BrokerError(ReplyCode.FRAME_ERROR, text)
 
     def _quoted(self) -> str:
         payload = self.payload
         which = "all" if len(payload) <= _QUOTED else f"first {_QUOTED}"
-        return f"type {self.type}, {which} octets = {erlang.binary(payload[:_QUOTED])}"
+        text = f"type {self.type}, {which} octets = "
+        return text + erlang.binary(payload[:_QUOTED], len(text))
 
 
 class FrameTooLarge(BrokerError):

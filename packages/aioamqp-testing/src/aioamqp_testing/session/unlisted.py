@@ -29,6 +29,12 @@ class AccessRequestOk(Method):
     NAME: ClassVar[str] = "access.request-ok"
     INDEX: ClassVar[int] = 30 << 16 | 11
 
+    @classmethod
+    def decode(cls, data: bytes, offset: int, end: int) -> "AccessRequestOk":
+        """Read nothing: a client has no business to say this."""
+        del data, offset, end
+        return cls()
+
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         return b"\x00\x1e\x00\x0b\x00\x01"
@@ -72,12 +78,19 @@ class CreditOk(Method):
     def __init__(self, available: int = 0) -> None:
         self.available = available
 
+    @classmethod
+    def decode(cls, data: bytes, offset: int, end: int) -> "CreditOk":
+        """Read the arguments from ``data[offset:end]``."""
+        if offset + 4 != end:
+            raise ValueError
+        return cls(int.from_bytes(data[offset:end], "big"))
+
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         return self.INDEX.to_bytes(4, "big") + self.available.to_bytes(4, "big")
 
 
 UNLISTED: Final[dict[int, type[Method]]] = {
-    method.INDEX: method for method in (AccessRequest, Credit)
+    method.INDEX: method for method in (AccessRequest, AccessRequestOk, Credit, CreditOk)
 }
 """By INDEX, like the codec's METHODS."""
