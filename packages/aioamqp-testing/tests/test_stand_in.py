@@ -56,14 +56,15 @@ class Asynchronous(unittest.IsolatedAsyncioTestCase):
 
 
 def test_leaving_without_a_loop_drops_what_is_left_open() -> None:
-    async def leave() -> None:
-        await aioamqp.connect()
+    async def leave(broker: FakeBroker) -> None:
+        await broker.dial(asyncio.Protocol)
 
     with fake_broker() as broker:
-        asyncio.run(leave())
+        asyncio.run(leave(broker))
         (session,) = broker.sessions
+        assert session.ending is None
 
-    assert not session.is_open
+    assert session.ending is not None
     assert not broker.sessions
 
 
