@@ -79,7 +79,7 @@ def test_a_message_published_delivered_and_acknowledged_costs_few_calls() -> Non
             await protocol.close()
             return calls
 
-    assert asyncio.run(main()) < 290
+    assert asyncio.run(main()) < 230
 
 
 def test_a_broker_with_a_connection_and_a_channel_costs_few_calls() -> None:
@@ -90,7 +90,7 @@ def test_a_broker_with_a_connection_and_a_channel_costs_few_calls() -> None:
                 await protocol.channel()
                 await protocol.close()
 
-    assert asyncio.run(calls_of(work)) < 1450
+    assert asyncio.run(calls_of(work)) < 1600
 
 
 def test_a_timer_that_goes_off_costs_the_same_among_many() -> None:
