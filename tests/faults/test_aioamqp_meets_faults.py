@@ -397,7 +397,7 @@ async def test_a_slow_program_leaves_messages_in_the_queue(broker: FakeBroker) -
     channel = await channel_of(broker)
     await channel.queue_declare("q")
     for number in range(200):
-        broker.publish("", "q", number.to_bytes(2, "big") * 16 * 1024)
+        broker.publish("", "q", number.to_bytes(2, "big") * 128 * 1024)
     is_open = asyncio.Event()
     seen: list[int] = []
 
