@@ -200,6 +200,14 @@ async def test_logins_are_refused_as_often_as_asked(broker: FakeBroker) -> None:
     await broker.connect()
 
 
+async def test_a_login_is_refused_to_the_program_that_is_named(broker: FakeBroker) -> None:
+    broker.faults.add(RefuseLogin(connection="orders"))
+
+    await broker.connect(client_properties={"connection_name": "payments"})
+    with pytest.raises(aioamqp.HandshakeFailed, match="ACCESS_REFUSED"):
+        await broker.connect(client_properties={"connection_name": "orders"})
+
+
 async def test_an_unanswered_handshake_ends_in_time(broker: FakeBroker) -> None:
     broker.faults.add(Lose(received="connection.open"))
 
