@@ -78,9 +78,7 @@ class QueueSequences(Sequences):
                 return await channel.queue_declare(
                     name(queue), durable=is_quorum, arguments={**arguments, **letters}
                 )
-            return await channel.queue_declare(
-                name(queue), durable=is_quorum, arguments=arguments
-            )
+            return await channel.queue_declare(name(queue), durable=is_quorum, arguments=arguments)
 
         self.calls(number, call, new=queue)
 
