@@ -6,6 +6,7 @@ from amqp_codec import (
     HEARTBEAT,
     Command,
     Decoder,
+    FieldTable,
     Method,
     Properties,
     basic,
@@ -325,7 +326,7 @@ def test_what_comes_in_one_piece_is_confirmed_in_one(client: SilentClient) -> No
 
 def test_a_nack_says_multiple_and_requeue_even_of_one(client: SilentClient) -> None:
     """Row 159."""
-    limits = {"x-max-length": 2, "x-overflow": "reject-publish"}
+    limits: FieldTable = {"x-max-length": 2, "x-overflow": "reject-publish"}
     client.say(1, confirm.Select(), queue.Declare("q", arguments=limits))
 
     assert client.publish("q", b"0", b"1", b"2") == [basic.Ack(2, True), basic.Nack(3, True, True)]

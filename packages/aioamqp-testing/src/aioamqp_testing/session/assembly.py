@@ -4,6 +4,8 @@ The codec finds what is wrong; here it is said as RabbitMQ says it, with the oct
 method they belong to.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from struct import error as StructError
 from typing import Final
 
@@ -83,16 +85,32 @@ class Assembler:
 
     def __init__(self) -> None:
         self._decoder = Decoder()
-        self._begun: list[Frame] = []
+        self._begun: list[Frame] = []  # of a command, without bodies; empty between commands
         self._is_overfull = False
 
-    def assemble(self, frame: Frame) -> Command | None:
-        """Take a frame; return the command that it completes, if it does.
+    def assemble(self, frame: Frame) -> Iterator[Command]:
+        """Take a frame or a run of them; return the commands that are complete with it.
+
+        Each of them is to be dealt with before the next one is asked for: only then comes the error
+        of what is behind it.
 
         Raises:
             FrameRefused: 501 or 505.
             ReaderCrash: the connection cannot go on.
         """
+        if frame.is_run and not self._begun:
+            with suppress(DecodeError):
+                commands = self._decoder.feed(frame.octets)
+                if self._decoder.error is None:
+                    yield from commands
+                    return
+            self._decoder = Decoder()  # it has seen nothing yet that was dealt with
+        for single in frame.split() if frame.is_run else (frame,):
+            command = self._assemble(single)
+            if command is not None:
+                yield command
+
+    def _assemble(self, frame: Frame) -> Command | None:
         if self._is_overfull:
             if frame.type == FRAME_BODY:
                 return None
@@ -159,7 +177,7 @@ class Assembler:
         self._decoder = Decoder()
         self._decoder.feed(self._begun[0].octets)
         payload = header.payload[:_BEFORE_PROPERTIES] + _UNREADABLE
-        return self.assemble(Frame.of(header.type, header.channel, payload))
+        return self._assemble(Frame.of(header.type, header.channel, payload))
 
 
 def _index(frame: Frame) -> int:
