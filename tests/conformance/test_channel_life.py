@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import pytest
 
-from amqp_codec import Command, basic, channel, confirm, exchange, queue, tx
+from amqp_codec import Command, Method, basic, channel, confirm, exchange, queue, tx
 from tests.conformance.raw import Door, close, close_channel, frame, ids
 from tests.conformance.scenario import NO_SUCH_QUEUE, scenario
 from tests.conformance.wire import Said, publish
@@ -83,6 +83,31 @@ async def test_a_channel_that_the_broker_closes_cannot_be_opened_before_close_ok
     answer = await raw.ask(channel.Open())
 
     assert answer == close(504, "CHANNEL_ERROR - second 'channel.open' seen", channel.Open)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        queue.Bind("", "amq.direct", "k"),
+        queue.Unbind("", "amq.direct", "k"),
+        queue.Purge(),
+        queue.Delete(),
+        basic.Consume(),
+        basic.Get(),
+    ],
+)
+@scenario
+async def test_which_queue_is_meant_comes_before_whether_the_channel_is_open(
+    door: Door, method: Method
+) -> None:
+    """Rows 44, 66, 87."""
+    raw = await door.enter(1)
+    text = "NOT_FOUND - no previously declared queue"
+    refused = close_channel(404, text, type(method))
+
+    assert await raw.ask(method, number=2) == refused
+    assert await raw.ask(FAILURE) == NOT_FOUND
+    assert await raw.ask(method) == refused
 
 
 @scenario

@@ -253,7 +253,9 @@ async def test_an_exchange_is_compared_in_a_certain_order(open_wire: OpenWire, n
     assert await wire.say(again) == [exchange.DeclareOk()]
 
 
-@pytest.mark.parametrize(("kind", "word"), [("no-type", "unknown"), ("queue", "invalid")])
+@pytest.mark.parametrize(
+    ("kind", "word"), [("no-type", "unknown"), ("queue", "invalid"), ("", "invalid")]
+)
 @scenario
 async def test_an_unknown_type_of_exchange_ends_the_connection(
     open_wire: OpenWire, kind: str, word: str

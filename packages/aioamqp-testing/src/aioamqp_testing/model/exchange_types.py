@@ -135,7 +135,10 @@ PREDECLARED: Final = (
 """Exchanges that every virtual host has, beside the default one."""
 
 _ATOMS: Final = frozenset(
-    ("true", "false", "ok", "error", "none", "undefined", "queue", "exchange", "binding", "message")
+    (
+        *("", "true", "false", "ok", "error", "none", "undefined"),
+        *("queue", "exchange", "binding", "message"),
+    )
 )
 """Some words that Erlang knows as atoms; RabbitMQ's text is another one for them."""
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from amqp_codec import Command, Method, Properties, ReplyCode, basic, channel
+from amqp_codec import Command, Method, Properties, ReplyCode, basic, channel, queue
 
 from ..model import BrokerError, VirtualHost
 from .assembly import Assembler
@@ -16,6 +16,16 @@ from .unlisted import AccessRequest, AccessRequestOk
 
 if TYPE_CHECKING:
     from .connection import Session
+
+
+_MAY_NAME_NO_QUEUE: Final = (
+    queue.Bind,
+    queue.Unbind,
+    queue.Purge,
+    queue.Delete,
+    basic.Consume,
+    basic.Get,
+)
 
 
 class _State(Enum):
@@ -69,6 +79,9 @@ class Channel:
             BrokerError: the client has made a mistake; its code says what is to be closed.
         """
         method = command.method
+        if self._state is not _State.OPEN and isinstance(method, _MAY_NAME_NO_QUEUE):
+            # RabbitMQ: it asks which queue is meant before it asks whether the channel is open
+            self.topology.queue_name(method.queue)
         if self._state is _State.NEW:
             if not isinstance(method, channel.Open):
                 raise BrokerError(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'")
