@@ -212,7 +212,7 @@ async def test_what_opens_something_is_answered_with_an_empty_string(door: Door)
 
 
 async def refused_in_silence(door: Door, *said: Said) -> Raw:
-    """Log in with the last of some methods, each of which but that one is answered."""
+    """Say some methods to log in, each of which but the last one is answered."""
     raw = await door.dial()
     await raw.greet()
     for method in said[:-1]:
@@ -246,6 +246,8 @@ async def test_most_mistakes_are_answered_with_three_seconds_of_silence_and_a_re
         silent.append(await door.dial())
         await silent[-1].greet()
         silent[-1].arguments(0, connection.StartOk.INDEX, arguments)
+    silent.append(await refused_in_silence(door, start_ok(), connection.TuneOk(2047, 131072, 0)))
+    silent[-1].arguments(0, connection.Open.INDEX, b"")
     closed = [await door.enter(1, frame_max=4096) for _ in range(2)]
     closed[0].send(frame(3, 1, b"x" * 4097)[:7])
     closed[1].frame(1, 1, b"\0\x14\0\x28\0", end=b"\0")
@@ -256,8 +258,8 @@ async def test_most_mistakes_are_answered_with_three_seconds_of_silence_and_a_re
 
     await door.let_pass(3)
 
-    assert await asyncio.gather(*(raw.rest() for raw in (*silent, *closed))) == [[]] * 15
-    assert [raw.was_reset for raw in silent] == [True] * 13
+    assert await asyncio.gather(*(raw.rest() for raw in (*silent, *closed))) == [[]] * 16
+    assert [raw.was_reset for raw in silent] == [True] * 14
 
 
 @pytest.mark.slow

@@ -413,7 +413,7 @@ class Session:
         if isinstance(error, NotSupported):
             self.node.refused.append(error.what)
         self.journal.note(f"refused: {error.reply_text}")
-        if self._state in BEFORE_OPENING:
+        if self._state in BEFORE_OPENING or (self._state is State.OPENING and not error.text):
             self._fall_silent(error.reply_text)
         elif channel is not None and not error.reply_code.is_hard:
             channel.fail(error, index)

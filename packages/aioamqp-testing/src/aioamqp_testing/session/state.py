@@ -6,7 +6,7 @@ What RabbitMQ does about a mistake depends on when it comes:
     HEADER     the protocol header it wants, and a reset
     STARTING   silence for three seconds, and a reset (a wrong password may get a connection.close)
     TUNING     the same
-    OPENING    connection.close
+    OPENING    connection.close; a method that cannot be read with silence
     RUNNING    channel.close or connection.close, as the reply code says
     CLOSING    nothing: only connection.close and close-ok are looked at
     SILENT     nothing: input is not even read
