@@ -74,10 +74,14 @@ class Raw(Wire):
         assert isinstance(start, connection.Start)
         return start
 
+    async def hear_or_end(self) -> Said | None:
+        """Wait for the next thing that the broker says; return None when it hangs up instead."""
+        return await self._heard.get()
+
     async def rest(self) -> list[Said]:
         """Wait for the end of the connection; return what the broker says before it."""
         said = []
-        while (each := await self._heard.get()) is not None:
+        while (each := await self.hear_or_end()) is not None:
             said.append(each)
         return said
 
