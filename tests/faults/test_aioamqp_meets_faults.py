@@ -200,6 +200,14 @@ async def test_logins_are_refused_as_often_as_asked(broker: FakeBroker) -> None:
     await broker.connect()
 
 
+async def test_a_login_is_refused_to_the_program_that_is_named(broker: FakeBroker) -> None:
+    broker.faults.add(RefuseLogin(connection="orders"))
+
+    await broker.connect(client_properties={"connection_name": "payments"})
+    with pytest.raises(aioamqp.HandshakeFailed, match="ACCESS_REFUSED"):
+        await broker.connect(client_properties={"connection_name": "orders"})
+
+
 async def test_an_unanswered_handshake_ends_in_time(broker: FakeBroker) -> None:
     broker.faults.add(Lose(received="connection.open"))
 
@@ -390,3 +398,25 @@ async def test_a_restart_leaves_what_is_durable(broker: FakeBroker) -> None:
     got = await channel.basic_get("q", no_ack=True)
     assert got["message"] == b"kept"
     assert list(broker.vhost.queues) == ["q"]
+
+
+async def test_a_slow_program_leaves_messages_in_the_queue(broker: FakeBroker) -> None:
+    """Neither side keeps more than it has use for, and all of it comes in the end."""
+    channel = await channel_of(broker)
+    await channel.queue_declare("q")
+    for number in range(200):
+        broker.publish("", "q", number.to_bytes(2, "big") * 128 * 1024)
+    is_open = asyncio.Event()
+    seen: list[int] = []
+
+    async def callback(channel: object, body: bytes, *rest: object) -> None:
+        await is_open.wait()
+        seen.append(int.from_bytes(body[:2], "big"))
+
+    await channel.basic_consume(callback, "q", no_ack=True)
+    await broker.settle()
+    assert broker.vhost.queues["q"].message_count > 100
+
+    is_open.set()
+    await broker.wait_for(lambda: len(seen) == 200)
+    assert seen == list(range(200))

@@ -56,11 +56,14 @@ class Asynchronous(unittest.IsolatedAsyncioTestCase):
 
 
 def test_leaving_without_a_loop_drops_what_is_left_open() -> None:
-    with fake_broker() as broker:
-        asyncio.run(broker.dial(asyncio.Protocol))
-        (session,) = broker.sessions
+    async def leave(broker: FakeBroker) -> None:
+        await broker.dial(asyncio.Protocol)
 
-    assert not session.is_open
+    with fake_broker() as broker:
+        asyncio.run(leave(broker))
+        (session,) = broker.sessions  # it is still there
+
+    assert session.ending is not None
     assert not broker.sessions
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aioamqp_testing.model import BrokerError, Outcome, Queue, VirtualHost
+from aioamqp_testing.model import BrokerError, NotSupported, Outcome, Queue, VirtualHost
 from amqp_codec import Int64
 from fake_broker_support import NotingChannel, a_message
 
@@ -216,3 +216,24 @@ def test_credit_of_an_argument_is_room(vhost: VirtualHost, noting: NotingChannel
     vhost.run_later()
 
     assert noting.taken() == [("tag", b"1"), ("tag", b"2")]
+
+
+def test_credit_that_drains_is_refused(vhost: VirtualHost, noting: NotingChannel) -> None:
+    """Row 77."""
+    credit = {"credit": Int64(1), "drain": True}
+
+    with pytest.raises(NotSupported, match="x-credit that drains"):
+        noting.consume(declare(vhost), arguments={"x-credit": credit})
+
+
+@pytest.mark.parametrize("credit", [5, {"credit": 1, "drain": False}, {"credit": Int64(1)}])
+def test_credit_of_a_wrong_form_is_none(
+    vhost: VirtualHost, noting: NotingChannel, credit: Any
+) -> None:
+    """Row 77: RabbitMQ wants an integer of 64 bits, and both."""
+    queue = declare(vhost)
+    noting.consume(queue, prefetch_count=2, arguments={"x-credit": credit})
+
+    fill(queue, b"0", b"1", b"2")
+
+    assert len(noting.taken()) == 2

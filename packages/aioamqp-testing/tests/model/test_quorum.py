@@ -192,6 +192,22 @@ def test_whoever_has_a_message_counts_as_a_consumer(
     assert queue.counts() == (1, 0)
 
 
+def test_consumers_that_wait_for_the_single_active_one_do_not_count(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    queue = declare(vhost, single_active_consumer=True)
+    assert queue.counts() == (0, 0)
+    active = noting.consume(queue, "active")
+    noting.consume(queue, "waiting")
+    fill(queue, 1)
+    assert queue.counts() == (0, 1)
+
+    queue.remove_consumer(active)
+
+    assert queue.counts() == (0, 2)
+    assert queue.consumer_count == 1
+
+
 def test_a_shared_prefetch_is_not_for_quorum_queues(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:

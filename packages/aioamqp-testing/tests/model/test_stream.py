@@ -131,3 +131,17 @@ def test_readers_have_rules(
 
     assert int(caught.value.reply_code) == code
     assert stream.consumer_count == 0
+
+
+def test_credit_for_a_reader_is_added_to_what_it_has(
+    vhost: VirtualHost, stream: Queue, noting: NotingChannel
+) -> None:
+    """Row 77."""
+    reader = noting.consume(stream, prefetch_count=1)
+    vhost.run_later()
+    fill(stream, 0, 1, 2, 3)
+
+    assert stream.add_credit(reader, 2) == 3
+    vhost.run_later()
+
+    assert [body for _, body in noting.taken()] == [b"0", b"1", b"2"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from amqp_codec import Command, Method, Properties, basic, connection
+from amqp_codec import Command, FieldTable, Method, Properties, basic, connection
 from amqp_codec.protocol.channel import OpenOk as ChannelOpenOk
 
 from ..model import BrokerError
@@ -73,6 +73,7 @@ class Middleman:
         self._protocol = protocol
         self._number = number
         self._faults = faults
+        self._introduced_with: FieldTable = {}
         self._is_speaking = False
         self._muted: set[int] = set()  # numbers of channels; 0 is all of them
         self._hold_for: float | None = None
@@ -88,7 +89,8 @@ class Middleman:
     @property
     def given_name(self) -> object:
         """What the client calls the connection, if it does."""
-        return self.session.client_properties.get("connection_name")
+        properties = self.session.client_properties or self._introduced_with
+        return properties.get("connection_name")
 
     @property
     def names(self) -> tuple[object, ...]:
@@ -123,6 +125,8 @@ class Middleman:
 
     def receives(self, command: Command) -> bool:
         """Return whether a fault takes the place of what the client has said."""
+        if isinstance(command.method, connection.StartOk):
+            self._introduced_with = command.method.client_properties
         moment = self._moment(Occasion.RECEIVED, command.channel, command)
         return self._is_muted(command.channel) or self._faults.happen(moment)
 

@@ -61,7 +61,8 @@ class QuorumQueue(Replicated, MessageQueue):
     def counts(self) -> tuple[int, int]:
         """Return what declare-ok says of messages and consumers.
 
-        RabbitMQ: whoever has a message counts, each basic.get and consumers that are cancelled too.
+        RabbitMQ: whoever has a message counts, each basic.get and consumers that are cancelled too;
+        those that wait for a single active consumer to go do not.
         """
         gone: set[Consumer] = set()
         gets = 0
@@ -71,7 +72,10 @@ class QuorumQueue(Replicated, MessageQueue):
                     gets += 1
                 elif consumer not in self._consumers:
                     gone.add(consumer)
-        return self.message_count, self.consumer_count + len(gone) + gets
+        consumers = len(self._consumers)
+        if self._has_single_active:
+            consumers = min(1, consumers)
+        return self.message_count, consumers + len(gone) + gets
 
     # ----------------------------------------------------------------------------- messages
 

@@ -4,6 +4,8 @@ The codec finds what is wrong; here it is said as RabbitMQ says it, with the oct
 method they belong to.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from struct import error as StructError
 from typing import Final
 
@@ -76,24 +78,43 @@ class Assembler:
     def __init__(self) -> None:
         self._decoder = Decoder()
         self._overfull: int | None = None
+        self._is_idle = True  # whether the next frame begins a command
 
-    def assemble(self, frame: Frame) -> Command | None:
-        """Take a frame; return the command that it completes, if it does.
+    def assemble(self, frame: Frame) -> Iterator[Command]:
+        """Take a frame or a run of them; return the commands that are complete with it.
+
+        Each of them is to be dealt with before the next one is asked for: only then comes the error
+        of what is behind it.
 
         Raises:
             FrameRefused: 501, 505 or 541.
             ReaderCrash: the connection cannot go on.
         """
+        if frame.is_run and self._is_idle:
+            with suppress(DecodeError):
+                commands = self._decoder.feed(frame.octets)
+                if self._decoder.error is None:
+                    yield from commands
+                    return
+            self._decoder = Decoder()  # it has seen nothing yet that was dealt with
+        for single in frame.split() if frame.is_run else (frame,):
+            command = self._assemble(single)
+            if command is not None:
+                yield command
+
+    def _assemble(self, frame: Frame) -> Command | None:
         if self._overfull is not None:
             if frame.type == FRAME_BODY:
                 return None
             raise _body_expected(self._overfull)
+        self._is_idle = False
         try:
             commands = self._decoder.feed(frame.octets)
         except DecodeError as error:
             return self._refuse(error, frame)
         if not commands:
             return None
+        self._is_idle = True
         if frame.type == FRAME_METHOD:
             _check_text(commands[0].method, frame.payload)
         return commands[0]
@@ -104,6 +125,7 @@ class Assembler:
             case "method_unknown" | "method_arguments":
                 method = decode_method(frame)  # raises, unless the codec just does not list it
                 self._decoder = Decoder()
+                self._is_idle = True
                 return Command(frame.channel, method)
             case "field_value" if frame.type == FRAME_METHOD:
                 raise ReaderCrash(str(error))

@@ -230,7 +230,9 @@ class Session:
         if self._state is State.HEADER:
             return self._read_header()
         try:
-            frame = self._frames.next()
+            # what goes wrong on purpose, and alarms, go by single frames
+            is_plain = self._state is State.RUNNING and self.interference is None
+            frame = self._frames.next(in_runs=is_plain and not self.node.alarm)
             if frame is None:
                 return False
             self._handle_frame(frame)
@@ -295,9 +297,11 @@ class Session:
         if frame.type == FRAME_HEARTBEAT:
             raise frame.unexpected()
         channel = self._channels.get(frame.channel) or self._add_channel(frame.channel)
-        command = channel.assembler.assemble(frame)
-        if command is None:
-            return
+        for command in channel.assembler.assemble(frame):
+            if self._state is State.RUNNING:
+                self._handle_command(channel, command)
+
+    def _handle_command(self, channel: Channel, command: Command) -> None:
         self.journal.received(command)
         try:
             if self.interference is None or not self.interference.receives(command):

@@ -1,10 +1,11 @@
 """Octets to frames, one at a time, whatever is in them: a broker's answer quotes what it got."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
-from amqp_codec import ReplyCode
+from amqp_codec import ReplyCode, basic
 from amqp_codec.protocol.constants import (
     FRAME_BODY,
     FRAME_END,
@@ -16,9 +17,13 @@ from amqp_codec.protocol.constants import (
 from ..model import BrokerError, erlang
 
 _PREFIX: Final = Struct(">BHI").unpack_from
+_METHOD: Final = Struct(">BHII").unpack_from  # prefix, class id and method id
+_HEADER: Final = Struct(">BHIHHQ").unpack_from  # prefix, class id, weight, size of the body
 _PREFIX_SIZE: Final = 7
 _OVERHEAD: Final = 8
 _QUOTED: Final = 16  # octets of a payload that a reply text shows
+_ACK_SIZE: Final = 13 + _OVERHEAD  # octets; a basic.publish with its content has more
+_LEAST_CONTENT: Final = 14 + _OVERHEAD + 1 + _OVERHEAD
 _SHORTEST: Final = {FRAME_METHOD: 4, FRAME_HEADER: 12, FRAME_BODY: 0}
 
 
@@ -31,12 +36,21 @@ class Frame:
         channel: its channel number.
         size: octets of payload that it announces.
         octets: all of it; only as far as the size when that is too large.
+        is_run: whether the frames of several commands follow it in the octets; see ``split``.
     """
 
     type: int
     channel: int
     size: int
     octets: bytes
+    is_run: bool = False
+
+    def split(self) -> "Iterator[Frame]":
+        """Return the frames of a run one by one."""
+        reader = FrameReader(len(self.octets))
+        reader.feed(self.octets)
+        while (frame := reader.next()) is not None:
+            yield frame
 
     @property
     def payload(self) -> bytes:
@@ -111,8 +125,12 @@ class FrameReader:
         self._offset += count
         return self._octets[self._offset - count : self._offset]
 
-    def next(self) -> Frame | None:
+    def next(self, *, in_runs: bool = False) -> Frame | None:
         """Return the next frame, or None while it is not complete.
+
+        Args:
+            in_runs: whether the frame may be a run: nearly all that busy clients send is
+                basic.publish and basic.ack, and to take many at once saves time.
 
         Raises:
             FrameTooLarge: nothing behind it can be read any more.
@@ -126,5 +144,43 @@ class FrameReader:
         end = start + size + _OVERHEAD
         if end > len(octets):
             return None
-        self._offset = end
-        return Frame(frame_type, channel, size, octets[start:end])
+        behind = self._behind_run(start, channel) if in_runs and channel else start
+        self._offset = max(end, behind)
+        octets = octets[start : self._offset]
+        return Frame(frame_type, channel, size, octets, is_run=behind > start)
+
+    def _behind_run(self, offset: int, channel: int) -> int:
+        """Find the end of whole and sound basic.publish, with their contents, and basic.ack.
+
+        Returns:
+            the offset of whatever is something else, or of another channel.
+        """
+        octets, available, largest = self._octets, len(self._octets), self.frame_max
+        while available - offset >= _ACK_SIZE:
+            frame_type, on, size, index = _METHOD(octets, offset)
+            end = offset + size + _OVERHEAD
+            if frame_type != FRAME_METHOD or on != channel or size > largest or end > available:
+                break
+            if index == basic.Publish.INDEX:
+                if available - end < _LEAST_CONTENT:
+                    break
+                header_type, on, header_size, _, _, size = _HEADER(octets, end)
+                body = end + header_size + _OVERHEAD
+                behind = body + size + _OVERHEAD
+                if (
+                    behind > available
+                    or not size
+                    or max(header_size, size) > largest
+                    or (header_type, on) != (FRAME_HEADER, channel)
+                    or _PREFIX(octets, body) != (FRAME_BODY, channel, size)
+                    or not octets[body - 1] == octets[behind - 1] == FRAME_END
+                ):
+                    break
+            elif index == basic.Ack.INDEX:
+                behind = end
+            else:
+                break
+            if octets[end - 1] != FRAME_END:
+                break
+            offset = behind
+        return offset
