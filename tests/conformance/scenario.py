@@ -33,16 +33,6 @@ def scenario(
     return bounded
 
 
-def fails_on(*brokers: str, because: str) -> pytest.MarkDecorator:
-    """Say where a scenario cannot pass yet; there, passing is a failure."""
-    gap = pytest.mark.xfail(reason=because, strict=True)
-    return pytest.mark.parametrize(
-        "broker",
-        [pytest.param(broker, marks=gap if broker in brokers else ()) for broker in BROKERS],
-        indirect=True,
-    )
-
-
 class Connect(Protocol):
     """Opens a connection to the broker of the test, which is closed when the test ends."""
 

@@ -68,6 +68,16 @@ async def test_a_connection_is_closed_from_outside(
     assert client.session.ending is not None
 
 
+async def test_a_connection_is_closed_by_its_name(broker: FakeBroker, client: SilentClient) -> None:
+    """Row 55."""
+    with pytest.raises(ValueError, match="there is no connection 'other'; there are: test"):
+        broker.close_connection("other")
+
+    broker.close_connection("test", "enough")
+
+    assert client.heard() == forced("enough")
+
+
 async def test_a_connection_that_is_not_open_yet_is_reset(broker: FakeBroker) -> None:
     client = SilentClient(broker.node)
     client.start()

@@ -236,14 +236,23 @@ class Administration:
     # ----------------------------------------------------------------------------- connections
 
     def close_connection(
-        self, connection: Connected, text: str = "Closed via management plugin"
+        self, connection: Connected | str, text: str = "Closed via management plugin"
     ) -> None:
         """Close a connection from the broker's side, with reply code 320.
 
         Args:
-            connection: one of ``sessions``.
+            connection: one of ``sessions``, or the name that it has in the journal.
             text: the reason, which the client is told.
+
+        Raises:
+            ValueError: no connection has this name.
         """
+        if isinstance(connection, str):
+            named = {each.name: each for each in self.node.connections}
+            if connection not in named:
+                known = ", ".join(named) or "none"
+                raise ValueError(f"there is no connection {connection!r}; there are: {known}")
+            connection = named[connection]
         connection.force_close(text)
 
     def close_all_connections(self, text: str, *, user: str = "", vhost: str = "") -> None:

@@ -4,8 +4,9 @@
                                                                      └── QueuedMessage
 
 The model is synchronous. Its calls return at once, and what a call sets going (deliveries, cancel
-notices) happens in ``VirtualHost.run_later``, so that a session can send its reply first. What a
-client did wrong is a ``BrokerError``: it knows the reply code and the text that RabbitMQ answers.
+notices, dead letters) happens in ``VirtualHost.run_later``, so that a session can send its reply
+first. (What is published has no reply, and goes to a consumer that is ready at once.) What a client
+did wrong is a ``BrokerError``: it knows the reply code and the text that RabbitMQ answers.
 """
 
 from .access import Access, Permissions, User, UserAccess

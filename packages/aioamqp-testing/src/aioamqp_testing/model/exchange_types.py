@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 from amqp_codec import FieldTable, ReplyCode
 
 from . import values
+from .arguments import kind_of
 from .errors import BrokerError
 from .exchange import Destination, Exchange
 from .message import Message
@@ -104,7 +105,7 @@ class HeadersExchange(Exchange):
         if isinstance(how, str):
             wrong = f"value {values.shown(how)}; expected all, any, all-with-x, or any-with-x"
         else:
-            wrong = f"type {values.type_name(how)} (value {values.shown(how)}); expected longstr"
+            wrong = f"type {kind_of(how)} (value {values.shown(how)}); expected longstr"
         raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"Invalid x-match field {wrong}")
 
 

@@ -5,8 +5,9 @@ from enum import Enum
 
 from amqp_codec import Properties, ReplyCode
 
-from . import erlang, values
+from . import erlang
 from .access import Access
+from .arguments import kind_of
 from .errors import BrokerError
 from .headers import edited, further_keys
 from .history import Event, Happened, Noted
@@ -104,7 +105,7 @@ class Message:
             _check_expiration(properties.expiration)
         for name in ("CC", "BCC"):
             if not isinstance(headers.get(name, []), list | tuple):
-                kind = values.type_name(headers[name])
+                kind = kind_of(headers[name])
                 raise _refused(f'invalid message: {{unacceptable_type_in_header,"{name}",{kind}}}')
         if properties.delivery_mode not in (None, 1, 2):
             raise _refused(f"invalid message: {{delivery_mode_unknown,{properties.delivery_mode}}}")

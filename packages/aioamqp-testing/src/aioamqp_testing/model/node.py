@@ -17,6 +17,11 @@ class Connected(Protocol):
     """What a node needs of a connection: whose it is, and a way to end it."""
 
     @property
+    def name(self) -> str:
+        """The name it has in the journal."""
+        ...
+
+    @property
     def user(self) -> str:
         """Who has logged in."""
         ...

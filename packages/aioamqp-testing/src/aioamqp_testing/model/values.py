@@ -9,15 +9,10 @@ from collections.abc import Hashable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from amqp_codec import FieldValue, field_type
+from amqp_codec import FieldValue
 
 from . import erlang
-from .arguments import TYPE_NAMES
-
-
-def type_name(value: FieldValue) -> str:
-    """Return the name of a value's type in RabbitMQ's texts."""
-    return TYPE_NAMES[field_type(value)]
+from .arguments import kind_of
 
 
 def same(one: FieldValue, other: FieldValue) -> bool:
@@ -37,9 +32,9 @@ def _term(value: FieldValue) -> Hashable:
     if isinstance(value, Decimal):
         return value.as_tuple()
     if isinstance(value, Mapping):
-        return tuple((key, type_name(each), _term(each)) for key, each in value.items())
+        return tuple((key, kind_of(each), _term(each)) for key, each in value.items())
     if isinstance(value, list | tuple):
-        return tuple((type_name(each), _term(each)) for each in value)
+        return tuple((kind_of(each), _term(each)) for each in value)
     return value
 
 
@@ -63,4 +58,4 @@ def shown(value: FieldValue) -> str:
 
 
 def _typed(value: FieldValue) -> str:
-    return f"{type_name(value)},{shown(value)}"
+    return f"{kind_of(value)},{shown(value)}"
