@@ -23,8 +23,13 @@ from tests.rabbitmq import RabbitMQMissing, running_node
 HERE = Path(__file__).resolve().parent
 FAKE, RABBITMQ = "fake", "RabbitMQ"
 
-BLANK = "import asyncio"
-IMPORT = "import asyncio, aioamqp_testing"
+IMPORT = """
+import asyncio, json, time
+cpu, wall = time.process_time(), time.perf_counter()
+import aioamqp_testing
+cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+print(json.dumps({"cpu": cpu, "wall": wall}))
+"""
 SUITE_SIZE = 1000
 SUITE = "import pytest\npytestmark = pytest.mark.asyncio\n\n"
 TEST = "async def test_{number}({fixture}):\n    pass\n\n"
@@ -94,7 +99,7 @@ def measure_all(turns: int, url: str) -> dict[tuple[str, str], list[Measure]]:
         for _ in range(turns):
             for case, about in CASES.items():
                 if case == "import":
-                    found = difference(python("-c", IMPORT), python("-c", BLANK))
+                    found = measured("-c", IMPORT)
                 elif case in SUITES:
                     found = difference(suite(folder, SUITES[case]), suite(folder, "nothing"))
                 else:
@@ -108,7 +113,12 @@ def measure_all(turns: int, url: str) -> dict[tuple[str, str], list[Measure]]:
 
 def run(case: str, url: str, count: int) -> Measure:
     """Run a case in a process of its own."""
-    command = [sys.executable, str(HERE / "fake_cases.py"), case, url, str(count)]
+    return measured(str(HERE / "fake_cases.py"), case, url, str(count))
+
+
+def measured(*arguments: str) -> Measure:
+    """Run a program of Python that measures something by itself."""
+    command = [sys.executable, *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     measure: Measure = json.loads(done.stdout)
     return measure

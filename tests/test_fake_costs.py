@@ -140,7 +140,7 @@ NOT_NEEDED_BY_MOST = {
     "aioamqp_testing.real",
     "aioamqp_testing.topology",
     "pytest",
-    "urllib.request",
+    "urllib.parse",
 }
 
 

@@ -110,6 +110,11 @@ async def test_exchange_too(amqp_channel):
 
 def test_a_test_without_a_loop(amqp_url, amqp_broker):
     assert amqp_broker.url == amqp_url
+
+
+@pytest.mark.amqp(clock="manual")
+def test_that_wants_more(amqp_broker):
+    pass
 """
 
 
@@ -121,7 +126,7 @@ def test_without_a_way_to_make_virtual_hosts_names_are_removed_again(
 
     run = project.runpytest(f"--amqp-backend={rabbitmq_url}")
 
-    run.assert_outcomes(passed=4)
+    run.assert_outcomes(passed=4, skipped=1)
     run.stdout.fnmatch_lines(["amqp: *all tests in one virtual host, where only names of *"])
 
 

@@ -241,8 +241,10 @@ def _kind_of_loop(request: pytest.FixtureRequest) -> str:
     if marker is not None and request.config.pluginmanager.has_plugin("asyncio"):
         if "_amqp_broker_asyncio_function" not in globals():
             pytest.fail("the amqp fixtures need pytest-asyncio 0.24 or later", pytrace=False)
-        default = request.config.getini("asyncio_default_test_loop_scope")
-        return f"asyncio_{marker.kwargs.get('loop_scope') or default}"
+        scope = "function"
+        with suppress(ValueError):  # before 0.26 it cannot be configured
+            scope = request.config.getini("asyncio_default_test_loop_scope")
+        return f"asyncio_{marker.kwargs.get('loop_scope') or scope}"
     return ALONE
 
 
