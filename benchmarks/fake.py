@@ -7,6 +7,7 @@ Of RabbitMQ, whose work is done elsewhere, only the time that passes says someth
 
 import argparse
 import json
+import os
 import platform
 import resource
 import statistics
@@ -99,7 +100,7 @@ def measure_all(turns: int, url: str) -> dict[tuple[str, str], list[Measure]]:
         for _ in range(turns):
             for case, about in CASES.items():
                 if case == "import":
-                    found = measured("-c", IMPORT)
+                    found = importing(folder)
                 elif case in SUITES:
                     found = difference(suite(folder, SUITES[case]), suite(folder, "nothing"))
                 else:
@@ -116,10 +117,18 @@ def run(case: str, url: str, count: int) -> Measure:
     return measured(str(HERE / "fake_cases.py"), case, url, str(count))
 
 
-def measured(*arguments: str) -> Measure:
+def importing(folder: Path) -> Measure:
+    """Import it as a user does, from the second time on: with compiled modules at hand."""
+    cached = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+    cached.pop("PYTHONDONTWRITEBYTECODE", None)
+    measured("-c", IMPORT, environment=cached)
+    return measured("-c", IMPORT, environment=cached)
+
+
+def measured(*arguments: str, environment: dict[str, str] | None = None) -> Measure:
     """Run a program of Python that measures something by itself."""
     command = [sys.executable, *arguments]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     measure: Measure = json.loads(done.stdout)
     return measure
 
