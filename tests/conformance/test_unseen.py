@@ -1,11 +1,12 @@
 """What brokers say and clients do not show: confirms one by one, made-up tags, counts."""
 
 import re
+import struct
 from collections.abc import Iterable
 
 import pytest
 
-from amqp_codec import Command, FieldValue, basic, channel, confirm, queue
+from amqp_codec import Command, FieldValue, Properties, basic, channel, confirm, queue
 from tests.conformance.raw import Door, Raw
 from tests.conformance.scenario import scenario
 from tests.conformance.wire import Said, publish
@@ -68,6 +69,26 @@ async def test_a_consumer_may_begin_without_an_answer(door: Door, name: str) -> 
 
     assert isinstance(answer, Command)
     assert answer.method == basic.Deliver("tag", 1, False, "", name)
+
+
+@pytest.mark.parametrize("unused", [1, 2, 3])
+@scenario
+async def test_flags_that_stand_for_no_property_are_passed_on(
+    door: Door, name: str, unused: int
+) -> None:
+    """Row 147."""
+    raw = await door.enter(1)
+    await raw.ask(queue.Declare(name, exclusive=True))
+    flagged = (0x8000 | unused).to_bytes(2, "big") + b"\x04text"
+    header = struct.pack(">HHQ", 60, 0, 0) + flagged
+
+    raw.frame(1, 1, basic.Publish("", name).encode())
+    raw.frame(2, 1, header)
+    answer = await raw.ask(basic.Get(name, True))
+
+    assert isinstance(answer, Command)
+    assert answer.properties == Properties(content_type="text")
+    assert header in raw.octets
 
 
 @pytest.mark.parametrize(

@@ -167,8 +167,8 @@ class ModulePlan:
 
     @property
     def property_slots(self) -> list[str]:
-        """The slots that hold them, as string literals."""
-        return [repr(p.attribute) for p in self.properties]
+        """The slots that hold them, and the flags that mean nothing, as string literals."""
+        return [*(repr(p.attribute) for p in self.properties), "'_unused_flags'"]
 
     @property
     def unused_flags(self) -> int:

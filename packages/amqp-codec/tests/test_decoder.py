@@ -274,12 +274,6 @@ ERRORS = {
         "field_value",
         "properties",
     ),
-    "flags beyond the last": (
-        method(1) + header(1, 5, rest=b"\0\1"),
-        502,
-        "field_value",
-        "properties",
-    ),
     "body too long": (
         method(1) + header(1, 2) + frame(BODY, 1, b"abc"),
         501,

@@ -70,6 +70,17 @@ def test_there_are_fourteen_properties_and_each_is_absent_at_first() -> None:
     assert Properties().encode() == b"\0\0"
 
 
+@pytest.mark.parametrize("unused", [1, 2, 3])
+def test_flags_that_stand_for_no_property_pass_through(unused: int) -> None:
+    octets = Properties(content_type="text").encode()
+    octets = bytes([octets[0], octets[1] | unused]) + octets[2:]
+
+    properties = Properties.decode(octets, 0, len(octets))
+
+    assert properties == Properties(content_type="text")
+    assert properties.encode() == octets
+
+
 @pytest.mark.skipif("AMQP_CODEC_COMPILED" in os.environ, reason="mypyc leaves docstrings out")
 @every_method
 def test_every_class_and_field_is_documented(cls: type[Method]) -> None:

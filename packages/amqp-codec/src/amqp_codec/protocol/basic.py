@@ -1317,6 +1317,7 @@ class Properties(Fields):
         "user_id",
         "app_id",
         "cluster_id",
+        "_unused_flags",
     )
     __match_args__: ClassVar[tuple[str, ...]] = (
         "content_type",
@@ -1384,6 +1385,7 @@ class Properties(Fields):
         self.user_id: str | None = user_id
         self.app_id: str | None = app_id
         self.cluster_id: str | None = cluster_id
+        self._unused_flags = 0
 
     @property
     def headers(self) -> FieldTable | None:
@@ -1406,7 +1408,7 @@ class Properties(Fields):
         Raises:
             EncodeError: a property has the wrong type, is out of range or too long.
         """
-        flags = 0
+        flags = self._unused_flags
         parts = [b""]
         try:
             if self.content_type is not None:
@@ -1482,7 +1484,11 @@ class Properties(Fields):
 
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "Properties":
-        """Read flags and properties from ``data[offset:end]``."""
+        """Read flags and properties from ``data[offset:end]``.
+
+        RabbitMQ: flags that stand for no property are passed on and mean nothing, the one that
+        announces more flags (Spec: 4.2.6.1) included.
+        """
         flags = data[offset] << 8 | data[offset + 1]
         offset += 2
         properties = Properties()
@@ -1539,8 +1545,9 @@ class Properties(Fields):
             start = offset + 1
             offset = start + data[offset]
             properties.cluster_id = data[start:offset].decode("utf-8", "surrogateescape")
-        if offset != end or flags & 0x0003:
+        if offset != end:
             raise ValueError
+        properties._unused_flags = flags & 0x0003
         return properties
 
     def __eq__(self, other: object) -> bool:

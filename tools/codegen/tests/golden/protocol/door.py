@@ -199,7 +199,7 @@ class Properties(Fields):
     Spec: class door (70), 4.2.6.1
     """
 
-    __slots__ = ("weight", "_labels")
+    __slots__ = ("weight", "_labels", "_unused_flags")
     __match_args__: ClassVar[tuple[str, ...]] = ("weight", "labels")
     NAME: ClassVar[str] = "door.properties"
     OPTIONAL: ClassVar[bool] = True
@@ -215,6 +215,7 @@ class Properties(Fields):
     ) -> None:
         self.weight: int | None = weight
         self._labels: FieldTable | bytes | None = labels
+        self._unused_flags = 0
 
     @property
     def labels(self) -> FieldTable | None:
@@ -237,7 +238,7 @@ class Properties(Fields):
         Raises:
             EncodeError: a property has the wrong type, is out of range or too long.
         """
-        flags = 0
+        flags = self._unused_flags
         parts = [b""]
         try:
             if self.weight is not None:
@@ -255,7 +256,11 @@ class Properties(Fields):
 
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "Properties":
-        """Read flags and properties from ``data[offset:end]``."""
+        """Read flags and properties from ``data[offset:end]``.
+
+        RabbitMQ: flags that stand for no property are passed on and mean nothing, the one that
+        announces more flags (Spec: 4.2.6.1) included.
+        """
         flags = data[offset] << 8 | data[offset + 1]
         offset += 2
         properties = Properties()
@@ -266,8 +271,9 @@ class Properties(Fields):
             start = offset
             offset = start + 4 + _unpack_i(data, start)[0]
             properties._labels = data[start:offset]
-        if offset != end or flags & 0x3FFF:
+        if offset != end:
             raise ValueError
+        properties._unused_flags = flags & 0x3FFF
         return properties
 
     def __eq__(self, other: object) -> bool:
