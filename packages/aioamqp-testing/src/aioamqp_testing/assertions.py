@@ -8,6 +8,7 @@ from amqp_codec import FieldTable
 from .inspection import Inspection
 from .model import Message, Queue
 from .model.history import Happened
+from .topology import Wanted, difference
 
 _SHOWN: Final = 10  # messages, where there are many
 
@@ -143,8 +144,6 @@ class Assertions(Inspection):
                 without those of the default exchange.
             vhost: in which virtual host.
         """
-        from .topology import Wanted, difference
-
         wanted = Wanted.of(queues=queues, exchanges=exchanges, bindings=bindings)
         lines = difference(self._host(vhost), wanted)
         if lines:

@@ -5,6 +5,7 @@ import ssl as tls
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from urllib.parse import quote
 
 from . import server, transports
 from .administration import Administration
@@ -175,8 +176,6 @@ class FakeBroker(Administration, Assertions, Outside):
             raise RuntimeError(
                 "the FakeBroker is not running: listen inside its `async with` block"
             )
-        from urllib.parse import quote  # most brokers do without
-
         port = await self._listen(host, port)
         user = next(iter(self.node.users.values()))
         shown = f"[{host}]" if ":" in host else host

@@ -1,7 +1,7 @@
 """Looking into a broker: what is in it, what became of messages, why they went where they went."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from amqp_codec import FieldTable, Properties
 
@@ -9,11 +9,9 @@ from . import waiting
 from .connections import Connections
 from .journal import Journal
 from .model import Access, ManualClock, Message, Node, Queue, VirtualHost
+from .model.explain import Route, explain
 from .report import describe
 from .session import Session
-
-if TYPE_CHECKING:
-    from .model.explain import Route
 
 _T = TypeVar("_T")
 
@@ -77,7 +75,7 @@ class Inspection:
 
     def explain_route(
         self, exchange: str, key: str, headers: FieldTable | None = None, *, vhost: str = "/"
-    ) -> "Route":
+    ) -> Route:
         """Say where a message would go if it were published now, and why.
 
         Args:
@@ -95,8 +93,6 @@ class Inspection:
         """
         properties = Properties() if headers is None else Properties(headers=headers)
         message = Message(exchange, key, properties, b"").accepted(Access())
-        from .model.explain import explain
-
         return explain(self._host(vhost), message)
 
     async def wait_for(self, predicate: Callable[[], _T], timeout: float = 5.0) -> _T:

@@ -13,17 +13,12 @@ A fault that has never happened by the time the broker is left fails the test, u
 ``optional``: a test of a failure that did not happen proves nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
 from .armed import Armed, FaultNeverHappened, Faults
+from .confirming import DelayConfirm, DuplicateConfirm, LoseConfirm, NackConfirm
 from .fault import Fault
-
-if TYPE_CHECKING:
-    from .confirming import DelayConfirm, DuplicateConfirm, LoseConfirm, NackConfirm
-    from .outage import Block, Restart, Unblock
-    from .said import CancelConsumer, CloseChannel, CloseConnection, Lose, RefuseLogin, Send
-    from .wire import Corrupt, Cut, Delay, Reset, Silence, Split
+from .outage import Block, Restart, Unblock
+from .said import CancelConsumer, CloseChannel, CloseConnection, Lose, RefuseLogin, Send
+from .wire import Corrupt, Cut, Delay, Reset, Silence, Split
 
 __all__ = [
     "Armed",
@@ -50,18 +45,3 @@ __all__ = [
     "Split",
     "Unblock",
 ]
-
-_HOMES = {
-    "confirming": ("DelayConfirm", "DuplicateConfirm", "LoseConfirm", "NackConfirm"),
-    "outage": ("Block", "Restart", "Unblock"),
-    "said": ("CancelConsumer", "CloseChannel", "CloseConnection", "Lose", "RefuseLogin", "Send"),
-    "wire": ("Corrupt", "Cut", "Delay", "Reset", "Silence", "Split"),
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import a fault when it is asked for: most tests set none, and importing takes its time."""
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f".{home}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
