@@ -77,6 +77,24 @@ async def test_a_rejected_message_comes_again_if_it_is_requeued(
 
 
 @scenario
+async def test_what_is_recovered_comes_once_and_can_be_acknowledged(
+    connect: Connect, name: str
+) -> None:
+    channel = await prepared(connect, name, b"1", b"2", b"3")
+
+    async with asyncio.timeout(5), channel.consume(name) as messages:
+        await anext(messages)
+        await channel.queue_declare(name, passive=True)  # the others are on their way by now
+        await channel.basic_recover()
+        again = [await anext(messages) for _ in range(3)]
+        for message in again:
+            await message.ack()
+
+    assert [message.body for message in again] == [b"1", b"2", b"3"]
+    assert await drained(channel, name) == []
+
+
+@scenario
 async def test_deleting_the_queue_ends_the_loop(connect: Connect, name: str) -> None:
     """R17."""
     channel = await prepared(connect, name, b"1")

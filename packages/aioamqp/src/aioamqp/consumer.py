@@ -8,6 +8,7 @@ What becomes of those that still wait here:
                                             server may know nothing     they are dropped: the server
                                             of what is lost             queues them again
     the program closes either               they are dropped; the server queues them again
+    the program has them recovered          the same, unless they came with no_ack
     nobody handles them any more            they go back to the server at once
 """
 
@@ -65,12 +66,17 @@ class Consumer(ABC):
         self._is_ending = True
         self._wake()
 
-    def stop(self) -> list[Command]:
-        """End when what is handled now has been; give back what waits."""
+    def drop(self) -> list[Command]:
+        """Give back what waits, and go on."""
         dropped = list(self._deliveries)
         for delivery in dropped:
             self._backlog.remove(len(delivery.body))
         self._deliveries.clear()
+        return dropped
+
+    def stop(self) -> list[Command]:
+        """End when what is handled now has been; give back what waits."""
+        dropped = self.drop()
         self._is_ending = True
         self._wake()
         return dropped
@@ -251,7 +257,7 @@ class PulledConsumer(Consumer):
             try:
                 await waiter
             except BaseException:
-                if waiter.cancelled():
+                if waiter in self._waiters:
                     self._waiters.remove(waiter)
                 elif self._deliveries:  # it was for this one, who does not take it
                     self._wake()

@@ -138,6 +138,12 @@ class Consumers:
         if not any(consumer.tag == tag for consumer in self._working):
             self._forget(tag)
 
+    def recovered(self) -> None:
+        """Forget what waits unacknowledged: the server has it again, under other delivery tags."""
+        for consumer in {*self._by_tag.values(), *self._working}:
+            if not consumer.no_ack:
+                consumer.drop()
+
     async def leave(self, consumer: Consumer) -> None:
         """Cancel a consumer that nobody asks any more; what waits in it goes back.
 

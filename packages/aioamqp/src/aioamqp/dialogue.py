@@ -113,8 +113,9 @@ class Dialogue:
             async with asyncio.timeout(timeout):
                 return await reply
         except (asyncio.CancelledError, TimeoutError):
-            # The reply may have come in the same turn of the loop, just before.
-            if unclaimed is not None and not reply.cancelled() and reply.exception() is None:
+            # The reply may have come in the same turn of the loop, just before, and what ended the
+            # channel right behind it: then there is nothing left to undo.
+            if unclaimed is not None and self.state is State.OPEN and _has_result(reply):
                 unclaimed(reply.result())
             raise
         finally:
@@ -207,3 +208,7 @@ class Dialogue:
         if was_open:
             self._failure = error
             self._when_ended(error, asked_for)
+
+
+def _has_result(reply: asyncio.Future[Command]) -> bool:
+    return reply.done() and not reply.cancelled() and reply.exception() is None

@@ -45,13 +45,15 @@ class Inbound:
         self.confirms: Confirms = Confirms()
         self.may_publish: asyncio.Event = asyncio.Event()
         self.may_publish.set()
-        # What the server sends on its own account; all else that it sends is a reply or a close.
+        # What the server sends on its own account, and a reply that is not only for who called; all
+        # else that it sends is a reply or a close.
         self._unasked: dict[type[Method], Callable[[Command], None]] = {
             basic.Deliver: self.consumers.deliver,
             basic.Return: self._on_return,
             basic.Ack: self._on_outcome,
             basic.Nack: self._on_outcome,
             basic.Cancel: self._on_cancel,
+            basic.RecoverOk: self._on_recovered,
             wire_channel.Flow: self._on_flow,
         }
 
@@ -90,6 +92,10 @@ class Inbound:
             self.dialogue.send(basic.CancelOk(tag))
         for callback in self._channel.cancellation_callbacks:
             self._callbacks.put("a cancellation callback", callback, self._channel, tag)
+
+    def _on_recovered(self, command: Command) -> None:
+        self.consumers.recovered()  # now, since what is delivered again may be right behind it
+        self.dialogue.receive(command)
 
     def _on_outcome(self, command: Command) -> None:
         method = command.method

@@ -116,7 +116,7 @@ class BasicCalls(Calls):
         """
 
         def give_back(command: Command) -> None:
-            if isinstance(command.method, basic.GetOk) and not no_ack and self.is_open:
+            if isinstance(command.method, basic.GetOk) and not no_ack:
                 self._dialogue.send(basic.Nack(command.method.delivery_tag, requeue=True))
 
         command = await self._dialogue.request(basic.Get(queue_name, no_ack), timeout, give_back)
