@@ -378,3 +378,39 @@ def test_connecting_can_be_cancelled_at_any_turn() -> None:
         return was_cancelled
 
     assert tried_at_every_turn(trial) > 0
+
+
+def test_what_waits_and_is_given_up_again_and_again_leaves_nothing() -> None:
+    async def try_all(scene: Scene) -> None:
+        scene.protocol.pause_writing()
+        for wait in (
+            scene.channel.publish(b"p", "", "empty"),
+            scene.channel.basic_client_ack(1),
+            scene.protocol.blocked.wait(),
+            scene.protocol.wait_closed(),
+            anext(scene.the_messages),
+        ):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(wait, 1)
+
+    async def main() -> None:
+        async with FakeBroker() as broker:
+            scene = await scene_in(broker)
+            scene.messages = scene.channel.consume("empty")
+            await scene.the_messages.__aenter__()
+            await try_all(scene)
+            before = futures_alive()
+
+            for _ in range(20):
+                await try_all(scene)
+
+            assert futures_alive() == before
+            await scene.protocol.close()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+
+
+def futures_alive() -> int:
+    gc.collect()
+    return sum(isinstance(each, asyncio.Future) for each in gc.get_objects())

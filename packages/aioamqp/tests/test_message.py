@@ -85,6 +85,28 @@ async def test_a_message_is_settled_once(server: ScriptedServer) -> None:
     assert await settled(server, message) == [basic.Ack(7)]
 
 
+async def test_a_message_is_settled_once_also_by_two_who_wait_for_the_link(
+    server: ScriptedServer,
+) -> None:
+    message = await delivered(server)
+    protocol = message.channel.protocol
+    protocol.pause_writing()
+    given_up = asyncio.create_task(message.reject())
+    await settle()
+    given_up.cancel()
+    await settle()
+    assert not message.is_settled
+    first, second = (asyncio.create_task(message.ack()) for _ in range(2))
+    await settle()
+    protocol.resume_writing()
+
+    await first
+    with pytest.raises(aioamqp.AlreadySettled):
+        await second
+
+    assert await settled(server, message) == [basic.Ack(7)]
+
+
 async def test_with_no_ack_there_is_nothing_to_settle(server: ScriptedServer) -> None:
     message = await delivered(server, no_ack=True)
 

@@ -26,7 +26,7 @@ class Blocked:
         self.reason: str | None = None
         self.on_change: BlockedCallback | None = None
         self._callbacks = callbacks
-        self._waiters: list[tuple[bool, asyncio.Future[None]]] = []
+        self._waiters: dict[asyncio.Future[None], bool] = {}
         self._failure: Exception | None = None
 
     def __bool__(self) -> bool:
@@ -51,21 +51,16 @@ class Blocked:
     def change(self, reason: str | None) -> None:
         """Take what the server says."""
         self.reason = reason
-        waiters, self._waiters = self._waiters, []
-        for wanted, waiter in waiters:
-            if waiter.done():
-                continue
-            if wanted == bool(self):
+        for waiter, wanted in self._waiters.items():
+            if wanted == bool(self) and not waiter.done():
                 waiter.set_result(None)
-            else:
-                self._waiters.append((wanted, waiter))
         if self.on_change is not None:
             self._callbacks.put("on_change", self.on_change, reason)
 
     def fail(self, error: Exception) -> None:
         """Let all who wait end with an error."""
         self._failure = error
-        for _, waiter in self._waiters:
+        for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(error)
         self._waiters.clear()
@@ -77,8 +72,8 @@ class Blocked:
             ) from self._failure
         if wanted != bool(self):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append((wanted, waiter))
+            self._waiters[waiter] = wanted
             try:
                 await waiter
             finally:
-                waiter.cancel()  # does nothing unless the coroutine itself was closed
+                self._waiters.pop(waiter, None)

@@ -84,8 +84,12 @@ class Message:
                 message again.
         """
         self._check_unsettled()
-        await self.channel.basic_client_ack(self._method.delivery_tag, multiple)
         self._is_settled = True
+        try:
+            await self.channel.basic_client_ack(self._method.delivery_tag, multiple)
+        except BaseException:
+            self._is_settled = False
+            raise
 
     async def nack(self, *, multiple: bool = False, requeue: bool = True) -> None:
         """Tell the server that the message has not been handled. RabbitMQ: nack.html.
@@ -98,8 +102,12 @@ class Message:
             AlreadySettled, ChannelClosed, AmqpClosedConnection: as for ``ack``.
         """
         self._check_unsettled()
-        await self.channel.basic_client_nack(self._method.delivery_tag, multiple, requeue)
         self._is_settled = True
+        try:
+            await self.channel.basic_client_nack(self._method.delivery_tag, multiple, requeue)
+        except BaseException:
+            self._is_settled = False
+            raise
 
     async def reject(self, *, requeue: bool = False) -> None:
         """Tell the server that the message will not be handled. Spec: basic.reject.
@@ -111,8 +119,12 @@ class Message:
             AlreadySettled, ChannelClosed, AmqpClosedConnection: as for ``ack``.
         """
         self._check_unsettled()
-        await self.channel.basic_reject(self._method.delivery_tag, requeue)
         self._is_settled = True
+        try:
+            await self.channel.basic_reject(self._method.delivery_tag, requeue)
+        except BaseException:
+            self._is_settled = False
+            raise
 
     def process(self, *, requeue: bool = False) -> "Processing":
         """Settle the message by what becomes of an ``async with`` block.
@@ -133,6 +145,8 @@ class Message:
         traceback: TracebackType | None,
     ) -> None:
         await self.process().__aexit__(error_type, error, traceback)
+
+    # Above, a message counts as settled while that waits for the link: or else it could be twice.
 
     def _check_unsettled(self) -> None:
         if self.no_ack:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from asyncio import get_running_loop
-from collections import deque
 from typing import Final
 
 from amqp_codec import (
@@ -85,7 +84,7 @@ class Wire:
         self._gathered: list[bytes] = []
         self._size = 0
         self._is_due = False
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: dict[asyncio.Future[None], None] = {}
         self._routes: dict[tuple[str, str, bool, bool], bytes] = {}
 
     def check_open(self) -> None:
@@ -228,10 +227,11 @@ class Wire:
 
     def _pause_or_resume(self) -> None:
         self.is_paused = self.failure is None and (self.is_full or self._is_blocked)
-        while self._waiters and not self.is_paused:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+        if not self.is_paused:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiters.clear()
 
     async def writable(self) -> None:
         """Wait until publishers may go on; those who are woken first may fill the buffer again.
@@ -240,17 +240,19 @@ class Wire:
             Exception: what ended the connection in the meantime.
         """
         if self.is_paused:
-            waiter = (
-                self.loop.create_future()
-            )  # one each: a waiter that is cancelled is alone in it
-            self._waiters.append(waiter)
-            await waiter
+            # one each: a waiter that is cancelled is alone in it
+            waiter = self.loop.create_future()
+            self._waiters[waiter] = None
+            try:
+                await waiter
+            finally:
+                self._waiters.pop(waiter, None)
 
     def fail(self, error: Exception) -> None:
         """Let nothing be sent any more, and fail those who wait to."""
         self.failure = error
         self.is_paused = False
-        while self._waiters:
-            waiter = self._waiters.popleft()
+        for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(error)
+        self._waiters.clear()
