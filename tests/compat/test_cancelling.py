@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 import aioamqp
-from aioamqp import AmqpClosedConnection, ChannelClosed, EmptyQueue
+from aioamqp import ChannelClosed, EmptyQueue
 from aioamqp.channel import Channel
 from aioamqp.message import Message
 from aioamqp.messages import Messages

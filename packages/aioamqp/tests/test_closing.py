@@ -51,7 +51,7 @@ async def test_a_closed_connection_goes_before_a_closed_channel(server: Scripted
     opened = await server.open_channel()
     await opened.protocol.close()
 
-    with pytest.raises(aioamqp.AmqpClosedConnection, match="The program closed it"):
+    with pytest.raises(aioamqp.AmqpClosedConnection, match="The program closed the connection"):
         await opened.basic_publish(b"", "", "q")
     with pytest.raises(aioamqp.ChannelClosed):
         await opened.close()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aioamqp.auth import Plain
-from aioamqp.exceptions import HandshakeFailed
+from aioamqp.exceptions import HandshakeFailed, InvalidArgument
 from aioamqp.handshake import Handshake, mechanism_named
 from amqp_codec import Method, connection, queue
 
@@ -112,11 +112,29 @@ def test_without_a_wish_the_server_s_heartbeat_holds() -> None:
 
 @pytest.mark.parametrize(
     "limits",
-    [{"channel_max": 70000}, {"frame_max": 4095}, {"heartbeat": -1}, {"heartbeat": 1 << 16}],
+    [
+        {"channel_max": 70000},
+        {"frame_max": 4095},
+        {"frame_max": "131072"},  # which a range of that size would be searched for
+        {"heartbeat": -1},
+        {"heartbeat": 1 << 16},
+        {"heartbeat": 0.5},
+    ],
 )
-def test_a_limit_out_of_range_is_refused_before_anything_is_sent(limits: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=next(iter(limits))):
+def test_a_limit_out_of_range_is_refused_before_anything_is_sent(limits: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match=f"{next(iter(limits))}: must be an integer from"):
         handshake(**limits)
+
+
+@pytest.mark.parametrize("method", ["PLAIN", "AMQPLAIN"])
+@pytest.mark.parametrize("what", ["login", "password"])
+def test_a_login_that_is_no_string_is_named_and_not_shown(method: str, what: str) -> None:
+    login: Any = {"login": "guest", "password": "guest", what: b"secret"}
+
+    with pytest.raises(InvalidArgument) as caught:
+        mechanism_named(method, **login)
+
+    assert str(caught.value) == f"{what}: must be a string, not bytes"
 
 
 def test_a_refusal_has_the_server_s_code_and_text() -> None:

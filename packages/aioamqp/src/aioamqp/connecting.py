@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from .auth import LoginMethod
 from .callbacks import ErrorCallback
 from .dial import current_dialer
-from .exceptions import ConnectionFailed, WrongLoop, failed_link
+from .exceptions import ConnectionFailed, InvalidArgument, WrongLoop, failed_link
 from .protocol import OPEN, AmqpProtocol
 from .tls import TlsSettings
 from .uri import parse_url
@@ -200,6 +200,10 @@ async def _connect(
                 raise ConnectionFailed(
                     f"Cannot connect to {where}: that is not the name of a host"
                 ) from error
+            except OverflowError:
+                raise InvalidArgument(
+                    f"must be a number from 0 to 65535, not {port}", ("port",)
+                ) from None
             stage = "an open connection"
             try:
                 await protocol.start_connection(

@@ -107,16 +107,20 @@ class Dialogue:
         self._replies.expect(reply, method, unclaimed)
         self._wire.flush()
         self._wire.backlog.call_begins()
+        deadline = asyncio.timeout(timeout)
         try:
             if timeout is None:
                 return await reply
-            async with asyncio.timeout(timeout):
+            async with deadline:
                 return await reply
         except (asyncio.CancelledError, TimeoutError):
             # The reply may have come in the same turn of the loop, just before, and what ended the
             # channel right behind it: then there is nothing left to undo.
             if unclaimed is not None and self.state is State.OPEN and _has_result(reply):
                 unclaimed(reply.result())
+            if deadline.expired():
+                text = f"The server has not answered {method.NAME} within {timeout} seconds"
+                raise TimeoutError(text) from None
             raise
         finally:
             reply.cancel()  # does nothing unless the coroutine itself was closed

@@ -123,6 +123,11 @@ class NoChannelAvailable(AioamqpException):
 class EmptyQueue(AioamqpException):
     """``basic_get`` found no message in the queue."""
 
+    sentence = ""  # and no arguments, as in 0.15
+
+    def __str__(self) -> str:
+        return self.sentence or super().__str__()
+
 
 class PublishFailed(AioamqpException):
     """The server did not take a message.
@@ -135,8 +140,10 @@ class PublishFailed(AioamqpException):
         super().__init__(delivery_tag)
         self.delivery_tag = delivery_tag
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return f"The server did not take the message with delivery tag {self.delivery_tag}"
+
+    __repr__ = __str__
 
 
 class PublishReturned(PublishFailed):
@@ -331,4 +338,8 @@ def reason(error: BaseException | None) -> str:
     """Put into words what ended a channel or connection."""
     if not isinstance(error, ChannelClosed):
         return str(error)
-    return f"{error.code} {error.message}" if error.code else error.message
+    if error.code:
+        return f"{error.code} {error.message}"
+    if isinstance(error.__cause__, ChannelClosed):
+        return f"{error.message}: {reason(error.__cause__)}"
+    return error.message

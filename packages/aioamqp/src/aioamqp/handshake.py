@@ -17,7 +17,7 @@ from amqp_codec import Method, connection
 
 from .auth import MECHANISMS, LoginMethod, Mechanism
 from .channel_numbers import HIGHEST
-from .exceptions import HandshakeFailed
+from .exceptions import HandshakeFailed, InvalidArgument
 from .version import __version__
 
 logger: logging.Logger = logging.getLogger("aioamqp.protocol")
@@ -68,7 +68,7 @@ class Handshake:
         is_finished: whether the connection is open.
 
     Raises:
-        ValueError: a limit is outside its range.
+        InvalidArgument: a limit is outside its range.
     """
 
     def __init__(
@@ -220,6 +220,9 @@ def mechanism_named(login_method: LoginMethod, login: str, password: str) -> Mec
     if name not in MECHANISMS:
         logger.warning("%s is not a login method that is known here, using PLAIN", login_method)
         name = "PLAIN"
+    for what, value in ("login", login), ("password", password):
+        if not isinstance(value, str) and name != "EXTERNAL":
+            raise InvalidArgument(f"must be a string, not {type(value).__name__}", (what,))
     return MECHANISMS[name](login, password)
 
 
@@ -229,6 +232,7 @@ def _lower(wanted: int | None, offered: int) -> int:
 
 
 def _in_range(name: str, value: int | None, least: int, most: int) -> int | None:
-    if value is not None and value not in range(least, most + 1):
-        raise ValueError(f"{name} must be an integer from {least} to {most}, not {value!r}")
+    # A range would be searched for what is no integer, for minutes.
+    if value is not None and not (isinstance(value, int) and least <= value <= most):
+        raise InvalidArgument(f"must be an integer from {least} to {most}, not {value!r}", (name,))
     return value

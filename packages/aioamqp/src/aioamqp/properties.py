@@ -113,7 +113,7 @@ def to_codec(properties: Mapping[str, Any] | Properties | None) -> WirePropertie
             properties that came with another message.
 
     Raises:
-        InvalidArgument: there is no property of a name.
+        InvalidArgument: there is no property of a name, or no such delivery mode.
     """
     if not properties:
         return None
@@ -134,7 +134,7 @@ def to_codec(properties: Mapping[str, Any] | Properties | None) -> WirePropertie
     if timestamp is not None:
         named["timestamp"] = _to_wire_time(timestamp)
     try:
-        return WireProperties(**named)
+        wire = WireProperties(**named)
     except TypeError:
         known = {*Properties.__slots__, "type"}
         unknown = ", ".join(repr(name) for name in named if name not in known)
@@ -142,6 +142,12 @@ def to_codec(properties: Mapping[str, Any] | Properties | None) -> WirePropertie
             f"there is no property {unknown}; there are {', '.join(Properties.__slots__)}",
             ("properties",),
         ) from None
+    if wire.delivery_mode not in (2, None, 1):  # over which RabbitMQ would close the channel
+        raise InvalidArgument(
+            f"must be 1 (transient) or 2 (persistent), not {wire.delivery_mode!r}",
+            ("basic.properties", "delivery_mode"),
+        )
+    return wire
 
 
 def _to_wire_time(timestamp: object) -> object:

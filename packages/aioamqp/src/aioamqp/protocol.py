@@ -222,7 +222,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self.wire.check_open()
         self.wire.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
         self.wire.flush()
-        self._fail(AmqpClosedConnection("The program closed it"), asked_for=True)
+        self._fail(AmqpClosedConnection("The program closed the connection"), asked_for=True)
         self._hanging_up.within(CLOSE_TIMEOUT if timeout is None else timeout)
         if no_wait:
             return
@@ -241,13 +241,16 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         """
         if self.state in (OPEN, CLOSING):
             self.wire.check_loop()
-        async with asyncio.timeout(timeout):
-            await self.connection_closed.wait()
-            # Workers with nothing left to do take a turn of the loop to end. A callback that still
-            # runs is not waited for: it may be the one that waits here.
-            idle = [task for channel in self._ended for task in channel.inbound.idle_tasks()]
-            if idle:
-                await asyncio.wait(idle)
+        try:
+            async with asyncio.timeout(timeout):
+                await self.connection_closed.wait()
+                # Workers with nothing left to do take a turn of the loop to end. A callback that
+                # still runs is not waited for: it may be the one that waits here.
+                idle = [task for channel in self._ended for task in channel.inbound.idle_tasks()]
+                if idle:
+                    await asyncio.wait(idle)
+        except TimeoutError:
+            raise TimeoutError(f"The connection is not over after {timeout} seconds") from None
 
     # ---------------------------------------------------------------- opening
 

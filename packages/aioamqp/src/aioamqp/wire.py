@@ -156,7 +156,8 @@ class Wire:
             method = self._encode_route(route)
             octets = encode_content(channel, method, properties, body, self.frame_max)
         except EncodeError as error:
-            raise InvalidArgument(error.reason, error.path) from None
+            path = ("payload",) if error.path == ("body",) else error.path
+            raise InvalidArgument(error.reason, path) from None
         if len(octets) > self.max_message_size:
             self._check_size(body)
         if self.is_traced:

@@ -122,7 +122,9 @@ class BasicCalls(Calls):
         command = await self._dialogue.request(basic.Get(queue_name, no_ack), timeout, give_back)
         reply = command.method
         if not isinstance(reply, basic.GetOk):
-            raise EmptyQueue
+            empty = EmptyQueue()
+            empty.sentence = f"There is no message in the queue {queue_name!r}"
+            raise empty
         assert command.properties is not None
         return {
             "delivery_tag": reply.delivery_tag,

@@ -1,0 +1,110 @@
+"""What a program is told when something goes wrong: a sentence that names what, and why."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+import aioamqp
+from aioamqp.channel import Channel
+from aioamqp_testing import FakeBroker
+from aioamqp_testing.faults import Lose, NackConfirm
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest_asyncio.fixture
+async def broker() -> AsyncIterator[FakeBroker]:
+    async with FakeBroker() as running:
+        yield running
+
+
+async def channel_of(broker: FakeBroker) -> Channel:
+    _, protocol = await broker.connect()
+    channel = await protocol.channel()
+    await channel.queue_declare("q")
+    return channel
+
+
+async def said(call: Awaitable[Any]) -> str:
+    """Return what the exception says that a call ends with."""
+    with pytest.raises(Exception) as caught:
+        await call
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda c: c.publish(5, "", "q"),
+            "payload: must be bytes, bytearray or memoryview, not int",
+        ),
+        (
+            lambda c: c.basic_publish(b"", "", "q", {"delivery_mode": 3}),
+            "basic.properties.delivery_mode: must be 1 (transient) or 2 (persistent), not 3",
+        ),
+        (
+            lambda c: c.publish(b"", "", "q", {"delivery_mode": [2]}),
+            "basic.properties.delivery_mode: must be 1 (transient) or 2 (persistent), not [2]",
+        ),
+        (lambda c: c.basic_get("q"), "There is no message in the queue 'q'"),
+    ],
+)
+async def test_a_mistake_is_named_and_the_channel_lives_on(
+    broker: FakeBroker, call: Callable[[Channel], Awaitable[object]], text: str
+) -> None:
+    channel = await channel_of(broker)
+
+    assert await said(call(channel)) == text
+
+    assert await channel.basic_qos()
+    await channel.protocol.close()
+
+
+async def test_a_call_without_an_answer_is_named(broker: FakeBroker) -> None:
+    channel = await channel_of(broker)
+    broker.faults.add(Lose(received="basic.qos"))
+
+    assert await said(channel.basic_qos(timeout=0.01)) == (
+        "The server has not answered basic.qos within 0.01 seconds"
+    )
+    assert await said(channel.protocol.wait_closed(timeout=0)) == (
+        "The connection is not over after 0 seconds"
+    )
+    await channel.protocol.close()
+
+
+async def test_a_message_that_the_server_could_not_take_is_named(broker: FakeBroker) -> None:
+    channel = await channel_of(broker)
+    await channel.confirm_select()
+    broker.faults.add(NackConfirm())
+
+    assert await said(channel.publish(b"", "", "q")) == (
+        "The server did not take the message with delivery tag 1"
+    )
+    await channel.protocol.close()
+
+
+async def test_a_message_that_was_not_sent_says_what_had_ended_the_channel(
+    broker: FakeBroker,
+) -> None:
+    channel = await channel_of(broker)
+    with pytest.raises(aioamqp.ChannelClosed):
+        await channel.queue_declare("missing", passive=True)
+
+    assert await said(channel.publish(b"", "", "q")) == (
+        "The message was not sent: Channel is closed:"
+        " 404 NOT_FOUND - no queue 'missing' in vhost '/'"
+    )
+    await channel.protocol.close()
+    assert await said(channel.publish(b"", "", "q")) == (
+        "The message was not sent: The connection is closed: The program closed the connection"
+    )
+
+
+async def test_a_port_that_is_none_is_named() -> None:
+    assert await said(aioamqp.connect("127.0.0.1", 99999)) == (
+        "port: must be a number from 0 to 65535, not 99999"
+    )
