@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+import aioamqp
 from amqp_codec import Command, Properties, basic
 from tests.compat.defects.scripted_tcp import ScriptedServer, soon
 
@@ -50,3 +51,19 @@ async def test_messages_of_many_frames_arrive_whole(server: ScriptedServer) -> N
     await server.got(basic.Get)
     server.send(Command(1, basic.GetOk(1, False, "ex", "key", 0), Properties(), body))
     assert (await soon(getting))["message"] == body
+
+
+async def test_what_was_written_just_before_the_transport_is_closed_arrives(
+    server: ScriptedServer,
+) -> None:
+    client = await soon(aioamqp.connect("127.0.0.1", server.port))
+    transport, protocol = client
+    server.adopt(client)
+    channel = await soon(protocol.channel())
+    await channel.basic_client_ack(1)
+    await channel.basic_publish(b"the last", "", "q")
+    transport.close()
+    await soon(protocol.wait_closed())
+    assert await server.got(basic.Ack) == basic.Ack(1)
+    await server.got(basic.Publish)
+    assert server.received[-1].body == b"the last"

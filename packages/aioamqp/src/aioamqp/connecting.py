@@ -14,6 +14,7 @@ from .auth import LoginMethod
 from .callbacks import ErrorCallback
 from .dial import current_dialer
 from .exceptions import ConnectionFailed, InvalidArgument, WrongLoop, failed_link
+from .link import Link
 from .protocol import OPEN, AmqpProtocol
 from .tls import TlsSettings
 from .uri import parse_url
@@ -220,7 +221,7 @@ async def _connect(
         )
         cause = TimeoutError(errno.ETIMEDOUT, text)
         raise failed_link(ConnectionFailed, cause, text) from None
-    return transport, protocol
+    return Link(transport, protocol.wire), protocol
 
 
 @_known_as_coroutine_function
