@@ -9,7 +9,7 @@ import asyncio
 import gc
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -234,7 +234,7 @@ class Complaints(logging.Handler):
         self.texts.append(self.format(record))
 
 
-def tried_at_every_turn(trial: Callable[[int], Awaitable[bool]]) -> int:
+def tried_at_every_turn(trial: Callable[[int], Coroutine[Any, Any, bool]]) -> int:
     """Try for 0 turns, 1, 2, until the call ends sooner; return how many it takes."""
     complaints = Complaints()
     logging.getLogger().addHandler(complaints)

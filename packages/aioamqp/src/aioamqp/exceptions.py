@@ -143,7 +143,8 @@ class PublishFailed(AioamqpException):
     def __str__(self) -> str:
         return f"The server did not take the message with delivery tag {self.delivery_tag}"
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class PublishReturned(PublishFailed):
@@ -169,8 +170,6 @@ class PublishReturned(PublishFailed):
             f"The message with delivery tag {self.delivery_tag} to exchange {why.exchange_name!r}"
             f" with routing key {why.routing_key!r} came back: {why.reply_code} {why.reply_text}"
         )
-
-    __repr__ = __str__
 
 
 class PublishUnconfirmed(AioamqpException):

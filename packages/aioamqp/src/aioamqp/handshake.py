@@ -220,7 +220,8 @@ def mechanism_named(login_method: LoginMethod, login: str, password: str) -> Mec
     if name not in MECHANISMS:
         logger.warning("%s is not a login method that is known here, using PLAIN", login_method)
         name = "PLAIN"
-    for what, value in ("login", login), ("password", password):
+    given: dict[str, object] = {"login": login, "password": password}
+    for what, value in given.items():
         if not isinstance(value, str) and name != "EXTERNAL":
             raise InvalidArgument(f"must be a string, not {type(value).__name__}", (what,))
     return MECHANISMS[name](login, password)
@@ -231,8 +232,10 @@ def _lower(wanted: int | None, offered: int) -> int:
     return min((limit for limit in (wanted, offered) if limit), default=0)
 
 
-def _in_range(name: str, value: int | None, least: int, most: int) -> int | None:
-    # A range would be searched for what is no integer, for minutes.
-    if value is not None and not (isinstance(value, int) and least <= value <= most):
+def _in_range(name: str, value: object, least: int, most: int) -> int | None:
+    if value is None:
+        return None
+    # Not "in range(...)", which searches through all of it for what is no integer.
+    if not isinstance(value, int) or not least <= value <= most:
         raise InvalidArgument(f"must be an integer from {least} to {most}, not {value!r}", (name,))
     return value
