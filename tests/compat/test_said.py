@@ -49,6 +49,10 @@ async def said(call: Awaitable[Any]) -> str:
             lambda c: c.publish(b"", "", "q", {"delivery_mode": [2]}),
             "basic.properties.delivery_mode: must be 1 (transient) or 2 (persistent), not [2]",
         ),
+        (
+            lambda c: c.basic_consume("q"),
+            "callback: must be a function or None, not 'q'",
+        ),
         (lambda c: c.basic_get("q"), "There is no message in the queue 'q'"),
     ],
 )
@@ -108,3 +112,8 @@ async def test_a_port_that_is_none_is_named() -> None:
     assert await said(aioamqp.connect("127.0.0.1", 99999)) == (
         "port: must be a number from 0 to 65535, not 99999"
     )
+
+
+async def test_an_on_error_that_cannot_be_called_costs_no_link(broker: FakeBroker) -> None:
+    assert await said(broker.connect(on_error=5)) == ("on_error: must be a function or None, not 5")
+    assert broker.sessions == []

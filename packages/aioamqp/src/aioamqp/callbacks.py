@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from .exceptions import InvalidArgument
+
 if TYPE_CHECKING:
     from .channel import Channel
     from .envelope import Envelope, ReturnEnvelope
@@ -75,6 +77,20 @@ class BlockedCallback(Protocol):
     def __call__(self, reason: str | None, /) -> object:
         """Learn why it takes none; None when it takes them again."""
         ...
+
+
+def check_callable(what: str, callback: object) -> None:
+    """Refuse what cannot be called, before it is needed.
+
+    Args:
+        what: the name of the argument.
+        callback: None is none.
+
+    Raises:
+        InvalidArgument: it cannot.
+    """
+    if callback is not None and not callable(callback):
+        raise InvalidArgument(f"must be a function or None, not {callback!r}", (what,))
 
 
 async def run_callback(what: str, callback: Callback, *args: object) -> None:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from amqp_codec import FieldTable, basic
 from amqp_codec import channel as wire
 
-from .callbacks import CancellationCallback, ConsumerCallback, ReturnCallback
+from .callbacks import (
+    CancellationCallback,
+    ConsumerCallback,
+    ReturnCallback,
+    check_callable,
+)
 from .calls.basic import BasicCalls, new_tag
 from .calls.exchange import ExchangeCalls
 from .calls.publishing import PublishingCalls
@@ -169,4 +174,5 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
         It is called as ``callback(channel, consumer_tag)`` and may make any call, such as consuming
         again. RabbitMQ: consumer-cancel.html, for example when the queue is deleted.
         """
+        check_callable("callback", callback)
         self.cancellation_callbacks.append(callback)

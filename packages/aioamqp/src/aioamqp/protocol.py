@@ -26,7 +26,7 @@ from amqp_codec import (
 from .auth import LoginMethod
 from .backlog import Backlog
 from .blocked import Blocked
-from .callbacks import CallbackQueue, ErrorCallback, ReturnCallback
+from .callbacks import CallbackQueue, ErrorCallback, ReturnCallback, check_callable
 from .channel import Channel
 from .channel_numbers import ChannelNumbers
 from .dialogue import CLOSE_TIMEOUT, Dialogue
@@ -101,6 +101,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         max_message_size: int = MAX_MESSAGE_SIZE,
         **_ignored: object,
     ) -> None:
+        check_callable("on_error", on_error)
         self._on_error_callback = on_error
         self.client_properties: Mapping[str, Any] = (
             {} if client_properties is None else client_properties

@@ -5,7 +5,7 @@ from typing import Any
 
 from amqp_codec import Command, FieldTable, basic
 
-from ..callbacks import ConsumerCallback
+from ..callbacks import ConsumerCallback, check_callable
 from ..exceptions import EmptyQueue
 from ..properties import Properties
 from .calls import Calls
@@ -72,6 +72,7 @@ class BasicCalls(Calls):
         Returns:
             The ``consumer_tag``.
         """
+        check_callable("callback", callback)
         tag = consumer_tag or new_tag(self.channel_id)
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
         await self._consumers.consume(method, callback, timeout)
