@@ -1,5 +1,6 @@
 """A message as ``Channel.consume`` gives it."""
 
+from collections.abc import Awaitable
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -84,12 +85,7 @@ class Message:
                 message again.
         """
         self._check_unsettled()
-        self._is_settled = True
-        try:
-            await self.channel.basic_client_ack(self._method.delivery_tag, multiple)
-        except BaseException:
-            self._is_settled = False
-            raise
+        await self._settle(self.channel.basic_client_ack(self._method.delivery_tag, multiple))
 
     async def nack(self, *, multiple: bool = False, requeue: bool = True) -> None:
         """Tell the server that the message has not been handled. RabbitMQ: nack.html.
@@ -102,12 +98,8 @@ class Message:
             AlreadySettled, ChannelClosed, AmqpClosedConnection: as for ``ack``.
         """
         self._check_unsettled()
-        self._is_settled = True
-        try:
-            await self.channel.basic_client_nack(self._method.delivery_tag, multiple, requeue)
-        except BaseException:
-            self._is_settled = False
-            raise
+        tag = self._method.delivery_tag
+        await self._settle(self.channel.basic_client_nack(tag, multiple, requeue))
 
     async def reject(self, *, requeue: bool = False) -> None:
         """Tell the server that the message will not be handled. Spec: basic.reject.
@@ -119,12 +111,7 @@ class Message:
             AlreadySettled, ChannelClosed, AmqpClosedConnection: as for ``ack``.
         """
         self._check_unsettled()
-        self._is_settled = True
-        try:
-            await self.channel.basic_reject(self._method.delivery_tag, requeue)
-        except BaseException:
-            self._is_settled = False
-            raise
+        await self._settle(self.channel.basic_reject(self._method.delivery_tag, requeue))
 
     def process(self, *, requeue: bool = False) -> "Processing":
         """Settle the message by what becomes of an ``async with`` block.
@@ -146,7 +133,14 @@ class Message:
     ) -> None:
         await self.process().__aexit__(error_type, error, traceback)
 
-    # Above, a message counts as settled while that waits for the link: or else it could be twice.
+    async def _settle(self, saying: Awaitable[None]) -> None:
+        # It counts as settled while that waits for the link, or else it could be settled twice.
+        self._is_settled = True
+        try:
+            await saying
+        except BaseException:
+            self._is_settled = False
+            raise
 
     def _check_unsettled(self) -> None:
         if self.no_ack:
