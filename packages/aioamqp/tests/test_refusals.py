@@ -52,6 +52,18 @@ REFUSED: dict[str, tuple[Call, str]] = {
         lambda c: c.basic_qos(prefetch_count=65536),
         "basic.qos.prefetch_count",
     ),
+    "a time to wait that is no number": (
+        lambda c: c.queue_declare("q", timeout="1"),  # type: ignore[call-overload]
+        "timeout: must be a number of seconds or None, not str",
+    ),
+    "a time to close in that is no number": (
+        lambda c: c.close(timeout="1"),  # type: ignore[arg-type]
+        "timeout: must be a number of seconds or None, not str",
+    ),
+    "a time to hang up in that is no number": (
+        lambda c: c.protocol.close(timeout="1"),  # type: ignore[arg-type]
+        "timeout: must be a number of seconds or None, not str",
+    ),
     "a delivery tag that is negative": (
         lambda c: c.basic_client_ack(-1),
         "basic.ack.delivery_tag",

@@ -196,7 +196,7 @@ def test_bits_share_an_octet_in_their_order() -> None:
         (lambda: basic.Qos(0, 65536), "basic.qos.prefetch_count: must be 0 to 65535, not 65536"),
         (
             lambda: queue.Declare("q", arguments={"x": [{"y": object()}]}),  # type: ignore[dict-item]
-            r"queue.declare.arguments.x\[0\].y: is a object",
+            r"queue.declare.arguments.x\[0\].y: is of type object",
         ),
         (lambda: queue.Declare("q", arguments=5), "arguments: must be a dict, not int"),  # type: ignore[arg-type]
         (lambda: connection.SecureOk(5), "response: must be bytes, not int|expected; got int"),  # type: ignore[arg-type]

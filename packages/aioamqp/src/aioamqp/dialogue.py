@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from amqp_codec import Command, Method, ReplyCode
 from amqp_codec import channel as wire_channel
 
-from .exceptions import ChannelClosed
+from .exceptions import ChannelClosed, InvalidArgument
 from .replies import Replies, Unclaimed
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class Dialogue:
             TimeoutError: the time is over. The late reply will be taken for what it is.
         """
         self.check_open()
+        check_timeout(timeout)
         self._wire.send(self._number, method)
         reply: asyncio.Future[Command] = self._wire.loop.create_future()
         self._replies.expect(reply, method, unclaimed)
@@ -186,6 +187,7 @@ class Dialogue:
         """
         if self.state is not State.OPEN:
             raise ChannelClosed
+        check_timeout(timeout)
         self.start_closing(code, text)
         seconds = CLOSE_TIMEOUT if timeout is None else timeout
         self._close_ok = self._wire.loop.create_future()
@@ -212,6 +214,17 @@ class Dialogue:
         if was_open:
             self._failure = error
             self._when_ended(error, asked_for)
+
+
+def check_timeout(timeout: object) -> None:
+    """Refuse what is no time to wait.
+
+    Raises:
+        InvalidArgument: it is neither a number nor None.
+    """
+    if not isinstance(timeout, int | float | None):
+        kind = type(timeout).__name__
+        raise InvalidArgument(f"must be a number of seconds or None, not {kind}", ("timeout",))
 
 
 def _has_result(reply: asyncio.Future[Command]) -> bool:

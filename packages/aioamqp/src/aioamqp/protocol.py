@@ -29,7 +29,7 @@ from .blocked import Blocked
 from .callbacks import CallbackQueue, ErrorCallback, ReturnCallback, check_callable
 from .channel import Channel
 from .channel_numbers import ChannelNumbers
-from .dialogue import CLOSE_TIMEOUT, Dialogue
+from .dialogue import CLOSE_TIMEOUT, Dialogue, check_timeout
 from .exceptions import (
     AioamqpException,
     AmqpClosedConnection,
@@ -221,6 +221,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         if self.state == CONNECTING:
             raise AmqpClosedConnection("The connection is not open yet: there is nothing to close")
         self.wire.check_open()
+        check_timeout(timeout)
         self.wire.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
         self.wire.flush()
         self._fail(AmqpClosedConnection("The program closed the connection"), asked_for=True)

@@ -262,7 +262,7 @@ def _encode_value(value: FieldValue, depth: int) -> bytes:
         return b"x" + _LONG(value.nbytes) + value.tobytes()
     if isinstance(value, Decimal):
         return _encode_decimal(value)
-    raise EncodeError(f"is a {type(value).__name__}, which no field type of AMQP can hold")
+    raise EncodeError(f"is of type {type(value).__name__}, which no field type of AMQP can hold")
 
 
 def field_type(value: FieldValue) -> str:
