@@ -148,14 +148,15 @@ def _check_expiration(expiration: str) -> None:
     digits = end
     while end < len(octets) and octets[end : end + 1].isdigit():
         end += 1
+    text = f"invalid expiration '{expiration}': "
     if end == digits:
         reason = "no_integer"
     elif end < len(octets):
-        reason = f"{{leftover_string,{erlang.string(octets[end:])}}}"
+        reason = erlang.pair("leftover_string", erlang.string(octets[end:]), len(text))
     elif (value := int(octets)) < 0:
-        reason = f"{{value_negative,{value}}}"
+        reason = erlang.pair("value_negative", str(value), len(text))
     elif value > LONGEST_TTL:
-        reason = f"{{value_too_large,{value}}}"
+        reason = erlang.pair("value_too_large", str(value), len(text))
     else:
         return
-    raise _refused(f"invalid expiration '{expiration}': {reason}")
+    raise _refused(text + reason)

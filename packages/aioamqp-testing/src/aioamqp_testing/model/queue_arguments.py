@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from amqp_codec import FieldTable, FieldValue, ReplyCode
+from amqp_codec import FieldTable, FieldValue, ReplyCode, field_type
 
 from . import erlang
 from .arguments import compare, is_integer, kind_of, refused, shown, wrong_type
@@ -70,6 +70,9 @@ _OF_CONSUMERS: Final = {
     QUORUM: ("x-priority", "x-credit"),
     STREAM: ("x-stream-offset", "x-credit"),
 }
+
+OFFSETS: Final = ("first", "last", "next")
+"""Where a consumer of a stream may begin, in words."""
 
 _LARGEST_SEGMENT: Final = 3_000_000_000
 _SECONDS: Final = {
@@ -146,6 +149,7 @@ def _version(value: FieldValue, arguments: FieldTable) -> str | None:
 def _max_age(value: FieldValue, _: FieldTable) -> str | None:
     if not isinstance(value, str):
         return f"{{unacceptable_type,{kind_of(value)}}}"
+    _check_has_number(value)
     return None if age(value) is not None else "invalid_max_age"
 
 
@@ -259,17 +263,29 @@ def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
             f"invalid arg 'x-priority' for {described}:"
             f' "expected integer, got {kind_of(priority)}"'
         )
-    offset = arguments.get("x-stream-offset")
-    if kind == STREAM and isinstance(offset, str) and offset not in ("first", "last", "next"):
-        if not offset[:1].isdigit():
-            raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ stumbles over a missing number
+    if kind == STREAM and "x-stream-offset" in arguments:
+        _check_offset(arguments["x-stream-offset"], described)
+    _check_known(arguments, _OF_CONSUMERS, kind, described)
+
+
+def _check_offset(offset: FieldValue, described: str) -> None:
+    if offset in (*OFFSETS, *map(str.encode, OFFSETS)):
+        return
+    if isinstance(offset, str):
+        _check_has_number(offset)
         if age(offset) is None:
             text = erlang.binary(offset.encode("utf-8", "surrogateescape"))
             raise refused(
                 f"invalid arg 'x-stream-offset' for {described}:"
                 f" {{invalid_stream_offset_arg,{{longstr,{text}}}}}"
             )
-    _check_known(arguments, _OF_CONSUMERS, kind, described)
+    elif not is_integer(offset) and field_type(offset) != "T":
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ stumbles over other types
+
+
+def _check_has_number(text: str) -> None:
+    if not ("0" <= text[:1] <= "9"):
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ stumbles over a missing number
 
 
 def age(text: str) -> int | None:

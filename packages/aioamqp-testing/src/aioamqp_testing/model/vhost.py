@@ -176,7 +176,7 @@ class VirtualHost(Topology):
             BrokerError: 404, 405.
         """
         queue = self.queue(one_line(name), owner)
-        queue.renew()
+        queue.note_declaration()
         return queue
 
     def check_reply_queue(self, name: str) -> None:
@@ -233,7 +233,7 @@ class VirtualHost(Topology):
             queue.check_equivalence(
                 durable=durable, auto_delete=auto_delete, arguments=arguments, owner=belongs_to
             )
-            queue.renew()
+            queue.note_declaration()
             return queue
         described = f"queue '{name}' in vhost '{self.name}'"
         self._check_room(name)
@@ -355,11 +355,19 @@ class VirtualHost(Topology):
         message.events.append((Happened.PUBLISHED, message.exchange, access.user))
         names = self._route(exchange, message)
         if not exchange.name:
-            for address in filter(is_address, names):
-                deliver = self.replies.find(address)
-                if deliver is not None:
-                    self.later(partial(deliver, message))
+            self.reply(message)
         return Publication(message, names)
+
+    def reply(self, message: Message) -> None:
+        """Deliver a message to whoever waits for direct replies at one of its routing keys.
+
+        Raises:
+            BrokerError: 541, a key looks like an address and cannot be one.
+        """
+        for address in filter(is_address, dict.fromkeys(message.routing_keys)):
+            deliver = self.replies.find(address)
+            if deliver is not None:
+                self.later(partial(deliver, message))
 
     def deliver(self, publication: Publication) -> Outcome:
         """Put a message into the queues it was routed to, those that there are."""

@@ -60,6 +60,7 @@ class Consuming:
         self._consumers: dict[str, Consumer] = {}
         self._unacked = Unacked()
         self._replies: tuple[str, str] | None = None  # consumer tag and address
+        self._addresses: set[str] = set()  # those of before, too
         self._last_tag = 0
         self._timeout = AckTimeout(
             vhost,
@@ -231,7 +232,13 @@ class Consuming:
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
         if self._replies is not None:
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, "reply consumer already set")
-        self._replies = (tag, self._vhost.replies.open(self._deliver_reply))
+        address = self._vhost.replies.open(self._deliver_reply)
+        self._replies = (tag, address)
+        self._addresses.add(address)
+
+    def has_had(self, address: str) -> bool:
+        """Tell whether direct replies at an address come here, or did so."""
+        return address in self._addresses
 
     def _deliver_reply(self, message: Message) -> None:
         """Send an answer. RabbitMQ: it has the next delivery tag, which is not used up."""
