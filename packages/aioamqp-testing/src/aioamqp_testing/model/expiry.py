@@ -80,7 +80,7 @@ class Lease:
         end: Callable[[], object],
         tick: float | None = None,
     ) -> None:
-        self._begin = vhost.clock.time()
+        self._begin: float | None = None
         self._tick = tick
         self._vhost = vhost
         self._is_in_use = is_in_use
@@ -99,6 +99,8 @@ class Lease:
         """Begin anew."""
         if self._milliseconds is not None:
             self._since = self._vhost.clock.time()
+            if self._begin is None:
+                self._begin = self._since
             self._reminder.at(self._moment(self._milliseconds))
 
     def cancel(self) -> None:
@@ -109,7 +111,7 @@ class Lease:
     def _moment(self, milliseconds: int) -> float:
         """Return when it ends if nobody renews it."""
         moment = self._since + milliseconds / 1000
-        if self._tick is None:
+        if self._tick is None or self._begin is None:
             return moment
         ticks = math.ceil((moment - self._begin) / self._tick)
         return self._begin + ticks * self._tick

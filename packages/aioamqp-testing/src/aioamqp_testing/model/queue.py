@@ -43,7 +43,8 @@ class Queue(ABC):
 
     TYPE: ClassVar[str]
     takes_dead_letters: ClassVar[bool] = True
-    _TICK: ClassVar[float | None] = None  # seconds between the looks at its expiry; None misses none
+    hears_of_errors: ClassVar[bool] = True  # of channels, before the client has said close-ok
+    _TICK: ClassVar[float | None] = None  # seconds between the looks at its expiry
 
     def __init__(
         self,

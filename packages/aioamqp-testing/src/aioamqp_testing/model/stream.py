@@ -199,10 +199,10 @@ class Stream(Replicated):
             )
 
     def add_credit(self, consumer: Consumer, count: int) -> int:
-        """Let a consumer have that many more messages; return how many there are for it."""
+        """Let a consumer have that many more messages; return how many it gets at once."""
         consumer.room = (consumer.room or 0) + count
         self._vhost.later(lambda: self._read(consumer))
-        return len(self._log) - self._offsets[consumer]
+        return min(consumer.room, len(self._log) - self._offsets[consumer])
 
     def resume(self, channel: ConsumingChannel) -> None:
         """Do nothing: there is no shared prefetch here."""

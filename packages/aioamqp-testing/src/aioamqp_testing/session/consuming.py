@@ -141,7 +141,7 @@ class Consuming:
         for consumer in consumers:
             if self._consumers.get(consumer.tag) is consumer:
                 del self._consumers[consumer.tag]
-                if self._channel.session.wants_cancel_notices:
+                if self._channel.session.wants_cancel_notices and self._channel.is_open:
                     self._channel.send(basic.Cancel(consumer.tag, no_wait=True))
 
     def _get(self, method: basic.Get) -> None:
@@ -259,14 +259,20 @@ class Consuming:
     def fail(self) -> None:
         """End the consumers because the channel is closed by a mistake.
 
-        RabbitMQ: queues that it consumes from have its messages back at once, other queues (those
-        of basic.get, or of cancelled consumers) when the client has said close-ok.
+        RabbitMQ: classic queues that it consumes from have its messages back at once, other queues
+        (those of basic.get, or of cancelled consumers) when the client has said close-ok. So have
+        queues of other types, which go on delivering until then.
         """
         self.take_back(self._channel.transaction.deliveries)
         for consumed in {consumer.queue: None for consumer in self._consumers.values()}:
-            consumed.forget(self)
-            self._unacked.forget(consumed)
-        self._consumers.clear()
+            if consumed.hears_of_errors:
+                consumed.forget(self)
+                self._unacked.forget(consumed)
+        self._consumers = {
+            tag: consumer
+            for tag, consumer in self._consumers.items()
+            if not consumer.queue.hears_of_errors
+        }
         self._timeout.cancel()
         self._end_replies()
 
