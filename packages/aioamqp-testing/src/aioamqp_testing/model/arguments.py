@@ -112,8 +112,6 @@ def _with_type(value: FieldValue) -> str:
 
 def shown(value: object) -> str:
     """Return a value as RabbitMQ's texts show it."""
-    if value is None:
-        return "undefined"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
