@@ -48,9 +48,7 @@ def compare(name: str, received: FieldTable, current: FieldTable, described: str
     raise refused(f"inequivalent arg '{name}' for {described}: {text}")
 
 
-def compare_property(
-    name: str, received: bool | str, current: bool | str, described: str
-) -> None:
+def compare_property(name: str, received: bool | str, current: bool | str, described: str) -> None:
     """Refuse a property, such as durable, that is not what it was at the first declaration.
 
     Raises:

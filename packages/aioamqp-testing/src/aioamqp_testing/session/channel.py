@@ -135,13 +135,18 @@ class Channel:
     def end(self) -> None:
         """Give everything back; the channel is no more."""
         self.is_gone = True
+        self.session.drop(self)
         self.consuming.end()
         self.publishing.end()
 
-    def _close(self, _: channel.Close) -> None:
+    def stop(self) -> None:
+        """Give everything back, and do nothing any more: something else ends it."""
         self.consuming.end()
         self.publishing.end()
         self._state = _State.CLOSING
+
+    def _close(self, _: channel.Close) -> None:
+        self.stop()
         self.session.due.close(self)
 
     def confirm_close(self) -> None:
@@ -149,7 +154,6 @@ class Channel:
         if not self.is_gone:
             self.end()
             self.send(channel.CloseOk())
-            self.session.drop(self)
 
     def _flow(self, method: channel.Flow) -> None:
         if not method.active:

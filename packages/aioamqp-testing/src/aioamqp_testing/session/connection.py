@@ -48,7 +48,6 @@ _HANDSHAKE_SECONDS: Final = 10  # RabbitMQ: handshake_timeout
 _SILENT_SECONDS: Final = 3  # RabbitMQ: the delay before it hangs up without a word
 _CLOSE_SECONDS: Final = 30  # RabbitMQ: how long it waits for close-ok at most
 
-
 _M = TypeVar("_M", bound=Method)
 
 
@@ -98,7 +97,7 @@ class Session:
         self._channel_max = 0
         self._is_legacy = False
         self._channels: dict[int, Channel] = {}
-        self.due = Due()
+        self.due = Due(self)
         self._user: User | None = None
         self._vhost: VirtualHost | None = None
         self._heartbeat: Heartbeat | None = None
@@ -220,6 +219,7 @@ class Session:
     def fail_channel(self, channel: Channel, error: BrokerError) -> None:
         """Close a channel, or all of the connection, for something that no method has done."""
         self._refuse(error, 0, channel)
+        self.due.close_connection()
 
     # ----------------------------------------------------------------------------- input
 
@@ -308,8 +308,6 @@ class Session:
                 channel.handle(command)
         except BrokerError as error:
             self._refuse(error, command.method.INDEX, channel)
-        if channel.is_gone:
-            self.drop(channel)
         self.run_later()
 
     def _add_channel(self, number: int) -> Channel:
@@ -389,6 +387,8 @@ class Session:
             self.send(Command(0, connection.UpdateSecretOk()))
             return
         self._expect(method, connection.Close)
+        if self.due.close_connection():
+            return
         self._end_channels()
         self.send(Command(0, connection.CloseOk()))
         self._await_end()
@@ -418,14 +418,17 @@ class Session:
             self._fall_silent(error.reply_text)
         elif channel is not None and not error.reply_code.is_hard:
             channel.fail(error, index)
+        elif channel is not None and self.is_open:
+            self.due.end(channel, error, index)
         else:
-            # RabbitMQ: an error without an explanation is a crash, which knows of no method
-            self.close(error, index if error.text else 0)
+            self.close(error, index)
 
     def close(self, error: BrokerError, index: int = 0) -> None:
         """Say connection.close, and wait for the answer."""
         self._end_channels()
         if self._state is not State.CLOSING:
+            # RabbitMQ: an error without an explanation is a crash, which knows of no method
+            index = index if error.text else 0
             close = connection.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF)
             self.send(Command(0, close))
             self._await_end()
