@@ -104,7 +104,7 @@ def test_an_age_is_a_number_and_a_unit(value: str) -> None:
     )
 
 
-@pytest.mark.parametrize("value", ["h", "", "-1h", "\u0665h"])
+@pytest.mark.parametrize("value", ["h", "", "-1h", "\u0665h", "\udcff"])
 def test_an_age_without_a_number_is_an_internal_error(value: str) -> None:
     """Row 104."""
     assert refusal({"x-queue-type": "stream", "x-max-age": value}) == (541, "")

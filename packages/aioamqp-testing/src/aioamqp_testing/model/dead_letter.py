@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from amqp_codec import FieldValue, Int64
 
-from .arguments import is_integer
 from .errors import BrokerError
 from .headers import further_keys, sorted_table, with_headers
 from .history import routed, trim
 from .message import Message
+from .values import is_integer
 
 if TYPE_CHECKING:
     from .queue import Queue

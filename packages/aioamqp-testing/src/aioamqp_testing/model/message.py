@@ -7,10 +7,10 @@ from amqp_codec import Properties, ReplyCode
 
 from . import erlang
 from .access import Access
-from .arguments import kind_of
 from .errors import BrokerError
 from .headers import edited, further_keys
 from .history import Event, Happened, Noted
+from .values import kind_of
 
 _SHOWN = 40  # octets of a body
 LONGEST_TTL = 315_360_000_000  # ms; RabbitMQ: ten years

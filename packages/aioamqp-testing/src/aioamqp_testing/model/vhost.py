@@ -21,6 +21,7 @@ from .queue_types import QUEUE_TYPES
 from .reply_to import DirectReplies, is_address
 from .routing import Publication
 from .topology import ALL, Topology, check_not_default, one_line
+from .values import with_text
 
 _RESERVED = "amq."
 
@@ -122,7 +123,7 @@ class VirtualHost(Topology):
             BrokerError: 403, 406, 503.
         """
         check_type(exchange_type)
-        name, arguments = one_line(name), arguments or {}
+        name, arguments = one_line(name), with_text(arguments or {})
         check_not_default(name)
         access.configure("exchange", name)
         if name in self.exchanges:
@@ -213,17 +214,13 @@ class VirtualHost(Topology):
         Raises:
             BrokerError: 403, 405, 406, 541.
         """
-        name, arguments = one_line(name), arguments or {}
+        name, arguments = one_line(name), with_text(arguments or {})
         kind = queue_arguments.queue_type(arguments)
         if name:
             _check_not_reserved("queue", name)
-        elif kind == queue_arguments.CLASSIC:
-            name = self._new_name("amq.gen-")
         else:
-            raise BrokerError(
-                ReplyCode.PRECONDITION_FAILED,
-                "Cannot declare a server-named queue for type " + queue_arguments.module(kind),
-            )
+            queue_arguments.check_unnamed(arguments)
+            name = self._new_name("amq.gen-")
         access.configure("queue", name)
         # RabbitMQ: an exclusive queue cannot outlive its connection, so durable does not count
         durable = durable and not exclusive
