@@ -133,14 +133,9 @@ def test_messages_on_their_way_travel_together() -> None:
 
 NOT_NEEDED_BY_MOST = {
     "aioamqp",
-    "aioamqp_testing.faults.said",
-    "aioamqp_testing.faults.wire",
-    "aioamqp_testing.model.explain",
     "aioamqp_testing.pytest_plugin",
     "aioamqp_testing.real",
-    "aioamqp_testing.topology",
     "pytest",
-    "urllib.parse",
 }
 
 

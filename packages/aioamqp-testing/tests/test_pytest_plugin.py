@@ -380,6 +380,18 @@ async def test_it(amqp_broker):
 """
 
 
+def test_a_claim_that_is_wrong_shows_the_line_of_the_test_and_no_other(
+    project: pytest.Pytester,
+) -> None:
+    project.makepyfile("def test_it(amqp_broker): amqp_broker.assert_published('events', 'new')")
+
+    result = project.runpytest()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*expected a message to be published to exchange 'events'*"])
+    result.stdout.no_fnmatch_line("*assertions.py*")
+
+
 def test_a_leak_that_a_test_looks_for_fails_it(project: pytest.Pytester) -> None:
     project.makepyfile(LEAK)
 

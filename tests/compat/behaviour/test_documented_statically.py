@@ -51,7 +51,7 @@ def test_the_oldest_python_that_works_is_stated() -> None:
 def test_examples_use_asyncio_run_and_no_loop_of_their_own() -> None:
     """M28."""
     sources = {path: path.read_text() for path in (*DOCUMENTS, *EXAMPLES)}
-    programs = {path: source for path, source in sources.items() if "__main__" in source}
+    programs = {path: source for path, source in sources.items() if "__name__ == " in source}
 
     assert programs
     for path, source in programs.items():

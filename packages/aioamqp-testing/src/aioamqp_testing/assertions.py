@@ -14,7 +14,10 @@ _SHOWN: Final = 10  # messages, where there are many
 
 
 class Assertions(Inspection):
-    """Claims about a broker. Each raises AssertionError, with the facts, when it is wrong."""
+    """Claims about a broker. Each raises AssertionError, with the facts, when it is wrong.
+
+    ``__tracebackhide__`` lets pytest show the test's own line, and not what is in here.
+    """
 
     def assert_published(
         self,
@@ -39,6 +42,7 @@ class Assertions(Inspection):
         Returns:
             these messages, the oldest first.
         """
+        __tracebackhide__ = True
         wanted = body.encode() if isinstance(body, str) else body
         found = [
             message
@@ -67,6 +71,7 @@ class Assertions(Inspection):
         Returns:
             these messages, of which there is at least one.
         """
+        __tracebackhide__ = True
         found = self.assert_published(exchange, key, vhost=vhost)
         for message in found:
             missing = [queue for queue in queues if queue not in message.queues]
@@ -96,6 +101,7 @@ class Assertions(Inspection):
         Returns:
             the messages that were acknowledged, the oldest first.
         """
+        __tracebackhide__ = True
         wanted = body.encode() if isinstance(body, str) else body
         routed = self.history(queue, body=wanted, vhost=vhost)
         acked = [
@@ -118,6 +124,7 @@ class Assertions(Inspection):
             queue: the name of the queue; None for all of the virtual host.
             vhost: in which virtual host.
         """
+        __tracebackhide__ = True
         everywhere = list(self._host(vhost).queues.values())
         queues = everywhere if queue is None else [self._queue(queue, vhost)]
         lines = "\n".join(line for each in queues for line in _unacked_lines(each))
@@ -144,6 +151,7 @@ class Assertions(Inspection):
                 without those of the default exchange.
             vhost: in which virtual host.
         """
+        __tracebackhide__ = True
         wanted = Wanted.of(queues=queues, exchanges=exchanges, bindings=bindings)
         lines = difference(self._host(vhost), wanted)
         if lines:
@@ -157,6 +165,7 @@ class Assertions(Inspection):
 
         With these, what is not acknowledged and exclusive queues are gone too.
         """
+        __tracebackhide__ = True
         lines: list[str] = []
         for session in self.sessions:
             lines.append(f"  connection {session.name} of user {session.user!r} is open")
