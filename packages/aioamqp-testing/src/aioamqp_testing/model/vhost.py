@@ -352,7 +352,8 @@ class VirtualHost(Topology):
         message.events.append((Happened.PUBLISHED, message.exchange, access.user))
         names = self._route(exchange, message)
         if not exchange.name:
-            self.reply(message)
+            for address in filter(is_address, names):
+                self._reply(address, message)
         return Publication(message, names)
 
     def reply(self, message: Message) -> None:
@@ -362,9 +363,12 @@ class VirtualHost(Topology):
             BrokerError: 541, a key looks like an address and cannot be one.
         """
         for address in filter(is_address, dict.fromkeys(message.routing_keys)):
-            deliver = self.replies.find(address)
-            if deliver is not None:
-                self.later(partial(deliver, message))
+            self._reply(address, message)
+
+    def _reply(self, address: str, message: Message) -> None:
+        deliver = self.replies.find(address)
+        if deliver is not None:
+            self.later(partial(deliver, message))
 
     def deliver(self, publication: Publication) -> Outcome:
         """Put a message into the queues it was routed to, those that there are."""
