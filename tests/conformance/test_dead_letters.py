@@ -319,3 +319,33 @@ async def test_what_is_purged_or_deleted_with_its_queue_is_no_dead_letter(
     await channel.basic_publish(b"last", "", grave)
 
     assert await dead.bodies(1) == [b"last"]
+
+
+@pytest.mark.parametrize(
+    ("made_up", "counts"),
+    [
+        ([{}], [1, None]),
+        ([{"reason": "rejected"}], [1, None]),
+        ([{"queue": "this", "reason": "rejected"}], [1]),
+        ([{"queue": "this", "reason": "rejected"}] * 2, [3]),
+        ([{"queue": "this", "reason": "rejected", "count": 7}], [8]),
+    ],
+)
+@scenario
+async def test_deaths_that_a_publisher_made_up_are_counted(
+    connect: Connect, new_name: NewName, made_up: list[Any], counts: list[int | None]
+) -> None:
+    """Row 199: those without a count are counted only where there are several."""
+    channel = await (await connect()).channel()
+    queue, grave = await mortal_queue(channel, new_name)
+    dead = await inbox_of(channel, grave)
+    deaths = [
+        {key: queue if value == "this" else value for key, value in death.items()}
+        for death in made_up
+    ]
+
+    await channel.basic_publish(b"m", "", queue, {"headers": {"x-death": deaths}})
+    await rejected(channel, queue)
+
+    headers = headers_of(await dead.take())
+    assert [death.get("count") for death in headers["x-death"]] == counts

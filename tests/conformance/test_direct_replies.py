@@ -1,5 +1,6 @@
 """Direct reply-to: answers that go straight to a channel, without a queue."""
 
+from base64 import b64encode
 from typing import Final
 
 import pytest
@@ -256,3 +257,51 @@ async def test_replies_do_not_wait_for_a_commit(open_wire: OpenWire, name: str) 
     assert isinstance(said, Command)
     assert bytes(said.body) == b"answer"
     assert await answering.say(tx.Rollback()) == [tx.RollbackOk()]
+
+
+@scenario
+async def test_a_channel_cannot_ask_for_its_own_address(open_wire: OpenWire, name: str) -> None:
+    """Row 236, which is about others: whoever waits for replies would wait for itself."""
+    wire = await open_wire(1, 2)
+    await wire.say(consume())
+    address = await address_of(wire, name)
+
+    assert await wire.say(queue.Declare(address, passive=True), number=2) == [
+        queue.DeclareOk(address, 0, 1)
+    ]
+    await wire.say(basic.Cancel("replies"))
+    assert await wire.refusal(queue.Declare(address, passive=True)) == (541, "INTERNAL_ERROR")
+
+
+@pytest.mark.parametrize("node", [b"a@b", b"reply@1", b"reply"])
+@scenario
+async def test_an_address_on_a_node_that_there_is_not_is_an_internal_error(
+    open_wire: OpenWire, node: bytes
+) -> None:
+    """Row 240."""
+    process = b"\x83Xv" + len(node).to_bytes(2, "big") + node + bytes(12)
+    address = f"{REPLY_TO}.{b64encode(process).decode()}.key"
+
+    for wrong in (publish(address), queue.Declare(address, passive=True)):
+        wire = await open_wire()
+        assert await wire.refusal(wrong) == (541, "INTERNAL_ERROR")
+
+
+@scenario
+async def test_a_dead_letter_can_be_a_reply(open_wire: OpenWire, new_name: NewName) -> None:
+    """Row 237, row 197."""
+    wire = await open_wire()
+    await wire.say(consume())
+    address = await address_of(wire, new_name())
+    arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": address}
+    mortal = new_name()
+    await wire.say(queue.Declare(mortal, exclusive=True, arguments=arguments))
+
+    wire.send(publish(mortal, body=b"answer", expiration="0"))
+
+    said = await wire.hear()
+
+    assert isinstance(said, Command)
+    assert said.method == basic.Deliver("replies", 2, False, "", address)
+    assert said.properties is not None
+    assert (said.properties.headers or {})["x-first-death-reason"] == "expired"

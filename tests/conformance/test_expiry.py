@@ -14,6 +14,7 @@ from tests.conformance.scenario import (
     refusal,
     scenario,
 )
+from tests.conformance.wire import OpenWire, publish
 
 
 async def until_gone(channel: Channel, queue: str) -> None:
@@ -181,3 +182,23 @@ async def test_a_time_that_is_none_is_refused(
         406,
         f"PRECONDITION_FAILED - invalid arg '{argument}' for queue '{name}' in vhost '/': {reason}",
     )
+
+
+@scenario
+async def test_a_long_reason_for_a_refused_expiration_goes_into_a_line_of_its_own(
+    open_wire: OpenWire, name: str
+) -> None:
+    """Row 144: Erlang prints it so that it fits into 80 columns."""
+    wire = await open_wire()
+    begin = "PRECONDITION_FAILED - invalid expiration '{}': "
+
+    for expiration, kind, reason in (
+        ("9" * 20, "value_too_large", "9" * 20),
+        ("-" + "9" * 20, "value_negative", "-" + "9" * 20),
+        ("1" + "y" * 30, "leftover_string", f'"{"y" * 30}"'),
+    ):
+        indent = " " * len(f"invalid expiration '{expiration}': {{")
+        text = begin.format(expiration) + f"{{{kind},\n{indent}{reason}}}"
+        assert await wire.refusal(publish(name, expiration=expiration)) == (406, text)
+    text = begin.format("5 s") + '{leftover_string," s"}'
+    assert await wire.refusal(publish(name, expiration="5 s")) == (406, text)

@@ -6,16 +6,19 @@ from typing import Any
 import pytest
 
 from aioamqp import Channel
-from amqp_codec import Int64
+from amqp_codec import Command, FieldTable, Int64, basic, channel, confirm, queue
 from tests.conformance.scenario import (
     Connect,
     Inbox,
     NewName,
+    count,
     drained,
     inbox_of,
+    mortal_queue,
     refusal,
     scenario,
 )
+from tests.conformance.wire import OpenWire, publish
 
 QUORUM = {"x-queue-type": "quorum"}
 
@@ -297,3 +300,121 @@ async def test_a_queue_of_another_type_is_another_queue(connect: Connect, name: 
         406,
         f"{inequivalent} received 'classic' but current is 'quorum'",
     )
+
+
+@scenario
+async def test_what_a_quorum_queue_drops_at_once_dies_in_reverse_order(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row 207."""
+    channel = await (await connect()).channel()
+    grave = new_name()
+    await channel.queue_declare(grave, exclusive=True)
+    dead = await inbox_of(channel, grave)
+    table = {"dead_letter_exchange": "", "dead_letter_routing_key": grave}
+
+    await quorum_queue(channel, new_name(), b"1", b"22", b"too long", max_length_bytes=4, **table)
+
+    assert await dead.bodies(3) == [b"too long", b"22", b"1"]
+
+
+@scenario
+async def test_a_quorum_queue_that_was_full_lets_publishers_in_at_four_fifths(
+    open_wire: OpenWire, name: str
+) -> None:
+    """Row 209: it refuses them once it is beyond its limit."""
+    wire = await open_wire()
+    arguments: FieldTable = {**QUORUM, "x-max-length": 2, "x-overflow": "reject-publish"}
+    await wire.say(queue.Declare(name, durable=True, arguments=arguments), confirm.Select())
+
+    async def is_taken() -> bool:
+        wire.send(publish(name))
+        return isinstance(await wire.hear(), basic.Ack)
+
+    taken = [await is_taken() for _ in range(4)]
+    for _ in range(3):
+        wire.send(basic.Get(name, no_ack=True))
+        await wire.hear()
+        taken.append(await is_taken())
+
+    assert taken == [True, True, True, False, False, True, True]
+
+
+@scenario
+async def test_a_full_quorum_queue_takes_dead_letters(connect: Connect, new_name: NewName) -> None:
+    """Row 209: only publishers are refused."""
+    channel = await (await connect()).channel()
+    grave, mortal = new_name(), new_name()
+    await quorum_queue(channel, grave, b"0", b"1", max_length=1, overflow="reject-publish")
+    table: FieldTable = {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": grave,
+        "x-max-length": 0,
+    }
+    await channel.queue_declare(mortal, exclusive=True, arguments=table)
+
+    await channel.publish(b"2", "", mortal)
+
+    dead = await inbox_of(channel, grave)
+    assert await dead.bodies(3) == [b"0", b"1", b"2"]
+
+
+@scenario
+async def test_the_next_single_active_consumer_is_the_one_that_waits_the_longest(
+    connect: Connect, name: str
+) -> None:
+    """Row 177, of quorum queues: priorities do not count."""
+    channel = await (await connect()).channel()
+    await quorum_queue(channel, name, single_active_consumer=True)
+    inboxes = {
+        tag: await inbox_of(channel, name, consumer_tag=tag, arguments={"x-priority": priority})
+        for tag, priority in (("first", 1), ("second", 2), ("third", 3))
+    }
+
+    await channel.basic_cancel("first")
+    await channel.publish(b"m", "", name)
+
+    assert await inboxes["second"].bodies(1) == [b"m"]
+
+
+@scenario
+async def test_a_quorum_queue_does_not_expire_to_the_moment(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row 116, of quorum queues: RabbitMQ looks every five seconds."""
+    channel = await (await connect()).channel()
+    queue, grave = await mortal_queue(channel, new_name, message_ttl=50)
+    hourglass = await inbox_of(channel, grave)
+    brief = await quorum_queue(channel, new_name(), expires=1)
+
+    await channel.basic_publish(b"", "", queue)
+    await hourglass.take()
+
+    assert await count(channel, brief) == 0
+
+
+@scenario
+async def test_a_quorum_queue_goes_on_delivering_to_a_channel_until_its_error_is_understood(
+    open_wire: OpenWire, name: str
+) -> None:
+    """Row 70, of quorum queues: they have everything back after close-ok."""
+    wire = await open_wire(1, 2)
+    await wire.say(queue.Declare(name, durable=True, arguments=QUORUM), confirm.Select())
+    wire.send(basic.Consume(name, "A"), number=2)
+    assert await wire.hear() == basic.ConsumeOk("A")
+    wire.send(basic.Ack(99), number=2)
+    assert isinstance(await wire.hear(), channel.Close)
+
+    wire.send(publish(name))
+
+    heard = [await wire.hear(), await wire.hear()]
+    (delivered,) = [said for said in heard if isinstance(said, Command)]
+    assert delivered.method == basic.Deliver("A", 1, False, "", name)
+    assert await wire.say(queue.Declare(name, passive=True)) == [queue.DeclareOk(name, 0, 1)]
+    wire.send(channel.CloseOk(), channel.Open(), number=2)
+    assert isinstance(await wire.hear(), channel.OpenOk)
+    wire.send(basic.Consume(name, "B", no_ack=True))
+    assert await wire.hear() == basic.ConsumeOk("B")
+    again = await wire.hear()
+    assert isinstance(again, Command)
+    assert again.method == basic.Deliver("B", 1, True, "", name)

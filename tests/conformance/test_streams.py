@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from aioamqp import Channel
-from amqp_codec import Int64
+from amqp_codec import FieldTable, FieldValue, Int64, basic, confirm, encode_method, queue
+from tests.conformance.raw import Door
 from tests.conformance.scenario import (
     Connect,
     Inbox,
@@ -19,6 +21,7 @@ from tests.conformance.scenario import (
     rejected,
     scenario,
 )
+from tests.conformance.wire import OpenWire, publish
 
 
 async def stream(channel: Channel, name: str, *bodies: bytes, **arguments: Any) -> None:
@@ -313,3 +316,91 @@ async def test_a_stream_refuses_arguments_of_other_queues(
     where = f"PRECONDITION_FAILED - invalid arg '{key}' for queue '{name}' in vhost '/'"
     assert code == 406
     assert told.replace(" ", "") == f"{where}{text}".replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "offset", [True, 1.5, None, {"a": 1}, [1], Decimal("1.5"), b"1h"], ids=repr
+)
+@scenario
+async def test_an_offset_of_a_wrong_type_is_an_internal_error(
+    open_wire: OpenWire, name: str, offset: FieldValue
+) -> None:
+    """Row 228."""
+    wire = await open_wire()
+    arguments: FieldTable = {"x-stream-offset": offset}
+    await wire.say(queue.Declare(name, durable=True, arguments={"x-queue-type": "stream"}))
+    await wire.say(basic.Qos(0, 10))
+
+    assert await wire.refusal(basic.Consume(name, arguments=arguments)) == (541, "INTERNAL_ERROR")
+
+
+@scenario
+async def test_the_words_for_offsets_may_be_octets(connect: Connect, name: str) -> None:
+    """Row 227."""
+    channel = await (await connect()).channel()
+    await stream(channel, name, b"0")
+    await channel.basic_qos(prefetch_count=10)
+
+    assert await (await read(channel, name, b"first")).bodies(1) == [b"0"]
+
+
+@pytest.mark.parametrize(
+    ("age", "refused"),
+    [
+        ("", (541, "INTERNAL_ERROR")),
+        ("h", (541, "INTERNAL_ERROR")),
+        ("-1h", (541, "INTERNAL_ERROR")),
+        (
+            "00h",
+            (
+                406,
+                "PRECONDITION_FAILED - invalid arg 'x-max-age' for queue '{}' in vhost '/':"
+                " invalid_max_age",
+            ),
+        ),
+    ],
+)
+@scenario
+async def test_an_age_without_a_number_is_an_internal_error(
+    open_wire: OpenWire, name: str, age: str, refused: tuple[int, str]
+) -> None:
+    """Row 106, of streams."""
+    wire = await open_wire()
+    arguments: FieldTable = {"x-queue-type": "stream", "x-max-age": age}
+
+    code, text = await wire.refusal(queue.Declare(name, durable=True, arguments=arguments))
+
+    assert (code, text) == (refused[0], refused[1].format(name))
+
+
+@scenario
+async def test_a_decimal_among_the_headers_is_too_much_for_a_stream(
+    open_wire: OpenWire, name: str
+) -> None:
+    """Row 226: what is published to a stream must be something that AMQP 1.0 has, too."""
+    wire = await open_wire()
+    await wire.say(queue.Declare(name, durable=True, arguments={"x-queue-type": "stream"}))
+    await wire.say(publish(name, headers={"inside": {"price": Decimal("1.5")}}))
+
+    assert await wire.refusal(publish(name, headers={"price": Decimal("1.5")})) == (
+        541,
+        "INTERNAL_ERROR",
+    )
+
+
+@scenario
+async def test_credit_for_a_reader_is_answered_with_what_it_buys(door: Door, name: str) -> None:
+    """Row 77, of a stream."""
+    raw = await door.enter(1)
+    await raw.ask(queue.Declare(name, durable=True, arguments={"x-queue-type": "stream"}))
+    await raw.ask(confirm.Select())
+    await raw.ask(basic.Qos(0, 1))
+    for _ in range(4):
+        assert isinstance(await raw.ask(publish(name)), basic.Ack)
+    await raw.ask(basic.Consume(name, "A", arguments={"x-stream-offset": "first"}))
+    await raw.hear()
+    credit = encode_method(1, (60 << 16 | 200).to_bytes(4, "big") + b"\x01A\0\0\0\2\0")
+
+    credit_ok = encode_method(1, (60 << 16 | 201).to_bytes(4, "big") + b"\0\0\0\2")
+
+    assert (await raw.ask_octets(credit, len(credit_ok))).startswith(credit_ok)

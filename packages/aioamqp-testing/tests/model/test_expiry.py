@@ -3,6 +3,7 @@
 import pytest
 
 from aioamqp_testing.model import ManualClock, Node, Queue, Timer, VirtualHost
+from amqp_codec import FieldTable
 from fake_broker_support import NotingChannel, a_message
 
 
@@ -241,3 +242,21 @@ def test_a_policy_that_ends_leaves_the_arguments(vhost: VirtualHost) -> None:
         queue.publish(a_message(b"%d" % number))
 
     assert ready(queue) == [b"1", b"2"]
+
+
+def test_a_quorum_queue_expires_when_the_clock_is_looked_at(
+    vhost: VirtualHost, clock: CountingClock, noting: NotingChannel
+) -> None:
+    """Row 116. RabbitMQ looks every five seconds; getting renews such a queue, declaring does not."""
+    arguments: FieldTable = {"x-queue-type": "quorum", "x-expires": 3000}
+    queue = vhost.declare_queue("q", None, durable=True, arguments=arguments)
+    clock.advance(2.5)
+    vhost.check_queue("q", None)
+    queue.get(noting, no_ack=True)
+    clock.advance(7)
+    vhost.check_queue("q", None)
+    assert vhost.queues
+
+    clock.advance(0.5)
+
+    assert not vhost.queues

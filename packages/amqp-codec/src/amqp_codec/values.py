@@ -10,7 +10,7 @@ differ about an octet, this is RabbitMQ's meaning, because that is what brokers 
     b  B   8 bits, signed and unsigned    Int8, UInt8    (an int of b's range)
     s  u   16 bits, signed and unsigned   Int16, UInt16  (an int)
     I  i   32 bits, signed and unsigned   Int32, UInt32  (an int)
-    l      64 bits, signed                Int64          (an int)
+    l  L   64 bits, signed                Int64          (an int; decoded only, L is the same)
     f  d   IEEE 754, 32 and 64 bits       Float32, float
     D      decimal                        decimal.Decimal
     S      long string                    str; LongStr where it is not UTF-8
@@ -459,6 +459,8 @@ def _decode_value(data: bytes, offset: int, limit: int, depth: int) -> "tuple[Fi
         return UInt8(data[offset]), offset + 1
     if octet == 0x66:  # f
         return Float32(_READ_FLOAT(data, offset)[0]), offset + 4
+    if octet == 0x4C:  # L
+        return Int64(_READ_INT64(data, offset)[0]), offset + 8
     if octet == 0x44:  # D
         scale, unscaled = _READ_DECIMAL(data, offset)
         return Decimal(unscaled).scaleb(-scale, _EXACT), offset + 5

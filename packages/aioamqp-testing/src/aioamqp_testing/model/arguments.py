@@ -4,35 +4,13 @@ RabbitMQ ignores arguments that it does not know. Those that it knows are checke
 declared for the first time, and compared when it is declared again.
 """
 
-from collections.abc import Hashable, Mapping
-from typing import Final
+from decimal import Decimal
 
 from amqp_codec import FieldTable, FieldValue, ReplyCode, field_type
 
+from . import values
 from .errors import BrokerError
-
-TYPE_NAMES: Final = {
-    "t": "bool",
-    "b": "byte",
-    "B": "unsignedbyte",
-    "s": "short",
-    "u": "unsignedshort",
-    "I": "signedint",
-    "i": "unsignedint",
-    "l": "long",
-    "f": "float",
-    "d": "double",
-    "D": "decimal",
-    "S": "longstr",
-    "x": "binary",
-    "T": "timestamp",
-    "V": "void",
-    "F": "table",
-    "A": "array",
-}
-"""RabbitMQ's names of the types of field values, as its texts have them."""
-
-_INTEGERS: Final = "bBsuIil"
+from .values import is_integer, kind_of
 
 
 def check_exchange(arguments: FieldTable, described: str) -> None:
@@ -62,12 +40,15 @@ def compare(name: str, received: FieldTable, current: FieldTable, described: str
         text = f"received {_with_type(received[name])} but current is none"
     elif _same(received[name], current[name]):
         return
+    elif isinstance(received[name], Decimal):
+        # RabbitMQ: it takes the pair that a decimal is to Erlang for a value with its type
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)
     else:
-        text = f"received '{shown(received[name])}' but current is '{shown(current[name])}'"
+        text = f"received {_quoted(received[name])} but current is {_quoted(current[name])}"
     raise refused(f"inequivalent arg '{name}' for {described}: {text}")
 
 
-def compare_property(name: str, received: object, current: object, described: str) -> None:
+def compare_property(name: str, received: bool | str, current: bool | str, described: str) -> None:
     """Refuse a property, such as durable, that is not what it was at the first declaration.
 
     Raises:
@@ -76,43 +57,24 @@ def compare_property(name: str, received: object, current: object, described: st
     if received != current:
         raise refused(
             f"inequivalent arg '{name}' for {described}:"
-            f" received '{shown(received)}' but current is '{shown(current)}'"
+            f" received '{values.told(received)}' but current is '{values.told(current)}'"
         )
-
-
-def identity(value: FieldValue) -> Hashable:
-    """Return something that is equal for equal values of equal types, tables in any order."""
-    if isinstance(value, Mapping):
-        return tuple((key, identity(value[key])) for key in sorted(value))
-    if isinstance(value, list | tuple):
-        return tuple(identity(item) for item in value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return (field_type(value), bytes(value))
-    return (field_type(value), value)
-
-
-def kind_of(value: FieldValue) -> str:
-    """Return RabbitMQ's name of the type of a value."""
-    return TYPE_NAMES[field_type(value)]
-
-
-def is_integer(value: FieldValue) -> bool:
-    """Tell whether it travels as an integer, of any width."""
-    return field_type(value) in _INTEGERS
 
 
 def _same(received: FieldValue, current: FieldValue) -> bool:
     same_type = field_type(received) == field_type(current)
-    return received == current and (same_type or (is_integer(received) and is_integer(current)))
+    if same_type or (is_integer(received) and is_integer(current)):
+        return received == current
+    # RabbitMQ: octets are as good as a string
+    return values.is_text(received) and values.is_text(current) and values.same(received, current)
 
 
 def _with_type(value: FieldValue) -> str:
-    return f"the value '{shown(value)}' of type '{kind_of(value)}'"
+    return f"the value '{values.told(value)}' of type '{kind_of(value)}'"
 
 
-def shown(value: object) -> str:
-    """Return a value as RabbitMQ's texts show it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _quoted(value: FieldValue) -> str:
+    return "none" if value is None else f"'{values.told(value)}'"
 
 
 def refused(text: str) -> BrokerError:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from amqp_codec import FieldValue, Int64
 
+from .errors import BrokerError
 from .headers import further_keys, sorted_table, with_headers
 from .history import routed, trim
 from .message import Message
+from .values import is_integer
 
 if TYPE_CHECKING:
     from .queue import Queue
@@ -38,6 +40,8 @@ def publish(vhost: "VirtualHost", queue: "Queue", message: Message, reason: Reas
     exchange = vhost.exchanges.get(settings.dead_letter_exchange or "")
     if settings.dead_letter_exchange is None or exchange is None:
         return
+    if not _is_countable(message, queue.name, reason):
+        return
     dead = letter(
         message,
         reason,
@@ -46,6 +50,11 @@ def publish(vhost: "VirtualHost", queue: "Queue", message: Message, reason: Reas
         routing_key=settings.dead_letter_routing_key,
         now=vhost.clock.now(),
     )
+    if not exchange.name:
+        try:
+            vhost.reply(dead)
+        except BrokerError:
+            return  # RabbitMQ: its queue stumbles over an address that cannot be one
     deaths = _deaths((dead.properties.headers or {}).get(_DEATHS))
     destinations = [
         destination
@@ -56,7 +65,7 @@ def publish(vhost: "VirtualHost", queue: "Queue", message: Message, reason: Reas
     trim(dead.events)
     dead.events.append(routed([destination.name for destination in destinations]))
     for destination in destinations:
-        destination.publish(dead)
+        destination.bury(dead)
 
 
 def letter(
@@ -121,15 +130,17 @@ def _recorded(
     if same is None:
         return [sorted_table(death), *others]
     count = same.get("count")
-    count = count + 1 if isinstance(count, int) else 1
-    return [sorted_table({**same, "count": Int64(count)}), *others]
+    assert count is None or isinstance(count, int)
+    return [sorted_table({**same, "count": Int64(1 if count is None else count + 1)}), *others]
 
 
 def _grouped(deaths: list[Mapping[str, FieldValue]]) -> list[Mapping[str, FieldValue]]:
     """Leave one death for each queue and reason.
 
-    RabbitMQ: the order comes out reversed when there are several.
+    RabbitMQ: the order comes out reversed when there are several, and a single one stays as it is.
     """
+    if len(deaths) == 1:
+        return deaths
     groups: list[Mapping[str, FieldValue]] = []
     for death in deaths:
         is_same = _like(death)
@@ -144,6 +155,25 @@ def _grouped(deaths: list[Mapping[str, FieldValue]]) -> list[Mapping[str, FieldV
 def _like(death: Mapping[str, FieldValue]) -> Callable[[Mapping[str, FieldValue]], bool]:
     key = (death.get("queue"), death.get("reason"))
     return lambda other: (other.get("queue"), other.get("reason")) == key
+
+
+def _is_countable(message: Message, queue: str, reason: Reason) -> bool:
+    """Tell whether one more death can be written down.
+
+    RabbitMQ: its queue stumbles over deaths that a publisher made up from anything but tables, and
+    over a count of its own deaths that is no integer.
+    """
+    deaths = (message.properties.headers or {}).get(_DEATHS)
+    if not isinstance(deaths, list | tuple):
+        return True
+    return all(
+        isinstance(death, Mapping)
+        and (
+            (death.get("queue"), death.get("reason")) != (queue, reason)
+            or is_integer(death.get("count", 0))
+        )
+        for death in deaths
+    )
 
 
 def _is_cycle(queue: str, deaths: Iterable[Mapping[str, FieldValue]]) -> bool:

@@ -1,5 +1,10 @@
 """Octets as Erlang prints them, because RabbitMQ's reply texts quote them that way."""
 
+from decimal import Decimal
+from math import copysign
+from typing import Final
+
+_ALL_WHOLE = 2**53  # from here on a float has no room for all digits of an integer
 _WIDTH = 79  # characters that Erlang puts into a line where it can choose
 
 _ESCAPES = {
@@ -13,6 +18,19 @@ _ESCAPES = {
     34: '\\"',
     92: "\\\\",
 }
+
+
+_WORDS: Final = """
+    ! - A _ a all amqp any args atom b bar binary binding boolean classic closed durable
+    erlang error event exchange exclusive false federation float foo gen_server hash
+    infinity integer internal invalid key kill list lists local map match message name
+    nil node none normal null ok other pid port queue quorum rabbit random ready
+    reference running shutdown sticky stream string system test timeout true tuple type
+    types undefined unknown_type value x y z
+"""
+
+ATOMS: Final = frozenset(("", " ", *_WORDS.split()))
+"""Some words that Erlang knows as atoms; of a type of exchange RabbitMQ then says another thing."""
 
 
 def binary(octets: bytes, column: int | None = None) -> str:
@@ -48,6 +66,22 @@ def string(octets: bytes) -> str:
     if octets and _printable(octets):
         return _quoted(octets)
     return f"[{','.join(map(str, octets))}]"
+
+
+def float_(value: float) -> str:
+    """Print a number: ``1.5``, or ``1.0e22`` where that is shorter or there is no other way."""
+    _, digits, exponent = Decimal(repr(abs(value))).normalize().as_tuple()
+    shown = "".join(map(str, digits))
+    point = len(shown) + int(exponent) if value else 1  # digits before the point
+    raised = f"{shown[0]}.{shown[1:] or '0'}e{point - 1}"
+    if 0 < point < len(shown):
+        plain = f"{shown[:point]}.{shown[point:]}"
+    elif point > 0:
+        plain = shown.ljust(point, "0") + ".0"
+    else:
+        plain = "0." + shown.rjust(len(shown) - point, "0")
+    is_short = abs(value) < _ALL_WHOLE and (0 < point < len(shown) or len(plain) <= len(raised))
+    return ("-" if copysign(1, value) < 0 else "") + (plain if is_short else raised)
 
 
 def pair(first: str, second: str, column: int) -> str:

@@ -7,6 +7,7 @@ from typing import ClassVar, TypeAlias
 from amqp_codec import FieldTable
 
 from . import arguments as declared
+from . import values
 from .message import Message
 from .queue import Queue
 
@@ -131,4 +132,5 @@ class Exchange:
 
 def _identity(destination: Destination, key: str, arguments: FieldTable) -> _Identity:
     kind = Queue if isinstance(destination, Queue) else Exchange
-    return (kind, destination.name, key, declared.identity(arguments))
+    in_order = dict(sorted(arguments.items()))  # RabbitMQ: it does not sort tables within
+    return (kind, destination.name, key, values.identity(in_order))

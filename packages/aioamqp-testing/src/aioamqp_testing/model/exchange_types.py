@@ -6,8 +6,7 @@ from typing import ClassVar, Final
 
 from amqp_codec import FieldTable, ReplyCode
 
-from . import values
-from .arguments import kind_of
+from . import erlang, values
 from .errors import BrokerError
 from .exchange import Destination, Exchange
 from .message import Message
@@ -99,13 +98,13 @@ class HeadersExchange(Exchange):
 
     def check_binding(self, arguments: FieldTable) -> None:
         """Refuse an x-match that says nothing."""
-        how = arguments.get("x-match", "all")
+        how = values.with_text(arguments).get("x-match", "all")
         if how in self._HOW:
             return
         if isinstance(how, str):
             wrong = f"value {values.shown(how)}; expected all, any, all-with-x, or any-with-x"
         else:
-            wrong = f"type {kind_of(how)} (value {values.shown(how)}); expected longstr"
+            wrong = f"type {values.kind_of(how)} (value {values.shown(how)}); expected longstr"
         raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"Invalid x-match field {wrong}")
 
 
@@ -135,14 +134,6 @@ PREDECLARED: Final = (
 )
 """Exchanges that every virtual host has, beside the default one."""
 
-_ATOMS: Final = frozenset(
-    (
-        *("", "true", "false", "ok", "error", "none", "undefined"),
-        *("queue", "exchange", "binding", "message"),
-    )
-)
-"""Some words that Erlang knows as atoms; RabbitMQ's text is another one for them."""
-
 
 def check_type(exchange_type: str) -> None:
     """Refuse a type that RabbitMQ does not know.
@@ -151,5 +142,5 @@ def check_type(exchange_type: str) -> None:
         BrokerError: 503.
     """
     if exchange_type not in TYPES:
-        word = "invalid" if exchange_type in _ATOMS else "unknown"
+        word = "invalid" if exchange_type in erlang.ATOMS else "unknown"
         raise BrokerError(ReplyCode.COMMAND_INVALID, f"{word} exchange type '{exchange_type}'")

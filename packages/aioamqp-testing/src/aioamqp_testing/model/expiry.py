@@ -1,5 +1,6 @@
 """When a queue has to look at the clock: messages that are due, and a queue that nobody uses."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -53,13 +54,34 @@ class Lease:
 
     RabbitMQ: declaring the queue, passively too, and basic.get renew it; while there are consumers
     it does not run, and it starts again when the last one goes.
+
+    Args:
+        vhost: has the clock.
+        is_in_use: says whether there are consumers.
+        end: called when it is over.
+        tick: seconds between the looks at it; None ends it to the moment.
     """
 
-    __slots__ = ("_end", "_is_in_use", "_milliseconds", "_reminder", "_since", "_vhost")
+    __slots__ = (
+        "_begin",
+        "_end",
+        "_is_in_use",
+        "_milliseconds",
+        "_reminder",
+        "_since",
+        "_tick",
+        "_vhost",
+    )
 
     def __init__(
-        self, vhost: "VirtualHost", is_in_use: Callable[[], bool], end: Callable[[], object]
+        self,
+        vhost: "VirtualHost",
+        is_in_use: Callable[[], bool],
+        end: Callable[[], object],
+        tick: float | None = None,
     ) -> None:
+        self._begin: float | None = None
+        self._tick = tick
         self._vhost = vhost
         self._is_in_use = is_in_use
         self._end = end
@@ -77,17 +99,27 @@ class Lease:
         """Begin anew."""
         if self._milliseconds is not None:
             self._since = self._vhost.clock.time()
-            self._reminder.at(self._since + self._milliseconds / 1000)
+            if self._begin is None:
+                self._begin = self._since
+            self._reminder.at(self._moment(self._milliseconds))
 
     def cancel(self) -> None:
         """Let it never end: the queue has."""
         self._milliseconds = None
         self._reminder.cancel()
 
+    def _moment(self, milliseconds: int) -> float:
+        """Return when it ends if nobody renews it."""
+        moment = self._since + milliseconds / 1000
+        if self._tick is None or self._begin is None:
+            return moment
+        ticks = math.ceil((moment - self._begin) / self._tick)
+        return self._begin + ticks * self._tick
+
     def _look(self) -> None:
         if self._milliseconds is None or self._is_in_use():
             return
-        moment = self._since + self._milliseconds / 1000
+        moment = self._moment(self._milliseconds)
         if self._vhost.clock.time() + ROUNDING < moment:
             self._reminder.at(moment)
         else:

@@ -7,10 +7,10 @@ from amqp_codec import Properties, ReplyCode
 
 from . import erlang
 from .access import Access
-from .arguments import kind_of
 from .errors import BrokerError
 from .headers import edited, further_keys
 from .history import Event, Happened, Noted
+from .values import kind_of
 
 _SHOWN = 40  # octets of a body
 LONGEST_TTL = 315_360_000_000  # ms; RabbitMQ: ten years
@@ -148,14 +148,15 @@ def _check_expiration(expiration: str) -> None:
     digits = end
     while end < len(octets) and octets[end : end + 1].isdigit():
         end += 1
+    text = f"invalid expiration '{expiration}': "
     if end == digits:
         reason = "no_integer"
     elif end < len(octets):
-        reason = f"{{leftover_string,{erlang.string(octets[end:])}}}"
+        reason = erlang.pair("leftover_string", erlang.string(octets[end:]), len(text))
     elif (value := int(octets)) < 0:
-        reason = f"{{value_negative,{value}}}"
+        reason = erlang.pair("value_negative", str(value), len(text))
     elif value > LONGEST_TTL:
-        reason = f"{{value_too_large,{value}}}"
+        reason = erlang.pair("value_too_large", str(value), len(text))
     else:
         return
-    raise _refused(f"invalid expiration '{expiration}': {reason}")
+    raise _refused(text + reason)

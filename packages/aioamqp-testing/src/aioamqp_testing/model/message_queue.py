@@ -128,17 +128,20 @@ class MessageQueue(Queue):
         """
         if self.settings.overflow != DROP_HEAD and self._is_refused(message):
             return False
+        self._take(message)
+        return True
+
+    def _take(self, message: Message) -> None:
         queued = self._new(message)
         if not self._backlog:
             consumer = self._next_consumer()
             if consumer is not None:
                 self._deliver(consumer, queued)
-                return True
+                return
         self._backlog.push(queued)
         self._drop_over_limit()
         if queued.expires_at is not None and self._backlog.head is queued:
             self._drop_expired()
-        return True
 
     def _new(self, message: Message) -> QueuedMessage:
         return QueuedMessage(next(self._positions), message, expires_at=self._expiry_of(message))
@@ -327,9 +330,13 @@ class MessageQueue(Queue):
         if self.active in consumers:
             self.active = None
             if self._consumers:
-                # of several with the highest priority, max returns the first
-                self._activate(max(self._consumers, key=lambda consumer: consumer.priority))
+                self._activate(self._next_active())
                 self._wake()
+
+    def _next_active(self) -> Consumer:
+        """Return which of its consumers is to be the single active one."""
+        # of several with the highest priority, max returns the first
+        return max(self._consumers, key=lambda consumer: consumer.priority)
 
     def resume(self, channel: ConsumingChannel) -> None:
         """Deliver to a channel again whose shared prefetch was reached."""

@@ -43,6 +43,8 @@ class Queue(ABC):
 
     TYPE: ClassVar[str]
     takes_dead_letters: ClassVar[bool] = True
+    hears_of_errors: ClassVar[bool] = True  # of channels, before the client has said close-ok
+    _TICK: ClassVar[float | None] = None  # seconds between the looks at its expiry
 
     def __init__(
         self,
@@ -64,7 +66,12 @@ class Queue(ABC):
         self.is_deleted = False
         self._vhost = vhost
         self._consumers: dict[Consumer, None] = {}
-        self._lease = Lease(vhost, lambda: bool(self._consumers), lambda: vhost.remove_queue(self))
+        self._lease = Lease(
+            vhost,
+            lambda: bool(self._consumers),
+            lambda: vhost.remove_queue(self),
+            tick=self._TICK,
+        )
         self._lease.set(self.settings.expires)
 
     # ----------------------------------------------------------------------------- looking at it
@@ -173,6 +180,10 @@ class Queue(ABC):
         """Take notice that someone has use for it, which puts its expiry off."""
         self._lease.renew()
 
+    def note_declaration(self) -> None:
+        """Take notice that it is declared again, passively or not."""
+        self.renew()
+
     def apply_policy(self, policy: Mapping[str, FieldValue]) -> None:
         """Go by a policy from now on, at once also for what is there.
 
@@ -189,6 +200,10 @@ class Queue(ABC):
     @abstractmethod
     def publish(self, message: Message) -> bool:
         """Take a message in; return whether it did, or else it has to be nacked."""
+
+    def bury(self, message: Message) -> None:
+        """Take in what another queue has given up."""
+        self.publish(message)
 
     @abstractmethod
     def get(self, channel: ConsumingChannel, *, no_ack: bool) -> QueuedMessage | None:

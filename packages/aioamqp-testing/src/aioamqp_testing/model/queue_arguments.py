@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from amqp_codec import FieldTable, FieldValue, ReplyCode
+from amqp_codec import FieldTable, FieldValue, ReplyCode, field_type
 
 from . import erlang
-from .arguments import compare, is_integer, kind_of, refused, shown, wrong_type
+from .arguments import compare, refused, wrong_type
 from .errors import BrokerError, NotSupported
 from .message import LONGEST_TTL
+from .values import is_integer, kind_of, told
 
 CLASSIC: Final = "classic"
 QUORUM: Final = "quorum"
@@ -71,6 +72,9 @@ _OF_CONSUMERS: Final = {
     STREAM: ("x-stream-offset", "x-credit"),
 }
 
+OFFSETS: Final = ("first", "last", "next")
+"""Where a consumer of a stream may begin, in words."""
+
 _LARGEST_SEGMENT: Final = 3_000_000_000
 _SECONDS: Final = {
     "Y": 365 * 86400,
@@ -80,6 +84,8 @@ _SECONDS: Final = {
     "m": 60,
     "s": 1,
 }
+
+_DIGITS: Final = tuple("0123456789")
 
 Check = Callable[[FieldValue, FieldTable], str | None]
 """Says what is wrong with an argument, in RabbitMQ's words, or None. The table is all arguments."""
@@ -131,25 +137,33 @@ def _one_of(*allowed: str, otherwise: str) -> Check:
     def check(value: FieldValue, _: FieldTable) -> str | None:
         if not isinstance(value, str):
             return f"{{unacceptable_type,{kind_of(value)}}}"
-        return None if value in allowed else otherwise.format(value)
+        if value in allowed:
+            return None
+        return _unsupported(otherwise, value) if " " in otherwise else otherwise
 
     return check
+
+
+def _unsupported(what: str, value: str) -> str:
+    text = f"unsupported {what} '{value}'"
+    return erlang.string(text.encode("utf-8", "surrogateescape"))
 
 
 def _version(value: FieldValue, arguments: FieldTable) -> str | None:
     wrong = _non_negative(value, arguments)
     if wrong is None and value not in (1, 2):
-        return f"\"unsupported queue version '{shown(value)}'\""
+        return _unsupported("queue version", told(value))
     return wrong
 
 
 def _max_age(value: FieldValue, _: FieldTable) -> str | None:
     if not isinstance(value, str):
         return f"{{unacceptable_type,{kind_of(value)}}}"
+    _check_has_number(value)
     return None if age(value) is not None else "invalid_max_age"
 
 
-_TYPE_CHECK: Final = _one_of(*_MODULES, otherwise="\"unsupported queue type '{}'\"")
+_TYPE_CHECK: Final = _one_of(*_MODULES, otherwise="queue type")
 
 _CHECKS: Final[Mapping[str, Check]] = {
     "x-expires": _expires,
@@ -166,7 +180,7 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "x-overflow": _one_of(
         "drop-head", "reject-publish", "reject-publish-dlx", otherwise="invalid_overflow"
     ),
-    "x-queue-mode": _one_of("default", "lazy", otherwise="\"unsupported queue mode '{}'\""),
+    "x-queue-mode": _one_of("default", "lazy", otherwise="queue mode"),
     "x-queue-version": _version,
     "x-single-active-consumer": _boolean,
     "x-quorum-initial-group-size": _positive,
@@ -188,9 +202,18 @@ def queue_type(arguments: FieldTable) -> str:
     return value if isinstance(value, str) and value in _MODULES else CLASSIC
 
 
-def module(kind: str) -> str:
-    """Return what RabbitMQ's texts call a type of queue."""
-    return _MODULES[kind]
+def check_unnamed(arguments: FieldTable) -> None:
+    """Refuse a queue without a name that the broker cannot make one up for.
+
+    Raises:
+        BrokerError: 406 for a type whose queues have to be named; 541 for one that there is not:
+            RabbitMQ asks for its rules before it asks whether there is such a type.
+    """
+    kind = told(arguments.get("x-queue-type", CLASSIC))
+    if kind not in _MODULES:
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)
+    if kind != CLASSIC:
+        raise refused(f"Cannot declare a server-named queue for type {_MODULES[kind]}")
 
 
 def check_queue(arguments: FieldTable, described: str) -> None:
@@ -259,17 +282,29 @@ def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
             f"invalid arg 'x-priority' for {described}:"
             f' "expected integer, got {kind_of(priority)}"'
         )
-    offset = arguments.get("x-stream-offset")
-    if kind == STREAM and isinstance(offset, str) and offset not in ("first", "last", "next"):
-        if not offset[:1].isdigit():
-            raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ stumbles over a missing number
+    if kind == STREAM and "x-stream-offset" in arguments:
+        _check_offset(arguments["x-stream-offset"], described)
+    _check_known(arguments, _OF_CONSUMERS, kind, described)
+
+
+def _check_offset(offset: FieldValue, described: str) -> None:
+    if offset in (*OFFSETS, *map(str.encode, OFFSETS)):
+        return
+    if isinstance(offset, str):
+        _check_has_number(offset)
         if age(offset) is None:
             text = erlang.binary(offset.encode("utf-8", "surrogateescape"))
             raise refused(
                 f"invalid arg 'x-stream-offset' for {described}:"
                 f" {{invalid_stream_offset_arg,{{longstr,{text}}}}}"
             )
-    _check_known(arguments, _OF_CONSUMERS, kind, described)
+    elif not is_integer(offset) and field_type(offset) != "T":
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ stumbles over other types
+
+
+def _check_has_number(text: str) -> None:
+    if not text.startswith(_DIGITS):
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ stumbles over a missing number
 
 
 def age(text: str) -> int | None:

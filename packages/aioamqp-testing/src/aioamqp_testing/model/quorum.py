@@ -19,7 +19,7 @@ from .replicated import Replicated
 
 _RETURNED: Final = -1  # the level of messages that go before all others
 _MOST_UNACKED: Final = 2000  # RabbitMQ: of a consumer without a prefetch count
-_BELOW: Final = 0.8  # of a limit, until publishers are let in again
+_BELOW: Final = 0.8  # of a limit, when publishers are let in again
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +41,7 @@ class QuorumQueue(Replicated, MessageQueue):
     """A replicated queue."""
 
     TYPE = "quorum"
+    _TICK = 5.0
 
     _is_full = False
 
@@ -57,6 +58,9 @@ class QuorumQueue(Replicated, MessageQueue):
                     f"cannot delete {self.described}. queue.delete operations with {flag} flag set"
                     " are not supported by quorum queues",
                 )
+
+    def note_declaration(self) -> None:
+        """Do nothing. RabbitMQ: only basic.get and consumers put the expiry of this type off."""
 
     def counts(self) -> tuple[int, int]:
         """Return what declare-ok says of messages and consumers.
@@ -78,6 +82,10 @@ class QuorumQueue(Replicated, MessageQueue):
         return self.message_count, consumers + len(gone) + gets
 
     # ----------------------------------------------------------------------------- messages
+
+    def bury(self, message: Message) -> None:
+        """Take in what another queue has given up. RabbitMQ: only publishers are refused."""
+        self._take(message)
 
     def _new(self, message: Message) -> QueuedMessage:
         return _CountedMessage(
@@ -114,9 +122,19 @@ class QuorumQueue(Replicated, MessageQueue):
             self._holders[consumer.channel].waiting.append(consumer)
 
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Put messages back: to the head where deliveries are limited, else to the tail."""
+        """Put messages back: to the head where deliveries are limited, else to the tail.
+
+        RabbitMQ: each basic.get counts as a consumer of its own, whose messages come back alone.
+        """
         level = 0 if self.settings.delivery_limit is None else _RETURNED
-        self._return(self._release(channel, messages), level)
+        of_consumers: list[QueuedMessage] = []
+        for queued in self._release(channel, messages):
+            assert isinstance(queued, _CountedMessage)
+            if queued.consumer is None:
+                self._return([queued], level)
+            else:
+                of_consumers.append(queued)
+        self._return(of_consumers, level)
 
     def _held(self, holder: Holder) -> list[QueuedMessage]:
         """Return what a channel had. RabbitMQ: by consumer, in the order of their tags."""
@@ -156,20 +174,27 @@ class QuorumQueue(Replicated, MessageQueue):
         RabbitMQ: it stops them when it is beyond a limit, and lets them in again well below it.
         """
         del message
-        if self.settings.overflow != "reject-publish":
-            return False
-        count, octets = len(self._backlog), self._backlog.octets
-        if self._is_over(count, octets):
-            self._is_full = True
-        elif not self._is_over(round(count / _BELOW), round(octets / _BELOW)):
+        if self._is_below(self.settings.max_length, len(self._backlog)) and self._is_below(
+            self.settings.max_length_bytes, self._backlog.octets
+        ):
             self._is_full = False
-        return self._is_full
+        return self._is_full and self.settings.overflow == "reject-publish"
+
+    @staticmethod
+    def _is_below(limit: int | None, value: int) -> bool:
+        return limit is None or value <= int(limit * _BELOW)
 
     def _drop_over_limit(self) -> None:
         # RabbitMQ: a quorum queue takes reject-publish-dlx for drop-head
-        if self.settings.overflow != "reject-publish":
-            while self._is_over(len(self._backlog), self._backlog.octets):
-                self._give_up(self._backlog.pop(), Reason.MAXLEN)
+        if self.settings.overflow == "reject-publish":
+            if self._is_over(len(self._backlog), self._backlog.octets):
+                self._is_full = True
+            return
+        dropped: list[QueuedMessage] = []
+        while self._is_over(len(self._backlog), self._backlog.octets):
+            dropped.append(self._backlog.pop())
+        for queued in reversed(dropped):  # as RabbitMQ does; it shows in the order of dead letters
+            self._give_up(queued, Reason.MAXLEN)
 
     # ----------------------------------------------------------------------------- consumers
 
@@ -183,6 +208,10 @@ class QuorumQueue(Replicated, MessageQueue):
         if consumer.room is None and not consumer.no_ack:
             consumer.room = _MOST_UNACKED
         super().add_consumer(consumer)
+
+    def _next_active(self) -> Consumer:
+        """Return the one that waits the longest. RabbitMQ: priorities do not count here."""
+        return next(iter(self._consumers))
 
 
 def _counted(queued: _CountedMessage) -> Message:

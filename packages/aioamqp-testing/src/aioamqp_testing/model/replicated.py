@@ -10,6 +10,8 @@ from .queue import Queue
 class Replicated(Queue):
     """A queue that is never for one connection, or for one consumer's channel, only."""
 
+    hears_of_errors = False
+
     @classmethod
     def check_declaration(
         cls, described: str, *, durable: bool, exclusive: bool, auto_delete: bool

@@ -4,7 +4,6 @@ Whoever consumes from ``amq.rabbitmq.reply-to`` gets an address; what is publish
 exchange with that address as its routing key is delivered to that consumer.
 """
 
-import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
@@ -16,10 +15,11 @@ from amqp_codec import ReplyCode
 from .errors import BrokerError
 from .message import REPLY_TO, Message
 
-# RabbitMQ: an address names an Erlang process, printed as the outside of Erlang sees it, and a key
-_PROCESS: Final = b"\x83Xv" + len(b"reply@localhost").to_bytes(2, "big") + b"reply@localhost"
+# RabbitMQ: an address names an Erlang process, printed as the outside of Erlang sees it, and a key.
+# The name of the node is a number by which its cluster knows it; no other node can be meant.
+_NODE: Final = b"reply@104395301"
+_PROCESS: Final = b"\x83Xv" + len(_NODE).to_bytes(2, "big") + _NODE
 _AFTER_NODE: Final = 8  # octets of a process that are needed behind the name of its node
-_IS_PROCESS: Final = re.compile(rb"\x83Xv(..)", re.DOTALL)
 
 
 class DirectReplies:
@@ -77,6 +77,5 @@ def _check_process(encoded: str) -> None:
         octets = b64decode(encoded, validate=True)
     except (Base64Error, ValueError):
         octets = b""
-    begin = _IS_PROCESS.match(octets)
-    if begin is None or len(octets) < 5 + int.from_bytes(begin[1], "big") + _AFTER_NODE:
+    if not octets.startswith(_PROCESS) or len(octets) < len(_PROCESS) + _AFTER_NODE:
         raise BrokerError(ReplyCode.INTERNAL_ERROR)

@@ -90,7 +90,11 @@ class Stream(Replicated):
     # ----------------------------------------------------------------------------- messages
 
     def publish(self, message: Message) -> bool:
-        """Write a message behind the others; it is never refused."""
+        """Write a message behind the others; it is never refused.
+
+        Raises:
+            BrokerError: 541, a header is a decimal.
+        """
         self._log.append(_storable(message))
         self._dates.append(self._vhost.clock.now())
         for consumer in self._consumers:
@@ -160,6 +164,8 @@ class Stream(Replicated):
 
     def _start(self, offset: FieldValue) -> int:
         """Return the first offset that a consumer wants."""
+        if isinstance(offset, bytes | bytearray):
+            offset = offset.decode()
         if offset == "first":
             return 0
         if offset == "last":
@@ -193,10 +199,10 @@ class Stream(Replicated):
             )
 
     def add_credit(self, consumer: Consumer, count: int) -> int:
-        """Let a consumer have that many more messages; return how many there are for it."""
+        """Let a consumer have that many more messages; return how many it gets at once."""
         consumer.room = (consumer.room or 0) + count
         self._vhost.later(lambda: self._read(consumer))
-        return len(self._log) - self._offsets[consumer]
+        return min(consumer.room, len(self._log) - self._offsets[consumer])
 
     def resume(self, channel: ConsumingChannel) -> None:
         """Do nothing: there is no shared prefetch here."""
@@ -224,6 +230,8 @@ def _storable(message: Message) -> Message:
     """Return a message as it comes out again. RabbitMQ stores it in the form of AMQP 1.0."""
     properties = message.properties
     headers = properties.headers or {}
+    if any(field_type(value) == "D" for value in headers.values()):
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ does not know what to make of it
     kept = {name: value for name, value in headers.items() if field_type(value) not in "AF"}
     if len(kept) == len(headers) and properties.cluster_id is None:
         return message

@@ -21,6 +21,7 @@ from .queue_types import QUEUE_TYPES
 from .reply_to import DirectReplies, is_address
 from .routing import Publication
 from .topology import ALL, Topology, check_not_default, one_line
+from .values import with_text
 
 _RESERVED = "amq."
 
@@ -122,7 +123,7 @@ class VirtualHost(Topology):
             BrokerError: 403, 406, 503.
         """
         check_type(exchange_type)
-        name, arguments = one_line(name), arguments or {}
+        name, arguments = one_line(name), with_text(arguments or {})
         check_not_default(name)
         access.configure("exchange", name)
         if name in self.exchanges:
@@ -176,7 +177,7 @@ class VirtualHost(Topology):
             BrokerError: 404, 405.
         """
         queue = self.queue(one_line(name), owner)
-        queue.renew()
+        queue.note_declaration()
         return queue
 
     def check_reply_queue(self, name: str) -> None:
@@ -213,17 +214,13 @@ class VirtualHost(Topology):
         Raises:
             BrokerError: 403, 405, 406, 541.
         """
-        name, arguments = one_line(name), arguments or {}
+        name, arguments = one_line(name), with_text(arguments or {})
         kind = queue_arguments.queue_type(arguments)
         if name:
             _check_not_reserved("queue", name)
-        elif kind == queue_arguments.CLASSIC:
-            name = self._new_name("amq.gen-")
         else:
-            raise BrokerError(
-                ReplyCode.PRECONDITION_FAILED,
-                "Cannot declare a server-named queue for type " + queue_arguments.module(kind),
-            )
+            queue_arguments.check_unnamed(arguments)
+            name = self._new_name("amq.gen-")
         access.configure("queue", name)
         # RabbitMQ: an exclusive queue cannot outlive its connection, so durable does not count
         durable = durable and not exclusive
@@ -233,7 +230,7 @@ class VirtualHost(Topology):
             queue.check_equivalence(
                 durable=durable, auto_delete=auto_delete, arguments=arguments, owner=belongs_to
             )
-            queue.renew()
+            queue.note_declaration()
             return queue
         described = f"queue '{name}' in vhost '{self.name}'"
         self._check_room(name)
@@ -356,10 +353,22 @@ class VirtualHost(Topology):
         names = self._route(exchange, message)
         if not exchange.name:
             for address in filter(is_address, names):
-                deliver = self.replies.find(address)
-                if deliver is not None:
-                    self.later(partial(deliver, message))
+                self._reply(address, message)
         return Publication(message, names)
+
+    def reply(self, message: Message) -> None:
+        """Deliver a message to whoever waits for direct replies at one of its routing keys.
+
+        Raises:
+            BrokerError: 541, a key looks like an address and cannot be one.
+        """
+        for address in filter(is_address, dict.fromkeys(message.routing_keys)):
+            self._reply(address, message)
+
+    def _reply(self, address: str, message: Message) -> None:
+        deliver = self.replies.find(address)
+        if deliver is not None:
+            self.later(partial(deliver, message))
 
     def deliver(self, publication: Publication) -> Outcome:
         """Put a message into the queues it was routed to, those that there are."""

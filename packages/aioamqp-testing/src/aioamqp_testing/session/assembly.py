@@ -12,7 +12,7 @@ from typing import Final
 from amqp_codec import METHODS, Command, DecodeError, Decoder, Method, ReplyCode, basic
 from amqp_codec.protocol.constants import FRAME_BODY, FRAME_METHOD
 
-from ..model import BrokerError, erlang
+from ..model import BrokerError, erlang, values
 from .framing import Frame
 from .unlisted import UNLISTED
 
@@ -61,23 +61,29 @@ def decode_method(frame: Frame) -> Method:
             raise ReaderCrash(f"{method.NAME}: {error}") from None
         text = f"cannot decode {erlang.raw_binary(payload[_IDS:])}"
         raise FrameRefused(ReplyCode.FRAME_ERROR, text, index) from None
-    _check_text(decoded, frame)
+    _check(decoded, frame)
     return decoded
 
 
-def _check_text(method: Method, frame: Frame) -> None:
-    # RabbitMQ: it looks at every short string of a method, but not at those of basic.publish, and
-    # names the method on channel 0 only
-    if frame.payload.isascii() or isinstance(method, basic.Publish):
+def _check(method: Method, frame: Frame) -> None:
+    """Refuse values that the wire can carry but RabbitMQ does not take; basic.publish has none."""
+    if isinstance(method, basic.Publish):
         return
+    # RabbitMQ: it looks at every short string of the others, and names the method on channel 0
+    # only; and Erlang has no number that is infinite or none at all
+    is_ascii = frame.payload.isascii()
     for name, wire_type in method.FIELDS:
-        if wire_type == "shortstr":
+        if wire_type == "shortstr" and not is_ascii:
             try:
                 getattr(method, name).encode()
             except UnicodeEncodeError:
                 text = "Malformed UTF-8 in shortstr"
                 index = 0 if frame.channel else method.INDEX
                 raise FrameRefused(ReplyCode.FRAME_ERROR, text, index) from None
+        elif wire_type == "table" and not values.is_readable(getattr(method, name)):
+            if not frame.channel:
+                raise FrameRefused(ReplyCode.INTERNAL_ERROR)
+            raise ReaderCrash(f"{method.NAME}: a number in {name} is none")
 
 
 class Assembler:
@@ -126,7 +132,7 @@ class Assembler:
         if self._begun:
             self._begun = []
         if frame.type == FRAME_METHOD:
-            _check_text(commands[0].method, frame)
+            _check(commands[0].method, frame)
         return commands[0]
 
     def _refuse(self, error: DecodeError, frame: Frame) -> Command | None:

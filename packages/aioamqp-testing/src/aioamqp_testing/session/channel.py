@@ -31,7 +31,7 @@ _MAY_NAME_NO_QUEUE: Final = (
 class _State(Enum):
     NEW = "a frame has come, channel.open has not"
     OPEN = "commands are taken"
-    CLOSING = "channel.close is sent, close-ok has not come"
+    CLOSING = "channel.close is sent or has come, close-ok has not"
 
 
 class Channel:
@@ -135,12 +135,25 @@ class Channel:
     def end(self) -> None:
         """Give everything back; the channel is no more."""
         self.is_gone = True
+        self.session.drop(self)
         self.consuming.end()
         self.publishing.end()
 
+    def stop(self) -> None:
+        """Give everything back, and do nothing any more: something else ends it."""
+        self.consuming.end()
+        self.publishing.end()
+        self._state = _State.CLOSING
+
     def _close(self, _: channel.Close) -> None:
-        self.end()
-        self.send(channel.CloseOk())
+        self.stop()
+        self.session.due.close(self)
+
+    def confirm_close(self) -> None:
+        """Say close-ok to a client that has closed the channel, unless that has said it itself."""
+        if not self.is_gone:
+            self.end()
+            self.send(channel.CloseOk())
 
     def _flow(self, method: channel.Flow) -> None:
         if not method.active:

@@ -36,6 +36,7 @@ from ..model import (
 from . import handshake
 from .assembly import FrameRefused, ReaderCrash, decode_method
 from .channel import Channel
+from .due import Due
 from .flow import Flow
 from .framing import Frame, FrameReader, FrameTooLarge
 from .handshake import HandshakeRefused
@@ -46,7 +47,6 @@ from .state import BEFORE_OPENING, Ending, State
 _HANDSHAKE_SECONDS: Final = 10  # RabbitMQ: handshake_timeout
 _SILENT_SECONDS: Final = 3  # RabbitMQ: the delay before it hangs up without a word
 _CLOSE_SECONDS: Final = 30  # RabbitMQ: how long it waits for close-ok at most
-
 
 _M = TypeVar("_M", bound=Method)
 
@@ -66,6 +66,7 @@ class Session:
         client_properties: what the client has said about itself.
         wants_blocked_notices: whether the client has announced connection.blocked.
         wants_cancel_notices: and whether it has announced consumer_cancel_notify.
+        due: what is said once all is dealt with that has come.
         flow: whether it reads, and whether its consumers get anything.
         interference: what stands between it and its client in a test of failures.
         ending: how the connection is to be ended, None while it goes on.
@@ -96,7 +97,7 @@ class Session:
         self._channel_max = 0
         self._is_legacy = False
         self._channels: dict[int, Channel] = {}
-        self._unconfirmed: dict[Channel, None] = {}
+        self.due = Due(self)
         self._user: User | None = None
         self._vhost: VirtualHost | None = None
         self._heartbeat: Heartbeat | None = None
@@ -146,9 +147,7 @@ class Session:
         """Deal with what was received, unless and until something keeps it from reading."""
         while self.flow.is_reading and self._step():
             pass
-        unconfirmed, self._unconfirmed = self._unconfirmed, {}
-        for channel in unconfirmed:
-            channel.publishing.confirm_all()
+        self.due.do()
 
     def take_output(self) -> bytes:
         """Return what is to be sent to the client, and forget it."""
@@ -213,13 +212,14 @@ class Session:
             self._heartbeat.is_watching = is_reading
         self.wake()
 
-    def has_unconfirmed(self, channel: Channel) -> None:
-        """Remember to confirm at the end of this input."""
-        self._unconfirmed[channel] = None
+    def drop(self, channel: Channel) -> None:
+        """Let the number of a channel be free for another one."""
+        self._channels.pop(channel.number, None)
 
     def fail_channel(self, channel: Channel, error: BrokerError) -> None:
         """Close a channel, or all of the connection, for something that no method has done."""
         self._refuse(error, 0, channel)
+        self.due.close_connection()
 
     # ----------------------------------------------------------------------------- input
 
@@ -308,8 +308,6 @@ class Session:
                 channel.handle(command)
         except BrokerError as error:
             self._refuse(error, command.method.INDEX, channel)
-        if channel.is_gone:
-            self._channels.pop(channel.number, None)
         self.run_later()
 
     def _add_channel(self, number: int) -> Channel:
@@ -389,6 +387,8 @@ class Session:
             self.send(Command(0, connection.UpdateSecretOk()))
             return
         self._expect(method, connection.Close)
+        if self.due.close_connection():
+            return
         self._end_channels()
         self.send(Command(0, connection.CloseOk()))
         self._await_end()
@@ -405,6 +405,7 @@ class Session:
         """Say that the client may not come in, if it has announced that it understands this."""
         if handshake.has_capability(method, "authentication_failure_close"):
             self.close(error)
+            self._set_timer(_SILENT_SECONDS)  # RabbitMQ: it does not wait as long as elsewhere
         else:
             self._fall_silent(error.reply_text)
 
@@ -417,14 +418,17 @@ class Session:
             self._fall_silent(error.reply_text)
         elif channel is not None and not error.reply_code.is_hard:
             channel.fail(error, index)
+        elif channel is not None and self.is_open:
+            self.due.end(channel, error, index)
         else:
-            # RabbitMQ: an error without an explanation is a crash, which knows of no method
-            self.close(error, index if error.text else 0)
+            self.close(error, index)
 
     def close(self, error: BrokerError, index: int = 0) -> None:
         """Say connection.close, and wait for the answer."""
         self._end_channels()
         if self._state is not State.CLOSING:
+            # RabbitMQ: an error without an explanation is a crash, which knows of no method
+            index = index if error.text else 0
             close = connection.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF)
             self.send(Command(0, close))
             self._await_end()
@@ -448,7 +452,7 @@ class Session:
     def _end_channels(self) -> None:
         """Give back what the connection holds. RabbitMQ: it does so before it says close(-ok)."""
         channels, self._channels = self._channels, {}
-        self._unconfirmed.clear()
+        self.due.forget()
         for channel in channels.values():
             channel.end()
         if self._vhost is not None:

@@ -60,6 +60,7 @@ class Consuming:
         self._consumers: dict[str, Consumer] = {}
         self._unacked = Unacked()
         self._replies: tuple[str, str] | None = None  # consumer tag and address
+        self._addresses: set[str] = set()  # those of before, too
         self._last_tag = 0
         self._timeout = AckTimeout(
             vhost,
@@ -140,7 +141,7 @@ class Consuming:
         for consumer in consumers:
             if self._consumers.get(consumer.tag) is consumer:
                 del self._consumers[consumer.tag]
-                if self._channel.session.wants_cancel_notices:
+                if self._channel.session.wants_cancel_notices and self._channel.is_open:
                     self._channel.send(basic.Cancel(consumer.tag, no_wait=True))
 
     def _get(self, method: basic.Get) -> None:
@@ -231,7 +232,13 @@ class Consuming:
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
         if self._replies is not None:
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, "reply consumer already set")
-        self._replies = (tag, self._vhost.replies.open(self._deliver_reply))
+        address = self._vhost.replies.open(self._deliver_reply)
+        self._replies = (tag, address)
+        self._addresses.add(address)
+
+    def has_had(self, address: str) -> bool:
+        """Tell whether direct replies at an address come here, or did so."""
+        return address in self._addresses
 
     def _deliver_reply(self, message: Message) -> None:
         """Send an answer. RabbitMQ: it has the next delivery tag, which is not used up."""
@@ -252,14 +259,20 @@ class Consuming:
     def fail(self) -> None:
         """End the consumers because the channel is closed by a mistake.
 
-        RabbitMQ: queues that it consumes from have its messages back at once, other queues (those
-        of basic.get, or of cancelled consumers) when the client has said close-ok.
+        RabbitMQ: classic queues that it consumes from have its messages back at once, other queues
+        (those of basic.get, or of cancelled consumers) when the client has said close-ok. So have
+        queues of other types, which go on delivering until then.
         """
         self.take_back(self._channel.transaction.deliveries)
         for consumed in {consumer.queue: None for consumer in self._consumers.values()}:
-            consumed.forget(self)
-            self._unacked.forget(consumed)
-        self._consumers.clear()
+            if consumed.hears_of_errors:
+                consumed.forget(self)
+                self._unacked.forget(consumed)
+        self._consumers = {
+            tag: consumer
+            for tag, consumer in self._consumers.items()
+            if not consumer.queue.hears_of_errors
+        }
         self._timeout.cancel()
         self._end_replies()
 

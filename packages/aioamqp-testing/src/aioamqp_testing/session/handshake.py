@@ -18,7 +18,7 @@ from amqp_codec import (
 )
 from amqp_codec.protocol.constants import FRAME_MIN_SIZE
 
-from ..model import BrokerError, Node, User
+from ..model import BrokerError, Node, User, values
 from ..version import __version__
 
 MECHANISMS: Final = b"AMQPLAIN PLAIN"
@@ -108,9 +108,9 @@ def _amqplain(response: bytes) -> tuple[str, str]:
     except DecodeError as error:
         raise HandshakeRefused(f"the AMQPLAIN response is no table: {error}") from None
     user, password = table.get("LOGIN"), table.get("PASSWORD")
-    if not isinstance(user, str) or not isinstance(password, str):
+    if not values.is_text(user) or not values.is_text(password):
         raise HandshakeRefused("an AMQPLAIN response has LOGIN and PASSWORD")
-    return user, password
+    return values.told(user), values.told(password)
 
 
 def check_tuning(tune_ok: connection.TuneOk, node: Node) -> None:

@@ -80,6 +80,8 @@ class Topology:
     def _declare_queue(self, method: queue.Declare) -> None:
         name = one_line(method.queue)
         if name.startswith(REPLY_TO):
+            if self._channel.consuming.has_had(name):
+                raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: it would wait for itself
             self._vhost.check_reply_queue(name)
             self._last_queue = name
             self._channel.reply(method.no_wait, queue.DeclareOk(name, 0, 1))
