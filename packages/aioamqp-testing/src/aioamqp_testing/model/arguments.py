@@ -81,9 +81,9 @@ def compare_property(name: str, received: object, current: object, described: st
 
 
 def identity(value: FieldValue) -> Hashable:
-    """Return something that is equal for equal values of equal types, tables in any order."""
+    """Return something that is equal for equal values of equal types, in equal order."""
     if isinstance(value, Mapping):
-        return tuple((key, identity(value[key])) for key in sorted(value))
+        return tuple((key, identity(each)) for key, each in value.items())
     if isinstance(value, list | tuple):
         return tuple(identity(item) for item in value)
     if isinstance(value, bytes | bytearray | memoryview):

@@ -7,6 +7,7 @@ from typing import ClassVar, TypeAlias
 from amqp_codec import FieldTable
 
 from . import arguments as declared
+from .headers import sorted_table
 from .message import Message
 from .queue import Queue
 
@@ -131,4 +132,5 @@ class Exchange:
 
 def _identity(destination: Destination, key: str, arguments: FieldTable) -> _Identity:
     kind = Queue if isinstance(destination, Queue) else Exchange
-    return (kind, destination.name, key, declared.identity(arguments))
+    # RabbitMQ: the order of the arguments does not count, that of tables inside them does
+    return (kind, destination.name, key, declared.identity(sorted_table(arguments)))

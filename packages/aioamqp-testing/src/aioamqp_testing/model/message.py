@@ -144,6 +144,8 @@ def _refused(text: str) -> BrokerError:
 def _check_expiration(expiration: str) -> None:
     """Check a per-message TTL as Erlang's string:to_integer reads it."""
     octets = expiration.encode("utf-8", "surrogateescape")
+    wrong = f"invalid expiration '{expiration}': "
+    column = len(wrong.encode("utf-8", "surrogateescape"))
     end = 1 if octets[:1] in (b"+", b"-") else 0
     digits = end
     while end < len(octets) and octets[end : end + 1].isdigit():
@@ -151,11 +153,11 @@ def _check_expiration(expiration: str) -> None:
     if end == digits:
         reason = "no_integer"
     elif end < len(octets):
-        reason = f"{{leftover_string,{erlang.string(octets[end:])}}}"
+        reason = erlang.pair("leftover_string", erlang.string(octets[end:]), column)
     elif (value := int(octets)) < 0:
-        reason = f"{{value_negative,{value}}}"
+        reason = erlang.pair("value_negative", str(value), column)
     elif value > LONGEST_TTL:
-        reason = f"{{value_too_large,{value}}}"
+        reason = erlang.pair("value_too_large", str(value), column)
     else:
         return
-    raise _refused(f"invalid expiration '{expiration}': {reason}")
+    raise _refused(f"{wrong}{reason}")

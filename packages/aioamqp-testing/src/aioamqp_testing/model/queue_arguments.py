@@ -259,6 +259,8 @@ def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
             f"invalid arg 'x-priority' for {described}:"
             f' "expected integer, got {kind_of(priority)}"'
         )
+    if kind == CLASSIC and "x-cancel-on-ha-failover" in arguments:
+        _check("x-cancel-on-ha-failover", _boolean, arguments, described)
     offset = arguments.get("x-stream-offset")
     if kind == STREAM and isinstance(offset, str) and offset not in ("first", "last", "next"):
         if not offset[:1].isdigit():

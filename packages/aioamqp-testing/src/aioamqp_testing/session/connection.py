@@ -68,6 +68,7 @@ class Session:
         wants_cancel_notices: and whether it has announced consumer_cancel_notify.
         flow: whether it reads, and whether its consumers get anything.
         interference: what stands between it and its client in a test of failures.
+        is_busy: whether it is doing what its client has sent.
         ending: how the connection is to be ended, None while it goes on.
         journal: the last things said.
     """
@@ -96,7 +97,8 @@ class Session:
         self._channel_max = 0
         self._is_legacy = False
         self._channels: dict[int, Channel] = {}
-        self._unconfirmed: dict[Channel, None] = {}
+        self.is_busy = False
+        self._in_arrears: dict[Channel, None] = {}
         self._user: User | None = None
         self._vhost: VirtualHost | None = None
         self._heartbeat: Heartbeat | None = None
@@ -144,11 +146,13 @@ class Session:
 
     def read_on(self) -> None:
         """Deal with what was received, unless and until something keeps it from reading."""
+        self.is_busy = True
         while self.flow.is_reading and self._step():
             pass
-        unconfirmed, self._unconfirmed = self._unconfirmed, {}
-        for channel in unconfirmed:
-            channel.publishing.confirm_all()
+        self.is_busy = False
+        in_arrears, self._in_arrears = self._in_arrears, {}
+        for channel in in_arrears:
+            channel.catch_up()
 
     def take_output(self) -> bytes:
         """Return what is to be sent to the client, and forget it."""
@@ -213,9 +217,9 @@ class Session:
             self._heartbeat.is_watching = is_reading
         self.wake()
 
-    def has_unconfirmed(self, channel: Channel) -> None:
-        """Remember to confirm at the end of this input."""
-        self._unconfirmed[channel] = None
+    def is_in_arrears(self, channel: Channel) -> None:
+        """Remember to let a channel catch up at the end of this input."""
+        self._in_arrears[channel] = None
 
     def fail_channel(self, channel: Channel, error: BrokerError) -> None:
         """Close a channel, or all of the connection, for something that no method has done."""
@@ -448,7 +452,7 @@ class Session:
     def _end_channels(self) -> None:
         """Give back what the connection holds. RabbitMQ: it does so before it says close(-ok)."""
         channels, self._channels = self._channels, {}
-        self._unconfirmed.clear()
+        self._in_arrears.clear()
         for channel in channels.values():
             channel.end()
         if self._vhost is not None:
