@@ -251,7 +251,7 @@ def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
         described: the queue as RabbitMQ's texts name it.
 
     Raises:
-        BrokerError: 406, or 541 without a text for an offset that is none.
+        BrokerError: 406, or 541 without a text for an offset or a credit that is none.
     """
     priority = arguments.get("x-priority", 0)
     if kind != STREAM and not is_integer(priority):
@@ -272,6 +272,8 @@ def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
                 f" {{invalid_stream_offset_arg,{{longstr,{text}}}}}"
             )
     _check_known(arguments, _OF_CONSUMERS, kind, described)
+    if kind != STREAM and not isinstance(arguments.get("x-credit", {}), Mapping):
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ stumbles over what is no table
 
 
 def age(text: str) -> int | None:
