@@ -138,13 +138,14 @@ class Consuming:
 
     def deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         """Take a message from a queue for one of its consumers."""
-        if not self._channel.session.is_busy:
+        session, mailbox = self._channel.session, self._mailbox
+        if not session.is_busy:
             self._deliver(consumer, queued)
             return
-        if not self._mailbox:
-            self._channel.session.is_in_arrears(self._channel)
-        self._mailbox.put_parcel((consumer, queued))
-        if self._mailbox.is_full:
+        if not mailbox:
+            session.is_in_arrears(self._channel)
+        mailbox.put_parcel((consumer, queued))
+        if mailbox.is_full:
             self.read_mail()
 
     def _hear(self, notice: Callable[[], None]) -> None:
@@ -168,7 +169,7 @@ class Consuming:
                 letter()
 
     def send_rest(self) -> None:
-        """Send what was on its way to consumers; the channel ends, and nobody is to acknowledge it."""
+        """Send what is on its way to consumers, because the channel ends."""
         for consumer, queued in self._mailbox.take_parcels():
             self._deliver(consumer, queued)
 
