@@ -5,7 +5,7 @@ RabbitMQ: a queue is a process, and what it tells a channel lies behind what the
 
 import pytest
 
-from amqp_codec import Command, ReplyCode, basic, channel, connection, queue
+from amqp_codec import Command, ReplyCode, basic, channel, connection, exchange, queue
 from tests.conformance.raw import Door, Raw
 from tests.conformance.scenario import scenario
 from tests.conformance.wire import Said, publish
@@ -217,3 +217,30 @@ async def test_a_consumer_cancelled_before_it_has_begun_is_an_internal_error(
 
     code = int(ReplyCode.INTERNAL_ERROR)
     assert heard == [basic.ConsumeOk("c"), connection.Close(code, "INTERNAL_ERROR", 0, 0)]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        basic.Qos(prefetch_size=4),
+        basic.Consume("none", "c"),
+        exchange.Declare("none", "of-no-type"),
+    ],
+    ids=lambda mistake: mistake.NAME,
+)
+@scenario
+async def test_what_a_channel_had_goes_to_the_others_before_its_mistake_ends_the_connection(
+    door: Door, name: str, mistake: Said
+) -> None:
+    """Row 70."""
+    raw = await consumer_of(door, name, 2)
+    assert await raw.ask(basic.Consume(name, "other"), number=2) == basic.ConsumeOk("other")
+
+    heard = await answers(raw, mistake, count=3)
+
+    assert heard[:2] == [basic.Deliver("other", tag, True, "", name) for tag in (1, 2)]
+    assert isinstance(heard[2], connection.Close)
+    raw.send(connection.CloseOk(), number=0)
+    assert (await (await door.enter(1)).ask(queue.Declare(name, passive=True))) == (
+        queue.DeclareOk(name, 2, 0)
+    )

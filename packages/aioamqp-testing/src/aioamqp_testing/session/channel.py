@@ -148,6 +148,16 @@ class Channel:
         self.consuming.end()
         self.publishing.end()
 
+    def end_first(self) -> None:
+        """End before the connection does, because of a mistake for which that is closed.
+
+        RabbitMQ: what it gives back goes to the other channels before they end, too.
+        """
+        self.end()
+        self.session.run_later()
+        for other in self.session.channels:
+            other.catch_up()
+
     def _close(self, _: channel.Close) -> None:
         self.consuming.send_rest()
         self.end()

@@ -422,6 +422,8 @@ class Session:
         elif channel is not None and not error.reply_code.is_hard:
             channel.fail(error, index)
         else:
+            if channel is not None:
+                channel.end_first()
             # RabbitMQ: an error without an explanation is a crash, which knows of no method
             self.close(error, index if error.text else 0)
 
@@ -434,10 +436,7 @@ class Session:
             self._await_end()
 
     def _close_fatally(self, error: BrokerError) -> None:
-        """Say connection.close where it can be said, and read nothing any more.
-
-        Behind such a frame no other one can be found.
-        """
+        """Say connection.close where it can be said; behind such a frame no other is to be found."""
         if self._state not in (*BEFORE_OPENING, State.CLOSING):
             self.close(error)
         self._fall_silent(error.reply_text)
