@@ -436,7 +436,7 @@ class Session:
             self._await_end()
 
     def _close_fatally(self, error: BrokerError) -> None:
-        """Say connection.close where it can be said; behind such a frame no other is to be found."""
+        """Say connection.close where that can be said; behind such a frame none can be found."""
         if self._state not in (*BEFORE_OPENING, State.CLOSING):
             self.close(error)
         self._fall_silent(error.reply_text)
