@@ -51,6 +51,24 @@ async def test_a_binding_is_told_apart_by_its_arguments(open_wire: OpenWire, nam
 
 
 @scenario
+async def test_the_order_of_arguments_counts_in_a_table_among_them(
+    open_wire: OpenWire, name: str
+) -> None:
+    """Row 124."""
+    wire = await open_wire()
+    await wire.say(queue.Declare(name, exclusive=True))
+    await wire.say(queue.Bind(name, "amq.direct", name, arguments={"t": {"a": 1, "b": 2}}))
+
+    await wire.say(queue.Unbind(name, "amq.direct", name, {"t": {"b": 2, "a": 1}}))
+    await wire.say(publish(name, "amq.direct"))
+    assert await wire.bodies(name) == [b"m"]
+
+    await wire.say(queue.Unbind(name, "amq.direct", name, {"t": {"a": 1, "b": 2}}))
+    await wire.say(publish(name, "amq.direct"))
+    assert await wire.bodies(name) == []
+
+
+@scenario
 async def test_the_default_exchange_has_no_name_for_the_consumer_either(
     open_wire: OpenWire, name: str
 ) -> None:

@@ -114,6 +114,22 @@ async def test_the_priority_of_a_consumer_is_a_number(connect: Connect, name: st
 
 
 @scenario
+async def test_whether_a_consumer_is_cancelled_on_failover_is_true_or_false(
+    connect: Connect, name: str
+) -> None:
+    """Row 176."""
+    channel = await (await connect()).channel()
+    await channel.queue_declare(name, exclusive=True)
+
+    consume = channel.basic_consume(Inbox(), name, arguments={"x-cancel-on-ha-failover": "yes"})
+    assert await refusal(consume) == (
+        406,
+        f"PRECONDITION_FAILED - invalid arg 'x-cancel-on-ha-failover' for queue '{name}' in"
+        " vhost '/': {unacceptable_type,longstr}",
+    )
+
+
+@scenario
 async def test_a_single_active_consumer_is_followed_by_the_next(
     connect: Connect, name: str
 ) -> None:

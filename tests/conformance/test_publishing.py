@@ -196,6 +196,11 @@ async def test_the_name_of_the_user_has_to_be_true(open_wire: OpenWire, name: st
         ("1.5", '{leftover_string,".5"}'),
         ("5\x01é", "{leftover_string,[1,195,169]}"),
         ("1099511627776", "{value_too_large,1099511627776}"),
+        (20 * "9", f"{{value_too_large,\n{44 * ' '}{20 * '9'}}}"),
+        (
+            "1" + 24 * "é",
+            f'{{leftover_string,\n{73 * " "}"{24 * "é"}"}}',
+        ),
     ],
 )
 @scenario

@@ -6,7 +6,16 @@ from collections.abc import Iterable
 
 import pytest
 
-from amqp_codec import Command, FieldValue, Properties, basic, channel, confirm, queue
+from amqp_codec import (
+    Command,
+    FieldValue,
+    Properties,
+    basic,
+    channel,
+    confirm,
+    connection,
+    queue,
+)
 from tests.conformance.raw import Door, Raw
 from tests.conformance.scenario import scenario
 from tests.conformance.wire import Said, publish
@@ -24,6 +33,17 @@ async def test_credit_is_given_to_a_consumer(door: Door) -> None:
 
     text = "PRECONDITION_FAILED - unknown consumer tag 'none'"
     assert await raw.hear() == channel.Close(406, text, 60, 200)
+
+
+@scenario
+async def test_credit_to_begin_with_comes_in_a_table(door: Door, name: str) -> None:
+    """Row 64."""
+    raw = await door.enter(1)
+    await raw.ask(queue.Declare(name))
+
+    refused = await raw.ask(basic.Consume(name, "tag", arguments={"x-credit": 1}))
+
+    assert refused == connection.Close(541, "INTERNAL_ERROR")
 
 
 @scenario

@@ -144,19 +144,20 @@ def _refused(text: str) -> BrokerError:
 def _check_expiration(expiration: str) -> None:
     """Check a per-message TTL as Erlang's string:to_integer reads it."""
     octets = expiration.encode("utf-8", "surrogateescape")
+    wrong = f"invalid expiration '{expiration}': "
+    column = len(wrong.encode("utf-8", "surrogateescape"))
     end = 1 if octets[:1] in (b"+", b"-") else 0
     digits = end
     while end < len(octets) and octets[end : end + 1].isdigit():
         end += 1
-    text = f"invalid expiration '{expiration}': "
     if end == digits:
         reason = "no_integer"
     elif end < len(octets):
-        reason = erlang.pair("leftover_string", erlang.string(octets[end:]), len(text))
+        reason = erlang.pair("leftover_string", erlang.string(octets[end:]), column)
     elif (value := int(octets)) < 0:
-        reason = erlang.pair("value_negative", str(value), len(text))
+        reason = erlang.pair("value_negative", str(value), column)
     elif value > LONGEST_TTL:
-        reason = erlang.pair("value_too_large", str(value), len(text))
+        reason = erlang.pair("value_too_large", str(value), column)
     else:
         return
-    raise _refused(text + reason)
+    raise _refused(f"{wrong}{reason}")

@@ -274,7 +274,7 @@ def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
         described: the queue as RabbitMQ's texts name it.
 
     Raises:
-        BrokerError: 406, or 541 without a text for an offset that is none.
+        BrokerError: 406, or 541 without a text for an offset or a credit that is none.
     """
     priority = arguments.get("x-priority", 0)
     if kind != STREAM and not is_integer(priority):
@@ -282,9 +282,13 @@ def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
             f"invalid arg 'x-priority' for {described}:"
             f' "expected integer, got {kind_of(priority)}"'
         )
+    if kind == CLASSIC and "x-cancel-on-ha-failover" in arguments:
+        _check("x-cancel-on-ha-failover", _boolean, arguments, described)
     if kind == STREAM and "x-stream-offset" in arguments:
         _check_offset(arguments["x-stream-offset"], described)
     _check_known(arguments, _OF_CONSUMERS, kind, described)
+    if kind != STREAM and not isinstance(arguments.get("x-credit", {}), Mapping):
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ stumbles over what is no table
 
 
 def _check_offset(offset: FieldValue, described: str) -> None:

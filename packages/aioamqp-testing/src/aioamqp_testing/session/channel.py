@@ -110,6 +110,14 @@ class Channel:
         elif isinstance(method, channel.CloseOk):
             self.end()
 
+    def catch_up(self) -> None:
+        """Deal with what queues have said, now that all is done that its client has asked for."""
+        try:
+            self.consuming.read_mail()
+            self.publishing.confirm_all()
+        except BrokerError as error:
+            self.session.fail_channel(self, error)
+
     def send(self, method: Method, properties: Properties | None = None, body: bytes = b"") -> None:
         """Send a command on this channel."""
         self.session.send(Command(self.number, method, properties, body))
@@ -126,11 +134,13 @@ class Channel:
             error: the mistake.
             index: the class and method id of what was asked for, as in ``Method.INDEX``.
         """
+        close = channel.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF)
+        self.send(close)
+        # RabbitMQ: these come behind it, though the queues have them back
+        self.consuming.send_rest()
         self.consuming.fail()
         self.publishing.end()
         self._state = _State.CLOSING
-        close = channel.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF)
-        self.send(close)
 
     def end(self) -> None:
         """Give everything back; the channel is no more."""
@@ -146,6 +156,7 @@ class Channel:
         self._state = _State.CLOSING
 
     def _close(self, _: channel.Close) -> None:
+        self.consuming.send_rest()
         self.stop()
         self.session.due.close(self)
 

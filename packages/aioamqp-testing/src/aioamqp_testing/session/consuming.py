@@ -21,6 +21,7 @@ from ..model import (
 )
 from ..model.unacked import by_consumer
 from .ack_timeout import AckTimeout
+from .mailbox import Mailbox
 from .topology import Topology
 from .transaction import Settle
 from .unlisted import Credit, CreditOk
@@ -62,6 +63,7 @@ class Consuming:
         self._replies: tuple[str, str] | None = None  # consumer tag and address
         self._addresses: set[str] = set()  # those of before, too
         self._last_tag = 0
+        self._mailbox = Mailbox()
         self._timeout = AckTimeout(
             vhost,
             channel.session.node.consumer_timeout,
@@ -113,7 +115,8 @@ class Consuming:
         )
         consumer.queue.add_consumer(consumer)
         self._consumers[consumer.tag] = consumer
-        self._channel.reply(method.no_wait, basic.ConsumeOk(consumer.tag))
+        if not method.no_wait:
+            self._hear(partial(self._has_begun, consumer.tag))
 
     def _cancel(self, method: basic.Cancel) -> None:
         if self._replies is not None and method.consumer_tag == self._replies[0]:
@@ -121,12 +124,57 @@ class Consuming:
             self._channel.reply(method.no_wait, basic.CancelOk(method.consumer_tag))
             return
         consumer = self._consumers.pop(method.consumer_tag, None)
-        if consumer is not None:
-            consumer.queue.remove_consumer(consumer)
-        self._channel.reply(method.no_wait, basic.CancelOk(method.consumer_tag))
+        if consumer is None:
+            self._channel.reply(method.no_wait, basic.CancelOk(method.consumer_tag))
+            return
+        consumer.queue.remove_consumer(consumer)
+        if not method.no_wait:
+            self._hear(partial(self._channel.send, basic.CancelOk(method.consumer_tag)))
+
+    def _has_begun(self, tag: str) -> None:
+        self._channel.send(basic.ConsumeOk(tag))
+        if tag not in self._consumers:
+            # RabbitMQ stumbles over a consumer that was cancelled before it had begun
+            raise BrokerError(ReplyCode.INTERNAL_ERROR)
 
     def deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
-        """Send a message to one of its consumers."""
+        """Take a message from a queue for one of its consumers."""
+        session, mailbox = self._channel.session, self._mailbox
+        if not session.is_busy:
+            self._deliver(consumer, queued)
+            return
+        if not mailbox:
+            session.due.catch_up(self._channel)
+        mailbox.put_parcel((consumer, queued))
+        if mailbox.is_full:
+            self.read_mail()
+
+    def _hear(self, notice: Callable[[], None]) -> None:
+        """Do something when it is its turn among what queues say."""
+        if not self._channel.session.is_busy:
+            notice()
+            return
+        self._channel.session.due.catch_up(self._channel)
+        self._mailbox.put(notice)
+
+    def read_mail(self) -> None:
+        """Deal with what queues have said.
+
+        Raises:
+            BrokerError: 541.
+        """
+        for letter in self._mailbox.take():
+            if isinstance(letter, tuple):
+                self._deliver(*letter)
+            else:
+                letter()
+
+    def send_rest(self) -> None:
+        """Send what is on its way to consumers, because the channel ends."""
+        for consumer, queued in self._mailbox.take_parcels():
+            self._deliver(consumer, queued)
+
+    def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         tag = self._next_tag()
         if not consumer.no_ack:
             self._expect_ack(tag, consumer.queue, consumer, queued)
@@ -138,6 +186,9 @@ class Consuming:
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Forget consumers whose queue is gone, and tell the client if it wants to know."""
+        self._hear(partial(self._cancel_consumers, consumers))
+
+    def _cancel_consumers(self, consumers: list[Consumer]) -> None:
         for consumer in consumers:
             if self._consumers.get(consumer.tag) is consumer:
                 del self._consumers[consumer.tag]
@@ -241,6 +292,10 @@ class Consuming:
         return address in self._addresses
 
     def _deliver_reply(self, message: Message) -> None:
+        """Send an answer when it is its turn."""
+        self._hear(partial(self._send_reply, message))
+
+    def _send_reply(self, message: Message) -> None:
         """Send an answer. RabbitMQ: it has the next delivery tag, which is not used up."""
         if self._replies is not None:
             tag, _ = self._replies
@@ -281,6 +336,7 @@ class Consuming:
         self._timeout.cancel()
         self.take_back(self._channel.transaction.deliveries)
         used = [consumer.queue for consumer in self._consumers.values()] + self._unacked.queues
+        used += [consumer.queue for consumer, _ in self._mailbox.take_parcels()]
         self._consumers.clear()
         self._unacked = Unacked()
         self._end_replies()
@@ -295,8 +351,12 @@ class Consuming:
             text = f"unknown consumer tag '{method.consumer_tag}'"
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
         ready = consumer.queue.add_credit(consumer, method.credit)
+        is_drained = method.drain and method.credit > ready
+        self._hear(partial(self._has_credit, ready, is_drained=is_drained))
+
+    def _has_credit(self, ready: int, *, is_drained: bool) -> None:
         self._channel.send(CreditOk(ready))
-        if method.drain and method.credit > ready:
+        if is_drained:
             # RabbitMQ 3.10 stumbles over telling the client that there is no more
             raise BrokerError(ReplyCode.INTERNAL_ERROR)
 

@@ -20,13 +20,13 @@ class Due:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
-        self._unconfirmed: dict[Channel, None] = {}
+        self._in_arrears: dict[Channel, None] = {}
         self._closed: dict[Channel, None] = {}
         self._mistake: tuple[BrokerError, int] | None = None
 
-    def confirm(self, channel: "Channel") -> None:
-        """Remember to confirm what was published on a channel."""
-        self._unconfirmed[channel] = None
+    def catch_up(self, channel: "Channel") -> None:
+        """Remember that a channel has to hear its queues, or to confirm what was published."""
+        self._in_arrears[channel] = None
 
     def close(self, channel: "Channel") -> None:
         """Remember that a client has closed a channel."""
@@ -44,24 +44,31 @@ class Due:
         self._mistake = self._mistake or (error, index)
 
     def close_connection(self) -> bool:
-        """End the connection now, if that is due; return whether it is."""
+        """End the connection now, if that is due; return whether it is.
+
+        RabbitMQ: what a channel gives back goes to the other channels before they end, too.
+        """
         if self._mistake is None:
             return False
-        self._session.close(*self._mistake)
+        mistake, self._mistake = self._mistake, None
+        self._session.run_later()
+        for channel in self._session.channels:
+            channel.catch_up()
+        self._session.close(*mistake)
         return True
 
     def forget(self) -> None:
         """Say nothing: the connection ends."""
-        self._unconfirmed.clear()
+        self._in_arrears.clear()
         self._closed.clear()
         self._mistake = None
 
     def do(self) -> None:
         """Say everything that is due."""
-        if self._unconfirmed:
-            unconfirmed, self._unconfirmed = self._unconfirmed, {}
-            for channel in unconfirmed:
-                channel.publishing.confirm_all()
+        if self._in_arrears:
+            in_arrears, self._in_arrears = self._in_arrears, {}
+            for channel in in_arrears:
+                channel.catch_up()
         self.close_connection()
         if self._closed:
             closed, self._closed = self._closed, {}

@@ -64,7 +64,7 @@ class Publishing:
                 return
             if outcome is Outcome.REFUSED:
                 self._confirms.refuse(number)
-            session.due.confirm(self._channel)
+            session.due.catch_up(self._channel)
 
     def _deliver(self, publication: Publication, mandatory: bool) -> Outcome:
         outcome = self._vhost.deliver(publication)
@@ -123,7 +123,7 @@ class Publishing:
         transaction.is_committing = True
         self._is_partial = Outcome.REFUSED in outcomes
         if any(outcomes):
-            self._channel.session.due.confirm(self._channel)
+            self._channel.session.due.catch_up(self._channel)
         else:
             self._complete()
 
