@@ -404,7 +404,12 @@ async def test_an_argument_that_differs_is_printed_without_its_type(
     wire = await open_wire()
     await wire.say(exchange.Declare(name, "direct", arguments={"alternate-exchange": "a"}))
 
-    for value, shown in ((b"b", "'b'"), (None, "none"), ([True], "'[{bool,true}]'")):
+    others: list[tuple[FieldValue, str]] = [
+        (b"b", "'b'"),
+        (None, "none"),
+        ([True], "'[{bool,true}]'"),
+    ]
+    for value, shown in others:
         code, text = await wire.refusal(
             exchange.Declare(name, "direct", arguments={"alternate-exchange": value})
         )
@@ -505,3 +510,36 @@ async def test_a_binding_is_found_by_its_arguments_in_any_order_but_not_by_their
     assert unbound == queue.UnbindOk()
     assert isinstance(said, Command)
     assert isinstance(said.method, basic.Return)
+
+
+@scenario
+async def test_a_classic_queue_is_of_no_type_that_there_is_not(
+    open_wire: OpenWire, name: str
+) -> None:
+    """Row 101."""
+    wire = await open_wire()
+    await wire.say(queue.Declare(name, exclusive=True))
+
+    again = queue.Declare(name, exclusive=True, arguments={"x-queue-type": "foo"})
+
+    assert await wire.refusal(again) == (
+        406,
+        f"PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue '{name}' in vhost '/':"
+        " received the value 'foo' of type 'longstr' but current is none",
+    )
+
+
+@scenario
+async def test_what_a_consumer_asks_for_is_checked(open_wire: OpenWire, name: str) -> None:
+    """Rows 64 and 105. Only a table can give credit; anything else crashes the queue."""
+    wire = await open_wire()
+    await wire.say(queue.Declare(name, exclusive=True))
+
+    consume = basic.Consume(name, arguments={"x-cancel-on-ha-failover": "yes"})
+    assert await wire.refusal(consume) == (
+        406,
+        f"PRECONDITION_FAILED - invalid arg 'x-cancel-on-ha-failover' for queue '{name}'"
+        " in vhost '/': {unacceptable_type,longstr}",
+    )
+    consume = basic.Consume(name, arguments={"x-credit": 5})
+    assert await wire.refusal(consume) == (541, "INTERNAL_ERROR")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aioamqp import Channel
-from amqp_codec import Int64
+from amqp_codec import Int64, LongStr
 from tests.conformance.scenario import (
     Connect,
     Inbox,
@@ -229,15 +229,18 @@ async def test_a_stream_gives_nothing_away_and_takes_nothing_back(
     await protocol.wait_closed()
 
 
+@pytest.mark.parametrize("offset", ["bogus", "", True, 1.5, b"x", [], LongStr(b"\xff")])
 @scenario
-async def test_an_offset_that_is_none_is_an_internal_error(connect: Connect, name: str) -> None:
+async def test_an_offset_that_is_none_is_an_internal_error(
+    connect: Connect, name: str, offset: Any
+) -> None:
     """Row 228."""
     protocol = await connect()
     channel = await protocol.channel()
     await stream(channel, name)
     await channel.basic_qos(prefetch_count=10)
 
-    assert await refusal(read(channel, name, "bogus")) == (541, "INTERNAL_ERROR")
+    assert await refusal(read(channel, name, offset)) == (541, "INTERNAL_ERROR")
     await protocol.wait_closed()
 
 

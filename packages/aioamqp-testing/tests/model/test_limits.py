@@ -226,7 +226,7 @@ def test_credit_that_drains_is_refused(vhost: VirtualHost, noting: NotingChannel
         noting.consume(declare(vhost), arguments={"x-credit": credit})
 
 
-@pytest.mark.parametrize("credit", [5, {"credit": 1, "drain": False}, {"credit": Int64(1)}])
+@pytest.mark.parametrize("credit", [{"credit": 1, "drain": False}, {"credit": Int64(1)}])
 def test_credit_of_a_wrong_form_is_none(
     vhost: VirtualHost, noting: NotingChannel, credit: Any
 ) -> None:

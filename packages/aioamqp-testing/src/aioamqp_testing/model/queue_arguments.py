@@ -5,7 +5,7 @@ from typing import Final
 
 from amqp_codec import FieldTable, FieldValue, ReplyCode
 
-from . import erlang
+from . import erlang, values
 from .arguments import compare, refused, wrong_type
 from .errors import BrokerError, NotSupported
 from .message import LONGEST_TTL
@@ -259,7 +259,8 @@ def compare_queue(received: FieldTable, current: FieldTable, described: str) -> 
     kind = queue_type(current)
     for name in _OF_QUEUES[kind]:
         # no type is the classic type, said or not
-        if name != "x-queue-type" or queue_type(received) != CLASSIC or kind != CLASSIC:
+        type_received = told(received.get("x-queue-type", CLASSIC))
+        if name != "x-queue-type" or type_received != CLASSIC or kind != CLASSIC:
             compare(name, received, current, described)
 
 
@@ -272,7 +273,7 @@ def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
         described: the queue as RabbitMQ's texts name it.
 
     Raises:
-        BrokerError: 406, or 541 without a text for an offset that is none.
+        BrokerError: 406, or 541 without a text for an offset or a credit that is none.
     """
     priority = arguments.get("x-priority", 0)
     if kind != STREAM and not is_integer(priority):
@@ -280,8 +281,19 @@ def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
             f"invalid arg 'x-priority' for {described}:"
             f' "expected integer, got {kind_of(priority)}"'
         )
-    offset = arguments.get("x-stream-offset")
-    if kind == STREAM and isinstance(offset, str) and offset not in ("first", "last", "next"):
+    if kind == CLASSIC and "x-cancel-on-ha-failover" in arguments:
+        _check("x-cancel-on-ha-failover", _boolean, arguments, described)
+    if kind == STREAM:
+        _check_offset(values.with_text(arguments).get("x-stream-offset", "next"), described)
+    _check_known(arguments, _OF_CONSUMERS, kind, described)
+    if kind != STREAM and not isinstance(arguments.get("x-credit", {}), Mapping):
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: the queue crashes
+
+
+def _check_offset(offset: FieldValue, described: str) -> None:
+    if told(offset) in ("first", "last", "next"):
+        return
+    if isinstance(offset, str):
         if not offset.startswith(_DIGITS):
             raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ stumbles over a missing number
         if age(offset) is None:
@@ -290,7 +302,8 @@ def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
                 f"invalid arg 'x-stream-offset' for {described}:"
                 f" {{invalid_stream_offset_arg,{{longstr,{text}}}}}"
             )
-    _check_known(arguments, _OF_CONSUMERS, kind, described)
+    elif not is_integer(offset) and kind_of(offset) != "timestamp":
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)
 
 
 def age(text: str) -> int | None:
