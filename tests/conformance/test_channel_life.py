@@ -250,3 +250,62 @@ def is_redelivered(said: Said) -> bool:
     assert isinstance(said, Command), said
     assert isinstance(said.method, basic.Deliver | basic.GetOk), said
     return said.method.redelivered
+
+
+@scenario
+async def test_what_comes_with_the_close_of_a_channel_is_dropped(door: Door, name: str) -> None:
+    """Row 66."""
+    raw = await door.enter(1)
+
+    raw.send(channel.Close(200, "bye"), queue.Declare(name, exclusive=True), FAILURE)
+
+    assert await raw.hear() == channel.CloseOk()
+    assert await raw.ask(channel.Open()) == channel.OpenOk()
+    answer = await raw.ask(queue.Declare(name, passive=True))
+    assert answer == close_channel(404, NO_SUCH_QUEUE.format(name), queue.Declare)
+
+
+@scenario
+async def test_a_channel_cannot_be_opened_in_one_piece_with_its_close(door: Door) -> None:
+    """Rows 45, 69. It is free at once only for who waits for close-ok."""
+    raw = await door.enter(1)
+
+    answer = await raw.ask(channel.Close(200, "bye"), channel.Open())
+
+    assert answer == close(504, "CHANNEL_ERROR - second 'channel.open' seen", channel.Open)
+
+
+@scenario
+async def test_a_client_that_answers_its_own_close_gets_no_other_answer(door: Door) -> None:
+    """Rows 67, 69."""
+    raw = await door.enter(1)
+
+    answer = await raw.ask(channel.Close(200, "bye"), channel.CloseOk(), channel.Open())
+
+    assert answer == channel.OpenOk()
+
+
+@scenario
+async def test_two_closes_in_one_piece_have_two_answers(door: Door) -> None:
+    """Row 67."""
+    raw = await door.enter(1)
+
+    raw.send(channel.Close(200, "bye"), channel.Close(200, "bye"))
+
+    assert [await raw.hear(), await raw.hear()] == [channel.CloseOk()] * 2
+
+
+@scenario
+async def test_other_channels_do_what_came_with_a_mistake_that_ends_the_connection(
+    door: Door,
+) -> None:
+    """Rows 65, 68."""
+    raw = await door.enter(1, 2)
+
+    raw.send(channel.Open(), channel.Flow(active=True), Command(2, basic.Qos(0, 1)))
+    said = [await raw.hear(), await raw.hear()]
+
+    text = "CHANNEL_ERROR - second 'channel.open' seen"
+    assert sorted(said, key=repr) == sorted(
+        [basic.QosOk(), close(504, text, channel.Open)], key=repr
+    )

@@ -1,8 +1,11 @@
 """What may be declared, deleted and bound, and in what words the rest is refused."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
+
 import pytest
 
-from amqp_codec import Command, basic, exchange, queue
+from amqp_codec import Command, FieldValue, LongStr, basic, exchange, queue
 from tests.conformance.scenario import NO_SUCH_QUEUE, NewName, scenario
 from tests.conformance.wire import OpenWire, Said, publish
 
@@ -254,7 +257,8 @@ async def test_an_exchange_is_compared_in_a_certain_order(open_wire: OpenWire, n
 
 
 @pytest.mark.parametrize(
-    ("kind", "word"), [("no-type", "unknown"), ("queue", "invalid"), ("", "invalid")]
+    ("kind", "word"),
+    [("no-type", "unknown"), ("queue", "invalid"), ("", "invalid"), ("null", "invalid")],
 )
 @scenario
 async def test_an_unknown_type_of_exchange_ends_the_connection(
@@ -356,3 +360,186 @@ async def test_who_asks_with_no_wait_hears_of_mistakes_only(open_wire: OpenWire,
     assert isinstance((await wire.say(publish("k", name), basic.Get(name)))[0], Command)
     refused = await wire.refusal(exchange.Declare(name, "fanout", no_wait=True))
     assert refused[0] == 406
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1.5, "the value '1.5' of type 'double'"),
+        (100.0, "the value '100.0' of type 'double'"),
+        (-1000.0, "the value '-1.0e3' of type 'double'"),
+        (0.001, "the value '0.001' of type 'double'"),
+        (0.00003, "the value '3.0e-5' of type 'double'"),
+        (1e22, "the value '1.0e22' of type 'double'"),
+        (2.0**53, "the value '9.007199254740992e15' of type 'double'"),
+        (Decimal("-1.25"), "the value '{2,4294967171}' of type 'decimal'"),
+        (None, "the value 'undefined' of type 'void'"),
+        (datetime.fromtimestamp(17, UTC), "the value '17' of type 'timestamp'"),
+        ({"a": True}, "the value '[{<<\"a\">>,bool,true}]' of type 'table'"),
+        ([1, "x"], "the value '[{byte,1},{longstr,<<\"x\">>}]' of type 'array'"),
+        (b"abc", "the value 'abc' of type 'binary'"),
+        (LongStr(b"\xff"), "the value '\udcff' of type 'longstr'"),
+    ],
+)
+@scenario
+async def test_an_argument_that_is_new_is_printed_as_erlang_does(
+    open_wire: OpenWire, name: str, value: FieldValue, shown: str
+) -> None:
+    """Rows 98 and 109."""
+    wire = await open_wire()
+    await wire.say(exchange.Declare(name, "direct"))
+
+    code, text = await wire.refusal(
+        exchange.Declare(name, "direct", arguments={"alternate-exchange": value})
+    )
+
+    assert (code, text.partition(": ")[2]) == (406, f"received {shown} but current is none")
+
+
+@scenario
+async def test_an_argument_that_differs_is_printed_without_its_type(
+    open_wire: OpenWire, name: str
+) -> None:
+    """Rows 97 and 109. A string may come as octets, and nothing is none."""
+    wire = await open_wire()
+    await wire.say(exchange.Declare(name, "direct", arguments={"alternate-exchange": "a"}))
+
+    others: list[tuple[FieldValue, str]] = [
+        (b"b", "'b'"),
+        (None, "none"),
+        ([True], "'[{bool,true}]'"),
+    ]
+    for value, shown in others:
+        code, text = await wire.refusal(
+            exchange.Declare(name, "direct", arguments={"alternate-exchange": value})
+        )
+        assert (code, text.partition(": ")[2]) == (406, f"received {shown} but current is 'a'")
+    same = exchange.Declare(name, "direct", arguments={"alternate-exchange": b"a"})
+    assert await wire.say(same) == [exchange.DeclareOk()]
+
+
+@pytest.mark.parametrize(
+    ("named", "arguments"),
+    [
+        (False, {"x-queue-type": "foo"}),
+        (False, {"x-queue-type": 5}),
+        (True, {"x-queue-type": "stream", "x-max-age": "D"}),
+        (True, {"x-queue-type": "stream", "x-max-age": ""}),
+    ],
+)
+@scenario
+async def test_some_arguments_of_a_queue_are_an_internal_error(
+    open_wire: OpenWire, name: str, named: bool, arguments: dict[str, FieldValue]
+) -> None:
+    """Rows 64 and 104."""
+    wire = await open_wire()
+
+    declare = queue.Declare(name if named else "", durable=True, arguments=arguments)
+
+    assert await wire.refusal(declare) == (541, "INTERNAL_ERROR")
+
+
+@scenario
+async def test_a_decimal_where_something_else_was_is_an_internal_error(
+    open_wire: OpenWire, name: str
+) -> None:
+    """Rows 64 and 97."""
+    wire = await open_wire()
+    await wire.say(queue.Declare(name, exclusive=True, arguments={"x-max-length": 5}))
+
+    declare = queue.Declare(name, exclusive=True, arguments={"x-max-length": Decimal(5)})
+
+    assert await wire.refusal(declare) == (541, "INTERNAL_ERROR")
+
+
+@pytest.mark.parametrize(
+    ("mode", "shown"),
+    [
+        ("a\nb", "\"unsupported queue mode 'a\\nb'\""),
+        (LongStr(b"\xff"), "\"unsupported queue mode '\udcff'\""),
+        (
+            "ł",
+            "[117,110,115,117,112,112,111,114,116,101,100,32,113,117,101,117,101,32,"
+            "109,111,100,101,32,39,197,130,39]",
+        ),
+    ],
+)
+@scenario
+async def test_a_mode_that_there_is_not_is_quoted_as_erlang_quotes_lists(
+    open_wire: OpenWire, name: str, mode: FieldValue, shown: str
+) -> None:
+    """Row 104."""
+    wire = await open_wire()
+
+    assert await wire.refusal(queue.Declare(name, arguments={"x-queue-mode": mode})) == (
+        406,
+        f"PRECONDITION_FAILED - invalid arg 'x-queue-mode' for queue '{name}' in vhost '/': {shown}",
+    )
+
+
+@scenario
+async def test_a_string_that_is_not_utf_8_is_a_string(open_wire: OpenWire, name: str) -> None:
+    """Rows 104 and 106."""
+    wire = await open_wire()
+    arguments: dict[str, FieldValue] = {
+        "x-dead-letter-exchange": LongStr(b"\xff"),
+        "x-dead-letter-routing-key": LongStr(b"\xfe"),
+    }
+
+    declare = queue.Declare(name, exclusive=True, arguments=arguments)
+
+    assert await wire.say(declare) == [queue.DeclareOk(name, 0, 0)]
+
+
+@scenario
+async def test_a_binding_is_found_by_its_arguments_in_any_order_but_not_by_their_own(
+    open_wire: OpenWire, name: str
+) -> None:
+    """Row 124."""
+    wire = await open_wire()
+    bound: dict[str, FieldValue] = {"a": {"x": 1, "y": 2}, "b": 3}
+    await wire.say(queue.Declare(name, exclusive=True))
+    await wire.say(queue.Bind(name, "amq.topic", name, arguments=bound))
+    returned = publish(name, "amq.topic", mandatory=True)
+
+    other = queue.Unbind(name, "amq.topic", name, {"a": {"y": 2, "x": 1}, "b": 3})
+    assert await wire.say(other, returned) == [queue.UnbindOk()]
+    same = queue.Unbind(name, "amq.topic", name, {"b": 3, "a": {"x": 1, "y": 2}})
+    unbound, said = await wire.say(same, returned)
+
+    assert unbound == queue.UnbindOk()
+    assert isinstance(said, Command)
+    assert isinstance(said.method, basic.Return)
+
+
+@scenario
+async def test_a_classic_queue_is_of_no_type_that_there_is_not(
+    open_wire: OpenWire, name: str
+) -> None:
+    """Row 101."""
+    wire = await open_wire()
+    await wire.say(queue.Declare(name, exclusive=True))
+
+    again = queue.Declare(name, exclusive=True, arguments={"x-queue-type": "foo"})
+
+    assert await wire.refusal(again) == (
+        406,
+        f"PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue '{name}' in vhost '/':"
+        " received the value 'foo' of type 'longstr' but current is none",
+    )
+
+
+@scenario
+async def test_what_a_consumer_asks_for_is_checked(open_wire: OpenWire, name: str) -> None:
+    """Rows 64 and 105. Only a table can give credit; anything else crashes the queue."""
+    wire = await open_wire()
+    await wire.say(queue.Declare(name, exclusive=True))
+
+    consume = basic.Consume(name, arguments={"x-cancel-on-ha-failover": "yes"})
+    assert await wire.refusal(consume) == (
+        406,
+        f"PRECONDITION_FAILED - invalid arg 'x-cancel-on-ha-failover' for queue '{name}'"
+        " in vhost '/': {unacceptable_type,longstr}",
+    )
+    consume = basic.Consume(name, arguments={"x-credit": 5})
+    assert await wire.refusal(consume) == (541, "INTERNAL_ERROR")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aioamqp_testing.session.unlisted import AccessRequestOk, CreditOk
+from aioamqp_testing.session.unlisted import AccessRequest, AccessRequestOk, CreditOk
 from amqp_codec import Command, Method, Properties, basic, channel, connection, encode_method, queue
 from tests.conformance.raw import Door, Raw, close, close_channel, content_header, frame
 from tests.conformance.scenario import scenario
@@ -186,14 +186,19 @@ async def test_channel_max_limits_how_many_channels_there_are(door: Door) -> Non
 
 
 BAD_TABLE = b"\0\0\0\0\0\0\0\x04\x01aZ\0"
+NOT_A_NUMBER = b"\0\0\0\0\0\0\0\x07\x01af\x7f\xc0\0\0"
+INFINITE = b"\0\0\0\0\0\0\0\x0b\x01ad\xff\xf0\0\0\0\0\0\0"
 
 
+@pytest.mark.parametrize("arguments", [BAD_TABLE, NOT_A_NUMBER, INFINITE])
 @scenario
-async def test_a_table_that_cannot_be_read_is_answered_with_a_reset(door: Door) -> None:
+async def test_a_table_that_cannot_be_read_is_answered_with_a_reset(
+    door: Door, arguments: bytes
+) -> None:
     """Row 31."""
     raw = await door.enter(1)
 
-    raw.arguments(1, queue.Declare.INDEX, BAD_TABLE)
+    raw.arguments(1, queue.Declare.INDEX, arguments)
 
     assert await raw.rest() == []
     assert raw.was_reset
@@ -220,6 +225,8 @@ async def test_an_unknown_method_is_answered_with_a_reset(
     [
         (queue.Declare, b"\0\0\5ab", "<<0,0,5,97,98>>"),
         (basic.Qos, b"\0" * 7 + b"junk", "<<0,0,0,0,0,0,0,106,117,110,107>>"),
+        (AccessRequest, b"\5/data", "<<5,47,100,97,116,97>>"),
+        (AccessRequest, b"\0\0junk", "<<0,0,106,117,110,107>>"),
     ],
 )
 @scenario
@@ -241,6 +248,7 @@ async def test_arguments_that_are_too_short_or_too_long_are_quoted(
         (connection.CloseOk, b"junk"),
         (queue.Declare, b"\0\0\5ab"),
         (queue.Declare, BAD_TABLE),
+        (queue.Declare, NOT_A_NUMBER),
     ],
 )
 @scenario
@@ -486,3 +494,17 @@ async def test_properties_are_looked_at_only_where_there_is_an_exchange(door: Do
 
     text = "NOT_FOUND - no exchange 'no-such-exchange' in vhost '/'"
     assert await raw.hear() == close_channel(404, text, basic.Publish)
+
+
+@scenario
+async def test_an_integer_of_64_bits_may_have_a_capital_letter(door: Door, name: str) -> None:
+    """Rows 99, 100."""
+    raw = await door.enter(1)
+    long = b"\x0cx-max-lengthL" + (5).to_bytes(8, "big")
+    arguments = b"\0\0%c%b\x04%b%b" % (len(name), name.encode(), len(long).to_bytes(4, "big"), long)
+
+    raw.arguments(1, queue.Declare.INDEX, arguments)
+
+    assert await raw.hear() == queue.DeclareOk(name, 0, 0)
+    same = queue.Declare(name, exclusive=True, arguments={"x-max-length": 5})
+    assert await raw.ask(same) == queue.DeclareOk(name, 0, 0)

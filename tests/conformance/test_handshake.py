@@ -114,6 +114,8 @@ async def test_the_broker_introduces_itself(door: Door) -> None:
     [
         ("PLAIN", b"\0guest\0guest"),
         ("AMQPLAIN", encode_table({"LOGIN": "guest", "PASSWORD": "guest"})[4:]),
+        ("AMQPLAIN", encode_table({"LOGIN": "guest", "PASSWORD": b"guest"})[4:]),
+        ("AMQPLAIN", encode_table({"LOGIN": b"guest", "PASSWORD": "guest"})[4:]),
     ],
 )
 @scenario
@@ -231,6 +233,7 @@ async def test_most_mistakes_are_answered_with_three_seconds_of_silence_and_a_re
     A client that owes heartbeats is reset after three intervals, too, but hears some meanwhile.
     """
     beating = await door.enter(heartbeat=1)
+    octets = encode_table({"LOGIN": b"guest", "PASSWORD": b"guest"})[4:]
     silent = [
         await refused_in_silence(door, *said)
         for said in (
@@ -238,6 +241,7 @@ async def test_most_mistakes_are_answered_with_three_seconds_of_silence_and_a_re
             [start_ok("FOO")],
             [start_ok("EXTERNAL", b"")],
             [start_ok(response=b"guest guest")],
+            [start_ok("AMQPLAIN", octets)],
             [start_ok(), connection.Open("/")],
             [start_ok(), connection.TuneOk(2047, 1000, 0)],
             [start_ok(), connection.TuneOk(2047, 1000000, 0)],
@@ -246,6 +250,8 @@ async def test_most_mistakes_are_answered_with_three_seconds_of_silence_and_a_re
             [start_ok(), connection.TuneOk(0, 131072, 0)],
         )
     ]
+    refused = await refused_in_silence(door, start_ok(response=b"\0guest\0wrong"))
+    assert isinstance(await refused.hear(), connection.Close)
     for arguments in (b"", b"\0\0\0\4\1aZ\0", b"\0\0\0\0\2\xff\xfe\0\0\0\0\0"):
         silent.append(await door.dial())
         await silent[-1].greet()
@@ -263,8 +269,9 @@ async def test_most_mistakes_are_answered_with_three_seconds_of_silence_and_a_re
     for _ in range(6):
         await door.let_pass(0.5)
 
-    assert await asyncio.gather(*(raw.rest() for raw in (*silent, *closed))) == [[]] * 16
-    assert [raw.was_reset for raw in silent] == [True] * 14
+    assert await asyncio.gather(*(raw.rest() for raw in (*silent, *closed))) == [[]] * 17
+    assert [raw.was_reset for raw in silent] == [True] * 15
+    assert (await refused.rest(), refused.was_reset) == ([], True)
     heartbeats = await beating.rest()
     assert heartbeats.count(HEARTBEAT) >= 4
     assert set(map(type, heartbeats)) == {type(HEARTBEAT)}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aioamqp import Channel
-from amqp_codec import FieldTable, FieldValue, Int64, basic, confirm, encode_method, queue
+from amqp_codec import FieldTable, FieldValue, Int64, LongStr, basic, confirm, encode_method, queue
 from tests.conformance.raw import Door
 from tests.conformance.scenario import (
     Connect,
@@ -232,15 +232,18 @@ async def test_a_stream_gives_nothing_away_and_takes_nothing_back(
     await protocol.wait_closed()
 
 
+@pytest.mark.parametrize("offset", ["bogus", "", True, 1.5, b"x", [], LongStr(b"\xff")])
 @scenario
-async def test_an_offset_that_is_none_is_an_internal_error(connect: Connect, name: str) -> None:
+async def test_an_offset_that_is_none_is_an_internal_error(
+    connect: Connect, name: str, offset: Any
+) -> None:
     """Row 228."""
     protocol = await connect()
     channel = await protocol.channel()
     await stream(channel, name)
     await channel.basic_qos(prefetch_count=10)
 
-    assert await refusal(read(channel, name, "bogus")) == (541, "INTERNAL_ERROR")
+    assert await refusal(read(channel, name, offset)) == (541, "INTERNAL_ERROR")
     await protocol.wait_closed()
 
 

@@ -329,3 +329,13 @@ def test_headers_that_cannot_be_decoded_fail_when_asked_for_and_can_still_be_pas
         _ = properties.headers
     assert "unknown type octet" in repr(properties)
     assert properties.encode() == raw
+
+
+def test_the_octet_l_is_the_same_in_capitals() -> None:
+    octets = wire(b"\x01kL" + b"\xff" * 8)
+
+    table, _ = decode_table(octets)
+
+    assert table == {"k": -1}
+    assert type(table["k"]) is Int64
+    assert encode_table(table) == octets

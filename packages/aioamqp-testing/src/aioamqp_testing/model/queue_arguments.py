@@ -5,7 +5,7 @@ from typing import Final
 
 from amqp_codec import FieldTable, FieldValue, ReplyCode, field_type
 
-from . import erlang
+from . import erlang, values
 from .arguments import compare, refused, wrong_type
 from .errors import BrokerError, NotSupported
 from .message import LONGEST_TTL
@@ -261,7 +261,8 @@ def compare_queue(received: FieldTable, current: FieldTable, described: str) -> 
     kind = queue_type(current)
     for name in _OF_QUEUES[kind]:
         # no type is the classic type, said or not
-        if name != "x-queue-type" or queue_type(received) != CLASSIC or kind != CLASSIC:
+        type_received = told(received.get("x-queue-type", CLASSIC))
+        if name != "x-queue-type" or type_received != CLASSIC or kind != CLASSIC:
             compare(name, received, current, described)
 
 
@@ -285,10 +286,10 @@ def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
     if kind == CLASSIC and "x-cancel-on-ha-failover" in arguments:
         _check("x-cancel-on-ha-failover", _boolean, arguments, described)
     if kind == STREAM and "x-stream-offset" in arguments:
-        _check_offset(arguments["x-stream-offset"], described)
+        _check_offset(values.with_text(arguments)["x-stream-offset"], described)
     _check_known(arguments, _OF_CONSUMERS, kind, described)
     if kind != STREAM and not isinstance(arguments.get("x-credit", {}), Mapping):
-        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ stumbles over what is no table
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: the queue crashes
 
 
 def _check_offset(offset: FieldValue, described: str) -> None:

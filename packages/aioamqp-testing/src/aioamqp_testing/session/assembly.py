@@ -66,11 +66,11 @@ def decode_method(frame: Frame) -> Method:
 
 
 def _check(method: Method, frame: Frame) -> None:
-    """Refuse values that the wire can carry but RabbitMQ does not take; basic.publish has none."""
-    if isinstance(method, basic.Publish):
+    """Refuse values that the wire can carry but RabbitMQ does not take."""
+    if isinstance(method, basic.Publish | basic.Ack):
         return
-    # RabbitMQ: it looks at every short string of the others, and names the method on channel 0
-    # only; and Erlang has no number that is infinite or none at all
+    # RabbitMQ: it looks at every short string but those of basic.publish, and names the method on
+    # channel 0 only; and Erlang has no number that is infinite or none at all
     is_ascii = frame.payload.isascii()
     for name, wire_type in method.FIELDS:
         if wire_type == "shortstr" and not is_ascii:

@@ -69,7 +69,6 @@ class Session:
         due: what is said once all is dealt with that has come.
         flow: whether it reads, and whether its consumers get anything.
         interference: what stands between it and its client in a test of failures.
-        is_busy: whether it is doing what its client has sent.
         ending: how the connection is to be ended, None while it goes on.
         journal: the last things said.
     """
@@ -99,7 +98,6 @@ class Session:
         self._is_legacy = False
         self._channels: dict[int, Channel] = {}
         self.due = Due(self)
-        self.is_busy = False
         self._user: User | None = None
         self._vhost: VirtualHost | None = None
         self._heartbeat: Heartbeat | None = None
@@ -147,10 +145,9 @@ class Session:
 
     def read_on(self) -> None:
         """Deal with what was received, unless and until something keeps it from reading."""
-        self.is_busy = True
+        self.due.is_busy = True
         while self.flow.is_reading and self._step():
             pass
-        self.is_busy = False
         self.due.do()
 
     def take_output(self) -> bytes:

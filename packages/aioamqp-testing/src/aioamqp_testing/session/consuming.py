@@ -139,22 +139,23 @@ class Consuming:
 
     def deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         """Take a message from a queue for one of its consumers."""
-        session, mailbox = self._channel.session, self._mailbox
-        if not session.is_busy:
+        due, mailbox = self._channel.session.due, self._mailbox
+        if not due.is_busy:
             self._deliver(consumer, queued)
             return
         if not mailbox:
-            session.due.catch_up(self._channel)
+            due.catch_up(self._channel)
         mailbox.put_parcel((consumer, queued))
         if mailbox.is_full:
             self.read_mail()
 
     def _hear(self, notice: Callable[[], None]) -> None:
         """Do something when it is its turn among what queues say."""
-        if not self._channel.session.is_busy:
+        due = self._channel.session.due
+        if not due.is_busy:
             notice()
             return
-        self._channel.session.due.catch_up(self._channel)
+        due.catch_up(self._channel)
         self._mailbox.put(notice)
 
     def read_mail(self) -> None:

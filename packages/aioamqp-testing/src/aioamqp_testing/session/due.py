@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 
 class Due:
-    """What there is to be said at the end of the input of a session."""
+    """What there is to be said at the end of the input of a session.
+
+    Attributes:
+        is_busy: whether the session is doing what its client has sent.
+    """
 
     def __init__(self, session: "Session") -> None:
+        self.is_busy = False
         self._session = session
         self._in_arrears: dict[Channel, None] = {}
         self._closed: dict[Channel, None] = {}
@@ -64,7 +69,8 @@ class Due:
         self._mistake = None
 
     def do(self) -> None:
-        """Say everything that is due."""
+        """Say everything that is due: the input is at its end."""
+        self.is_busy = False
         if self._in_arrears:
             in_arrears, self._in_arrears = self._in_arrears, {}
             for channel in in_arrears:

@@ -108,7 +108,8 @@ def _amqplain(response: bytes) -> tuple[str, str]:
     except DecodeError as error:
         raise HandshakeRefused(f"the AMQPLAIN response is no table: {error}") from None
     user, password = table.get("LOGIN"), table.get("PASSWORD")
-    if not values.is_text(user) or not values.is_text(password):
+    kinds = {values.kind_of(user), values.kind_of(password)}
+    if kinds not in ({"longstr"}, {"longstr", "binary"}):  # RabbitMQ: one of them may be octets
         raise HandshakeRefused("an AMQPLAIN response has LOGIN and PASSWORD")
     return values.told(user), values.told(password)
 
