@@ -305,3 +305,8 @@ def _encoded(item: Method | Command | bytes, channel: int) -> bytes:
     if isinstance(item, bytes):
         return item
     return encode_command(item if isinstance(item, Command) else Command(channel, item))
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what aioamqp has logged; asyncio may complain of what an earlier test left behind."""
+    return [each.getMessage() for each in caplog.records if each.name.startswith("aioamqp")]
