@@ -3,8 +3,8 @@
 import pytest
 
 import aioamqp
+from aioamqp._connection.handshake import mechanism_named
 from aioamqp.auth import AmqPlain, External, Plain
-from aioamqp.handshake import mechanism_named
 from amqp_codec import connection, decode_table
 from scripted_server import ScriptedServer
 

@@ -11,14 +11,7 @@ from collections.abc import Awaitable
 from typing import Any, assert_type
 
 import aioamqp
-from aioamqp import (
-    AmqpProtocol,
-    Channel,
-    Envelope,
-    Message,
-    Properties,
-    ReturnEnvelope,
-)
+from aioamqp import AmqpProtocol, Channel, Envelope, Message, Properties, ReturnEnvelope
 
 # ------------------------------------------------------------------------------ callbacks as they are
 

@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from amqp_codec import FieldTable, basic
 from amqp_codec import channel as wire
 
-from .callbacks import (
-    CancellationCallback,
-    ConsumerCallback,
-    ReturnCallback,
-    check_callable,
-)
-from .calls.basic import BasicCalls, new_tag
-from .calls.exchange import ExchangeCalls
-from .calls.publishing import PublishingCalls
-from .calls.queue import QueueCalls
-from .calls.tx import TxCalls
+from ._channel.core import ChannelCore
+from ._methods.basic import BasicMethods, new_tag
+from ._methods.exchange import ExchangeMethods
+from ._methods.publish import PublishMethods
+from ._methods.queue import QueueMethods
+from ._methods.tx import TxMethods
+from .callbacks import CancellationCallback, ConsumerCallback, ReturnCallback, check_callable
 from .envelope import Envelope, ReturnEnvelope
-from .inbound import Inbound
 from .messages import Messages
 
 if TYPE_CHECKING:
@@ -34,7 +29,7 @@ PREFETCH_COUNT: Final = 100
 """Messages that ``consume`` has on their way where the caller does not say."""
 
 
-class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
+class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMethods):
     """A channel of a connection, as ``AmqpProtocol.channel`` opens it.
 
     What its calls have in common:
@@ -78,7 +73,7 @@ class Channel(ExchangeCalls, QueueCalls, PublishingCalls, BasicCalls, TxCalls):
         self.consumer_queues: dict[str, Any] = {}
         self.response_future: None = None
         self._wire = protocol.wire
-        self.inbound: Inbound = Inbound(self, protocol.wire)
+        self.inbound: ChannelCore = ChannelCore(self, protocol.wire)
         self._dialogue = self.inbound.dialogue
         self._consumers = self.inbound.consumers
         self._confirms = self.inbound.confirms

@@ -10,11 +10,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar
 
+from ._connection.transport import FlushingTransport
 from .auth import LoginMethod
 from .callbacks import ErrorCallback
 from .dial import current_dialer
 from .exceptions import ConnectionFailed, InvalidArgument, WrongLoop, failed_link
-from .link import Link
 from .protocol import OPEN, AmqpProtocol
 from .tls import TlsSettings
 from .uri import parse_url
@@ -221,7 +221,7 @@ async def _connect(
         )
         cause = TimeoutError(errno.ETIMEDOUT, text)
         raise failed_link(ConnectionFailed, cause, text) from None
-    return Link(transport, protocol.wire), protocol
+    return FlushingTransport(transport, protocol.wire), protocol
 
 
 @_known_as_coroutine_function

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Self
 
 from amqp_codec import basic
 
-from .consumer import PulledConsumer
+from ._channel.consumer import IteratorConsumer
 from .message import Message
 
 if TYPE_CHECKING:
+    from ._channel.consumers import Consumers
     from .channel import Channel
-    from .consumers import Consumers
 
 
 class Messages:
@@ -47,7 +47,7 @@ class Messages:
         self._qos = qos
         self._timeout = timeout
         self._starting = asyncio.Lock()
-        self._consumer: PulledConsumer | None = None
+        self._consumer: IteratorConsumer | None = None
         self._is_closed = False
 
     def __aiter__(self) -> Self:
@@ -88,7 +88,7 @@ class Messages:
         if consumer is not None:
             self._consumers.leave_soon(consumer)
 
-    async def _start(self) -> PulledConsumer | None:
+    async def _start(self) -> IteratorConsumer | None:
         async with self._starting:
             if self._consumer is None and not self._is_closed:
                 self._consumer = await self._consumers.pull(self._method, self._qos, self._timeout)

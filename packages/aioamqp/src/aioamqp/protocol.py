@@ -23,13 +23,22 @@ from amqp_codec import (
     connection,
 )
 
+from ._channel.requests import CLOSE_TIMEOUT, Requests, check_timeout
+from ._connection.blocked import Blocked
+from ._connection.channel_numbers import ChannelNumbers
+from ._connection.frame_log import format_command
+from ._connection.handshake import FRAME_MAX, Handshake, mechanism_named, refusal
+from ._connection.heartbeat import Heartbeat
+from ._connection.heartbeat_timer import HeartbeatTimer
+from ._connection.loop_guard import LoopGuard
+from ._connection.opening import Opening
+from ._connection.read_flow import ReadFlow
+from ._connection.transport_closer import TransportCloser
+from ._connection.writer import Writer
+from ._legacy import LegacyProtocol
 from .auth import LoginMethod
-from .backlog import Backlog
-from .blocked import Blocked
 from .callbacks import CallbackQueue, ErrorCallback, ReturnCallback, check_callable
 from .channel import Channel
-from .channel_numbers import ChannelNumbers
-from .dialogue import CLOSE_TIMEOUT, Dialogue, check_timeout
 from .exceptions import (
     AioamqpException,
     AmqpClosedConnection,
@@ -40,15 +49,6 @@ from .exceptions import (
     lost_link,
     reason,
 )
-from .handshake import FRAME_MAX, Handshake, mechanism_named, refusal
-from .hanging_up import HangingUp
-from .heartbeat import Heartbeat
-from .keepalive import Keepalive
-from .loop_end import LoopEnd
-from .opening import Opening
-from .trace import describe
-from .vestiges import Vestiges
-from .wire import Wire
 
 logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
@@ -64,7 +64,7 @@ BACKLOG: Final = 16 * 1024 * 1024
 """Octets of messages that may wait for callbacks before the server is not read from any more."""
 
 
-class AmqpProtocol(Vestiges, asyncio.Protocol):
+class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
     """A connection to a server.
 
     Args:
@@ -118,12 +118,12 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self.server_channel_max: int | None = None
         self.server_frame_max: int | None = None
         self.server_heartbeat: int | None = None
-        self.wire: Wire  # from connection_made on
+        self.wire: Writer  # from connection_made on
         self._transport: asyncio.Transport
-        self._hanging_up: HangingUp
+        self._closer: TransportCloser
         self._heartbeat: Heartbeat
-        self._keepalive: Keepalive
-        self._dialogue: Dialogue
+        self._keepalive: HeartbeatTimer
+        self._dialogue: Requests
         self._loop: asyncio.AbstractEventLoop
         self._max_message_size = max_message_size
         self._decoder = Decoder(FRAME_MAX, max_message_size)
@@ -225,11 +225,11 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self.wire.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
         self.wire.flush()
         self._fail(AmqpClosedConnection("The program closed the connection"), asked_for=True)
-        self._hanging_up.within(CLOSE_TIMEOUT if timeout is None else timeout)
+        self._closer.close_within(CLOSE_TIMEOUT if timeout is None else timeout)
         if no_wait:
             return
         await self.wait_closed()
-        if self._hanging_up.was_forced:
+        if self._closer.was_forced:
             text = "The server has not answered the close in time; the link was cut"
             if timeout is not None:
                 raise TimeoutError(text)
@@ -322,13 +322,13 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._loop = asyncio.get_running_loop()
         self._heartbeat = Heartbeat(0, self._loop.time())
-        backlog = Backlog(BACKLOG, self._stop_reading, self._read_on)
-        self._hanging_up = HangingUp(self._transport)
-        self.wire = Wire(self._transport, self._heartbeat, backlog, self._max_message_size)
-        self._keepalive = Keepalive(self.wire, self._heartbeat, self._break_off)
-        self._dialogue = Dialogue(self.wire, 0, lambda _error, _asked_for: None, lambda: None)
+        backlog = ReadFlow(BACKLOG, self._stop_reading, self._read_on)
+        self._closer = TransportCloser(self._transport)
+        self.wire = Writer(self._transport, self._heartbeat, backlog, self._max_message_size)
+        self._keepalive = HeartbeatTimer(self.wire, self._heartbeat, self._break_off)
+        self._dialogue = Requests(self.wire, 0, lambda _error, _asked_for: None, lambda: None)
         self._make_vestiges(self._transport)
-        self._loop_end = LoopEnd(lambda error: self._break_off(error, asked_for=True))
+        self._loop_end = LoopGuard(lambda error: self._break_off(error, asked_for=True))
 
     def data_received(self, data: bytes) -> None:
         """Take octets from the server."""
@@ -339,7 +339,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
                 data = self._opening.screen(data)
             for command in self._decoder.feed(data):
                 if is_traced:
-                    what = describe(command.channel, command.method, len(command.body))
+                    what = format_command(command.channel, command.method, len(command.body))
                     logger.debug("< %s", what)
                 channel = channels.get(command.channel)
                 if channel is not None:
@@ -374,13 +374,13 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         else:
             error = AmqpClosedConnection("The server ended the link without closing the connection")
         self._fail(error)
-        self._hanging_up.within(CLOSE_TIMEOUT)  # a server that reads nothing either keeps it open
+        self._closer.close_within(CLOSE_TIMEOUT)  # a server that reads nothing either keeps it open
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Come to the end."""
         self._fail(self._opening.cut_short(exc) if self._opening is not None else lost_link(exc))
-        self._hanging_up.is_over()
+        self._closer.is_over()
         self.state = CLOSED
         self.server_heartbeat = None
         self.connection_closed.set()
@@ -404,7 +404,7 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
             case connection.Close():
                 self._server_closes(method)
             case connection.CloseOk() if is_over:
-                self._hanging_up.now(CLOSE_TIMEOUT)
+                self._closer.now(CLOSE_TIMEOUT)
             case _ if is_over:
                 pass
             case _ if self._opening is not None:
@@ -433,20 +433,20 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
         self.wire.send(0, connection.CloseOk())
         self.wire.flush()
         self._fail(error)
-        self._hanging_up.now(CLOSE_TIMEOUT)
+        self._closer.now(CLOSE_TIMEOUT)
 
     def _refuse(self, violation: ProtocolViolation) -> None:
         """Close the connection because of what the server sent."""
         if self.wire.failure is not None:
-            self._hanging_up.cut()
+            self._closer.cut()
             return
         self.wire.send(0, connection.Close(violation.code, violation.reply_text))
         self.wire.flush()
         self._fail(violation)
         if self._decoder.error is not None:  # so its answer could not be read
-            self._hanging_up.now(CLOSE_TIMEOUT)
+            self._closer.now(CLOSE_TIMEOUT)
         else:
-            self._hanging_up.within(CLOSE_TIMEOUT)
+            self._closer.close_within(CLOSE_TIMEOUT)
 
     def _fail(self, error: Exception, *, asked_for: bool = False) -> None:
         """Let nothing be sent any more, and tell all who wait why. Only the first time counts.
@@ -490,4 +490,4 @@ class AmqpProtocol(Vestiges, asyncio.Protocol):
 
     def _break_off(self, error: Exception, *, asked_for: bool = False) -> None:
         self._fail(error, asked_for=asked_for)
-        self._hanging_up.cut()
+        self._closer.cut()

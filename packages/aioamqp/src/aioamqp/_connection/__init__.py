@@ -1,0 +1,1 @@
+"""One connection inside the client: its handshake, heartbeats, write buffer and read flow."""

@@ -1,0 +1,241 @@
+"""How a connection is opened, without doing any input or output. Spec: 2.2.4.
+
+    we send                  then we expect                     then
+    protocol header          connection.start                   we choose a mechanism, a locale
+    start-ok                 connection.secure                  once more: secure-ok
+                             connection.tune                    we settle the limits
+    tune-ok, open            connection.open-ok                 finished
+
+Whatever else comes, a connection.close included, ends the handshake with HandshakeFailed.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from amqp_codec import Method, connection
+
+from ..auth import MECHANISMS, LoginMethod, Mechanism
+from ..exceptions import HandshakeFailed, InvalidArgument
+from ..version import __version__
+from .channel_numbers import HIGHEST
+
+logger: logging.Logger = logging.getLogger("aioamqp.protocol")
+
+FRAME_MAX: Final = 131072
+"""Octets of a frame where neither side names a limit: what RabbitMQ offers by default."""
+
+FRAME_MIN_SIZE: Final = 4096
+"""Octets that every peer takes in a frame. Spec: 4.2.3, constant frame-min-size."""
+
+_HEADER_SIZE: Final = 8
+_LOCALE: Final = "en_US"
+
+CAPABILITIES: Final = {
+    "authentication_failure_close": True,
+    "basic.nack": True,
+    "connection.blocked": True,
+    "consumer_cancel_notify": True,
+    "exchange_exchange_bindings": True,
+    "publisher_confirms": True,
+}
+"""RabbitMQ: consumer-cancel.html, auth-notification.html, connection-blocked.html and the like."""
+
+PRODUCT: Final[dict[str, Any]] = {
+    "capabilities": CAPABILITIES,
+    "copyright": "BSD",
+    "product": "aioamqp",
+    "product_version": __version__,
+}
+"""What the server is told about us, where the caller does not say otherwise."""
+
+
+class Handshake:
+    """The client's side of opening one connection.
+
+    Args:
+        mechanism: how to log in.
+        virtual_host: to open.
+        client_properties: put over those that are sent by default.
+        channel_max: the highest channel number wanted; None or 0 for the server's.
+        frame_max: octets of a frame wanted; None or 0 for the server's.
+        heartbeat: seconds, even above the server's; 0 for none, None for the server's.
+
+    Attributes:
+        start: what the server said about itself; None before it has.
+        tune: what the server offers; None before it has.
+        tune_ok: what was settled; None before it is.
+        is_finished: whether the connection is open.
+
+    Raises:
+        InvalidArgument: a limit is outside its range.
+    """
+
+    def __init__(
+        self,
+        mechanism: Mechanism,
+        virtual_host: str,
+        client_properties: Mapping[str, Any] | None = None,
+        *,
+        channel_max: int | None = None,
+        frame_max: int | None = None,
+        heartbeat: int | None = None,
+    ) -> None:
+        self._mechanism = mechanism
+        self._virtual_host = virtual_host
+        self._client_properties = {**PRODUCT, **(client_properties or {})}
+        self._channel_max = _in_range("channel_max", channel_max, 0, HIGHEST)
+        # RabbitMQ refuses a smaller frame_max than the specification allows.
+        least = FRAME_MIN_SIZE if frame_max else 0
+        self._frame_max = _in_range("frame_max", frame_max, least, (1 << 32) - 1)
+        self._heartbeat = _in_range("heartbeat", heartbeat, 0, 65535)
+        self._header = b""
+        self._has_greeted = False
+        self.start: connection.Start | None = None
+        self.tune: connection.Tune | None = None
+        self.tune_ok: connection.TuneOk | None = None
+        self.is_finished: bool = False
+
+    def screen(self, data: bytes) -> bytes:
+        """Let octets through to the decoder unless they are a protocol header of the server's own.
+
+        Raises:
+            HandshakeFailed: they are: the server does not speak AMQP 0-9-1. Spec: 4.2.2.
+        """
+        if self._has_greeted:
+            return data
+        self._header += data
+        if b"AMQP".startswith(self._header[:4]) and len(self._header) < _HEADER_SIZE:
+            return b""
+        if self._header.startswith(b"AMQP"):
+            version = "-".join(str(octet) for octet in self._header[5:_HEADER_SIZE])
+            raise HandshakeFailed(
+                f"The server does not take AMQP 0-9-1, it asks for AMQP {version}; check the port"
+            )
+        self._has_greeted = True
+        return self._header
+
+    def receive(self, method: Method) -> list[Method]:
+        """Take a method of the server's; return those to answer it with.
+
+        Raises:
+            HandshakeFailed: the server refuses, or asks for what the client cannot do.
+        """
+        match method:
+            case connection.Start() if self.start is None:
+                self.start = method
+                return [self._start_ok(method)]
+            case connection.Secure() if self.start is not None and self.tune is None:
+                return [self._secure_ok(method)]
+            case connection.Tune() if self.start is not None and self.tune is None:
+                self.tune = method
+                self.tune_ok = self._settle(method)
+                return [self.tune_ok, connection.Open(self._virtual_host)]
+            case connection.OpenOk() if self.tune is not None:
+                self.is_finished = True
+                return []
+            case connection.Close():
+                raise refusal(method)
+            case _:
+                raise HandshakeFailed(
+                    f"The server sent {method.NAME} while the connection was being opened, which"
+                    f" does not belong there; it {self._progress()}"
+                )
+
+    def explain_end(self) -> str:
+        """Say what it means if the link ends now."""
+        hint = ""
+        if self.start is None:
+            hint = (
+                "; check that an AMQP 0-9-1 server, with or without TLS as asked, is at that port"
+            )
+        elif self.tune is None:
+            # RabbitMQ: closes so after a refused login when it was not asked to say why.
+            hint = "; the login may have been refused"
+        elif not self.is_finished:
+            hint = "; the virtual host or the tuned limits may have been refused"
+        return f"The link ended while the connection was being opened{hint}"
+
+    def _progress(self) -> str:
+        if self.start is None:
+            return "has not sent connection.start yet"
+        if self.tune is None:
+            return "has not answered the login yet"
+        return "has not answered connection.open yet"
+
+    def _start_ok(self, start: connection.Start) -> connection.StartOk:
+        offered = start.mechanisms.decode("utf-8", "replace").split()
+        if self._mechanism.name not in offered:
+            raise HandshakeFailed(
+                f"The server does not offer to log in with {self._mechanism.name},"
+                f" but with {' or '.join(offered) or 'nothing'}"
+            )
+        locales = start.locales.decode("utf-8", "replace").split()
+        locale = _LOCALE if _LOCALE in locales or not locales else locales[0]
+        try:
+            response = self._mechanism.initial_response()
+        except Exception as error:
+            raise self._no_answer(error) from error
+        return connection.StartOk(self._client_properties, self._mechanism.name, response, locale)
+
+    def _secure_ok(self, secure: connection.Secure) -> connection.SecureOk:
+        try:
+            response = self._mechanism.respond(secure.challenge)
+        except Exception as error:
+            raise self._no_answer(error) from error
+        if response is None:
+            raise HandshakeFailed(
+                f"The server asks for more than {self._mechanism.name} can say to log in"
+            )
+        return connection.SecureOk(response)
+
+    def _no_answer(self, error: Exception) -> HandshakeFailed:
+        # Only the class: the text of a login's error may hold a secret.
+        return HandshakeFailed(
+            f"The login method {self._mechanism.name} failed with {type(error).__name__}"
+        )
+
+    def _settle(self, tune: connection.Tune) -> connection.TuneOk:
+        return connection.TuneOk(
+            _lower(self._channel_max, tune.channel_max),
+            _lower(self._frame_max, tune.frame_max) or FRAME_MAX,
+            tune.heartbeat if self._heartbeat is None else self._heartbeat,
+        )
+
+
+def refusal(close: connection.Close) -> HandshakeFailed:
+    """Say what a connection.close means while the connection is being opened."""
+    return HandshakeFailed(
+        f"The server refused the connection: {close.reply_code} {close.reply_text}",
+        close.reply_code,
+        close.reply_text,
+    )
+
+
+def mechanism_named(login_method: LoginMethod, login: str, password: str) -> Mechanism:
+    """Return a new mechanism; with a warning PLAIN, as in 0.15, if there is none of that name."""
+    if not isinstance(login_method, str):
+        return login_method(login, password)
+    name = login_method.upper()
+    if name not in MECHANISMS:
+        logger.warning("%s is not a login method that is known here, using PLAIN", login_method)
+        name = "PLAIN"
+    given: dict[str, object] = {"login": login, "password": password}
+    for what, value in given.items():
+        if not isinstance(value, str) and name != "EXTERNAL":
+            raise InvalidArgument(f"must be a string, not {type(value).__name__}", (what,))
+    return MECHANISMS[name](login, password)
+
+
+def _lower(wanted: int | None, offered: int) -> int:
+    # Zero is no limit. Spec: connection.tune.
+    return min((limit for limit in (wanted, offered) if limit), default=0)
+
+
+def _in_range(name: str, value: object, least: int, most: int) -> int | None:
+    if value is None:
+        return None
+    # Not "in range(...)", which searches through all of it for what is no integer.
+    if not isinstance(value, int) or not least <= value <= most:
+        raise InvalidArgument(f"must be an integer from {least} to {most}, not {value!r}", (name,))
+    return value

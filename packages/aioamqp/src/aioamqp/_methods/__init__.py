@@ -1,0 +1,1 @@
+"""The methods of ``Channel``, a class for each class of AMQP."""

@@ -1,0 +1,76 @@
+"""The calls of a channel that are about exchanges."""
+
+from amqp_codec import FieldTable
+from amqp_codec import exchange as wire
+
+from .base import Methods
+
+
+class ExchangeMethods(Methods):
+    """The class exchange of AMQP, by the names of 0.15."""
+
+    async def exchange_declare(
+        self,
+        exchange_name: str,
+        type_name: str = "direct",
+        passive: bool = False,
+        durable: bool = False,
+        auto_delete: bool = False,
+        no_wait: bool = False,
+        arguments: FieldTable | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> bool | None:
+        """Create an exchange, or check that it exists. Spec: exchange.declare."""
+        method = wire.Declare(
+            exchange_name,
+            type_name,
+            passive,
+            durable,
+            auto_delete,
+            no_wait=no_wait,
+            arguments=arguments,
+        )
+        return await self._do(method, no_wait, timeout)
+
+    async def exchange_delete(
+        self,
+        exchange_name: str,
+        if_unused: bool = False,
+        no_wait: bool = False,
+        *,
+        timeout: float | None = None,
+    ) -> bool | None:
+        """Delete an exchange. Spec: exchange.delete."""
+        method = wire.Delete(exchange_name, if_unused, no_wait)
+        return await self._do(method, no_wait, timeout)
+
+    async def exchange_bind(
+        self,
+        exchange_destination: str,
+        exchange_source: str,
+        routing_key: str,
+        no_wait: bool = False,
+        arguments: FieldTable | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> bool | None:
+        """Let messages flow from an exchange to another. RabbitMQ: e2e.html."""
+        method = wire.Bind(exchange_destination, exchange_source, routing_key, no_wait, arguments)
+        return await self._do(method, no_wait, timeout)
+
+    async def exchange_unbind(
+        self,
+        exchange_destination: str,
+        exchange_source: str,
+        routing_key: str,
+        no_wait: bool = False,
+        arguments: FieldTable | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> bool | None:
+        """Undo the ``exchange_bind`` with the same arguments. RabbitMQ: e2e.html."""
+        method = wire.Unbind(exchange_destination, exchange_source, routing_key, no_wait, arguments)
+        return await self._do(method, no_wait, timeout)
+
+    exchange = exchange_declare

@@ -1,0 +1,159 @@
+"""The calls of a channel that are about queues."""
+
+import asyncio
+from typing import Any, Literal, overload
+
+from amqp_codec import FieldTable
+from amqp_codec import queue as wire
+
+from .base import Methods
+
+
+class QueueMethods(Methods):
+    """The class queue of AMQP, by the names of 0.15."""
+
+    @overload
+    async def queue_declare(
+        self,
+        queue_name: str | None = None,
+        passive: bool = False,
+        durable: bool = False,
+        exclusive: bool = False,
+        auto_delete: bool = False,
+        no_wait: Literal[False] = False,
+        arguments: FieldTable | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    async def queue_declare(
+        self,
+        queue_name: str | None = None,
+        passive: bool = False,
+        durable: bool = False,
+        exclusive: bool = False,
+        auto_delete: bool = False,
+        no_wait: bool = False,
+        arguments: FieldTable | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> dict[str, Any] | None: ...
+
+    async def queue_declare(
+        self,
+        queue_name: str | None = None,
+        passive: bool = False,
+        durable: bool = False,
+        exclusive: bool = False,
+        auto_delete: bool = False,
+        no_wait: bool = False,
+        arguments: FieldTable | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> dict[str, Any] | None:
+        """Create a queue, or check that it exists. Spec: queue.declare.
+
+        Args:
+            queue_name: empty or None to let the server make one up.
+            passive: only check that it exists.
+            durable: let it outlive the server.
+            exclusive: for this connection only, and deleted with it.
+            auto_delete: delete it when its last consumer is gone.
+            no_wait: see ``Channel``.
+            arguments: such as ``{"x-max-length": 10}``.
+            timeout: see ``Channel``.
+
+        Returns:
+            The ``queue`` name, ``message_count`` and ``consumer_count``; None with ``no_wait``.
+        """
+        method = wire.Declare(
+            "" if queue_name is None else queue_name,
+            passive,
+            durable,
+            exclusive,
+            auto_delete,
+            no_wait,
+            arguments,
+        )
+        if no_wait:
+            self._dialogue.send(method)
+            return None
+        reply = await self._ask(method, wire.DeclareOk, timeout)
+        return {
+            "queue": reply.queue,
+            "message_count": reply.message_count,
+            "consumer_count": reply.consumer_count,
+        }
+
+    async def queue_delete(
+        self,
+        queue_name: str,
+        if_unused: bool = False,
+        if_empty: bool = False,
+        no_wait: bool = False,
+        *,
+        arguments: object = None,  # noqa: ARG002
+        timeout: float | None = None,
+    ) -> bool | None:
+        """Delete a queue. Spec: queue.delete.
+
+        The ``arguments`` that 0.15 documents are ignored: AMQP has none here.
+        """
+        method = wire.Delete(queue_name, if_unused, if_empty, no_wait)
+        deleted = await self._do(method, no_wait, timeout)
+        # RabbitMQ cancels the consumers of the queue right behind its reply. Programs of 0.15 find
+        # their cancellation callbacks called when this returns, so those go first here too.
+        await asyncio.sleep(0)
+        return deleted
+
+    async def queue_bind(
+        self,
+        queue_name: str,
+        exchange_name: str,
+        routing_key: str,
+        no_wait: bool = False,
+        arguments: FieldTable | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> bool | None:
+        """Let messages flow from an exchange to a queue. Spec: queue.bind."""
+        method = wire.Bind(queue_name, exchange_name, routing_key, no_wait, arguments)
+        return await self._do(method, no_wait, timeout)
+
+    async def queue_unbind(
+        self,
+        queue_name: str,
+        exchange_name: str,
+        routing_key: str,
+        arguments: FieldTable | None = None,
+        *,
+        no_wait: bool = False,
+        timeout: float | None = None,
+    ) -> bool | None:
+        """Undo the ``queue_bind`` with the same arguments. Spec: queue.unbind.
+
+        The server always answers; with ``no_wait`` nobody waits for that.
+        """
+        method = wire.Unbind(queue_name, exchange_name, routing_key, arguments)
+        if no_wait:
+            self._dialogue.request_nowait(method, lambda _: None)
+            return None
+        return await self._do(method, False, timeout)
+
+    async def queue_purge(
+        self, queue_name: str, no_wait: bool = False, *, timeout: float | None = None
+    ) -> dict[str, Any] | None:
+        """Drop all messages of a queue that wait for delivery. Spec: queue.purge.
+
+        Returns:
+            The ``message_count`` that was dropped; None with ``no_wait``.
+        """
+        method = wire.Purge(queue_name, no_wait)
+        if no_wait:
+            self._dialogue.send(method)
+            return None
+        reply = await self._ask(method, wire.PurgeOk, timeout)
+        return {"message_count": reply.message_count}
+
+    queue = queue_declare

@@ -1,0 +1,245 @@
+"""Counting and settling, with no channel around it."""
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+
+from aioamqp._channel.confirms import Confirms, Content, Returned
+from aioamqp.envelope import ReturnEnvelope
+from aioamqp.exceptions import ChannelClosed, PublishFailed, PublishReturned, PublishUnconfirmed
+from aioamqp.properties import Properties
+from amqp_codec import Properties as WireProperties
+from amqp_codec import basic
+
+pytestmark = pytest.mark.asyncio
+
+RETURNED = Returned(ReturnEnvelope(312, "NO_ROUTE", "", "q"), b"body", Properties())
+CONTENT = Content("", "q", b"", b"body")
+
+
+def publish(confirms: Confirms, count: int, content: Content | None = None) -> list[str]:
+    """Publish so often; what is returned shows, live, how each publish ends."""
+    outcomes = ["open"] * count
+    loop = asyncio.get_running_loop()
+
+    def settled(future: asyncio.Future[None], n: int) -> None:
+        outcomes[n] = "ack" if future.exception() is None else type(future.exception()).__name__
+
+    for n in range(count):
+        waiter: asyncio.Future[None] = loop.create_future()
+        waiter.add_done_callback(lambda future, n=n: settled(future, n))  # type: ignore[misc]
+        confirms.count(waiter, content)
+    return outcomes
+
+
+async def after(confirms: Confirms, *outcomes: basic.Ack | basic.Nack) -> None:
+    for outcome in outcomes:
+        confirms.receive(outcome)
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("received", "ends"),
+    [
+        ([basic.Ack(2)], "open ack open open"),
+        ([basic.Ack(3, True)], "ack ack ack open"),
+        ([basic.Nack(3, True)], "PublishFailed PublishFailed PublishFailed open"),
+        ([basic.Ack(0, True)], "ack ack ack ack"),
+        ([basic.Nack(0, True)], "PublishFailed " * 4),
+        ([basic.Ack(2), basic.Nack(3, True)], "PublishFailed ack PublishFailed open"),
+        (
+            [basic.Nack(1), basic.Ack(2, True), basic.Nack(4)],
+            "PublishFailed ack open PublishFailed",
+        ),
+        ([basic.Ack(4), basic.Ack(2), basic.Ack(3, True)], "ack ack ack ack"),
+        ([basic.Ack(1), basic.Nack(1), basic.Nack(1, True)], "ack open open open"),
+        ([basic.Ack(2**63, True)], "ack ack ack ack"),
+    ],
+    ids=str,
+)
+async def test_each_message_is_settled_once_by_the_first_word_that_covers_it(
+    received: Iterable[basic.Ack | basic.Nack], ends: str
+) -> None:
+    confirms = Confirms()
+    outcomes = publish(confirms, 4)
+
+    await after(confirms, *received)
+
+    assert outcomes == ends.split()
+    await after(confirms, basic.Ack(0, True))
+    assert "open" not in outcomes
+
+
+async def test_a_cumulative_ack_looks_at_what_it_settles_and_at_nothing_else() -> None:
+    class Counting(dict[int, "asyncio.Future[None] | None"]):
+        looks = 0
+
+        def __contains__(self, key: object) -> bool:
+            self.looks += 1
+            return super().__contains__(key)
+
+    confirms = Confirms()
+    confirms._open = opened = Counting()
+    publish(confirms, 10_000)
+
+    for tag in range(10, 10_001, 10):
+        confirms.receive(basic.Ack(tag, True))
+
+    assert not opened
+    assert opened.looks < 3 * 10_000
+
+
+@pytest.mark.parametrize("tag", [0, 3])
+async def test_a_word_on_a_message_that_was_never_published_is_logged_and_settles_nothing(
+    tag: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    confirms = Confirms()
+    outcomes = publish(confirms, 2)
+
+    await after(confirms, basic.Ack(tag))
+
+    assert outcomes == ["open", "open"]
+    assert f"delivery tag {tag}" in caplog.text
+
+
+async def test_messages_that_nobody_waits_for_are_counted_all_the_same() -> None:
+    confirms = Confirms()
+    confirms.count(None)
+    outcomes = publish(confirms, 1)
+
+    await after(confirms, basic.Nack(1))
+    assert outcomes == ["open"]
+
+    await after(confirms, basic.Ack(2))
+    assert outcomes == ["ack"]
+
+
+async def test_a_returned_message_ends_as_returned_when_its_ack_comes() -> None:
+    confirms = Confirms()
+    outcomes = publish(confirms, 2, CONTENT)
+
+    assert confirms.receive_return(CONTENT, RETURNED)
+    assert outcomes == ["open", "open"]
+    await after(confirms, basic.Ack(2, True))
+
+    assert outcomes == ["PublishReturned", "ack"]
+
+
+async def test_a_return_is_not_taken_for_that_of_a_message_already_settled() -> None:
+    confirms = Confirms()
+    outcomes = publish(confirms, 3, CONTENT)
+    confirms.receive(basic.Ack(2))
+    confirms.receive(basic.Ack(1))
+
+    confirms.receive_return(CONTENT, RETURNED)
+    await after(confirms, basic.Ack(3))
+
+    assert outcomes == ["ack", "ack", "PublishReturned"]
+    assert not confirms.receive_return(CONTENT, RETURNED)
+
+
+async def test_of_messages_that_differ_in_their_properties_the_one_that_came_back_is_meant() -> (
+    None
+):
+    confirms = Confirms()
+    contents = [Content.of("", "q", WireProperties(message_id=i), b"body") for i in "ab"]
+    first, second = (publish(confirms, 1, content) for content in contents)
+
+    confirms.receive_return(contents[1], RETURNED)
+    await after(confirms, basic.Ack(2, True))
+
+    assert (first, second) == (["ack"], ["PublishReturned"])
+
+
+async def test_a_return_whose_properties_the_server_has_changed_is_recognized_by_the_rest() -> None:
+    confirms = Confirms()
+    outcomes = publish(confirms, 1, Content.of("", "q", WireProperties(headers={"BCC": []}), b"b"))
+
+    assert confirms.receive_return(Content.of("", "q", WireProperties(headers={}), b"b"), RETURNED)
+    await after(confirms, basic.Ack(1))
+
+    assert outcomes == ["PublishReturned"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Content("e", "q", b"", b"body"), Content("", "r", b"", b"body"), Content("", "q", b"", b"x")],
+)
+async def test_a_return_of_something_else_is_nobody_s(other: Content) -> None:
+    confirms = Confirms()
+    outcomes = publish(confirms, 1, CONTENT)
+
+    assert not confirms.receive_return(other, RETURNED)
+    await after(confirms, basic.Ack(1))
+
+    assert outcomes == ["ack"]
+
+
+async def test_a_return_that_nobody_waits_for_is_not_taken_for_an_equal_message_s() -> None:
+    confirms = Confirms()
+    confirms.count(None, CONTENT)
+    outcomes = publish(confirms, 1, CONTENT)
+
+    assert not confirms.receive_return(CONTENT, RETURNED)
+    await after(confirms, basic.Ack(2, True))
+
+    assert outcomes == ["ack"]
+
+
+async def test_nothing_is_kept_of_messages_that_are_settled() -> None:
+    confirms = Confirms()
+    publish(confirms, 3, CONTENT)
+    confirms.receive_return(CONTENT, RETURNED)
+
+    await after(confirms, basic.Ack(2), basic.Ack(3), basic.Ack(1))
+
+    assert not confirms._open
+    assert not confirms._mandatory
+    assert not confirms._returnable
+
+
+async def test_all_that_is_open_at_the_end_is_unconfirmed_and_knows_the_rest() -> None:
+    confirms = Confirms()
+    waiters = [asyncio.get_running_loop().create_future() for _ in range(3)]
+    for waiter in waiters:
+        confirms.count(waiter)
+    confirms.count(None)
+    confirms.receive(basic.Ack(2))
+    end = ChannelClosed(406, "no")
+
+    confirms.fail(end)
+
+    assert waiters[1].result() is None
+    for tag in (1, 3):
+        error = waiters[tag - 1].exception()
+        assert isinstance(error, PublishUnconfirmed)
+        assert isinstance(error, ChannelClosed)
+        assert (error.delivery_tag, error.unconfirmed) == (tag, (1, 3, 4))
+        assert (error.code, error.message, error.args) == (406, "no", (406, "no"))
+        assert error.__cause__ is end
+        assert f"delivery tag {tag}" in str(error)
+        assert "406 no" in str(error)
+
+
+async def test_a_waiter_that_was_cancelled_is_left_alone() -> None:
+    confirms = Confirms()
+    waiters = [asyncio.get_running_loop().create_future() for _ in range(3)]
+    for waiter in waiters:
+        confirms.count(waiter, CONTENT)
+        waiter.cancel()
+
+    assert not confirms.receive_return(CONTENT, RETURNED)
+    confirms.receive(basic.Ack(1))
+    confirms.receive(basic.Nack(2))
+    confirms.fail(ChannelClosed())
+
+    assert all(waiter.cancelled() for waiter in waiters)
+
+
+async def test_a_returned_message_says_where_it_was_to_go() -> None:
+    error = PublishReturned(7, ReturnEnvelope(312, "NO_ROUTE", "ex", "key"), b"", Properties())
+
+    assert isinstance(error, PublishFailed)
+    assert (error.delivery_tag, error.args) == (7, (7,))
+    assert all(word in str(error) for word in ("7", "'ex'", "'key'", "312 NO_ROUTE"))

@@ -1,0 +1,89 @@
+"""The debug log, line by line."""
+
+import pytest
+
+from aioamqp._connection.frame_log import format_command
+from amqp_codec import HEARTBEAT, Command, Method, Properties, ReplyCode, basic, connection, queue
+from scripted_server import ScriptedServer, settle
+
+
+@pytest.mark.parametrize(
+    ("method", "line"),
+    [
+        (HEARTBEAT, "3 heartbeat"),
+        (queue.Declare("q", durable=True), "3 queue.declare queue='q' durable=True"),
+        (
+            queue.DeclareOk("q", 0, 2),
+            "3 queue.declare-ok queue='q' message_count=0 consumer_count=2",
+        ),
+        (
+            connection.Close(ReplyCode.NOT_ALLOWED, "no"),
+            "3 connection.close reply_code=530 reply_text='no' class_id=0 method_id=0",
+        ),
+        (
+            connection.StartOk({"product": "p"}, "PLAIN", b"\0ada\0secret", "en_US"),
+            "3 connection.start-ok client_properties={'product': 'p'} mechanism='PLAIN'"
+            " response=*** locale='en_US'",
+        ),
+        (connection.Secure(b"nonce"), "3 connection.secure challenge=***"),
+        (connection.SecureOk(b"secret"), "3 connection.secure-ok response=***"),
+        (
+            connection.UpdateSecret(b"secret", "expired"),
+            "3 connection.update-secret new_secret=*** reason='expired'",
+        ),
+        (
+            basic.Publish("", "q", mandatory=True),
+            "3 basic.publish routing_key='q' mandatory=True + 42 octets",
+        ),
+    ],
+)
+def test_a_command_is_a_line(method: Method, line: str) -> None:
+    assert format_command(3, method, 42) == line
+
+
+@pytest.mark.asyncio
+async def test_the_log_of_a_connection_reads_like_a_packet_trace(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="aioamqp.protocol")
+
+    opened = await server.open_channel(heartbeat=0)
+    await opened.basic_publish(b"confidential", "", "q", {"headers": {"token": "secret"}})
+    server.send(Command(1, basic.Return(312, "NO_ROUTE", "", "q"), Properties(), b"confidential"))
+    await settle()
+    await opened.protocol.close()
+
+    shown = [line.split(" client_properties")[0] for line in caplog.messages if line[0] in "<>"]
+    assert shown == [
+        "> 0 protocol-header AMQP 0-0-9-1",
+        "< 0 connection.start version_major=0 version_minor=9"
+        " server_properties={'product': 'script'} mechanisms=b'PLAIN AMQPLAIN' locales=b'en_US'",
+        "> 0 connection.start-ok",
+        "< 0 connection.tune channel_max=2047 frame_max=131072 heartbeat=60",
+        "> 0 connection.tune-ok channel_max=2047 frame_max=131072 heartbeat=0",
+        "> 0 connection.open virtual_host='/'",
+        "< 0 connection.open-ok",
+        "> 1 channel.open",
+        "< 1 channel.open-ok",
+        "> 1 basic.publish routing_key='q' + 12 octets",
+        "< 1 basic.return reply_code=312 reply_text='NO_ROUTE' routing_key='q' + 12 octets",
+        "> 0 connection.close reply_code=200 reply_text='Normal Shutdown' class_id=0 method_id=0",
+        "< 0 connection.close-ok",
+    ]
+    assert "confidential" not in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_heartbeats_are_in_the_log(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="aioamqp.protocol")
+    protocol = await server.connect(heartbeat=10)
+    caplog.clear()
+
+    server.send(Command(0, HEARTBEAT))
+    await settle()
+    await protocol.send_heartbeat()
+    assert caplog.messages == ["< 0 heartbeat", "> 0 heartbeat"]
+
+    await protocol.close()

@@ -1,0 +1,245 @@
+"""Opening a connection, without input or output."""
+
+from typing import Any
+
+import pytest
+
+from aioamqp._connection.handshake import Handshake, mechanism_named
+from aioamqp.auth import Plain
+from aioamqp.exceptions import HandshakeFailed, InvalidArgument
+from amqp_codec import Method, connection, queue
+
+START = connection.Start(0, 9, {}, b"AMQPLAIN PLAIN", b"en_US")
+TUNE = connection.Tune(2047, 131072, 60)
+
+
+def handshake(**limits: Any) -> Handshake:
+    return Handshake(Plain("me", "secret"), "shop", **limits)
+
+
+def start_ok(start: connection.Start, opening: Handshake | None = None) -> connection.StartOk:
+    (answer,) = (opening or handshake()).receive(start)
+    assert isinstance(answer, connection.StartOk)
+    return answer
+
+
+def tune_ok(tune: connection.Tune, **limits: int) -> connection.TuneOk:
+    opening = handshake(**limits)
+    opening.receive(START)
+    answer = opening.receive(tune)[0]
+    assert isinstance(answer, connection.TuneOk)
+    return answer
+
+
+def test_a_connection_is_opened_step_by_step() -> None:
+    opening = handshake()
+
+    answers = [opening.receive(method) for method in (START, TUNE, connection.OpenOk())]
+
+    assert [[type(method) for method in methods] for methods in answers] == [
+        [connection.StartOk],
+        [connection.TuneOk, connection.Open],
+        [],
+    ]
+    assert answers[1][1] == connection.Open("shop")
+    assert opening.is_finished
+
+
+def test_the_login_is_plain() -> None:
+    answer = start_ok(START)
+
+    assert (answer.mechanism, answer.response) == ("PLAIN", b"\0me\0secret")
+
+
+@pytest.mark.parametrize(
+    ("locales", "locale"),
+    [(b"en_US", "en_US"), (b"de_DE en_US", "en_US"), (b"fr_FR de_DE", "fr_FR"), (b"", "en_US")],
+)
+def test_one_locale_is_chosen(locales: bytes, locale: str) -> None:
+    start = connection.Start(0, 9, {}, b"PLAIN", locales)
+
+    assert start_ok(start).locale == locale
+
+
+def test_capabilities_are_announced() -> None:
+    capabilities = start_ok(START).client_properties["capabilities"]
+
+    assert isinstance(capabilities, dict)
+    assert set(capabilities) == {
+        "authentication_failure_close",
+        "basic.nack",
+        "connection.blocked",
+        "consumer_cancel_notify",
+        "exchange_exchange_bindings",
+        "publisher_confirms",
+    }
+    assert all(capabilities.values())
+
+
+def test_the_caller_s_client_properties_go_over_the_default_ones() -> None:
+    opening = Handshake(Plain("me", "x"), "/", {"product": "mine", "capabilities": {}})
+
+    properties = start_ok(START, opening).client_properties
+
+    assert (properties["product"], properties["capabilities"]) == ("mine", {})
+    assert "product_version" in properties
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offered", "settled"),
+    [(0, 10, 10), (10, 0, 10), (10, 20, 10), (20, 10, 10), (0, 0, 0)],
+)
+def test_the_lower_channel_max_holds_and_zero_is_no_limit(
+    wanted: int, offered: int, settled: int
+) -> None:
+    assert tune_ok(connection.Tune(offered, 0, 0), channel_max=wanted).channel_max == settled
+
+
+def test_the_lower_frame_max_holds() -> None:
+    assert tune_ok(TUNE, frame_max=1_000_000).frame_max == 131072
+    assert tune_ok(TUNE, frame_max=8192).frame_max == 8192
+    assert tune_ok(TUNE).frame_max == 131072
+
+
+@pytest.mark.parametrize("wanted", [0, 5, 600])
+def test_the_caller_s_heartbeat_holds_whatever_the_server_says(wanted: int) -> None:
+    assert tune_ok(TUNE, heartbeat=wanted).heartbeat == wanted
+
+
+def test_without_a_wish_the_server_s_heartbeat_holds() -> None:
+    assert tune_ok(TUNE).heartbeat == 60
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"channel_max": 70000},
+        {"frame_max": 4095},
+        {"frame_max": "131072"},  # which a range of that size would be searched for
+        {"heartbeat": -1},
+        {"heartbeat": 1 << 16},
+        {"heartbeat": 0.5},
+    ],
+)
+def test_a_limit_out_of_range_is_refused_before_anything_is_sent(limits: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match=f"{next(iter(limits))}: must be an integer from"):
+        handshake(**limits)
+
+
+@pytest.mark.parametrize("method", ["PLAIN", "AMQPLAIN"])
+@pytest.mark.parametrize("what", ["login", "password"])
+def test_a_login_that_is_no_string_is_named_and_not_shown(method: str, what: str) -> None:
+    login: Any = {"login": "guest", "password": "guest", what: b"secret"}
+
+    with pytest.raises(InvalidArgument) as caught:
+        mechanism_named(method, **login)
+
+    assert str(caught.value) == f"{what}: must be a string, not bytes"
+
+
+def test_a_refusal_has_the_server_s_code_and_text() -> None:
+    opening = handshake()
+    opening.receive(START)
+
+    with pytest.raises(HandshakeFailed, match="403 ACCESS_REFUSED") as caught:
+        opening.receive(connection.Close(403, "ACCESS_REFUSED - no"))
+
+    assert (caught.value.code, caught.value.message) == (403, "ACCESS_REFUSED - no")
+
+
+def test_a_server_without_our_mechanism_is_named_with_those_it_has() -> None:
+    with pytest.raises(HandshakeFailed, match="PLAIN, but with GSSAPI or EXTERNAL"):
+        handshake().receive(connection.Start(0, 9, {}, b"GSSAPI EXTERNAL", b"en_US"))
+
+
+def test_a_challenge_is_more_than_plain_can_answer() -> None:
+    opening = handshake()
+    opening.receive(START)
+
+    with pytest.raises(HandshakeFailed, match="asks for more than PLAIN"):
+        opening.receive(connection.Secure(b"?"))
+
+
+def test_a_mechanism_that_knows_challenges_answers_them() -> None:
+    class Echo:
+        name = "ECHO"
+
+        def initial_response(self) -> bytes:
+            return b"hello"
+
+        def respond(self, challenge: bytes) -> bytes:
+            return challenge * 2
+
+    opening = Handshake(Echo(), "/")
+    opening.receive(connection.Start(0, 9, {}, b"ECHO", b"en_US"))
+
+    assert opening.receive(connection.Secure(b"ab")) == [connection.SecureOk(b"abab")]
+    assert opening.receive(TUNE)
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        [TUNE],
+        [connection.OpenOk()],
+        [START, START],
+        [START, connection.OpenOk()],
+        [START, TUNE, TUNE],
+        [START, queue.DeclareOk()],
+    ],
+    ids=lambda methods: " ".join(type(method).__name__ for method in methods),
+)
+def test_a_method_out_of_turn_ends_the_handshake(methods: list[Method]) -> None:
+    opening = handshake()
+    for method in methods[:-1]:
+        opening.receive(method)
+
+    with pytest.raises(HandshakeFailed, match=methods[-1].NAME):
+        opening.receive(methods[-1])
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_a_protocol_header_of_the_server_s_own_is_another_version(size: int) -> None:
+    header = b"AMQP\x00\x01\x00\x00"
+    opening = handshake()
+
+    with pytest.raises(HandshakeFailed, match="AMQP 1-0-0"):
+        for offset in range(0, len(header), size):
+            assert opening.screen(header[offset : offset + size]) == b""
+
+
+def test_octets_that_are_no_header_pass() -> None:
+    opening = handshake()
+
+    assert opening.screen(b"\x01") == b"\x01"
+    assert opening.screen(b"AMQP\x00\x01\x00\x00") == b"AMQP\x00\x01\x00\x00"
+
+
+def test_octets_that_only_begin_like_a_header_pass_whole() -> None:
+    opening = handshake()
+
+    assert opening.screen(b"AM") == b""
+    assert opening.screen(b"Q!") == b"AMQ!"
+
+
+def test_the_end_of_the_link_is_explained_by_how_far_it_came() -> None:
+    opening = handshake()
+    sentences = [opening.explain_end()]
+    for method in (START, TUNE):
+        opening.receive(method)
+        sentences.append(opening.explain_end())
+
+    assert "at that port" in sentences[0]
+    assert "login may have been refused" in sentences[1]
+    assert "virtual host" in sentences[2]
+
+
+def test_an_unknown_login_method_is_plain_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert mechanism_named("KERBEROS", "me", "x").name == "PLAIN"
+    assert "KERBEROS" in caplog.text
+
+
+def test_the_password_is_not_shown() -> None:
+    assert "secret" not in repr(vars(handshake())) + repr(Plain("me", "secret"))
