@@ -90,7 +90,7 @@ ROOMS = [
             "aioamqp_testing",
             {"aioamqp_testing", "amqp_codec", "aioamqp"},
         )
-        for file in ("broker", "stand_in", "real")
+        for file in ("broker", "fake_broker", "plugin/rabbitmq")
     ),
     Room(
         "packages/aioamqp-testing/src/aioamqp_testing/pytest_plugin.py",
@@ -236,22 +236,26 @@ def test_a_package_declares_in_all_exactly_what_it_makes_public(path: Path) -> N
         ("aioamqp/src/aioamqp/channel.py", "import aioamqp_testing", ["aioamqp_testing"]),
         ("aioamqp/src/aioamqp/channel.py", "import opentelemetry", ["opentelemetry"]),
         (
-            "aioamqp-testing/src/aioamqp_testing/model/queue.py",
+            "aioamqp-testing/src/aioamqp_testing/model/queues/queue.py",
             "from ..session import Session",
             ["aioamqp_testing.session.Session"],
         ),
         (
-            "aioamqp-testing/src/aioamqp_testing/model/queue.py",
+            "aioamqp-testing/src/aioamqp_testing/model/queues/queue.py",
             "from amqp_codec import Decoder, ReplyCode",
             ["amqp_codec.Decoder"],
         ),
-        ("aioamqp-testing/src/aioamqp_testing/model/queue.py", "import asyncio", ["asyncio"]),
         (
-            "aioamqp-testing/src/aioamqp_testing/server.py",
+            "aioamqp-testing/src/aioamqp_testing/model/queues/queue.py",
+            "import asyncio",
+            ["asyncio"],
+        ),
+        (
+            "aioamqp-testing/src/aioamqp_testing/transport/protocol.py",
             "from aioamqp import connect",
             ["aioamqp.connect"],
         ),
-        ("aioamqp-testing/src/aioamqp_testing/server.py", "import pytest", ["pytest"]),
+        ("aioamqp-testing/src/aioamqp_testing/transport/protocol.py", "import pytest", ["pytest"]),
         ("aioamqp-testing/src/aioamqp_testing/broker.py", "import aioamqp, pytest", ["pytest"]),
     ],
 )

@@ -135,7 +135,7 @@ def test_messages_on_their_way_travel_together() -> None:
 NOT_NEEDED_BY_MOST = {
     "aioamqp",
     "aioamqp_testing.pytest_plugin",
-    "aioamqp_testing.real",
+    "aioamqp_testing.plugin.rabbitmq",
     "pytest",
 }
 
@@ -156,4 +156,4 @@ def test_the_plugin_imports_no_client_before_a_test_asks_for_one() -> None:
     )
 
     loaded = set(done.stdout.split())
-    assert not loaded & {"aioamqp", "aioamqp_testing.real"}
+    assert not loaded & {"aioamqp", "aioamqp_testing.plugin.rabbitmq"}

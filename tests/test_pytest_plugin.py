@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from aioamqp_testing.real import Management, NoVirtualHosts, Rabbitmqctl
+from aioamqp_testing.plugin.rabbitmq import Management, NoVirtualHosts, Rabbitmqctl
 from tests.rabbitmq import RabbitMQNode
 
 INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"

@@ -282,7 +282,7 @@ async def check_usable(scene: Scene) -> None:
     protocol, channel = scene.protocol, scene.channel
     for _ in range(10):  # until what was to happen soon has
         await asyncio.sleep(0)
-    await scene.broker.settle()
+    await scene.broker.wait_idle()
     if scene.messages is not None:
         await scene.messages.aclose()
     if not protocol.is_open:
@@ -321,7 +321,7 @@ async def check_nothing_left(scene: Scene, is_settled: bool) -> None:
     assert queue.message_count + queue.unacked_count + len(scene.heard) == len(BODIES) - is_settled
     if scene.protocol.is_open:
         await scene.protocol.close()
-    await scene.broker.settle()
+    await scene.broker.wait_idle()
     assert queue.consumer_count == 0
     assert sorted([m.body for m in queue.messages] + scene.heard) == BODIES[is_settled:]
     assert len(scene.broker.sessions) == 0
@@ -357,7 +357,7 @@ def test_a_call_can_be_cancelled_while_what_it_is_made_on_ends(name: str, meanwh
             await asyncio.sleep(0)
             await MEANWHILE[meanwhile](scene)
             was_cancelled = await cancelled_after(turns, task)
-            await scene.broker.settle()
+            await scene.broker.wait_idle()
             if scene.protocol.is_open:
                 await check_usable(scene)
                 await scene.protocol.close()
@@ -373,7 +373,7 @@ def test_connecting_can_be_cancelled_at_any_turn() -> None:
             was_cancelled = await cancelled_after(turns, broker.connect())
             if not was_cancelled:
                 broker.close_all_connections("the end")
-            await broker.settle()
+            await broker.wait_idle()
             assert len(broker.sessions) == 0
         return was_cancelled
 

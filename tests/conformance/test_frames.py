@@ -2,7 +2,7 @@
 
 import pytest
 
-from aioamqp_testing.session.unlisted import AccessRequest, AccessRequestOk, CreditOk
+from aioamqp_testing.session.reader.undocumented import AccessRequest, AccessRequestOk, CreditOk
 from amqp_codec import Command, Method, Properties, basic, channel, connection, encode_method, queue
 from tests.conformance.raw import Door, Raw, close, close_channel, content_header, frame
 from tests.conformance.scenario import scenario

@@ -335,7 +335,7 @@ class Sequences(RuleBasedStateMachine):
 
     @precondition(lambda self: any(self.fake.tags.values()))
     @rule(data=st.data(), how=st.sampled_from(("ack", "nack", "reject")))
-    def settle(self, data: st.DataObject, how: str) -> None:
+    def wait_idle(self, data: st.DataObject, how: str) -> None:
         self._settle(data, how)
 
     @precondition(lambda self: any(self.fake.tags.values()))

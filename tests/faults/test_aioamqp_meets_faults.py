@@ -227,7 +227,7 @@ async def test_a_channel_is_closed_and_the_others_live(broker: FakeBroker) -> No
     one, other = await protocol.channel(), await protocol.channel()
     broker.faults.add(Lose(received="queue.declare"))
     call = asyncio.create_task(one.queue_declare("q"))
-    await broker.settle()
+    await broker.wait_idle()
 
     broker.faults.add(CloseChannel(406, "delivery acknowledgement timed out", channel=1))
 
@@ -250,7 +250,7 @@ async def test_a_channel_is_closed_instead_of_a_delivery(broker: FakeBroker) -> 
     await channel.basic_consume(callback, "q")
     for body in (b"1", b"2"):
         await channel.basic_publish(body, "", "q")
-    await broker.settle()
+    await broker.wait_idle()
 
     assert seen == [b"1"]
     assert broker.vhost.queues["q"].message_count == 2
@@ -282,7 +282,7 @@ async def test_a_lost_confirm_loses_no_other(broker: FakeBroker) -> None:
     broker.faults.add(LoseConfirm(nth=2))
 
     tasks = [asyncio.create_task(publish(channel, body)) for body in (b"1", b"2", b"3")]
-    await broker.settle()
+    await broker.wait_idle()
 
     assert [task.done() for task in tasks] == [True, False, True]
     assert broker.vhost.queues["q"].message_count == 3
@@ -306,7 +306,7 @@ async def test_a_confirm_that_comes_twice_does_no_harm(broker: FakeBroker) -> No
     broker.faults.add(DuplicateConfirm())
 
     assert kinds(await outcomes(channel, b"1", b"2")) == [NoneType, NoneType]
-    await broker.settle()
+    await broker.wait_idle()
     await publish(channel)
 
 
@@ -328,7 +328,7 @@ async def test_a_cancelled_consumer_is_told(broker: FakeBroker) -> None:
 
     await channel.basic_consume(callback, "q", consumer_tag="other")
     await channel.basic_consume(callback, "q", consumer_tag="c")
-    await broker.settle()
+    await broker.wait_idle()
 
     consumers = broker.sessions[0].channels[0].consuming.consumers
     assert [consumer.tag for consumer in consumers] == ["other"]
@@ -343,7 +343,7 @@ async def test_something_that_nobody_asked_for_is_said(broker: FakeBroker) -> No
     broker.faults.add(Send(basic.Ack(2, multiple=True), received="queue.declare", channel=1))
 
     tasks = [asyncio.create_task(publish(channel, body)) for body in (b"1", b"2")]
-    await broker.settle()
+    await broker.wait_idle()
     assert not any(task.done() for task in tasks)
     await channel.queue_declare("q")
 
@@ -356,7 +356,7 @@ async def test_publishers_are_blocked_and_unblocked(broker: FakeBroker) -> None:
     broker.faults.add(Block("low on disk"))
 
     task = asyncio.create_task(publish(channel))
-    await broker.settle()
+    await broker.wait_idle()
     assert channel.protocol.blocked.reason == "low on disk"
     assert not task.done()
 
@@ -371,7 +371,7 @@ async def test_a_blocked_connection_closes_in_time(broker: FakeBroker) -> None:
     channel = await confirming(broker)
     broker.block()
     task = asyncio.create_task(publish(channel))
-    await broker.settle()
+    await broker.wait_idle()
 
     await channel.protocol.close()
 
@@ -386,13 +386,13 @@ async def test_a_restart_leaves_what_is_durable(broker: FakeBroker) -> None:
     await channel.queue_declare("gone")
     await channel.basic_publish(b"kept", "", "q", properties={"delivery_mode": 2})
     await channel.basic_publish(b"lost", "", "q")
-    await broker.settle()
+    await broker.wait_idle()
     broker.faults.add(Restart())
 
     await channel.protocol.wait_closed()
     with pytest.raises(aioamqp.AmqpClosedConnection, match="reason 'shutdown'"):
         await channel.queue_declare("q", passive=True)
-    await broker.settle()
+    await broker.wait_idle()
 
     channel = await channel_of(broker)
     got = await channel.basic_get("q", no_ack=True)
@@ -414,7 +414,7 @@ async def test_a_slow_program_leaves_messages_in_the_queue(broker: FakeBroker) -
         seen.append(int.from_bytes(body[:2], "big"))
 
     await channel.basic_consume(callback, "q", no_ack=True)
-    await broker.settle()
+    await broker.wait_idle()
     assert broker.vhost.queues["q"].message_count > 100
 
     is_open.set()

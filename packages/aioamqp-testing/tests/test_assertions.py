@@ -172,7 +172,7 @@ async def test_what_was_left_open_is_listed() -> None:
 
         await channel.basic_consume(callback, "mine", consumer_tag="c")
         broker.publish("", "mine", b"m")
-        await broker.settle()
+        await broker.wait_idle()
 
         assert wrong(broker.assert_no_leaks) == (
             "something was left open:\n"
@@ -184,7 +184,7 @@ async def test_what_was_left_open_is_listed() -> None:
         )
 
         await protocol.close()
-        await broker.settle()
+        await broker.wait_idle()
         broker.assert_no_leaks()
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import aioamqp
 from aioamqp_testing import FakeBroker
-from aioamqp_testing.overview import Screen, overview, summary
+from aioamqp_testing.cli.overview import Screen, overview, summary
 
 pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
 

@@ -15,7 +15,7 @@ from aioamqp_testing.faults import (
     Cut,
     Delay,
     Fault,
-    FaultNeverHappened,
+    FaultNotTriggered,
     Lose,
     LoseConfirm,
     RefuseLogin,
@@ -77,7 +77,7 @@ async def wire_to(broker: FakeBroker, *channels: int, name: str | None = None) -
     wire.say(start_ok, connection.TuneOk(2047, 131072, 0), connection.Open("/"), number=0)
     for number in channels:
         wire.say(channel.Open(), number=number)
-    await broker.settle()
+    await broker.wait_idle()
     wire.heard()
     return wire
 
@@ -86,7 +86,7 @@ async def answers(
     broker: FakeBroker, wire: Wire, *methods: Method, number: int = 1
 ) -> list[Method]:
     wire.say(*methods, number=number)
-    await broker.settle()
+    await broker.wait_idle()
     return wire.heard()
 
 
@@ -145,7 +145,7 @@ async def test_a_fault_is_for_the_connection_with_its_name() -> None:
         broker.faults.add(Reset(connection="late"))
         other, late = await wire_to(broker, name="other"), await wire_to(broker, name="late")
         again = await wire_to(broker, name="late")
-        await broker.settle()
+        await broker.wait_idle()
 
         assert [wire.is_lost for wire in (early, other, late, again)] == [True, False, True, False]
 
@@ -155,7 +155,7 @@ async def test_a_fault_is_for_the_connection_with_its_address() -> None:
     async with FakeBroker() as broker:
         one, other = await wire_to(broker), await wire_to(broker)
         broker.faults.add(Reset(connection=broker.sessions[1].name))
-        await broker.settle()
+        await broker.wait_idle()
 
         assert [one.is_lost, other.is_lost] == [False, True]
 
@@ -201,7 +201,7 @@ async def test_several_faults_are_counted_each_by_itself() -> None:
 
 @pytest.mark.asyncio
 async def test_a_fault_that_never_happened_fails_the_test() -> None:
-    with pytest.raises(FaultNeverHappened) as caught:
+    with pytest.raises(FaultNotTriggered) as caught:
         async with FakeBroker() as broker:
             wire = await wire_to(broker, 1)
             broker.faults.add(Reset(received="basic.publish"))
@@ -243,7 +243,7 @@ async def test_without_faults_nothing_stands_in_between() -> None:
     async with FakeBroker() as broker:
         await wire_to(broker, 1)
 
-        assert broker.sessions[0].interference is None
+        assert broker.sessions[0].interceptor is None
 
 
 @pytest.mark.asyncio
@@ -255,7 +255,7 @@ async def test_confirms_around_a_lost_one_are_not_grouped_over_it() -> None:
         publish = encode_command(Command(1, basic.Publish("", "q"), Properties(), b"m"))
 
         wire.transport.write(publish * 5)
-        await broker.settle()
+        await broker.wait_idle()
 
         assert wire.heard() == [basic.Ack(2, True), basic.Ack(4), basic.Ack(5)]
 
@@ -270,7 +270,7 @@ async def test_a_refused_publish_is_nacked_whatever_faults_there_are() -> None:
         publish = encode_command(Command(1, basic.Publish("", "q"), Properties(), b"m"))
 
         wire.transport.write(publish * 2)
-        await broker.settle()
+        await broker.wait_idle()
 
         assert wire.heard() == [basic.Nack(2, False, True)]
 
@@ -285,7 +285,7 @@ async def test_what_is_delayed_is_not_overtaken_on_its_channel() -> None:
         assert await answers(broker, wire, basic.Qos(), number=2) == [basic.QosOk()]
 
         broker.clock.advance(3)
-        await broker.settle()
+        await broker.wait_idle()
         assert wire.heard() == [queue.DeclareOk("a"), basic.QosOk()]
 
 
@@ -295,13 +295,13 @@ async def test_what_was_delayed_is_not_delayed_again() -> None:
         wire = await wire_to(broker, 1)
         broker.faults.add(Delay(3, sent="queue.declare-ok", times=2))
         wire.say(queue.Declare("a"), queue.Declare("b"))
-        await broker.settle()
+        await broker.wait_idle()
 
         broker.clock.advance(3)
-        await broker.settle()
+        await broker.wait_idle()
         assert wire.heard() == [queue.DeclareOk("a")]
         broker.clock.advance(3)
-        await broker.settle()
+        await broker.wait_idle()
         assert wire.heard() == [queue.DeclareOk("b")]
 
 
@@ -312,11 +312,11 @@ async def test_pieces_come_one_by_one() -> None:
         broker.faults.add(Split(8, seconds=1))
         wire.events.clear()
         wire.say(basic.Qos())
-        await broker.settle()
+        await broker.wait_idle()
         assert [len(event) for event in wire.events if isinstance(event, bytes)] == [8]
 
         broker.clock.advance(1)
-        await broker.settle()
+        await broker.wait_idle()
         assert [len(event) for event in wire.events if isinstance(event, bytes)] == [8, 4]
 
 
@@ -341,7 +341,7 @@ async def test_a_corrupt_octet_is_where_it_was_asked_for() -> None:
         broker.faults.add(Corrupt(offset=0, octet=9, sent="basic.qos-ok"))
 
         wire.say(basic.Qos())
-        await broker.settle()
+        await broker.wait_idle()
 
         assert wire.octets == b"\x09\x00\x01\x00\x00\x00\x04\x00\x3c\x00\x0b\xce"
 
@@ -368,7 +368,7 @@ async def test_a_fault_at_an_open_connection_happens_at_the_next_one_too() -> No
     async with FakeBroker() as broker:
         one = await wire_to(broker, 1)
         broker.faults.add(CloseConnection(320, "go away", times=2))
-        await broker.settle()
+        await broker.wait_idle()
         await wire_to(broker)
 
         assert one.heard() == [connection.Close(320, "CONNECTION_FORCED - go away", 0, 0)]
@@ -381,11 +381,11 @@ async def test_a_consumer_is_cancelled_at_once_and_keeps_what_it_has() -> None:
         wire = await wire_to(broker, 1)
         await answers(broker, wire, queue.Declare("q"), basic.Consume("q", "c"))
         broker.publish("", "q", b"m")
-        await broker.settle()
+        await broker.wait_idle()
         wire.heard()
 
         broker.faults.add(CancelConsumer("c"))
-        await broker.settle()
+        await broker.wait_idle()
 
         assert wire.heard() == [basic.Cancel("c", no_wait=True)]
         assert broker.vhost.queues["q"].consumer_count == 0

@@ -24,7 +24,7 @@ async def test_a_message_is_published_to_consumers() -> None:
         await channel.basic_consume(callback, "q")
         broker.publish("", "q", "text", delivery_mode=2)
         broker.publish("", "q", b"octets", Properties(user_id="somebody"))
-        await broker.settle()
+        await broker.wait_idle()
 
         assert bodies == [b"text", b"octets"]
         await protocol.close()
@@ -92,7 +92,7 @@ async def test_a_coroutine_function_can_answer() -> None:
 
         broker.rpc_reply("rpc", answer)
         await ask(broker, "one")
-        await broker.settle()
+        await broker.wait_idle()
         assert broker.vhost.queues["replies"].message_count == 0
 
         is_open.set()
@@ -135,7 +135,7 @@ async def test_what_an_answering_function_raises_fails_the_test() -> None:
 
             broker.rpc_reply("rpc", answer)
             await ask(broker, "one")
-            await broker.settle()
+            await broker.wait_idle()
 
 
 async def test_a_request_that_names_no_reply_to_fails_the_test() -> None:

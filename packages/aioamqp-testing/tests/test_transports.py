@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from aioamqp_testing.transports import MemoryTransport, connect
+from aioamqp_testing.transport.memory import MemoryTransport, connect
 from fake_broker_support import Recorder
 
 pytestmark = pytest.mark.asyncio

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from aioamqp_testing import FakeBroker
-from aioamqp_testing.waiting import WaitedInVain
+from aioamqp_testing.control.waiting import WaitTimeout
 from amqp_codec import PROTOCOL_HEADER, FieldTable
 from fake_broker_support import Recorder
 
@@ -76,7 +76,7 @@ async def test_waiting_in_vain_ends_with_how_things_stand() -> None:
         def nobody_comes() -> bool:
             return False
 
-        with pytest.raises(WaitedInVain) as caught:
+        with pytest.raises(WaitTimeout) as caught:
             await broker.wait_for(nobody_comes, timeout=0.01)
 
         text = str(caught.value)
@@ -89,11 +89,11 @@ async def test_waiting_in_vain_ends_with_how_things_stand() -> None:
 async def test_waiting_in_vain_says_that_the_clock_stands_still() -> None:
     async with FakeBroker(clock="manual") as broker:
         broker.clock.advance(2)
-        with pytest.raises(WaitedInVain, match="stands at 2 s, and nothing is due"):
+        with pytest.raises(WaitTimeout, match="stands at 2 s, and nothing is due"):
             await broker.wait_for(lambda: False, timeout=0.01)
 
         broker.vhost.declare_queue("q", None, arguments={"x-expires": 5000})
-        with pytest.raises(WaitedInVain, match="stands at 2 s, and more is due in 5 s"):
+        with pytest.raises(WaitTimeout, match="stands at 2 s, and more is due in 5 s"):
             await broker.wait_for(lambda: False, timeout=0.01)
 
 
@@ -102,9 +102,9 @@ async def test_a_broker_that_is_closed_lets_nobody_wait() -> None:
         waiting = asyncio.create_task(broker.wait_for(lambda: False))
         await asyncio.sleep(0)
 
-    with pytest.raises(WaitedInVain, match="the predicate did not come true before the broker"):
+    with pytest.raises(WaitTimeout, match="the predicate did not come true before the broker"):
         await waiting
-    with pytest.raises(WaitedInVain):
+    with pytest.raises(WaitTimeout):
         await broker.wait_for(lambda: False)
 
 
@@ -130,7 +130,7 @@ async def test_waiting_can_be_cancelled() -> None:
 
 
 async def test_what_never_comes_to_rest_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aioamqp_testing.waiting._MOST_TURNS", 200)
+    monkeypatch.setattr("aioamqp_testing.control.waiting._MOST_TURNS", 200)
     async with FakeBroker() as broker:
         _, protocol = await broker.connect()
         channel = await protocol.channel()
@@ -144,8 +144,8 @@ async def test_what_never_comes_to_rest_is_said_so(monkeypatch: pytest.MonkeyPat
         await channel.basic_consume(callback, "q")
         broker.publish("", "q")
 
-        with pytest.raises(WaitedInVain, match="still talk after 200 turns"):
-            await broker.settle()
+        with pytest.raises(WaitTimeout, match="still talk after 200 turns"):
+            await broker.wait_idle()
         await protocol.close()
 
 
@@ -172,11 +172,11 @@ async def test_half_an_hour_passes_at_once_and_is_settled() -> None:
 
         await channel.basic_consume(callback, "dead")
         await channel.basic_publish(b"m", "", "q")
-        await broker.settle()
+        await broker.wait_idle()
         assert bodies == []
 
         broker.clock.advance(60)
-        await broker.settle()
+        await broker.wait_idle()
         assert bodies == [b"m"]
 
         broker.clock.advance(30 * 60)
@@ -189,13 +189,13 @@ async def test_the_handshake_has_ten_seconds() -> None:
     async with FakeBroker(clock="manual") as broker:
         transport, recorder = await broker.dial(Recorder)
         transport.write(PROTOCOL_HEADER)
-        await broker.settle()
+        await broker.wait_idle()
 
         broker.clock.advance(9.9)
-        await broker.settle()
+        await broker.wait_idle()
         assert not recorder.lost.is_set()
         broker.clock.advance(0.1)
-        await broker.settle()
+        await broker.wait_idle()
         assert recorder.events[-1] == ("lost", ConnectionResetError)
 
 
@@ -205,7 +205,7 @@ async def test_the_brokers_heartbeats_reach_the_client_in_its_time() -> None:
         _, protocol = await broker.connect(heartbeat=10)
 
         broker.clock.advance(5)
-        await broker.settle()
+        await broker.wait_idle()
         assert "heartbeat" in str(broker.journal.connections[0].lines[-1]).lower()
         broker.clock.advance(30)
         await protocol.wait_closed()

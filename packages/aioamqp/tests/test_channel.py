@@ -8,7 +8,7 @@ import pytest
 
 import aioamqp
 from amqp_codec import Command, Method, Properties, basic, channel, exchange, queue, tx
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -109,7 +109,7 @@ async def test_a_call_sends_its_method_and_returns_what_0_15_does(
 
     assert await call(opened) == result
 
-    await settle()
+    await wait_idle()
     assert server.received == [Command(1, method)]
     await opened.protocol.close()
 
@@ -135,9 +135,9 @@ async def test_after_a_cancelled_call_the_next_one_gets_its_own_reply(
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(opened.queue_declare("first"), 0.05)
     second = asyncio.create_task(opened.queue_declare("second"))
-    await settle()
+    await wait_idle()
     server.send(queue.DeclareOk("first"))
-    await settle()
+    await wait_idle()
 
     assert not second.done()
 
@@ -155,7 +155,7 @@ async def test_a_call_has_a_timeout_of_its_own(server: ScriptedServer) -> None:
         await opened.exchange_declare("e", timeout=1)
 
     server.send(exchange.DeclareOk())
-    await settle()
+    await wait_idle()
     assert await opened.queue_declare("q", timeout=1)
     await opened.protocol.close()
 
@@ -166,7 +166,7 @@ async def test_a_call_cancelled_in_the_turn_in_which_its_reply_comes_is_cancelle
     opened = await server.open_channel()
     server.mute(queue.Declare)
     task = asyncio.create_task(opened.queue_declare("q"))
-    await settle()
+    await wait_idle()
 
     server.send(queue.DeclareOk("q"))
     asyncio.get_running_loop().call_soon(task.cancel)
@@ -215,7 +215,7 @@ async def test_an_argument_that_cannot_be_sent_is_a_type_error_and_costs_nothing
         await call(opened)
 
     assert isinstance(caught.value, ValueError)
-    await settle()
+    await wait_idle()
     assert server.received == []
     assert opened.consumer_callbacks == {}
     assert await opened.queue_declare("q")
@@ -249,7 +249,7 @@ async def test_a_message_that_was_got_is_a_dict_of_seven(server: ScriptedServer)
     opened = await server.open_channel()
     server.mute(basic.Get)
     getting = asyncio.create_task(opened.basic_get("q", no_ack=True))
-    await settle()
+    await wait_idle()
 
     server.send(GOT)
     message = await getting
@@ -276,7 +276,7 @@ async def test_a_message_for_a_get_that_was_given_up_goes_back_to_the_queue(
     opened = await server.open_channel()
     server.mute(basic.Get)
     getting = asyncio.create_task(opened.basic_get("q"))
-    await settle()
+    await wait_idle()
 
     if in_the_same_turn:
         server.send(GOT)
@@ -286,7 +286,7 @@ async def test_a_message_for_a_get_that_was_given_up_goes_back_to_the_queue(
         server.send(GOT)
     with pytest.raises(asyncio.CancelledError):
         await getting
-    await settle()
+    await wait_idle()
 
     assert server.methods(basic.Nack) == [basic.Nack(7, False, True)]
     await opened.protocol.close()
@@ -302,7 +302,7 @@ async def test_a_message_that_comes_just_when_the_time_is_over_goes_back_to_the_
 
     with pytest.raises(TimeoutError):
         await opened.basic_get("q", timeout=1)
-    await settle()
+    await wait_idle()
 
     assert server.methods(basic.Nack) == [basic.Nack(7, False, True)]
     await opened.protocol.close()
@@ -315,7 +315,7 @@ async def test_a_message_that_needs_no_ack_cannot_go_back(server: ScriptedServer
         await opened.basic_get("q", no_ack=True, timeout=1)
 
     server.send(GOT)
-    await settle()
+    await wait_idle()
 
     assert server.names() == ["basic.get"]
     await opened.protocol.close()
@@ -332,7 +332,7 @@ async def test_a_message_that_comes_back_is_given_to_the_return_callback(
     opened.return_callback = lambda *args: returned.append(args)
 
     server.send(Command(1, basic.Return(312, "NO_ROUTE", "e", "k"), Properties(type="t"), b"body"))
-    await settle()
+    await wait_idle()
 
     ((given, body, envelope, properties),) = returned
     assert (given, body) == (opened, b"body")
@@ -356,7 +356,7 @@ async def test_the_return_callback_may_make_calls_and_comes_in_order(
     server.send(
         *(Command(1, basic.Return(312, "", "", ""), Properties(), b"%d" % n) for n in range(3))
     )
-    await settle()
+    await wait_idle()
 
     assert seen == [b"0", b"1", b"2"]
     await opened.protocol.close()
@@ -368,7 +368,7 @@ async def test_a_message_that_comes_back_to_nobody_is_logged(
     opened = await server.open_channel()
 
     server.send(Command(1, basic.Return(312, "NO_ROUTE", "ex", "key"), Properties(), b""))
-    await settle()
+    await wait_idle()
 
     assert "NO_ROUTE" in caplog.text
     assert "return_callback" in caplog.text
@@ -384,7 +384,7 @@ async def test_a_message_that_comes_back_with_headers_that_cannot_be_decoded_is_
     opened.return_callback = print
 
     server.send(Command(1, basic.Return(312, "NO_ROUTE", "ex", "key"), poison, b""))
-    await settle()
+    await wait_idle()
 
     assert "cannot be decoded" in caplog.text
     assert opened.is_open
@@ -395,14 +395,14 @@ async def test_flow_is_answered_and_holds_publishes_back(server: ScriptedServer)
     opened = await server.open_channel()
 
     server.send(channel.Flow(False))
-    await settle()
+    await wait_idle()
     publishing = asyncio.create_task(opened.basic_publish(b"x", "", "q"))
-    await settle()
+    await wait_idle()
     assert server.received == [Command(1, channel.FlowOk(False))]
 
     server.send(channel.Flow(True))
     await publishing
-    await settle()
+    await wait_idle()
     assert server.names() == ["channel.flow-ok", "channel.flow-ok", "basic.publish"]
     await opened.protocol.close()
 
@@ -410,9 +410,9 @@ async def test_flow_is_answered_and_holds_publishes_back(server: ScriptedServer)
 async def test_a_publish_held_back_by_flow_ends_with_the_channel(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     server.send(channel.Flow(False))
-    await settle()
+    await wait_idle()
     publishing = asyncio.create_task(opened.basic_publish(b"x", "", "q"))
-    await settle()
+    await wait_idle()
 
     server.send(channel.Close(404, "NOT_FOUND"))
 

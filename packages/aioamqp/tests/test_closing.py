@@ -8,7 +8,7 @@ import pytest
 import aioamqp
 from aioamqp.protocol import CLOSED, CLOSING
 from amqp_codec import connection, queue
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -63,7 +63,7 @@ async def test_calls_that_wait_end_when_the_program_closes_the_connection(
     opened = await server.open_channel()
     server.mute(queue.Declare)
     waiting = asyncio.create_task(opened.queue_declare("q"))
-    await settle()
+    await wait_idle()
 
     await opened.protocol.close()
 

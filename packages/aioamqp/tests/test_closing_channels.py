@@ -6,7 +6,7 @@ import pytest
 
 import aioamqp
 from amqp_codec import basic, channel, queue
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -57,7 +57,7 @@ async def test_calls_that_wait_end_when_the_program_closes_their_channel(
     opened = await server.open_channel()
     server.mute(queue.Declare)
     waiting = asyncio.create_task(opened.queue_declare("q"))
-    await settle()
+    await wait_idle()
 
     await opened.close()
 
@@ -72,7 +72,7 @@ async def test_replies_on_their_way_when_the_program_closes_the_channel_are_igno
     opened = await server.open_channel()
     server.mute(channel.Close)
     closing = asyncio.create_task(opened.close())
-    await settle()
+    await wait_idle()
 
     server.send(queue.DeclareOk("q"), basic.Cancel("tag"), channel.CloseOk())
 
@@ -89,10 +89,10 @@ async def test_closes_that_cross_are_both_confirmed_and_the_number_is_free_only_
     protocol = opened.protocol
     server.mute(channel.Close)
     closing = asyncio.create_task(opened.close())
-    await settle()
+    await wait_idle()
 
     server.send(channel.Close(404, "NOT_FOUND"))
-    await settle()
+    await wait_idle()
 
     assert server.names() == ["channel.close", "channel.close-ok"]
     assert not closing.done()
@@ -118,7 +118,7 @@ async def test_a_server_that_does_not_answer_a_channel_close_is_not_waited_for_f
     assert (await protocol.channel()).channel_id == 2
 
     server.send(channel.CloseOk())
-    await settle()
+    await wait_idle()
 
     assert (await protocol.channel()).channel_id == 1
     await protocol.close()
@@ -130,7 +130,7 @@ async def test_a_channel_that_is_being_closed_when_the_link_breaks_is_closed(
     opened = await server.open_channel()
     server.mute(channel.Close)
     closing = asyncio.create_task(opened.close())
-    await settle()
+    await wait_idle()
 
     server.transport.end(ConnectionResetError(104, "reset"))
 
@@ -149,7 +149,7 @@ async def test_a_server_s_close_fails_every_call_of_that_channel_with_one_error(
         asyncio.create_task(opened.queue_declare("q")),
         asyncio.create_task(opened.queue_bind("q", "e", "k")),
     ]
-    await settle()
+    await wait_idle()
 
     server.send(channel.Close(404, "NOT_FOUND - no queue"))
     first, second = await asyncio.gather(*calls, return_exceptions=True)
@@ -168,7 +168,7 @@ async def test_a_server_s_close_fails_every_call_of_that_channel_with_one_error(
 async def test_a_number_that_the_server_has_closed_is_used_again(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     server.send(channel.Close(404, "NOT_FOUND"))
-    await settle()
+    await wait_idle()
 
     again = await opened.protocol.channel()
 
@@ -202,7 +202,7 @@ async def test_a_channel_whose_opening_was_given_up_is_closed_and_its_number_fre
     assert protocol.channels_ids_count == 1
 
     server.send(channel.OpenOk(), channel.CloseOk())
-    await settle()
+    await wait_idle()
 
     assert protocol.channels_ids_count == 0
     await protocol.close()
@@ -237,7 +237,7 @@ async def test_what_comes_for_a_channel_that_is_not_there_is_dropped(
     opened = await server.open_channel()
 
     server.send(queue.DeclareOk("q"), channel=9)
-    await settle()
+    await wait_idle()
 
     assert opened.is_open
     await opened.protocol.close()

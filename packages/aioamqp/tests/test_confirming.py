@@ -9,7 +9,7 @@ import pytest
 import aioamqp
 from amqp_codec import Command, Properties, basic, confirm, connection
 from publishers import confirming, outcomes, publishes
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -103,7 +103,7 @@ async def test_outside_confirm_mode_publish_does_not_wait(server: ScriptedServer
     opened = await server.open_channel()
 
     await opened.publish(b"body", "ex", "key", {"priority": 1}, mandatory=True)
-    await settle()
+    await wait_idle()
 
     assert server.received == [
         Command(1, basic.Publish("ex", "key", True), Properties(priority=1), b"body")
@@ -189,7 +189,7 @@ async def test_d11b_basic_publish_is_counted_and_does_not_wait(server: ScriptedS
     await opened.basic_publish(b"1", "", "q")
     (task,) = await publishes(opened, b"2")
     server.send(basic.Ack(1))
-    await settle()
+    await wait_idle()
     assert not task.done()
 
     server.send(basic.Ack(2))
@@ -232,9 +232,9 @@ async def test_d11e_r21_a_publish_cancelled_before_its_ack_keeps_its_tag(
     first, second = await publishes(opened, b"1", b"2")
 
     first.cancel()
-    await settle()
+    await wait_idle()
     server.send(basic.Ack(1))
-    await settle()
+    await wait_idle()
     assert first.cancelled()
     assert not second.done()
 
@@ -253,9 +253,9 @@ async def test_r21_a_publish_cancelled_while_it_waits_to_be_written_takes_no_tag
     first, second = await publishes(opened, b"1", b"2")
 
     first.cancel()
-    await settle()
+    await wait_idle()
     opened.protocol.resume_writing()
-    await settle()
+    await wait_idle()
     server.send(basic.Ack(1))
 
     assert await outcomes([second]) == [None]
@@ -275,7 +275,7 @@ async def test_r21_a_publish_is_whole_and_counted_or_not_there_wherever_it_is_ca
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()
-        await settle()
+        await wait_idle()
         (last,) = await publishes(opened, b"last")
         server.send(basic.Ack(len(server.received)))
 
@@ -297,7 +297,7 @@ async def test_a_callback_can_publish_and_wait_while_too_much_waits_for_callback
 
     await opened.basic_consume(on_message, "q", "tag")
     server.deliver("tag", *[b"x" * 9_000_000] * 3)
-    await settle()
+    await wait_idle()
     server.send(basic.Ack(1))
 
     await done.wait()
@@ -314,7 +314,7 @@ async def test_publish_takes_a_string_with_a_warning_that_points_at_the_caller(
 
     with pytest.warns(DeprecationWarning, match="encode") as caught:
         await opened.publish("grün", "", "q")
-    await settle()
+    await wait_idle()
 
     assert caught[0].filename == __file__
     assert [command.body for command in server.received] == ["grün".encode()]
@@ -329,7 +329,7 @@ async def test_publish_takes_nothing_but_octets_and_strings(
 
     with pytest.raises(ValueError):
         await opened.publish(payload, "", "q")
-    await settle()
+    await wait_idle()
 
     assert server.received == []
     await opened.protocol.close()

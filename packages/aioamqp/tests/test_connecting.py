@@ -11,7 +11,7 @@ import pytest
 import aioamqp
 from aioamqp.protocol import CLOSED, OPEN
 from amqp_codec import connection
-from scripted_server import START, ScriptedServer, settle
+from scripted_server import START, ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -244,7 +244,7 @@ async def test_a_server_that_stays_mute_is_given_up_and_the_link_cut(
         await server.connect(connection_timeout=3, on_error=errors.append)
 
     assert server.transport.was_aborted
-    await settle()
+    await wait_idle()
     assert errors == []
 
 
@@ -256,7 +256,7 @@ async def test_a_cancelled_connect_cuts_the_link(server: ScriptedServer) -> None
         await asyncio.wait_for(server.connect(on_error=errors.append), 1)
 
     assert server.transport.was_aborted
-    await settle()
+    await wait_idle()
     assert errors == []
 
 
@@ -264,7 +264,7 @@ async def test_a_connect_that_is_a_task_can_be_cancelled(server: ScriptedServer)
     server.greets = False
     with aioamqp.dialing(server.dial):
         task = asyncio.create_task(aioamqp.connect())
-        await settle()
+        await wait_idle()
 
     task.cancel()
 
@@ -304,7 +304,7 @@ async def test_a_refused_login_has_code_and_text_and_is_told_to_on_error_once(
 
     assert (caught.value.code, caught.value.message) == (403, "ACCESS_REFUSED - no")
     assert server.names()[-1] == "connection.close-ok"
-    await settle()
+    await wait_idle()
     assert errors == [caught.value]
 
 

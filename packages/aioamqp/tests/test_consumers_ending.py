@@ -8,7 +8,7 @@ import pytest
 import aioamqp
 from amqp_codec import Command, Properties, basic, channel, connection, queue
 from callbacks_seen import Gate, Recorder
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -17,11 +17,11 @@ async def test_after_a_cancel_what_was_delivered_still_comes(server: ScriptedSer
     opened, gate = await server.open_channel(), Gate()
     await opened.basic_consume(gate, "q", "tag")
     server.deliver("tag", b"1", b"2")
-    await settle()
+    await wait_idle()
 
     assert await opened.basic_cancel("tag") == {"consumer_tag": "tag"}
     gate.is_open.set()
-    await settle()
+    await wait_idle()
 
     assert gate.bodies == [b"1", b"2"]
     assert opened.consumer_callbacks == {}
@@ -38,7 +38,7 @@ async def test_a_consumer_can_cancel_itself(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     await opened.basic_consume(callback, "q", "tag")
     server.deliver("tag", b"1", b"2")
-    await settle()
+    await wait_idle()
 
     assert seen == [b"1", b"2"]
     assert opened.consumer_callbacks == {}
@@ -53,7 +53,7 @@ async def test_a_consume_that_is_cancelled_leaves_no_consumer_and_no_message_beh
     opened, seen = await server.open_channel(), Recorder()
     server.mute(basic.Consume, basic.Cancel)
     consuming = asyncio.create_task(opened.basic_consume(seen, "q", "tag", no_ack=no_ack))
-    await settle()
+    await wait_idle()
 
     if in_the_same_turn:
         server.send(basic.ConsumeOk("tag"))
@@ -65,7 +65,7 @@ async def test_a_consume_that_is_cancelled_leaves_no_consumer_and_no_message_beh
         await consuming
     server.deliver("tag", b"1", b"2")
     server.send(basic.CancelOk("tag"))
-    await settle()
+    await wait_idle()
 
     assert server.methods(basic.Cancel) == [basic.Cancel("tag")]
     assert [nack.delivery_tag for nack in server.methods(basic.Nack)] == ([] if no_ack else [1, 2])
@@ -82,14 +82,14 @@ async def test_messages_that_came_before_a_consume_was_cancelled_go_back(
     opened = await server.open_channel()
     server.mute(basic.Consume, basic.Cancel)
     consuming = asyncio.create_task(opened.basic_consume(Recorder(), "q", "tag"))
-    await settle()
+    await wait_idle()
     server.deliver("tag", b"1", b"2")
-    await settle()
+    await wait_idle()
 
     consuming.cancel()
     with pytest.raises(asyncio.CancelledError):
         await consuming
-    await settle()
+    await wait_idle()
 
     assert [nack.delivery_tag for nack in server.methods(basic.Nack)] == [1, 2]
     assert opened.protocol.wire.backlog.size == 0
@@ -104,11 +104,11 @@ async def test_a_consumer_is_not_cancelled_before_the_server_has_agreed_to_it(
     server.mute(basic.Consume, basic.Cancel)
     with pytest.raises(TimeoutError):
         await opened.basic_consume(Recorder(), "q", "tag", timeout=1)
-    await settle()
+    await wait_idle()
     assert server.names() == ["basic.consume"]
 
     server.send(basic.ConsumeOk("tag"))
-    await settle()
+    await wait_idle()
 
     assert server.names() == ["basic.consume", "basic.cancel"]
     assert "tag" not in opened.consumer_callbacks
@@ -125,7 +125,7 @@ async def test_who_waits_for_a_tag_that_is_being_given_up_is_told_when_the_chann
     with pytest.raises(TimeoutError):
         await opened.basic_consume(Recorder(), "q", "tag", timeout=1)
     second = asyncio.create_task(opened.basic_consume(Recorder(), "q", "tag"))
-    await settle()
+    await wait_idle()
 
     server.send(channel.Close(404, "NOT_FOUND"))
 
@@ -144,15 +144,15 @@ async def test_a_tag_is_used_again_only_when_the_server_has_agreed_to_the_consum
     with pytest.raises(TimeoutError):
         await opened.basic_consume(seen, "q", "tag", timeout=1)
     second = asyncio.create_task(opened.basic_consume(seen, "q", "tag"))
-    await settle()
+    await wait_idle()
     assert server.names() == ["basic.consume"]
 
     server.send(basic.ConsumeOk("tag"))
-    await settle()
+    await wait_idle()
     server.send(basic.CancelOk("tag"), basic.ConsumeOk("tag"))
     server.deliver("tag", b"1")
     await second
-    await settle()
+    await wait_idle()
 
     assert server.names() == ["basic.consume", "basic.cancel", "basic.consume"]
     assert seen.bodies == [b"1"]
@@ -178,7 +178,7 @@ async def test_a_server_s_cancel_is_told_to_the_callbacks_in_their_order(
     await opened.basic_consume(None, "q", "tag")
 
     server.send(basic.Cancel("tag", True))
-    await settle()
+    await wait_idle()
 
     assert seen == [("plain", opened, "tag"), ("again", opened, "tag")]
     assert opened.cancelled_consumers == {"tag"}
@@ -195,12 +195,12 @@ async def test_messages_before_a_cancel_that_comes_at_once_are_not_forgotten(
     opened, seen = await server.open_channel(), Recorder()
     server.mute(basic.Consume)
     consuming = asyncio.create_task(opened.basic_consume(seen, "q", "tag"))
-    await settle()
+    await wait_idle()
 
     message = Command(1, basic.Deliver("tag", 1, False, "", ""), Properties(), b"1")
     server.send(basic.ConsumeOk("tag"), message, basic.Cancel("tag", True))
     await consuming
-    await settle()
+    await wait_idle()
 
     assert seen.bodies == [b"1"]
     await opened.protocol.close()
@@ -226,7 +226,7 @@ async def test_cancels_right_behind_the_reply_to_a_delete_are_told_before_it_ret
         return list(told)
 
     deleting = asyncio.create_task(delete())
-    await settle()
+    await wait_idle()
 
     server.send(queue.DeleteOk(0), basic.Cancel("tag", True))
 
@@ -238,7 +238,7 @@ async def test_a_server_s_cancel_that_wants_an_answer_gets_one(server: ScriptedS
     opened = await server.open_channel()
 
     server.send(basic.Cancel("tag"))
-    await settle()
+    await wait_idle()
 
     assert server.methods(basic.CancelOk) == [basic.CancelOk("tag")]
     await opened.protocol.close()
@@ -276,12 +276,12 @@ async def test_what_was_delivered_before_the_link_broke_still_comes(server: Scri
     opened, gate = await server.open_channel(), Gate()
     await opened.basic_consume(gate, "q", "tag", no_ack=True)
     server.deliver("tag", b"1", b"2")
-    await settle()
+    await wait_idle()
 
     server.transport.end(ConnectionResetError(104, "reset"))
     await opened.protocol.wait_closed()
     gate.is_open.set()
-    await settle()
+    await wait_idle()
 
     assert gate.bodies == [b"1", b"2"]
 
@@ -293,9 +293,9 @@ async def test_what_was_delivered_before_the_server_closed_the_channel_still_com
     await opened.basic_consume(gate, "q", "tag", no_ack=True)
     server.deliver("tag", b"1", b"2")
     server.send(channel.Close(404, "NOT_FOUND"))
-    await settle()
+    await wait_idle()
     gate.is_open.set()
-    await settle()
+    await wait_idle()
 
     assert gate.bodies == [b"1", b"2"]
     await opened.protocol.close()
@@ -307,7 +307,7 @@ async def test_what_came_for_a_consume_that_is_cancelled_with_its_channel_closed
     opened = await server.open_channel()
     server.mute(basic.Consume)
     consuming = asyncio.create_task(opened.basic_consume(Recorder(), "q", "tag"))
-    await settle()
+    await wait_idle()
 
     server.deliver("tag", b"early")
     server.send(channel.Close(404, "NOT_FOUND"))
@@ -325,7 +325,7 @@ async def test_what_came_for_a_consumer_that_never_began_is_forgotten_with_its_c
     opened, seen = await server.open_channel(), Recorder()
     server.mute(basic.Consume)
     consuming = asyncio.create_task(opened.basic_consume(seen, "q", "tag"))
-    await settle()
+    await wait_idle()
 
     server.deliver("tag", b"early")
     server.send(channel.Close(404, "NOT_FOUND"))
@@ -342,7 +342,7 @@ async def test_after_closing_no_worker_is_left(server: ScriptedServer) -> None:
     for n in range(5):
         await opened.basic_consume(seen, "q", f"tag{n}")
     server.deliver("tag0", b"1")
-    await settle()
+    await wait_idle()
 
     await opened.protocol.close()
 
@@ -365,11 +365,11 @@ async def test_a_callback_that_runs_when_the_program_closes_is_let_finish(
     opened, gate = await server.open_channel(), Gate()
     await opened.basic_consume(gate, "q", "tag")
     server.deliver("tag", b"1", b"2")
-    await settle()
+    await wait_idle()
 
     await opened.protocol.close()
     gate.is_open.set()
-    await settle()
+    await wait_idle()
 
     assert (gate.bodies, gate.finished) == ([b"1"], 1)
 
@@ -379,7 +379,7 @@ async def test_a_duplicate_tag_is_refused_by_the_server(server: ScriptedServer) 
     await opened.basic_consume(Recorder(), "q", "tag")
     server.mute(basic.Consume)
     second = asyncio.create_task(opened.basic_consume(Recorder(), "q", "tag"))
-    await settle()
+    await wait_idle()
 
     server.send(connection.Close(530, "NOT_ALLOWED - attempt to reuse consumer tag"), channel=0)
 

@@ -9,7 +9,7 @@ import pytest
 import aioamqp
 from amqp_codec import Command, Properties, basic
 from callbacks_seen import Gate, Recorder
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -23,7 +23,7 @@ async def test_a_message_is_given_to_the_callback(server: ScriptedServer) -> Non
     await opened.basic_consume(seen, "q", "tag")
 
     server.send(Command(1, basic.Deliver("tag", 7, True, "e", "k"), Properties(type="t"), b"body"))
-    await settle()
+    await wait_idle()
 
     ((given, body, envelope, properties),) = seen.calls
     assert (given, body) == (opened, b"body")
@@ -93,10 +93,10 @@ async def test_the_callback_does_not_run_before_consume_has_returned(
     for wrap in wraps:
         seen.bodies.clear()
         consuming = asyncio.create_task(consume(wrap))
-        await settle()
+        await wait_idle()
         server.send(message, basic.ConsumeOk("tag"), message)
         assert await consuming == []
-        await settle()
+        await wait_idle()
         assert seen.bodies == [b"early", b"early"]
         await opened.basic_cancel("tag")
     await opened.protocol.close()
@@ -109,7 +109,7 @@ async def test_with_no_wait_the_callback_runs_as_soon_as_messages_come(
 
     assert await opened.basic_consume(seen, "q", "tag", no_wait=True) == {"consumer_tag": "tag"}
     server.deliver("tag", b"1")
-    await settle()
+    await wait_idle()
 
     assert seen.bodies == [b"1"]
     await opened.protocol.close()
@@ -121,7 +121,7 @@ async def test_a_plain_function_may_be_a_callback(server: ScriptedServer) -> Non
     await opened.basic_consume(lambda _, body, *__: seen.append(body), "q", "tag")
 
     server.deliver("tag", b"1", b"2")
-    await settle()
+    await wait_idle()
 
     assert seen == [b"1", b"2"]
     await opened.protocol.close()
@@ -141,7 +141,7 @@ async def test_a_callback_may_make_any_call(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     await opened.basic_consume(callback, "q", "tag")
     server.deliver("tag", b"1", b"2")
-    await settle()
+    await wait_idle()
 
     assert seen == ["q", "r", "q", "r"]
     assert acks(server) == [1, 2]
@@ -158,13 +158,13 @@ async def test_a_slow_callback_delays_nobody_else(server: ScriptedServer) -> Non
     server.deliver("slow", b"1", b"2")
     server.deliver("quick", b"3")
     server.deliver("other", b"4", channel=2)
-    await settle()
+    await wait_idle()
 
     assert slow.bodies == [b"1"]
     assert quick.bodies == [b"3", b"4"]
     assert await opened.queue_declare("q")
     slow.is_open.set()
-    await settle()
+    await wait_idle()
     assert slow.bodies == [b"1", b"2"]
     await opened.protocol.close()
 
@@ -184,7 +184,7 @@ async def test_a_callback_that_fails_is_logged_and_the_next_message_follows(
     opened = await server.open_channel()
     await opened.basic_consume(callback, "q", "tag")
     server.deliver("tag", b"bad", b"good")
-    await settle()
+    await wait_idle()
 
     assert seen == [b"good"]
     assert acks(server) == [2]
@@ -205,13 +205,13 @@ async def test_a_worker_that_is_cancelled_ends_and_reading_goes_on(
     opened, gate = await server.open_channel(heartbeat=0), Gate()
     await opened.basic_consume(gate, "q", "tag")
     server.deliver("tag", *[b"x" * 1000] * 3)
-    await settle()
+    await wait_idle()
 
     (worker,) = (t for t in asyncio.all_tasks() if t.get_name() == "aioamqp consumer tag")
     worker.cancel()
-    await settle()
+    await wait_idle()
     server.deliver("tag", b"x" * 10_000)
-    await settle()
+    await wait_idle()
 
     assert worker.cancelled()
     assert server.is_read()
@@ -223,11 +223,11 @@ async def test_the_callback_is_looked_up_for_every_message(server: ScriptedServe
     opened, first, second = await server.open_channel(), Recorder(), Recorder()
     await opened.basic_consume(first, "q", "tag")
     server.deliver("tag", b"1")
-    await settle()
+    await wait_idle()
 
     opened.consumer_callbacks["tag"] = second
     server.deliver("tag", b"2")
-    await settle()
+    await wait_idle()
 
     assert (first.bodies, second.bodies) == ([b"1"], [b"2"])
     await opened.protocol.close()
@@ -241,7 +241,7 @@ async def test_a_message_without_a_callback_is_dropped_with_a_warning(
     await opened.basic_consume(None, "q", "tag")
 
     server.deliver(tag, b"1")
-    await settle()
+    await wait_idle()
 
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert tag in caplog.text
@@ -259,7 +259,7 @@ async def test_a_message_whose_headers_cannot_be_decoded_troubles_no_other(
 
     server.send(Command(1, basic.Deliver("tag", 1, False, "", ""), poison, b"poison"))
     server.deliver("tag", b"good", first=2)
-    await settle()
+    await wait_idle()
 
     assert seen.bodies == [b"good"]
     assert "delivery tag 1" in caplog.text

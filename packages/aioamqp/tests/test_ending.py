@@ -8,7 +8,7 @@ import pytest
 import aioamqp
 from aioamqp.protocol import CLOSED
 from amqp_codec import Command, channel, connection, queue
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -75,7 +75,7 @@ async def test_every_end_is_told_once_to_everyone_who_waits_and_to_on_error(
     other = await protocol.channel()
     await other.confirm_select()
     unconfirmed = asyncio.create_task(other.publish(b"", "", "q"))
-    await settle()
+    await wait_idle()
     server.mute()
     protocol.pause_writing()
     not_sent = asyncio.create_task(opened.basic_publish(b"", "", "q"))
@@ -84,12 +84,12 @@ async def test_every_end_is_told_once_to_everyone_who_waits_and_to_on_error(
         asyncio.create_task(other.queue_declare("q")),
         asyncio.create_task(protocol.channel()),
     ]
-    await settle()
+    await wait_idle()
 
     await end(server)  # type: ignore[misc]
     await protocol.wait_closed()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    await settle()
+    await wait_idle()
 
     assert len({id(outcome) for outcome in outcomes}) == 1
     with pytest.raises(classes[0], match=text) as caught:
@@ -145,7 +145,7 @@ async def test_good_commands_before_bad_octets_are_taken(server: ScriptedServer)
     opened = await server.open_channel()
     server.mute(queue.Purge)
     waiting = asyncio.create_task(opened.queue_purge("q"))
-    await settle()
+    await wait_idle()
 
     server.send(queue.PurgeOk(5), b"garbage!")
 
@@ -158,7 +158,7 @@ async def test_a_reply_out_of_order_closes_the_connection_with_505(server: Scrip
     server.mute(queue.Declare)
     server.answers[connection.Close] = lambda _: connection.CloseOk()
     waiting = asyncio.create_task(opened.queue_declare("q"))
-    await settle()
+    await wait_idle()
 
     server.send(queue.BindOk())
 
@@ -192,7 +192,7 @@ async def test_a_coroutine_function_can_be_on_error_and_may_use_the_connection(
 
     protocol = await server.connect(on_error=on_error)
     await reset(server)
-    await settle()
+    await wait_idle()
 
     assert len(seen) == 1
     assert isinstance(seen[0], ConnectionResetError)
@@ -207,13 +207,13 @@ async def test_an_on_error_that_fails_is_logged_and_nothing_else_suffers(
     opened = await server.open_channel(on_error=on_error)
     server.mute()
     waiting = asyncio.create_task(opened.queue_declare("q"))
-    await settle()
+    await wait_idle()
 
     await reset(server)
 
     with pytest.raises(ConnectionResetError):
         await waiting
-    await settle()
+    await wait_idle()
     assert "on_error" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
@@ -229,7 +229,7 @@ async def test_on_error_is_called_before_those_who_wait_go_on(server: ScriptedSe
         return len(errors)
 
     calling = asyncio.create_task(call())
-    await settle()
+    await wait_idle()
     await end_by_server(server)
 
     assert await calling == 1
@@ -243,7 +243,7 @@ async def test_on_error_is_looked_up_when_it_is_needed(server: ScriptedServer) -
 
     server.transport.close()
     await protocol.wait_closed()
-    await settle()
+    await wait_idle()
 
     assert len(errors) == 1
 

@@ -8,7 +8,7 @@ import pytest
 import aioamqp
 from aioamqp.protocol import CLOSED
 from amqp_codec import HEARTBEAT, Command
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -70,7 +70,7 @@ async def test_waiting_by_the_name_of_heartbeat_ends_with_the_connection(
 ) -> None:
     protocol = await server.connect()
     task = asyncio.create_task(protocol.heartbeat())
-    await settle()
+    await wait_idle()
     assert not task.done()
 
     await protocol.close()
@@ -105,7 +105,7 @@ async def test_hand_made_heartbeats_end_with_the_connection(server: ScriptedServ
         asyncio.create_task(protocol._heartbeat_send()),
         asyncio.create_task(protocol._heartbeat_recv()),
     ]
-    await settle()
+    await wait_idle()
 
     await protocol.close()
 

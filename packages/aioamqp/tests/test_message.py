@@ -8,7 +8,7 @@ import pytest
 
 import aioamqp
 from amqp_codec import Command, DecodeError, Method, Properties, basic
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -27,7 +27,7 @@ async def delivered(
 
 async def settled(server: ScriptedServer, message: aioamqp.Message) -> list[Method]:
     """Close the connection; return what was said about the message before."""
-    await settle()
+    await wait_idle()
     await message.channel.protocol.close()
     kinds = (basic.Ack, basic.Nack, basic.Reject)
     return [command.method for command in server.received if isinstance(command.method, kinds)]
@@ -92,12 +92,12 @@ async def test_a_message_is_settled_once_also_by_two_who_wait_for_the_link(
     protocol = message.channel.protocol
     protocol.pause_writing()
     given_up = asyncio.create_task(message.reject())
-    await settle()
+    await wait_idle()
     given_up.cancel()
-    await settle()
+    await wait_idle()
     assert not message.is_settled
     first, second = (asyncio.create_task(message.ack()) for _ in range(2))
-    await settle()
+    await wait_idle()
     protocol.resume_writing()
 
     await first
@@ -158,7 +158,7 @@ async def test_a_block_that_is_cancelled_requeues(server: ScriptedServer) -> Non
             await asyncio.sleep(3600)
 
     task = asyncio.create_task(handle())
-    await settle()
+    await wait_idle()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

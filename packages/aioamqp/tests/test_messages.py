@@ -9,7 +9,7 @@ import pytest
 
 import aioamqp
 from amqp_codec import Command, Method, Properties, basic, channel, connection
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -44,7 +44,7 @@ async def test_nothing_is_sent_before_it_is_used(server: ScriptedServer) -> None
     opened = await server.open_channel()
 
     messages = opened.consume("q", prefetch_count=5)
-    await settle()
+    await wait_idle()
     assert server.received == []
 
     async with messages as same:
@@ -133,7 +133,7 @@ async def test_leaving_the_block_cancels_and_gives_back_what_was_not_asked_for(
         server.deliver("tag", b"1", b"2", b"3")
         first = await anext(messages)
 
-    await settle()
+    await wait_idle()
     assert about_consumers(server) == [
         basic.Consume("q", "tag"),
         basic.Cancel("tag"),
@@ -154,9 +154,9 @@ async def test_what_comes_until_the_server_has_cancelled_goes_back_too(
     await messages.__aenter__()
 
     leaving = asyncio.create_task(messages.aclose())
-    await settle()
+    await wait_idle()
     server.deliver("tag", b"late")
-    await settle()
+    await wait_idle()
     assert not leaving.done()
     server.send(basic.CancelOk("tag"))
     await leaving
@@ -172,7 +172,7 @@ async def test_with_no_ack_nothing_can_be_given_back(server: ScriptedServer) -> 
         server.deliver("tag", b"1", b"2")
         assert (await anext(messages)).body == b"1"
 
-    await settle()
+    await wait_idle()
     assert server.methods(basic.Nack) == []
     await opened.protocol.close()
 
@@ -185,7 +185,7 @@ async def test_a_loop_that_is_left_lets_go_of_its_consumer(server: ScriptedServe
         assert message.body == b"1"
         break
     gc.collect()
-    await settle()
+    await wait_idle()
 
     assert server.methods(basic.Cancel) == [basic.Cancel("tag")]
     assert server.methods(basic.Nack) == [basic.Nack(2, requeue=True)]
@@ -217,13 +217,13 @@ async def test_a_task_that_is_cancelled_lets_go_of_its_consumer(server: Scripted
             pass
 
     task = asyncio.create_task(work())
-    await settle()
+    await wait_idle()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     del task
     gc.collect()
-    await settle()
+    await wait_idle()
 
     assert server.methods(basic.Cancel) == [basic.Cancel("tag")]
     await opened.protocol.close()
@@ -234,7 +234,7 @@ async def test_the_loop_ends_when_the_program_closes(server: ScriptedServer, end
     opened = await server.open_channel()
     messages = opened.consume("q", consumer_tag="tag")
     loop = asyncio.create_task(bodies(messages))
-    await settle()
+    await wait_idle()
 
     if ends == "channel":
         await opened.close()
@@ -254,7 +254,7 @@ async def test_the_loop_ends_when_the_program_cancels_its_consumer(
     messages = opened.consume("q", consumer_tag="tag")
     await messages.__aenter__()
     server.deliver("tag", b"1", b"2")
-    await settle()
+    await wait_idle()
 
     await opened.basic_cancel("tag")
 
@@ -270,10 +270,10 @@ async def test_the_server_cancels_with_a_reason_to_act(server: ScriptedServer) -
     messages = opened.consume("q", consumer_tag="tag")
     await messages.__aenter__()
     server.deliver("tag", b"1")
-    await settle()
+    await wait_idle()
 
     server.send(basic.Cancel("tag", True))
-    await settle()
+    await wait_idle()
 
     assert (await anext(messages)).body == b"1"
     with pytest.raises(aioamqp.ConsumerCancelled, match="has cancelled the consumer 'tag'"):
@@ -288,7 +288,7 @@ async def test_the_server_closes_the_channel_with_its_reason(server: ScriptedSer
     opened = await server.open_channel()
     messages = opened.consume("q", consumer_tag="tag")
     loop = asyncio.create_task(bodies(messages))
-    await settle()
+    await wait_idle()
 
     server.send(channel.Close(406, "PRECONDITION_FAILED - unknown delivery tag 9"))
 
@@ -307,10 +307,10 @@ async def test_a_broken_link_ends_the_loop_with_its_reason(
     messages = opened.consume("q", consumer_tag="tag", no_ack=no_ack)
     await messages.__aenter__()
     server.deliver("tag", b"1", b"2")
-    await settle()
+    await wait_idle()
 
     server.transport.end(ConnectionResetError("reset"))
-    await settle()
+    await wait_idle()
 
     for body in [b"1", b"2"] if no_ack else []:
         assert (await anext(messages)).body == body
@@ -325,7 +325,7 @@ async def test_a_broken_link_ends_the_loop_with_its_reason(
 async def test_the_server_closes_the_connection_with_its_reason(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     loop = asyncio.create_task(bodies(opened.consume("q", consumer_tag="tag")))
-    await settle()
+    await wait_idle()
 
     server.send(connection.Close(320, "CONNECTION_FORCED"), channel=0)
 
@@ -363,15 +363,15 @@ async def test_leaving_can_be_cancelled(server: ScriptedServer) -> None:
     messages = opened.consume("q", consumer_tag="tag")
     await messages.__aenter__()
     server.deliver("tag", b"1")
-    await settle()
+    await wait_idle()
 
     leaving = asyncio.create_task(messages.aclose())
-    await settle()
+    await wait_idle()
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
     server.send(basic.CancelOk("tag"))
-    await settle()
+    await wait_idle()
 
     assert server.methods(basic.Nack) == [basic.Nack(1, requeue=True)]
     await opened.protocol.close()
@@ -383,13 +383,13 @@ async def test_starting_can_be_cancelled(server: ScriptedServer) -> None:
     messages = opened.consume("q", consumer_tag="tag")
 
     first = asyncio.create_task(anext(messages))
-    await settle()
+    await wait_idle()
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     server.send(basic.ConsumeOk("tag"))
     server.deliver("tag", b"1")
-    await settle()
+    await wait_idle()
 
     assert server.methods(basic.Cancel) == [basic.Cancel("tag")]
     assert server.methods(basic.Nack) == [basic.Nack(1, requeue=True)]
@@ -400,12 +400,12 @@ async def test_several_tasks_share_the_messages(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     messages = opened.consume("q", consumer_tag="tag")
     tasks = [asyncio.create_task(bodies(messages)) for _ in range(3)]
-    await settle()
+    await wait_idle()
     assert len(server.methods(basic.Consume)) == 1
 
     for number in range(1, 10):
         server.deliver("tag", b"%d" % number, first=number)
-        await settle()
+        await wait_idle()
     await opened.basic_cancel("tag")
 
     parts = await asyncio.gather(*tasks)
@@ -419,12 +419,12 @@ async def test_a_message_for_a_cancelled_task_goes_to_another(server: ScriptedSe
     messages = opened.consume("q", consumer_tag="tag")
     await messages.__aenter__()
     first, second = asyncio.create_task(anext(messages)), asyncio.create_task(anext(messages))
-    await settle()
+    await wait_idle()
 
     deliver = Command(1, basic.Deliver("tag", 1, False, "", ""), Properties(), b"1")
     server.send_now(deliver)
     first.cancel()
-    await settle()
+    await wait_idle()
 
     assert first.cancelled()
     assert (await second).body == b"1"
@@ -442,7 +442,7 @@ async def test_reading_stops_while_nobody_asks_for_what_has_come(
 
     for number in range(1, 21):
         server.deliver("tag", bytes(1000), first=number)
-        await settle()
+        await wait_idle()
     assert not server.is_read()
 
     got = [await anext(messages) for _ in range(20)]
@@ -470,7 +470,7 @@ async def test_the_block_of_a_channel_that_is_closed_already_ends_quietly(
 
     async with await protocol.channel() as opened:
         server.send(channel.Close(404, "NOT_FOUND"))
-        await settle()
+        await wait_idle()
 
     assert not opened.is_open
     assert server.names() == ["channel.open", "channel.close-ok"]

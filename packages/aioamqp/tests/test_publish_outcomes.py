@@ -10,7 +10,7 @@ import pytest
 import aioamqp
 from amqp_codec import Properties, basic, channel
 from publishers import confirming, outcomes, publishes, returned
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -27,7 +27,7 @@ async def test_r9_equal_messages_that_come_back_each_fail_as_returned(
         asyncio.create_task(opened.publish(b"body", "", "q", given, mandatory=True))
         for _ in range(2)
     ]
-    await settle()
+    await wait_idle()
 
     wire = Properties(headers={"a": 1})
     server.send(returned(b"body", wire), returned(b"body", wire), basic.Ack(1), basic.Ack(2))
@@ -63,7 +63,7 @@ async def test_a_body_that_is_changed_after_the_call_is_recognized_as_it_was_sen
     opened = await confirming(server)
     body, headers = kind(b"body"), {"a": 1}
     task = asyncio.create_task(opened.publish(body, "", "q", {"headers": headers}, mandatory=True))
-    await settle()
+    await wait_idle()
 
     body[0] = 0
     headers["a"] = 2
@@ -84,7 +84,7 @@ async def test_the_return_callback_is_called_in_confirm_mode_too(server: Scripte
 
     with pytest.raises(aioamqp.PublishReturned) as caught:
         await task
-    await settle()
+    await wait_idle()
     ((given, body, envelope, properties),) = calls
     assert (given, body, envelope) == (opened, b"body", caught.value.envelope)
     assert properties.headers is None
@@ -98,7 +98,7 @@ async def test_a_return_that_nobody_waits_for_and_no_callback_takes_is_logged(
 
     await opened.basic_publish(b"body", "", "q", mandatory=True)
     server.send(returned(b"body"), basic.Ack(1))
-    await settle()
+    await wait_idle()
 
     assert "312 NO_ROUTE" in caplog.text
     await opened.protocol.close()
@@ -134,7 +134,7 @@ async def test_r8_closing_with_unconfirmed_messages_names_them_and_cancels_nobod
         async with asyncio.TaskGroup() as group:
             for body in (b"1", b"2"):
                 group.create_task(opened.publish(body, "", "q"))
-            await settle()
+            await wait_idle()
             await opened.close()
 
     error = caught.value.exceptions[0]
@@ -192,7 +192,7 @@ async def test_an_ack_that_crosses_our_close_comes_too_late(server: ScriptedServ
     server.answers[channel.Close] = None
 
     closing = asyncio.create_task(opened.close())
-    await settle()
+    await wait_idle()
     server.send(basic.Ack(1), channel.CloseOk())
 
     assert await closing

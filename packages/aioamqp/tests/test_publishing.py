@@ -8,7 +8,7 @@ import pytest
 
 import aioamqp
 from amqp_codec import Command, Properties, basic, queue
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -23,7 +23,7 @@ async def test_a_message_is_sent_as_it_was_given(server: ScriptedServer) -> None
     await opened.basic_publish(
         b"body", "ex", "key", {"message_type": "t", "headers": {"a": 1}}, mandatory=True
     )
-    await settle()
+    await wait_idle()
 
     assert server.received == [
         Command(
@@ -51,7 +51,7 @@ async def test_any_bytes_and_strings_can_be_sent(
     opened = await server.open_channel()
 
     await opened.basic_publish(payload, "", "q")
-    await settle()
+    await wait_idle()
 
     assert published(server) == [body]
     await opened.protocol.close()
@@ -61,7 +61,7 @@ async def test_no_frame_is_larger_than_was_settled(server: ScriptedServer) -> No
     opened = await server.open_channel(frame_max=4096)
 
     await opened.basic_publish(b"x" * 10_000, "", "q")
-    await settle()
+    await wait_idle()
 
     octets = b"".join(server.transport.writes)
     sizes = []
@@ -102,7 +102,7 @@ async def test_a_message_that_cannot_be_sent_writes_nothing(
         await opened.basic_publish(**{**good, **arguments})
     assert isinstance(caught.value, TypeError)
     await opened.basic_publish(**good)
-    await settle()
+    await wait_idle()
 
     assert published(server) == [b"good"]
     assert len(server.received) == 1
@@ -116,7 +116,7 @@ async def test_the_exchange_and_the_body_have_other_names_too(
     opened = await server.open_channel()
 
     await getattr(opened, call)(exchange="ex", routing_key="key", body=b"body")
-    await settle()
+    await wait_idle()
 
     assert server.received == [Command(1, basic.Publish("ex", "key"), Properties(), b"body")]
     await opened.protocol.close()
@@ -151,7 +151,7 @@ async def test_an_argument_cannot_be_given_by_both_its_names(
 
     with pytest.raises(TypeError, match=text):
         await getattr(opened, call)(b"", "", "q", **arguments)
-    await settle()
+    await wait_idle()
 
     assert server.received == []
     await opened.protocol.close()
@@ -164,7 +164,7 @@ async def test_what_one_turn_of_the_loop_writes_leaves_in_one_piece(server: Scri
         await opened.basic_publish(b"%d" % n, "", "q")
     await opened.basic_client_ack(1)
     assert server.transport.writes == []
-    await settle()
+    await wait_idle()
 
     assert len(server.transport.writes) == 1
     assert published(server) == [b"%d" % n for n in range(10)]
@@ -235,7 +235,7 @@ async def test_no_more_than_some_64_kib_are_held_back(server: ScriptedServer) ->
         await opened.basic_publish(b"x" * 20_000, "", "q")
 
     assert [len(octets) // 20_000 for octets in server.transport.writes] == [4]
-    await settle()
+    await wait_idle()
     assert [len(octets) // 20_000 for octets in server.transport.writes] == [4, 3]
     await opened.protocol.close()
 
@@ -246,7 +246,7 @@ async def test_a_publish_waits_only_while_the_transport_is_full(server: Scripted
 
     protocol.pause_writing()
     tasks = [asyncio.create_task(opened.basic_publish(b"%d" % n, "", "q")) for n in range(3)]
-    await settle()
+    await wait_idle()
     assert published(server) == []
     assert not any(task.done() for task in tasks)
 
@@ -255,7 +255,7 @@ async def test_a_publish_waits_only_while_the_transport_is_full(server: Scripted
 
     protocol.resume_writing()
     await asyncio.gather(*tasks)
-    await settle()
+    await wait_idle()
     assert published(server) == [b"0", b"1", b"2"]
     await protocol.close()
 
@@ -277,7 +277,7 @@ async def test_publishers_that_fill_the_transport_again_make_the_others_wait_on(
 
     done = []
     for _ in tasks:
-        await settle()
+        await wait_idle()
         done.append(sum(task.done() for task in tasks))
         protocol.resume_writing()
     await asyncio.gather(*tasks)
@@ -295,14 +295,14 @@ async def test_a_publish_that_is_cancelled_while_it_waits_sends_nothing(
     opened.protocol.pause_writing()
     first = asyncio.create_task(opened.basic_publish(b"first", "", "q"))
     second = asyncio.create_task(opened.basic_publish(b"second", "", "q"))
-    await settle()
+    await wait_idle()
 
     first.cancel()
-    await settle()
+    await wait_idle()
     assert not second.done()
     opened.protocol.resume_writing()
     await second
-    await settle()
+    await wait_idle()
 
     assert published(server) == [b"second"]
     await opened.protocol.close()
@@ -314,7 +314,7 @@ async def test_many_routes_are_encoded_right(server: ScriptedServer) -> None:
 
     for key in [*keys, *keys]:
         await opened.basic_publish(b"", "ex", key)
-    await settle()
+    await wait_idle()
 
     assert [publish.routing_key for publish in server.methods(basic.Publish)] == [*keys, *keys]
     await opened.protocol.close()

@@ -8,7 +8,7 @@ import pytest
 
 import aioamqp
 from amqp_codec import Command, Properties, basic, connection
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -81,12 +81,12 @@ async def test_a_bad_argument_is_named_and_costs_nothing(server: ScriptedServer,
 
     with pytest.raises(aioamqp.InvalidArgument, match=culprit) as refused:
         await call(opened)
-    await settle()
+    await wait_idle()
 
     assert isinstance(refused.value, (ValueError, TypeError))
     assert server.transport.writes == []
     publishing = asyncio.create_task(opened.publish(b"good", "", "q"))
-    await settle()
+    await wait_idle()
     server.send(basic.Ack(1))
     await publishing
     await opened.protocol.close()
@@ -100,7 +100,7 @@ async def test_a_body_may_be_as_large_as_said(server: ScriptedServer, body: Any)
     opened = await server.open_channel(max_message_size=1000)
 
     await opened.publish(body, "", "q")
-    await settle()
+    await wait_idle()
 
     assert [len(c.body) for c in server.received] == [1000]
     await opened.protocol.close()

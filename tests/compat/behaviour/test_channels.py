@@ -8,7 +8,7 @@ import aioamqp
 from amqp_codec import Command, channel, connection, queue
 from callbacks_seen import Recorder
 from publishers import returned
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
@@ -41,10 +41,10 @@ async def test_the_numbers_in_use_are_counted(server: ScriptedServer) -> None:
         await closing
     counts.append(protocol.channels_ids_count)
     server.send(channel.CloseOk(), channel=1)
-    await settle()
+    await wait_idle()
     counts.append(protocol.channels_ids_count)
     server.send(channel.Close(404, "NOT_FOUND"), channel=second.channel_id)
-    await settle()
+    await wait_idle()
     counts.append(protocol.channels_ids_count)
     await protocol.channel()
     server.transport.close()
@@ -87,10 +87,10 @@ async def test_the_return_callback_is_given_at_creation_or_later(server: Scripte
     opened = await protocol.channel(return_callback=early)
 
     server.send(returned(b"1"))
-    await settle()
+    await wait_idle()
     opened.return_callback = late
     server.send(returned(b"2"))
-    await settle()
+    await wait_idle()
 
     assert (early.bodies, late.bodies) == ([b"1"], [b"2"])
     await protocol.close()
@@ -104,7 +104,7 @@ async def test_what_comes_for_an_unknown_channel_is_logged_and_dropped(
     opened = await server.open_channel()
 
     server.send(Command(7, queue.DeclareOk("q")), returned(b"of channel 1"))
-    await settle()
+    await wait_idle()
 
     ours = [record for record in caplog.records if "channel 7" in record.getMessage()]
     assert [(each.name, each.levelno) for each in ours] == [("aioamqp.protocol", logging.INFO)]

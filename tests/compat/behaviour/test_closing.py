@@ -9,7 +9,7 @@ import pytest
 import aioamqp
 from aioamqp.protocol import CLOSED, CLOSING
 from amqp_codec import channel, connection
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
@@ -22,7 +22,7 @@ async def test_closing_a_channel_marks_it_closed_at_once_and_returns_true(
     opened = await server.open_channel()
     server.mute(channel.Close)
     closing = asyncio.create_task(opened.close())
-    await settle()
+    await wait_idle()
 
     assert server.methods(channel.Close) == [channel.Close(200, "Normal Shutdown")]
     assert not opened.is_open
@@ -52,7 +52,7 @@ async def test_closing_a_connection_waits_until_it_is_gone(server: ScriptedServe
     protocol = await server.connect()
     server.mute(connection.Close)
     closing = asyncio.create_task(protocol.close())
-    await settle()
+    await wait_idle()
 
     assert server.methods(connection.Close) == [connection.Close(200, "Normal Shutdown")]
     assert protocol.state == CLOSING
@@ -126,7 +126,7 @@ async def test_the_transport_may_be_closed_afterwards_and_more_than_once(
 
     server.transport.close()
     server.transport.close()
-    await settle()
+    await wait_idle()
 
     assert protocol.state == CLOSED
     assert caplog.records == []

@@ -11,7 +11,7 @@ import pytest
 import aioamqp
 from amqp_codec import Command, Properties, basic, channel
 from callbacks_seen import Gate, Recorder
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
@@ -84,14 +84,14 @@ async def test_a_slow_callback_delays_no_other_consumer_or_channel_and_no_answer
     server.deliver("slow", b"1", b"2")
     server.deliver("quick", b"3")
     server.deliver("other", b"4", channel=2)
-    await settle()
+    await wait_idle()
 
     assert (slow.bodies, quick.bodies) == ([b"1"], [b"3", b"4"])
     assert (await opened.queue_declare("q"))["queue"] == "q"
     assert (await other.queue_declare("q"))["queue"] == "q"
     assert (await opened.protocol.channel()).channel_id == 3
     slow.is_open.set()
-    await settle()
+    await wait_idle()
     assert slow.bodies == [b"1", b"2"]
     await opened.protocol.close()
 
@@ -145,11 +145,11 @@ async def test_the_callback_does_not_run_before_basic_consume_has_returned(
         return list(seen.bodies)
 
     consuming = asyncio.create_task(consume())
-    await settle()
+    await wait_idle()
     server.send(message("tag", b"0"), basic.ConsumeOk("tag"), message("tag", b"1"))
 
     assert await consuming == []
-    await settle()
+    await wait_idle()
     assert seen.bodies == [b"0", b"1"]
     await opened.protocol.close()
 
@@ -162,7 +162,7 @@ async def test_with_no_wait_the_callback_runs_without_the_server_s_word(
 
     await opened.basic_consume(seen, "q", "tag", no_wait=True)
     server.deliver("tag", b"m")
-    await settle()
+    await wait_idle()
 
     assert seen.bodies == [b"m"]
     await opened.protocol.close()
@@ -190,7 +190,7 @@ async def test_a_callback_that_fails_is_logged_and_the_next_message_follows(
     opened, seen = await server.open_channel(), Recorder()
     await opened.basic_consume(callback, "q", "tag")
     server.deliver("tag", b"1")
-    await settle()
+    await wait_idle()
 
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("aioamqp.protocol", logging.ERROR)
@@ -201,7 +201,7 @@ async def test_a_callback_that_fails_is_logged_and_the_next_message_follows(
     assert opened.is_open
     opened.consumer_callbacks["tag"] = seen
     server.deliver("tag", b"2", first=2)
-    await settle()
+    await wait_idle()
     assert seen.bodies == [b"2"]
     await opened.protocol.close()
 
@@ -237,11 +237,11 @@ async def test_the_callback_is_looked_up_for_every_delivery(server: ScriptedServ
     await opened.basic_consume(first, "q", "tag")
     assert opened.consumer_callbacks == {"tag": first}
     server.deliver("tag", b"1")
-    await settle()
+    await wait_idle()
 
     opened.consumer_callbacks["tag"] = second
     server.deliver("tag", b"2")
-    await settle()
+    await wait_idle()
 
     assert (first.bodies, second.bodies) == ([b"1"], [b"2"])
     await opened.protocol.close()
@@ -255,7 +255,7 @@ async def test_a_delivery_for_an_unknown_tag_is_logged_and_dropped_with_its_cont
     await opened.basic_consume(seen, "q", "tag")
 
     server.send(message("nobody", bytes(300_000)), message("tag", b"m"))
-    await settle()
+    await wait_idle()
 
     assert [("nobody" in record.getMessage()) for record in caplog.records] == [True]
     assert seen.bodies == [b"m"]
@@ -296,12 +296,12 @@ async def test_the_callback_of_a_cancelled_consumer_is_let_go_after_its_last_mes
     opened = await server.open_channel()
     await opened.basic_consume(slow, "q", "tag")
     server.deliver("tag", b"1", b"2")
-    await settle()
+    await wait_idle()
 
     await opened.basic_cancel("tag")
     assert opened.consumer_callbacks == {"tag": slow}
     slow.is_open.set()
-    await settle()
+    await wait_idle()
 
     assert slow.bodies == [b"1", b"2"]
     assert opened.consumer_callbacks == {}
@@ -316,12 +316,12 @@ async def test_what_was_delivered_before_the_link_broke_still_comes(
     opened = await server.open_channel()
     await opened.basic_consume(slow, "q", "tag")
     server.deliver("tag", b"1", b"2", b"3")
-    await settle()
+    await wait_idle()
 
     server.transport.end(ConnectionResetError(104, "reset"))
     await opened.protocol.wait_closed()
     slow.is_open.set()
-    await settle()
+    await wait_idle()
 
     assert slow.bodies == [b"1", b"2", b"3"]
 
@@ -349,7 +349,7 @@ async def test_a_server_s_cancel_is_told_to_all_callbacks_in_their_order(
     await opened.basic_consume(consumer, "q", "tag")
     server.received.clear()
     server.send(basic.Cancel("tag", no_wait=True))
-    await settle()
+    await wait_idle()
     assert opened.cancelled_consumers == {"tag"}
     await asyncio.sleep(2)
 

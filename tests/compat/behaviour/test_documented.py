@@ -14,7 +14,7 @@ import pytest
 import aioamqp
 from amqp_codec import Method, basic, connection, exchange, queue
 from callbacks_seen import Gate, Recorder
-from scripted_server import ANSWERS, ScriptedServer, settle
+from scripted_server import ANSWERS, ScriptedServer, wait_idle
 from tests.compat.behaviour.conftest import Connect
 from tests.compat.behaviour.rpcs import RPCS, Rpc, name_of
 
@@ -26,7 +26,7 @@ PUBLISHES = pytest.mark.parametrize("name", ["publish", "basic_publish"])
 
 
 async def published(server: ScriptedServer) -> list[tuple[Method, bytes]]:
-    await settle()
+    await wait_idle()
     return [(command.method, bytes(command.body)) for command in server.received]
 
 
@@ -391,7 +391,7 @@ async def test_a_cancellation_callback_may_be_a_plain_function(
     opened.add_cancellation_callback(lambda given, tag: calls.append((given, tag)))
 
     server.send(basic.Cancel("tag", no_wait=True))
-    await settle()
+    await wait_idle()
 
     assert calls == [(opened, "tag")]
     assert caplog.records == []
@@ -454,12 +454,12 @@ async def test_on_error_is_called_once_with_an_exception_and_not_for_a_clean_clo
 
     on_error = error_callback if is_coroutine else told.append
     await (await server.connect(on_error=on_error)).close()
-    await settle()
+    await wait_idle()
     assert told == []
 
     await server.connect(on_error=on_error)
     server.send(connection.Close(320, "CONNECTION_FORCED"), channel=0)
-    await settle()
+    await wait_idle()
 
     (error,) = told
     assert isinstance(error, aioamqp.ChannelClosed)
@@ -552,7 +552,7 @@ async def test_a_consumer_may_be_a_plain_function(
     await opened.basic_consume(lambda _, body, *__: bodies.append(body), "q", "tag")
 
     server.deliver("tag", b"1", b"2")
-    await settle()
+    await wait_idle()
 
     assert bodies == [b"1", b"2"]
     assert caplog.records == []

@@ -11,7 +11,7 @@ import aioamqp
 from aioamqp.protocol import CLOSED, CLOSING
 from amqp_codec import basic, channel, connection, queue
 from callbacks_seen import Recorder
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
@@ -55,7 +55,7 @@ async def waiting(opened: aioamqp.Channel) -> list[asyncio.Task[Any]]:
         asyncio.create_task(call)
         for call in (opened.queue_declare("q"), opened.basic_get("q"), opened.basic_qos(0, 1))
     ]
-    await settle()
+    await wait_idle()
     return calls
 
 
@@ -113,11 +113,11 @@ async def test_the_consumers_of_a_channel_that_the_server_closes_stop_silently(
     await opened.basic_consume(seen, "q", "tag")
     server.deliver("tag", b"before")
     server.send(channel.Close(404, "NOT_FOUND"))
-    await settle()
+    await wait_idle()
     assert caplog.records == []
 
     server.deliver("tag", b"after")
-    await settle()
+    await wait_idle()
 
     assert seen.bodies == [b"before"]
     await opened.protocol.close()
@@ -240,7 +240,7 @@ async def test_who_waits_to_write_when_the_link_breaks_gets_the_error(
     opened = await server.open_channel()
     opened.protocol.pause_writing()
     blocked = [asyncio.create_task(getattr(opened, name)(b"m", "", "q")) for _ in range(3)]
-    await settle()
+    await wait_idle()
     assert not any(each.done() for each in blocked)
 
     reset(server)
@@ -259,7 +259,7 @@ async def test_wait_closed_and_the_worker_end_without_an_error_however_the_conne
     """B25."""
     protocol = await server.connect()
     waiter = asyncio.create_task(protocol.wait_closed())
-    await settle()
+    await wait_idle()
     assert not waiter.done()
 
     end(server)

@@ -10,7 +10,7 @@ import pytest
 import aioamqp
 from aioamqp.protocol import CLOSED, CONNECTING, OPEN
 from amqp_codec import Method, connection
-from scripted_server import START, ScriptedServer, settle
+from scripted_server import START, ScriptedServer, wait_idle
 from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
@@ -23,7 +23,7 @@ async def said_by_client(
     server.greets = False
     with aioamqp.dialing(server.dial):
         connecting = asyncio.create_task(aioamqp.connect(**options))
-        await settle()
+        await wait_idle()
     server.send(start, channel=0)
     _, protocol = await connecting
     said = [command.method for command in server.received]
@@ -173,7 +173,7 @@ async def test_connect_returns_when_the_connection_is_open_and_its_worker_runs(
     server.mute(connection.Open)
     with aioamqp.dialing(server.dial):
         connecting = asyncio.create_task(aioamqp.connect(protocol_factory=factory))
-        await settle()
+        await wait_idle()
     assert not connecting.done()
     assert made[0].state == CONNECTING
 

@@ -10,7 +10,7 @@ import aioamqp
 from aioamqp.protocol import CLOSED, OPEN
 from amqp_codec import HEARTBEAT, Command, basic, connection, encode_command, queue
 from callbacks_seen import Gate
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -87,7 +87,7 @@ async def test_a_slow_callback_does_not_stop_heartbeats(server: ScriptedServer) 
     assert opened.protocol.state == OPEN
     assert slow.bodies == [b"1"]
     slow.is_open.set()
-    await settle()
+    await wait_idle()
     assert slow.bodies == [b"1", b"2"]
     await opened.protocol.close()
 
@@ -101,7 +101,7 @@ async def test_reading_that_stopped_because_of_a_slow_callback_is_no_silence(
     opened = await server.open_channel(heartbeat=10)
     await opened.basic_consume(slow, "q", "tag")
     server.deliver("tag", bytes(3000), bytes(3000), bytes(3000))
-    await settle()
+    await wait_idle()
     assert not server.is_read()
 
     await asyncio.sleep(1000)
@@ -109,10 +109,10 @@ async def test_reading_that_stopped_because_of_a_slow_callback_is_no_silence(
     assert beats(server) >= 99
 
     slow.is_open.set()
-    await settle()
+    await wait_idle()
     assert server.is_read()
     await opened.basic_client_ack(3, multiple=True)
-    await settle()
+    await wait_idle()
     assert server.methods(basic.Ack) == [basic.Ack(3, True)]
     await opened.protocol.close()
 

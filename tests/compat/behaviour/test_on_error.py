@@ -8,7 +8,7 @@ import pytest
 
 import aioamqp
 from amqp_codec import channel, connection
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 from tests.compat.behaviour.conftest import Connect
 from tests.compat.behaviour.test_errors import (
     RESET,
@@ -54,7 +54,7 @@ async def test_a_plain_function_and_a_coroutine_function_get_the_exception_itsel
     await server.connect(on_error=kind(told))
 
     reset(server)
-    await settle()
+    await wait_idle()
 
     (error,) = told
     assert isinstance(error, aioamqp.AmqpClosedConnection)
@@ -68,7 +68,7 @@ async def test_what_ends_a_channel_is_not_told_to_on_error(server: ScriptedServe
     opened = await server.open_channel(on_error=plain(told))
 
     server.send(channel.Close(404, "NOT_FOUND"))
-    await settle()
+    await wait_idle()
 
     assert not opened.is_open
     assert told == []
@@ -98,7 +98,7 @@ async def test_every_end_that_the_program_did_not_ask_for_is_told_once(
     end(server)
     await protocol.wait_closed()
     protocol.connection_lost(None)  # whatever a transport may do
-    await settle()
+    await wait_idle()
 
     (error,) = told
     assert isinstance(error, expected)
@@ -167,7 +167,7 @@ async def test_on_error_may_be_assigned_late(server: ScriptedServer) -> None:
     assert protocol.server_heartbeat  # it is open
     server.send(connection.Close(541, "INTERNAL_ERROR"), channel=0)
     await protocol.wait_closed()
-    await settle()
+    await wait_idle()
 
     assert early == []
     assert len(late) == 1

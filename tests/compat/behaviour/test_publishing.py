@@ -8,7 +8,7 @@ import pytest
 import aioamqp
 from amqp_codec import Command, Properties, basic, connection, encode_command
 from callbacks_seen import Gate, Recorder
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
@@ -44,7 +44,7 @@ async def test_the_frames_of_one_message_are_written_back_to_back(
     await asyncio.gather(
         *(each.publish(body, "", "q") for body in bodies for each in (opened, other))
     )
-    await settle()
+    await wait_idle()
 
     for number in (1, 2):
         came = [command.body for command in server.received if command.channel == number]
@@ -66,14 +66,14 @@ async def test_a_publish_waits_while_the_server_does_not_read(server: ScriptedSe
         for each in (opened, other)
         for call in (each.publish(b"m", "", "q"), each.basic_publish(b"m", "", "q"))
     ]
-    await settle()
+    await wait_idle()
     assert not any(call.done() for call in calls)
     assert server.transport.writes == []
 
     opened.protocol.resume_writing()
 
     assert await asyncio.gather(*calls) == [None] * 4
-    await settle()
+    await wait_idle()
     assert len(server.methods(basic.Publish)) == 4
     await opened.protocol.close()
 
@@ -86,15 +86,15 @@ async def test_an_acknowledgement_waits_while_the_server_does_not_read(
     opened = await server.open_channel()
     opened.protocol.pause_writing()
     calls = [asyncio.create_task(getattr(opened, name)(tag)) for tag in (1, 2, 3)]
-    await settle()
+    await wait_idle()
     assert not any(call.done() for call in calls)
     calls[1].cancel()
-    await settle()
+    await wait_idle()
     assert server.transport.writes == []
 
     opened.protocol.resume_writing()
     await asyncio.wait(calls)
-    await settle()
+    await wait_idle()
 
     tags = [getattr(command.method, "delivery_tag", None) for command in server.received]
     assert tags == [1, 3]
@@ -106,7 +106,7 @@ async def test_an_acknowledgement_that_waits_ends_with_the_link(server: Scripted
     opened = await server.open_channel()
     opened.protocol.pause_writing()
     call = asyncio.create_task(opened.basic_client_ack(1))
-    await settle()
+    await wait_idle()
 
     server.transport.end(ConnectionResetError(104, "reset"))
 
@@ -135,10 +135,10 @@ async def test_an_acknowledgement_goes_out_while_the_server_only_takes_no_messag
     """B43. RabbitMQ reads it when its alarm is over; to wait for that would hold up a callback."""
     opened = await server.open_channel()
     server.send(connection.Blocked("low on memory"), channel=0)
-    await settle()
+    await wait_idle()
 
     await opened.basic_client_ack(1)
-    await settle()
+    await wait_idle()
 
     assert server.methods(basic.Ack) == [basic.Ack(1)]
     await opened.protocol.close()
@@ -152,7 +152,7 @@ async def test_a_body_is_split_into_frames_of_frame_max_at_most(
     opened = await server.open_channel(frame_max=FRAME_MAX)
 
     await opened.publish(bytes(size), "", "q")
-    await settle()
+    await wait_idle()
 
     sizes = [size for kind, _, size in written(server) if kind == BODY]
     assert max(sizes) <= FRAME_MAX
@@ -172,7 +172,7 @@ async def test_split_bodies_are_put_together_in_a_delivery_a_get_and_a_return(
     await opened.basic_consume(delivered, "q", "tag")
     server.mute(basic.Get)
     getting = asyncio.create_task(opened.basic_get("q"))
-    await settle()
+    await wait_idle()
 
     for method in (
         basic.Deliver("tag", 1, False, "", "q"),
@@ -185,7 +185,7 @@ async def test_split_bodies_are_put_together_in_a_delivery_a_get_and_a_return(
             server.send(octets[start : start + 1000])
 
     bodies = [(await getting)["message"]]
-    await settle()
+    await wait_idle()
     bodies += delivered.bodies + came_back.bodies
     assert bodies == [body] * 3
     assert {type(each) for each in bodies} == {bytes}
@@ -208,7 +208,7 @@ async def test_an_empty_body_has_no_body_frame(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     await opened.publish(b"", "", "q")
-    await settle()
+    await wait_idle()
 
     assert [kind for kind, _, _ in written(server)] == [METHOD, HEADER]
     assert server.received[0].body == b""
@@ -236,12 +236,12 @@ async def test_reading_stops_while_too_much_waits_for_a_callback(
 
     for n in range(100):
         server.deliver("tag", bytes(10_000), first=n)
-    await settle()
+    await wait_idle()
     assert not server.is_read()
     assert opened.protocol.wire.backlog.size < 100_000 + 11_000  # the message that was too much
 
     slow.is_open.set()
-    await settle()
+    await wait_idle()
     assert server.is_read()
     assert len(slow.bodies) == 100
     await opened.protocol.close()
@@ -256,10 +256,10 @@ async def test_a_limit_is_there_unless_a_test_changes_it(server: ScriptedServer)
     body = bytes(1024 * 1024)
     for n in range(18):
         server.deliver("tag", body, first=n)
-    await settle()
+    await wait_idle()
 
     assert not server.is_read()
     assert isinstance(opened, aioamqp.Channel)
     slow.is_open.set()
-    await settle()
+    await wait_idle()
     await opened.protocol.close()

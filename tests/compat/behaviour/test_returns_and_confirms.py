@@ -10,7 +10,7 @@ import aioamqp
 from amqp_codec import basic, channel
 from callbacks_seen import Recorder
 from publishers import confirming, outcomes, publishes, returned
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
@@ -47,7 +47,7 @@ async def test_a_plain_function_may_take_what_comes_back(
     opened.return_callback = lambda _, body, *__: bodies.append(body)
 
     server.send(returned(b"m"))
-    await settle()
+    await wait_idle()
 
     assert bodies == [b"m"]
     assert caplog.records == []
@@ -61,7 +61,7 @@ async def test_what_comes_back_to_no_callback_is_logged(
     opened = await server.open_channel()
 
     server.send(returned(b"m"))
-    await settle()
+    await wait_idle()
 
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("aioamqp.channel", logging.WARNING)
@@ -102,7 +102,7 @@ async def test_after_confirm_select_every_publish_waits_for_its_own_ack(
     tasks = await publishes(opened, b"1", b"2", b"3")
     assert not any(task.done() for task in tasks)
     server.send(basic.Ack(2))
-    await settle()
+    await wait_idle()
     assert [task.done() for task in tasks] == [False, True, False]
     server.send(basic.Ack(3), basic.Nack(1))
 
@@ -154,7 +154,7 @@ async def test_basic_publish_never_waits_for_the_server_s_word_and_is_counted(
     (second,) = await publishes(opened, b"2")
 
     server.send(basic.Ack(1))
-    await settle()
+    await wait_idle()
     assert not second.done()
     server.send(basic.Ack(2))
 

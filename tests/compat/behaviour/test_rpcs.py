@@ -9,7 +9,7 @@ import pytest
 
 import aioamqp
 from amqp_codec import channel
-from scripted_server import ANSWERS, ScriptedServer, settle
+from scripted_server import ANSWERS, ScriptedServer, wait_idle
 from tests.compat.behaviour.conftest import Connect
 from tests.compat.behaviour.rpcs import RPCS, Rpc, name_of
 
@@ -39,7 +39,7 @@ async def test_calls_of_different_kinds_run_side_by_side(server: ScriptedServer)
     opened = await server.open_channel()
     server.mute()
     calls = [asyncio.create_task(rpc.call(opened)) for rpc in RPCS]
-    await settle()
+    await wait_idle()
     sent = list(server.received)
     assert not any(call.done() for call in calls)
     assert [type(command.method) for command in sent] == [rpc.sends for rpc in RPCS]
@@ -90,7 +90,7 @@ async def test_no_wait_asks_for_no_answer_and_returns_at_once(
     server.mute()
 
     result = await rpc.call(opened, no_wait=True)
-    await settle()
+    await wait_idle()
 
     (method,) = server.methods(rpc.sends)
     assert getattr(method, "no_wait") is True  # noqa: B009 - not every method has it
@@ -120,7 +120,7 @@ async def closed_here(server: ScriptedServer, opened: aioamqp.Channel) -> None:
 
 async def closed_by_server(server: ScriptedServer, opened: aioamqp.Channel) -> None:
     server.send(channel.Close(404, "NOT_FOUND"))
-    await settle()
+    await wait_idle()
 
 
 @pytest.mark.parametrize("end", [closed_here, closed_by_server])
@@ -141,7 +141,7 @@ async def test_a_closed_channel_says_so(
 
     assert (refused.value.code, refused.value.message) == (0, "Channel is closed")
     assert refused.value.args == (0, "Channel is closed")
-    await settle()
+    await wait_idle()
     assert server.received == []
     await opened.protocol.close()
 

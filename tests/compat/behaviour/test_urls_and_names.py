@@ -10,7 +10,7 @@ import pytest
 
 import aioamqp
 from amqp_codec import queue
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 from tests.compat.behaviour.conftest import Connect
 
 pytestmark = pytest.mark.asyncio
@@ -256,7 +256,7 @@ async def test_a_name_that_is_too_long_or_no_string_is_a_type_error_and_nothing_
     with pytest.raises(TypeError):
         await getattr(opened, name)(*(wrong if each == LONG else each for each in arguments))
 
-    await settle()
+    await wait_idle()
     assert server.transport.writes == []
     assert opened.consumer_callbacks == {}
     assert (await opened.queue_declare("q"))["queue"] == "q"

@@ -90,7 +90,7 @@ async def outcomes(*awaitables: Awaitable[Any]) -> list[Any]:
     return await soon(asyncio.gather(*awaitables, return_exceptions=True))
 
 
-async def settle() -> None:
+async def wait_idle() -> None:
     """Wait until nothing more happens by itself: time passes only then."""
     await asyncio.sleep(1e-6)
 
@@ -143,7 +143,7 @@ class ScriptedServer:
             transport.abort()
             with contextlib.suppress(Exception):
                 await soon(protocol.wait_closed())
-        await settle()
+        await wait_idle()
 
     # ---------------------------------------------------------------- the client
 

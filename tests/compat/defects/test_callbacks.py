@@ -11,7 +11,7 @@ import pytest
 import aioamqp
 from aioamqp.channel import Channel
 from amqp_codec import Command, Properties, basic, connection, queue
-from tests.compat.defects.scripted_tcp import ScriptedServer, delivery, outcomes, settle, soon
+from tests.compat.defects.scripted_tcp import ScriptedServer, delivery, outcomes, soon, wait_idle
 
 fails_on_0_15 = pytest.mark.fails_on_0_15
 pytestmark = pytest.mark.asyncio
@@ -47,7 +47,7 @@ async def test_on_error_is_called_once_when_the_server_closes_the_connection(
     server.send(connection.Close(320, "CONNECTION_FORCED - bye"), channel=0)
     server.transport.close()
     await soon(protocol.wait_closed())
-    await settle()
+    await wait_idle()
     assert len(calls.seen) == 1
     ((error,),) = calls.seen
     assert isinstance(error, aioamqp.ChannelClosed)
@@ -67,7 +67,7 @@ async def test_on_error_is_called_once_with_what_happened_to_the_link(
     else:
         server.transport.close()
     await soon(protocol.wait_closed())
-    await settle()
+    await wait_idle()
     assert len(calls.seen) == 1
     ((error,),) = calls.seen
     assert isinstance(error, aioamqp.AmqpClosedConnection)
@@ -82,7 +82,7 @@ async def test_on_error_is_called_once_when_the_program_closes_the_transport(
     transport, protocol = await soon(aioamqp.connect("127.0.0.1", server.port, on_error=calls))
     transport.close()
     await soon(protocol.wait_closed())
-    await settle()
+    await wait_idle()
     assert len(calls.seen) == 1
 
 
@@ -95,7 +95,7 @@ async def test_on_error_is_called_once_when_the_virtual_host_is_refused(
     server.answers[connection.Open] = lambda _: connection.Close(530, "NOT_ALLOWED - no vhost")
     with pytest.raises(aioamqp.AmqpClosedConnection):
         await server.connect(on_error=calls)
-    await settle()
+    await wait_idle()
     assert len(calls.seen) == 1
 
 
@@ -114,7 +114,7 @@ async def test_on_error_gets_the_same_argument_whatever_kind_of_function_it_is(
         server.send(connection.Close(320, "CONNECTION_FORCED - bye"), channel=0)
         server.transport.close()
         await soon(protocol.wait_closed())
-        await settle()
+        await wait_idle()
     assert repr(plain.seen[0]) == repr(from_coroutine.seen[0])
 
 
@@ -124,7 +124,7 @@ async def test_on_error_is_not_called_when_the_program_closes(server: ScriptedSe
     calls = Calls()
     protocol = await server.connect(on_error=calls)
     await soon(protocol.close())
-    await settle()
+    await wait_idle()
     assert calls.seen == []
 
 
@@ -157,7 +157,7 @@ async def test_an_on_error_that_fails_is_logged_with_its_reason(
     protocol = await server.connect(on_error=on_error)
     server.reset()
     await soon(protocol.wait_closed())
-    await settle()
+    await wait_idle()
     gc.collect()
     assert not [said for said in errors(caplog) if "never retrieved" in said], caplog.text
     assert "of the program" in caplog.text
@@ -175,7 +175,7 @@ async def test_a_plain_function_may_take_messages(
     calls = Calls()
     tag = (await soon(opened.basic_consume(calls, "q")))["consumer_tag"]
     server.deliver(tag, b"one", b"two")
-    await settle()
+    await wait_idle()
     assert [args[1] for args in calls.seen] == [b"one", b"two"]
     assert errors(caplog) == []
 
@@ -189,7 +189,7 @@ async def test_a_plain_function_may_take_what_comes_back(
     opened = await server.open_channel()
     opened.return_callback = calls
     server.send(RETURNED)
-    await settle()
+    await wait_idle()
     assert [args[1] for args in calls.seen] == [b"back"]
     assert errors(caplog) == []
 
@@ -204,7 +204,7 @@ async def test_a_plain_function_may_hear_of_a_cancel(
     opened.add_cancellation_callback(calls)
     tag = (await soon(opened.basic_consume(Calls(), "q")))["consumer_tag"]
     server.send(basic.Cancel(tag, no_wait=True))
-    await settle()
+    await wait_idle()
     assert calls.seen == [(opened, tag)]
     assert errors(caplog) == []
 
@@ -327,7 +327,7 @@ async def test_a_consumer_may_be_started_again_when_the_server_cancels_it(
     await server.got(basic.Consume, 2)
     server.deliver("again", *(b"%d" % number for number in range(25)))
     assert await soon(other.queue_purge("q"))
-    await settle()
+    await wait_idle()
     assert bodies == [b"%d" % number for number in range(25)]
 
 
@@ -349,7 +349,7 @@ async def test_a_callback_that_ends_as_cancelled_has_failed_and_no_more(
     tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
     server.deliver(tag, b"one", b"two")
     assert await soon(opened.queue_purge("q"))
-    await settle()
+    await wait_idle()
     assert bodies == [b"one", b"two"]
     assert len(errors(caplog)) == 2
 
@@ -367,7 +367,7 @@ async def test_a_callback_that_fails_is_logged_once_and_the_next_message_comes(
 
     tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
     server.deliver(tag, b"one", b"two")
-    await settle()
+    await wait_idle()
     assert bodies == [b"one", b"two"]
     assert len(errors(caplog)) == 2
     assert "of the program" in caplog.text
@@ -399,7 +399,7 @@ async def test_a_consume_that_is_cancelled_at_any_moment_stops_nothing(
         task.cancel()
         await asyncio.wait({task})
         was_cancelled = task.cancelled()
-        await settle()
+        await wait_idle()
         while not bodies.empty():
             bodies.get_nowait()
         server.deliver(steady, b"tick")

@@ -11,7 +11,7 @@ import pytest
 import aioamqp
 from aioamqp.channel import Channel
 from amqp_codec import Command, Properties, basic, channel, exchange, queue
-from tests.compat.defects.scripted_tcp import ScriptedServer, outcomes, said, settle, soon
+from tests.compat.defects.scripted_tcp import ScriptedServer, outcomes, said, soon, wait_idle
 
 fails_on_0_15 = pytest.mark.fails_on_0_15
 pytestmark = pytest.mark.asyncio
@@ -60,7 +60,7 @@ async def test_messages_got_side_by_side_come_in_the_order_of_the_calls(
     server.mute(basic.Get)
     calls = [opened.basic_get("q") for _ in range(3)]
     getting = asyncio.ensure_future(outcomes(*calls))
-    await settle()
+    await wait_idle()
     server.send(
         Command(1, basic.GetOk(1, False, "ex", "key", 1), Properties(), b"one"),
         basic.GetEmpty(),
@@ -84,7 +84,7 @@ async def test_after_a_call_that_timed_out_the_next_one_gets_its_own_reply(
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(opened.queue_purge("slow"), 1)
     second = asyncio.ensure_future(opened.queue_purge("quick"))
-    await settle()
+    await wait_idle()
     server.send(queue.PurgeOk(1), queue.PurgeOk(2))
     assert await soon(second) == {"message_count": 2}
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
@@ -102,7 +102,7 @@ async def test_the_late_reply_to_a_call_that_was_given_up_is_no_error(
     call.cancel()
     await asyncio.wait({call})
     server.send(exchange.DeclareOk())
-    await settle()
+    await wait_idle()
     assert said(caplog) == []
     assert opened.is_open
 
@@ -125,7 +125,7 @@ async def test_a_call_may_be_given_up_at_any_moment(
         await soon(call(opened))
         turns += 1
     assert turns > 2
-    await settle()
+    await wait_idle()
     assert said(caplog) == []
 
 
@@ -210,7 +210,7 @@ async def test_a_name_that_does_not_fit_is_a_type_error(server: ScriptedServer, 
     opened = await server.open_channel()
     with pytest.raises(TypeError):
         await soon(opened.queue_bind("q", "ex", name))
-    await settle()
+    await wait_idle()
     assert server.octets == b""
 
 
@@ -236,7 +236,7 @@ async def test_a_number_is_not_used_again_before_both_directions_are_finished(
     server.answers[channel.Close] = lambda _: channel.Close(406, "PRECONDITION_FAILED - crossed")
     closing = asyncio.ensure_future(outcomes(opened.close()))
     await server.got(channel.Close)
-    await settle()
+    await wait_idle()
     assert (await soon(opened.protocol.channel())).channel_id == 2
     server.send(channel.CloseOk())
     await closing
@@ -283,7 +283,7 @@ async def test_a_late_flow_ok_does_not_open_a_closed_channel_again(server: Scrip
     calling = asyncio.ensure_future(outcomes(opened.flow(True), opened.close()))
     await server.got(channel.Close)
     server.send(channel.FlowOk(True))
-    await settle()
+    await wait_idle()
     assert not opened.is_open
     server.send(channel.CloseOk())
     await calling
@@ -322,7 +322,7 @@ async def test_the_callback_of_a_cancelled_consumer_is_forgotten(server: Scripte
     opened = await server.open_channel()
     tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
     await soon(opened.basic_cancel(tag))
-    await settle()
+    await wait_idle()
     assert len(opened.consumer_callbacks) == 0
 
 

@@ -26,8 +26,8 @@ from tests.compat.defects.scripted_tcp import (
     fill,
     frames,
     outcomes,
-    settle,
     soon,
+    wait_idle,
 )
 
 fails_on_0_15 = pytest.mark.fails_on_0_15
@@ -77,7 +77,7 @@ async def test_a_slow_callback_does_not_let_a_living_server_seem_dead(
     assert opened.protocol.state == OPEN
     may_go_on.set()
     assert await soon(opened.queue_purge("q"))
-    await settle()
+    await wait_idle()
     assert count == 2 * megabytes
 
 
@@ -91,7 +91,7 @@ async def test_a_dead_server_is_noticed_although_octets_wait_for_it(server: Scri
     opened = await server.open_channel()
     server.transport.pause_reading()
     publishing = asyncio.ensure_future(fill(opened))
-    await settle()
+    await wait_idle()
     assert opened.protocol.state == OPEN
     await soon(opened.protocol.wait_closed())
     assert opened.protocol.state == CLOSED
@@ -110,7 +110,7 @@ async def test_a_heartbeat_may_come_amid_a_message(server: ScriptedServer) -> No
     method, header, body = frames(encode_command(delivery(tag, b"one")))
     server.send(method, BEAT, header, BEAT, body, BEAT)
     assert await soon(opened.queue_purge("q"))
-    await settle()
+    await wait_idle()
     assert bodies.seen == [b"one"]
 
 
@@ -127,7 +127,7 @@ async def test_a_reply_on_another_channel_may_come_amid_a_message(server: Script
     method, header, body = frames(encode_command(delivery(tag, b"one")))
     server.send(method, encode_command(Command(2, queue.PurgeOk(5))), header, body)
     assert await soon(purging) == {"message_count": 5}
-    await settle()
+    await wait_idle()
     assert bodies.seen == [b"one"]
 
 
@@ -142,7 +142,7 @@ async def test_messages_on_two_channels_may_be_mixed(server: ScriptedServer) -> 
     of_one = frames(encode_command(delivery(one, b"one")))
     of_two = frames(encode_command(delivery(two, b"two", channel=2)))
     server.send(*(frame for pair in zip(of_one, of_two, strict=True) for frame in pair))
-    await settle()
+    await wait_idle()
     assert ones.seen == [b"one"]
     assert twos.seen == [b"two"]
 
@@ -223,7 +223,7 @@ async def test_a_connection_can_be_closed_while_the_server_reads_nothing(
     server.send(connection.Blocked("low on memory"), channel=0)
     server.transport.pause_reading()
     publishing = asyncio.ensure_future(fill(opened))
-    await settle()
+    await wait_idle()
     await soon(opened.protocol.close())
     assert isinstance(await soon(publishing), (aioamqp.AioamqpException, OSError))
 
@@ -255,7 +255,7 @@ async def can_be_cancelled(server: ScriptedServer, turns: int) -> bool:
 
     protocol = await server.connect(on_error=on_error)
     server.reset()
-    await settle()
+    await wait_idle()
     await asyncio.wait(waiting)
     return waiting[0].cancelled() == was_cancelled[0]
 
@@ -282,7 +282,7 @@ async def test_a_server_that_asks_for_a_pause_gets_its_answer_and_no_message(
     server.send(channel.Flow(False))
     assert await server.got(channel.FlowOk) == channel.FlowOk(False)
     publishing = asyncio.ensure_future(opened.basic_publish(b"one", "", "q"))
-    await settle()
+    await wait_idle()
     assert server.methods(basic.Publish) == []
     server.send(channel.Flow(True))
     assert await server.got(channel.FlowOk, 2) == channel.FlowOk(True)
@@ -321,7 +321,7 @@ async def test_a_clean_close_is_silent(
     await soon(opened.close())
     await soon(opened.protocol.close())
     await server.gone()
-    await settle()
+    await wait_idle()
     logged = [r.getMessage() for r in caplog.records if r.levelno >= logging.INFO]
     assert not logged, "; ".join(logged)
 
@@ -348,7 +348,7 @@ async def test_a_cancel_by_the_server_is_understood(server: ScriptedServer) -> N
     opened.add_cancellation_callback(on_cancel)
     tag = (await soon(opened.basic_consume(Bodies(), "q")))["consumer_tag"]
     server.send(basic.Cancel(tag, no_wait=True))
-    await settle()
+    await wait_idle()
     assert seen == [(opened, tag)]
     assert opened.cancelled_consumers == {tag}
     assert opened.is_open
@@ -365,7 +365,7 @@ async def test_a_message_that_comes_back_is_understood(server: ScriptedServer) -
     opened.return_callback = on_return
     method = basic.Return(312, "NO_ROUTE", "", "nowhere")
     server.send(Command(1, method, Properties(message_id="7"), b"back"))
-    await settle()
+    await wait_idle()
     assert seen == [(b"back", 312, "NO_ROUTE", "7")]
 
 
@@ -380,7 +380,7 @@ async def test_a_message_may_come_octet_by_octet(server: ScriptedServer) -> None
     for octet in encode_command(delivery(tag, b"one")):
         server.send(bytes((octet,)))
         await asyncio.sleep(0)
-    await settle()
+    await wait_idle()
     assert bodies.seen == [b"one"]
 
 
@@ -410,7 +410,7 @@ async def test_a_message_with_an_odd_header_is_delivered(
     opened = await server.open_channel()
     tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
     server.send(message_with_header(tag, *header), delivery(tag, b"next", 2))
-    await settle()
+    await wait_idle()
     assert bodies.seen == [b"odd", b"next"]
 
 
@@ -431,7 +431,7 @@ async def test_a_message_with_an_unusual_header_is_delivered(
     opened = await server.open_channel()
     tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
     server.send(message_with_header(tag, value), delivery(tag, b"next", 2))
-    await settle()
+    await wait_idle()
     assert bodies.seen == [b"odd", b"next"]
 
 
@@ -444,7 +444,7 @@ async def test_a_header_of_an_unknown_type_troubles_that_message_only(
     opened = await server.open_channel()
     tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
     server.send(message_with_header(tag, b"?1234"), delivery(tag, b"next", 2))
-    await settle()
+    await wait_idle()
     assert bodies.seen == [b"next"]
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(errors) == 1

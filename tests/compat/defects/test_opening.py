@@ -8,7 +8,7 @@ import pytest
 
 import aioamqp
 from amqp_codec import HEARTBEAT, Command, channel, connection, encode_command
-from tests.compat.defects.scripted_tcp import START, ScriptedServer, outcomes, settle, soon
+from tests.compat.defects.scripted_tcp import START, ScriptedServer, outcomes, soon, wait_idle
 
 fails_on_0_15 = pytest.mark.fails_on_0_15
 
@@ -136,11 +136,11 @@ async def test_a_link_may_break_at_any_octet_of_the_opening(server: ScriptedServ
         heard: list[Exception] = []
         server.start = octets[:count]
         connecting = asyncio.ensure_future(outcomes(server.connect(on_error=heard.append)))
-        await settle()
+        await wait_idle()
         server.transport.close()
         (error,) = await connecting
         assert isinstance(error, aioamqp.AmqpClosedConnection), repr(error)
-        await settle()
+        await wait_idle()
         assert len(heard) == 1
 
 
@@ -182,7 +182,7 @@ async def test_a_connect_may_be_given_up_at_any_moment(server: ScriptedServer) -
             turns += 1
     server.adopt(connecting.result())
     assert turns > 5
-    await settle()
+    await wait_idle()
     assert heard == []
 
 
@@ -251,7 +251,7 @@ async def test_a_channel_that_is_given_up_does_not_take_a_number(server: Scripte
     await asyncio.wait({opening})
     server.answers[channel.Open] = friendly
     server.send(channel.OpenOk())
-    await settle()
+    await wait_idle()
     assert (await soon(protocol.channel())).channel_id == 1
 
 

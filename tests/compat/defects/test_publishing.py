@@ -15,8 +15,8 @@ from tests.compat.defects.scripted_tcp import (
     frames,
     outcomes,
     said,
-    settle,
     soon,
+    wait_idle,
 )
 
 fails_on_0_15 = pytest.mark.fails_on_0_15
@@ -184,9 +184,9 @@ async def test_publishers_that_wait_hear_that_the_connection_is_lost(
     opened = await server.open_channel()
     server.transport.pause_reading()
     filling = asyncio.ensure_future(fill(opened))
-    await settle()
+    await wait_idle()
     waiting = [asyncio.ensure_future(opened.basic_publish(b"x", "", "q")) for _ in range(3)]
-    await settle()
+    await wait_idle()
     server.reset()
     for error in await outcomes(*waiting):
         if not isinstance(error, (aioamqp.AmqpClosedConnection, OSError)):

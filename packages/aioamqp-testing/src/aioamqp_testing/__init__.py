@@ -3,20 +3,20 @@
 from . import faults
 from .broker import FakeBroker
 from .clock import ManualClock
-from .faults import FaultNeverHappened
+from .control.report import describe
+from .control.waiting import WaitTimeout
+from .fake_broker import fake_broker
+from .faults import FaultNotTriggered
 from .model import BrokerError, Message
-from .report import describe
-from .stand_in import fake_broker
 from .version import __version__
-from .waiting import WaitedInVain
 
 __all__ = [
     "BrokerError",
     "FakeBroker",
-    "FaultNeverHappened",
+    "FaultNotTriggered",
     "ManualClock",
     "Message",
-    "WaitedInVain",
+    "WaitTimeout",
     "__version__",
     "describe",
     "fake_broker",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from .broker import FakeBroker
-from .overview import Log, Screen
+from .cli.overview import Log, Screen
 from .version import __version__
 
 _SECONDS = 0.5  # between two looks at the broker

@@ -7,16 +7,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
-from . import server, transports
-from .administration import Administration
-from .assertions import Assertions
 from .clock import LoopClock, ManualClock
-from .connections import Connections
+from .control.actions import Actions
+from .control.administration import Administration
+from .control.assertions import Assertions
 from .faults import Faults
-from .journal import Journal
 from .model import Node
-from .outside import Outside
+from .session.journal import Journal
 from .tasks import Tasks
+from .transport import memory as transports
+from .transport import protocol as server
+from .transport.connections import Connections
 
 if TYPE_CHECKING:
     from aioamqp import AmqpProtocol
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
 
-class FakeBroker(Administration, Assertions, Outside):
+class FakeBroker(Administration, Assertions, Actions):
     """A broker in the memory of a test.
 
     It answers as RabbitMQ 3.10 does, and what it cannot do yet it refuses: the connection is closed
@@ -38,7 +39,7 @@ class FakeBroker(Administration, Assertions, Outside):
     Leaving the ``async with`` block ends all its connections. At first there is one user, guest
     with the password guest, and one virtual host, ``/``; ``Administration`` has the calls for more.
     ``Inspection`` shows what is in it and waits for it, ``Assertions`` claims things of it, and by
-    ``Outside`` a test does what other programs would.
+    ``Actions`` a test does what other programs would.
 
     Args:
         clock: ``"real"`` for the time of the event loop, ``"manual"`` for one that stands still

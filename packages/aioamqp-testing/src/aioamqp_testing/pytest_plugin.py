@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from .background import entered
 from .broker import FakeBroker
-from .report import describe
-from .stand_in import check
+from .control.report import describe
+from .fake_broker import check
+from .plugin.loop_thread import entered
 
 if TYPE_CHECKING:
     from aioamqp import AmqpProtocol, Channel
 
-    from .real import RealBroker, VirtualHosts
+    from .plugin.rabbitmq import RealBroker, VirtualHosts
 
 FAKE: Final = "fake"
 TCP: Final = "tcp"
@@ -89,7 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from aioamqp.uri import parse_url
 
-    from .real import find_virtual_hosts
+    from .plugin.rabbitmq import find_virtual_hosts
 
     try:
         parse_url(backend)
@@ -127,7 +127,7 @@ async def _serve(request: pytest.FixtureRequest) -> AsyncGenerator[Served]:
     """Have a broker, with all of aioamqp's connections led to it, while a test runs."""
     import aioamqp
 
-    from .real import RealBroker, borrowed, dialer_to
+    from .plugin.rabbitmq import RealBroker, borrowed, dialer_to
 
     backend = request.config.getoption("amqp_backend")
     options = _options(request)

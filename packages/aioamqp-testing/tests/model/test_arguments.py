@@ -2,7 +2,9 @@
 
 import pytest
 
-from aioamqp_testing.model import BrokerError, NotSupported, arguments, queue_arguments
+from aioamqp_testing.model import BrokerError, NotSupported
+from aioamqp_testing.model.erlang import arguments
+from aioamqp_testing.model.queues import arguments as queue_arguments
 from amqp_codec import FieldTable, Float32, Int64
 
 Q = "queue 'q' in vhost '/'"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aioamqp_testing.model import Message, Queue, VirtualHost
-from aioamqp_testing.model.dead_letter import Reason, letter
+from aioamqp_testing.model.queues.dead_letter import Reason, letter
 from amqp_codec import Int64
 from fake_broker_support import NotingChannel, a_message
 

@@ -3,7 +3,7 @@
 import pytest
 
 from aioamqp_testing.model import BrokerError, Message, VirtualHost
-from aioamqp_testing.model.explain import Route, explain
+from aioamqp_testing.model.exchanges.explain import Route, explain
 from amqp_codec import FieldTable, Properties
 
 

@@ -1,7 +1,7 @@
 """What is remembered of a message, from publishing to whatever settled it."""
 
 from aioamqp_testing.model import VirtualHost
-from aioamqp_testing.model.history import History
+from aioamqp_testing.model.messages.history import History
 from amqp_codec import FieldTable
 from fake_broker_support import NotingChannel, a_message
 

@@ -5,7 +5,7 @@ from base64 import b64decode
 import pytest
 
 from aioamqp_testing.model import BrokerError, Message, Node, VirtualHost
-from aioamqp_testing.model.reply_to import DirectReplies
+from aioamqp_testing.model.messages.direct_reply_to import DirectReplies
 from fake_broker_support import a_message
 
 

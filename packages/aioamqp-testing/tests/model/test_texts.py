@@ -2,7 +2,8 @@
 
 import pytest
 
-from aioamqp_testing.model import BrokerError, Node, NotSupported, erlang
+from aioamqp_testing.model import BrokerError, Node, NotSupported
+from aioamqp_testing.model.erlang import printing as erlang
 from amqp_codec import ReplyCode
 
 

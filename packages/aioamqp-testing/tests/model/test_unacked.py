@@ -3,7 +3,7 @@
 import pytest
 
 from aioamqp_testing.model import BrokerError, Delivery, Queue, QueuedMessage, Unacked, VirtualHost
-from aioamqp_testing.model.unacked import by_consumer
+from aioamqp_testing.model.queues.unacked import by_consumer
 from fake_broker_support import NotingChannel, a_message
 
 

@@ -4,9 +4,9 @@ import struct
 
 import pytest
 
-from aioamqp_testing.journal import Journal
 from aioamqp_testing.model import ManualClock, Node
 from aioamqp_testing.session import Ending
+from aioamqp_testing.session.journal import Journal
 from amqp_codec import (
     Command,
     Method,

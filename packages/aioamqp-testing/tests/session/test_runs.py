@@ -2,7 +2,7 @@
 
 import pytest
 
-from aioamqp_testing.session.framing import FrameReader
+from aioamqp_testing.session.reader.framing import FrameReader
 from amqp_codec import Command, Method, Properties, basic, channel, encode_command, queue
 from fake_broker_support import SilentClient
 

@@ -1,6 +1,6 @@
 """Transactions of a channel."""
 
-from aioamqp_testing.session.channel import Channel
+from aioamqp_testing.session.channel.channel import Channel
 from amqp_codec import Command, basic, channel, connection, queue, tx
 from fake_broker_support import SilentClient
 
@@ -80,7 +80,7 @@ def test_a_connection_that_is_interfered_with_has_its_commits_answered(
             raise AssertionError("nothing is to be confirmed")
 
     client.say(1, queue.Declare("q"), tx.Select())
-    client.session.interference = Bystander()
+    client.session.interceptor = Bystander()
     client.publish("q", b"1")
 
     assert client.say(1, tx.Commit()) == [tx.CommitOk()]

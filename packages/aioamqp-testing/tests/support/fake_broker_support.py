@@ -5,7 +5,6 @@ import asyncio
 import struct
 from typing import Any, Final
 
-from aioamqp_testing.journal import Journal
 from aioamqp_testing.model import (
     Consumer,
     ManualClock,
@@ -17,6 +16,7 @@ from aioamqp_testing.model import (
     VirtualHost,
 )
 from aioamqp_testing.session import Session
+from aioamqp_testing.session.journal import Journal
 from amqp_codec import (
     PROTOCOL_HEADER,
     Command,

@@ -7,7 +7,7 @@ import pytest
 
 import aioamqp
 from amqp_codec import connection
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -20,7 +20,7 @@ async def test_a_blocked_connection_says_why(server: ScriptedServer) -> None:
     reasons = [protocol.blocked.reason]
     for method in (BLOCKED, connection.Blocked("low on disk"), connection.Unblocked()):
         server.send(method, channel=0)
-        await settle()
+        await wait_idle()
         reasons.append(protocol.blocked.reason)
 
     assert reasons == [None, "low on memory", "low on disk", None]
@@ -31,9 +31,9 @@ async def test_blocking_and_its_end_can_be_waited_for(server: ScriptedServer) ->
     protocol = await server.connect()
     await protocol.blocked.wait_over()
     begun = [asyncio.create_task(protocol.blocked.wait()) for _ in range(2)]
-    await settle()
+    await wait_idle()
     begun[0].cancel()
-    await settle()
+    await wait_idle()
     assert not begun[1].done()
 
     server.send(BLOCKED, channel=0)
@@ -41,9 +41,9 @@ async def test_blocking_and_its_end_can_be_waited_for(server: ScriptedServer) ->
     assert protocol.blocked
     await protocol.blocked.wait()
     over = asyncio.create_task(protocol.blocked.wait_over())
-    await settle()
+    await wait_idle()
     server.send(BLOCKED, channel=0)
-    await settle()
+    await wait_idle()
     assert not over.done()
 
     server.send(connection.Unblocked(), channel=0)
@@ -62,7 +62,7 @@ async def test_a_callback_is_told_and_may_make_calls(server: ScriptedServer) -> 
 
     opened.protocol.blocked.on_change = on_change
     server.send(BLOCKED, connection.Unblocked(), channel=0)
-    await settle()
+    await wait_idle()
 
     assert reasons == ["low on memory", None]
     await opened.protocol.close()
@@ -75,10 +75,10 @@ async def test_who_waits_hears_of_the_end_of_the_connection(
     protocol = await server.connect()
     if wait == "wait_over":
         server.send(BLOCKED, channel=0)
-        await settle()
+        await wait_idle()
     waiting = asyncio.create_task(getattr(protocol.blocked, wait)())
     given_up = asyncio.create_task(getattr(protocol.blocked, wait)())
-    await settle()
+    await wait_idle()
     given_up.cancel()
 
     server.transport.end(ConnectionResetError(104, "reset"))
@@ -107,7 +107,7 @@ async def test_the_end_of_the_connection_ends_the_wait_for_their_confirmation(
 ) -> None:
     protocol = await server.connect()
     task = asyncio.create_task(protocol.update_secret("bad"))
-    await settle()
+    await wait_idle()
 
     server.send(connection.Close(530, "NOT_ALLOWED - bad token"), channel=0)
 
@@ -125,10 +125,10 @@ async def test_a_confirmation_that_comes_late_is_not_taken_for_the_next_one(
     with pytest.raises(TimeoutError):
         await protocol.update_secret("first", timeout=1)
     second = asyncio.create_task(protocol.update_secret("second"))
-    await settle()
+    await wait_idle()
 
     server.send(connection.UpdateSecretOk(), channel=0)
-    await settle()
+    await wait_idle()
     assert not second.done()
 
     server.send(connection.UpdateSecretOk(), channel=0)
@@ -149,7 +149,7 @@ async def test_new_credentials_of_the_server_s_are_confirmed(server: ScriptedSer
     protocol = await server.connect()
 
     server.send(connection.UpdateSecret(b"new", "rotated"), channel=0)
-    await settle()
+    await wait_idle()
 
     assert server.names() == ["connection.update-secret-ok"]
     await protocol.close()
@@ -162,17 +162,17 @@ async def test_publishers_wait_while_the_server_takes_no_messages(
     """R7."""
     opened = await server.open_channel()
     server.send(BLOCKED, channel=0)
-    await settle()
+    await wait_idle()
 
     publishing = asyncio.create_task(getattr(opened, call)(b"held", "", "q"))
-    await settle()
+    await wait_idle()
     await opened.basic_client_ack(1)
-    await settle()
+    await wait_idle()
     assert server.names() == ["basic.ack"]
 
     server.send(connection.Unblocked(), channel=0)
     await publishing
-    await settle()
+    await wait_idle()
     assert server.names() == ["basic.ack", "basic.publish"]
     await opened.protocol.close()
 
@@ -183,16 +183,16 @@ async def test_a_full_buffer_and_a_blocked_server_are_two_reasons_to_wait(
     opened = await server.open_channel()
     protocol = opened.protocol
     server.send(BLOCKED, channel=0)
-    await settle()
+    await wait_idle()
     protocol.pause_writing()
 
     publishing = asyncio.create_task(opened.publish(b"held", "", "q"))
     for go_on in (protocol.resume_writing, protocol.pause_writing):
         go_on()
-        await settle()
+        await wait_idle()
         assert not publishing.done()
     server.send(connection.Unblocked(), channel=0)
-    await settle()
+    await wait_idle()
     assert not publishing.done()
     protocol.resume_writing()
 
@@ -206,9 +206,9 @@ async def test_closing_a_blocked_connection_is_bounded_and_says_what_was_not_sen
     """R6, R7: the server reads nothing, so it does not answer the close either."""
     opened = await server.open_channel()
     server.send(BLOCKED, channel=0)
-    await settle()
+    await wait_idle()
     publishing = asyncio.create_task(opened.publish(b"held", "", "q"))
-    await settle()
+    await wait_idle()
     server.mute(connection.Close)
 
     await opened.protocol.close()

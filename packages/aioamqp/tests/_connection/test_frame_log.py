@@ -4,7 +4,7 @@ import pytest
 
 from aioamqp._connection.frame_log import format_command
 from amqp_codec import HEARTBEAT, Command, Method, Properties, ReplyCode, basic, connection, queue
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ async def test_the_log_of_a_connection_reads_like_a_packet_trace(
     opened = await server.open_channel(heartbeat=0)
     await opened.basic_publish(b"confidential", "", "q", {"headers": {"token": "secret"}})
     server.send(Command(1, basic.Return(312, "NO_ROUTE", "", "q"), Properties(), b"confidential"))
-    await settle()
+    await wait_idle()
     await opened.protocol.close()
 
     shown = [line.split(" client_properties")[0] for line in caplog.messages if line[0] in "<>"]
@@ -82,7 +82,7 @@ async def test_heartbeats_are_in_the_log(
     caplog.clear()
 
     server.send(Command(0, HEARTBEAT))
-    await settle()
+    await wait_idle()
     await protocol.send_heartbeat()
     assert caplog.messages == ["< 0 heartbeat", "> 0 heartbeat"]
 

@@ -6,7 +6,7 @@ import pytest
 
 import aioamqp
 from amqp_codec import HEARTBEAT, basic
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -65,7 +65,7 @@ async def test_a_silent_server_is_dead_after_two_intervals_and_cut_off_once(
 
     assert asyncio.get_running_loop().time() - started == pytest.approx(20, abs=0.01)
     assert server.transport.was_aborted
-    await settle()
+    await wait_idle()
     (error,) = errors
     assert isinstance(error, aioamqp.ConnectionLost)
     assert "20 seconds" in str(error)
@@ -91,7 +91,7 @@ async def test_silence_does_not_count_while_we_do_not_read(
     opened = await server.open_channel(heartbeat=10)
     await opened.basic_consume(lambda *_: go_on.wait(), "q", "tag")
     server.deliver("tag", *[b"x" * 1000] * 3)
-    await settle()
+    await wait_idle()
     assert not server.is_read()
 
     await asyncio.sleep(500)
@@ -100,7 +100,7 @@ async def test_silence_does_not_count_while_we_do_not_read(
     assert heartbeats(server) == 50
 
     go_on.set()
-    await settle()
+    await wait_idle()
     assert server.is_read()
     await asyncio.sleep(19)
     assert opened.is_open

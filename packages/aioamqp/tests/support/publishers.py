@@ -5,7 +5,7 @@ from typing import Any
 
 import aioamqp
 from amqp_codec import Command, Properties, basic
-from scripted_server import ScriptedServer, settle
+from scripted_server import ScriptedServer, wait_idle
 
 
 async def confirming(server: ScriptedServer, **kwargs: Any) -> aioamqp.Channel:
@@ -22,13 +22,13 @@ async def publishes(
     tasks = [
         asyncio.create_task(opened.publish(body, "", "q", mandatory=mandatory)) for body in bodies
     ]
-    await settle()
+    await wait_idle()
     return tasks
 
 
 async def outcomes(tasks: list[asyncio.Task[None]]) -> list[Any]:
     """Return how each ended; all have."""
-    await settle()
+    await wait_idle()
     assert all(task.done() for task in tasks)
     return await asyncio.gather(*tasks, return_exceptions=True)
 

@@ -212,7 +212,7 @@ class ScriptedServer:
                 self.send(method, channel=command.channel)
 
 
-async def settle() -> None:
+async def wait_idle() -> None:
     """Wait until nothing more happens by itself: time passes only then."""
     await asyncio.sleep(1e-6)
 

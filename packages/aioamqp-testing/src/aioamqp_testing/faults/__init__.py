@@ -13,12 +13,12 @@ A fault that has never happened by the time the broker is left fails the test, u
 ``optional``: a test of a failure that did not happen proves nothing.
 """
 
-from .armed import Armed, FaultNeverHappened, Faults
-from .confirming import DelayConfirm, DuplicateConfirm, LoseConfirm, NackConfirm
+from .confirms import DelayConfirm, DuplicateConfirm, LoseConfirm, NackConfirm
 from .fault import Fault
+from .methods import CancelConsumer, CloseChannel, CloseConnection, Lose, RefuseLogin, Send
+from .network import Corrupt, Cut, Delay, Reset, Silence, Split
 from .outage import Block, Restart, Unblock
-from .said import CancelConsumer, CloseChannel, CloseConnection, Lose, RefuseLogin, Send
-from .wire import Corrupt, Cut, Delay, Reset, Silence, Split
+from .plan import Armed, FaultNotTriggered, Faults
 
 __all__ = [
     "Armed",
@@ -32,7 +32,7 @@ __all__ = [
     "DelayConfirm",
     "DuplicateConfirm",
     "Fault",
-    "FaultNeverHappened",
+    "FaultNotTriggered",
     "Faults",
     "Lose",
     "LoseConfirm",

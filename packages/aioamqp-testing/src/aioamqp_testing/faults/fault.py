@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 from amqp_codec import METHODS, Method
 
 if TYPE_CHECKING:
-    from .middleman import Moment
+    from .injector import Event
 
 _NAMES: Final = {method.NAME for method in METHODS.values()} | {"heartbeat"}
 
@@ -15,7 +15,7 @@ MethodName: TypeAlias = str | type[Method]
 """Such as "basic.publish" or amqp_codec.basic.Publish."""
 
 
-class Occasion(Enum):
+class Trigger(Enum):
     """When a fault can happen."""
 
     NOW = "at once"
@@ -56,7 +56,7 @@ class Fault:
     times: int | None = 1
     optional: bool = False
 
-    OCCASION: ClassVar[Occasion] = Occasion.CONNECTED
+    OCCASION: ClassVar[Trigger] = Trigger.CONNECTED
     HAS_TRIGGER: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -81,18 +81,18 @@ class Fault:
         return method if method is None or isinstance(method, str) else method.NAME
 
     @property
-    def occasion(self) -> Occasion:
+    def occasion(self) -> Trigger:
         """When it happens."""
         if self.received is not None:
-            return Occasion.RECEIVED
-        return self.OCCASION if self.sent is None else Occasion.SENT
+            return Trigger.RECEIVED
+        return self.OCCASION if self.sent is None else Trigger.SENT
 
-    def concerns(self, at: "Moment") -> bool:
+    def concerns(self, at: "Event") -> bool:
         """Return whether this moment is one for it, as far as that is its own business."""
         del at
         return True
 
-    def happen(self, at: "Moment") -> bool:
+    def happen(self, at: "Event") -> bool:
         """Let it happen; return whether it takes the place of the method."""
         raise NotImplementedError
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .fault import Fault, Occasion
+from .fault import Fault, Trigger
 
 if TYPE_CHECKING:
-    from .middleman import Moment
+    from .injector import Event
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Block(Fault):
 
     reason: str = "low on memory"
 
-    OCCASION = Occasion.NOW
+    OCCASION = Trigger.NOW
 
-    def happen(self, at: "Moment") -> bool:
+    def happen(self, at: "Event") -> bool:
         """Raise the alarm."""
         at.broker.block(self.reason)
         return False
@@ -31,9 +31,9 @@ class Block(Fault):
 class Unblock(Fault):
     """There is no alarm any more: at once, or beside a method."""
 
-    OCCASION = Occasion.NOW
+    OCCASION = Trigger.NOW
 
-    def happen(self, at: "Moment") -> bool:
+    def happen(self, at: "Event") -> bool:
         """End the alarm."""
         at.broker.unblock()
         return False
@@ -43,9 +43,9 @@ class Unblock(Fault):
 class Restart(Fault):
     """The broker stops and starts again, at once or at a method; what is durable is still there."""
 
-    OCCASION = Occasion.NOW
+    OCCASION = Trigger.NOW
 
-    def happen(self, at: "Moment") -> bool:
+    def happen(self, at: "Event") -> bool:
         """Stop and start."""
         at.broker.restart_soon()
         return True

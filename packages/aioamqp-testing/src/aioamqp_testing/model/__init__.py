@@ -11,15 +11,15 @@ did wrong is a ``BrokerError``: it knows the reply code and the text that Rabbit
 
 from .access import Access, Permissions, User, UserAccess
 from .clock import Clock, ManualClock, Timer
-from .consumer import Consumer, ConsumingChannel, SharedPrefetch
 from .errors import BrokerError, NotSupported
-from .exchange import Binding, Exchange
-from .message import REPLY_TO, Message, Outcome, QueuedMessage
+from .exchanges.exchange import Binding, Exchange
+from .exchanges.routing import Publication
+from .messages.message import REPLY_TO, Message, Outcome, QueuedMessage
 from .node import Connected, Node
 from .policy import ApplyTo, Policy
-from .queue import Queue
-from .routing import Publication
-from .unacked import Delivery, Unacked
+from .queues.consumer import Consumer, ConsumingChannel, SharedPrefetch
+from .queues.queue import Queue
+from .queues.unacked import Delivery, Unacked
 from .vhost import VirtualHost
 
 __all__ = [

@@ -9,7 +9,7 @@ from amqp_codec import ReplyCode
 from .access import Permissions, User
 from .clock import Clock, ManualClock
 from .errors import BrokerError
-from .reply_to import DirectReplies
+from .messages.direct_reply_to import DirectReplies
 from .vhost import VirtualHost
 
 

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from amqp_codec import FieldValue
 
 from .access import check_pattern, matches
-from .exchange import Exchange
+from .exchanges.exchange import Exchange
 
 ApplyTo = Literal["all", "exchanges", "queues"]
 

@@ -4,9 +4,9 @@ from amqp_codec import FieldTable, ReplyCode
 
 from .access import Access
 from .errors import BrokerError
-from .exchange import Binding, Exchange
-from .exchange_types import PREDECLARED, TYPES, DirectExchange
-from .queue import Queue
+from .exchanges.exchange import Binding, Exchange
+from .exchanges.types import PREDECLARED, TYPES, DirectExchange
+from .queues.queue import Queue
 
 ALL = Access()
 """For whoever is not asked for permission."""

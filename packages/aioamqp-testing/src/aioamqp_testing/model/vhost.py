@@ -6,22 +6,23 @@ from functools import partial
 
 from amqp_codec import FieldTable, ReplyCode
 
-from . import arguments as declared
-from . import queue_arguments, routing
 from .access import Access
 from .clock import Clock, Timer
+from .erlang import arguments as declared
+from .erlang.terms import with_text
 from .errors import BrokerError
-from .exchange import Exchange
-from .exchange_types import TYPES, check_type
-from .history import Happened, History, routed
-from .message import REPLY_TO, Message, Outcome
+from .exchanges import routing
+from .exchanges.exchange import Exchange
+from .exchanges.routing import Publication
+from .exchanges.types import TYPES, check_type
+from .messages.direct_reply_to import DirectReplies, is_address
+from .messages.history import Happened, History, routed
+from .messages.message import REPLY_TO, Message, Outcome
 from .policy import Policies
-from .queue import Queue
-from .queue_types import QUEUE_TYPES
-from .reply_to import DirectReplies, is_address
-from .routing import Publication
+from .queues import arguments as queue_arguments
+from .queues.queue import Queue
+from .queues.types import QUEUE_TYPES
 from .topology import ALL, Topology, check_not_default, one_line
-from .values import with_text
 
 _RESERVED = "amq."
 

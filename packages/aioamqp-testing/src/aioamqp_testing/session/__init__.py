@@ -8,7 +8,7 @@ a channel looks after its commands. What the two do about a mistake differs a lo
 oddest answers follow from that split.
 """
 
-from .channel import Channel
+from .channel.channel import Channel
 from .connection import Session
 from .state import Ending
 

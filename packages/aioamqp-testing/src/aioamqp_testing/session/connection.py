@@ -21,7 +21,6 @@ from amqp_codec.protocol.constants import (
     FRAME_MIN_SIZE,
 )
 
-from ..journal import ConnectionJournal
 from ..model import (
     Access,
     BrokerError,
@@ -34,14 +33,15 @@ from ..model import (
     VirtualHost,
 )
 from . import handshake
-from .assembly import FrameRefused, ReaderCrash, decode_method
-from .channel import Channel
-from .due import Due
+from .channel.channel import Channel
+from .deferred import Deferred
 from .flow import Flow
-from .framing import Frame, FrameReader, FrameTooLarge
 from .handshake import HandshakeRefused
 from .heartbeat import Heartbeat
-from .interference import Interference
+from .interceptor import Interceptor
+from .journal import ConnectionJournal
+from .reader.assembly import FrameRefused, ReaderCrash, decode_method
+from .reader.framing import Frame, FrameReader, FrameTooLarge
 from .state import BEFORE_OPENING, Ending, State
 
 _HANDSHAKE_SECONDS: Final = 10  # RabbitMQ: handshake_timeout
@@ -86,7 +86,7 @@ class Session:
         self.wants_blocked_notices = False
         self.wants_cancel_notices = False
         self.flow = Flow(self)
-        self.interference: Interference | None = None
+        self.interceptor: Interceptor | None = None
         self.ending: Ending | None = None
         self.journal = journal
         self._clock = clock
@@ -97,7 +97,7 @@ class Session:
         self._channel_max = 0
         self._is_legacy = False
         self._channels: dict[int, Channel] = {}
-        self.due = Due(self)
+        self.due = Deferred(self)
         self._user: User | None = None
         self._vhost: VirtualHost | None = None
         self._heartbeat: Heartbeat | None = None
@@ -185,7 +185,7 @@ class Session:
 
     def send(self, command: Command) -> None:
         """Send a command to the client."""
-        if self.interference is not None and self.interference.sends(command):
+        if self.interceptor is not None and self.interceptor.sends(command):
             return
         self.journal.sent(command)
         self.flow.put(self.encode(command))
@@ -232,7 +232,7 @@ class Session:
             return self._read_header()
         try:
             # what goes wrong on purpose, and alarms, go by single frames
-            is_plain = self._state is State.RUNNING and self.interference is None
+            is_plain = self._state is State.RUNNING and self.interceptor is None
             frame = self._frames.next(in_runs=is_plain and not self.node.alarm)
             if frame is None:
                 return False
@@ -281,7 +281,7 @@ class Session:
             command = Command(0, method)
             self.journal.received(command)
             try:
-                if self.interference is None or not self.interference.receives(command):
+                if self.interceptor is None or not self.interceptor.receives(command):
                     self._handle_connection(method)
             except BrokerError as error:
                 self._refuse(error, method.INDEX)
@@ -305,7 +305,7 @@ class Session:
     def _handle_command(self, channel: Channel, command: Command) -> None:
         self.journal.received(command)
         try:
-            if self.interference is None or not self.interference.receives(command):
+            if self.interceptor is None or not self.interceptor.receives(command):
                 channel.handle(command)
         except BrokerError as error:
             self._refuse(error, command.method.INDEX, channel)

@@ -18,7 +18,8 @@ from amqp_codec import (
 )
 from amqp_codec.protocol.constants import FRAME_MIN_SIZE
 
-from ..model import BrokerError, Node, User, values
+from ..model import BrokerError, Node, User
+from ..model.erlang import terms as values
 from ..version import __version__
 
 MECHANISMS: Final = b"AMQPLAIN PLAIN"

@@ -1,0 +1,1 @@
+"""What a test does to a broker and asks of it: administration, publishing, assertions, waiting."""

@@ -1,0 +1,1 @@
+"""Messages, the headers that the broker edits, and their history."""

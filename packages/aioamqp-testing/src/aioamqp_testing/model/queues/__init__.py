@@ -1,0 +1,1 @@
+"""Queues of all types, their consumers, limits and dead letters."""

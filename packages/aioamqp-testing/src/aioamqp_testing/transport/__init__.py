@@ -1,0 +1,1 @@
+"""What joins sessions to clients: transports in memory, TCP servers, and the link between."""
