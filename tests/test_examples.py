@@ -477,5 +477,5 @@ async def test_a_typing_error_in_the_url_is_said_in_a_sentence(name: str) -> Non
     assert await ran.end() == (
         1,
         [],
-        "An AMQP URL begins with amqp:// or amqps://, this one has the scheme 'ampq'\n",
+        "An AMQP URL begins with amqp:// or amqps://; this one has the scheme 'ampq'\n",
     )
