@@ -339,7 +339,7 @@ async def test_confirms(start: Start) -> None:
     assert await output(await start("confirms.py")) == [
         "Message 0: confirmed",
         "Message 1: confirmed",
-        "Message 2: came back: no queue took it",
+        "Message 2: returned: it matched no queue",
         "Message 3: confirmed",
     ]
 
@@ -347,7 +347,7 @@ async def test_confirms(start: Start) -> None:
 @pytest.mark.asyncio
 async def test_returns(start: Start) -> None:
     assert await output(await start("returns.py")) == [
-        "'Anybody there?' for 'no-such-queue' came back: NO_ROUTE"
+        "'Anybody there?' for 'no-such-queue' was returned: NO_ROUTE"
     ]
 
 
