@@ -36,6 +36,21 @@ def rabbitmq_url(rabbitmq_node: RabbitMQNode) -> str:
     return rabbitmq_node.url
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of RabbitMQ in one worker of pytest-xdist: they share a node."""
+    for item in items:
+        if uses_rabbitmq(item):
+            item.add_marker(pytest.mark.xdist_group("rabbitmq"))
+
+
+def uses_rabbitmq(item: pytest.Item) -> bool:
+    """Return whether a test needs RabbitMQ, by its fixtures or by the broker it runs on."""
+    callspec = getattr(item, "callspec", None)
+    return "rabbitmq_node" in getattr(item, "fixturenames", ()) or (
+        callspec is not None and "rabbitmq" in callspec.params.values()
+    )
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests did not run for want of RabbitMQ: a green run must not hide it."""
     skipped = [

@@ -53,7 +53,7 @@ def offset_of(message: Message) -> int:
         ("last", 2),
         (1, 1),
         ("1h", 0),
-        (datetime.now(UTC) - timedelta(hours=1), 0),
+        pytest.param(datetime.now(UTC) - timedelta(hours=1), 0, id="an hour ago"),
         ("next", 3),
         (None, 3),
         (3, 3),

@@ -86,7 +86,7 @@ async def test_no_frame_is_larger_than_was_settled(server: ScriptedServer) -> No
         {"properties": {"colour": "red"}},
         {"properties": {"priority": "high"}},
         {"properties": {"expiration": 5}},
-        {"properties": {"headers": {"a": object()}}},
+        pytest.param({"properties": {"headers": {"a": object()}}}, id="headers of an object"),
         {"properties": {"correlation_id": "c" * 256}},
         {"properties": "red"},
     ],
