@@ -166,6 +166,13 @@ ROOMS = [
         "",
         {"amqp_spec", "jinja2", *(path.stem for path in CODEGEN.glob("*.py"))},
     ),
+    # For type checkers, and for mypyc.
+    Room(
+        "packages/amqp-codec/src/amqp_codec/compiling.py",
+        "amqp_codec",
+        {"amqp_codec", "mypy_extensions"},
+        does_no_io=True,
+    ),
     Room(
         "packages/amqp-codec/src/amqp_codec",
         "amqp_codec",

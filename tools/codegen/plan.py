@@ -24,13 +24,13 @@ WIDTHS = {"octet": "B", "short": "H", "long": "I", "longlong": "Q", "bit": "B"}
 SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8}
 EMPTY = {"shortstr": b"\0", "longstr": bytes(4), "table": bytes(4)}
 PYTHON_TYPES = {
-    "bit": ("bool", "bool", "False"),
-    "octet": ("int", "int", "0"),
-    "short": ("int", "int", "0"),
-    "long": ("int", "int", "0"),
-    "longlong": ("int", "int", "0"),
-    "shortstr": ("str", "str", '""'),
-    "longstr": ("bytes", "bytes | str", 'b""'),
+    "bit": ("bool | Unchecked", "bool | Unchecked", "False"),
+    "octet": ("int | Unchecked", "int | Unchecked", "0"),
+    "short": ("int | Unchecked", "int | Unchecked", "0"),
+    "long": ("int | Unchecked", "int | Unchecked", "0"),
+    "longlong": ("int | Unchecked", "int | Unchecked", "0"),
+    "shortstr": ("str | Unchecked", "str | Unchecked", '""'),
+    "longstr": ("bytes | Unchecked", "bytes | str | Unchecked", 'b""'),
     "table": ("FieldTable", "FieldTable | None", "None"),
     "timestamp": ("datetime | int", "datetime | int", "0"),
 }
@@ -53,7 +53,7 @@ class FieldPlan:
         if self.wire_type == "table":
             return f"{{}} if {self.name} is None else {self.name}"
         if self.wire_type == "longstr":
-            return f"{self.name}.encode() if isinstance({self.name}, str) else {self.name}"
+            return f"as_long_string({self.name})"
         return self.name
 
 
@@ -144,7 +144,7 @@ class PropertyPlan:
     @property
     def attribute_type(self) -> str:
         """The type of that slot."""
-        return f"{self.field.python_type} | {'bytes | ' if self.lazy else ''}None"
+        return "Any" if self.lazy else f"{self.field.python_type} | None"
 
 
 @dataclass(frozen=True)
@@ -167,13 +167,22 @@ class ModulePlan:
 
     @property
     def property_slots(self) -> list[str]:
-        """The names of their slots, and that of the unused flags, as string literals."""
-        return [*(repr(p.attribute) for p in self.properties), "'_unused_flags'"]
+        """The names of their slots, and that of the kept flags, as string literals."""
+        return [*(repr(p.attribute) for p in self.properties), "'_flags'"]
 
     @property
-    def unused_flags(self) -> int:
-        """The flags without a property, including the one that announces more flags."""
-        return 0xFFFF & ~sum(p.flag for p in self.properties)
+    def property_values(self) -> list[str]:
+        """The expressions that read those slots, without the kept flags."""
+        return [f"self.{p.attribute}" for p in self.properties]
+
+    @property
+    def kept_flags(self) -> int:
+        """The flags that decoding keeps: those without a property, and those of lazy properties.
+
+        That of a lazy property is kept until it is decoded. Those without a property include the
+        one that announces more flags.
+        """
+        return 0xFFFF & ~sum(p.flag for p in self.properties if not p.lazy)
 
 
 @dataclass(frozen=True)
@@ -228,7 +237,6 @@ def plan_module(cls: amqp_spec.Class) -> ModulePlan:
     unpacks = {s.format for m in methods for s in m.decode if s.kind == "run"}
     unpacks |= {p.format for p in properties if p.format not in ("", "B")}
     if any(f.wire_type == "longstr" for m in methods for f in m.fields):
-        packs.add("I")
         unpacks.add("I")
     if any(s.kind == "skip_long" for m in methods for s in m.decode):
         unpacks.add("I")

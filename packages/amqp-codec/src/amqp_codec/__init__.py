@@ -34,6 +34,7 @@ from .values import (
     decode_table,
     encode_table,
     field_type,
+    to_builtins,
 )
 from .version import __version__
 
@@ -76,5 +77,6 @@ __all__ = [
     "field_type",
     "protocol",
     "queue",
+    "to_builtins",
     "tx",
 ]

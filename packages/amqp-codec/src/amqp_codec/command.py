@@ -2,10 +2,12 @@
 
 from typing import ClassVar
 
+from .compiling import Unchecked, mypyc_attr
 from .method import Method
 from .protocol.basic import Properties
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Command:
     """A method on a channel, together with its content if it carries one. Spec: 4.2.6.
 
@@ -21,15 +23,20 @@ class Command:
 
     def __init__(
         self,
-        channel: int,
-        method: Method,
-        properties: Properties | None = None,
-        body: bytes | bytearray | memoryview = b"",
+        channel: int | Unchecked,
+        method: Method | Unchecked,
+        properties: Properties | Unchecked | None = None,
+        body: bytes | bytearray | memoryview | Unchecked = b"",
     ) -> None:
-        self.channel: int = channel
-        self.method: Method = method
-        self.properties: Properties | None = properties
-        self.body: bytes | bytearray | memoryview = body
+        self.channel: int | Unchecked = channel
+        self.method: Method | Unchecked = method
+        self.properties: Properties | Unchecked | None = properties
+        self.body: bytes | bytearray | memoryview | Unchecked = body
+
+    def __reduce__(self) -> tuple[type["Command"], tuple[object, ...]]:
+        # A memoryview can be neither pickled nor deep-copied.
+        body = bytes(self.body) if isinstance(self.body, memoryview) else self.body
+        return type(self), (self.channel, self.method, self.properties, body)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -41,6 +48,6 @@ class Command:
         )
 
     def __repr__(self) -> str:
-        if not self.method.HAS_CONTENT:
+        if not getattr(self.method, "HAS_CONTENT", True):
             return f"Command({self.channel}, {self.method!r})"
         return f"Command({self.channel}, {self.method!r}, {self.properties!r}, {self.body!r})"

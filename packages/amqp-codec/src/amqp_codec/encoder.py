@@ -1,13 +1,14 @@
 """Encoder: turns a command into one bytes object, so errors are found before anything is sent."""
 
+from operator import index
 from struct import Struct
-from struct import error as StructError
-from typing import Final
+from typing import Any, Final
 
 from .command import Command
-from .errors import EncodeError
+from .compiling import Unchecked
+from .errors import REFUSED, EncodeError, encode_error, shown, type_name
 from .frames import END, OVERHEAD
-from .method import HEARTBEAT
+from .method import Heartbeat, Method
 from .protocol.basic import Properties
 from .protocol.constants import (
     FRAME_BODY,
@@ -16,16 +17,17 @@ from .protocol.constants import (
     FRAME_HEARTBEAT,
     FRAME_METHOD,
 )
+from .values import as_bytes
 
 _FRAME: Final = Struct(">BHI").pack
 _HEADER: Final = Struct(">BBHIHHQ").pack  # previous frame-end, envelope; class, weight, body size
 _BODY: Final = Struct(">BBHI").pack  # previous frame-end, envelope
 _HEADER_SIZE: Final = 12  # class, weight and body size
-_NO_LIMIT: Final = 1 << 32  # above the largest size that a frame can announce
+_NO_LIMIT: Final = (1 << 32) - 1  # the largest size that a frame can announce
 _NO_PROPERTIES: Final = Properties().encode()
 
 
-def encode_command(command: Command, frame_max: int = 131072) -> bytes:
+def encode_command(command: Command | Unchecked, frame_max: int | Unchecked = 131072) -> bytes:
     """Encode all frames of a command.
 
     Args:
@@ -36,39 +38,47 @@ def encode_command(command: Command, frame_max: int = 131072) -> bytes:
         EncodeError: an argument, a property or the body cannot be encoded, or the method or its
             properties do not fit into a frame.
     """
-    method = command.method
-    if method.HAS_CONTENT:
-        return encode_content(
-            command.channel, method.encode(), command.properties, command.body, frame_max
-        )
-    if command.properties is not None or len(command.body):
-        raise EncodeError("takes no properties and no body: it carries no content", (method.NAME,))
-    if method is HEARTBEAT:
-        return _FRAME(FRAME_HEARTBEAT, command.channel, 0) + END
-    return encode_method(command.channel, method.encode(), frame_max)
+    try:
+        method: Any = command.method
+        if method.HAS_CONTENT:
+            return encode_content(
+                command.channel, method.encode(), command.properties, command.body, frame_max
+            )
+        if command.properties is not None or len(command.body):
+            reason = "takes no properties and no body: it carries no content"
+            raise EncodeError(reason, (method.NAME,))
+        if type(method) is Heartbeat:
+            return _FRAME(FRAME_HEARTBEAT, command.channel, 0) + END
+        return encode_method(command.channel, method.encode(), frame_max)
+    except REFUSED as error:
+        raise _refused_command(error, command, frame_max) from None
 
 
-def encode_method(channel: int, payload: bytes, frame_max: int = 0) -> bytes:
+def encode_method(
+    channel: int | Unchecked, payload: bytes | Unchecked, frame_max: int | Unchecked = 0
+) -> bytes:
     """Wrap the result of a method's ``encode`` in a frame.
 
     Raises:
         EncodeError: it is too large for a frame, or the channel number is not 0 to 65535.
     """
-    size = len(payload)
-    if 0 < frame_max < size + OVERHEAD:
-        raise _too_large("the arguments of the method", size, frame_max)
     try:
+        if type(payload) is not bytes:
+            payload = _bytes_of("payload", payload)
+        size = len(payload)
+        if size > frame_max - OVERHEAD and frame_max > 0:
+            raise _too_large("the arguments of the method", size, frame_max)
         return _FRAME(FRAME_METHOD, channel, size) + payload + END
-    except StructError:
-        raise _bad_channel(channel) from None
+    except REFUSED as error:
+        raise _refused(error, channel, frame_max) from None
 
 
 def encode_content(
-    channel: int,
-    payload: bytes,
-    properties: Properties | None,
-    body: bytes | bytearray | memoryview,
-    frame_max: int = 131072,
+    channel: int | Unchecked,
+    payload: bytes | Unchecked,
+    properties: Properties | Unchecked | None,
+    body: bytes | bytearray | memoryview | Unchecked,
+    frame_max: int | Unchecked = 131072,
 ) -> bytes:
     """Encode a command with a content whose method is already encoded.
 
@@ -84,46 +94,82 @@ def encode_content(
     Raises:
         EncodeError: as for ``encode_command``.
     """
-    if type(body) is not bytes:
-        body = _as_bytes(body)
-    header = _NO_PROPERTIES if properties is None else properties.encode()
-    size = len(body)
-    largest = frame_max - OVERHEAD if frame_max else _NO_LIMIT
-    if len(payload) > largest:
-        raise _too_large("the method with its arguments", len(payload), frame_max)
-    if len(header) + _HEADER_SIZE > largest:
-        raise _too_large("the properties", len(header) + _HEADER_SIZE, frame_max)
-    class_id = payload[0] << 8 | payload[1]
-    header_size = len(header) + _HEADER_SIZE
     try:
-        method_frame = _FRAME(FRAME_METHOD, channel, len(payload))
+        if type(body) is not bytes:
+            body = _bytes_of("body", body)
+        if type(payload) is not bytes:
+            payload = _bytes_of("payload", payload)
+        header = _NO_PROPERTIES if properties is None else Properties.encode(properties)
+        method_size = len(payload)
+        header_size = len(header) + _HEADER_SIZE
+        size = len(body)
+        largest = frame_max - OVERHEAD if frame_max else _NO_LIMIT
+        if method_size > largest:
+            raise _too_large("the method with its arguments", method_size, frame_max)
+        if header_size > largest:
+            raise _too_large("the properties", header_size, frame_max)
+        class_id = payload[0] << 8 | payload[1]
+        method_frame = _FRAME(FRAME_METHOD, channel, method_size)
         header_frame = _HEADER(FRAME_END, FRAME_HEADER, channel, header_size, class_id, 0, size)
         if 0 < size <= largest:
             body_frame = _BODY(FRAME_END, FRAME_BODY, channel, size)
             return b"".join((method_frame, payload, header_frame, header, body_frame, body, END))
-    except StructError:
-        raise _bad_channel(channel) from None
-    parts = [method_frame, payload, header_frame, header]
-    for offset in range(0, size, largest):
-        piece = body[offset : offset + largest]
-        parts += (_BODY(FRAME_END, FRAME_BODY, channel, len(piece)), piece)
-    parts.append(END)
-    return b"".join(parts)
+        parts = [method_frame, payload, header_frame, header]
+        for offset in range(0, size, largest):
+            piece = body[offset : offset + largest]
+            parts += (_BODY(FRAME_END, FRAME_BODY, channel, len(piece)), piece)
+        parts.append(END)
+        return b"".join(parts)
+    except REFUSED as error:
+        raise _refused(error, channel, frame_max, properties) from None
 
 
-def _as_bytes(body: object) -> bytes:
-    if isinstance(body, (bytearray, memoryview)):
-        return bytes(body)
-    if isinstance(body, bytes):
-        return body
-    raise EncodeError(
-        f"must be bytes, bytearray or memoryview, not {type(body).__name__}", ("body",)
-    )
+def _bytes_of(name: str, value: object) -> bytes:
+    try:
+        return as_bytes(value)
+    except REFUSED as error:
+        raise encode_error(error).under(name) from None
 
 
 def _too_large(what: str, size: int, frame_max: int) -> EncodeError:
     return EncodeError(f"{what} take {size} bytes, but a frame holds {frame_max - OVERHEAD}")
 
 
-def _bad_channel(channel: object) -> EncodeError:
-    return EncodeError(f"must be an int from 0 to 65535, not {channel!r}", ("channel",))
+def _refused_command(error: Exception, command: Any, frame_max: object) -> EncodeError:
+    """Return the EncodeError for a command that could not be encoded."""
+    if isinstance(error, EncodeError):
+        return error
+    if not issubclass(type(command), Command):  # isinstance() asks the object, which may raise
+        return EncodeError(f"must be a Command, not {type_name(command)}")
+    method: object = command.method
+    if not issubclass(type(method), Method):
+        reason = f"must be a method such as basic.Publish(...), not {type_name(method)}"
+        return EncodeError(reason, ("method",))
+    try:
+        _bytes_of("body", command.body)
+    except EncodeError as refused:
+        return refused
+    return _refused(error, command.channel, frame_max)
+
+
+def _refused(
+    error: Exception, channel: object, frame_max: object, properties: object = None
+) -> EncodeError:
+    """Return the EncodeError for frames that could not be made."""
+    if isinstance(error, EncodeError):
+        return error
+    if properties is not None and not issubclass(type(properties), Properties):
+        reason = f"must be Properties or None, not {type_name(properties)}"
+        return EncodeError(reason, ("properties",))
+    try:
+        is_channel = 0 <= index(channel) <= 0xFFFF  # type: ignore[arg-type]
+    except REFUSED:
+        is_channel = False
+    if not is_channel:
+        reason = f"must be an int from 0 to 65535, not {shown(channel)}"
+        return EncodeError(reason, ("channel",))
+    if not issubclass(type(frame_max), int):
+        return EncodeError(f"must be an int, not {shown(frame_max)}", ("frame_max",))
+    if isinstance(error, IndexError):
+        return EncodeError("must be what a method's encode returned", ("payload",))
+    return encode_error(error)

@@ -5,11 +5,36 @@ CodecError
 └── DecodeError      the received bytes are not AMQP 0-9-1; has the reply code for the close
 """
 
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final
+
 from .protocol.constants import ReplyCode
+
+REFUSED: Final = Exception
+"""What an invalid value can cause while it is encoded: a class may override any method."""
+
+_SHOWN: Final = 60
+"""Characters of a value that an error message shows."""
+
+_SHOWN_BITS: Final = 256
+"""Larger integers are not shown: Python refuses to print those of more than 4,300 digits."""
+
+_NAME_OF: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
+"""The name of a class, whatever its metaclass says."""
 
 
 class CodecError(Exception):
-    """The base class of the errors of this package."""
+    """The base class of the errors of this package.
+
+    Errors are equal if they are of the same class and all their attributes are equal.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__reduce__() == other.__reduce__()
+
+    def __hash__(self) -> int:
+        return hash((type(self), str(self)))
 
 
 class EncodeError(CodecError, ValueError):
@@ -24,8 +49,8 @@ class EncodeError(CodecError, ValueError):
 
     def __init__(self, reason: str, path: tuple[str, ...] = ()) -> None:
         super().__init__(reason, path)
-        self.reason = reason
-        self.path = path
+        self.reason: str = reason
+        self.path: tuple[str, ...] = path
 
     def under(self, name: str) -> "EncodeError":
         """Return the same error with ``name`` in front of its path."""
@@ -35,7 +60,8 @@ class EncodeError(CodecError, ValueError):
         where = ""
         for name in self.path:
             where += name if name.startswith("[") or not where else f".{name}"
-        return f"{where}: {self.reason}" if where else self.reason
+        text = f"{where}: {self.reason}" if where else self.reason
+        return text.encode("utf-8", "backslashreplace").decode()  # lone surrogates can be printed
 
 
 class DecodeError(CodecError):
@@ -79,3 +105,40 @@ class DecodeError(CodecError):
         self.payload = payload
         self.index = index
         self.end = end
+
+
+def encode_error(error: Exception) -> EncodeError:
+    """Return an exception that was raised while encoding as an EncodeError."""
+    if isinstance(error, EncodeError):
+        return error
+    if isinstance(error, RecursionError):
+        return EncodeError("is nested too deep for the stack")
+    try:
+        text = f"{error}"[:_SHOWN]
+    except REFUSED:
+        text = ""
+    return EncodeError(f"cannot be encoded: {type_name(error)}{': ' if text else ''}{text}")
+
+
+def type_name(value: object) -> str:
+    """Return the name of a value's class for an error message."""
+    return _NAME_OF(type(value))[:_SHOWN]
+
+
+def shown(value: object) -> str:
+    """Return a short text for a value in an error message, whatever methods its class overrides."""
+    try:
+        if isinstance(value, int):
+            bits = int.bit_length(value)
+            return int.__repr__(value) if bits <= _SHOWN_BITS else f"an int of {bits} bits"
+        if isinstance(value, float):
+            return float.__repr__(value)
+        if isinstance(value, Decimal):
+            return Decimal.__str__(value)[:_SHOWN]
+        if isinstance(value, str):
+            return ascii(str.__getitem__(value, slice(40)))
+        if isinstance(value, bytes):
+            return bytes.__repr__(bytes.__getitem__(value, slice(40)))
+    except REFUSED:
+        pass  # a class that only claims to be one of these
+    return f"an object of type {type_name(value)}"

@@ -1,17 +1,17 @@
 """The base classes of the generated methods and properties."""
 
-from struct import error as StructError
-from typing import ClassVar, Final, TypeAlias
+from operator import index
+from typing import Any, ClassVar, Final, TypeAlias
 
-from .errors import DecodeError, EncodeError
-from .values import encode_table, encode_timestamp
-
-REFUSED: Final = (ValueError, IndexError, TypeError, AttributeError, StructError)
-"""The exceptions that invalid values cause in ``encode``."""
+from .compiling import mypyc_attr
+from .errors import REFUSED, DecodeError, EncodeError, encode_error, type_name
+from .errors import shown as text_of
+from .values import as_bytes, encode_table, encode_timestamp, escaped
 
 _BITS: Final = {"octet": 8, "short": 16, "long": 32, "longlong": 64}
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Fields:
     """An object with named, typed fields: a method or the properties of a content."""
 
@@ -42,20 +42,21 @@ class Fields:
         fail, and only then is the invalid field searched for, here.
         """
         for name, wire_type in self.FIELDS:
-            value = getattr(self, name)
-            if value is None and self.OPTIONAL:
-                continue
-            reason = _objection(wire_type, value)
-            if reason is not None:
-                return EncodeError(reason, (self.NAME, name))
-            if wire_type in ("table", "timestamp"):
-                try:
-                    encode_table(value) if wire_type == "table" else encode_timestamp(value)
-                except EncodeError as refused:
-                    return refused.under(name).under(self.NAME)
-        return EncodeError(f"cannot be encoded: {error}", (self.NAME,))
+            try:
+                value = getattr(self, name)
+                if value is not None or not self.OPTIONAL:
+                    _check(wire_type, value)
+            except DecodeError:
+                continue  # headers as they were received
+            except REFUSED as refused:
+                return encode_error(refused).under(name).under(self.NAME)
+        return encode_error(error).under(self.NAME)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), tuple([getattr(self, name) for name, _ in self.FIELDS])
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Method(Fields):
     """A method of the protocol with its arguments; each class is in the module of its AMQP class.
 
@@ -115,29 +116,50 @@ class Heartbeat(Method):
     def __repr__(self) -> str:
         return "HEARTBEAT"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _heartbeat, ()
+
 
 HEARTBEAT = Heartbeat()
 """The method of every command that is a heartbeat."""
 
 
-def _objection(wire_type: str, value: object) -> str | None:
-    """Return why a value is invalid for a field of a type; None if it is valid."""
-    if value is None:
-        return "must not be None"
-    kind = type(value).__name__
-    if wire_type in _BITS:
-        if not isinstance(value, int):
-            return f"must be an int, not {kind}"
-        largest = (1 << _BITS[wire_type]) - 1
-        return None if 0 <= value <= largest else f"must be 0 to {largest}, not {value}"
-    if wire_type == "shortstr":
-        if not isinstance(value, str):
-            return f"must be a str, not {kind}"
-        try:
-            size = len(value.encode("utf-8", "surrogateescape"))
-        except UnicodeEncodeError:
-            return f"cannot be encoded as UTF-8: {value!a:.80}"
-        return None if size <= 255 else f"must be at most 255 bytes of UTF-8, not {size}"
-    if wire_type == "longstr" and not isinstance(value, (bytes, bytearray, memoryview)):
-        return f"must be bytes, not {kind}"
-    return None
+def _heartbeat() -> Heartbeat:
+    """Return HEARTBEAT, of which there are no copies."""
+    return HEARTBEAT
+
+
+def _check(wire_type: str, value: Any) -> None:
+    """Raise an exception if a value is invalid for a field of a type."""
+    if wire_type == "bit":
+        bool(value)
+    elif value is None:
+        raise EncodeError("must not be None")
+    elif wire_type == "table":
+        encode_table(value)
+    elif wire_type == "timestamp":
+        encode_timestamp(value)
+    elif wire_type == "shortstr":
+        _check_short_string(value)
+    elif wire_type == "longstr":
+        escaped(value) if isinstance(value, str) else as_bytes(value)
+    else:
+        _check_integer(_BITS[wire_type], value)
+
+
+def _check_short_string(value: object) -> None:
+    if not isinstance(value, str):
+        raise EncodeError(f"must be a str, not {type_name(value)}")
+    size = len(escaped(value))
+    if size > 255:
+        raise EncodeError(f"must be at most 255 bytes of UTF-8, not {size}")
+
+
+def _check_integer(bits: int, value: Any) -> None:
+    try:
+        number = index(value)
+    except TypeError:
+        raise EncodeError(f"must be an int, not {type_name(value)}") from None
+    largest = (1 << bits) - 1
+    if not 0 <= number <= largest:
+        raise EncodeError(f"must be 0 to {largest}, not {text_of(number)}")

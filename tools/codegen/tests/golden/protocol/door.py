@@ -8,14 +8,18 @@ Spec: class door (70)
 
 from collections.abc import Callable
 from struct import Struct
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
-from ..method import REFUSED, Fields, Method, Replies
+from ..compiling import Unchecked, mypyc_attr
+from ..errors import REFUSED
+from ..method import Fields, Method, Replies
 from ..values import (
     OCTETS,
+    UTF8,
     FieldTable,
     decode_table,
     encode_table,
+    escaped,
     read_table,
 )
 
@@ -24,6 +28,7 @@ _unpack_i: Final[Callable[[bytes, int], tuple[int]]] = Struct(">I").unpack_from
 _unpack_ib: Final[Callable[[bytes, int], tuple[int, int]]] = Struct(">IB").unpack_from
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class OpenOk(Method):
     """Report that the door is open.
 
@@ -49,11 +54,11 @@ class OpenOk(Method):
 
     def __init__(
         self,
-        width: int = 0,
-        global_: bool = False,
+        width: int | Unchecked = 0,
+        global_: bool | Unchecked = False,
     ) -> None:
-        self.width: int = width
-        self.global_: bool = global_
+        self.width: int | Unchecked = width
+        self.global_: bool | Unchecked = global_
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -78,6 +83,7 @@ class OpenOk(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Open(Method):
     """Open a door.
 
@@ -107,20 +113,23 @@ class Open(Method):
 
     def __init__(
         self,
-        name: str = "",
-        wide: bool = False,
-        no_wait: bool = False,
+        name: str | Unchecked = "",
+        wide: bool | Unchecked = False,
+        no_wait: bool | Unchecked = False,
         arguments: FieldTable | None = None,
     ) -> None:
-        self.name: str = name
-        self.wide: bool = wide
-        self.no_wait: bool = no_wait
+        self.name: str | Unchecked = name
+        self.wide: bool | Unchecked = wide
+        self.no_wait: bool | Unchecked = no_wait
         self.arguments: FieldTable = {} if arguments is None else arguments
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            name = self.name.encode("utf-8", "surrogateescape")
+            try:
+                name = UTF8(self.name)
+            except UnicodeEncodeError:
+                name = escaped(self.name)
             return b"".join(
                 (
                     b"\x00F\x00\n\x00",
@@ -158,6 +167,7 @@ class Open(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Pass(Method):
     """Pass something through.
 
@@ -189,6 +199,7 @@ class Pass(Method):
         return isinstance(other, Pass)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Properties(Fields):
     """Properties of a door content; an absent property is None.
 
@@ -199,7 +210,7 @@ class Properties(Fields):
     Spec: class door (70), 4.2.6.1
     """
 
-    __slots__ = ("weight", "_labels", "_unused_flags")
+    __slots__ = ("weight", "_labels", "_flags")
     __match_args__: ClassVar[tuple[str, ...]] = ("weight", "labels")
     NAME: ClassVar[str] = "door.properties"
     OPTIONAL: ClassVar[bool] = True
@@ -210,12 +221,12 @@ class Properties(Fields):
 
     def __init__(
         self,
-        weight: int | None = None,
+        weight: int | Unchecked | None = None,
         labels: FieldTable | None = None,
     ) -> None:
-        self.weight: int | None = weight
-        self._labels: FieldTable | bytes | None = labels
-        self._unused_flags = 0
+        self.weight: int | Unchecked | None = weight
+        self._labels: Any = labels
+        self._flags = 0
 
     @property
     def labels(self) -> FieldTable | None:
@@ -224,13 +235,16 @@ class Properties(Fields):
         Raises:
             DecodeError: the received table cannot be decoded.
         """
-        if isinstance(self._labels, bytes):
-            self._labels = decode_table(self._labels)[0]
-        return self._labels
+        labels: FieldTable | None = self._labels
+        if self._flags & 0x4000:
+            labels = self._labels = decode_table(self._labels)[0]
+            self._flags ^= 0x4000
+        return labels
 
     @labels.setter
     def labels(self, labels: FieldTable | None) -> None:
         self._labels = labels
+        self._flags &= ~0x4000
 
     def encode(self) -> bytes:
         """Return the flags and the properties that are present. Spec: 4.2.6.1.
@@ -238,17 +252,17 @@ class Properties(Fields):
         Raises:
             EncodeError: a property has the wrong type, is out of range or too long.
         """
-        flags = self._unused_flags
+        flags = self._flags
         parts = [b""]
         try:
             if self.weight is not None:
                 flags |= 0x8000
+                if self.weight < 0:
+                    raise ValueError
                 parts.append(OCTETS[self.weight])
             if self._labels is not None:
                 flags |= 0x4000
-                parts.append(
-                    self._labels if isinstance(self._labels, bytes) else encode_table(self._labels)
-                )
+                parts.append(self._labels if self._flags & 0x4000 else encode_table(self._labels))
         except REFUSED as error:
             raise self.refusal(error) from None
         parts[0] = flags.to_bytes(2, "big")
@@ -273,10 +287,18 @@ class Properties(Fields):
             properties._labels = data[start:offset]
         if offset != end:
             raise ValueError
-        properties._unused_flags = flags & 0x3FFF
+        properties._flags = flags & 0x7FFF
         return properties
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Properties) and (
-            self.weight == other.weight and self.labels == other.labels
+            self.weight == other.weight
+            and (self._labels == other._labels or self.labels == other.labels)
         )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        values = (self.weight, self._labels)
+        return type(self), values, self._flags
+
+    def __setstate__(self, flags: int) -> None:
+        self._flags = flags
