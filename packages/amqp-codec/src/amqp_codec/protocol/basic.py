@@ -9,16 +9,20 @@ Spec: class basic (60)
 from collections.abc import Callable
 from datetime import datetime
 from struct import Struct
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
-from ..method import REFUSED, Fields, Method, Replies
+from ..compiling import Unchecked, mypyc_attr
+from ..errors import REFUSED
+from ..method import Fields, Method, Replies
 from ..values import (
     OCTETS,
+    UTF8,
     FieldTable,
     decode_table,
     decode_timestamp,
     encode_table,
     encode_timestamp,
+    escaped,
     read_table,
 )
 
@@ -35,6 +39,7 @@ _unpack_q: Final[Callable[[bytes, int], tuple[int]]] = Struct(">Q").unpack_from
 _unpack_qb: Final[Callable[[bytes, int], tuple[int, int]]] = Struct(">QB").unpack_from
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class QosOk(Method):
     """Report that the limit holds.
 
@@ -66,6 +71,7 @@ class QosOk(Method):
         return isinstance(other, QosOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Qos(Method):
     """Limit the deliveries that are not yet acknowledged.
 
@@ -99,13 +105,13 @@ class Qos(Method):
 
     def __init__(
         self,
-        prefetch_size: int = 0,
-        prefetch_count: int = 0,
-        global_: bool = False,
+        prefetch_size: int | Unchecked = 0,
+        prefetch_count: int | Unchecked = 0,
+        global_: bool | Unchecked = False,
     ) -> None:
-        self.prefetch_size: int = prefetch_size
-        self.prefetch_count: int = prefetch_count
-        self.global_: bool = global_
+        self.prefetch_size: int | Unchecked = prefetch_size
+        self.prefetch_count: int | Unchecked = prefetch_count
+        self.global_: bool | Unchecked = global_
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -134,6 +140,7 @@ class Qos(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ConsumeOk(Method):
     """Report that the consumer has started.
 
@@ -155,14 +162,17 @@ class ConsumeOk(Method):
 
     def __init__(
         self,
-        consumer_tag: str = "",
+        consumer_tag: str | Unchecked = "",
     ) -> None:
-        self.consumer_tag: str = consumer_tag
+        self.consumer_tag: str | Unchecked = consumer_tag
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            consumer_tag = self.consumer_tag.encode("utf-8", "surrogateescape")
+            try:
+                consumer_tag = UTF8(self.consumer_tag)
+            except UnicodeEncodeError:
+                consumer_tag = escaped(self.consumer_tag)
             return b"".join(
                 (
                     b"\x00<\x00\x15",
@@ -187,6 +197,7 @@ class ConsumeOk(Method):
         return isinstance(other, ConsumeOk) and (self.consumer_tag == other.consumer_tag)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Consume(Method):
     """Start a consumer.
 
@@ -241,27 +252,33 @@ class Consume(Method):
 
     def __init__(
         self,
-        queue: str = "",
-        consumer_tag: str = "",
-        no_local: bool = False,
-        no_ack: bool = False,
-        exclusive: bool = False,
-        no_wait: bool = False,
+        queue: str | Unchecked = "",
+        consumer_tag: str | Unchecked = "",
+        no_local: bool | Unchecked = False,
+        no_ack: bool | Unchecked = False,
+        exclusive: bool | Unchecked = False,
+        no_wait: bool | Unchecked = False,
         arguments: FieldTable | None = None,
     ) -> None:
-        self.queue: str = queue
-        self.consumer_tag: str = consumer_tag
-        self.no_local: bool = no_local
-        self.no_ack: bool = no_ack
-        self.exclusive: bool = exclusive
-        self.no_wait: bool = no_wait
+        self.queue: str | Unchecked = queue
+        self.consumer_tag: str | Unchecked = consumer_tag
+        self.no_local: bool | Unchecked = no_local
+        self.no_ack: bool | Unchecked = no_ack
+        self.exclusive: bool | Unchecked = exclusive
+        self.no_wait: bool | Unchecked = no_wait
         self.arguments: FieldTable = {} if arguments is None else arguments
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            queue = self.queue.encode("utf-8", "surrogateescape")
-            consumer_tag = self.consumer_tag.encode("utf-8", "surrogateescape")
+            try:
+                queue = UTF8(self.queue)
+            except UnicodeEncodeError:
+                queue = escaped(self.queue)
+            try:
+                consumer_tag = UTF8(self.consumer_tag)
+            except UnicodeEncodeError:
+                consumer_tag = escaped(self.consumer_tag)
             return b"".join(
                 (
                     b"\x00<\x00\x14\x00\x00",
@@ -314,6 +331,7 @@ class Consume(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CancelOk(Method):
     """Report that the consumer has stopped.
 
@@ -336,14 +354,17 @@ class CancelOk(Method):
 
     def __init__(
         self,
-        consumer_tag: str = "",
+        consumer_tag: str | Unchecked = "",
     ) -> None:
-        self.consumer_tag: str = consumer_tag
+        self.consumer_tag: str | Unchecked = consumer_tag
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            consumer_tag = self.consumer_tag.encode("utf-8", "surrogateescape")
+            try:
+                consumer_tag = UTF8(self.consumer_tag)
+            except UnicodeEncodeError:
+                consumer_tag = escaped(self.consumer_tag)
             return b"".join(
                 (
                     b"\x00<\x00\x1f",
@@ -368,6 +389,7 @@ class CancelOk(Method):
         return isinstance(other, CancelOk) and (self.consumer_tag == other.consumer_tag)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Cancel(Method):
     """Stop a consumer.
 
@@ -398,16 +420,19 @@ class Cancel(Method):
 
     def __init__(
         self,
-        consumer_tag: str = "",
-        no_wait: bool = False,
+        consumer_tag: str | Unchecked = "",
+        no_wait: bool | Unchecked = False,
     ) -> None:
-        self.consumer_tag: str = consumer_tag
-        self.no_wait: bool = no_wait
+        self.consumer_tag: str | Unchecked = consumer_tag
+        self.no_wait: bool | Unchecked = no_wait
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            consumer_tag = self.consumer_tag.encode("utf-8", "surrogateescape")
+            try:
+                consumer_tag = UTF8(self.consumer_tag)
+            except UnicodeEncodeError:
+                consumer_tag = escaped(self.consumer_tag)
             return b"".join(
                 (
                     b"\x00<\x00\x1e",
@@ -438,6 +463,7 @@ class Cancel(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Publish(Method):
     """Publish a message.
 
@@ -479,21 +505,27 @@ class Publish(Method):
 
     def __init__(
         self,
-        exchange: str = "",
-        routing_key: str = "",
-        mandatory: bool = False,
-        immediate: bool = False,
+        exchange: str | Unchecked = "",
+        routing_key: str | Unchecked = "",
+        mandatory: bool | Unchecked = False,
+        immediate: bool | Unchecked = False,
     ) -> None:
-        self.exchange: str = exchange
-        self.routing_key: str = routing_key
-        self.mandatory: bool = mandatory
-        self.immediate: bool = immediate
+        self.exchange: str | Unchecked = exchange
+        self.routing_key: str | Unchecked = routing_key
+        self.mandatory: bool | Unchecked = mandatory
+        self.immediate: bool | Unchecked = immediate
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            exchange = self.exchange.encode("utf-8", "surrogateescape")
-            routing_key = self.routing_key.encode("utf-8", "surrogateescape")
+            try:
+                exchange = UTF8(self.exchange)
+            except UnicodeEncodeError:
+                exchange = escaped(self.exchange)
+            try:
+                routing_key = UTF8(self.routing_key)
+            except UnicodeEncodeError:
+                routing_key = escaped(self.routing_key)
             return b"".join(
                 (
                     b"\x00<\x00(\x00\x00",
@@ -534,6 +566,7 @@ class Publish(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Return(Method):
     """Return an unroutable message to its publisher.
 
@@ -570,22 +603,31 @@ class Return(Method):
 
     def __init__(
         self,
-        reply_code: int = 0,
-        reply_text: str = "",
-        exchange: str = "",
-        routing_key: str = "",
+        reply_code: int | Unchecked = 0,
+        reply_text: str | Unchecked = "",
+        exchange: str | Unchecked = "",
+        routing_key: str | Unchecked = "",
     ) -> None:
-        self.reply_code: int = reply_code
-        self.reply_text: str = reply_text
-        self.exchange: str = exchange
-        self.routing_key: str = routing_key
+        self.reply_code: int | Unchecked = reply_code
+        self.reply_text: str | Unchecked = reply_text
+        self.exchange: str | Unchecked = exchange
+        self.routing_key: str | Unchecked = routing_key
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            reply_text = self.reply_text.encode("utf-8", "surrogateescape")
-            exchange = self.exchange.encode("utf-8", "surrogateescape")
-            routing_key = self.routing_key.encode("utf-8", "surrogateescape")
+            try:
+                reply_text = UTF8(self.reply_text)
+            except UnicodeEncodeError:
+                reply_text = escaped(self.reply_text)
+            try:
+                exchange = UTF8(self.exchange)
+            except UnicodeEncodeError:
+                exchange = escaped(self.exchange)
+            try:
+                routing_key = UTF8(self.routing_key)
+            except UnicodeEncodeError:
+                routing_key = escaped(self.routing_key)
             return b"".join(
                 (
                     _pack_ih(0x003C0032, self.reply_code),
@@ -627,6 +669,7 @@ class Return(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Deliver(Method):
     """Deliver a message to a consumer.
 
@@ -670,24 +713,33 @@ class Deliver(Method):
 
     def __init__(
         self,
-        consumer_tag: str = "",
-        delivery_tag: int = 0,
-        redelivered: bool = False,
-        exchange: str = "",
-        routing_key: str = "",
+        consumer_tag: str | Unchecked = "",
+        delivery_tag: int | Unchecked = 0,
+        redelivered: bool | Unchecked = False,
+        exchange: str | Unchecked = "",
+        routing_key: str | Unchecked = "",
     ) -> None:
-        self.consumer_tag: str = consumer_tag
-        self.delivery_tag: int = delivery_tag
-        self.redelivered: bool = redelivered
-        self.exchange: str = exchange
-        self.routing_key: str = routing_key
+        self.consumer_tag: str | Unchecked = consumer_tag
+        self.delivery_tag: int | Unchecked = delivery_tag
+        self.redelivered: bool | Unchecked = redelivered
+        self.exchange: str | Unchecked = exchange
+        self.routing_key: str | Unchecked = routing_key
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            consumer_tag = self.consumer_tag.encode("utf-8", "surrogateescape")
-            exchange = self.exchange.encode("utf-8", "surrogateescape")
-            routing_key = self.routing_key.encode("utf-8", "surrogateescape")
+            try:
+                consumer_tag = UTF8(self.consumer_tag)
+            except UnicodeEncodeError:
+                consumer_tag = escaped(self.consumer_tag)
+            try:
+                exchange = UTF8(self.exchange)
+            except UnicodeEncodeError:
+                exchange = escaped(self.exchange)
+            try:
+                routing_key = UTF8(self.routing_key)
+            except UnicodeEncodeError:
+                routing_key = escaped(self.routing_key)
             return b"".join(
                 (
                     b"\x00<\x00<",
@@ -732,6 +784,7 @@ class Deliver(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class GetOk(Method):
     """Return the requested message.
 
@@ -775,23 +828,29 @@ class GetOk(Method):
 
     def __init__(
         self,
-        delivery_tag: int = 0,
-        redelivered: bool = False,
-        exchange: str = "",
-        routing_key: str = "",
-        message_count: int = 0,
+        delivery_tag: int | Unchecked = 0,
+        redelivered: bool | Unchecked = False,
+        exchange: str | Unchecked = "",
+        routing_key: str | Unchecked = "",
+        message_count: int | Unchecked = 0,
     ) -> None:
-        self.delivery_tag: int = delivery_tag
-        self.redelivered: bool = redelivered
-        self.exchange: str = exchange
-        self.routing_key: str = routing_key
-        self.message_count: int = message_count
+        self.delivery_tag: int | Unchecked = delivery_tag
+        self.redelivered: bool | Unchecked = redelivered
+        self.exchange: str | Unchecked = exchange
+        self.routing_key: str | Unchecked = routing_key
+        self.message_count: int | Unchecked = message_count
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            exchange = self.exchange.encode("utf-8", "surrogateescape")
-            routing_key = self.routing_key.encode("utf-8", "surrogateescape")
+            try:
+                exchange = UTF8(self.exchange)
+            except UnicodeEncodeError:
+                exchange = escaped(self.exchange)
+            try:
+                routing_key = UTF8(self.routing_key)
+            except UnicodeEncodeError:
+                routing_key = escaped(self.routing_key)
             return b"".join(
                 (
                     _pack_iqb(0x003C0047, self.delivery_tag, (1 if self.redelivered else 0)),
@@ -833,6 +892,7 @@ class GetOk(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class GetEmpty(Method):
     """Report that the queue has no message ready.
 
@@ -865,6 +925,7 @@ class GetEmpty(Method):
         return isinstance(other, GetEmpty)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Get(Method):
     """Fetch one message.
 
@@ -894,16 +955,19 @@ class Get(Method):
 
     def __init__(
         self,
-        queue: str = "",
-        no_ack: bool = False,
+        queue: str | Unchecked = "",
+        no_ack: bool | Unchecked = False,
     ) -> None:
-        self.queue: str = queue
-        self.no_ack: bool = no_ack
+        self.queue: str | Unchecked = queue
+        self.no_ack: bool | Unchecked = no_ack
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            queue = self.queue.encode("utf-8", "surrogateescape")
+            try:
+                queue = UTF8(self.queue)
+            except UnicodeEncodeError:
+                queue = escaped(self.queue)
             return b"".join(
                 (
                     b"\x00<\x00F\x00\x00",
@@ -935,6 +999,7 @@ class Get(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Ack(Method):
     """Acknowledge deliveries, or confirm publishes.
 
@@ -965,11 +1030,11 @@ class Ack(Method):
 
     def __init__(
         self,
-        delivery_tag: int = 0,
-        multiple: bool = False,
+        delivery_tag: int | Unchecked = 0,
+        multiple: bool | Unchecked = False,
     ) -> None:
-        self.delivery_tag: int = delivery_tag
-        self.multiple: bool = multiple
+        self.delivery_tag: int | Unchecked = delivery_tag
+        self.multiple: bool | Unchecked = multiple
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -994,6 +1059,7 @@ class Ack(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Reject(Method):
     """Reject one delivery.
 
@@ -1023,11 +1089,11 @@ class Reject(Method):
 
     def __init__(
         self,
-        delivery_tag: int = 0,
-        requeue: bool = False,
+        delivery_tag: int | Unchecked = 0,
+        requeue: bool | Unchecked = False,
     ) -> None:
-        self.delivery_tag: int = delivery_tag
-        self.requeue: bool = requeue
+        self.delivery_tag: int | Unchecked = delivery_tag
+        self.requeue: bool | Unchecked = requeue
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -1052,6 +1118,7 @@ class Reject(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RecoverAsync(Method):
     """Redeliver all unacknowledged messages, without an answer.
 
@@ -1074,9 +1141,9 @@ class RecoverAsync(Method):
 
     def __init__(
         self,
-        requeue: bool = False,
+        requeue: bool | Unchecked = False,
     ) -> None:
-        self.requeue: bool = requeue
+        self.requeue: bool | Unchecked = requeue
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -1104,6 +1171,7 @@ class RecoverAsync(Method):
         return isinstance(other, RecoverAsync) and (self.requeue == other.requeue)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RecoverOk(Method):
     """Report that the messages are being redelivered.
 
@@ -1136,6 +1204,7 @@ class RecoverOk(Method):
         return isinstance(other, RecoverOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Recover(Method):
     """Redeliver all unacknowledged messages.
 
@@ -1160,9 +1229,9 @@ class Recover(Method):
 
     def __init__(
         self,
-        requeue: bool = False,
+        requeue: bool | Unchecked = False,
     ) -> None:
-        self.requeue: bool = requeue
+        self.requeue: bool | Unchecked = requeue
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -1190,6 +1259,7 @@ class Recover(Method):
         return isinstance(other, Recover) and (self.requeue == other.requeue)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Nack(Method):
     """Reject deliveries, or report publishes that failed.
 
@@ -1223,13 +1293,13 @@ class Nack(Method):
 
     def __init__(
         self,
-        delivery_tag: int = 0,
-        multiple: bool = False,
-        requeue: bool = False,
+        delivery_tag: int | Unchecked = 0,
+        multiple: bool | Unchecked = False,
+        requeue: bool | Unchecked = False,
     ) -> None:
-        self.delivery_tag: int = delivery_tag
-        self.multiple: bool = multiple
-        self.requeue: bool = requeue
+        self.delivery_tag: int | Unchecked = delivery_tag
+        self.multiple: bool | Unchecked = multiple
+        self.requeue: bool | Unchecked = requeue
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -1261,6 +1331,7 @@ class Nack(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Properties(Fields):
     """Properties of a basic content; an absent property is None.
 
@@ -1316,7 +1387,7 @@ class Properties(Fields):
         "user_id",
         "app_id",
         "cluster_id",
-        "_unused_flags",
+        "_flags",
     )
     __match_args__: ClassVar[tuple[str, ...]] = (
         "content_type",
@@ -1355,36 +1426,36 @@ class Properties(Fields):
 
     def __init__(
         self,
-        content_type: str | None = None,
-        content_encoding: str | None = None,
+        content_type: str | Unchecked | None = None,
+        content_encoding: str | Unchecked | None = None,
         headers: FieldTable | None = None,
-        delivery_mode: int | None = None,
-        priority: int | None = None,
-        correlation_id: str | None = None,
-        reply_to: str | None = None,
-        expiration: str | None = None,
-        message_id: str | None = None,
+        delivery_mode: int | Unchecked | None = None,
+        priority: int | Unchecked | None = None,
+        correlation_id: str | Unchecked | None = None,
+        reply_to: str | Unchecked | None = None,
+        expiration: str | Unchecked | None = None,
+        message_id: str | Unchecked | None = None,
         timestamp: datetime | int | None = None,
-        type: str | None = None,
-        user_id: str | None = None,
-        app_id: str | None = None,
-        cluster_id: str | None = None,
+        type: str | Unchecked | None = None,
+        user_id: str | Unchecked | None = None,
+        app_id: str | Unchecked | None = None,
+        cluster_id: str | Unchecked | None = None,
     ) -> None:
-        self.content_type: str | None = content_type
-        self.content_encoding: str | None = content_encoding
-        self._headers: FieldTable | bytes | None = headers
-        self.delivery_mode: int | None = delivery_mode
-        self.priority: int | None = priority
-        self.correlation_id: str | None = correlation_id
-        self.reply_to: str | None = reply_to
-        self.expiration: str | None = expiration
-        self.message_id: str | None = message_id
+        self.content_type: str | Unchecked | None = content_type
+        self.content_encoding: str | Unchecked | None = content_encoding
+        self._headers: Any = headers
+        self.delivery_mode: int | Unchecked | None = delivery_mode
+        self.priority: int | Unchecked | None = priority
+        self.correlation_id: str | Unchecked | None = correlation_id
+        self.reply_to: str | Unchecked | None = reply_to
+        self.expiration: str | Unchecked | None = expiration
+        self.message_id: str | Unchecked | None = message_id
         self.timestamp: datetime | int | None = timestamp
-        self.type: str | None = type
-        self.user_id: str | None = user_id
-        self.app_id: str | None = app_id
-        self.cluster_id: str | None = cluster_id
-        self._unused_flags = 0
+        self.type: str | Unchecked | None = type
+        self.user_id: str | Unchecked | None = user_id
+        self.app_id: str | Unchecked | None = app_id
+        self.cluster_id: str | Unchecked | None = cluster_id
+        self._flags = 0
 
     @property
     def headers(self) -> FieldTable | None:
@@ -1393,13 +1464,16 @@ class Properties(Fields):
         Raises:
             DecodeError: the received table cannot be decoded.
         """
-        if isinstance(self._headers, bytes):
-            self._headers = decode_table(self._headers)[0]
-        return self._headers
+        headers: FieldTable | None = self._headers
+        if self._flags & 0x2000:
+            headers = self._headers = decode_table(self._headers)[0]
+            self._flags ^= 0x2000
+        return headers
 
     @headers.setter
     def headers(self, headers: FieldTable | None) -> None:
         self._headers = headers
+        self._flags &= ~0x2000
 
     def encode(self) -> bytes:
         """Return the flags and the properties that are present. Spec: 4.2.6.1.
@@ -1407,50 +1481,68 @@ class Properties(Fields):
         Raises:
             EncodeError: a property has the wrong type, is out of range or too long.
         """
-        flags = self._unused_flags
+        flags = self._flags
         parts = [b""]
         try:
             if self.content_type is not None:
                 flags |= 0x8000
-                encoded = self.content_type.encode("utf-8", "surrogateescape")
+                try:
+                    encoded = UTF8(self.content_type)
+                except UnicodeEncodeError:
+                    encoded = escaped(self.content_type)
                 parts.append(OCTETS[len(encoded)])
                 parts.append(encoded)
             if self.content_encoding is not None:
                 flags |= 0x4000
-                encoded = self.content_encoding.encode("utf-8", "surrogateescape")
+                try:
+                    encoded = UTF8(self.content_encoding)
+                except UnicodeEncodeError:
+                    encoded = escaped(self.content_encoding)
                 parts.append(OCTETS[len(encoded)])
                 parts.append(encoded)
             if self._headers is not None:
                 flags |= 0x2000
-                parts.append(
-                    self._headers
-                    if isinstance(self._headers, bytes)
-                    else encode_table(self._headers)
-                )
+                parts.append(self._headers if self._flags & 0x2000 else encode_table(self._headers))
             if self.delivery_mode is not None:
                 flags |= 0x1000
+                if self.delivery_mode < 0:
+                    raise ValueError
                 parts.append(OCTETS[self.delivery_mode])
             if self.priority is not None:
                 flags |= 0x0800
+                if self.priority < 0:
+                    raise ValueError
                 parts.append(OCTETS[self.priority])
             if self.correlation_id is not None:
                 flags |= 0x0400
-                encoded = self.correlation_id.encode("utf-8", "surrogateescape")
+                try:
+                    encoded = UTF8(self.correlation_id)
+                except UnicodeEncodeError:
+                    encoded = escaped(self.correlation_id)
                 parts.append(OCTETS[len(encoded)])
                 parts.append(encoded)
             if self.reply_to is not None:
                 flags |= 0x0200
-                encoded = self.reply_to.encode("utf-8", "surrogateescape")
+                try:
+                    encoded = UTF8(self.reply_to)
+                except UnicodeEncodeError:
+                    encoded = escaped(self.reply_to)
                 parts.append(OCTETS[len(encoded)])
                 parts.append(encoded)
             if self.expiration is not None:
                 flags |= 0x0100
-                encoded = self.expiration.encode("utf-8", "surrogateescape")
+                try:
+                    encoded = UTF8(self.expiration)
+                except UnicodeEncodeError:
+                    encoded = escaped(self.expiration)
                 parts.append(OCTETS[len(encoded)])
                 parts.append(encoded)
             if self.message_id is not None:
                 flags |= 0x0080
-                encoded = self.message_id.encode("utf-8", "surrogateescape")
+                try:
+                    encoded = UTF8(self.message_id)
+                except UnicodeEncodeError:
+                    encoded = escaped(self.message_id)
                 parts.append(OCTETS[len(encoded)])
                 parts.append(encoded)
             if self.timestamp is not None:
@@ -1458,22 +1550,34 @@ class Properties(Fields):
                 parts.append(_pack_q(encode_timestamp(self.timestamp)))
             if self.type is not None:
                 flags |= 0x0020
-                encoded = self.type.encode("utf-8", "surrogateescape")
+                try:
+                    encoded = UTF8(self.type)
+                except UnicodeEncodeError:
+                    encoded = escaped(self.type)
                 parts.append(OCTETS[len(encoded)])
                 parts.append(encoded)
             if self.user_id is not None:
                 flags |= 0x0010
-                encoded = self.user_id.encode("utf-8", "surrogateescape")
+                try:
+                    encoded = UTF8(self.user_id)
+                except UnicodeEncodeError:
+                    encoded = escaped(self.user_id)
                 parts.append(OCTETS[len(encoded)])
                 parts.append(encoded)
             if self.app_id is not None:
                 flags |= 0x0008
-                encoded = self.app_id.encode("utf-8", "surrogateescape")
+                try:
+                    encoded = UTF8(self.app_id)
+                except UnicodeEncodeError:
+                    encoded = escaped(self.app_id)
                 parts.append(OCTETS[len(encoded)])
                 parts.append(encoded)
             if self.cluster_id is not None:
                 flags |= 0x0004
-                encoded = self.cluster_id.encode("utf-8", "surrogateescape")
+                try:
+                    encoded = UTF8(self.cluster_id)
+                except UnicodeEncodeError:
+                    encoded = escaped(self.cluster_id)
                 parts.append(OCTETS[len(encoded)])
                 parts.append(encoded)
         except REFUSED as error:
@@ -1546,14 +1650,14 @@ class Properties(Fields):
             properties.cluster_id = data[start:offset].decode("utf-8", "surrogateescape")
         if offset != end:
             raise ValueError
-        properties._unused_flags = flags & 0x0003
+        properties._flags = flags & 0x2003
         return properties
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Properties) and (
             self.content_type == other.content_type
             and self.content_encoding == other.content_encoding
-            and self.headers == other.headers
+            and (self._headers == other._headers or self.headers == other.headers)
             and self.delivery_mode == other.delivery_mode
             and self.priority == other.priority
             and self.correlation_id == other.correlation_id
@@ -1566,3 +1670,25 @@ class Properties(Fields):
             and self.app_id == other.app_id
             and self.cluster_id == other.cluster_id
         )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        values = (
+            self.content_type,
+            self.content_encoding,
+            self._headers,
+            self.delivery_mode,
+            self.priority,
+            self.correlation_id,
+            self.reply_to,
+            self.expiration,
+            self.message_id,
+            self.timestamp,
+            self.type,
+            self.user_id,
+            self.app_id,
+            self.cluster_id,
+        )
+        return type(self), values, self._flags
+
+    def __setstate__(self, flags: int) -> None:
+        self._flags = flags

@@ -11,9 +11,13 @@ from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
-from ..method import REFUSED, Method, Replies
+from ..compiling import Unchecked, mypyc_attr
+from ..errors import REFUSED
+from ..method import Method, Replies
 from ..values import (
     OCTETS,
+    UTF8,
+    escaped,
 )
 
 _pack_hh: Final = Struct(">HH").pack
@@ -23,6 +27,7 @@ _unpack_hh: Final[Callable[[bytes, int], tuple[int, int]]] = Struct(">HH").unpac
 _unpack_i: Final[Callable[[bytes, int], tuple[int]]] = Struct(">I").unpack_from
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class OpenOk(Method):
     """Report that the channel is ready.
 
@@ -55,6 +60,7 @@ class OpenOk(Method):
         return isinstance(other, OpenOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Open(Method):
     """Open a channel.
 
@@ -89,6 +95,7 @@ class Open(Method):
         return isinstance(other, Open)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class FlowOk(Method):
     """Report what the sender does.
 
@@ -110,9 +117,9 @@ class FlowOk(Method):
 
     def __init__(
         self,
-        active: bool = False,
+        active: bool | Unchecked = False,
     ) -> None:
-        self.active: bool = active
+        self.active: bool | Unchecked = active
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -140,6 +147,7 @@ class FlowOk(Method):
         return isinstance(other, FlowOk) and (self.active == other.active)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Flow(Method):
     """Stop or restart the sender.
 
@@ -164,9 +172,9 @@ class Flow(Method):
 
     def __init__(
         self,
-        active: bool = False,
+        active: bool | Unchecked = False,
     ) -> None:
-        self.active: bool = active
+        self.active: bool | Unchecked = active
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -194,6 +202,7 @@ class Flow(Method):
         return isinstance(other, Flow) and (self.active == other.active)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CloseOk(Method):
     """Agree to end the channel.
 
@@ -225,6 +234,7 @@ class CloseOk(Method):
         return isinstance(other, CloseOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Close(Method):
     """End the channel.
 
@@ -265,20 +275,23 @@ class Close(Method):
 
     def __init__(
         self,
-        reply_code: int = 0,
-        reply_text: str = "",
-        class_id: int = 0,
-        method_id: int = 0,
+        reply_code: int | Unchecked = 0,
+        reply_text: str | Unchecked = "",
+        class_id: int | Unchecked = 0,
+        method_id: int | Unchecked = 0,
     ) -> None:
-        self.reply_code: int = reply_code
-        self.reply_text: str = reply_text
-        self.class_id: int = class_id
-        self.method_id: int = method_id
+        self.reply_code: int | Unchecked = reply_code
+        self.reply_text: str | Unchecked = reply_text
+        self.class_id: int | Unchecked = class_id
+        self.method_id: int | Unchecked = method_id
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            reply_text = self.reply_text.encode("utf-8", "surrogateescape")
+            try:
+                reply_text = UTF8(self.reply_text)
+            except UnicodeEncodeError:
+                reply_text = escaped(self.reply_text)
             return b"".join(
                 (
                     _pack_ih(0x00140028, self.reply_code),

@@ -9,10 +9,13 @@ Spec: class confirm (85)
 
 from typing import ClassVar
 
-from ..method import REFUSED, Method, Replies
+from ..compiling import Unchecked, mypyc_attr
+from ..errors import REFUSED
+from ..method import Method, Replies
 from ..values import OCTETS
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SelectOk(Method):
     """Report that the channel is in confirm mode.
 
@@ -44,6 +47,7 @@ class SelectOk(Method):
         return isinstance(other, SelectOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Select(Method):
     """Turn on confirm mode.
 
@@ -68,9 +72,9 @@ class Select(Method):
 
     def __init__(
         self,
-        no_wait: bool = False,
+        no_wait: bool | Unchecked = False,
     ) -> None:
-        self.no_wait: bool = no_wait
+        self.no_wait: bool | Unchecked = no_wait
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""

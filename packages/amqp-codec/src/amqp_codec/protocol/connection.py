@@ -11,16 +11,21 @@ from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
-from ..method import REFUSED, Method, Replies
+from ..compiling import Unchecked, mypyc_attr
+from ..errors import REFUSED
+from ..method import Method, Replies
 from ..values import (
     OCTETS,
+    UTF8,
     FieldTable,
+    as_long_string,
+    encode_long_string,
     encode_table,
+    escaped,
     read_table,
 )
 
 _pack_hh: Final = Struct(">HH").pack
-_pack_i: Final = Struct(">I").pack
 _pack_ibb: Final = Struct(">IBB").pack
 _pack_ih: Final = Struct(">IH").pack
 _pack_ihih: Final = Struct(">IHIH").pack
@@ -31,6 +36,7 @@ _unpack_hih: Final[Callable[[bytes, int], tuple[int, int, int]]] = Struct(">HIH"
 _unpack_i: Final[Callable[[bytes, int], tuple[int]]] = Struct(">I").unpack_from
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class StartOk(Method):
     """Choose a login mechanism.
 
@@ -74,28 +80,33 @@ class StartOk(Method):
     def __init__(
         self,
         client_properties: FieldTable | None = None,
-        mechanism: str = "",
-        response: bytes | str = b"",
-        locale: str = "",
+        mechanism: str | Unchecked = "",
+        response: bytes | str | Unchecked = b"",
+        locale: str | Unchecked = "",
     ) -> None:
         self.client_properties: FieldTable = {} if client_properties is None else client_properties
-        self.mechanism: str = mechanism
-        self.response: bytes = response.encode() if isinstance(response, str) else response
-        self.locale: str = locale
+        self.mechanism: str | Unchecked = mechanism
+        self.response: bytes | Unchecked = as_long_string(response)
+        self.locale: str | Unchecked = locale
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            mechanism = self.mechanism.encode("utf-8", "surrogateescape")
-            locale = self.locale.encode("utf-8", "surrogateescape")
+            try:
+                mechanism = UTF8(self.mechanism)
+            except UnicodeEncodeError:
+                mechanism = escaped(self.mechanism)
+            try:
+                locale = UTF8(self.locale)
+            except UnicodeEncodeError:
+                locale = escaped(self.locale)
             return b"".join(
                 (
                     b"\x00\n\x00\x0b",
                     encode_table(self.client_properties),
                     OCTETS[len(mechanism)],
                     mechanism,
-                    _pack_i(len(self.response)),
-                    self.response,
+                    encode_long_string(self.response),
                     OCTETS[len(locale)],
                     locale,
                 )
@@ -130,6 +141,7 @@ class StartOk(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Start(Method):
     """Offer login mechanisms.
 
@@ -174,17 +186,17 @@ class Start(Method):
 
     def __init__(
         self,
-        version_major: int = 0,
-        version_minor: int = 0,
+        version_major: int | Unchecked = 0,
+        version_minor: int | Unchecked = 0,
         server_properties: FieldTable | None = None,
-        mechanisms: bytes | str = b"",
-        locales: bytes | str = b"",
+        mechanisms: bytes | str | Unchecked = b"",
+        locales: bytes | str | Unchecked = b"",
     ) -> None:
-        self.version_major: int = version_major
-        self.version_minor: int = version_minor
+        self.version_major: int | Unchecked = version_major
+        self.version_minor: int | Unchecked = version_minor
         self.server_properties: FieldTable = {} if server_properties is None else server_properties
-        self.mechanisms: bytes = mechanisms.encode() if isinstance(mechanisms, str) else mechanisms
-        self.locales: bytes = locales.encode() if isinstance(locales, str) else locales
+        self.mechanisms: bytes | Unchecked = as_long_string(mechanisms)
+        self.locales: bytes | Unchecked = as_long_string(locales)
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -193,10 +205,8 @@ class Start(Method):
                 (
                     _pack_ibb(0x000A000A, self.version_major, self.version_minor),
                     encode_table(self.server_properties),
-                    _pack_i(len(self.mechanisms)),
-                    self.mechanisms,
-                    _pack_i(len(self.locales)),
-                    self.locales,
+                    encode_long_string(self.mechanisms),
+                    encode_long_string(self.locales),
                 )
             )
         except REFUSED as error:
@@ -230,6 +240,7 @@ class Start(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SecureOk(Method):
     """Answer with credentials.
 
@@ -251,9 +262,9 @@ class SecureOk(Method):
 
     def __init__(
         self,
-        response: bytes | str = b"",
+        response: bytes | str | Unchecked = b"",
     ) -> None:
-        self.response: bytes = response.encode() if isinstance(response, str) else response
+        self.response: bytes | Unchecked = as_long_string(response)
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -261,8 +272,7 @@ class SecureOk(Method):
             return b"".join(
                 (
                     b"\x00\n\x00\x15",
-                    _pack_i(len(self.response)),
-                    self.response,
+                    encode_long_string(self.response),
                 )
             )
         except REFUSED as error:
@@ -283,6 +293,7 @@ class SecureOk(Method):
         return isinstance(other, SecureOk) and (self.response == other.response)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Secure(Method):
     """Ask for more credentials.
 
@@ -304,9 +315,9 @@ class Secure(Method):
 
     def __init__(
         self,
-        challenge: bytes | str = b"",
+        challenge: bytes | str | Unchecked = b"",
     ) -> None:
-        self.challenge: bytes = challenge.encode() if isinstance(challenge, str) else challenge
+        self.challenge: bytes | Unchecked = as_long_string(challenge)
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -314,8 +325,7 @@ class Secure(Method):
             return b"".join(
                 (
                     b"\x00\n\x00\x14",
-                    _pack_i(len(self.challenge)),
-                    self.challenge,
+                    encode_long_string(self.challenge),
                 )
             )
         except REFUSED as error:
@@ -336,6 +346,7 @@ class Secure(Method):
         return isinstance(other, Secure) and (self.challenge == other.challenge)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class TuneOk(Method):
     """Set the limits for the connection.
 
@@ -369,13 +380,13 @@ class TuneOk(Method):
 
     def __init__(
         self,
-        channel_max: int = 0,
-        frame_max: int = 0,
-        heartbeat: int = 0,
+        channel_max: int | Unchecked = 0,
+        frame_max: int | Unchecked = 0,
+        heartbeat: int | Unchecked = 0,
     ) -> None:
-        self.channel_max: int = channel_max
-        self.frame_max: int = frame_max
-        self.heartbeat: int = heartbeat
+        self.channel_max: int | Unchecked = channel_max
+        self.frame_max: int | Unchecked = frame_max
+        self.heartbeat: int | Unchecked = heartbeat
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -401,6 +412,7 @@ class TuneOk(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Tune(Method):
     """Propose limits for the connection.
 
@@ -432,13 +444,13 @@ class Tune(Method):
 
     def __init__(
         self,
-        channel_max: int = 0,
-        frame_max: int = 0,
-        heartbeat: int = 0,
+        channel_max: int | Unchecked = 0,
+        frame_max: int | Unchecked = 0,
+        heartbeat: int | Unchecked = 0,
     ) -> None:
-        self.channel_max: int = channel_max
-        self.frame_max: int = frame_max
-        self.heartbeat: int = heartbeat
+        self.channel_max: int | Unchecked = channel_max
+        self.frame_max: int | Unchecked = frame_max
+        self.heartbeat: int | Unchecked = heartbeat
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -464,6 +476,7 @@ class Tune(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class OpenOk(Method):
     """Report that the connection is ready.
 
@@ -496,6 +509,7 @@ class OpenOk(Method):
         return isinstance(other, OpenOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Open(Method):
     """Enter a virtual host.
 
@@ -520,14 +534,17 @@ class Open(Method):
 
     def __init__(
         self,
-        virtual_host: str = "",
+        virtual_host: str | Unchecked = "",
     ) -> None:
-        self.virtual_host: str = virtual_host
+        self.virtual_host: str | Unchecked = virtual_host
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            virtual_host = self.virtual_host.encode("utf-8", "surrogateescape")
+            try:
+                virtual_host = UTF8(self.virtual_host)
+            except UnicodeEncodeError:
+                virtual_host = escaped(self.virtual_host)
             return b"".join(
                 (
                     b"\x00\n\x00(",
@@ -555,6 +572,7 @@ class Open(Method):
         return isinstance(other, Open) and (self.virtual_host == other.virtual_host)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CloseOk(Method):
     """Agree to end the connection.
 
@@ -586,6 +604,7 @@ class CloseOk(Method):
         return isinstance(other, CloseOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Close(Method):
     """End the connection.
 
@@ -624,20 +643,23 @@ class Close(Method):
 
     def __init__(
         self,
-        reply_code: int = 0,
-        reply_text: str = "",
-        class_id: int = 0,
-        method_id: int = 0,
+        reply_code: int | Unchecked = 0,
+        reply_text: str | Unchecked = "",
+        class_id: int | Unchecked = 0,
+        method_id: int | Unchecked = 0,
     ) -> None:
-        self.reply_code: int = reply_code
-        self.reply_text: str = reply_text
-        self.class_id: int = class_id
-        self.method_id: int = method_id
+        self.reply_code: int | Unchecked = reply_code
+        self.reply_text: str | Unchecked = reply_text
+        self.class_id: int | Unchecked = class_id
+        self.method_id: int | Unchecked = method_id
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            reply_text = self.reply_text.encode("utf-8", "surrogateescape")
+            try:
+                reply_text = UTF8(self.reply_text)
+            except UnicodeEncodeError:
+                reply_text = escaped(self.reply_text)
             return b"".join(
                 (
                     _pack_ih(0x000A0032, self.reply_code),
@@ -672,6 +694,7 @@ class Close(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Blocked(Method):
     """Report that publishers are blocked.
 
@@ -695,14 +718,17 @@ class Blocked(Method):
 
     def __init__(
         self,
-        reason: str = "",
+        reason: str | Unchecked = "",
     ) -> None:
-        self.reason: str = reason
+        self.reason: str | Unchecked = reason
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            reason = self.reason.encode("utf-8", "surrogateescape")
+            try:
+                reason = UTF8(self.reason)
+            except UnicodeEncodeError:
+                reason = escaped(self.reason)
             return b"".join(
                 (
                     b"\x00\n\x00<",
@@ -727,6 +753,7 @@ class Blocked(Method):
         return isinstance(other, Blocked) and (self.reason == other.reason)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Unblocked(Method):
     """Report that publishers are no longer blocked.
 
@@ -758,6 +785,7 @@ class Unblocked(Method):
         return isinstance(other, Unblocked)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class UpdateSecretOk(Method):
     """Report that the new credentials are in use.
 
@@ -789,6 +817,7 @@ class UpdateSecretOk(Method):
         return isinstance(other, UpdateSecretOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class UpdateSecret(Method):
     """Replace the credentials of an open connection.
 
@@ -815,21 +844,23 @@ class UpdateSecret(Method):
 
     def __init__(
         self,
-        new_secret: bytes | str = b"",
-        reason: str = "",
+        new_secret: bytes | str | Unchecked = b"",
+        reason: str | Unchecked = "",
     ) -> None:
-        self.new_secret: bytes = new_secret.encode() if isinstance(new_secret, str) else new_secret
-        self.reason: str = reason
+        self.new_secret: bytes | Unchecked = as_long_string(new_secret)
+        self.reason: str | Unchecked = reason
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            reason = self.reason.encode("utf-8", "surrogateescape")
+            try:
+                reason = UTF8(self.reason)
+            except UnicodeEncodeError:
+                reason = escaped(self.reason)
             return b"".join(
                 (
                     b"\x00\n\x00F",
-                    _pack_i(len(self.new_secret)),
-                    self.new_secret,
+                    encode_long_string(self.new_secret),
                     OCTETS[len(reason)],
                     reason,
                 )

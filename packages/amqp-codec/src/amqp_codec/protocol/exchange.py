@@ -9,10 +9,13 @@ Spec: class exchange (40)
 
 from typing import ClassVar
 
-from ..method import REFUSED, Method, Replies
-from ..values import OCTETS, FieldTable, encode_table, read_table
+from ..compiling import Unchecked, mypyc_attr
+from ..errors import REFUSED
+from ..method import Method, Replies
+from ..values import OCTETS, UTF8, FieldTable, encode_table, escaped, read_table
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class DeclareOk(Method):
     """Report that the exchange exists.
 
@@ -44,6 +47,7 @@ class DeclareOk(Method):
         return isinstance(other, DeclareOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Declare(Method):
     """Declare an exchange.
 
@@ -115,29 +119,35 @@ class Declare(Method):
 
     def __init__(
         self,
-        exchange: str = "",
-        type: str = "",
-        passive: bool = False,
-        durable: bool = False,
-        auto_delete: bool = False,
-        internal: bool = False,
-        no_wait: bool = False,
+        exchange: str | Unchecked = "",
+        type: str | Unchecked = "",
+        passive: bool | Unchecked = False,
+        durable: bool | Unchecked = False,
+        auto_delete: bool | Unchecked = False,
+        internal: bool | Unchecked = False,
+        no_wait: bool | Unchecked = False,
         arguments: FieldTable | None = None,
     ) -> None:
-        self.exchange: str = exchange
-        self.type: str = type
-        self.passive: bool = passive
-        self.durable: bool = durable
-        self.auto_delete: bool = auto_delete
-        self.internal: bool = internal
-        self.no_wait: bool = no_wait
+        self.exchange: str | Unchecked = exchange
+        self.type: str | Unchecked = type
+        self.passive: bool | Unchecked = passive
+        self.durable: bool | Unchecked = durable
+        self.auto_delete: bool | Unchecked = auto_delete
+        self.internal: bool | Unchecked = internal
+        self.no_wait: bool | Unchecked = no_wait
         self.arguments: FieldTable = {} if arguments is None else arguments
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            exchange = self.exchange.encode("utf-8", "surrogateescape")
-            type = self.type.encode("utf-8", "surrogateescape")
+            try:
+                exchange = UTF8(self.exchange)
+            except UnicodeEncodeError:
+                exchange = escaped(self.exchange)
+            try:
+                type = UTF8(self.type)
+            except UnicodeEncodeError:
+                type = escaped(self.type)
             return b"".join(
                 (
                     b"\x00(\x00\n\x00\x00",
@@ -193,6 +203,7 @@ class Declare(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class DeleteOk(Method):
     """Report that the exchange is gone.
 
@@ -224,6 +235,7 @@ class DeleteOk(Method):
         return isinstance(other, DeleteOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Delete(Method):
     """Delete an exchange.
 
@@ -255,18 +267,21 @@ class Delete(Method):
 
     def __init__(
         self,
-        exchange: str = "",
-        if_unused: bool = False,
-        no_wait: bool = False,
+        exchange: str | Unchecked = "",
+        if_unused: bool | Unchecked = False,
+        no_wait: bool | Unchecked = False,
     ) -> None:
-        self.exchange: str = exchange
-        self.if_unused: bool = if_unused
-        self.no_wait: bool = no_wait
+        self.exchange: str | Unchecked = exchange
+        self.if_unused: bool | Unchecked = if_unused
+        self.no_wait: bool | Unchecked = no_wait
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            exchange = self.exchange.encode("utf-8", "surrogateescape")
+            try:
+                exchange = UTF8(self.exchange)
+            except UnicodeEncodeError:
+                exchange = escaped(self.exchange)
             return b"".join(
                 (
                     b"\x00(\x00\x14\x00\x00",
@@ -301,6 +316,7 @@ class Delete(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class BindOk(Method):
     """Report that the binding exists.
 
@@ -332,6 +348,7 @@ class BindOk(Method):
         return isinstance(other, BindOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Bind(Method):
     """Bind an exchange to another exchange.
 
@@ -376,24 +393,33 @@ class Bind(Method):
 
     def __init__(
         self,
-        destination: str = "",
-        source: str = "",
-        routing_key: str = "",
-        no_wait: bool = False,
+        destination: str | Unchecked = "",
+        source: str | Unchecked = "",
+        routing_key: str | Unchecked = "",
+        no_wait: bool | Unchecked = False,
         arguments: FieldTable | None = None,
     ) -> None:
-        self.destination: str = destination
-        self.source: str = source
-        self.routing_key: str = routing_key
-        self.no_wait: bool = no_wait
+        self.destination: str | Unchecked = destination
+        self.source: str | Unchecked = source
+        self.routing_key: str | Unchecked = routing_key
+        self.no_wait: bool | Unchecked = no_wait
         self.arguments: FieldTable = {} if arguments is None else arguments
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            destination = self.destination.encode("utf-8", "surrogateescape")
-            source = self.source.encode("utf-8", "surrogateescape")
-            routing_key = self.routing_key.encode("utf-8", "surrogateescape")
+            try:
+                destination = UTF8(self.destination)
+            except UnicodeEncodeError:
+                destination = escaped(self.destination)
+            try:
+                source = UTF8(self.source)
+            except UnicodeEncodeError:
+                source = escaped(self.source)
+            try:
+                routing_key = UTF8(self.routing_key)
+            except UnicodeEncodeError:
+                routing_key = escaped(self.routing_key)
             return b"".join(
                 (
                     b"\x00(\x00\x1e\x00\x00",
@@ -441,6 +467,7 @@ class Bind(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class UnbindOk(Method):
     """Report that the binding is gone.
 
@@ -473,6 +500,7 @@ class UnbindOk(Method):
         return isinstance(other, UnbindOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Unbind(Method):
     """Remove a binding between exchanges.
 
@@ -513,24 +541,33 @@ class Unbind(Method):
 
     def __init__(
         self,
-        destination: str = "",
-        source: str = "",
-        routing_key: str = "",
-        no_wait: bool = False,
+        destination: str | Unchecked = "",
+        source: str | Unchecked = "",
+        routing_key: str | Unchecked = "",
+        no_wait: bool | Unchecked = False,
         arguments: FieldTable | None = None,
     ) -> None:
-        self.destination: str = destination
-        self.source: str = source
-        self.routing_key: str = routing_key
-        self.no_wait: bool = no_wait
+        self.destination: str | Unchecked = destination
+        self.source: str | Unchecked = source
+        self.routing_key: str | Unchecked = routing_key
+        self.no_wait: bool | Unchecked = no_wait
         self.arguments: FieldTable = {} if arguments is None else arguments
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            destination = self.destination.encode("utf-8", "surrogateescape")
-            source = self.source.encode("utf-8", "surrogateescape")
-            routing_key = self.routing_key.encode("utf-8", "surrogateescape")
+            try:
+                destination = UTF8(self.destination)
+            except UnicodeEncodeError:
+                destination = escaped(self.destination)
+            try:
+                source = UTF8(self.source)
+            except UnicodeEncodeError:
+                source = escaped(self.source)
+            try:
+                routing_key = UTF8(self.routing_key)
+            except UnicodeEncodeError:
+                routing_key = escaped(self.routing_key)
             return b"".join(
                 (
                     b"\x00(\x00(\x00\x00",

@@ -12,11 +12,15 @@ from collections.abc import Callable
 from struct import Struct
 from typing import ClassVar, Final
 
-from ..method import REFUSED, Method, Replies
+from ..compiling import Unchecked, mypyc_attr
+from ..errors import REFUSED
+from ..method import Method, Replies
 from ..values import (
     OCTETS,
+    UTF8,
     FieldTable,
     encode_table,
+    escaped,
     read_table,
 )
 
@@ -25,6 +29,7 @@ _unpack_i: Final[Callable[[bytes, int], tuple[int]]] = Struct(">I").unpack_from
 _unpack_ii: Final[Callable[[bytes, int], tuple[int, int]]] = Struct(">II").unpack_from
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class DeclareOk(Method):
     """Report that the queue exists.
 
@@ -54,18 +59,21 @@ class DeclareOk(Method):
 
     def __init__(
         self,
-        queue: str = "",
-        message_count: int = 0,
-        consumer_count: int = 0,
+        queue: str | Unchecked = "",
+        message_count: int | Unchecked = 0,
+        consumer_count: int | Unchecked = 0,
     ) -> None:
-        self.queue: str = queue
-        self.message_count: int = message_count
-        self.consumer_count: int = consumer_count
+        self.queue: str | Unchecked = queue
+        self.message_count: int | Unchecked = message_count
+        self.consumer_count: int | Unchecked = consumer_count
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            queue = self.queue.encode("utf-8", "surrogateescape")
+            try:
+                queue = UTF8(self.queue)
+            except UnicodeEncodeError:
+                queue = escaped(self.queue)
             return b"".join(
                 (
                     b"\x002\x00\x0b",
@@ -97,6 +105,7 @@ class DeclareOk(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Declare(Method):
     """Declare a queue.
 
@@ -155,26 +164,29 @@ class Declare(Method):
 
     def __init__(
         self,
-        queue: str = "",
-        passive: bool = False,
-        durable: bool = False,
-        exclusive: bool = False,
-        auto_delete: bool = False,
-        no_wait: bool = False,
+        queue: str | Unchecked = "",
+        passive: bool | Unchecked = False,
+        durable: bool | Unchecked = False,
+        exclusive: bool | Unchecked = False,
+        auto_delete: bool | Unchecked = False,
+        no_wait: bool | Unchecked = False,
         arguments: FieldTable | None = None,
     ) -> None:
-        self.queue: str = queue
-        self.passive: bool = passive
-        self.durable: bool = durable
-        self.exclusive: bool = exclusive
-        self.auto_delete: bool = auto_delete
-        self.no_wait: bool = no_wait
+        self.queue: str | Unchecked = queue
+        self.passive: bool | Unchecked = passive
+        self.durable: bool | Unchecked = durable
+        self.exclusive: bool | Unchecked = exclusive
+        self.auto_delete: bool | Unchecked = auto_delete
+        self.no_wait: bool | Unchecked = no_wait
         self.arguments: FieldTable = {} if arguments is None else arguments
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            queue = self.queue.encode("utf-8", "surrogateescape")
+            try:
+                queue = UTF8(self.queue)
+            except UnicodeEncodeError:
+                queue = escaped(self.queue)
             return b"".join(
                 (
                     b"\x002\x00\n\x00\x00",
@@ -224,6 +236,7 @@ class Declare(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class BindOk(Method):
     """Report that the binding exists.
 
@@ -255,6 +268,7 @@ class BindOk(Method):
         return isinstance(other, BindOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Bind(Method):
     """Bind a queue to an exchange.
 
@@ -302,24 +316,33 @@ class Bind(Method):
 
     def __init__(
         self,
-        queue: str = "",
-        exchange: str = "",
-        routing_key: str = "",
-        no_wait: bool = False,
+        queue: str | Unchecked = "",
+        exchange: str | Unchecked = "",
+        routing_key: str | Unchecked = "",
+        no_wait: bool | Unchecked = False,
         arguments: FieldTable | None = None,
     ) -> None:
-        self.queue: str = queue
-        self.exchange: str = exchange
-        self.routing_key: str = routing_key
-        self.no_wait: bool = no_wait
+        self.queue: str | Unchecked = queue
+        self.exchange: str | Unchecked = exchange
+        self.routing_key: str | Unchecked = routing_key
+        self.no_wait: bool | Unchecked = no_wait
         self.arguments: FieldTable = {} if arguments is None else arguments
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            queue = self.queue.encode("utf-8", "surrogateescape")
-            exchange = self.exchange.encode("utf-8", "surrogateescape")
-            routing_key = self.routing_key.encode("utf-8", "surrogateescape")
+            try:
+                queue = UTF8(self.queue)
+            except UnicodeEncodeError:
+                queue = escaped(self.queue)
+            try:
+                exchange = UTF8(self.exchange)
+            except UnicodeEncodeError:
+                exchange = escaped(self.exchange)
+            try:
+                routing_key = UTF8(self.routing_key)
+            except UnicodeEncodeError:
+                routing_key = escaped(self.routing_key)
             return b"".join(
                 (
                     b"\x002\x00\x14\x00\x00",
@@ -367,6 +390,7 @@ class Bind(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PurgeOk(Method):
     """Report that the messages are gone.
 
@@ -389,9 +413,9 @@ class PurgeOk(Method):
 
     def __init__(
         self,
-        message_count: int = 0,
+        message_count: int | Unchecked = 0,
     ) -> None:
-        self.message_count: int = message_count
+        self.message_count: int | Unchecked = message_count
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -413,6 +437,7 @@ class PurgeOk(Method):
         return isinstance(other, PurgeOk) and (self.message_count == other.message_count)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Purge(Method):
     """Remove all messages that are ready for delivery.
 
@@ -441,16 +466,19 @@ class Purge(Method):
 
     def __init__(
         self,
-        queue: str = "",
-        no_wait: bool = False,
+        queue: str | Unchecked = "",
+        no_wait: bool | Unchecked = False,
     ) -> None:
-        self.queue: str = queue
-        self.no_wait: bool = no_wait
+        self.queue: str | Unchecked = queue
+        self.no_wait: bool | Unchecked = no_wait
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            queue = self.queue.encode("utf-8", "surrogateescape")
+            try:
+                queue = UTF8(self.queue)
+            except UnicodeEncodeError:
+                queue = escaped(self.queue)
             return b"".join(
                 (
                     b"\x002\x00\x1e\x00\x00",
@@ -482,6 +510,7 @@ class Purge(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class DeleteOk(Method):
     """Report that the queue is gone.
 
@@ -503,9 +532,9 @@ class DeleteOk(Method):
 
     def __init__(
         self,
-        message_count: int = 0,
+        message_count: int | Unchecked = 0,
     ) -> None:
-        self.message_count: int = message_count
+        self.message_count: int | Unchecked = message_count
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
@@ -527,6 +556,7 @@ class DeleteOk(Method):
         return isinstance(other, DeleteOk) and (self.message_count == other.message_count)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Delete(Method):
     """Delete a queue.
 
@@ -562,20 +592,23 @@ class Delete(Method):
 
     def __init__(
         self,
-        queue: str = "",
-        if_unused: bool = False,
-        if_empty: bool = False,
-        no_wait: bool = False,
+        queue: str | Unchecked = "",
+        if_unused: bool | Unchecked = False,
+        if_empty: bool | Unchecked = False,
+        no_wait: bool | Unchecked = False,
     ) -> None:
-        self.queue: str = queue
-        self.if_unused: bool = if_unused
-        self.if_empty: bool = if_empty
-        self.no_wait: bool = no_wait
+        self.queue: str | Unchecked = queue
+        self.if_unused: bool | Unchecked = if_unused
+        self.if_empty: bool | Unchecked = if_empty
+        self.no_wait: bool | Unchecked = no_wait
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            queue = self.queue.encode("utf-8", "surrogateescape")
+            try:
+                queue = UTF8(self.queue)
+            except UnicodeEncodeError:
+                queue = escaped(self.queue)
             return b"".join(
                 (
                     b"\x002\x00(\x00\x00",
@@ -616,6 +649,7 @@ class Delete(Method):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class UnbindOk(Method):
     """Report that the binding is gone.
 
@@ -647,6 +681,7 @@ class UnbindOk(Method):
         return isinstance(other, UnbindOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Unbind(Method):
     """Remove a binding of a queue.
 
@@ -679,22 +714,31 @@ class Unbind(Method):
 
     def __init__(
         self,
-        queue: str = "",
-        exchange: str = "",
-        routing_key: str = "",
+        queue: str | Unchecked = "",
+        exchange: str | Unchecked = "",
+        routing_key: str | Unchecked = "",
         arguments: FieldTable | None = None,
     ) -> None:
-        self.queue: str = queue
-        self.exchange: str = exchange
-        self.routing_key: str = routing_key
+        self.queue: str | Unchecked = queue
+        self.exchange: str | Unchecked = exchange
+        self.routing_key: str | Unchecked = routing_key
         self.arguments: FieldTable = {} if arguments is None else arguments
 
     def encode(self) -> bytes:
         """Return the payload of the method frame."""
         try:
-            queue = self.queue.encode("utf-8", "surrogateescape")
-            exchange = self.exchange.encode("utf-8", "surrogateescape")
-            routing_key = self.routing_key.encode("utf-8", "surrogateescape")
+            try:
+                queue = UTF8(self.queue)
+            except UnicodeEncodeError:
+                queue = escaped(self.queue)
+            try:
+                exchange = UTF8(self.exchange)
+            except UnicodeEncodeError:
+                exchange = escaped(self.exchange)
+            try:
+                routing_key = UTF8(self.routing_key)
+            except UnicodeEncodeError:
+                routing_key = escaped(self.routing_key)
             return b"".join(
                 (
                     b"\x002\x002\x00\x00",

@@ -9,9 +9,11 @@ Spec: class tx (90)
 
 from typing import ClassVar
 
+from ..compiling import mypyc_attr
 from ..method import Method, Replies
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SelectOk(Method):
     """Report that transactions are on.
 
@@ -43,6 +45,7 @@ class SelectOk(Method):
         return isinstance(other, SelectOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Select(Method):
     """Turn on transactions.
 
@@ -76,6 +79,7 @@ class Select(Method):
         return isinstance(other, Select)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CommitOk(Method):
     """Report that the transaction is committed.
 
@@ -108,6 +112,7 @@ class CommitOk(Method):
         return isinstance(other, CommitOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Commit(Method):
     """Apply the publishes and acknowledgements of the transaction.
 
@@ -140,6 +145,7 @@ class Commit(Method):
         return isinstance(other, Commit)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RollbackOk(Method):
     """Report that the transaction was rolled back.
 
@@ -171,6 +177,7 @@ class RollbackOk(Method):
         return isinstance(other, RollbackOk)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Rollback(Method):
     """Discard the publishes and acknowledgements of the transaction.
 
