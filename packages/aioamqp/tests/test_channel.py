@@ -378,8 +378,7 @@ async def test_a_message_that_comes_back_to_nobody_is_logged(
 async def test_a_message_that_comes_back_with_headers_that_cannot_be_decoded_is_logged(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    poison = Properties()
-    poison._headers = b"\x00\x00\x00\x03\x01a?"
+    poison = Properties.decode(b"\x20\x00\x00\x00\x00\x03\x01a?", 0, 9)
     opened = await server.open_channel(on_error=print)
     opened.return_callback = print
 

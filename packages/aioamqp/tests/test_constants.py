@@ -30,9 +30,7 @@ def test_the_properties_are_in_the_order_of_0_15() -> None:
     assert Properties.__slots__ == constants.MESSAGE_PROPERTIES
 
 
-@pytest.mark.parametrize(
-    "name", sorted(WireProperties.__init__.__annotations__.keys() - {"return"})
-)
+@pytest.mark.parametrize("name", sorted(WireProperties.__match_args__))
 def test_a_property_sets_its_flag(name: str) -> None:
     values: dict[str, object] = {"headers": {}, "delivery_mode": 1, "priority": 1, "timestamp": 1}
     properties = WireProperties(**{name: values.get(name, "text")})  # type: ignore[arg-type]

@@ -252,8 +252,7 @@ async def test_a_message_without_a_callback_is_dropped_with_a_warning(
 async def test_a_message_whose_headers_cannot_be_decoded_troubles_no_other(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    poison = Properties()
-    poison._headers = b"\x00\x00\x00\x03\x01a?"
+    poison = Properties.decode(b"\x20\x00\x00\x00\x00\x03\x01a?", 0, 9)
     opened, seen = await server.open_channel(), Recorder()
     await opened.basic_consume(seen, "q", "tag")
 

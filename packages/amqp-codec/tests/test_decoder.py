@@ -23,7 +23,7 @@ from amqp_codec import (
     encode_command,
     queue,
 )
-from amqp_strategies import commands
+from amqp_strategies import commands, same
 
 METHOD, HEADER, BODY = 1, 2, 3
 COMPILED = "AMQP_CODEC_COMPILED" in os.environ
@@ -69,7 +69,7 @@ def test_any_slices_of_a_stream_give_the_same_commands(
         for command in decoder.feed(octets[start:end])
     ]
 
-    assert [repr(command) for command in received] == [repr(command) for command in sent]
+    assert same(received, sent)
     assert b"".join(encode_command(command, frame_max=64 * 1024) for command in received) == octets
 
 

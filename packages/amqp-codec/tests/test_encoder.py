@@ -106,7 +106,7 @@ def test_a_subclass_of_bytes_can_be_a_body() -> None:
         (lambda: Command(-1, basic.Publish()), "channel: must be an int from 0 to 65535, not -1"),
         (
             lambda: Command(1, basic.Publish(), None, TEXT),
-            "body: must be bytes, .* not str|expected",
+            "body: must be bytes, .* not str",
         ),
         (lambda: Command(1, basic.Ack(1), Properties()), "basic.ack: takes no properties"),
         (
@@ -126,8 +126,10 @@ def test_a_subclass_of_bytes_can_be_a_body() -> None:
 def test_what_cannot_be_sent_is_refused_before_anything_is_produced(
     command: object, says: str
 ) -> None:
-    with pytest.raises((EncodeError, TypeError), match=says):
-        encode_command(command(), frame_max=4096)  # type: ignore[operator]
+    unusable = command()  # type: ignore[operator]
+
+    with pytest.raises(EncodeError, match=says):
+        encode_command(unusable, frame_max=4096)
 
 
 def test_a_method_with_content_must_fit_into_a_frame_too() -> None:

@@ -23,7 +23,7 @@ from amqp_codec import (
     protocol,
     queue,
 )
-from amqp_strategies import methods, properties
+from amqp_strategies import methods, properties, same
 
 SPEC = amqp_spec.load()
 every_method = pytest.mark.parametrize("cls", METHODS.values(), ids=lambda cls: cls.NAME)
@@ -99,7 +99,7 @@ def test_a_method_survives_the_wire(cls: type[Method], data: st.DataObject) -> N
     found = cls.decode(b"??" + payload + b"??", 6, len(payload) + 2)
 
     assert payload[:4] == cls.INDEX.to_bytes(4, "big")
-    assert repr(found) == repr(method)
+    assert same(found, method)
     assert found.encode() == payload
 
 
@@ -109,7 +109,7 @@ def test_properties_survive_the_wire(properties: Properties) -> None:
 
     found = Properties.decode(payload, 0, len(payload))
 
-    assert repr(found) == repr(properties)
+    assert same(found, properties)
     assert found.encode() == payload
 
 
@@ -188,20 +188,23 @@ def test_bits_share_an_octet_in_their_order() -> None:
         (lambda: basic.Publish("x", "k" * 256), "basic.publish.routing_key: must be at most 255"),
         (lambda: basic.Publish("x", "é" * 128), "basic.publish.routing_key: .* not 256"),
         (lambda: basic.Publish("x", "\ud800"), "routing_key: cannot be encoded as UTF-8"),
-        (lambda: basic.Publish("x", 5), "routing_key: must be a str, not int|str object expected"),  # type: ignore[arg-type]
-        (lambda: basic.Publish("x", None), "routing_key: must not be None|str object expected"),  # type: ignore[arg-type]
+        (lambda: basic.Publish("x", 5), "routing_key: must be a str, not int"),  # type: ignore[arg-type]
+        (lambda: basic.Publish("x", None), "routing_key: must not be None"),  # type: ignore[arg-type]
         (lambda: basic.Ack(-1), "basic.ack.delivery_tag: must be 0 to 18446744073709551615"),
         (lambda: basic.Ack(2**64), "basic.ack.delivery_tag: must be 0 to"),
-        (lambda: basic.Ack("1"), "delivery_tag: must be an int, not str|int object expected"),  # type: ignore[arg-type]
+        (lambda: basic.Ack("1"), "delivery_tag: must be an int, not str"),  # type: ignore[arg-type]
         (lambda: basic.Qos(0, 65536), "basic.qos.prefetch_count: must be 0 to 65535, not 65536"),
         (
             lambda: queue.Declare("q", arguments={"x": [{"y": object()}]}),  # type: ignore[dict-item]
             r"queue.declare.arguments.x\[0\].y: is of type object",
         ),
         (lambda: queue.Declare("q", arguments=5), "arguments: must be a dict, not int"),  # type: ignore[arg-type]
-        (lambda: connection.SecureOk(5), "response: must be bytes, not int|expected; got int"),  # type: ignore[arg-type]
+        (
+            lambda: connection.SecureOk(5),  # type: ignore[arg-type]
+            "response: must be bytes, bytearray or memoryview, not int",
+        ),
         (lambda: connection.Tune(1, 2, 70000), "connection.tune.heartbeat: must be 0 to 65535"),
-        (lambda: Properties(expiration=5), "expiration: must be a str, not int|str.* expected"),  # type: ignore[arg-type]
+        (lambda: Properties(expiration=5), "expiration: must be a str, not int"),  # type: ignore[arg-type]
         (lambda: Properties(priority=256), "basic.properties.priority: must be 0 to 255, not 256"),
         (lambda: Properties(message_id="m" * 256), "basic.properties.message_id: must be at most"),
         (
@@ -215,22 +218,23 @@ def test_bits_share_an_octet_in_their_order() -> None:
         (lambda: Properties(timestamp=-1), "basic.properties.timestamp: is -1 seconds from 1970"),
         (
             lambda: Properties(timestamp="now"),  # type: ignore[arg-type]
-            "timestamp: must be an aware datetime, not str|expected",
+            "timestamp: must be an aware datetime, not str",
         ),
     ],
 )
 def test_an_unusable_argument_is_named(method: object, says: str) -> None:
-    # The compiled codec refuses a wrong type in the constructor, with a TypeError.
-    with pytest.raises((EncodeError, TypeError), match=says):
-        method().encode()  # type: ignore[operator]
+    unusable = method()  # type: ignore[operator]
+
+    with pytest.raises(EncodeError, match=says):
+        unusable.encode()
 
 
 def test_an_argument_may_be_wrong_in_a_way_that_only_encoding_finds() -> None:
     properties = Properties(timestamp=datetime(2026, 1, 1, tzinfo=UTC), priority=1)
     ack = basic.Ack(1)
 
-    assert "cannot be encoded: boom" in str(ack.refusal(ValueError("boom")))
-    assert "cannot be encoded: boom" in str(properties.refusal(ValueError("boom")))
+    assert str(ack.refusal(ValueError("boom"))) == "basic.ack: cannot be encoded: ValueError: boom"
+    assert "cannot be encoded: ValueError: boom" in str(properties.refusal(ValueError("boom")))
 
 
 def test_a_method_of_no_class_cannot_be_encoded_or_decoded() -> None:

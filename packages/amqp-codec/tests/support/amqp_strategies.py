@@ -108,6 +108,12 @@ commands = st.one_of(
 
 def same(one: object, other: object) -> bool:
     """Compare values as the wire does: type counts, and NaN equals itself."""
+    if isinstance(one, Command) and isinstance(other, Command):
+        parts = [(c.channel, c.method, c.properties, c.body) for c in (one, other)]
+        return same(*parts)
+    if isinstance(one, Method | Properties) and isinstance(other, Method | Properties):
+        fields = [[getattr(f, name) for name, _ in f.FIELDS] for f in (one, other)]
+        return type(one) is type(other) and same(*fields)
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
