@@ -42,7 +42,7 @@ PHRASES = re.compile(
 )
 """They have to be read twice. The glossary of ARCHITECTURE.md has the words to use instead."""
 
-OCTETS = re.compile(r"\boctets\b(?! = <<)", re.IGNORECASE)
+OCTETS = re.compile(r"\b[Oo]ctets\b(?! = <<)")
 """Bytes, but for the specification and its field types; RabbitMQ's texts quote `octets = <<`."""
 
 FIELD_TYPES = (
