@@ -109,7 +109,7 @@ def test_octets_are_bytes_outside_of_field_types(path: Path) -> None:
     assert [line for text in prose(path) for line in text.splitlines() if found(OCTETS, line)] == []
 
 
-# What follows shows that the rules above can fail.
+# The tests below show that the rules above can fail.
 
 
 @pytest.mark.parametrize(
