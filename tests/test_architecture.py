@@ -224,7 +224,7 @@ def trespasses(source: str, package: str, room: Room) -> list[str]:
 
 
 def is_in(module: str, place: str) -> bool:
-    """Tell whether a module is in a place, which is a folder, or is that module itself."""
+    """Return whether a module is in a place, which is a folder, or is that module itself."""
     return f"{module}.".startswith(f"{place}.")
 
 
@@ -278,7 +278,7 @@ def idle_small_files(texts: Mapping[str, str]) -> list[str]:
 
 
 def is_too_long(text: str) -> bool:
-    """Tell whether a hand-written file has more lines than a reader should have to search."""
+    """Return whether a hand-written file has more lines than a reader should have to search."""
     return len(text.splitlines()) > LONGEST_FILE and not is_generated(text)
 
 
