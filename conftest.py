@@ -1,4 +1,4 @@
-"""What holds for every test of the repository: it leaves no task running and nothing unclosed."""
+"""Checks for every test of the repository: no task left running, no resource left unclosed."""
 
 import asyncio
 import gc
@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
-# The same examples in every run, and no verdict that depends on how fast the machine is. To look
-# for new ones: hatch run test --hypothesis-profile=explore
+# The same examples in every run, and no result that depends on the speed of the machine. To search
+# for new examples: hatch run test --hypothesis-profile=explore
 settings.register_profile(
     "repeat", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -19,7 +19,7 @@ settings.load_profile("repeat")
 pytest_plugins = ["pytester"]
 
 TURNS_TO_END = 3
-"""Turns of the loop in which a task that was just cancelled, or is about to return, may end."""
+"""Iterations of the event loop in which a task that was cancelled, or is returning, can end."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,18 +27,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    # What exists before the first test stays to the end. Unless the collector is told so, it looks
-    # through all of it after each test, which takes longer than most tests.
+    # Objects that exist before the first test stay until the end. Unless they are frozen, the
+    # garbage collector examines all of them after each test, which takes longer than most tests.
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def nothing_unclosed(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let a forgotten socket, transport or coroutine fail the test that forgot it, not a later one.
+    """Fail a test that leaves a socket, transport or coroutine unclosed, not a later test.
 
-    Their ResourceWarning or RuntimeWarning comes when they are collected, and is an error by the
-    filterwarnings of pyproject.toml.
+    The ResourceWarning or RuntimeWarning is issued when they are collected, and filterwarnings in
+    pyproject.toml makes it an error.
     """
     yield
     if is_async(request):
@@ -47,9 +47,9 @@ def nothing_unclosed(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_task_left(request: pytest.FixtureRequest, nothing_unclosed: None) -> None:
-    """Fail a test after which, with its fixtures torn down, a task still runs.
+    """Fail a test that leaves a task running after its fixtures are torn down.
 
-    pytest-asyncio cancels such tasks without a word.
+    pytest-asyncio cancels such tasks silently.
     """
     if is_async(request):
         request.getfixturevalue("task_watch")
@@ -69,7 +69,7 @@ async def task_watch() -> AsyncIterator[None]:
 
 
 def is_async(request: pytest.FixtureRequest) -> bool:
-    """Tell whether the test runs in an event loop; only one of its own can be watched."""
+    """Return whether the test runs in an event loop, which must be its own."""
     marker = request.node.get_closest_marker("asyncio")
     if marker is not None and marker.kwargs.get("loop_scope", "function") != "function":
         pytest.fail("remove loop_scope: tests that share a loop cannot be checked for leaked tasks")

@@ -1,4 +1,4 @@
-"""Benchmarks, each beside its peers in one run: `hatch run bench NAME`."""
+"""Benchmarks, each compared with other libraries in one run: `hatch run bench NAME`."""
 
 import sys
 
@@ -8,7 +8,7 @@ BENCHMARKS = {"codec": codec.main, "client": client.main, "fake": fake.main}
 
 
 def main() -> int:
-    """Run the benchmark that is named."""
+    """Run the benchmark named on the command line."""
     if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
         print(f"usage: hatch run bench {{{','.join(BENCHMARKS)}}}", file=sys.stderr)
         return 2

@@ -1,8 +1,8 @@
-"""The client beside aioamqp 0.15.0 and aiormq, on one RabbitMQ node that is started for it.
+"""The client compared with aioamqp 0.15.0 and aiormq, on a RabbitMQ node started for the benchmark.
 
-Messages have four properties and a body of 100 octets. Each library has an environment and
-processes of its own; they take turns, case by case. What counts is the CPU time of the client's
-process a message, and its ratio to ours in the same turn.
+Messages have four properties and a body of 100 bytes. Each library runs in its own environment and
+processes; the libraries alternate, case by case. The result is the CPU time of the client's process
+per message, and its ratio to ours in the same turn.
 """
 
 import argparse
@@ -29,17 +29,17 @@ TARGETS = {
 
 
 class Measure(TypedDict):
-    """Seconds a message."""
+    """Seconds per message."""
 
     cpu: float
     wall: float
 
 
 def main(arguments: list[str]) -> int:
-    """Print one line a case and library; return 1 when a target is missed."""
+    """Print one line for each case and library; return 1 if a target is missed."""
     parser = argparse.ArgumentParser(prog="hatch run bench client", description=__doc__)
-    parser.add_argument("--turns", type=int, default=5, help="processes of each case and library")
-    parser.add_argument("--messages", type=int, default=10_000, help="messages in each")
+    parser.add_argument("--turns", type=int, default=5, help="processes for each case and library")
+    parser.add_argument("--messages", type=int, default=10_000, help="messages in each process")
     options = parser.parse_args(arguments)
     measures: dict[tuple[str, str], list[Measure]] = {}
     with tempfile.TemporaryDirectory() as folder, running_node() as node:
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 
 def environment(folder: Path, name: str) -> str:
-    """Make an environment with a peer in it; return its Python."""
+    """Create an environment with another library; return its Python."""
     target = folder / name.replace(" ", "-")
     subprocess.run([sys.executable, "-m", "venv", str(target)], check=True)
     python = str(target / "bin" / "python")
@@ -64,7 +64,7 @@ def environment(folder: Path, name: str) -> str:
 
 
 def run(python: str, library: str, case: str, port: int, messages: int) -> Measure:
-    """Run a case in a process of its own."""
+    """Run a case in a separate process."""
     worker = [python, str(HERE / "client_cases.py"), library, case, "127.0.0.1", str(port)]
     done = subprocess.run([*worker, str(messages)], check=True, capture_output=True, text=True)
     measure: Measure = json.loads(done.stdout)
@@ -72,11 +72,9 @@ def run(python: str, library: str, case: str, port: int, messages: int) -> Measu
 
 
 def report(measures: dict[tuple[str, str], list[Measure]], messages: int) -> int:
-    """Print the table; return 1 when a target is missed."""
-    print(
-        f"CPython {platform.python_version()}, {platform.machine()}, {messages} messages a process"
-    )
-    print("medians; ratio of the peer's CPU time to ours, turn by turn: median (least to most)\n")
+    """Print the table; return 1 if a target is missed."""
+    print(f"CPython {platform.python_version()}, {platform.machine()}, {messages} messages/process")
+    print("medians; ratio of the library's CPU time to ours per turn: median (least to most)\n")
     print(f"{'case':18} {'library':15} {'CPU us':>7} {'messages/s':>10}   ratio")
     missed = 0
     for (case, library), found in measures.items():

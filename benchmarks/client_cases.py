@@ -1,7 +1,7 @@
-"""One case of the client's benchmark with one library, on a broker; prints JSON.
+"""One case of the client's benchmark, with one library on a broker; prints JSON.
 
-Run by benchmarks/client.py in an environment that holds the library. aioamqp 0.15 and ours share
-the code, since they share the names.
+benchmarks/client.py runs it in the environment of the library. aioamqp 0.15 and ours share the
+code, because they have the same API.
 """
 
 import argparse
@@ -24,7 +24,7 @@ IN_FLIGHT = 100
 
 
 class Aioamqp:
-    """Ours, or 0.15."""
+    """aioamqp, ours or 0.15."""
 
     async def open(self, host: str, port: int) -> None:
         library: Any = importlib.import_module("aioamqp")
@@ -80,7 +80,7 @@ class Aioamqp:
 
 
 class Aiormq:
-    """The library under aio-pika."""
+    """aiormq, the library under aio-pika."""
 
     async def open(self, host: str, port: int) -> None:
         self.library: Any = importlib.import_module("aiormq")
@@ -133,7 +133,7 @@ class Aiormq:
 
 
 async def timed(work: Callable[[], Awaitable[None]], messages: int) -> dict[str, float]:
-    """Run something; return CPU and wall-clock seconds a message of this process."""
+    """Run ``work``; return the CPU and wall-clock seconds of this process per message."""
     cpu, wall = time.process_time(), time.perf_counter()
     await work()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
@@ -155,14 +155,14 @@ async def run(library: str, case: str, host: str, port: int, messages: int) -> d
         ack = case != "consume"
         if case == "iterate with ack" and library == "ours":
             result = await timed(lambda: client.iterate(queue, messages), messages)  # type: ignore[union-attr]
-        else:  # the others have no iterator: their callbacks stand beside ours
+        else:  # the others have no iterator, so it is compared with their callbacks
             result = await timed(lambda: client.consume(queue, messages, ack=ack), messages)
     await client.close()
     return result
 
 
 def main() -> None:
-    """Run the case that the arguments name."""
+    """Run the case named on the command line."""
     parser = argparse.ArgumentParser()
     for name in ("library", "case", "host"):
         parser.add_argument(name)

@@ -1,8 +1,8 @@
-"""The codec beside pamqp: a publish encoded and a delivery decoded.
+"""The codec compared with pamqp: encoding a publish and decoding a delivery.
 
-The message has four properties and a body of 100 octets. Each build of the codec runs in processes
-of its own, one after the other in turns; in a process, codec and pamqp take turns too. What counts
-is the ratio of two neighbours: the machine may be slow or busy, but it is so for both.
+The message has four properties and a body of 100 bytes. Each build of the codec runs in its own
+processes, which alternate; within a process the codec and pamqp alternate too. The result is the
+ratio of two adjacent measurements, which a slow or busy machine affects equally.
 """
 
 import argparse
@@ -25,10 +25,10 @@ TARGETS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Print one line a build and case; return 1 when a target is missed."""
+    """Print one line for each build and case; return 1 if a target is missed."""
     parser = argparse.ArgumentParser(prog="hatch run bench codec", description=__doc__)
-    parser.add_argument("--runs", type=int, default=5, help="processes of each build")
-    parser.add_argument("--pure", action="store_true", help="leave out the compiled build")
+    parser.add_argument("--runs", type=int, default=5, help="processes for each build")
+    parser.add_argument("--pure", action="store_true", help="measure only the pure build")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         builds = {"pure": ""}
@@ -50,7 +50,7 @@ def compile_into(folder: str) -> None:
 
 
 def measure(path: str) -> dict[str, list[tuple[float, float]]]:
-    """Run the cases in a process of their own; return seconds of ours and theirs, pair by pair."""
+    """Run the cases in a separate process; return pairs of seconds, ours and pamqp's."""
     environment = {**os.environ, "PYTHONPATH": path}
     worker = [sys.executable, str(HERE / "codec_cases.py")]
     done = subprocess.run(worker, env=environment, check=True, capture_output=True, text=True)
@@ -59,7 +59,7 @@ def measure(path: str) -> dict[str, list[tuple[float, float]]]:
 
 
 def report(measured: dict[tuple[str, str], list[tuple[float, float]]]) -> int:
-    """Print the table; return 1 when a target is missed."""
+    """Print the table; return 1 if a target is missed."""
     print(f"CPython {platform.python_version()}, {platform.machine()}, pamqp 4.0.1")
     print("microseconds: median; ratio of pamqp to ours: median (10th to 90th percentile)\n")
     print(f"{'build':9} {'case':36} {'ours':>6} {'pamqp':>7}   ratio")

@@ -25,7 +25,7 @@ WITH_HEADERS = {
 
 
 def pairs(ours: str, theirs: str, names: dict[str, object]) -> list[tuple[float, float]]:
-    """Time two statements in turns; return seconds a call."""
+    """Time two statements alternately; return the seconds per call of each."""
     timers = [Timer(statement, globals={**globals(), **names}) for statement in (ours, theirs)]
     for timer in timers:
         timer.timeit(CALLS)
@@ -35,13 +35,13 @@ def pairs(ours: str, theirs: str, names: dict[str, object]) -> list[tuple[float,
 
 
 def marshal(
-    method: commands.Basic.Publish, properties: commands.Basic.Properties, octets: bytes
+    method: commands.Basic.Publish, properties: commands.Basic.Properties, data: bytes
 ) -> bytes:
     """Encode a publish with pamqp, as its users do."""
     return (
         frame.marshal(method, 1)
-        + frame.marshal(header.ContentHeader(0, len(octets), properties), 1)
-        + frame.marshal(body.ContentBody(octets), 1)
+        + frame.marshal(header.ContentHeader(0, len(data), properties), 1)
+        + frame.marshal(body.ContentBody(data), 1)
     )
 
 
@@ -56,7 +56,7 @@ def unmarshal(data: bytes) -> list[object]:
 
 
 def encoding(values: dict[str, Any]) -> list[tuple[float, float]]:
-    """Encode a publish that is there."""
+    """Encode an existing publish."""
     names: dict[str, object] = {
         "command": Command(1, basic.Publish("orders", "eu.new"), Properties(**values), BODY),
         "publish": commands.Basic.Publish(0, "orders", "eu.new"),
@@ -66,7 +66,7 @@ def encoding(values: dict[str, Any]) -> list[tuple[float, float]]:
 
 
 def making_and_encoding() -> list[tuple[float, float]]:
-    """Make the objects and encode them."""
+    """Create the objects and encode them."""
     return pairs(
         "encode_command(Command(1, basic.Publish('orders', 'eu.new'), Properties(**VALUES), BODY))",
         "marshal(commands.Basic.Publish(0, 'orders', 'eu.new'),"

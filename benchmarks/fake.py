@@ -1,8 +1,8 @@
-"""The fake broker: what it costs a test suite, with RabbitMQ beside it where that makes sense.
+"""The cost of the fake broker in a test suite, compared with RabbitMQ where that is possible.
 
-Each case has processes of its own, which take turns. Targets are for the CPU time of the process,
-which is what passes on a machine that does nothing else: client, broker and loop are all in it.
-Of RabbitMQ, whose work is done elsewhere, only the time that passes says something.
+Each case runs in its own processes, which alternate. Targets are for the CPU time of the process,
+which includes the client, the broker and the event loop. For RabbitMQ, which runs in another
+process, only the elapsed time is meaningful.
 """
 
 import argparse
@@ -46,13 +46,13 @@ class Measure(TypedDict):
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured, and how slow it may be.
+    """A case and its target.
 
     Attributes:
-        count: how many there are in one process.
-        target: seconds of CPU for each of them.
-        beside: whether RabbitMQ does the same.
-        is_rate: whether the figure is how many there are in a second.
+        count: the number of repetitions in one process.
+        target: the CPU seconds allowed for each repetition.
+        beside: whether the case also runs on RabbitMQ.
+        is_rate: whether the result is printed as repetitions per second.
     """
 
     count: int
@@ -76,9 +76,9 @@ CASES = {
 
 
 def main(arguments: list[str]) -> int:
-    """Print one line a case and broker; return 1 when a target is missed."""
+    """Print one line for each case and broker; return 1 if a target is missed."""
     parser = argparse.ArgumentParser(prog="hatch run bench fake", description=__doc__)
-    parser.add_argument("--turns", type=int, default=5, help="processes of each case and broker")
+    parser.add_argument("--turns", type=int, default=5, help="processes for each case and broker")
     parser.add_argument("--no-rabbitmq", action="store_true", help="measure only the fake broker")
     options = parser.parse_args(arguments)
     if options.no_rabbitmq:
@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> int:
 
 
 def measure_all(turns: int, url: str) -> dict[tuple[str, str], list[Measure]]:
-    """Let all cases and brokers take their turns."""
+    """Measure all cases on all brokers, alternating."""
     measures: dict[tuple[str, str], list[Measure]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -113,12 +113,12 @@ def measure_all(turns: int, url: str) -> dict[tuple[str, str], list[Measure]]:
 
 
 def run(case: str, url: str, count: int) -> Measure:
-    """Run a case in a process of its own."""
+    """Run a case in a separate process."""
     return measured(str(HERE / "fake_cases.py"), case, url, str(count))
 
 
 def importing(folder: Path) -> Measure:
-    """Import it as a user does, from the second time on: with compiled modules at hand."""
+    """Measure the import of aioamqp_testing, with bytecode from an earlier import."""
     cached = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
     cached.pop("PYTHONDONTWRITEBYTECODE", None)
     measured("-c", IMPORT, environment=cached)
@@ -126,7 +126,7 @@ def importing(folder: Path) -> Measure:
 
 
 def measured(*arguments: str, environment: dict[str, str] | None = None) -> Measure:
-    """Run a program of Python that measures something by itself."""
+    """Run a Python program that prints its own measurement."""
     command = [sys.executable, *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     measure: Measure = json.loads(done.stdout)
@@ -134,7 +134,7 @@ def measured(*arguments: str, environment: dict[str, str] | None = None) -> Meas
 
 
 def write_suites(folder: Path) -> None:
-    """Write a suite with each fixture, and one with none."""
+    """Write a test suite for each fixture, and one without fixtures."""
     (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     for fixture in ("nothing", *SUITES.values()):
         argument = "" if fixture == "nothing" else fixture
@@ -143,33 +143,33 @@ def write_suites(folder: Path) -> None:
 
 
 def suite(folder: Path, fixture: str) -> Measure:
-    """Run one of these suites."""
+    """Measure a run of the test suite with this fixture."""
     options = ("-q", "-p", "no:cacheprovider", "--rootdir", str(folder))
     return python("-m", "pytest", *options, str(folder / f"test_{fixture}.py"))
 
 
 def python(*arguments: str) -> Measure:
-    """Run a program of Python; return what it took, its start and end included."""
+    """Measure a Python program, including its start and end."""
     wall, cpu = time.perf_counter(), cpu_of_children()
     subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
     return {"wall": time.perf_counter() - wall, "cpu": cpu_of_children() - cpu}
 
 
 def cpu_of_children() -> float:
-    """Return the seconds of CPU that the processes took which have ended."""
+    """Return the CPU seconds of all child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def difference(one: Measure, other: Measure) -> Measure:
-    """Return what one took more than the other."""
+    """Return the difference of two measurements."""
     return {"cpu": one["cpu"] - other["cpu"], "wall": one["wall"] - other["wall"]}
 
 
 def report(measures: dict[tuple[str, str], list[Measure]]) -> int:
-    """Print the table; return 1 when a target is missed."""
+    """Print the table; return 1 if a target is missed."""
     print(f"CPython {platform.python_version()}, {platform.machine()}")
-    print("medians (least to most), in milliseconds or in messages a second\n")
+    print("medians (least to most), in milliseconds or in messages per second\n")
     print(f"{'case':28} {'broker':9} {'by CPU time':32} {'by the clock':32}")
     missed = 0
     for (case, broker), found in measures.items():
@@ -187,7 +187,7 @@ def report(measures: dict[tuple[str, str], list[Measure]]) -> int:
 
 
 def spread(seconds: list[float], about: Case) -> str:
-    """Write a median with the extremes."""
+    """Return the text for a median with its extremes."""
     values = sorted(seconds, reverse=about.is_rate)
     least, most = figure(values[0], about), figure(values[-1], about)
     unit = "/s" if about.is_rate else "ms"
@@ -195,7 +195,7 @@ def spread(seconds: list[float], about: Case) -> str:
 
 
 def figure(seconds: float, about: Case) -> str:
-    """Write seconds as the case wants them written."""
+    """Return the text for seconds: a rate or milliseconds, as the case requires."""
     if about.is_rate:
         return f"{1 / seconds:.0f}"
     return f"{seconds * 1000:.0f}" if seconds > 0.1 else f"{seconds * 1000:.3g}"

@@ -1,7 +1,7 @@
 """One case of the fake broker's benchmark; prints JSON.
 
-Run by benchmarks/fake.py in a process of its own. The client and the fake broker share one event
-loop there, so that the CPU time of the process is that of both.
+benchmarks/fake.py runs it in a separate process, in which the client and the fake broker share one
+event loop, so the CPU time of the process includes both.
 """
 
 import argparse
@@ -23,7 +23,7 @@ Measure = dict[str, float]
 
 
 async def timed(work: Callable[[], Awaitable[object]], count: int) -> Measure:
-    """Run something; return CPU and wall-clock seconds for each of the things it does."""
+    """Run ``work``; return the CPU and wall-clock seconds per repetition."""
     cpu, wall = time.process_time(), time.perf_counter()
     await work()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
@@ -31,7 +31,7 @@ async def timed(work: Callable[[], Awaitable[object]], count: int) -> Measure:
 
 
 async def brokers(count: int) -> Measure:
-    """Make a broker, a connection and a channel, and end them."""
+    """Open a broker, a connection and a channel, and close them."""
 
     async def work(rounds: int) -> None:
         for _ in range(rounds):
@@ -45,7 +45,7 @@ async def brokers(count: int) -> Measure:
 
 
 async def first_connections(url: str, count: int) -> Measure:
-    """Make a broker that listens, and a connection to it; with RabbitMQ only the connection."""
+    """Open a listening broker and a connection to it; on RabbitMQ only the connection."""
 
     async def work(rounds: int) -> None:
         for _ in range(rounds):
@@ -78,7 +78,7 @@ async def connected(url: str, *, over_tcp: bool) -> AsyncGenerator[aioamqp.AmqpP
 
 @asynccontextmanager
 async def protocol_closed(protocol: aioamqp.AmqpProtocol) -> AsyncGenerator[None]:
-    """Close a connection at the end."""
+    """Close a connection at the end of the block."""
     try:
         yield
     finally:
@@ -86,7 +86,7 @@ async def protocol_closed(protocol: aioamqp.AmqpProtocol) -> AsyncGenerator[None
 
 
 async def deliver(channel: aioamqp.Channel, count: int) -> None:
-    """Publish, deliver and acknowledge."""
+    """Publish, consume and acknowledge messages."""
     queue: str = (await channel.queue_declare("", exclusive=True))["queue"]
     done = asyncio.Event()
     left = count
@@ -103,11 +103,11 @@ async def deliver(channel: aioamqp.Channel, count: int) -> None:
     for _ in range(count):
         await channel.basic_publish(BODY, "", queue)
     await done.wait()
-    await channel.queue_delete(queue)  # when this is answered, the acks have been dealt with
+    await channel.queue_delete(queue)  # its answer follows the last ack
 
 
 async def confirm(channel: aioamqp.Channel, count: int) -> None:
-    """Publish to a queue, with a hundred confirms under way."""
+    """Publish to a queue, with a hundred messages unconfirmed at any time."""
     queue: str = (await channel.queue_declare("", exclusive=True))["queue"]
     await channel.confirm_select()
 
@@ -130,7 +130,7 @@ async def messages(
 
 
 async def timers(count: int) -> Measure:
-    """Let timers go off that were set in no order; the figure is for all of them."""
+    """Fire timers that were set in no particular order; the result is for all of them."""
     clock = ManualClock()
     fired = 0
 
@@ -161,12 +161,12 @@ CASES: Final[dict[str, Callable[[str, int], Awaitable[Measure]]]] = {
 
 
 async def run(case: str, url: str, count: int) -> Measure:
-    """Run the case of this name."""
+    """Run a case by its name."""
     return await CASES[case](url, count)
 
 
 def main() -> None:
-    """Run the case that the arguments name."""
+    """Run the case named on the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("case")
     parser.add_argument("url", help="of RabbitMQ; empty for the fake broker")

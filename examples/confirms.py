@@ -1,8 +1,8 @@
-"""Publish, and know of every message what became of it.
+"""Publish messages with publisher confirms, and print the outcome of each.
 
     python confirms.py
 
-In confirm mode, publish() returns when the broker has taken the message, and raises otherwise.
+In confirm mode, publish() returns when the broker has confirmed the message, and raises otherwise.
 """
 
 import asyncio
@@ -13,18 +13,18 @@ from aioamqp import Channel
 
 
 async def publish(channel: Channel, body: bytes, queue: str) -> str:
-    """Publish a message; say in a word what became of it."""
+    """Publish a message and return its outcome."""
     try:
-        # Mandatory: or else the broker confirms also what it drops for want of a queue.
+        # Mandatory: otherwise the broker also confirms messages that it drops as unroutable.
         await channel.publish(body, exchange_name="", routing_key=queue, mandatory=True)
     except aioamqp.PublishReturned:
-        return "came back: no queue took it"
+        return "returned: it matched no queue"
     except aioamqp.PublishFailed:
-        return "refused: publish it again later"
+        return "nacked: publish it again later"
     except aioamqp.PublishUnconfirmed:
-        return "unknown: the connection ended first; publish it again if twice is better than never"
+        return "unknown: the connection was lost; publish it again if a duplicate does no harm"
     except aioamqp.PublishNotSent:
-        return "not sent: the connection had ended"
+        return "not sent: the connection was closed"
     return "confirmed"
 
 
@@ -34,12 +34,12 @@ async def main(url: str) -> None:
         await channel.confirm_select()
         queue = (await channel.queue_declare(exclusive=True))["queue"]
         queues = [queue, queue, "no-such-queue", queue]
-        # All at once: waiting for each before the next is sent would take far longer.
-        fates = await asyncio.gather(
+        # Concurrently: waiting for each confirm before the next publish takes far longer.
+        outcomes = await asyncio.gather(
             *(publish(channel, b"%d" % number, name) for number, name in enumerate(queues))
         )
-        for number, fate in enumerate(fates):
-            print(f"Message {number}: {fate}")
+        for number, outcome in enumerate(outcomes):
+            print(f"Message {number}: {outcome}")
 
 
 if __name__ == "__main__":

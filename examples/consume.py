@@ -1,8 +1,8 @@
-"""Print the messages of the queue hello as receive.py does, by `async for`, until Ctrl-C.
+"""Print the messages of the queue hello with `async for`, until Ctrl-C.
 
     python consume.py
 
-A message is acknowledged after it was printed, so that none is lost when this program is stopped.
+Each message is acknowledged after it was printed, so none is lost when this program is stopped.
 """
 
 import aioamqp
@@ -13,13 +13,13 @@ async def main(url: str) -> None:
     async with aioamqp.from_url(url) as protocol:
         channel = await protocol.channel()
         await channel.queue_declare("hello")
-        # No more than 10 are delivered before they are acknowledged. Leaving the block gives back
-        # those that are left.
+        # The prefetch count limits unacknowledged messages to 10. At the end of the block, those
+        # that are left are requeued.
         async with channel.consume("hello", prefetch_count=10) as messages:
             print("Waiting for messages. Press Ctrl-C to end.")
-            # It ends with an exception when the queue is deleted, or the connection is lost.
+            # The loop raises an exception if the queue is deleted or the connection is lost.
             async for message in messages:
-                # Acknowledged when this block ends, rejected if an exception leaves it.
+                # Acknowledged at the end of this block, rejected after an exception.
                 async with message:
                     print(f"Received {message.body.decode()!r}")
 

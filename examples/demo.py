@@ -1,10 +1,10 @@
-"""Send numbered messages through a broker and account for every single one.
+"""Send numbered messages through a broker and check that each one arrives.
 
     hatch run demo                                          on a broker inside this program
     hatch run demo --url amqp://guest:guest@localhost/      on a RabbitMQ
 
-Several producers publish to one queue, several consumers share what arrives there and acknowledge
-it. Each number must arrive exactly once; otherwise the exit code is 1 and a sentence says why.
+Several producers publish to one queue, from which several consumers receive and acknowledge. Each
+number must arrive exactly once; otherwise the exit code is 1, with an error message.
 """
 
 import argparse
@@ -30,7 +30,7 @@ PREFETCH = 100
 
 @dataclass
 class Account:
-    """What became of each message. A message is its number, from 0 to ``total`` - 1."""
+    """The outcome of each message. A message is its number, from 0 to ``total`` - 1."""
 
     total: int
     sent: int = 0
@@ -40,8 +40,8 @@ class Account:
     left_in_queue: int = 0
 
     @property
-    def is_settled(self) -> bool:
-        """Whether nothing more is to come."""
+    def is_complete(self) -> bool:
+        """Whether every message was acknowledged or returned."""
         return len(self.acknowledged) + len(self.returned) >= self.total
 
     @property
@@ -53,9 +53,9 @@ class Account:
         return sorted(number for number, times in self.delivered.items() if times > 1)
 
     def complaint(self) -> str:
-        """Say in a sentence what is not as it must be; empty if there is nothing to say."""
+        """Return a sentence with all errors; empty if there are none."""
         wrong = {
-            "returned because no queue took them": sorted(self.returned),
+            "returned as unroutable": sorted(self.returned),
             "not delivered": self.lost,
             "delivered more than once": self.duplicates,
             "delivered but not acknowledged": sorted(self.delivered.keys() - self.acknowledged),
@@ -69,7 +69,7 @@ class Account:
 
 
 class Run:
-    """One run over one connection: it ends when all messages are settled, or the connection is."""
+    """One run over one connection, until all messages have outcomes or the connection is lost."""
 
     def __init__(self, account: Account, on_progress: Callable[[], object]) -> None:
         self.account = account
@@ -79,7 +79,7 @@ class Run:
         self._failure: Exception | None = None
 
     def fail(self, error: Exception) -> None:
-        """End the run; aioamqp calls this, as ``on_error``, when the connection breaks."""
+        """End the run; aioamqp calls this as ``on_error`` when the connection is lost."""
         self._failure = error
         self._ended.set()
 
@@ -87,8 +87,8 @@ class Run:
         self, protocol: AmqpProtocol, producers: int, consumers: int
     ) -> None:
         channel = await protocol.channel()
-        # No name: the broker makes one up. Exclusive: no other connection can use the queue, and it
-        # is deleted with ours, however this program ends.
+        # No name: the broker generates one. Exclusive: only this connection can use the queue, and
+        # it is deleted when the connection ends.
         queue: str = (await channel.queue_declare(exclusive=True))["queue"]
         begin = time.perf_counter()
         try:
@@ -100,22 +100,22 @@ class Run:
                     group.create_task(self._produce(protocol, queue, numbers))
         finally:
             self.seconds = time.perf_counter() - begin
-        # With the consumers' channels closed, whatever was not acknowledged is in the queue again.
+        # The consumers' channels are closed, so unacknowledged messages have been requeued.
         state = await channel.queue_declare(queue, passive=True)
         self.account.left_in_queue = state["message_count"]
 
     async def _produce(self, protocol: AmqpProtocol, queue: str, numbers: range) -> None:
-        # It stays open until the connection closes: messages may come back at any time.
+        # The channel stays open until the connection closes, to receive returned messages.
         channel = await protocol.channel(return_callback=self._on_return)
         for number in numbers:
             # The empty name is the default exchange, where the routing key is the name of a queue.
-            # Mandatory: a message that no queue takes comes back instead of vanishing.
+            # Mandatory: an unroutable message is returned, not dropped.
             await channel.basic_publish(str(number), "", queue, mandatory=True)
             self.account.sent += 1
 
     async def _consume(self, protocol: AmqpProtocol, queue: str) -> None:
         channel = await protocol.channel()
-        # No more than this is on its way to one consumer, so that the others have their share.
+        # A prefetch count, so that the consumers share the messages.
         await channel.basic_qos(prefetch_count=PREFETCH)
         await channel.basic_consume(self._on_message, queue)
         await self._ended.wait()
@@ -140,13 +140,13 @@ class Run:
 
     def _count(self) -> None:
         self._on_progress()
-        if self.account.is_settled:
+        if self.account.is_complete:
             self._ended.set()
 
 
 @asynccontextmanager
 async def connected(url: str | None, run: Run) -> AsyncGenerator[AmqpProtocol]:
-    """Connect to the broker at a URL, or else to one that lives in memory, for this run only."""
+    """Connect to the broker at a URL, or to one in memory that exists for this run."""
     if url is not None:
         async with aioamqp.from_url(url, on_error=run.fail) as protocol:
             yield protocol
@@ -158,7 +158,7 @@ async def connected(url: str | None, run: Run) -> AsyncGenerator[AmqpProtocol]:
 
 
 async def play(options: argparse.Namespace, run: Run) -> None:
-    """Do the run, but not for longer than the deadline."""
+    """Perform the run, with a deadline."""
     deadline = asyncio.timeout(options.deadline)
     try:
         async with deadline, connected(options.url, run) as protocol:
@@ -171,7 +171,7 @@ async def play(options: argparse.Namespace, run: Run) -> None:
 
 
 def explain(error: BaseException) -> str:
-    """Turn an exception into a sentence."""
+    """Return a sentence for an exception."""
     if isinstance(error, aioamqp.ChannelClosed):
         return f"The broker closed the channel or the connection: {error.code} {error.message}"
     if isinstance(error, ValueError):
@@ -205,14 +205,14 @@ def positive(text: str) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--url", help="of a RabbitMQ; without, a broker inside this program")
+    parser.add_argument("--url", help="of a RabbitMQ; the default is a broker inside this program")
     parser.add_argument("--messages", type=positive, default=5000, metavar="N")
     parser.add_argument("--producers", type=positive, default=4, metavar="P")
     parser.add_argument("--consumers", type=positive, default=4, metavar="C")
     parser.add_argument("--deadline", type=float, default=60.0, metavar="SECONDS")
     options = parser.parse_args()
 
-    # What goes wrong is said once, at the end; without this, aioamqp's log would say it as well.
+    # Errors are printed once, at the end, so aioamqp's log is silenced.
     logging.getLogger("aioamqp").addHandler(logging.NullHandler())
     console = Console()
     account = Account(options.messages)
@@ -222,7 +222,7 @@ def main() -> int:
         run = Run(account, lambda: progress.advance(bar))
         try:
             asyncio.run(play(options, run))
-        # ValueError is what from_url has for a URL that is wrong.
+        # from_url() raises ValueError for an invalid URL.
         except* (aioamqp.AioamqpException, OSError, ValueError) as errors:
             complaint, exit_code = explain(errors.exceptions[0]), 1
         except* KeyboardInterrupt:

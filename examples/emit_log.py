@@ -1,8 +1,8 @@
-"""Send a line of a log to everybody who listens just now.
+"""Send a log line to all programs that are listening now.
 
     python emit_log.py The disk is full
 
-Each receive_log.py that runs prints it; with none, it is gone.
+Every running receive_log.py prints it; if there is none, the line is dropped.
 """
 
 import aioamqp

@@ -1,8 +1,8 @@
-"""Send a line of a log to those who listen for its severity.
+"""Send a log line to the programs that listen for its severity.
 
     python emit_log_direct.py error The disk is full
 
-Each receive_log_direct.py that was started with that severity prints it.
+Every receive_log_direct.py that was started with that severity prints it.
 """
 
 import aioamqp
@@ -12,7 +12,7 @@ from _cli import arguments, run
 async def main(url: str, severity: str, line: str) -> None:
     async with aioamqp.from_url(url) as protocol:
         channel = await protocol.channel()
-        # A direct exchange sends to the queues that are bound with the very routing key.
+        # A direct exchange routes to the queues that are bound with the same routing key.
         await channel.exchange_declare("direct_logs", type_name="direct")
         await channel.basic_publish(
             line.encode(), exchange_name="direct_logs", routing_key=severity

@@ -1,8 +1,8 @@
-"""Send a line of a log to those whose pattern its routing key matches.
+"""Send a log line to the programs whose pattern matches its routing key.
 
     python emit_log_topic.py kern.critical The disk is full
 
-Each receive_log_topic.py that was started with such a pattern prints it.
+Every receive_log_topic.py that was started with a matching pattern prints it.
 """
 
 import aioamqp
@@ -12,7 +12,7 @@ from _cli import arguments, run
 async def main(url: str, routing_key: str, line: str) -> None:
     async with aioamqp.from_url(url) as protocol:
         channel = await protocol.channel()
-        # A topic exchange takes routing keys for words with dots between them.
+        # A topic exchange compares routing keys word by word; dots separate the words.
         await channel.exchange_declare("topic_logs", type_name="topic")
         await channel.basic_publish(
             line.encode(), exchange_name="topic_logs", routing_key=routing_key

@@ -1,8 +1,8 @@
-"""Give the workers a task; every dot in it stands for a second of work.
+"""Send a task to the workers; every dot in it stands for a second of work.
 
     python new_task.py Count the stars...
 
-Some worker.py does it. The queue and the message outlive a restart of the broker.
+One worker.py performs it. The queue and the message survive a restart of the broker.
 """
 
 import aioamqp
@@ -17,7 +17,7 @@ async def main(url: str, task: str) -> None:
             task.encode(),
             exchange_name="",
             routing_key="task_queue",
-            properties={"delivery_mode": 2},  # persistent: on disk, as the durable queue is
+            properties={"delivery_mode": 2},  # persistent: stored on disk, like the durable queue
         )
         print(f"Sent {task!r}")
 

@@ -1,9 +1,9 @@
-"""Be told why a connection ended.
+"""Print why a connection was closed, with on_error.
 
     python on_error.py
 
-on_error is called once, with an exception, when a connection that was open ends otherwise than by
-close(). To have that at once, this program asks for something that RabbitMQ has given up.
+on_error is called once, with an exception, when an open connection ends without close(). To cause
+that, this program uses the immediate flag, which RabbitMQ no longer supports.
 """
 
 import asyncio
@@ -13,18 +13,18 @@ from _cli import arguments, run
 
 
 async def main(url: str) -> None:
-    is_told = asyncio.Event()
+    called = asyncio.Event()
 
     async def on_error(error: Exception) -> None:
         print(f"The connection ended: {error}")
-        is_told.set()
+        called.set()
 
-    # Without a connection there is nothing to be told of: then from_url() raises.
+    # If the connection cannot be opened, from_url() raises instead.
     async with aioamqp.from_url(url, on_error=on_error) as protocol:
         channel = await protocol.channel()
         await channel.basic_publish(b"Now or never", "", "hello", immediate=True)
         async with asyncio.timeout(10):
-            await is_told.wait()
+            await called.wait()
 
 
 if __name__ == "__main__":

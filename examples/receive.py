@@ -20,11 +20,11 @@ async def main(url: str) -> None:
     async with aioamqp.from_url(url) as protocol:
         channel = await protocol.channel()
         await channel.queue_declare("hello")
-        # With no_ack the broker forgets a message when it has sent it; worker.py does better.
+        # With no_ack the broker deletes each message when it sends it; worker.py acknowledges.
         await channel.basic_consume(on_message, "hello", no_ack=True)
         print("Waiting for messages. Press Ctrl-C to end.")
         await protocol.wait_closed()
-        await protocol.ensure_open()  # it is not: this raises why
+        await protocol.ensure_open()  # raises the reason
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Print all lines of the log that are sent from now on, until Ctrl-C.
+"""Print all log lines that are sent from now on, until Ctrl-C.
 
     python receive_log.py
 
@@ -20,13 +20,13 @@ async def main(url: str) -> None:
     async with aioamqp.from_url(url) as protocol:
         channel = await protocol.channel()
         await channel.exchange_declare("logs", type_name="fanout")
-        # A queue of this connection's own, deleted with it; the broker makes up its name.
+        # An exclusive queue, deleted with this connection; the broker generates its name.
         queue = (await channel.queue_declare(exclusive=True))["queue"]
         await channel.queue_bind(queue, "logs", routing_key="")
         await channel.basic_consume(on_line, queue, no_ack=True)
         print("Waiting for the log. Press Ctrl-C to end.")
         await protocol.wait_closed()
-        await protocol.ensure_open()  # it is not: this raises why
+        await protocol.ensure_open()  # raises the reason
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Print the lines of the log whose routing key matches a pattern, until Ctrl-C.
+"""Print the log lines whose routing key matches a pattern, until Ctrl-C.
 
     python receive_log_topic.py '*.critical' 'nginx.#'
 
@@ -26,7 +26,7 @@ async def main(url: str, patterns: list[str]) -> None:
         await channel.basic_consume(on_line, queue, no_ack=True)
         print(f"Waiting for {', '.join(patterns)}. Press Ctrl-C to end.")
         await protocol.wait_closed()
-        await protocol.ensure_open()  # it is not: this raises why
+        await protocol.ensure_open()  # raises the reason
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Print the messages of the queue hello as receive.py does, and outlive lost connections.
+"""Print the messages of the queue hello, and reconnect after a lost connection.
 
     python reconnect.py
 
-Restart the broker to see it. A first attempt that fails ends the program: then the URL is wrong.
+Restart the broker to see it. If the first attempt fails, the program ends: the URL may be wrong.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ async def on_message(
 
 
 async def consume(protocol: AmqpProtocol) -> None:
-    """Do what every new connection needs, and stay until it ends."""
+    """Consume on a new connection until it ends."""
     channel = await protocol.channel()
     await channel.queue_declare("hello")
     await channel.basic_consume(on_message, "hello")
     print("Waiting for messages. Press Ctrl-C to end.")
     await protocol.wait_closed()
-    await protocol.ensure_open()  # it is not: this raises why
+    await protocol.ensure_open()  # raises the reason
 
 
 async def main(url: str, first_pause: float) -> None:
@@ -43,7 +43,7 @@ async def main(url: str, first_pause: float) -> None:
                 raise
             print(f"{error}. Trying again in {pause:g} seconds.")
         await asyncio.sleep(pause)
-        # Longer each time, so that a broker in trouble is left in peace.
+        # Longer each time, to reduce the load on a broker in trouble.
         pause = min(2 * pause, LONGEST_PAUSE)
 
 

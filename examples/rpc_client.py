@@ -1,6 +1,8 @@
-"""Have rpc_server.py compute Fibonacci numbers, all of them at once.
+"""Call rpc_server.py to compute Fibonacci numbers, all of them concurrently.
 
-python rpc_client.py 10 20 30
+    python rpc_client.py 10 20 30
+
+Start rpc_server.py first.
 """
 
 import asyncio
@@ -12,14 +14,14 @@ from aioamqp import AmqpProtocol, Channel, Envelope, Properties
 
 
 class FibonacciClient:
-    """Sends requests, and gives each answer to the one who waits for it."""
+    """Sends requests, and matches each answer to its request."""
 
     def __init__(self) -> None:
         self._answers: dict[str | None, asyncio.Future[int]] = {}
 
     async def open(self, protocol: AmqpProtocol) -> None:
         self._channel = await protocol.channel()
-        # Where the answers go: a queue of this connection's own, deleted with it.
+        # An exclusive queue for the answers, deleted with this connection.
         self._queue = (await self._channel.queue_declare(exclusive=True))["queue"]
         await self._channel.basic_consume(self._on_answer, self._queue, no_ack=True)
 
@@ -42,7 +44,7 @@ class FibonacciClient:
         self, _channel: Channel, body: bytes, _envelope: Envelope, properties: Properties
     ) -> None:
         answer = self._answers.get(properties.correlation_id)
-        if answer is not None and not answer.done():  # else nobody waits for it any more
+        if answer is not None and not answer.done():  # else the call was cancelled
             answer.set_result(int(body))
 
 

@@ -27,7 +27,7 @@ async def on_request(
             str(fib(n)).encode(),
             exchange_name="",
             routing_key=properties.reply_to,
-            # The client tells by it which of its requests this answers.
+            # With this the client finds the request that was answered.
             properties={"correlation_id": properties.correlation_id},
         )
     await channel.basic_client_ack(envelope.delivery_tag)
@@ -41,7 +41,7 @@ async def main(url: str) -> None:
         await channel.basic_consume(on_request, "rpc_queue")
         print("Waiting for requests. Press Ctrl-C to end.")
         await protocol.wait_closed()
-        await protocol.ensure_open()  # it is not: this raises why
+        await protocol.ensure_open()  # raises the reason
 
 
 if __name__ == "__main__":

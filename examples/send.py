@@ -2,7 +2,7 @@
 
     python send.py
 
-receive.py prints it, whether it runs already or is started later.
+receive.py prints it, even if it is started later.
 """
 
 import aioamqp
@@ -12,12 +12,12 @@ from _cli import arguments, run
 async def main(url: str) -> None:
     async with aioamqp.from_url(url) as protocol:
         channel = await protocol.channel()
-        # It does not matter who declares the queue first, as long as all declare it the same.
+        # Either program may declare the queue first, if both use the same arguments.
         await channel.queue_declare("hello")
-        # The exchange with the empty name routes to the queue that the routing key names.
+        # The default exchange, with the empty name, routes to the queue named by the routing key.
         await channel.basic_publish(b"Hello World!", exchange_name="", routing_key="hello")
         print("Sent 'Hello World!'")
-    # Leaving the block has closed the connection, and so sent all that was published.
+    # The end of the block has closed the connection, after sending everything.
 
 
 if __name__ == "__main__":

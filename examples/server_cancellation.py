@@ -1,9 +1,9 @@
-"""Go on consuming when the queue is deleted by somebody else, until Ctrl-C.
+"""Continue to consume after the queue was deleted, until Ctrl-C.
 
     python server_cancellation.py
 
-The broker tells a consumer that its queue is gone; here that declares the queue again. Delete the
-queue my_queue to see it, for example with `rabbitmqctl delete_queue my_queue`.
+The broker cancels a consumer whose queue is deleted; this program then declares the queue again.
+Delete the queue my_queue to see it, for example with `rabbitmqctl delete_queue my_queue`.
 """
 
 import aioamqp
@@ -26,7 +26,7 @@ async def consume(channel: Channel) -> None:
 
 
 async def on_cancel(channel: Channel, consumer_tag: str) -> None:
-    # Any call can be made in a callback, also those that wait for the broker.
+    # A callback can make any call, including those that wait for the broker.
     await consume(channel)
     print(f"The broker cancelled {consumer_tag}; consuming again.")
 
@@ -38,7 +38,7 @@ async def main(url: str) -> None:
         await consume(channel)
         print("Waiting for messages. Press Ctrl-C to end.")
         await protocol.wait_closed()
-        await protocol.ensure_open()  # it is not: this raises why
+        await protocol.ensure_open()  # raises the reason
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Do the tasks of new_task.py, one at a time, until Ctrl-C.
+"""Perform the tasks of new_task.py, one at a time, until Ctrl-C.
 
     python worker.py
 
-Start several: they share the tasks. When one is stopped in the middle of a task, another does it.
+Start several: they share the tasks. If one is stopped during a task, another performs it.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ async def on_task(
 ) -> None:
     print(f"Received {body.decode()!r}")
     await asyncio.sleep(body.count(b"."))
-    # Until here the broker keeps the task, and gives it to another if this program is gone.
+    # The broker keeps the task until here, and redelivers it if this program ends.
     await channel.basic_client_ack(envelope.delivery_tag)
     print("Done")
 
@@ -26,12 +26,12 @@ async def main(url: str) -> None:
     async with aioamqp.from_url(url) as protocol:
         channel = await protocol.channel()
         await channel.queue_declare("task_queue", durable=True)
-        # No second task before the first is acknowledged, so that idle workers get the next one.
+        # Only one unacknowledged task at a time, so idle workers receive the next one.
         await channel.basic_qos(prefetch_count=1)
         await channel.basic_consume(on_task, "task_queue")
         print("Waiting for tasks. Press Ctrl-C to end.")
         await protocol.wait_closed()
-        await protocol.ensure_open()  # it is not: this raises why
+        await protocol.ensure_open()  # raises the reason
 
 
 if __name__ == "__main__":

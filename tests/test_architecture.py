@@ -1,17 +1,30 @@
-"""The rules of ARCHITECTURE.md that a machine can check, each with sources that break it."""
+"""The rules of ARCHITECTURE.md that a machine can check, each with examples that violate it."""
 
 import ast
-import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.source_tree import (
+    CODEGEN,
+    HOMES,
+    ROOT,
+    Graph,
+    circles,
+    import_graph,
+    imports,
+    is_generated,
+    modules_of,
+    shown,
+    sources,
+)
+
 GENERATED_FOLDER = ROOT / "packages/amqp-codec/src/amqp_codec/protocol"
-CODEGEN = ROOT / "tools/codegen"
-LONGEST_FILE = 500
+LONGEST_FILE = 800
+SMALL_FILE = 60
 
 INPUT_OUTPUT_AND_CLOCKS = {
     "asyncio",
@@ -30,7 +43,7 @@ CLOCK_READINGS = ("date.today", "datetime.now", "datetime.today", "datetime.utcn
 
 @dataclass(frozen=True)
 class Room:
-    """A folder or module, and what may be imported in it besides the standard library."""
+    """A folder or module, and what it may import besides the standard library."""
 
     folder: str
     package: str
@@ -62,7 +75,90 @@ CODEC_NAMES_OF_THE_MODEL = {
     "amqp_codec.field_type",
 }
 
-# The first room that a file is in counts.
+# Imports inside a package that go against its order. A row says who must not import whom; a folder
+# stands for all that is in it. TYPE_CHECKING imports count: they tie files together as well.
+NEVER = {
+    # aioamqp: the facade ─▶ _methods ─▶ _channel ─▶ _connection ─▶ types and values
+    "aioamqp._connection": {
+        "aioamqp._channel",
+        "aioamqp._methods",
+        "aioamqp.channel",
+        "aioamqp.connecting",
+        "aioamqp.protocol",
+    },
+    "aioamqp._channel": {
+        "aioamqp._methods",
+        "aioamqp.channel",
+        "aioamqp.connecting",
+        "aioamqp.protocol",
+    },
+    "aioamqp._methods": {"aioamqp.connecting"},
+    # aioamqp_testing: control, faults ─▶ transport ─▶ session ─▶ model
+    "aioamqp_testing.session": {
+        "aioamqp_testing.broker",
+        "aioamqp_testing.control",
+        "aioamqp_testing.fake_broker",
+        "aioamqp_testing.faults",
+        "aioamqp_testing.transport",
+    },
+    "aioamqp_testing.transport": {
+        "aioamqp_testing.broker",
+        "aioamqp_testing.control",
+        "aioamqp_testing.fake_broker",
+        "aioamqp_testing.faults",
+    },
+    "aioamqp_testing.faults": {
+        "aioamqp_testing.broker",
+        "aioamqp_testing.control",
+        "aioamqp_testing.fake_broker",
+    },
+    "aioamqp_testing.control": {"aioamqp_testing.broker", "aioamqp_testing.fake_broker"},
+    # its model: vhost ─▶ exchanges ─▶ queues ─▶ messages ─▶ erlang
+    "aioamqp_testing.model.erlang": {"aioamqp_testing.model"},
+    "aioamqp_testing.model.messages": {
+        "aioamqp_testing.model.exchanges",
+        "aioamqp_testing.model.queues",
+    },
+    "aioamqp_testing.model.queues": {"aioamqp_testing.model.exchanges"},
+}
+
+# Modules that only these may import, of the importers in the folder that is named first.
+ONLY = {
+    "aioamqp._legacy": ("aioamqp", {"aioamqp.protocol"}),
+    "aioamqp_testing.cli": ("aioamqp_testing", {"aioamqp_testing.__main__"}),
+    "aioamqp_testing.plugin": ("aioamqp_testing", {"aioamqp_testing.pytest_plugin"}),
+    "aioamqp_testing.model.vhost": (
+        "aioamqp_testing.model",
+        {"aioamqp_testing.model.__init__", "aioamqp_testing.model.node"},
+    ),
+}
+
+FACADE = {"aioamqp.callbacks", "aioamqp.channel", "aioamqp.message", "aioamqp.protocol"}
+"""These name each other in the types of public calls, and so do the modules of `_methods`."""
+
+PATCHED_HERE = ["aioamqp.__init__", "aioamqp.connecting"]
+"""`from_url` looks `connect` up on the package, where programs replace it in their tests."""
+
+MODULES_OF_0_15 = {
+    f"aioamqp.{name}"
+    for name in (
+        "channel",
+        "constants",
+        "envelope",
+        "exceptions",
+        "frame",
+        "properties",
+        "protocol",
+        "version",
+    )
+}
+"""Programs of 0.15 import them by these names."""
+
+FAMILIES = {"aioamqp._methods"}
+"""Folders with one file for each AMQP class, however short."""
+
+
+# The first room that contains a file applies.
 ROOMS = [
     Room("packages/amqp-spec/src/amqp_spec", "amqp_spec", {"amqp_spec"}),
     Room(
@@ -83,14 +179,19 @@ ROOMS = [
         {"aioamqp_testing.model"} | CODEC_NAMES_OF_THE_MODEL,
         does_no_io=True,
     ),
-    # These hand out a client, or lead one to a broker, and pytest's fixtures.
+    # These return a client, or connect one to a broker, or are pytest's fixtures.
     *(
         Room(
             f"packages/aioamqp-testing/src/aioamqp_testing/{file}.py",
             "aioamqp_testing",
             {"aioamqp_testing", "amqp_codec", "aioamqp"},
         )
-        for file in ("broker", "fake_broker", "plugin/rabbitmq")
+        for file in ("broker", "fake_broker")
+    ),
+    Room(
+        "packages/aioamqp-testing/src/aioamqp_testing/plugin",
+        "aioamqp_testing.plugin",
+        {"aioamqp_testing", "amqp_codec", "aioamqp"},
     ),
     Room(
         "packages/aioamqp-testing/src/aioamqp_testing/pytest_plugin.py",
@@ -103,19 +204,6 @@ ROOMS = [
         {"aioamqp_testing", "amqp_codec"},
     ),
 ]
-
-
-def imports(source: str, package: str) -> set[str]:
-    """List what a module of `package` imports, as full dotted names."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            start = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
-            origin = ".".join([*start, *filter(None, [node.module])])
-            names.update(f"{origin}.{alias.name}" for alias in node.names)
-    return names
 
 
 def trespasses(source: str, package: str, room: Room) -> list[str]:
@@ -135,15 +223,62 @@ def trespasses(source: str, package: str, room: Room) -> list[str]:
     return sorted(found)
 
 
-def is_generated(text: str) -> bool:
-    """Tell whether a file says in its first line that `hatch run codegen` wrote it."""
-    return (
-        re.match(r"# Generated by `hatch run codegen` from .+; do not edit\.\n", text) is not None
+def is_in(module: str, place: str) -> bool:
+    """Return whether a module is in a place, which is a folder, or is that module itself."""
+    return f"{module}.".startswith(f"{place}.")
+
+
+def against_the_order(graph: Graph, never: Mapping[str, set[str]]) -> list[str]:
+    """List the imports of modules in one place from modules in places that it must not import."""
+    return sorted(
+        f"{module} imports {imported}"
+        for place, forbidden in never.items()
+        for module in graph
+        if is_in(module, place)
+        for imported in graph[module]
+        if any(is_in(imported, each) for each in forbidden) and not is_in(imported, place)
+    )
+
+
+def by_strangers(graph: Graph, only: Mapping[str, tuple[str, set[str]]]) -> list[str]:
+    """List the imports of modules that only some others may import."""
+    return sorted(
+        f"{module} imports {imported}"
+        for place, (among, allowed) in only.items()
+        for module in graph
+        if is_in(module, among) and not is_in(module, place) and module not in allowed
+        for imported in graph[module]
+        if is_in(imported, place)
+    )
+
+
+def is_part_of_the_facade(module: str) -> bool:
+    return module in FACADE or is_in(module, "aioamqp._methods")
+
+
+def idle_small_files(texts: Mapping[str, str]) -> list[str]:
+    """List the small modules that have one importer, and no name that programs import."""
+    graph = import_graph(texts)
+    public = {
+        imported
+        for module in graph
+        if module.endswith(".__init__") and "__all__" in texts[module]
+        for imported in graph[module]
+    }
+    return sorted(
+        module
+        for module, text in texts.items()
+        if len(text.splitlines()) < SMALL_FILE
+        and not is_generated(text)
+        and module.rpartition(".")[2] not in ("__init__", "__main__", "version")
+        and module not in public | MODULES_OF_0_15
+        and not any(is_in(module, family) for family in FAMILIES)
+        and sum(module in imported for imported in graph.values()) < 2
     )
 
 
 def is_too_long(text: str) -> bool:
-    """Tell whether a hand-written file has outgrown the one thing that it is about."""
+    """Return whether a hand-written file has more lines than a reader should have to search."""
     return len(text.splitlines()) > LONGEST_FILE and not is_generated(text)
 
 
@@ -168,13 +303,6 @@ def misdeclared(source: str) -> set[str]:
     return public ^ set(declared) | repeated
 
 
-def sources() -> list[Path]:
-    """List the Python files that are shipped, and the generator's."""
-    shipped = ROOT.glob("packages/*/src/**/*.py")
-    generator = CODEGEN.glob("*.py")
-    return sorted([*shipped, *generator])
-
-
 def room_of(path: Path) -> Room:
     homes = [ROOT / room.folder for room in ROOMS]
     return next(
@@ -188,15 +316,52 @@ def package_of(path: Path, room: Room) -> str:
     return ".".join([room.package, *folders])
 
 
-def shown(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
 @pytest.mark.parametrize("path", sources(), ids=shown)
 def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
     room = room_of(path)
 
     assert trespasses(path.read_text(), package_of(path, room), room) == []
+
+
+@pytest.mark.parametrize("package", HOMES)
+def test_no_import_goes_against_the_order_of_a_package(package: str) -> None:
+    graph = import_graph(modules_of(package))
+
+    assert against_the_order(graph, NEVER) + by_strangers(graph, ONLY) == []
+
+
+def test_every_place_that_the_order_names_exists() -> None:
+    modules = {module for package in HOMES for module in modules_of(package)}
+    places = {*NEVER, *ONLY, *FAMILIES, *FACADE, *PATCHED_HERE, *MODULES_OF_0_15}
+    places.update(*NEVER.values(), *(allowed for _, allowed in ONLY.values()))
+
+    assert {place for place in places if not any(is_in(each, place) for each in modules)} == set()
+
+
+@pytest.mark.parametrize("package", ["amqp_spec", "codegen", "amqp_codec"])
+def test_no_modules_import_one_another(package: str) -> None:
+    assert circles(import_graph(modules_of(package))) == []
+
+
+def test_no_modules_of_the_client_import_one_another_but_those_of_the_facade() -> None:
+    found = circles(import_graph(modules_of("aioamqp")))
+
+    assert [
+        circle
+        for circle in found
+        if circle != PATCHED_HERE and not all(map(is_part_of_the_facade, circle))
+    ] == []
+
+
+def test_at_most_three_modules_of_the_fake_import_one_another() -> None:
+    found = circles(import_graph(modules_of("aioamqp_testing")))
+
+    assert [circle for circle in found if len(circle) > 3] == []
+
+
+@pytest.mark.parametrize("package", HOMES)
+def test_a_small_file_has_two_importers_or_a_public_name(package: str) -> None:
+    assert idle_small_files(modules_of(package)) == []
 
 
 @pytest.mark.parametrize("path", sources(), ids=shown)
@@ -221,7 +386,10 @@ def test_a_package_declares_in_all_exactly_what_it_makes_public(path: Path) -> N
     assert misdeclared(path.read_text()) == set()
 
 
-# What follows shows that the rules above can fail.
+# The tests below show that the rules above can fail.
+
+BANNER = "# Generated by `hatch run codegen` from p.xml; do not edit."
+LONG = "\n" * SMALL_FILE
 
 
 @pytest.mark.parametrize(
@@ -275,6 +443,90 @@ def test_relative_imports_are_followed_to_their_full_names() -> None:
         "package.d",
         "package.e.f.g",
     }
+
+
+def test_an_import_counts_for_the_module_that_defines_the_name() -> None:
+    texts = {
+        "p.__init__": "from .a import A\nB = 1",
+        "p.a": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n from .sub import S",
+        "p.sub.__init__": "from .s import S",
+        "p.sub.s": "def later():\n from p import A, B\n from .. import sub",
+    }
+
+    assert import_graph(texts) == {
+        "p.__init__": {"p.a"},
+        "p.a": {"p.sub.s"},
+        "p.sub.__init__": {"p.sub.s"},
+        "p.sub.s": {"p.a", "p.__init__", "p.sub.__init__"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("graph", "found"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b"}, "b": {"a"}, "c": {"a"}}, [["a", "b"]]),
+        (
+            {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"e"}, "e": {"d"}},
+            [["a", "b", "c"], ["d", "e"]],
+        ),
+    ],
+)
+def test_a_circle_is_found(graph: Graph, found: list[list[str]]) -> None:
+    assert circles(graph) == found
+
+
+@pytest.mark.parametrize(
+    ("module", "imported", "is_found"),
+    [
+        ("p._core.calls", "p.channel", True),
+        ("p._core.calls", "p.channel.sub", True),
+        ("p._core.calls", "p.channels", False),
+        ("p._core.calls", "p._core.other", False),
+        ("p._core", "p.channel", True),
+        ("p._corer", "p.channel", False),
+    ],
+)
+def test_an_import_against_the_order_is_found(module: str, imported: str, is_found: bool) -> None:
+    found = against_the_order({module: {imported}}, {"p._core": {"p.channel"}})
+
+    assert found == ([f"{module} imports {imported}"] if is_found else [])
+
+
+def test_what_a_folder_may_not_import_can_be_all_that_is_around_it() -> None:
+    graph = {"p.sub.a": {"p.b", "p.sub.c"}}
+
+    assert against_the_order(graph, {"p.sub": {"p"}}) == ["p.sub.a imports p.b"]
+
+
+def test_an_import_by_a_stranger_is_found() -> None:
+    graph = {"p.a": {"p.old"}, "p.b": {"p.old"}, "p.old": {"p.old"}, "q.a": {"p.old"}}
+
+    assert by_strangers(graph, {"p.old": ("p", {"p.a"})}) == ["p.b imports p.old"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({}, ["p.small"]),
+        ({"p.small": "x = 1\n" * SMALL_FILE}, []),
+        ({"p.small": f"{BANNER}\n"}, []),
+        ({"p.second": f"from .small import x{LONG}"}, []),
+        ({"p.__init__": "from .small import x"}, []),
+        ({"p.__init__": "from .small import x\n__all__ = ['x']"}, []),
+    ],
+)
+def test_a_small_file_for_one_user_is_found(changed: dict[str, str], found: list[str]) -> None:
+    texts = {
+        "p.__init__": "",
+        "p.__main__": "",
+        "p.version": "",
+        "p.first": f"from .small import x{LONG}",
+        "p.second": LONG,
+        "p.small": "x = 1",
+    }
+
+    assert idle_small_files(texts | changed) == found
 
 
 def test_an_allowed_name_does_not_allow_names_that_begin_like_it() -> None:

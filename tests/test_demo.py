@@ -171,7 +171,7 @@ async def test_a_link_that_breaks_on_the_way_ends_the_run_at_once_with_a_sentenc
                 _, stderr = await demo.communicate()
 
     assert demo.returncode == 1
-    assert_one_sentence(stderr.decode(), "link")
+    assert_one_sentence(stderr.decode(), "was lost")
 
 
 # -------------------------------------------------------------------- the account
@@ -179,7 +179,7 @@ async def test_a_link_that_breaks_on_the_way_ends_the_run_at_once_with_a_sentenc
 
 def test_an_account_without_a_flaw_has_no_complaint() -> None:
     assert account(5).complaint() == ""
-    assert account(5).is_settled
+    assert account(5).is_complete
 
 
 def test_a_lost_message_is_named() -> None:
@@ -188,7 +188,7 @@ def test_a_lost_message_is_named() -> None:
     gap = account(5, delivered=delivered, acknowledged=set(delivered))
 
     assert gap.lost == [2]
-    assert not gap.is_settled
+    assert not gap.is_complete
     assert gap.complaint() == "Of 5 messages: 1 not delivered (first: number 2)."
 
 
@@ -202,16 +202,14 @@ def test_a_duplicate_is_named() -> None:
 def test_a_duplicate_does_not_make_up_for_a_lost_message() -> None:
     delivered = Counter([0, 1, 3, 3, 4])
 
-    assert not account(5, delivered=delivered, acknowledged=set(delivered)).is_settled
+    assert not account(5, delivered=delivered, acknowledged=set(delivered)).is_complete
 
 
 def test_a_message_that_came_back_is_named_and_not_waited_for() -> None:
     back = account(3, returned={1}, delivered=Counter([0, 2]), acknowledged={0, 2})
 
-    assert back.is_settled
-    assert back.complaint() == (
-        "Of 3 messages: 1 returned because no queue took them (first: number 1)."
-    )
+    assert back.is_complete
+    assert back.complaint() == ("Of 3 messages: 1 returned as unroutable (first: number 1).")
 
 
 def test_a_missing_acknowledgement_is_named() -> None:

@@ -339,7 +339,7 @@ async def test_confirms(start: Start) -> None:
     assert await output(await start("confirms.py")) == [
         "Message 0: confirmed",
         "Message 1: confirmed",
-        "Message 2: came back: no queue took it",
+        "Message 2: returned: it matched no queue",
         "Message 3: confirmed",
     ]
 
@@ -347,7 +347,7 @@ async def test_confirms(start: Start) -> None:
 @pytest.mark.asyncio
 async def test_returns(start: Start) -> None:
     assert await output(await start("returns.py")) == [
-        "'Anybody there?' for 'no-such-queue' came back: NO_ROUTE"
+        "'Anybody there?' for 'no-such-queue' was returned: NO_ROUTE"
     ]
 
 
@@ -477,5 +477,5 @@ async def test_a_typing_error_in_the_url_is_said_in_a_sentence(name: str) -> Non
     assert await ran.end() == (
         1,
         [],
-        "An AMQP URL begins with amqp:// or amqps://, this one has the scheme 'ampq'\n",
+        "An AMQP URL begins with amqp:// or amqps://; this one has the scheme 'ampq'\n",
     )

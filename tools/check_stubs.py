@@ -1,9 +1,8 @@
-"""Compare this aioamqp with what the third-party package aioamqp-stubs says of 0.15.
+"""Compare this aioamqp with the third-party package aioamqp-stubs, which describes 0.15.
 
     hatch run stubs:check
 
-mypy's stubtest compares. All that it finds must be in stubs_differences.toml, and nothing else may
-be in there.
+mypy's stubtest does the comparison. stubs_differences.toml must list exactly what it finds.
 """
 
 import contextlib
@@ -20,8 +19,8 @@ DIFFERENCES = ROOT / "tests/compat/surface/stubs_differences.toml"
 
 
 def main() -> int:
-    """Print what differs unexpectedly, or unexpectedly does not; return 1 if there is any."""
-    # Before 0.15, which the stubs bring along.
+    """Print unlisted differences, and listed ones that were not found; return 1 if any."""
+    # In front of 0.15, which the stubs install.
     sys.path[:0] = [str(ROOT / "packages" / each / "src") for each in ("aioamqp", "amqp-codec")]
     found = findings()
     expected = patterns(DIFFERENCES.read_text())
@@ -37,10 +36,10 @@ def main() -> int:
 
 
 def findings() -> list[str]:
-    """Have stubtest compare; return one line a finding."""
+    """Run stubtest; return one line for each finding."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        # What the stubs leave out is no difference: they are of an older version.
+        # Names that the stubs lack are no difference: the stubs are of an older version.
         stubtest.test_stubs(
             stubtest.parse_options(["aioamqp", "--concise", "--ignore-missing-stub"])
         )
@@ -48,7 +47,7 @@ def findings() -> list[str]:
 
 
 def patterns(differences: str) -> list[str]:
-    """Read what may differ, as TOML: lines of stubtest in which * stands for any text."""
+    """Return the listed differences: lines of stubtest, in which * stands for any text."""
     return [pattern for row in tomllib.loads(differences)["difference"] for pattern in row["of"]]
 
 

@@ -1,7 +1,7 @@
-"""Compile the codec with mypyc into a folder of its own, and run its tests on the result.
+"""Compile the codec with mypyc into a separate folder, and run its tests on the compiled modules.
 
-The sources are compiled as they are. What comes out is not installed: the folder goes in front of
-Python's path for the run of the tests, and is removed unless a folder is named.
+The sources are compiled unchanged. The result is not installed: the folder is put in front of
+Python's path for the tests, and deleted afterwards unless it is given with --into.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def compile_and_test(folder: Path, *, run_tests: bool) -> int:
-    """Compile into a folder; return the exit status of the tests, 0 without tests."""
+    """Compile into a folder and run the tests; return their exit status, or 0 without tests."""
     package = folder / "amqp_codec"
     shutil.rmtree(package, ignore_errors=True)
     shutil.copytree(

@@ -1,10 +1,10 @@
-"""Write down how aioamqp 0.15 looks from outside, as read from 0.15.0 itself.
+"""Write the public surface of aioamqp 0.15 to a file, as found in 0.15.0 itself.
 
     python tools/describe_0_15.py [--check]
 
-installs it from PyPI into an environment of its own, has ``tests/compat/surface/describe.py`` look
-at it there, with the fake broker for a server, and writes what that says to ``aioamqp_0_15.toml``
-beside it, to which the tests hold this aioamqp. With ``--check`` it compares instead.
+installs 0.15.0 from PyPI into a separate environment, runs ``tests/compat/surface/describe.py`` on
+it there, with the fake broker as the server, and writes the result to ``aioamqp_0_15.toml`` in the
+same folder. The tests compare this aioamqp with that file. With ``--check`` nothing is written.
 """
 
 import argparse
@@ -23,10 +23,10 @@ PACKAGES = ("aioamqp==0.15.0", "pamqp==4.0.1")
 SURFACE = Path(__file__).resolve().parents[1] / "tests/compat/surface"
 STORED = SURFACE / "aioamqp_0_15.toml"
 HEADING = """\
-# How aioamqp 0.15 looks from outside. Not written by hand: `python tools/describe_0_15.py` has
-# installed {packages}, let describe.py, which lies here too,
-# look at them on CPython {version}, and made the calls on the fake broker (RabbitMQ answers them
-# alike). Where this aioamqp differs from it on purpose is in differences.toml.
+# The public surface of aioamqp 0.15. Not written by hand: `python tools/describe_0_15.py` has
+# installed {packages}, run describe.py of this folder
+# on CPython {version}, and made the calls on the fake broker (RabbitMQ gives the same answers).
+# differences.toml lists where this aioamqp differs on purpose.
 """
 
 
@@ -39,14 +39,14 @@ def main() -> int:
     described = toml(asyncio.run(describe()))
     if options.check:
         is_same = without_heading(described) == without_heading(STORED.read_text())
-        print(f"{STORED.name} is " + ("what 0.15 is." if is_same else "not what 0.15 is."))
+        print(f"{STORED.name} " + ("describes 0.15." if is_same else "does not describe 0.15."))
         return 0 if is_same else 1
     STORED.write_text(described)
     return 0
 
 
 async def describe() -> Description:
-    """Let 0.15 be described in an environment of its own."""
+    """Describe 0.15 in a separate environment."""
     with tempfile.TemporaryDirectory() as folder:
         await run(sys.executable, "-m", "venv", folder)
         python = str(Path(folder, "bin", "python"))
@@ -60,8 +60,8 @@ async def describe() -> Description:
 
 
 async def run(*command: str) -> bytes:
-    """Run a program; return what it prints."""
-    # What 0.15 logs of its own mistakes is no news.
+    """Run a program; return its output."""
+    # The errors that 0.15 logs are expected.
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
     printed, complaints = await process.communicate()
@@ -71,7 +71,7 @@ async def run(*command: str) -> bytes:
 
 
 def toml(description: Description) -> str:
-    """Write a description as TOML: its strings are JSON's."""
+    """Return a description as TOML, with strings in JSON's syntax."""
     version = ".".join(map(str, sys.version_info[:2]))
     lines = [HEADING.format(packages=" and ".join(PACKAGES), version=version)]
     for section, entries in description.items():

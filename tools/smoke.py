@@ -1,6 +1,6 @@
-"""A smoke test of the four installed wheels: `python -I tools/smoke.py`, run from another folder.
+"""Smoke test of the four installed wheels: run `python -I tools/smoke.py` from another folder.
 
-Editable installs hide files that the wheels lack, so it refuses modules that come from a checkout.
+It fails on modules from a checkout, because editable installs hide files that the wheels lack.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ def check_specification() -> None:
         f"{cls.name}.{method.name}" for cls in amqp_spec.load().classes for method in cls.methods
     }
 
-    check("basic.publish" in methods, "amqp_spec.load() knows no basic.publish")
+    check("basic.publish" in methods, "amqp_spec.load() lacks basic.publish")
     check("confirm.select" in methods, "amqp_spec.load() lacks RabbitMQ's extensions")
 
 
@@ -63,7 +63,7 @@ def check_codec() -> None:
         for command in decoder.feed(sent[start : start + 1000])
     ]
 
-    check(received == [command], "a command does not survive encoding and decoding")
+    check(received == [command], "a command changes when it is encoded and decoded")
 
 
 async def check_round_trip() -> None:
@@ -80,7 +80,7 @@ async def check_round_trip() -> None:
         await channel.basic_consume(acknowledge, queue_name="smoke")
         await channel.basic_publish(b"hello", exchange_name="", routing_key="smoke")
         body = await asyncio.wait_for(received, timeout=10)
-        # What is not acknowledged goes back to the queue when its channel closes.
+        # An unacknowledged message is requeued when its channel closes.
         await channel.close()
         channel = await protocol.channel()
         queue = await channel.queue_declare(queue_name="smoke", passive=True)

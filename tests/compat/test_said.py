@@ -80,13 +80,13 @@ async def test_a_call_without_an_answer_is_named(broker: FakeBroker) -> None:
     await channel.protocol.close()
 
 
-async def test_a_message_that_the_server_could_not_take_is_named(broker: FakeBroker) -> None:
+async def test_a_message_that_the_server_nacks_is_named(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
     await channel.confirm_select()
     broker.faults.add(NackConfirm())
 
     assert await said(channel.publish(b"", "", "q")) == (
-        "The server did not take the message with delivery tag 1"
+        "The server sent basic.nack for the message with delivery tag 1"
     )
     await channel.protocol.close()
 

@@ -1,4 +1,4 @@
-"""`hatch run codegen`: see command.py."""
+"""The entry point of `hatch run codegen`: see command.py."""
 
 import sys
 

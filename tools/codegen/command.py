@@ -1,4 +1,4 @@
-"""Write the protocol modules of amqp_codec, or check that they are as they would be written."""
+"""Write the protocol modules of amqp_codec, or check that they are up to date."""
 
 import argparse
 import difflib
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def write(target: Path, wanted: dict[str, str]) -> None:
-    """Make a folder hold exactly these files."""
+    """Write these files to a folder, and delete all other files in it."""
     target.mkdir(parents=True, exist_ok=True)
     for path in present(target):
         if path.name not in wanted:
@@ -45,7 +45,7 @@ def write(target: Path, wanted: dict[str, str]) -> None:
 
 
 def check(target: Path, wanted: dict[str, str]) -> int:
-    """Print how a folder differs from these files; return 1 if it does."""
+    """Print the differences between a folder and these files; return 1 if there are any."""
     found = {path.name: path.read_text(encoding="utf-8") for path in present(target)}
     stale = sorted(n for n in found.keys() | wanted.keys() if found.get(n) != wanted.get(n))
     for name in stale:
@@ -64,5 +64,5 @@ def check(target: Path, wanted: dict[str, str]) -> int:
 
 
 def present(target: Path) -> list[Path]:
-    """List the files in a folder, without what Python puts there itself."""
+    """List the files in a folder, without subfolders such as Python's bytecode cache."""
     return [p for p in target.glob("*") if p.is_file()] if target.is_dir() else []

@@ -1,4 +1,4 @@
-"""From the specification's names to Python's: the one place where that is decided."""
+"""The Python names for the names of the specification."""
 
 import keyword
 
@@ -7,30 +7,30 @@ OWN_LOCALS = {"self", "cls", "data", "offset", "end", "start", "size", "bits", "
 
 
 def class_name(name: str) -> str:
-    """Name the Python class of a method: ``get-ok`` becomes ``GetOk``."""
+    """Return the name of a method's class: ``get-ok`` becomes ``GetOk``."""
     return "".join(part.capitalize() for part in name.split("-"))
 
 
 def attribute_name(name: str) -> str:
-    """Name a field, module or argument: ``no-wait`` becomes ``no_wait``, ``global`` ``global_``."""
+    """Return the name of a field or module: ``no-wait`` is ``no_wait``, ``global`` ``global_``."""
     snake = name.replace("-", "_")
     return f"{snake}_" if keyword.iskeyword(snake) or snake in INHERITED else snake
 
 
 def property_name(name: str) -> str:
-    """Name a content property.
+    """Return the name of a content property.
 
-    The last one, which 0-9-1 calls reserved, is cluster-id in 0-8, in RabbitMQ and in every client.
+    The last one is "reserved" in 0-9-1, but cluster-id in 0-8, in RabbitMQ and in every client.
     """
     return "cluster_id" if name == "reserved" else attribute_name(name)
 
 
 def local_name(attribute: str) -> str:
-    """Name the variable that holds a field in generated code, which has variables of its own."""
+    """Return the name of a field's variable, which must not be one that generated code uses."""
     taken = attribute in OWN_LOCALS or attribute.startswith("bits_")
     return f"{attribute}_" if taken else attribute
 
 
 def constant_name(name: str) -> str:
-    """Name a constant: ``frame-end`` becomes ``FRAME_END``."""
+    """Return the name of a constant: ``frame-end`` becomes ``FRAME_END``."""
     return name.replace("-", "_").upper()

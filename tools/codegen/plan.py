@@ -1,16 +1,16 @@
-"""What the templates print, decided beforehand.
+"""The plan of the generated code: everything that the templates print, computed in advance.
 
-A method on the wire is its index and then its fields one behind the other. The plan turns fields
-into *steps*, which are what straight-line code does:
+An encoded method is its index followed by its fields. The plan turns the fields into *steps*, the
+statements of straight-line code:
 
-    constant   octets that are always the same: the index, and reserved fields when sent
-    pad, skip_short, skip_long    reserved fields when received: passed over, whatever is in them
-    run        neighbours of fixed width, packed or unpacked by one Struct; up to eight bits in a
-               row share one octet of it (Spec: 4.2.5.2)
-    bits       such an octet that has no neighbours of fixed width
+    constant   bytes that never change: the index, and reserved fields when encoding
+    pad, skip_short, skip_long    reserved fields when decoding: skipped, whatever their value is
+    run        adjacent fields of fixed width, packed or unpacked by one Struct; up to eight
+               adjacent bits share one byte of it (Spec: 4.2.5.2)
+    bits       such a byte without adjacent fields of fixed width
     shortstr, longstr, table, timestamp      one field each
 
-What is sent begins with the index, so its four octets are part of the first run if there is one.
+When encoding, the four bytes of the index are part of the first run, if the fields begin with one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -59,7 +59,7 @@ class FieldPlan:
 
 @dataclass(frozen=True)
 class Bit:
-    """One bit of a shared octet."""
+    """One bit of a shared byte."""
 
     name: str
     mask: int
@@ -67,11 +67,11 @@ class Bit:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that generated code does; see the module's text for the kinds."""
+    """One statement of the generated code; the module's docstring lists the kinds."""
 
     kind: str
     name: str = ""
-    octets: bytes = b""
+    data: bytes = b""
     format: str = ""
     index: int | None = None
     members: tuple[str | tuple[Bit, ...], ...] = ()
@@ -79,7 +79,7 @@ class Step:
 
     @property
     def size(self) -> int:
-        """Octets that a run takes."""
+        """The number of bytes of a run."""
         digits, total = "", 0
         for letter in self.format:
             if letter.isdigit():
@@ -91,7 +91,7 @@ class Step:
 
     @property
     def targets(self) -> list[str]:
-        """The variables that unpacking a run assigns."""
+        """The variables that are assigned when a run is unpacked."""
         return [
             local_name(member) if isinstance(member, str) else f"bits_{position}"
             for position, member in enumerate(self.members)
@@ -99,7 +99,7 @@ class Step:
 
     @property
     def bits(self) -> tuple[Bit, ...]:
-        """The bits that this step reads, all of them."""
+        """All bits of this step."""
         return tuple(bit for m in self.members if not isinstance(m, str) for bit in m)
 
 
@@ -119,7 +119,7 @@ class MethodPlan:
 
     @property
     def names(self) -> list[str]:
-        """The attributes, as string literals."""
+        """The names of the attributes, as string literals."""
         return [repr(f.name) for f in self.fields]
 
 
@@ -133,12 +133,12 @@ class PropertyPlan:
 
     @property
     def lazy(self) -> bool:
-        """Whether it stays encoded until someone asks: most programs never look at headers."""
+        """Whether it is decoded on first access, since most programs never read headers."""
         return self.field.wire_type == "table"
 
     @property
     def attribute(self) -> str:
-        """The slot that holds it."""
+        """The name of its slot."""
         return f"_{self.field.name}" if self.lazy else self.field.name
 
     @property
@@ -162,17 +162,17 @@ class ModulePlan:
 
     @property
     def property_names(self) -> list[str]:
-        """The properties, as string literals."""
+        """The names of the properties, as string literals."""
         return [repr(p.field.name) for p in self.properties]
 
     @property
     def property_slots(self) -> list[str]:
-        """The slots that hold them, and the flags that mean nothing, as string literals."""
+        """The names of their slots, and that of the unused flags, as string literals."""
         return [*(repr(p.attribute) for p in self.properties), "'_unused_flags'"]
 
     @property
     def unused_flags(self) -> int:
-        """The property flags without a property, the one that announces more flags included."""
+        """The flags without a property, including the one that announces more flags."""
         return 0xFFFF & ~sum(p.flag for p in self.properties)
 
 
@@ -201,7 +201,7 @@ class Plan:
 
 
 def plan(spec: amqp_spec.Spec) -> Plan:
-    """Decide what to print for a specification."""
+    """Return the plan for a specification."""
     by_value = sorted(spec.constants, key=lambda constant: constant.value)
     codes = [c for c in by_value if c.kind is not None or c.name.startswith("reply-")]
     others = [c for c in by_value if c not in codes]
@@ -214,7 +214,7 @@ def plan(spec: amqp_spec.Spec) -> Plan:
 
 
 def plan_constant(constant: amqp_spec.Constant, *, indent: int) -> ConstantPlan:
-    """Plan a constant that stands at an indentation."""
+    """Plan a constant that is printed at an indentation."""
     prose = describe(constant.label, constant.doc, first=indent + 3, rest=indent)
     return ConstantPlan(constant_name(constant.name), constant.value, prose)
 
@@ -249,12 +249,12 @@ def plan_module(cls: amqp_spec.Class) -> ModulePlan:
 
 
 def value_count(struct_format: str) -> int:
-    """Count the values that a Struct of a format gives: padding gives none."""
+    """Return how many values a Struct of this format unpacks; padding does not count."""
     return sum(letter in SIZES for letter in struct_format)
 
 
 def replies_first(methods: Sequence[amqp_spec.Method]) -> list[amqp_spec.Method]:
-    """Order methods so that each comes after those which answer it, else as they were."""
+    """Return the methods in their order, except that replies come before their requests."""
     by_name = {m.name: m for m in methods}
     ordered: dict[str, amqp_spec.Method] = {}
 
@@ -288,7 +288,7 @@ def plan_method(cls: amqp_spec.Class, method: amqp_spec.Method) -> MethodPlan:
 
 
 def plan_field(spec_field: amqp_spec.Field, name: str) -> FieldPlan:
-    """Plan the attribute for a field."""
+    """Plan the attribute of a field."""
     python_type, parameter_type, default = PYTHON_TYPES[spec_field.type]
     return FieldPlan(
         name=name,
@@ -301,7 +301,7 @@ def plan_field(spec_field: amqp_spec.Field, name: str) -> FieldPlan:
 
 
 def plan_properties(fields: Sequence[amqp_spec.Field]) -> Iterator[PropertyPlan]:
-    """Plan content properties: the first has the highest flag. Spec: 4.2.6.1."""
+    """Plan content properties; the first one has the highest flag. Spec: 4.2.6.1."""
     for position, spec_field in enumerate(fields):
         yield PropertyPlan(
             field=plan_field(spec_field, property_name(spec_field.name)),
@@ -322,7 +322,7 @@ def group(fields: Sequence[amqp_spec.Field]) -> Iterator[Step]:
                 run = Step("run")
             kind = "reserved" if f.reserved else f.type
             yield Step(
-                kind, name=attribute_name(f.name), wire_type=f.type, octets=EMPTY.get(f.type, b"")
+                kind, name=attribute_name(f.name), wire_type=f.type, data=EMPTY.get(f.type, b"")
             )
         elif f.type == "bit":
             run = with_bit(run, "" if f.reserved else attribute_name(f.name))
@@ -336,7 +336,7 @@ def group(fields: Sequence[amqp_spec.Field]) -> Iterator[Step]:
 
 
 def with_bit(run: Step, name: str) -> Step:
-    """Add a bit to a run: to the octet of the bits just before it, or to a new one."""
+    """Add a bit to a run: to the byte of the preceding bits, or to a new byte."""
     last = run.members[-1] if run.members else ""
     if isinstance(last, str) or len(last) == 8:
         return replace(run, format=run.format + "B", members=(*run.members, (Bit(name, 1),)))
@@ -344,12 +344,12 @@ def with_bit(run: Step, name: str) -> Step:
 
 
 def sending(index: int, steps: Sequence[Step]) -> Iterator[Step]:
-    """Turn the steps of a method into those that produce its payload."""
+    """Turn the steps of a method into the steps that encode it."""
     constant = index.to_bytes(4, "big")
     first = True
     for step in steps:
         if step.kind == "reserved":
-            constant += step.octets
+            constant += step.data
         elif step.kind == "run" and not any(b.name for b in step.bits) and not names(step):
             constant += bytes(step.size)
         elif step.kind == "run" and first and len(constant) == 4 and step.size > 1:
@@ -357,16 +357,16 @@ def sending(index: int, steps: Sequence[Step]) -> Iterator[Step]:
             constant, first = b"", False
         else:
             if constant:
-                yield Step("constant", octets=constant)
+                yield Step("constant", data=constant)
             constant, first = b"", False
             alone = step.kind == "run" and step.format == "B" and bool(step.bits)
             yield replace(step, kind="bits") if alone else step
     if constant:
-        yield Step("constant", octets=constant)
+        yield Step("constant", data=constant)
 
 
 def receiving(steps: Sequence[Step]) -> Iterator[Step]:
-    """Turn the steps of a method into those that read its arguments."""
+    """Turn the steps of a method into the steps that decode it."""
     for step in steps:
         if step.kind == "reserved":
             yield replace(step, kind="skip_short" if step.wire_type == "shortstr" else "skip_long")
@@ -379,5 +379,5 @@ def receiving(steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def names(step: Step) -> list[str]:
-    """Return the fields of a run that are more than a bit."""
+    """Return the fields of a run that are not bits."""
     return [m for m in step.members if isinstance(m, str)]

@@ -1,4 +1,4 @@
-"""Labels and docs of the specification as docstrings."""
+"""Docstrings from the labels and docs of the specification."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ WIDTH = 97  # leaves room for closing quotes on the last line
 
 
 def sentence(text: str) -> str:
-    """Begin with a capital letter and end with a full stop."""
+    """Return a text that begins with a capital letter and ends with a full stop."""
     text = " ".join(text.split()).replace("\\", "\\\\").replace('"""', "'''")
     if not text:
         return ""
@@ -18,20 +18,20 @@ def sentence(text: str) -> str:
 
 
 def describe(label: str, doc: str, *, first: int, rest: int) -> str:
-    """Join a label and a doc into lines that fit into the line length.
+    """Join a label and a doc into lines that fit the line length.
 
     Args:
         label: a phrase.
         doc: sentences.
-        first: columns that are taken on the first line.
-        rest: indentation of the lines that follow.
+        first: columns that are used on the first line already.
+        rest: indentation of the following lines.
     """
     text = " ".join(filter(None, (sentence(label), sentence(doc))))
     return wrap(text, first, rest)
 
 
 def wrap(text: str, first: int, rest: int) -> str:
-    """Break a text into lines; those after the first are indented."""
+    """Break a text into lines, all but the first of them indented."""
     lines = textwrap.wrap(
         text,
         WIDTH,
@@ -45,7 +45,7 @@ def wrap(text: str, first: int, rest: int) -> str:
 
 @dataclass(frozen=True)
 class Prose:
-    """A docstring: its first line, its text, and where the specification says it."""
+    """A docstring: its summary, text, arguments, and the place in the specification."""
 
     summary: str
     text: str
@@ -69,7 +69,7 @@ class Prose:
         method: amqp_spec.Method,
         arguments: Sequence[tuple[str, str]],
     ) -> "Prose":
-        """Describe the class of a method, whose arguments have names and descriptions."""
+        """Describe the class of a method, with the names and descriptions of its arguments."""
         receivers = " and ".join(f"the {r}" for r in method.receivers)
         number = f"{amqp_class.index}.{method.index}"
         return cls(
@@ -83,9 +83,9 @@ class Prose:
     def of_properties(
         cls, amqp_class: amqp_spec.Class, properties: Sequence[tuple[str, str]]
     ) -> "Prose":
-        """Describe the class of a content's properties."""
+        """Describe the class of the properties of a content."""
         return cls(
-            summary=f"Properties of a {amqp_class.name} content; one that is absent is None.",
+            summary=f"Properties of a {amqp_class.name} content; an absent property is None.",
             text="",
             arguments=tuple(properties),
             source=f"Spec: class {amqp_class.name} ({amqp_class.index}), 4.2.6.1",

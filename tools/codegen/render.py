@@ -1,4 +1,4 @@
-"""Print the plan through the templates, and format what comes out."""
+"""Renderer: prints the plan through the templates and formats the result."""
 
 import subprocess
 import sys
@@ -15,13 +15,13 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def render(folder: Path) -> dict[str, str]:
-    """Generate the modules for the XML files of a folder.
+    """Generate the modules for the XML files in a folder.
 
     Returns:
-        text by file name.
+        The text of each module by its file name.
 
     Raises:
-        amqp_spec.SpecError: a file cannot be read as a specification.
+        amqp_spec.SpecError: a file is not a valid specification.
         RuntimeError: the templates printed something that is not Python.
     """
     sources = [p.name for p in amqp_spec.sources(folder)]
@@ -48,26 +48,26 @@ def render(folder: Path) -> dict[str, str]:
 
 
 def ints(struct_format: str) -> str:
-    """Print the types of what unpacking a format gives."""
+    """Return the types of the values that a format unpacks."""
     return ", ".join(["int"] * value_count(struct_format))
 
 
 def tuple_of(expressions: Iterable[str]) -> str:
-    """Print a tuple of expressions, without a comma that the formatter would read as a wish."""
+    """Return a tuple of expressions, without a trailing comma, which the formatter would keep."""
     items = list(expressions)
     return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
 
 
 def tidy(name: str, text: str) -> str:
-    """Remove the imports that this file does not need, and format it."""
-    rules = "I" if name == "__init__.py" else "F401,I"  # the templates import all they may need
+    """Remove unused imports, and format a file."""
+    rules = "I" if name == "__init__.py" else "F401,I"  # templates import all that modules need
     fix = ("check", "--quiet", "--fix-only", "--select", rules)
     text = ruff(*fix, "--stdin-filename", name, "-", text=text)
     return ruff("format", "--quiet", "--stdin-filename", name, "-", text=text)
 
 
 def ruff(*arguments: str, text: str) -> str:
-    """Send a text through ruff."""
+    """Run ruff on a text and return its output."""
     command = [sys.executable, "-m", "ruff", *arguments]
     done = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
     if done.returncode:

@@ -17,9 +17,9 @@ Call = Callable[[aioamqp.Channel], Awaitable[Any]]
 REFUSED: dict[str, tuple[Call, str]] = {
     "a name over 255 octets": (
         lambda c: c.queue_declare("q" * 256),
-        "queue.declare.queue: must be at most 255 octets of UTF-8, not 256",
+        "queue.declare.queue: must be at most 255 bytes of UTF-8, not 256",
     ),
-    "a name over 255 octets of UTF-8": (
+    "a name over 255 bytes of UTF-8": (
         lambda c: c.exchange_declare("ä" * 128, "fanout"),
         "exchange.declare.exchange",
     ),

@@ -1,4 +1,4 @@
-"""Commands to octets."""
+"""The encoder: commands to bytes."""
 
 import struct
 from typing import Any
@@ -23,7 +23,7 @@ PUBLISH = basic.Publish("x", "k").encode()
 
 
 def frames(data: bytes) -> list[tuple[int, int, bytes]]:
-    """Cut octets into type, channel and payload, independently of the codec."""
+    """Split bytes into type, channel and payload of each frame, without the codec."""
     found = []
     while data:
         frame_type, number, size = struct.unpack_from(">BHI", data)
@@ -115,11 +115,11 @@ def test_a_subclass_of_bytes_can_be_a_body() -> None:
         ),
         (
             lambda: Command(1, queue.Declare("q", arguments={"a": "x" * 5000})),
-            "the arguments of the method take 50.. octets, but a frame holds 4088",
+            "the arguments of the method take 50.. bytes, but a frame holds 4088",
         ),
         (
             lambda: Command(1, basic.Publish(), Properties(headers={"a": "x" * 5000})),
-            "the properties take 50.. octets, but a frame holds 4088",
+            "the properties take 50.. bytes, but a frame holds 4088",
         ),
     ],
 )
@@ -131,5 +131,5 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_produced(
 
 
 def test_a_method_with_content_must_fit_into_a_frame_too() -> None:
-    with pytest.raises(EncodeError, match="the method with its arguments take 265 octets"):
+    with pytest.raises(EncodeError, match="the method with its arguments take 265 bytes"):
         encode_content(1, basic.Publish("x", "k" * 255).encode(), None, b"", frame_max=100)

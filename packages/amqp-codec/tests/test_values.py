@@ -179,7 +179,7 @@ def cycle() -> FieldValue:
         ({"in": {"n" * 256: 2}}, "k.in: has the key 'nnn"),
         ({"in": {"\ud800": 2}}, "k.in: has the key '.ud800', but keys must be"),
         ([1, {"in": "\ud800"}], r"k\[1\].in: cannot be encoded as UTF-8"),
-        (datetime(2026, 1, 1), "k: is a datetime without a time zone; say which one"),
+        (datetime(2026, 1, 1), "k: is a datetime without a time zone; add one"),
         (datetime(1969, 12, 31, tzinfo=UTC), "k: is -86400 seconds from 1970"),
         (Decimal("NaN"), "k: NaN has no digits"),
         (Decimal(2**31), "k: 2147483648 does not fit"),
@@ -281,10 +281,10 @@ def test_a_change_deep_inside_is_seen() -> None:
         (wire(b"\x01kZ\x00"), "unknown type octet 0x5a"),
         (wire(b"\x05k"), "cut short"),
         (wire(b"\x01kI\x00"), "cut short"),
-        (wire(b"\x01kS\x00\x00\x00\x09ab"), "longer than what it is part of"),
-        (wire(b"\x01kF\x00\x00\x00\x09ab"), "longer than what it is part of"),
-        (wire(b"\x01kA\x00\x00\x00\x01I\x00\x00\x00\x00"), "do not end where it does"),
-        (wire(b"\x01kF\x00\x00\x00\x03\x01nb\x00"), "do not end where it does"),
+        (wire(b"\x01kS\x00\x00\x00\x09ab"), "longer than the table or array"),
+        (wire(b"\x01kF\x00\x00\x00\x09ab"), "longer than the table or array"),
+        (wire(b"\x01kA\x00\x00\x00\x01I\x00\x00\x00\x00"), "do not end where the array ends"),
+        (wire(b"\x01kF\x00\x00\x00\x03\x01nb\x00"), "do not end where the table ends"),
         (struct.pack(">I", 10) + b"\x01kV", "cut short"),
     ],
 )
@@ -314,9 +314,9 @@ def test_headers_stay_octets_until_someone_asks() -> None:
     raw = b"\x20\x00" + octets
     properties = Properties.decode(raw, 0, len(raw))
 
-    assert properties.encode() == raw  # not looked at
+    assert properties.encode() == raw  # not accessed
     assert properties.headers == {"k": 2}
-    assert properties.encode() == raw  # looked at, not changed
+    assert properties.encode() == raw  # accessed, not changed
     properties.headers = {"k": 3}
     assert properties.encode() == b"\x20\x00" + wire(b"\x01kb\x03")
 

@@ -1,4 +1,4 @@
-"""Every way to get the XML wrong, and the line and the sentence that say so."""
+"""Every kind of error in the XML, with its line and message."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ CHASSIS = '<chassis name="server"/>'
 
 
 def in_method(text: str) -> str:
-    """Put a text on line 3 of a file, inside a method."""
+    """Return a file with a text inside a method, on line 3."""
     return (
         '<class name="a" index="1"><method name="m" index="1"><chassis name="server"/>\n'
         f"{text}</method></class>"
@@ -64,7 +64,7 @@ REFUSED = {
     "missing chassis": (
         '<class name="a" index="1">\n<method name="m" index="1"/></class>',
         3,
-        'method "m" needs a chassis: who receives it?',
+        'method "m" needs a chassis, which names the receiver',
     ),
     "name that is not one": (
         '<domain name="No Wait" type="bit"/>',
@@ -145,17 +145,17 @@ REFUSED = {
     "constant twice": (
         '<constant name="a" value="1"/>\n<constant name="a" value="2"/>',
         3,
-        'constant "a" is already there, on line 2; remove or rename one of the two',
+        'constant "a" is already defined on line 2; remove or rename one of the two',
     ),
     "domain twice": (
         '<domain name="a" type="bit"/>\n<domain name="a" type="bit"/>',
         3,
-        'domain "a" is already there, on line 2; remove or rename one of the two',
+        'domain "a" is already defined on line 2; remove or rename one of the two',
     ),
     "class twice": (
         '<class name="a" index="1"/>\n<class name="a" index="1"/>',
         3,
-        'class "a" is already there, on line 2; remove or rename one of the two',
+        'class "a" is already defined on line 2; remove or rename one of the two',
     ),
     "method twice": (
         (
@@ -163,12 +163,12 @@ REFUSED = {
             f'<method name="m" index="2">{CHASSIS}</method></class>'
         ),
         3,
-        'method "m" is already there, on line 2; remove or rename one of the two',
+        'method "m" is already defined on line 2; remove or rename one of the two',
     ),
     "field of a method twice": (
         in_method('<field name="f" type="bit"/>\n<field name="f" type="long"/>'),
         4,
-        'field "f" is already there, on line 3; remove or rename one of the two',
+        'field "f" is already defined on line 3; remove or rename one of the two',
     ),
     "content property twice": (
         (
@@ -176,17 +176,17 @@ REFUSED = {
             '<field name="f" type="bit"/></class>'
         ),
         3,
-        'field "f" is already there, on line 2; remove or rename one of the two',
+        'field "f" is already defined on line 2; remove or rename one of the two',
     ),
     "response twice": (
         in_method('<response name="m"/>\n<response name="m"/>'),
         4,
-        'response "m" is already there, on line 3; remove or rename one of the two',
+        'response "m" is already defined on line 3; remove or rename one of the two',
     ),
     "receiver twice": (
         in_method('<chassis name="server"/>'),
         3,
-        'chassis "server" is already there, on line 2; remove or rename one of the two',
+        'chassis "server" is already defined on line 2; remove or rename one of the two',
     ),
     "two classes with one index": (
         '<class name="a" index="1"/>\n<class name="b" index="1"/>',

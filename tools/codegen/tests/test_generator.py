@@ -1,4 +1,4 @@
-"""The generator: what it prints, that it checks, and what a new method takes."""
+"""The generator: its output, its check, and what is needed for a new method."""
 
 import shutil
 import subprocess
@@ -103,7 +103,7 @@ OVERLAY = """<?xml version="1.0" encoding="UTF-8"?>
       <field name="b7" type="bit" label="b7"><doc>A bit.</doc></field>
       <field name="b8" type="bit" label="b8"><doc>A bit.</doc></field>
       <field name="bits" type="bit" label="b9"><doc>The ninth.</doc></field>
-      <field name="data" type="longstr" label="data"><doc>Octets.</doc></field>
+      <field name="data" type="longstr" label="data"><doc>Bytes.</doc></field>
       <field name="reserved-1" type="table" reserved="1" label="reserved"><doc>Empty.</doc></field>
       <field name="since" type="timestamp" label="since"><doc>Seconds.</doc></field>
       <field name="end" type="table" label="end"><doc>A table.</doc></field>
@@ -121,11 +121,11 @@ from datetime import UTC, datetime
 from amqp_codec import METHODS, Command, Decoder, Properties, encode_command, queue
 peek = queue.Peek(7, "s", True, b8=True, bits=True, data=b"xyz", since=datetime.fromtimestamp(5, UTC), end={"a": 1})
 assert METHODS[50 << 16 | 60] is queue.Peek and queue.Peek.REPLIES == (queue.PeekOk,)
-octets = encode_command(Command(3, peek))
-wire = b"\\0\\x32\\0\\x3c" + (7).to_bytes(8, "big") + b"\\1s\\x81\\1\\0\\0\\0\\3xyz" + bytes(4 + 7) + b"\\5"
-assert octets[7:].startswith(wire), octets
+encoded = encode_command(Command(3, peek))
+expected = b"\\0\\x32\\0\\x3c" + (7).to_bytes(8, "big") + b"\\1s\\x81\\1\\0\\0\\0\\3xyz" + bytes(4 + 7) + b"\\5"
+assert encoded[7:].startswith(expected), encoded
 shown = Command(3, queue.PeekOk(2))
-commands = Decoder().feed(octets + encode_command(shown))
+commands = Decoder().feed(encoded + encode_command(shown))
 assert [command.method for command in commands] == [peek, shown.method]
 try:
     queue.PeekOk(70000).encode()
@@ -173,7 +173,7 @@ def test_other_names_follow_python_s_habits() -> None:
     ]
 
 
-def test_neighbours_of_fixed_width_are_one_run_and_bits_share_an_octet() -> None:
+def test_adjacent_fields_of_fixed_width_are_one_run_and_bits_share_a_byte() -> None:
     steps = list(
         group(
             [
@@ -206,7 +206,7 @@ def test_neighbours_of_fixed_width_are_one_run_and_bits_share_an_octet() -> None
     assert steps[5].format == "8x"
 
 
-def test_a_ninth_bit_begins_another_octet() -> None:
+def test_a_ninth_bit_begins_another_byte() -> None:
     (step,) = group([field(f"b{number}", "bit") for number in range(9)])
 
     assert step.format == "BB"

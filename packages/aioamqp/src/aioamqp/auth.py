@@ -1,12 +1,12 @@
-"""How the client proves who it is: SASL mechanisms. Spec: 2.2.4, connection.start-ok.
+"""SASL mechanisms, with which a client authenticates. Spec: 2.2.4, connection.start-ok.
 
-``login_method`` of ``connect`` takes a name, PLAIN, AMQPLAIN or EXTERNAL, or whatever makes a
-Mechanism of a login and a password. It is called for every connection anew, so a password that
-changes is asked for there:
+``login_method`` of ``connect`` is a name, PLAIN, AMQPLAIN or EXTERNAL, or a function that returns a
+Mechanism for a login and a password. The function is called for every connection, so it can fetch a
+password or token that changes:
 
     await aioamqp.connect(login_method=lambda login, _: Plain(login, current_token()))
 
-A mechanism of one's own has a name that the server offers, a first response, and an answer to the
+A custom mechanism has a name that the server offers, an initial response, and a response to the
 server's challenges.
 """
 
@@ -17,25 +17,25 @@ from amqp_codec import encode_table
 
 
 class Mechanism(Protocol):
-    """One way to prove an identity, used for one connection.
+    """A SASL mechanism, used for one connection.
 
     Attributes:
-        name: under which servers offer it.
+        name: the name under which servers offer it.
     """
 
     name: str
 
     def initial_response(self) -> bytes:
-        """Return what to send with connection.start-ok."""
+        """Return the ``response`` of connection.start-ok."""
         ...
 
     def respond(self, challenge: bytes) -> bytes | None:
-        """Answer a connection.secure, or return None: the mechanism knows no challenge."""
+        """Return the response to a connection.secure; None if the mechanism has no challenges."""
         ...
 
 
 class Plain:
-    """User name and password as they are: RFC 4616, without an authorization identity."""
+    """User name and password in plain text: RFC 4616, without an authorization identity."""
 
     def __init__(self, login: str, password: str) -> None:
         self.name = "PLAIN"
@@ -43,11 +43,11 @@ class Plain:
         self._password = password
 
     def initial_response(self) -> bytes:
-        """Return both, each after a zero octet."""
+        """Return user name and password, each after a zero byte."""
         return b"\0" + self._login.encode() + b"\0" + self._password.encode()
 
     def respond(self, challenge: bytes) -> None:
-        """Return None: everything has been said."""
+        """Return None: the mechanism has no challenges."""
 
 
 class AmqPlain:
@@ -59,36 +59,36 @@ class AmqPlain:
         self._password = password
 
     def initial_response(self) -> bytes:
-        """Return the table without its length, which the long string around it has already."""
+        """Return the table without its length, since the long string around it has a length."""
         return encode_table({"LOGIN": self._login, "PASSWORD": self._password})[4:]
 
     def respond(self, challenge: bytes) -> None:
-        """Return None: everything has been said."""
+        """Return None: the mechanism has no challenges."""
 
 
 class External:
-    """The identity that TLS has proved with the client's certificate: RFC 4422, appendix A.
+    """The identity in the client's TLS certificate: RFC 4422, appendix A.
 
-    RabbitMQ: needs the plugin rabbitmq_auth_mechanism_ssl.
+    RabbitMQ: requires the plugin rabbitmq_auth_mechanism_ssl.
     """
 
     def __init__(self, login: str = "", password: str = "") -> None:
-        del login, password  # what the certificate says goes
+        del login, password  # the certificate names the user
         self.name = "EXTERNAL"
 
     def initial_response(self) -> bytes:
-        """Return nothing: no other identity than the certificate's is asked for."""
+        """Return no bytes: the client asks for the identity of its certificate."""
         return b""
 
     def respond(self, challenge: bytes) -> None:
-        """Return None: everything has been said."""
+        """Return None: the mechanism has no challenges."""
 
 
 MakeMechanism: TypeAlias = Callable[[str, str], Mechanism]
-"""Makes a mechanism of a login and a password, for one connection."""
+"""A function that returns a mechanism for a login and a password, for one connection."""
 
 LoginMethod: TypeAlias = str | MakeMechanism
-"""What ``login_method`` takes: a name, or what makes a mechanism of one's own."""
+"""The type of ``login_method``: a name, or a function that returns a custom mechanism."""
 
 MECHANISMS: Final[dict[str, MakeMechanism]] = {
     "PLAIN": Plain,

@@ -1,7 +1,7 @@
-"""The callbacks of the user, and how they are run: outside the reader, whatever they raise.
+"""The types of the user's callbacks, and how callbacks run: never in the reader.
 
-Each may be a coroutine function or a plain one: what it returns is awaited if it can be, and else
-not looked at. Its parameters may have any names.
+A callback may be a coroutine function or a plain function: an awaitable result is awaited, any
+other result is ignored. Its parameters may have any names.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 Callback: TypeAlias = Callable[..., Awaitable[Any] | Any]
-"""Any of those that follow."""
+"""Any of the callbacks below."""
 
 
 class ConsumerCallback(Protocol):
-    """Takes the messages of a consumer: see ``Channel.basic_consume``."""
+    """A callback for the messages of a consumer: see ``Channel.basic_consume``."""
 
     def __call__(
         self,
@@ -41,7 +41,7 @@ class ConsumerCallback(Protocol):
 
 
 class ReturnCallback(Protocol):
-    """Takes the mandatory messages of a channel that come back: see ``Channel``."""
+    """A callback for the returned messages of a channel: see ``Channel``."""
 
     def __call__(
         self,
@@ -51,58 +51,58 @@ class ReturnCallback(Protocol):
         properties: "Properties",
         /,
     ) -> object:
-        """Handle a message; the envelope says why it came back."""
+        """Handle a returned message; the envelope has the reason."""
         ...
 
 
 class CancellationCallback(Protocol):
-    """Is told that a consumer was cancelled: see ``Channel.add_cancellation_callback``."""
+    """A callback for cancelled consumers: see ``Channel.add_cancellation_callback``."""
 
     def __call__(self, channel: "Channel", consumer_tag: str, /) -> object:
-        """Learn that the server has cancelled the consumer with that tag."""
+        """Handle the server's basic.cancel of the consumer with that tag."""
         ...
 
 
 class ErrorCallback(Protocol):
-    """Is told why a connection ended: see ``on_error`` of ``AmqpProtocol``."""
+    """A callback for the loss of a connection: see ``on_error`` of ``AmqpProtocol``."""
 
     def __call__(self, error: "AioamqpException", /) -> object:
-        """Learn what ended the connection."""
+        """Handle the error that closed the connection."""
         ...
 
 
 class BlockedCallback(Protocol):
-    """Is told that the server takes no messages, or takes them again: see ``Blocked``."""
+    """A callback for connection.blocked and connection.unblocked: see ``Blocked``."""
 
     def __call__(self, reason: str | None, /) -> object:
-        """Learn why it takes none; None when it takes them again."""
+        """Handle the reason why the server blocks publishers; None when it no longer does."""
         ...
 
 
 def check_callable(what: str, callback: object) -> None:
-    """Refuse what cannot be called, before it is needed.
+    """Raise InvalidArgument unless a callback is callable or None.
 
     Args:
         what: the name of the argument.
-        callback: None is none.
+        callback: the callback; None if there is none.
 
     Raises:
-        InvalidArgument: it cannot.
+        InvalidArgument: the callback is not callable.
     """
     if callback is not None and not callable(callback):
         raise InvalidArgument(f"must be a function or None, not {callback!r}", (what,))
 
 
 async def run_callback(what: str, callback: Callback, *args: object) -> None:
-    """Call a callback and wait for it; if it fails, log that.
+    """Call a callback, await its result if it is awaitable, and log an exception that it raises.
 
     Args:
-        what: names it in the log.
-        callback: judged by what it returns, not by how it was defined.
-        args: it is called with these.
+        what: the name of the callback in the log.
+        callback: the callback.
+        args: the arguments for the callback.
 
     Raises:
-        asyncio.CancelledError: the task that runs this is cancelled.
+        asyncio.CancelledError: the current task is cancelled.
     """
     try:
         result = callback(*args)
@@ -112,9 +112,9 @@ async def run_callback(what: str, callback: Callback, *args: object) -> None:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        # Something that the callback waited for was cancelled: that is its failure, not our end.
+        # Something that the callback awaited was cancelled: the callback failed, this task goes on.
         _log_failure(what, callback)
-    except Exception:  # noqa: BLE001 - whatever it raises is not our end either
+    except Exception:  # noqa: BLE001 - whatever it raises, this task goes on
         _log_failure(what, callback)
 
 
@@ -123,7 +123,7 @@ def _log_failure(what: str, callback: Callback) -> None:
 
 
 class CallbackQueue:
-    """Runs callbacks one after another in a task that lasts as long as there are any."""
+    """Runs callbacks one after another, in a task that exists while callbacks are queued."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -138,13 +138,13 @@ class CallbackQueue:
         *args: object,
         when_begun: Callable[[], None] | None = None,
     ) -> None:
-        """Have a callback run after those that were put before it.
+        """Queue a callback behind those that are queued already.
 
         Args:
-            what: names it in the log.
-            callback: to be called.
-            args: it is called with these.
-            when_begun: called when it does not wait any longer.
+            what: the name of the callback in the log.
+            callback: the callback.
+            args: the arguments for the callback.
+            when_begun: called just before the callback is.
         """
         self._waiting.append((what, callback, args, when_begun))
         if self._task is None:

@@ -1,11 +1,11 @@
-"""The constants of 0.15, for programs that use them; nothing in this package does.
+"""The constants of 0.15, for programs that import them; this package does not use them.
 
-Spec: 4.2.3 for frames, 4.2.6.1 for the flags; class and method ids are those of each class.
+Spec: 4.2.3 for frames, 4.2.6.1 for the flags; method ids are unique within their class.
 """
 
 from typing import Final
 
-from amqp_codec import PROTOCOL_HEADER as PROTOCOL_HEADER  # 0.15 had that of AMQP 0-9
+from amqp_codec import PROTOCOL_HEADER as PROTOCOL_HEADER  # 0.15 had the one of AMQP 0-9
 
 PROTOCOL_DEFAULT_TIMEOUT: Final = 60
 PROTOCOL_DEFAULT_PORT: Final = 5672

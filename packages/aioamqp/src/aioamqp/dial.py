@@ -1,17 +1,17 @@
-"""The one place where a connection gets its transport from.
+"""Dialers: the functions that open the transport of a connection.
 
     async def dialer(protocol_factory, host, port, *, ssl):
-        ...  # whatever carries octets
+        ...  # open any kind of byte stream
         return transport, protocol
 
     with aioamqp.dialing(dialer):
         transport, protocol = await aioamqp.connect("anywhere")
 
-A test broker in memory, a tunnel or a proxy needs no other way in.
+This is the only extension point that an in-memory broker, a tunnel or a proxy needs.
 
-Which dialer it is goes with the context, so two tasks do not disturb each other. That is of no use
-to who has no task of its own around the code that connects, like a test fixture: threads, and
-tasks that other tasks started before, have contexts of their own. ``everywhere=True`` is for them.
+The current dialer is a context variable, so tasks do not affect each other. Threads, and tasks that
+were started earlier, have contexts of their own; a test fixture that must reach them uses
+``everywhere=True``.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ _Made = TypeVar("_Made", bound=asyncio.BaseProtocol)
 
 
 class Dialer(Protocol):
-    """Makes a link to a host and puts a protocol on it, as ``loop.create_connection`` does.
+    """Opens a transport to a host and attaches a protocol, as ``loop.create_connection`` does.
 
-    It may raise OSError; ``connect`` turns that into a ConnectionFailed. It may be cancelled, and
-    must then leave nothing open. It is also given ``server_hostname``, the name to find in the
-    server's certificate, but only where the caller of ``connect`` gives one.
+    It may raise OSError, which ``connect`` turns into a ConnectionFailed. It may be cancelled, and
+    must then close what it opened. It also receives ``server_hostname``, the name expected in the
+    server's certificate, if the caller of ``connect`` passed one.
     """
 
     def __call__(
@@ -41,7 +41,7 @@ class Dialer(Protocol):
         *,
         ssl: SSLContext | bool | None,
     ) -> Awaitable[tuple[asyncio.Transport, _Made]]:
-        """Return the transport, and the protocol that the factory made for it."""
+        """Return the transport, and the protocol that the factory created for it."""
         ...
 
 
@@ -53,12 +53,12 @@ async def dial_tcp(
     ssl: SSLContext | bool | None,
     server_hostname: str | None = None,
 ) -> tuple[asyncio.Transport, _Made]:
-    """Connect over TCP, with TLS if asked to."""
+    """Connect over TCP, with TLS if ``ssl`` is set."""
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.create_connection(
         protocol_factory,
         host,
-        port,  # type: ignore[arg-type]  # may name a service too: getaddrinfo takes both
+        port,  # type: ignore[arg-type]  # may be the name of a service: getaddrinfo accepts both
         ssl=ssl,
         server_hostname=server_hostname,
     )
@@ -73,25 +73,25 @@ _everywhere: list[Dialer] = [dial_tcp]
 
 
 def current_dialer() -> Dialer:
-    """Return the dialer that ``connect`` uses here."""
+    """Return the dialer that ``connect`` uses in this context."""
     return _dialer.get() or _everywhere[-1]
 
 
 @contextmanager
 def dialing(dialer: Dialer, *, everywhere: bool = False) -> Generator[None]:
-    """Let every ``connect`` inside, and in tasks started inside, use a dialer instead of TCP.
+    """Use a dialer instead of TCP for every ``connect`` in the block and in tasks started in it.
 
     Args:
-        dialer: makes the links.
-        everywhere: until the end of the block, all tasks and threads of the process use it, save
-            those that are inside another ``dialing``. Of several such blocks the last one counts.
+        dialer: opens the transports.
+        everywhere: whether all tasks and threads of the process use it until the end of the block,
+            except those inside another ``dialing``. The last of several such blocks applies.
     """
     if everywhere:
         _everywhere.append(dialer)
         try:
             yield
         finally:
-            # the last one of this name, whichever block ends first
+            # the last entry of this dialer, whichever block ends first
             del _everywhere[-1 - _everywhere[::-1].index(dialer)]
         return
     token = _dialer.set(dialer)

@@ -1,17 +1,17 @@
-"""What comes with a message beside its body and properties."""
+"""Envelopes: how a message was delivered, or why it was returned."""
 
 from amqp_codec import basic
 
 
 class Envelope:
-    """Says how a message was delivered.
+    """The arguments of the basic.deliver of a message.
 
     Attributes:
-        consumer_tag: the consumer that it was delivered to.
-        delivery_tag: what to acknowledge it with.
-        exchange_name: where it was published to.
-        routing_key: what it was published with.
-        is_redeliver: whether it may have been delivered before.
+        consumer_tag: the consumer that the message was delivered to.
+        delivery_tag: the tag to acknowledge the message with.
+        exchange_name: the exchange that the message was published to.
+        routing_key: the routing key that the message was published with.
+        is_redeliver: whether the message may have been delivered before.
     """
 
     __slots__ = (  # noqa: RUF023 - the order of the arguments, as in 0.15
@@ -38,7 +38,7 @@ class Envelope:
 
     @classmethod
     def from_codec(cls, deliver: basic.Deliver) -> "Envelope":
-        """Take it from a basic.deliver."""
+        """Create an envelope from a basic.deliver."""
         return cls(
             deliver.consumer_tag,
             deliver.delivery_tag,
@@ -49,13 +49,13 @@ class Envelope:
 
 
 class ReturnEnvelope:
-    """Says why a message that was published comes back.
+    """The arguments of the basic.return of a message.
 
     Attributes:
-        reply_code: 312 when no queue takes it, 313 when no consumer does.
-        reply_text: the same in words.
-        exchange_name: where it was published to.
-        routing_key: what it was published with.
+        reply_code: 312 if no queue is bound for the message, 313 if no consumer is ready.
+        reply_text: the reason in words.
+        exchange_name: the exchange that the message was published to.
+        routing_key: the routing key that the message was published with.
     """
 
     __slots__ = (  # noqa: RUF023 - the order of the arguments, as in 0.15
@@ -75,7 +75,7 @@ class ReturnEnvelope:
 
     @classmethod
     def from_codec(cls, returned: basic.Return) -> "ReturnEnvelope":
-        """Take it from a basic.return."""
+        """Create an envelope from a basic.return."""
         return cls(
             returned.reply_code, returned.reply_text, returned.exchange, returned.routing_key
         )

@@ -1,27 +1,27 @@
-"""What can go wrong, and whose doing it was.
+"""The exceptions that aioamqp raises, and what causes each.
 
 AioamqpException
-├── AmqpClosedConnection       the connection is over, or never came about
-│   ├── ConnectionFailed       no link to the server could be made (also the OSError behind it)
+├── AmqpClosedConnection       the connection is closed, or was never opened
+│   ├── ConnectionFailed       the server could not be reached (also the OSError behind it)
 │   ├── HandshakeFailed        the server refused the connection; has a code and a message
-│   ├── ConnectionLost         the link broke (also a ConnectionError)
-│   └── ProtocolViolation      the server broke the rules of AMQP; has a code and a message
-├── ChannelClosed              the channel is over; has a code and a message
+│   ├── ConnectionLost         the TCP connection was lost (also a ConnectionError)
+│   └── ProtocolViolation      the server violated AMQP; has a code and a message
+├── ChannelClosed              the channel is closed; has a code and a message
 ├── NoChannelAvailable         all channel numbers of the connection are in use
 ├── EmptyQueue                 basic_get found no message
-├── PublishFailed              the server did not take a message; has the delivery tag
-│   └── PublishReturned        no queue took it, so it came back
-├── PublishUnconfirmed         written, and its fate unknown (also what ended the channel)
-├── PublishNotSent             never written (also what ended the channel)
+├── PublishFailed              the server nacked a message; has the delivery tag
+│   └── PublishReturned        the server returned a message that it could not route to a queue
+├── PublishUnconfirmed         written, but not confirmed (also what closed the channel)
+├── PublishNotSent             never written (also what closed the channel)
 ├── ConsumerCancelled          the server cancelled the consumer of a ``Channel.consume``
-├── AlreadySettled             a message is acknowledged or rejected twice
+├── AlreadySettled             a message is acknowledged, nacked or rejected twice
 ├── WrongLoop                  called from another event loop (also a RuntimeError)
-├── SynchronizationError       two calls collided (not raised any more; kept for old code)
+├── SynchronizationError       two calls collided (no longer raised; kept for old code)
 └── DuplicateConsumerTag       (not raised: the server answers 530; kept for old code)
 
 amqp_codec.EncodeError, a ValueError
-└── InvalidArgument            the caller's own mistake (also a TypeError); nothing was sent
-    └── MessageTooLarge        a message is larger than servers take
+└── InvalidArgument            an argument cannot be sent (also a TypeError); nothing was sent
+    └── MessageTooLarge        a message is larger than the server accepts
 """
 
 from typing import TYPE_CHECKING, TypeVar
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 
 class AioamqpException(Exception):
-    """The common parent of what the server and the network can do to a caller."""
+    """The base class of the errors that the server or the network causes."""
 
 
 class AmqpClosedConnection(AioamqpException):
-    """The connection is over, or never came about."""
+    """The connection is closed, or was never opened."""
 
 
 class ConnectionFailed(AmqpClosedConnection):
-    """No link to the server could be made.
+    """The server could not be reached.
 
-    What is raised is also an instance of the OSError class behind it, with the same ``errno`` and
-    ``args``: ``except ConnectionRefusedError`` and ``except socket.gaierror`` work.
+    The exception is also an instance of the class of the OSError behind it, with the same ``errno``
+    and ``args``: ``except ConnectionRefusedError`` and ``except socket.gaierror`` work.
     """
 
     sentence = ""
@@ -58,8 +58,8 @@ class HandshakeFailed(AmqpClosedConnection):
     """The server refused the connection, or does not speak AMQP 0-9-1.
 
     Attributes:
-        code: the server's reply code, such as 403; None when it gave none.
-        message: the server's reply text; empty when it gave none.
+        code: the server's reply code, such as 403; None if it sent none.
+        message: the server's reply text; empty if it sent none.
     """
 
     def __init__(self, sentence: str, code: int | None = None, message: str = "") -> None:
@@ -69,9 +69,9 @@ class HandshakeFailed(AmqpClosedConnection):
 
 
 class ConnectionLost(AmqpClosedConnection, ConnectionError):
-    """The link to the server broke.
+    """The TCP connection to the server was lost.
 
-    What is raised is also an instance of the OSError class behind it, if there is one.
+    The exception is also an instance of the class of the OSError behind it, if there is one.
     """
 
     sentence = ""
@@ -81,11 +81,11 @@ class ConnectionLost(AmqpClosedConnection, ConnectionError):
 
 
 class ProtocolViolation(AmqpClosedConnection):
-    """The server sent what AMQP does not allow, so the connection was closed.
+    """The server sent something that AMQP does not allow, so the connection was closed.
 
     Attributes:
-        code: the reply code that the server was told. Spec: 4.10.
-        message: what it did.
+        code: the reply code that was sent to the server. Spec: 4.10.
+        message: a description of what the server did.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -95,18 +95,18 @@ class ProtocolViolation(AmqpClosedConnection):
 
     @property
     def reply_text(self) -> str:
-        """What the server is told: the message, cut to what fits. Spec: 4.2.5.3."""
+        """The reply text for the server: the message, cut to a short string. Spec: 4.2.5.3."""
         return self.message.encode()[:255].decode("utf-8", "ignore")
 
 
 class ChannelClosed(AioamqpException):
-    """The channel is over.
+    """The channel is closed.
 
-    When the server closes the whole connection, its code and text reach the waiting calls of every
-    channel as this exception too.
+    When the server closes the whole connection, the pending calls of every channel raise this
+    exception too, with the code and text of connection.close.
 
     Attributes:
-        code: the server's reply code; 0 when it was not the server that closed the channel.
+        code: the server's reply code; 0 if the server did not close the channel.
         message: the server's reply text.
     """
 
@@ -130,10 +130,10 @@ class EmptyQueue(AioamqpException):
 
 
 class PublishFailed(AioamqpException):
-    """The server did not take a message.
+    """The server sent a basic.nack for a published message.
 
     Attributes:
-        delivery_tag: of the publish.
+        delivery_tag: the tag of the message.
     """
 
     def __init__(self, delivery_tag: int) -> None:
@@ -141,19 +141,19 @@ class PublishFailed(AioamqpException):
         self.delivery_tag = delivery_tag
 
     def __str__(self) -> str:
-        return f"The server did not take the message with delivery tag {self.delivery_tag}"
+        return f"The server sent basic.nack for the message with delivery tag {self.delivery_tag}"
 
     def __repr__(self) -> str:
         return str(self)
 
 
 class PublishReturned(PublishFailed):
-    """The server sent a mandatory message back: no queue took it.
+    """The server returned a mandatory message because it could not route it to a queue.
 
     Attributes:
-        envelope: says why, and where it was published to.
-        body: of the message.
-        properties: of the message, as the server sent them; empty if they cannot be decoded.
+        envelope: the reason, and the exchange and routing key of the message.
+        body: the body of the message.
+        properties: its properties as the server sent them; empty if they cannot be decoded.
     """
 
     def __init__(
@@ -168,20 +168,21 @@ class PublishReturned(PublishFailed):
         why = self.envelope
         return (
             f"The message with delivery tag {self.delivery_tag} to exchange {why.exchange_name!r}"
-            f" with routing key {why.routing_key!r} came back: {why.reply_code} {why.reply_text}"
+            f" with routing key {why.routing_key!r} was returned: {why.reply_code} {why.reply_text}"
         )
 
 
 class PublishUnconfirmed(AioamqpException):
-    """A message was written, but the channel ended before the server said what became of it.
+    """A message was written, but the channel closed before its publisher confirm arrived.
 
-    The server may have it or not: publish it again if twice is better than never. What is raised is
-    also an instance of the class of what ended the channel, with the same attributes: ChannelClosed
-    or AmqpClosedConnection. That itself is the ``__cause__``.
+    The server may or may not have the message: publish it again if a duplicate is better than a
+    lost message. The exception is also an instance of the class of the error that closed the
+    channel, ChannelClosed or AmqpClosedConnection, with the same attributes; that error is its
+    ``__cause__``.
 
     Attributes:
-        delivery_tag: of the publish.
-        unconfirmed: the delivery tags of all messages of the channel that ended so.
+        delivery_tag: the tag of the message.
+        unconfirmed: the delivery tags of all unconfirmed messages of the channel.
     """
 
     delivery_tag = 0
@@ -189,17 +190,17 @@ class PublishUnconfirmed(AioamqpException):
 
     def __str__(self) -> str:
         return (
-            "It is unknown whether the server took the message with delivery tag"
+            "It is unknown whether the server accepted the message with delivery tag"
             f" {self.delivery_tag}, one of {len(self.unconfirmed)} unconfirmed on its channel:"
             f" {reason(self.__cause__)}"
         )
 
 
 class PublishNotSent(AioamqpException):
-    """A message was not written, since the channel or the connection is over.
+    """A message was not written because the channel or the connection is closed.
 
-    What is raised is also a ChannelClosed or an AmqpClosedConnection, with the same attributes as
-    the ``__cause__``.
+    The exception is also a ChannelClosed or an AmqpClosedConnection, with the same attributes as
+    its ``__cause__``.
     """
 
     def __str__(self) -> str:
@@ -207,20 +208,20 @@ class PublishNotSent(AioamqpException):
 
 
 class SynchronizationError(AioamqpException):
-    """Two calls collided; calls of this version do not."""
+    """Two calls collided; no longer raised, since any number of calls can be pending."""
 
 
 class DuplicateConsumerTag(AioamqpException):
-    """A consumer tag is in use already."""
+    """A consumer tag is already in use."""
 
     def __repr__(self) -> str:
-        return f"The consumer tag {self.args[0]!r} is in use already"
+        return f"The consumer tag {self.args[0]!r} is already in use"
 
 
 class ConsumerCancelled(AioamqpException):
     """The server has cancelled a consumer, for example because its queue was deleted.
 
-    RabbitMQ: consumer-cancel.html. The channel stays open: consume again if the queue is back.
+    RabbitMQ: consumer-cancel.html. The channel stays open: consume again when the queue exists.
     """
 
     def __str__(self) -> str:
@@ -234,17 +235,17 @@ class ConsumerCancelled(AioamqpException):
 
 
 class AlreadySettled(AioamqpException):
-    """A message has been acknowledged, rejected or requeued already; the server would object."""
+    """A message was already acknowledged, nacked or rejected; nothing was sent."""
 
 
 class WrongLoop(AioamqpException, RuntimeError):
-    """A call was made from another event loop than the connection's; nothing was sent."""
+    """A call was made from an event loop other than the connection's; nothing was sent."""
 
 
 class InvalidArgument(EncodeError, TypeError):
-    """An argument that cannot be sent; nothing was written and the channel is as it was.
+    """An argument cannot be sent; nothing was written, and the channel stays open.
 
-    It is a TypeError and a ValueError both: aioamqp 0.15 raised the one or the other.
+    It is both a TypeError and a ValueError, because aioamqp 0.15 raised one or the other.
     """
 
 
@@ -258,12 +259,12 @@ _classes: dict[tuple[type[Exception], type[OSError]], type[Exception]] = {}
 
 
 def failed_link(parent: type[_Failure], cause: OSError, sentence: str) -> _Failure:
-    """Make an exception that is both ours and of the class of the OSError behind it.
+    """Create an exception of a class that derives from ``parent`` and from the class of ``cause``.
 
     Args:
         parent: ConnectionFailed or ConnectionLost.
-        cause: gives the class, ``errno`` and ``args``.
-        sentence: what ``str()`` of the exception says.
+        cause: the OSError, from which ``errno`` and ``args`` are copied.
+        sentence: the text of the exception.
     """
     key = (parent, type(cause))
     if key not in _classes:
@@ -277,16 +278,16 @@ def failed_link(parent: type[_Failure], cause: OSError, sentence: str) -> _Failu
 
 
 def lost_link(cause: Exception | None) -> AmqpClosedConnection:
-    """Say why an open connection has no link any more.
+    """Create the exception for an open connection whose transport has closed.
 
     Args:
-        cause: what the transport gives for it; None when it was closed on this side.
+        cause: the argument of ``connection_lost``; None if this side closed the transport.
     """
     if cause is None:
         return AmqpClosedConnection("The program closed the transport")
     if isinstance(cause, OSError):
-        return failed_link(ConnectionLost, cause, f"The link to the server broke: {cause}")
-    error = ConnectionLost(f"The link to the server broke: {cause!r}")
+        return failed_link(ConnectionLost, cause, f"The connection to the server was lost: {cause}")
+    error = ConnectionLost(f"The connection to the server was lost: {cause!r}")
     error.__cause__ = cause
     return error
 
@@ -299,7 +300,7 @@ def _outcome(kind: type[_Outcome], cause: Exception) -> _Outcome:
     if key not in _outcomes:
         _outcomes[key] = type(kind.__name__, key, {"__module__": __name__})
     cls = _outcomes[key]
-    # Not by calling the class: what __init__ takes differs from one cause to another.
+    # __init__ is not called: its parameters differ from cause to cause.
     error = cls.__new__(cls, *cause.args)
     assert isinstance(error, kind)
     vars(error).update(vars(cause))
@@ -311,12 +312,12 @@ _outcomes: dict[tuple[type[Exception], type[Exception]], type[Exception]] = {}
 
 
 def unconfirmed(cause: Exception, tag: int, tags: tuple[int, ...]) -> PublishUnconfirmed:
-    """Say that it is unknown what became of a message.
+    """Create the PublishUnconfirmed for a message.
 
     Args:
-        cause: what ended the channel; the exception is also of its class.
-        tag: of the message.
-        tags: of all messages of the channel of which this is unknown.
+        cause: the error that closed the channel; the exception is also of its class.
+        tag: the delivery tag of the message.
+        tags: the delivery tags of all unconfirmed messages of the channel.
     """
     error = _outcome(PublishUnconfirmed, cause)
     error.delivery_tag = tag
@@ -325,16 +326,16 @@ def unconfirmed(cause: Exception, tag: int, tags: tuple[int, ...]) -> PublishUnc
 
 
 def not_sent(cause: Exception) -> PublishNotSent:
-    """Say that a message was not written.
+    """Create the PublishNotSent for a message.
 
     Args:
-        cause: why; the exception is also of its class.
+        cause: the error that closed the channel; the exception is also of its class.
     """
     return _outcome(PublishNotSent, cause)
 
 
 def reason(error: BaseException | None) -> str:
-    """Put into words what ended a channel or connection."""
+    """Return the text for an error that closed a channel or a connection."""
     if not isinstance(error, ChannelClosed):
         return str(error)
     if error.code:

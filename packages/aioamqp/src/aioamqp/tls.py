@@ -1,4 +1,4 @@
-"""What TLS is asked for: whom to trust, who we are, and whether to check at all."""
+"""TLS settings: certificate authorities, client certificate, and whether to verify the server."""
 
 import logging
 import ssl
@@ -9,13 +9,13 @@ logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 @dataclass(frozen=True)
 class TlsSettings:
-    """What a context is made of where the caller gives none.
+    """The settings for an SSLContext, for callers that pass no context.
 
     Attributes:
-        cacertfile: certificates of the authorities to trust; None for the system's.
-        certfile: the client's own certificate.
-        keyfile: its private key, without a password; None if ``certfile`` has it too.
-        verify: whether the server's certificate is checked, and that it has the host's name.
+        cacertfile: certificates of the trusted authorities; None for those of the system.
+        certfile: the client's certificate.
+        keyfile: its private key, without a password; None if ``certfile`` contains it.
+        verify: whether the server's certificate and the host name in it are verified.
     """
 
     cacertfile: str | None = None
@@ -24,12 +24,12 @@ class TlsSettings:
     verify: bool = True
 
     def context(self) -> ssl.SSLContext:
-        """Make the context; with a warning in the log if nothing is going to be checked.
+        """Create the context; log a warning if the server is not going to be verified.
 
         Raises:
             ValueError: a file cannot be used.
         """
-        # Looked up on the module each time: programs replace it in their tests.
+        # Looked up on the module every time, since programs replace it in their tests.
         if self.cacertfile is None:
             context = ssl.create_default_context()
         else:
@@ -39,15 +39,15 @@ class TlsSettings:
                 raise _unusable("cacertfile", self.cacertfile, error) from error
         if self.certfile is not None:
             try:
-                # With a password, even an empty one, nobody is asked for it at the terminal.
+                # With a password, even an empty one, OpenSSL does not prompt at the terminal.
                 context.load_cert_chain(self.certfile, self.keyfile, password="")
             except OSError as error:
                 files = " with keyfile ".join(filter(None, (self.certfile, self.keyfile)))
                 raise _unusable("certfile", files, error) from error
         if not self.verify:
             logger.warning(
-                "TLS without verification: anybody on the way can pose as the server; to check its"
-                " certificate leave out verify_ssl=False and verify=verify_none"
+                "TLS without verification: another host can impersonate the server; to verify its"
+                " certificate, remove verify_ssl=False and verify=verify_none"
             )
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -55,4 +55,4 @@ class TlsSettings:
 
 
 def _unusable(name: str, path: str, error: OSError) -> ValueError:
-    return ValueError(f"The file of {name} cannot be used for TLS: {path}: {error}")
+    return ValueError(f"The {name} cannot be used for TLS: {path}: {error}")

@@ -1,4 +1,4 @@
-"""What an AMQP URL says. RabbitMQ: uri-spec.html, uri-query-parameters.html."""
+"""Parser for AMQP URLs. RabbitMQ: uri-spec.html, uri-query-parameters.html."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,14 +20,14 @@ class AmqpUrl:
     """The parts of ``amqp[s]://login:password@host:port/virtualhost?heartbeat=60``.
 
     Attributes:
-        port: None for the scheme's own, 5671 or 5672.
-        heartbeat: seconds; None where the URL says nothing, as with the three that follow.
-        frame_max: octets.
+        port: None for the default of the scheme, 5671 or 5672.
+        heartbeat: seconds; None if the URL does not set it, as with the three that follow.
+        frame_max: bytes.
         channel_max: the highest channel number.
-        connection_timeout: seconds; milliseconds in the URL itself, as RabbitMQ has it.
+        connection_timeout: seconds; the URL has milliseconds, as in RabbitMQ's clients.
         auth_mechanism: the name for ``login_method``.
-        server_name_indication: the host's name in its certificate, if it is another.
-        tls: the files, and whether to verify.
+        server_name_indication: the name in the server's certificate, if it is not the host.
+        tls: the certificate files, and whether to verify the server.
     """
 
     is_secure: bool
@@ -52,7 +52,7 @@ class AmqpUrl:
     def options(self) -> dict[str, int | float | str]:
         """The query parameters that are present, as keyword arguments of ``connect``.
 
-        Those that need more than a new name are left out: ``auth_mechanism`` and ``tls``.
+        ``auth_mechanism`` and ``tls`` are not among them: they need more than a new name.
         """
         values = {name: getattr(self, name) for name in _INTEGERS}
         values["server_hostname"] = self.server_name_indication
@@ -60,31 +60,31 @@ class AmqpUrl:
 
 
 def parse_url(url: str) -> AmqpUrl:
-    """Take an AMQP URL apart; user name, password and virtual host are percent-decoded.
+    """Parse an AMQP URL; user name, password and virtual host are percent-decoded.
 
     Raises:
-        ValueError: the scheme, the port or a query parameter is wrong.
+        ValueError: the scheme, the port or a query parameter is invalid.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
-        # What Python says may quote the password.
+        # Python's error text may quote the password.
         raise ValueError(
-            "The host in the AMQP URL cannot be read; an IPv6 address stands in brackets, as in"
+            "The host in the AMQP URL is invalid; write an IPv6 address in brackets, as in"
             " amqp://[::1]:5672/"
         ) from None
     if parts.scheme not in _SCHEMES:
         raise ValueError(
-            f"An AMQP URL begins with amqp:// or amqps://, this one has the scheme {parts.scheme!r}"
+            f"An AMQP URL begins with amqp:// or amqps://; this one has the scheme {parts.scheme!r}"
         )
     if parts.fragment:
-        raise ValueError("The AMQP URL has a # in it; write %23 for it")
+        raise ValueError("The AMQP URL contains a #; write it as %23")
     parameters = _parse_query(parts.query)
     of_tls = [name for name in _OF_TLS if name in parameters]
     if of_tls and parts.scheme != "amqps":
-        raise ValueError(f"{of_tls[0]} in the AMQP URL is about TLS; let it begin with amqps://")
+        raise ValueError(f"{of_tls[0]} in the AMQP URL requires TLS; begin the URL with amqps://")
     files = {name: parameters.pop(name, None) for name in _FILES}
-    # The virtual host is all after the first slash. An empty one means the default, "/", and so
+    # The virtual host is everything after the first slash. An empty one means the default, "/", as
     # does a second slash.
     path = parts.path.removeprefix("/")
     return AmqpUrl(
@@ -103,10 +103,10 @@ def _port(parts: SplitResult) -> int | None:
     try:
         return parts.port
     except ValueError:
-        # What Python says quotes the text, which may be a piece of the password.
+        # Python's error quotes the text, which may be part of the password.
         raise ValueError(
             "The port in the AMQP URL must be a number from 0 to 65535; if the user name or the"
-            " password has one of / ? # in it, write %2F %3F %23"
+            " password contains / ? or #, write %2F %3F %23"
         ) from None
 
 
@@ -115,10 +115,11 @@ def _parse_query(query: str) -> dict[str, Any]:
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in _KNOWN:
             raise ValueError(
-                f"The AMQP URL has the query parameter {name!r}; known are {', '.join(_KNOWN)}"
+                f"The AMQP URL has the unknown query parameter {name!r}; known parameters are"
+                f" {', '.join(_KNOWN)}"
             )
         if name in parameters:
-            raise ValueError(f"The AMQP URL has {name} twice; leave one")
+            raise ValueError(f"The AMQP URL has {name} twice; remove one of them")
         parameters[name] = _value(name, text)
     if "keyfile" in parameters and "certfile" not in parameters:
         raise ValueError("keyfile in the AMQP URL needs certfile, the certificate of that key")
@@ -132,7 +133,7 @@ def _value(name: str, text: str) -> Any:
         case "connection_timeout":
             return _integer(name, text, 1) / 1000
         case "auth_mechanism":
-            # Never PLAIN instead, as login_method has it: the password is not for everybody.
+            # No fallback to PLAIN, unlike login_method: it would reveal the password.
             return _one_of(name, text, {method.lower(): method for method in MECHANISMS})
         case "verify":
             return _one_of(name, text, _VERIFY)

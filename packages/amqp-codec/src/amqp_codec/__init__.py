@@ -1,9 +1,10 @@
-"""Encodes and decodes AMQP 0-9-1 frames, in RabbitMQ's dialect, without doing any input or output.
+"""Encoder and decoder for AMQP 0-9-1 as RabbitMQ speaks it, without any input or output.
 
     bytes ── Decoder.feed ──▶ Command ── encode_command ──▶ bytes
 
-A command is a method, with a content if it carries one. There is one module an AMQP class and one
-class a method: ``basic.Publish``, ``queue.DeclareOk``. ``values`` says what a field table can hold.
+A command is a method, with a content if it carries one. There is a module for each AMQP class and a
+class for each method: ``basic.Publish``, ``queue.DeclareOk``. ``values`` lists the types that a
+field table can hold.
 """
 
 from . import protocol  # first, since errors and values need the generated constants

@@ -1,4 +1,4 @@
-"""A command: what the two peers say to each other."""
+"""Commands: the methods, with their contents, that peers send to each other."""
 
 from typing import ClassVar
 
@@ -10,10 +10,10 @@ class Command:
     """A method on a channel, together with its content if it carries one. Spec: 4.2.6.
 
     Attributes:
-        channel: its number; 0 is the connection itself.
-        method: with its arguments, or HEARTBEAT.
-        properties: of the content; None when there is no content.
-        body: the content's octets, whole, however many frames they came in.
+        channel: the number of the channel; 0 is the connection itself.
+        method: the method with its arguments, or HEARTBEAT.
+        properties: the properties of the content; None if there is no content.
+        body: the whole body of the content, however many frames it was sent in.
     """
 
     __slots__ = ("body", "channel", "method", "properties")

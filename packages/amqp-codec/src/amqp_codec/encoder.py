@@ -1,4 +1,4 @@
-"""Commands to octets, each in one piece: whatever is wrong is found before anything is written."""
+"""Encoder: turns a command into one bytes object, so errors are found before anything is sent."""
 
 from struct import Struct
 from struct import error as StructError
@@ -18,23 +18,23 @@ from .protocol.constants import (
 )
 
 _FRAME: Final = Struct(">BHI").pack
-_HEADER: Final = Struct(">BBHIHHQ").pack  # frame-end before it, envelope; class, weight, body size
-_BODY: Final = Struct(">BBHI").pack  # frame-end before it, envelope
+_HEADER: Final = Struct(">BBHIHHQ").pack  # previous frame-end, envelope; class, weight, body size
+_BODY: Final = Struct(">BBHI").pack  # previous frame-end, envelope
 _HEADER_SIZE: Final = 12  # class, weight and body size
-_NO_LIMIT: Final = 1 << 32  # what the size of a frame can be
+_NO_LIMIT: Final = 1 << 32  # above the largest size that a frame can announce
 _NO_PROPERTIES: Final = Properties().encode()
 
 
 def encode_command(command: Command, frame_max: int = 131072) -> bytes:
-    """Encode a command with all its frames.
+    """Encode all frames of a command.
 
     Args:
-        command: with a content if its method carries one; no properties is the same as none set.
-        frame_max: octets that a frame may have, as negotiated; bodies are cut to fit. 0: no limit.
+        command: the command; without properties, an empty set of properties is sent.
+        frame_max: the negotiated frame size in bytes, to which bodies are split; 0 for no limit.
 
     Raises:
-        EncodeError: an argument, property or the body cannot be sent, a method or its properties
-            do not fit into a frame.
+        EncodeError: an argument, a property or the body cannot be encoded, or the method or its
+            properties do not fit into a frame.
     """
     method = command.method
     if method.HAS_CONTENT:
@@ -49,7 +49,7 @@ def encode_command(command: Command, frame_max: int = 131072) -> bytes:
 
 
 def encode_method(channel: int, payload: bytes, frame_max: int = 0) -> bytes:
-    """Put into a frame what a method's ``encode`` gave.
+    """Wrap the result of a method's ``encode`` in a frame.
 
     Raises:
         EncodeError: it is too large for a frame, or the channel number is not 0 to 65535.
@@ -72,21 +72,20 @@ def encode_content(
 ) -> bytes:
     """Encode a command with a content whose method is already encoded.
 
-    A program that publishes with the same arguments again and again can keep what the method's
-    ``encode`` gave.
+    A program that publishes repeatedly with the same arguments can reuse the result of ``encode``.
 
     Args:
-        channel: its number, 1 to 65535.
-        payload: what the method's ``encode`` gave.
-        properties: of the content, or None for none.
-        body: the content's octets.
+        channel: the number of the channel, 1 to 65535.
+        payload: the result of the method's ``encode``.
+        properties: the properties of the content, or None.
+        body: the body of the content.
         frame_max: as for ``encode_command``.
 
     Raises:
         EncodeError: as for ``encode_command``.
     """
     if type(body) is not bytes:
-        body = _octets(body)
+        body = _as_bytes(body)
     header = _NO_PROPERTIES if properties is None else properties.encode()
     size = len(body)
     largest = frame_max - OVERHEAD if frame_max else _NO_LIMIT
@@ -112,7 +111,7 @@ def encode_content(
     return b"".join(parts)
 
 
-def _octets(body: object) -> bytes:
+def _as_bytes(body: object) -> bytes:
     if isinstance(body, (bytearray, memoryview)):
         return bytes(body)
     if isinstance(body, bytes):
@@ -123,7 +122,7 @@ def _octets(body: object) -> bytes:
 
 
 def _too_large(what: str, size: int, frame_max: int) -> EncodeError:
-    return EncodeError(f"{what} take {size} octets, but a frame holds {frame_max - OVERHEAD}")
+    return EncodeError(f"{what} take {size} bytes, but a frame holds {frame_max - OVERHEAD}")
 
 
 def _bad_channel(channel: object) -> EncodeError:

@@ -1,26 +1,25 @@
-"""What can be wrong with a command to encode or with octets to decode.
+"""The exceptions that the codec raises.
 
 CodecError
-├── EncodeError      what the caller wants to send cannot be sent (also a ValueError)
-└── DecodeError      what the peer has sent is not AMQP 0-9-1; knows the reply code to close with
+├── EncodeError      a command cannot be encoded (also a ValueError)
+└── DecodeError      the received bytes are not AMQP 0-9-1; has the reply code for the close
 """
 
 from .protocol.constants import ReplyCode
 
 
 class CodecError(Exception):
-    """The common parent of all errors of this package."""
+    """The base class of the errors of this package."""
 
 
 class EncodeError(CodecError, ValueError):
-    """A command, property or field value that cannot be put on the wire.
+    """A command, property or field value cannot be encoded.
 
-    It is raised before anything is produced, so a caller that writes only what the codec returns
-    has written nothing.
+    It is raised before any bytes are returned, so the caller has not written part of a command.
 
     Attributes:
-        path: names the culprit from the outside in, such as ``("headers", "x-death", "[0]")``.
-        reason: a sentence without the path.
+        path: the path to the invalid value, such as ``("headers", "x-death", "[0]")``.
+        reason: the reason, without the path.
     """
 
     def __init__(self, reason: str, path: tuple[str, ...] = ()) -> None:
@@ -29,7 +28,7 @@ class EncodeError(CodecError, ValueError):
         self.path = path
 
     def under(self, name: str) -> "EncodeError":
-        """Return the same error seen from one level further out."""
+        """Return the same error with ``name`` in front of its path."""
         return EncodeError(self.reason, (name, *self.path))
 
     def __str__(self) -> str:
@@ -40,22 +39,22 @@ class EncodeError(CodecError, ValueError):
 
 
 class DecodeError(CodecError):
-    """Octets that no conforming peer sends.
+    """Received bytes are not valid AMQP 0-9-1.
 
-    The connection they came from cannot be used any more: frames have no marker to start again at.
+    The connection can no longer be used, because nothing in the bytes marks where a frame begins.
 
     Attributes:
-        reply_code: the code the connection is to be closed with: 501, 502 or 505. Spec: 4.10.
-        kind: a word for what is wrong, one of ``frame_type``, ``frame_end``, ``frame_size``,
+        reply_code: the code to close the connection with: 501, 502 or 505. Spec: 4.10.
+        kind: the kind of error, one of ``frame_type``, ``frame_end``, ``frame_size``,
             ``heartbeat``, ``method_unknown``, ``method_arguments``, ``field_value``,
             ``method_expected``, ``header_expected``, ``body_expected``, ``header_class``,
             ``body_size``.
-        frame_type: the type octet of the frame at fault, None outside a frame.
-        channel: its channel number, None outside a frame.
-        size: the payload size that its envelope announces, None outside a frame.
-        payload: its payload as far as it has come, empty where it was not looked at.
-        index: ``class id << 16 | method id`` of the method at fault, None where there is none.
-        end: the octet that stands where the frame-end belongs, None where that is not the fault.
+        frame_type: the type of the invalid frame; None if the error is outside a frame.
+        channel: its channel number; None if the error is outside a frame.
+        size: the size of its payload as announced; None if the error is outside a frame.
+        payload: its payload as far as it was received; empty if it was not examined.
+        index: ``class id << 16 | method id`` of the invalid method; None if there is none.
+        end: the byte in place of the frame-end; None if the frame-end is not the error.
     """
 
     def __init__(

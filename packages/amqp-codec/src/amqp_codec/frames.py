@@ -4,7 +4,7 @@
 +------+---------+-------------+  +------------+  +-----------+
 | type | channel |     size    |  |  payload   |  | frame-end |
 +------+---------+-------------+  +------------+  +-----------+
-octet    short       long         size octets        octet
+octet    short       long          size bytes        octet
 """
 
 from typing import Final
@@ -12,12 +12,12 @@ from typing import Final
 from .protocol.constants import FRAME_END
 
 PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
-"""The eight octets that a client sends before any frame. Spec: 4.2.2."""
+"""The eight bytes that a client sends before any frame. Spec: 4.2.2."""
 
 OVERHEAD: Final = 8
-"""Octets of a frame beside its payload: a payload has at most frame-max - 8."""
+"""The number of bytes of a frame around its payload, which has at most frame-max - 8 bytes."""
 
 PREFIX: Final = 7
-"""Octets of a frame before its payload."""
+"""The number of bytes of a frame before its payload."""
 
 END: Final = bytes((FRAME_END,))

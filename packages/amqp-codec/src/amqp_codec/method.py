@@ -1,4 +1,4 @@
-"""What every method of the protocol has in common."""
+"""The base classes of the generated methods and properties."""
 
 from struct import error as StructError
 from typing import ClassVar, Final, TypeAlias
@@ -7,19 +7,19 @@ from .errors import DecodeError, EncodeError
 from .values import encode_table, encode_timestamp
 
 REFUSED: Final = (ValueError, IndexError, TypeError, AttributeError, StructError)
-"""What an unusable value makes the steps of encoding raise."""
+"""The exceptions that invalid values cause in ``encode``."""
 
 _BITS: Final = {"octet": 8, "short": 16, "long": 32, "longlong": 64}
 
 
 class Fields:
-    """Something with named, typed fields: a method or the properties of a content."""
+    """An object with named, typed fields: a method or the properties of a content."""
 
     __slots__ = ()
 
     NAME: ClassVar[str] = ""
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Attribute name and primitive type of each field, in the order of the wire."""
+    """The attribute name and primitive type of each field, in the order of encoding."""
     OPTIONAL: ClassVar[bool] = False
     """Whether a field may be None, which means absent."""
 
@@ -36,10 +36,10 @@ class Fields:
         return f"{self.NAME.partition('.')[0]}.{type(self).__name__}({', '.join(shown)})"
 
     def refusal(self, error: Exception) -> EncodeError:
-        """Find out which field made encoding fail, and say so.
+        """Return the EncodeError for the field that made ``encode`` fail.
 
-        Generated ``encode`` methods check nothing on their way: an unusable value makes one of
-        their steps fail, and only then is the culprit looked for, here.
+        Generated ``encode`` methods check nothing: an invalid value makes one of their statements
+        fail, and only then is the invalid field searched for, here.
         """
         for name, wire_type in self.FIELDS:
             value = getattr(self, name)
@@ -57,13 +57,13 @@ class Fields:
 
 
 class Method(Fields):
-    """A method of the protocol with its arguments; each class is in a module of its AMQP class.
+    """A method of the protocol with its arguments; each class is in the module of its AMQP class.
 
     Attributes:
-        INDEX: class id << 16 | method id, as the first four octets of a method frame.
-        NAME: the specification's name, such as ``basic.publish``.
+        INDEX: class id << 16 | method id, the first four bytes of a method frame.
+        NAME: the name in the specification, such as ``basic.publish``.
         HAS_CONTENT: whether properties and a body follow it.
-        REPLIES: the methods that answer it; empty for one that is not answered.
+        REPLIES: the methods that answer it; empty if it is not answered.
     """
 
     __slots__ = ()
@@ -86,17 +86,17 @@ class Method(Fields):
 
         Raises:
             DecodeError: a field table in them cannot be read.
-            IndexError, ValueError, struct.error: they do not end where the frame does.
+            IndexError, ValueError, struct.error: they do not end where the frame ends.
         """
         raise NotImplementedError
 
 
 Replies: TypeAlias = tuple[type[Method], ...]
-"""The methods that answer another. Named, since ``type`` is a field of one class of methods."""
+"""The type of REPLIES. It has a name because ``type`` is a field of one class of methods."""
 
 
 class Heartbeat(Method):
-    """Not a method of the protocol, but what stands in a command's place for a heartbeat frame."""
+    """The method of a command that stands for a heartbeat frame; no method of the protocol."""
 
     __slots__ = ()
 
@@ -117,11 +117,11 @@ class Heartbeat(Method):
 
 
 HEARTBEAT = Heartbeat()
-"""The method of a command that is a heartbeat."""
+"""The method of every command that is a heartbeat."""
 
 
 def _objection(wire_type: str, value: object) -> str | None:
-    """Say what is wrong with a value for a field of a type, None when nothing is."""
+    """Return why a value is invalid for a field of a type; None if it is valid."""
     if value is None:
         return "must not be None"
     kind = type(value).__name__
@@ -137,7 +137,7 @@ def _objection(wire_type: str, value: object) -> str | None:
             size = len(value.encode("utf-8", "surrogateescape"))
         except UnicodeEncodeError:
             return f"cannot be encoded as UTF-8: {value!a:.80}"
-        return None if size <= 255 else f"must be at most 255 octets of UTF-8, not {size}"
+        return None if size <= 255 else f"must be at most 255 bytes of UTF-8, not {size}"
     if wire_type == "longstr" and not isinstance(value, (bytes, bytearray, memoryview)):
         return f"must be bytes, not {kind}"
     return None

@@ -1,7 +1,7 @@
-"""Field tables, arrays and every type of value in them, in RabbitMQ's dialect.
+"""Field tables, field arrays and the types of their values, as RabbitMQ encodes them.
 
-A value on the wire is a type octet and its data. Where the specification (4.2.1) and RabbitMQ
-differ about an octet, this is RabbitMQ's meaning, because that is what brokers and clients speak:
+An encoded value is a type octet and its data. Where the specification (4.2.1) and RabbitMQ differ
+about a type octet, this is RabbitMQ's meaning, because brokers and clients follow RabbitMQ:
 
     ====== ============================== ==========================================
     octet  meaning                        Python
@@ -14,17 +14,17 @@ differ about an octet, this is RabbitMQ's meaning, because that is what brokers 
     f  d   IEEE 754, 32 and 64 bits       Float32, float
     D      decimal                        decimal.Decimal
     S      long string                    str; LongStr where it is not UTF-8
-    x      octets                         bytes (bytearray, memoryview)
+    x      bytes                          bytes (bytearray, memoryview)
     T      seconds since 1970             an aware datetime; Timestamp past the year 9999
     V      void                           None
     F      table                          dict (any Mapping)
     A      array                          list (tuple)
     ====== ============================== ==========================================
 
-A plain int takes the narrowest octet it fits, in the order b s u I i l; a float takes d. The other
-widths are small subclasses of int, float and bytes: they let a caller choose, and they are what
-decoding gives for a value whose octet a plain value would not take again. So every value keeps its
-type octet through a program that only passes it on, and ``Int64(1) == 1`` all the same.
+A plain int is encoded with the narrowest type that holds it, in the order b s u I i l; a float is
+encoded as d. The other widths are small subclasses of int, float and bytes. They let a caller
+choose, and decoding returns them for a value that would be encoded with another type otherwise. So
+every value keeps its type octet in a program that passes it on, and ``Int64(1) == 1`` still holds.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,33 +39,33 @@ from .errors import DecodeError, EncodeError
 Scalar: TypeAlias = (
     bool | int | float | Decimal | str | bytes | bytearray | memoryview | datetime | None
 )
-"""What a field table can hold, beside further tables and arrays."""
+"""The types of the values of a field table, except tables and arrays."""
 
 FieldValue: TypeAlias = (
     "Scalar | list[FieldValue] | tuple[FieldValue, ...] | Mapping[str, FieldValue]"
 )
-"""What a field table can hold."""
+"""The types of the values of a field table."""
 
 FieldTable: TypeAlias = Mapping[str, FieldValue]
-"""A field table as a caller may pass it."""
+"""The type of a field table that a caller passes."""
 
 MAX_DEPTH: Final = 100
-"""How deep tables and arrays may nest unless a caller says otherwise.
+"""The default limit for the nesting of tables and arrays.
 
-Nobody nests headers so deep on purpose, and Python's own recursion limit is far away."""
+Headers are never nested so deep on purpose, and Python's own recursion limit is far away."""
 
 _LONG: Final = Struct(">I").pack
 
 _Class = TypeVar("_Class", bound=type)
 _EXPLICIT: Final[dict[type, "tuple[bytes, Callable[..., bytes]]"]] = {}
-"""Type octet and encoding of the classes below."""
+"""The type octet and the encoding function of the classes below."""
 
 
 def _travels_as(octet: bytes, pack: Callable[..., bytes]) -> Callable[[_Class], _Class]:
-    """Give a class its type octet and encoding.
+    """Register the type octet and the encoding function of a class.
 
-    (A class with a decorator is also one that mypyc leaves to Python: it could not derive one of
-    its own from int, float or bytes.)
+    The decorator also keeps mypyc from compiling the class, which it cannot do for a subclass of
+    int, float or bytes.
     """
 
     def register(cls: _Class) -> _Class:
@@ -116,27 +116,27 @@ class Int64(int):
 
 @_travels_as(b"f", Struct(">cf").pack)
 class Float32(float):
-    """A floating point number that travels with 32 bits, type octet f."""
+    """A floating point number of 32 bits, type octet f."""
 
 
 @_travels_as(b"S", _pack_octets)
 class LongStr(bytes):
-    """A long string, type octet S, whose octets need not be UTF-8."""
+    """A long string, type octet S, whose bytes need not be UTF-8."""
 
 
 @_travels_as(b"T", Struct(">cQ").pack)
 class Timestamp(int):
     """Seconds since 1970 as an integer of 64 bits, type octet T.
 
-    For moments that ``datetime`` cannot hold, such as milliseconds that a sender took for seconds.
+    For times that ``datetime`` cannot hold, such as milliseconds that were sent as seconds.
     """
 
 
 class Table(dict[str, "FieldValue"]):
-    """A dict that came off the wire and remembers its octets.
+    """A decoded field table, which keeps the bytes that it was decoded from.
 
-    As long as its content is what came, it is encoded to these same octets, whatever they were:
-    repeated keys, odd booleans and unusual NaNs included.
+    While its content is unchanged it is encoded to these same bytes, even if they contain repeated
+    keys, unusual booleans or unusual NaNs.
     """
 
     __slots__ = ("_octets",)
@@ -146,7 +146,7 @@ class Table(dict[str, "FieldValue"]):
 # --------------------------------------------------------------------------------- encoding
 
 OCTETS: Final = tuple(bytes((n,)) for n in range(256))
-"""Each octet as bytes; a length or number that is none is an IndexError."""
+"""Each octet as bytes; a number that is not an octet raises IndexError."""
 
 _INT8: Final = Struct(">cb").pack
 _INT16: Final = Struct(">ch").pack
@@ -165,21 +165,21 @@ _LARGEST_TIMESTAMP: Final = (1 << 64) - 1
 
 
 def encode_table(table: FieldTable, max_depth: int = MAX_DEPTH) -> bytes:
-    """Encode a field table, its four octets of length included. Spec: 4.2.5.5.
+    """Encode a field table, including the four bytes of its length. Spec: 4.2.5.5.
 
-    Keys keep their order. A table that ``decode_table`` gave and nobody changed is encoded to the
-    octets it was decoded from.
+    Keys keep their order. An unchanged table from ``decode_table`` is encoded to the bytes that it
+    was decoded from.
 
     Args:
-        table: keys of at most 255 octets of UTF-8.
-        max_depth: how many tables and arrays may be inside one another.
+        table: the table, with keys of at most 255 bytes of UTF-8.
+        max_depth: the limit for the nesting of tables and arrays.
 
     Raises:
-        EncodeError: a key or value cannot be encoded; its message begins with the path to it.
+        EncodeError: a key or value cannot be encoded; the message begins with its path.
     """
     encoded = _encode_table(table, max_depth)
     if type(table) is Table and encoded != table._octets:
-        # Other octets can mean a change, or a table that has more than one encoding.
+        # Different bytes mean that it was changed, or that it has more than one encoding.
         untouched, _ = decode_table(table._octets, 0, max_depth)
         if _encode_table(untouched, max_depth) == encoded:
             return table._octets
@@ -211,7 +211,7 @@ def _encode_table(table: FieldTable, depth: int) -> bytes:
 def _bad_key(key: object) -> str:
     if not isinstance(key, str):
         return f"has the key {key!r}, but keys must be str"
-    return f"has the key {key[:40]!a}, but keys must be at most 255 octets of UTF-8"
+    return f"has the key {key[:40]!a}, but keys must be at most 255 bytes of UTF-8"
 
 
 def _encode_array(values: "list[FieldValue] | tuple[FieldValue, ...]", depth: int) -> bytes:
@@ -266,10 +266,10 @@ def _encode_value(value: FieldValue, depth: int) -> bytes:
 
 
 def field_type(value: FieldValue) -> str:
-    """Return the type octet that a value travels with, such as ``"S"`` for a str.
+    """Return the type octet with which a value is encoded, such as ``"S"`` for a str.
 
     Raises:
-        EncodeError: it cannot be encoded.
+        EncodeError: the value cannot be encoded.
     """
     return chr(_encode_value(value, MAX_DEPTH)[0])
 
@@ -304,16 +304,16 @@ def _encode_decimal(value: Decimal) -> bytes:
 
 
 def encode_timestamp(value: object) -> int:
-    """Turn an aware datetime, or an integer, into whole seconds since 1970.
+    """Return an aware datetime, or an integer, as whole seconds since 1970.
 
     Raises:
-        EncodeError: it is naive, before 1970, or something else.
+        EncodeError: the value is a naive datetime, before 1970, or of another type.
     """
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             raise EncodeError(
-                "is a datetime without a time zone; say which one it means, for example with"
-                " datetime.now(UTC) or value.replace(tzinfo=UTC)"
+                "is a datetime without a time zone; add one, for example with datetime.now(UTC) or"
+                " value.replace(tzinfo=UTC)"
             )
         seconds = (value - _EPOCH) // _SECOND
     elif isinstance(value, int):
@@ -337,21 +337,21 @@ _READ_UINT64: Final = Struct(">Q").unpack_from
 _READ_FLOAT: Final = Struct(">f").unpack_from
 _READ_DOUBLE: Final = Struct(">d").unpack_from
 _READ_DECIMAL: Final = Struct(">Bi").unpack_from
-_EXACT: Final = Context(prec=10)  # as many digits as 32 bits hold, whatever the caller's context
+_EXACT: Final = Context(prec=10)  # the digits that 32 bits hold, whatever the caller's context is
 
 
 def decode_table(
     data: bytes, offset: int = 0, max_depth: int = MAX_DEPTH
 ) -> "tuple[dict[str, FieldValue], int]":
-    """Decode a field table that begins at an offset with its length. Spec: 4.2.5.5.
+    """Decode the field table, with its length, at an offset. Spec: 4.2.5.5.
 
-    Of a key that comes twice the last value counts.
+    If a key is repeated, its last value is returned.
 
     Returns:
-        the table and the offset behind it.
+        The table and the offset after it.
 
     Raises:
-        DecodeError: a type octet is unknown, a length reaches too far, or it nests too deep.
+        DecodeError: a type octet is unknown, a length is too large, or the nesting is too deep.
     """
     try:
         return read_table(data, offset, len(data), max_depth)
@@ -362,11 +362,11 @@ def decode_table(
 def read_table(
     data: bytes, offset: int, limit: int, max_depth: int = MAX_DEPTH
 ) -> "tuple[dict[str, FieldValue], int]":
-    """Do what ``decode_table`` does, for a table that is a field of something that ends earlier.
+    """Decode a field table as ``decode_table`` does, but no further than an offset.
 
     Raises:
-        ValueError, struct.error: it reaches beyond that end.
-        DecodeError: what is in it cannot be read.
+        ValueError, struct.error: the table extends beyond ``limit``.
+        DecodeError: the content of the table is invalid.
     """
     end: int = offset + 4 + _READ_LONG(data, offset)[0]
     if end > limit:
@@ -391,7 +391,7 @@ def _decode_table(
         key = data[start:offset].decode("utf-8", "surrogateescape")
         table[key], offset = _decode_value(data, offset, end, depth)
     if offset != end:
-        raise DecodeError("the entries of a field table do not end where it does")
+        raise DecodeError("the entries of a field table do not end where the table ends")
     return end
 
 
@@ -403,7 +403,7 @@ def _decode_array(data: bytes, offset: int, limit: int, depth: int) -> "tuple[Fi
         value, offset = _decode_value(data, offset, end, depth)
         values.append(value)
     if offset != end:
-        raise DecodeError("the values of a field array do not end where it does")
+        raise DecodeError("the values of a field array do not end where the array ends")
     return values, end
 
 
@@ -411,7 +411,7 @@ def _decode_end(data: bytes, offset: int, limit: int, depth: int) -> int:
     (size,) = _READ_LONG(data, offset)
     end: int = offset + 4 + size
     if end > limit:
-        raise DecodeError("a field value is longer than what it is part of")
+        raise DecodeError("a field value is longer than the table or array that contains it")
     if depth <= 0:
         raise DecodeError("tables and arrays are nested too deep")
     return end
@@ -472,12 +472,12 @@ def _decode_octets(data: bytes, offset: int, limit: int) -> tuple[bytes, int]:
     start = offset + 4
     end: int = start + size
     if end > limit:
-        raise DecodeError("a field value is longer than what it is part of")
+        raise DecodeError("a field value is longer than the table or array that contains it")
     return data[start:end], end
 
 
 def decode_timestamp(seconds: int) -> "datetime | Timestamp":
-    """Turn seconds since 1970 into an aware datetime, or into a Timestamp past the year 9999."""
+    """Return seconds since 1970 as an aware datetime, or as a Timestamp past the year 9999."""
     if seconds <= _LAST_DATETIME:
         return datetime.fromtimestamp(seconds, UTC)
     return Timestamp(seconds)
@@ -486,12 +486,12 @@ def decode_timestamp(seconds: int) -> "datetime | Timestamp":
 def _int_as_sent(
     value: int, keeping: Callable[[int], FieldValue], narrow_from: int, narrow_to: int
 ) -> FieldValue:
-    """Give a plain int where encoding would choose the same octet again, else one that keeps it.
+    """Return a plain int if it would be encoded with the same type, else a ``keeping``.
 
     Args:
-        value: as decoded.
-        keeping: the class that keeps the octet.
-        narrow_from: with ``narrow_to``, the values which a narrower octet can hold.
-        narrow_to: the end of that range, which is part of it.
+        value: the decoded value.
+        keeping: the class that keeps the type octet.
+        narrow_from: the smallest value that a narrower type can hold.
+        narrow_to: the largest value that a narrower type can hold.
     """
     return keeping(value) if narrow_from <= value <= narrow_to else value

@@ -1,7 +1,7 @@
-"""One XML file as a tree of elements that know their lines.
+"""One XML file as a tree of elements with line numbers.
 
-Which elements and attributes there are is the GRAMMAR; anything else is refused here, so that
-those who read the tree need not look for it. What the values mean is not known here.
+GRAMMAR lists the elements and attributes that exist; everything else is refused here, so the code
+that reads the tree need not check for it. The meaning of the values is checked in load.py.
 """
 
 import re
@@ -18,7 +18,7 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What an element may hold."""
+    """The attributes and children that an element may have."""
 
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ GRAMMAR = {
     "amqp": Rule(("major", "minor", "revision"), ("port",), ("constant", "domain", "class")),
     "constant": Rule(("name", "value"), ("class", "label"), ("doc",)),
     "domain": Rule(("name", "type"), ("label",), ("doc",)),
-    # an overlay may leave out the index of a class that it only adds to
+    # an overlay may omit the index of a class that it only extends
     "class": Rule(("name",), ("index", "label"), ("doc", "field", "method")),
     "method": Rule(
         ("name", "index"),
@@ -55,22 +55,22 @@ class Element:
     text: str = ""
 
     def fail(self, sentence: str) -> NoReturn:
-        """Refuse the file because of this element."""
+        """Raise SpecError with the position of this element."""
         raise SpecError.at(self.source, sentence)
 
     @property
     def name(self) -> str:
-        """The attribute that most elements have."""
+        """The ``name`` attribute, which most elements have."""
         return self.attributes["name"]
 
     @property
     def label(self) -> str:
-        """What it is, in a few words; empty when the file does not say."""
+        """The ``label`` attribute; empty if there is none."""
         return self.attributes.get("label", "")
 
     @property
     def doc(self) -> str:
-        """What it is in full, on one line; empty when the file does not say."""
+        """The text of the ``doc`` child on one line; empty if there is none."""
         return " ".join(" ".join(doc.text.split()) for doc in self.named("doc"))
 
     def named(self, tag: str) -> Iterator["Element"]:
@@ -78,18 +78,18 @@ class Element:
         return (child for child in self.children if child.tag == tag)
 
     def unique(self, tag: str) -> dict[str, "Element"]:
-        """Return the children with a tag by name; a repeated name is refused."""
+        """Return the children with a tag by name, and refuse a repeated name."""
         found: dict[str, Element] = {}
         for child in self.named(tag):
             if (first := found.setdefault(child.name, child)) is not child:
                 child.fail(
-                    f'{tag} "{child.name}" is already there, on line {first.source.line}; '
+                    f'{tag} "{child.name}" is already defined on line {first.source.line}; '
                     "remove or rename one of the two"
                 )
         return found
 
     def integer(self, attribute: str, low: int, high: int) -> int:
-        """Return an attribute as a number between two bounds, both included."""
+        """Return an attribute as an integer from ``low`` to ``high``."""
         text = self.required(attribute)
         if not (text.isascii() and text.isdigit()):
             self.fail(f'{attribute}="{text}" must be a whole number, digits only')
@@ -98,14 +98,14 @@ class Element:
         return int(text)
 
     def flag(self, attribute: str) -> bool:
-        """Return an attribute that is "1" when something is so, and absent or "0" otherwise."""
+        """Return whether an attribute is "1"; it may also be "0" or absent."""
         text = self.attributes.get(attribute, "0")
         if text not in ("0", "1"):
             self.fail(f'{attribute}="{text}" must be "1", or left out')
         return text == "1"
 
     def required(self, attribute: str) -> str:
-        """Return an attribute that must be there."""
+        """Return an attribute that must be present."""
         if attribute not in self.attributes:
             self.fail(f'{self.tag} needs the attribute "{attribute}"')
         return self.attributes[attribute]
@@ -115,7 +115,7 @@ def read_document(path: Path) -> Element:
     """Parse a file and check it against the grammar.
 
     Returns:
-        its root element, always an ``amqp``.
+        The root element, an ``amqp``.
 
     Raises:
         SpecError: the file cannot be read, is not XML, or does not follow the grammar.
@@ -129,7 +129,7 @@ def read_document(path: Path) -> Element:
 
 
 class _Builder:
-    """Listens to the parser: the standard library's trees forget the lines."""
+    """Handlers for expat: the element trees of the standard library have no line numbers."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -197,7 +197,7 @@ class _Builder:
         element = self.open[-1]
         if GRAMMAR[element.tag].text:
             element.text += text
-        elif text.strip():  # the parser hands over line by line, so this is the line
+        elif text.strip():  # the parser passes text line by line, so the position is right
             raise SpecError.at(
                 self.source,
                 f'text does not belong in {element.tag}: "{text.strip()[:40]}"; '

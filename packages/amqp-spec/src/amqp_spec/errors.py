@@ -1,4 +1,4 @@
-"""The one error of this package, and the places it points at."""
+"""The error that this package raises, and source positions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where something is written; prints as ``path:line``.
+    """A position in a file; prints as ``path:line``.
 
     Args:
         path: the XML file.
@@ -21,7 +21,7 @@ class Source:
 
 
 class SpecError(Exception):
-    """Report what is wrong with a specification, as ``path:line: sentence``."""
+    """A specification is invalid; the message is ``path:line: sentence``."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -29,5 +29,5 @@ class SpecError(Exception):
 
     @classmethod
     def at(cls, source: Source, sentence: str) -> "SpecError":
-        """Build the error for a place."""
+        """Create the error for a position."""
         return cls(f"{source}: {sentence}")

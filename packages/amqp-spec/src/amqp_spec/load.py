@@ -1,13 +1,13 @@
-"""From XML files to a Spec: overlays are merged first, then everything is checked and resolved.
+"""Loader of a Spec: merges the XML files, then checks everything and resolves the domains.
 
-A later file adds to the earlier ones and, where both name the same thing, replaces:
+A later file adds to the earlier ones. Where both define the same name, the later file replaces:
 
-- a constant, a domain, a method: the whole of it, in its old place;
+- a constant, a domain, a method: all of it, at its old place in the order;
 - the content properties of a class: all of them, if the later file has any;
 - a class: only its label and doc, and only if the later file has them. Its index is fixed.
 
-So an overlay can say that a reserved bit has been given a meaning, or that one more side receives
-a method. Within one file a repeated name is a mistake and is refused.
+So an overlay can define a reserved bit, or add a receiver to a method. A name that is repeated
+within one file is refused.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def sources(folder: Path | None = None) -> tuple[Path, ...]:
     """List the files that load() reads, in the order in which they are merged.
 
     Args:
-        folder: where to look; this package's own files if None.
+        folder: the folder of the files; None for the files of this package.
     """
     folder = Path(__file__).parent if folder is None else folder
     base = folder / BASE
@@ -37,7 +37,7 @@ def load(folder: Path | None = None) -> Spec:
     """Read ``amqp0-9-1.xml`` and merge every other XML file beside it, in name order.
 
     Args:
-        folder: where the files are; this package's own files if None.
+        folder: the folder of the files; None for the files of this package.
 
     Raises:
         SpecError: a file is missing, or something in it is unknown, repeated, out of range or
@@ -48,7 +48,7 @@ def load(folder: Path | None = None) -> Spec:
 
 
 class _Merged:
-    """The elements that count once later files have replaced parts of earlier ones."""
+    """The elements of all files, after later files have replaced parts of earlier ones."""
 
     def __init__(self, documents: list[Element]) -> None:
         self.root = documents[0]
@@ -91,7 +91,7 @@ class _Merged:
 
 
 class _MergedClass:
-    """A class with what later files made of it."""
+    """A class, as defined by the first file and extended by later ones."""
 
     def __init__(self, element: Element) -> None:
         self.element = element
@@ -138,7 +138,7 @@ class _MergedClass:
         for name, chassis in receivers.items():
             _one_of(chassis, "name", name, PEERS)
         if not receivers:
-            element.fail(f'method "{element.name}" needs a chassis: who receives it?')
+            element.fail(f'method "{element.name}" needs a chassis, which names the receiver')
         return Method(
             name=element.name,
             index=element.integer("index", 1, SHORT),

@@ -5,9 +5,9 @@
          > Class > Field (content properties)
                  > Method > Field (arguments)
 
-Everything is frozen and keeps the order of the XML, which for fields is the order on the wire.
-Names are the specification's own (``get-ok``, ``no-wait``); turning them into a language's names
-is left to whoever generates code.
+Everything is frozen and keeps the order of the XML, which is the order in which fields are encoded.
+Names are those of the specification (``get-ok``, ``no-wait``); a code generator turns them into
+names of its language.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from .errors import Source
 PRIMITIVE_TYPES = frozenset(
     {"bit", "octet", "short", "long", "longlong", "shortstr", "longstr", "timestamp", "table"}
 )
-"""What a field can be on the wire. Spec: 4.2.1"""
+"""The types in which fields are encoded. Spec: 4.2.1"""
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A number with a name.
+    """A named number.
 
     Args:
         name: such as ``frame-end`` or ``not-found``.
@@ -67,9 +67,9 @@ class Field:
 
     Args:
         name: unique within its method or class.
-        domain: the domain's name, which for a plain field is the primitive type's.
+        domain: the name of its domain, or of its primitive type.
         type: the primitive type behind the domain.
-        reserved: whether it is only there for the wire: sent as zero or empty, ignored on receipt.
+        reserved: whether it has no meaning: sent as zero or empty, and ignored when received.
         label: a short noun phrase; the domain's where the field has none.
         doc: what matters in practice, one paragraph; the domain's where the field has none.
         source: where it is defined.
@@ -90,14 +90,14 @@ class Method:
 
     Args:
         name: unique within its class.
-        index: method id on the wire, 1 to 65535, unique within its class.
+        index: method id, 1 to 65535, unique within its class.
         class_name: name of the class that it belongs to.
-        class_index: class id on the wire.
-        synchronous: whether it is a request that waits for an answer, or such an answer.
+        class_index: class id.
+        synchronous: whether it is a request that is answered, or such an answer.
         content: whether a content header and a body follow it.
         responses: names of the methods of the same class that can answer it; the sender gets one.
         receivers: ``client``, ``server`` or both: who must be able to receive it.
-        fields: the arguments in wire order, reserved ones included.
+        fields: the arguments in the order in which they are encoded, including reserved ones.
         label: an imperative phrase.
         doc: what matters in practice, one paragraph.
         source: where it is defined; for a method that an overlay replaces, in the overlay.
@@ -123,9 +123,9 @@ class Class:
 
     Args:
         name: such as ``basic``.
-        index: class id on the wire, 1 to 65535.
-        fields: the content properties, the one with the highest flag first.
-        methods: in the order of the XML, those that overlays add last.
+        index: class id, 1 to 65535.
+        fields: the content properties, starting with the one that has the highest flag.
+        methods: in the order of the XML; those added by overlays come last.
         label: a short noun phrase.
         doc: what matters in practice, one paragraph.
         source: where it is first defined.
@@ -150,7 +150,7 @@ class Spec:
         revision: see major.
         port: the TCP port a server listens on by default.
         constants: frame types, sizes and reply codes.
-        domains: what fields refer to.
+        domains: the domains that fields refer to.
         classes: with their methods.
     """
 

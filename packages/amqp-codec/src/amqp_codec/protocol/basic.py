@@ -80,7 +80,7 @@ class Qos(Method):
         global_: Whether the limit is shared. RabbitMQ's reading: false gives each consumer that
             starts on this channel from now on the limit for itself; true makes all consumers of
             the channel share it. Quorum queues and streams refuse consumers under a shared
-            limit, and it is on its way out.
+            limit, and it is deprecated.
 
     Spec: basic.qos (60.10), received by the server
     """
@@ -140,8 +140,7 @@ class ConsumeOk(Method):
     Deliveries with its tag follow, never before it.
 
     Args:
-        consumer_tag: Name of the consumer. The one that the server made up when consume had left
-            it empty.
+        consumer_tag: Name of the consumer. The tag that the server chose if consume had none.
 
     Spec: basic.consume-ok (60.21), received by the client
     """
@@ -198,8 +197,8 @@ class Consume(Method):
     Args:
         queue: Queue to consume from. Empty means the queue that was last declared on this
             channel.
-        consumer_tag: Name for the consumer. Empty lets the server make one up, which consume-ok
-            tells. It must be unique on this channel.
+        consumer_tag: Name for the consumer. Empty lets the server choose one, which consume-ok
+            returns. It must be unique on this channel.
         no_local: Whether to leave out what was published on the same connection. RabbitMQ
             accepts and ignores it.
         no_ack: Whether a delivery counts as acknowledged once it is sent. True is the fastest
@@ -318,8 +317,8 @@ class Consume(Method):
 class CancelOk(Method):
     """Report that the consumer has stopped.
 
-    There are no more deliveries with its tag after it. RabbitMQ cancels with no-wait, so a
-    client only ever receives this method.
+    No deliveries with its tag follow. RabbitMQ cancels with no-wait, so a client only receives
+    this method.
 
     Args:
         consumer_tag: Consumer that has stopped. The same as in cancel.
@@ -375,11 +374,11 @@ class Cancel(Method):
     From a client: deliveries that are under way still arrive before the answer, and those not
     yet acknowledged can be acknowledged as usual. From RabbitMQ, to clients with the capability
     consumer_cancel_notify: the consumer has ended because its queue was deleted or became
-    unavailable, and no answer is due.
+    unavailable, and no answer is expected.
 
     Args:
-        consumer_tag: Consumer to stop, or that was stopped. A tag that is not in use does no
-            harm: RabbitMQ answers all the same.
+        consumer_tag: Consumer to stop, or that was stopped. RabbitMQ also answers if no consumer
+            has this tag.
         no_wait: Whether to leave out the answer. True saves a round trip. A failure still closes
             the channel, but nothing tells when or whether the method succeeded.
 
@@ -451,10 +450,10 @@ class Publish(Method):
             into the queue named by the routing key.
         routing_key: Key by which the exchange routes. At most 255 octets of UTF-8. For a topic
             exchange, words between dots; a fanout or headers exchange ignores it.
-        mandatory: Whether to send the message back if no queue takes it. True returns it with
+        mandatory: Whether to return the message if it matches no queue. True returns it with
             basic.return and no-route; false drops it silently, or hands it to the alternate
             exchange. A return comes before the confirm of the same message.
-        immediate: Whether to send the message back if no consumer can take it at once. RabbitMQ
+        immediate: Whether to return the message if no consumer can receive it at once. RabbitMQ
             does not support it: true ends the connection with not-implemented.
 
     Spec: basic.publish (60.40), received by the server
@@ -536,7 +535,7 @@ class Publish(Method):
 
 
 class Return(Method):
-    """Hand an undeliverable message back to its publisher.
+    """Return an unroutable message to its publisher.
 
     Only for messages published as mandatory. It has no delivery tag: in confirm mode it comes
     before the confirm of its message, which is how the two are matched.
@@ -635,7 +634,7 @@ class Deliver(Method):
     acknowledged or rejected on this channel, and is requeued if the channel ends before.
 
     Args:
-        consumer_tag: Consumer that it is for. As consume-ok told it.
+        consumer_tag: Consumer that it is for. As returned by consume-ok.
         delivery_tag: Number of the delivery. For use in ack, nack or reject on the same channel.
             It counts up from 1, basic.get included.
         redelivered: Whether this message may have been delivered before. True after a requeue or
@@ -734,9 +733,9 @@ class Deliver(Method):
 
 
 class GetOk(Method):
-    """Hand over the message that was asked for.
+    """Return the requested message.
 
-    Unless get had said no-ack, it has to be acknowledged like a delivery to a consumer.
+    Unless get had no-ack set, it has to be acknowledged like a delivery to a consumer.
 
     Args:
         delivery_tag: Number of the delivery. For use in ack, nack or reject on the same channel.
@@ -869,7 +868,7 @@ class GetEmpty(Method):
 class Get(Method):
     """Fetch one message.
 
-    Polling this way costs a round trip for every message, empty queue or not; a consumer is far
+    Polling costs a round trip for every message, even if the queue is empty; a consumer is far
     cheaper. A missing queue closes the channel with not-found.
 
     Args:
@@ -939,16 +938,16 @@ class Get(Method):
 class Ack(Method):
     """Acknowledge deliveries, or confirm publishes.
 
-    From a client: the broker may forget the messages; an unknown tag closes the channel with
-    precondition-failed. From RabbitMQ, in confirm mode: it has taken charge of the messages
-    published under these tags.
+    From a client: the broker may delete the messages; an unknown tag closes the channel with
+    precondition-failed. From RabbitMQ, in confirm mode: it has taken responsibility for the
+    messages published under these tags.
 
     Args:
         delivery_tag: Number of the delivery or of the publish. In confirm mode publishes are
             numbered from 1, starting with the first after confirm.select. With multiple, 0 from
             a client stands for all deliveries that are outstanding.
-        multiple: Whether all up to the tag are meant. True settles everything outstanding on the
-            channel up to and including the tag, false just the one.
+        multiple: Whether it applies to all up to the tag. True settles everything outstanding on
+            the channel up to and including the tag, false just the one.
 
     Spec: basic.ack (60.80), received by the client and the server
     """
@@ -996,17 +995,17 @@ class Ack(Method):
 
 
 class Reject(Method):
-    """Refuse one delivery.
+    """Reject one delivery.
 
     The message is requeued, or else dead-lettered if the queue has a dead letter exchange, or
-    dropped. An unknown tag closes the channel with precondition-failed; basic.nack can refuse
+    dropped. An unknown tag closes the channel with precondition-failed; basic.nack can reject
     several at once.
 
     Args:
-        delivery_tag: Delivery to refuse. As it came with deliver or get-ok on the same channel.
-        requeue: Whether to put the message back into its queue. True brings it back near its old
-            place, possibly to the same consumer at once, so a message that always fails may go
-            round in circles; quorum queues limit how often. False dead-letters or drops it.
+        delivery_tag: Delivery to reject. As it came with deliver or get-ok on the same channel.
+        requeue: Whether to put the message back into its queue. True requeues it near its old
+            place, possibly to the same consumer at once, so a message that always fails may be
+            redelivered endlessly; quorum queues limit how often. False dead-letters or drops it.
 
     Spec: basic.reject (60.90), received by the server
     """
@@ -1054,7 +1053,7 @@ class Reject(Method):
 
 
 class RecoverAsync(Method):
-    """Have all unacknowledged deliveries sent again, without an answer.
+    """Redeliver all unacknowledged messages, without an answer.
 
     Superseded by basic.recover. It concerns the deliveries of this channel.
 
@@ -1106,7 +1105,7 @@ class RecoverAsync(Method):
 
 
 class RecoverOk(Method):
-    """Report that the deliveries are being sent again.
+    """Report that the messages are being redelivered.
 
     They come with new delivery tags and the redelivered flag set; the old tags are no longer
     valid.
@@ -1138,14 +1137,14 @@ class RecoverOk(Method):
 
 
 class Recover(Method):
-    """Have all unacknowledged deliveries sent again.
+    """Redeliver all unacknowledged messages.
 
     It concerns the deliveries of this channel, which go back to their queues and may reach other
     consumers.
 
     Args:
         requeue: Whether to put the messages back into their queues. RabbitMQ supports only true:
-            false, which is to send them to the same consumers, ends the connection with
+            false, which means redelivery to the same consumers, ends the connection with
             not-implemented.
 
     Spec: basic.recover (60.110), received by the server
@@ -1192,18 +1191,18 @@ class Recover(Method):
 
 
 class Nack(Method):
-    """Refuse deliveries, or report publishes that failed.
+    """Reject deliveries, or report publishes that failed.
 
     From a client: like basic.reject, for one delivery or many. From RabbitMQ, in confirm mode:
-    it could not take charge of the messages, for example because a queue that rejects publishes
-    is full, and they should be published again or given up.
+    it could not take responsibility for the messages, for example because a queue that rejects
+    publishes is full; publish them again or drop them.
 
     Args:
         delivery_tag: Number of the delivery or of the publish. With multiple, 0 from a client
             stands for all deliveries that are outstanding. An unknown tag closes the channel
             with precondition-failed.
-        multiple: Whether all up to the tag are meant. True refuses everything outstanding on the
-            channel up to and including the tag, false just the one.
+        multiple: Whether it applies to all up to the tag. True rejects everything outstanding on
+            the channel up to and including the tag, false just the one.
         requeue: Whether to put the messages back into their queues. False dead-letters or drops
             them. It has no meaning when RabbitMQ is the sender.
 
@@ -1263,7 +1262,7 @@ class Nack(Method):
 
 
 class Properties(Fields):
-    """Properties of a basic content; one that is absent is None.
+    """Properties of a basic content; an absent property is None.
 
     Args:
         content_type: MIME type of the body. For example application/json. It is meant for the
@@ -1279,9 +1278,9 @@ class Properties(Fields):
         priority: Priority of the message. Higher goes first, in classic queues that were
             declared with x-max-priority, up to that number; absent counts as 0. Quorum queues
             have fewer levels and need no declaration, since RabbitMQ 4.0.
-        correlation_id: What this message answers to. In an answer, the value that came with the
-            request. Any text; the broker does not look at it.
-        reply_to: Where answers go. By custom the name of a queue. RabbitMQ turns
+        correlation_id: Identifier of the request that this message answers. In an answer, the
+            value that came with the request. Any text; the broker does not look at it.
+        reply_to: Address for replies. By convention the name of a queue. RabbitMQ turns
             amq.rabbitmq.reply-to into an address for direct replies without a queue.
         expiration: Time to live in milliseconds, as text. A string of decimal digits, such as
             60000; anything else closes the channel with precondition-failed. The shorter of this
@@ -1289,8 +1288,8 @@ class Properties(Fields):
             the head of its queue.
         message_id: Identifier of the message. Chosen by the publisher, for example to recognize
             duplicates. The broker does not look at it.
-        timestamp: When the message was made. In whole seconds since the start of 1970 in UTC,
-            and by custom only: the broker does not check it.
+        timestamp: When the message was created. In whole seconds since the start of 1970 in UTC,
+            and by convention only: the broker does not check it.
         type: Kind of message. For example the name of an event. It is meant for the receiving
             program, and the broker does not look at it.
         user_id: Name of the user who published. If present it must be the name with which the
@@ -1389,10 +1388,10 @@ class Properties(Fields):
 
     @property
     def headers(self) -> FieldTable | None:
-        """The table; one that came off the wire is decoded when it is first asked for.
+        """The table; a received one is decoded on first access.
 
         Raises:
-            DecodeError: what came cannot be decoded.
+            DecodeError: the received table cannot be decoded.
         """
         if isinstance(self._headers, bytes):
             self._headers = decode_table(self._headers)[0]
@@ -1413,14 +1412,14 @@ class Properties(Fields):
         try:
             if self.content_type is not None:
                 flags |= 0x8000
-                octets = self.content_type.encode("utf-8", "surrogateescape")
-                parts.append(OCTETS[len(octets)])
-                parts.append(octets)
+                encoded = self.content_type.encode("utf-8", "surrogateescape")
+                parts.append(OCTETS[len(encoded)])
+                parts.append(encoded)
             if self.content_encoding is not None:
                 flags |= 0x4000
-                octets = self.content_encoding.encode("utf-8", "surrogateescape")
-                parts.append(OCTETS[len(octets)])
-                parts.append(octets)
+                encoded = self.content_encoding.encode("utf-8", "surrogateescape")
+                parts.append(OCTETS[len(encoded)])
+                parts.append(encoded)
             if self._headers is not None:
                 flags |= 0x2000
                 parts.append(
@@ -1436,47 +1435,47 @@ class Properties(Fields):
                 parts.append(OCTETS[self.priority])
             if self.correlation_id is not None:
                 flags |= 0x0400
-                octets = self.correlation_id.encode("utf-8", "surrogateescape")
-                parts.append(OCTETS[len(octets)])
-                parts.append(octets)
+                encoded = self.correlation_id.encode("utf-8", "surrogateescape")
+                parts.append(OCTETS[len(encoded)])
+                parts.append(encoded)
             if self.reply_to is not None:
                 flags |= 0x0200
-                octets = self.reply_to.encode("utf-8", "surrogateescape")
-                parts.append(OCTETS[len(octets)])
-                parts.append(octets)
+                encoded = self.reply_to.encode("utf-8", "surrogateescape")
+                parts.append(OCTETS[len(encoded)])
+                parts.append(encoded)
             if self.expiration is not None:
                 flags |= 0x0100
-                octets = self.expiration.encode("utf-8", "surrogateescape")
-                parts.append(OCTETS[len(octets)])
-                parts.append(octets)
+                encoded = self.expiration.encode("utf-8", "surrogateescape")
+                parts.append(OCTETS[len(encoded)])
+                parts.append(encoded)
             if self.message_id is not None:
                 flags |= 0x0080
-                octets = self.message_id.encode("utf-8", "surrogateescape")
-                parts.append(OCTETS[len(octets)])
-                parts.append(octets)
+                encoded = self.message_id.encode("utf-8", "surrogateescape")
+                parts.append(OCTETS[len(encoded)])
+                parts.append(encoded)
             if self.timestamp is not None:
                 flags |= 0x0040
                 parts.append(_pack_q(encode_timestamp(self.timestamp)))
             if self.type is not None:
                 flags |= 0x0020
-                octets = self.type.encode("utf-8", "surrogateescape")
-                parts.append(OCTETS[len(octets)])
-                parts.append(octets)
+                encoded = self.type.encode("utf-8", "surrogateescape")
+                parts.append(OCTETS[len(encoded)])
+                parts.append(encoded)
             if self.user_id is not None:
                 flags |= 0x0010
-                octets = self.user_id.encode("utf-8", "surrogateescape")
-                parts.append(OCTETS[len(octets)])
-                parts.append(octets)
+                encoded = self.user_id.encode("utf-8", "surrogateescape")
+                parts.append(OCTETS[len(encoded)])
+                parts.append(encoded)
             if self.app_id is not None:
                 flags |= 0x0008
-                octets = self.app_id.encode("utf-8", "surrogateescape")
-                parts.append(OCTETS[len(octets)])
-                parts.append(octets)
+                encoded = self.app_id.encode("utf-8", "surrogateescape")
+                parts.append(OCTETS[len(encoded)])
+                parts.append(encoded)
             if self.cluster_id is not None:
                 flags |= 0x0004
-                octets = self.cluster_id.encode("utf-8", "surrogateescape")
-                parts.append(OCTETS[len(octets)])
-                parts.append(octets)
+                encoded = self.cluster_id.encode("utf-8", "surrogateescape")
+                parts.append(OCTETS[len(encoded)])
+                parts.append(encoded)
         except REFUSED as error:
             raise self.refusal(error) from None
         parts[0] = flags.to_bytes(2, "big")
@@ -1486,8 +1485,8 @@ class Properties(Fields):
     def decode(cls, data: bytes, offset: int, end: int) -> "Properties":
         """Read flags and properties from ``data[offset:end]``.
 
-        RabbitMQ: flags that stand for no property are passed on and mean nothing, the one that
-        announces more flags (Spec: 4.2.6.1) included.
+        RabbitMQ: flags without a property have no meaning and are passed on, including the one that
+        announces more flags (Spec: 4.2.6.1).
         """
         flags = data[offset] << 8 | data[offset + 1]
         offset += 2

@@ -32,16 +32,16 @@ _unpack_i: Final[Callable[[bytes, int], tuple[int]]] = Struct(">I").unpack_from
 
 
 class StartOk(Method):
-    """Choose a way to log in.
+    """Choose a login mechanism.
 
     Answered by tune when the login succeeds, or by secure when the mechanism needs another
     round. A failed login is reported with connection.close and access-refused to clients with
-    the capability authentication_failure_close; to others RabbitMQ says nothing and hangs up
-    after about three seconds.
+    the capability authentication_failure_close; for others RabbitMQ closes the socket after
+    about three seconds.
 
     Args:
-        client_properties: What the client says about itself. RabbitMQ shows it in its management
-            pages and looks under capabilities for what it may send, such as basic.nack,
+        client_properties: Properties of the client. RabbitMQ shows it in its management pages
+            and looks under capabilities for what it may send, such as basic.nack,
             consumer_cancel_notify, connection.blocked and authentication_failure_close. A
             connection_name helps operators to tell clients apart.
         mechanism: Chosen login mechanism. One of those in connection.start.
@@ -131,18 +131,18 @@ class StartOk(Method):
 
 
 class Start(Method):
-    """Offer ways to log in.
+    """Offer login mechanisms.
 
     The first method on a connection, sent by the server in answer to the protocol header. A
     server that cannot speak the client's version sends a protocol header of its own instead and
-    hangs up.
+    closes the socket.
 
     Args:
         version_major: Major version of the protocol. Always 0 for AMQP 0-9-1.
         version_minor: Minor version of the protocol. Always 9 for AMQP 0-9-1; the revision is
             only in the protocol header.
-        server_properties: What the server says about itself. RabbitMQ names its product, version
-            and cluster, and under capabilities lists its extensions, such as publisher_confirms,
+        server_properties: Properties of the server. RabbitMQ names its product, version and
+            cluster, and under capabilities lists its extensions, such as publisher_confirms,
             consumer_cancel_notify and connection.blocked.
         mechanisms: Login mechanisms that the server offers. SASL names separated by spaces, such
             as PLAIN, AMQPLAIN or EXTERNAL.
@@ -337,10 +337,10 @@ class Secure(Method):
 
 
 class TuneOk(Method):
-    """Settle the limits for the connection.
+    """Set the limits for the connection.
 
     Heartbeats begin on both sides from here on. RabbitMQ does not accept a channel-max or
-    frame-max above its proposal: it says nothing and hangs up after about three seconds.
+    frame-max above its proposal: it closes the socket after about three seconds.
 
     Args:
         channel_max: Highest channel number that will be used. At most the server's value. 0
@@ -410,10 +410,10 @@ class Tune(Method):
         channel_max: Highest channel number that the server allows. 0 means no limit other than
             65535. RabbitMQ proposes 2047 unless configured, and counts open channels rather than
             looking at their numbers.
-        frame_max: Largest frame that the server takes, in octets. 0 means no limit. RabbitMQ
+        frame_max: Largest frame that the server accepts, in octets. 0 means no limit. RabbitMQ
             proposes 131072 unless configured; a larger body is sent in several frames.
-        heartbeat: Heartbeat interval that the server would like, in seconds. 0 means that it
-            would rather have none. RabbitMQ proposes 60 unless configured.
+        heartbeat: Heartbeat interval that the server proposes, in seconds. 0 means no
+            heartbeats. RabbitMQ proposes 60 unless configured.
 
     Spec: connection.tune (10.30), received by the client
     """
@@ -673,11 +673,11 @@ class Close(Method):
 
 
 class Blocked(Method):
-    """Tell that publishing is suspended.
+    """Report that publishers are blocked.
 
     The broker is short of memory or disk and stops reading from connections that publish. It is
-    only sent to clients with the capability connection.blocked, and only after they have
-    published; consumers are better kept on a connection of their own.
+    sent only to clients with the capability connection.blocked, and only after they have
+    published. Use a separate connection for consumers.
 
     Args:
         reason: Cause of the shortage. For people, such as low on memory or low on disk.
@@ -728,9 +728,9 @@ class Blocked(Method):
 
 
 class Unblocked(Method):
-    """Tell that publishing goes on.
+    """Report that publishers are no longer blocked.
 
-    The shortage that connection.blocked had reported is over.
+    The shortage that connection.blocked reported is over.
 
     Spec: connection.unblocked (10.61), received by the client
     """
@@ -792,11 +792,11 @@ class UpdateSecretOk(Method):
 class UpdateSecret(Method):
     """Replace the credentials of an open connection.
 
-    For logins that expire, such as OAuth 2 tokens; send it in good time before that. A secret
+    For logins that expire, such as OAuth 2 tokens; send it before the old one expires. A secret
     that is refused ends the connection.
 
     Args:
-        new_secret: Token or password from now on. The server checks it as it would at login.
+        new_secret: New token or password. The server checks it as it would at login.
         reason: Cause of the change. For the server's log; any text will do.
 
     Spec: connection.update-secret (10.70), received by the server

@@ -17,8 +17,8 @@ FRAME_BODY: Final = 3
 as it takes to reach the size in the header, and none for an empty body."""
 
 FRAME_HEARTBEAT: Final = 8
-"""Type of a frame that only shows life. On channel 0, without a payload. A peer that has sent
-nothing at all for two heartbeat intervals is taken for dead."""
+"""Type of a heartbeat frame. On channel 0, without a payload. A peer that has sent nothing at
+all for two heartbeat intervals is considered dead."""
 
 FRAME_END: Final = 206
 """Last octet of every frame. Anything else in its place means that the two sides disagree about
@@ -30,26 +30,26 @@ count. RabbitMQ asks for 8192 since version 4.1."""
 
 
 class ReplyCode(IntEnum):
-    """Why a channel or a connection is closed, or a message returned."""
+    """The reason why a channel or a connection is closed, or a message is returned."""
 
     REPLY_SUCCESS = 200
-    """All is well. The code for closing a connection or a channel on purpose."""
+    """The request succeeded. The code for closing a connection or a channel on purpose."""
 
     CONTENT_TOO_LARGE = 311
     """The body is larger than the peer accepts. RabbitMQ reports a body beyond its
     max_message_size with precondition-failed instead."""
 
     NO_ROUTE = 312
-    """No queue was there to take the message. Comes with basic.return when a mandatory message
-    matched no binding. The channel stays open."""
+    """The message matched no queue. Sent with basic.return when a mandatory message matched no
+    binding. The channel stays open."""
 
     NO_CONSUMERS = 313
     """No consumer could take the message at once. Belongs to the immediate flag of
-    basic.publish, which RabbitMQ no longer supports, so it is never sent by it."""
+    basic.publish, which RabbitMQ no longer supports, so it never sends it."""
 
     CONNECTION_FORCED = 320
-    """An operator or a shutdown ended the connection. Nothing is wrong with what the client did.
-    Connecting again, later or to another node, is the way on."""
+    """An operator or a shutdown ended the connection. The client did nothing wrong. It can
+    connect again, later or to another node."""
 
     INVALID_PATH = 402
     """The virtual host is not known. RabbitMQ answers connection.open with not-allowed instead."""
@@ -69,9 +69,9 @@ class ReplyCode(IntEnum):
     exclusive queue may use it, until that connection ends and the queue with it."""
 
     PRECONDITION_FAILED = 406
-    """What is there contradicts the request. A declaration whose attributes differ from those of
-    the existing queue or exchange, a deletion that asked for an unused or empty one, an unknown
-    delivery tag, an unusable argument. RabbitMQ also uses it when a delivery was left
+    """The request contradicts the existing state. A declaration whose attributes differ from
+    those of the existing queue or exchange, a deletion that asked for an unused or empty one, an
+    unknown delivery tag, an unusable argument. RabbitMQ also uses it when a delivery was left
     unacknowledged beyond its consumer timeout."""
 
     FRAME_ERROR = 501
@@ -81,27 +81,27 @@ class ReplyCode(IntEnum):
     SYNTAX_ERROR = 502
     """A frame holds fields that cannot be read. The lengths inside do not add up, or a field has
     a type that does not exist. RabbitMQ reports frame-error for most of these, and for some just
-    hangs up."""
+    closes the socket."""
 
     COMMAND_INVALID = 503
-    """A method came at a time or in a place where it cannot be. Such as one of the connection
-    class on a channel other than 0. Older RabbitMQ versions answer an unknown exchange type with
-    it."""
+    """A method is not allowed at this point. For example one of the connection class on a
+    channel other than 0. Older RabbitMQ versions answer an unknown exchange type with it."""
 
     CHANNEL_ERROR = 504
-    """The channel is not in a state for this. It was never opened, or opened twice. The whole
-    connection ends, not just the channel."""
+    """The channel is in the wrong state for the method. It was never opened, or opened twice.
+    The whole connection ends, not just the channel."""
 
     UNEXPECTED_FRAME = 505
-    """A frame came out of turn. A content header or body was due and something else arrived, or
-    the other way round. The usual cause is two writers that mixed their frames on one channel."""
+    """A frame arrived out of order. A content header or body was expected and something else
+    arrived, or the other way round. The usual cause is two writers that mixed their frames on
+    one channel."""
 
     RESOURCE_ERROR = 506
-    """The server lacks the means. It ran out of memory, disk, file descriptors or another
+    """The server lacks resources. It ran out of memory, disk, file descriptors or another
     resource. The same request may work later."""
 
     NOT_ALLOWED = 530
-    """The server's rules exclude this. RabbitMQ answers with it for a virtual host that does not
+    """The operation is not allowed. RabbitMQ answers with it for a virtual host that does not
     exist or is closed to the user, a channel or connection limit that is used up, and a consumer
     tag that is in use."""
 
@@ -116,7 +116,7 @@ class ReplyCode(IntEnum):
 
     @property
     def is_hard(self) -> bool:
-        """Whether the whole connection is closed with it, not just the channel."""
+        """Whether it closes the whole connection, not only a channel."""
         return self in _HARD
 
 

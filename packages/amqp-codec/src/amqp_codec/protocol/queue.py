@@ -28,10 +28,10 @@ _unpack_ii: Final[Callable[[bytes, int], tuple[int, int]]] = Struct(">II").unpac
 class DeclareOk(Method):
     """Report that the queue exists.
 
-    It is sent for new queues and for those that were there already.
+    Sent for new queues and for existing ones.
 
     Args:
-        queue: Name of the queue. The one that the broker made up when declare had left it empty.
+        queue: Name of the queue. The name that the broker chose if declare had none.
         message_count: Number of messages ready for delivery. 0 for a new queue. Delivered and
             unacknowledged messages do not count, and the number may be out of date on arrival.
         consumer_count: Number of consumers. Those of all connections, this one included. It is a
@@ -105,10 +105,10 @@ class Declare(Method):
     and an exclusive queue of another connection with resource-locked.
 
     Args:
-        queue: Name of the queue. At most 255 octets of UTF-8. Empty lets the broker make up a
-            name, which declare-ok tells; names that begin with amq. are refused with
+        queue: Name of the queue. At most 255 octets of UTF-8. Empty lets the broker choose a
+            name, which declare-ok returns; names that begin with amq. are refused with
             access-refused unless passive.
-        passive: Whether only to check that the queue exists. True creates nothing, tells the
+        passive: Whether only to check that the queue exists. True creates nothing, returns the
             counts in declare-ok, and closes the channel with not-found if there is none by that
             name. The other attributes are then not compared.
         durable: Whether the queue survives a restart of the broker. Its messages do so only if

@@ -15,7 +15,7 @@ from ..method import Method, Replies
 class SelectOk(Method):
     """Report that transactions are on.
 
-    The first one has begun.
+    The first transaction has begun.
 
     Spec: tx.select-ok (90.11), received by the client
     """
@@ -77,10 +77,10 @@ class Select(Method):
 
 
 class CommitOk(Method):
-    """Report that the transaction is carried out.
+    """Report that the transaction is committed.
 
-    RabbitMQ sends it when the queues have taken charge of the messages. Whether mandatory
-    messages were returned shows only in basic.return.
+    RabbitMQ sends it when the queues have accepted the messages. Whether mandatory messages were
+    returned shows only in basic.return.
 
     Spec: tx.commit-ok (90.21), received by the client
     """
@@ -109,9 +109,10 @@ class CommitOk(Method):
 
 
 class Commit(Method):
-    """Carry out what the transaction holds.
+    """Apply the publishes and acknowledgements of the transaction.
 
-    A new one begins at once. Without tx.select the channel is closed with precondition-failed.
+    A new transaction begins at once. Without tx.select the channel is closed with
+    precondition-failed.
 
     Spec: tx.commit (90.20), received by the server
     """
@@ -140,9 +141,9 @@ class Commit(Method):
 
 
 class RollbackOk(Method):
-    """Report that the transaction was dropped.
+    """Report that the transaction was rolled back.
 
-    A new one has begun.
+    A new transaction has begun.
 
     Spec: tx.rollback-ok (90.31), received by the client
     """
@@ -171,7 +172,7 @@ class RollbackOk(Method):
 
 
 class Rollback(Method):
-    """Drop what the transaction holds.
+    """Discard the publishes and acknowledgements of the transaction.
 
     Publishes are discarded and acknowledgements undone, so those deliveries can be settled
     again; nothing is redelivered by itself. Without tx.select the channel is closed with

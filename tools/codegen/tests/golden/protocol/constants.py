@@ -9,10 +9,10 @@ FRAME_END: Final = 206
 
 
 class ReplyCode(IntEnum):
-    """Why a channel or a connection is closed, or a message returned."""
+    """The reason why a channel or a connection is closed, or a message is returned."""
 
     REPLY_SUCCESS = 200
-    """All is well. No fault."""
+    """The request succeeded. No fault."""
 
     NOT_FOUND = 404
     """There is no such door. Look for another."""
@@ -22,7 +22,7 @@ class ReplyCode(IntEnum):
 
     @property
     def is_hard(self) -> bool:
-        """Whether the whole connection is closed with it, not just the channel."""
+        """Whether it closes the whole connection, not only a channel."""
         return self in _HARD
 
 

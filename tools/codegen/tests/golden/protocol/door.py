@@ -25,7 +25,7 @@ _unpack_ib: Final[Callable[[bytes, int], tuple[int, int]]] = Struct(">IB").unpac
 
 
 class OpenOk(Method):
-    """Say that the door is open.
+    """Report that the door is open.
 
     It answers open.
 
@@ -190,7 +190,7 @@ class Pass(Method):
 
 
 class Properties(Fields):
-    """Properties of a door content; one that is absent is None.
+    """Properties of a door content; an absent property is None.
 
     Args:
         weight: Weight in kilograms. What is passed weighs it.
@@ -219,10 +219,10 @@ class Properties(Fields):
 
     @property
     def labels(self) -> FieldTable | None:
-        """The table; one that came off the wire is decoded when it is first asked for.
+        """The table; a received one is decoded on first access.
 
         Raises:
-            DecodeError: what came cannot be decoded.
+            DecodeError: the received table cannot be decoded.
         """
         if isinstance(self._labels, bytes):
             self._labels = decode_table(self._labels)[0]
@@ -258,8 +258,8 @@ class Properties(Fields):
     def decode(cls, data: bytes, offset: int, end: int) -> "Properties":
         """Read flags and properties from ``data[offset:end]``.
 
-        RabbitMQ: flags that stand for no property are passed on and mean nothing, the one that
-        announces more flags (Spec: 4.2.6.1) included.
+        RabbitMQ: flags without a property have no meaning and are passed on, including the one that
+        announces more flags (Spec: 4.2.6.1).
         """
         flags = data[offset] << 8 | data[offset + 1]
         offset += 2
