@@ -63,7 +63,10 @@ def test_an_exchange_prefers_its_own_alternate_to_the_policys(vhost: VirtualHost
     [
         ({"pattern": "["}, "'\\[' is no regular expression"),
         ({"definition": {}}, "the policy 'p' defines nothing"),
-        ({"definition": {"x-max-length": 1}}, "'x-max-length' is not what a policy can define"),
+        (
+            {"definition": {"x-max-length": 1}},
+            "a policy cannot define 'x-max-length' here; it can define: alternate",
+        ),
         ({"definition": {"max-length": "1"}}, "'max-length' must be of type int, not '1'"),
         ({"definition": {"max-length": True}}, "'max-length' must be of type int, not True"),
         ({"definition": {"max-length": -1}}, "'max-length' must be 0 or more, not -1"),

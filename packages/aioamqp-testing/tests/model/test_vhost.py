@@ -276,7 +276,7 @@ def test_a_queue_that_is_not_empty_or_in_use_is_not_deleted_if_so_asked(
     noting.consume(queue, prefetch_count=1)
     vhost.publish(a_message(key="q"), "guest")
     vhost.publish(a_message(key="q"), "guest")
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert refusal(lambda: vhost.delete_queue("q", ME, if_unused=True, if_empty=True)) == (
         406,

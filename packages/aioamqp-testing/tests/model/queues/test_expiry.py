@@ -136,7 +136,7 @@ def test_a_message_without_any_time_reaches_only_a_consumer_that_is_ready(
     queue.publish(a_message(b"lost"))
     assert ready(queue) == []
     noting.consume(queue, prefetch_count=1)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     queue.publish(a_message(b"caught"))
     queue.publish(a_message(b"there is no room"))
 

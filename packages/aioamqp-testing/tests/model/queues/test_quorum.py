@@ -71,7 +71,7 @@ def test_what_a_channel_held_comes_back_to_the_head(
     for _ in range(2):
         got(queue, noting)
 
-    queue.forget(noting)
+    queue.remove_channel(noting)
 
     assert counts(queue) == [(b"0", 1), (b"1", 1), (b"2", None)]
 
@@ -171,7 +171,7 @@ def test_what_a_channel_held_comes_back_by_consumer(
     fill(queue, 3)
     got(queue, noting)
 
-    queue.forget(noting)
+    queue.remove_channel(noting)
 
     assert [body for body, _ in counts(queue)] == [b"2", b"1", b"0"]
 

@@ -64,7 +64,7 @@ def test_nothing_may_wait_but_all_may_be_handed_on(
     queue = declare(vhost, max_length=0)
     fill(queue, b"lost")
     noting.consume(queue, no_ack=True)
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     fill(queue, b"0", b"1")
 
@@ -84,7 +84,7 @@ def test_a_full_queue_refuses(vhost: VirtualHost, overflow: str) -> None:
     )
 
     assert fill(queue, b"0", b"1") == [True, False]
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert ready(queue) == [b"0"]
     assert ready(grave) == ([b"1"] if overflow == "reject-publish-dlx" else [])
@@ -181,8 +181,8 @@ def test_a_single_active_consumer_is_followed_by_the_next_in_line(
     fill(queue, b"2")
     assert noting.taken() == [("first", b"0"), ("first", b"1")]
     assert other.taken() == [("third", b"2")]
-    queue.forget(noting)
-    vhost.run_later()
+    queue.remove_channel(noting)
+    vhost.agenda.run_pending()
 
     assert other.taken() == [("third", b"0"), ("third", b"1")]
 
@@ -213,7 +213,7 @@ def test_credit_of_an_argument_is_room(vhost: VirtualHost, noting: NotingChannel
     queue.acknowledge(noting, [noting.held[0]])
     assert noting.taken() == [("tag", b"0")]
     assert queue.add_credit(consumer, 2) == 2
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert noting.taken() == [("tag", b"1"), ("tag", b"2")]
 

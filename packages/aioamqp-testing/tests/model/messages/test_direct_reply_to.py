@@ -57,6 +57,6 @@ def test_virtual_hosts_share_their_addresses() -> None:
 
     assert not elsewhere.publish(a_message(b"answer", key=address))
     assert there == []
-    elsewhere.run_later()
+    elsewhere.agenda.run_pending()
 
     assert [message.body for message in there] == [b"answer"]
