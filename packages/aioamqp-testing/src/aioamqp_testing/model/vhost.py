@@ -526,7 +526,7 @@ class VirtualHost:
         message = message.validated(access, reply_to)
         self.history.add(message)
         message.events.append((EventType.PUBLISHED, message.exchange, access.user))
-        names = self._route(exchange, message)
+        names = route(self.exchanges, exchange, message, self.policies.alternate_of)
         if not exchange.name:
             self._deliver_direct_replies(names, message)
         return Publication(message, names)
@@ -553,9 +553,6 @@ class VirtualHost:
         """
         self.exchange(message.exchange)
         return explain(self.exchanges, self.queues, message, self.policies.alternate_of)
-
-    def _route(self, exchange: Exchange, message: Message) -> list[str]:
-        return route(self.exchanges, exchange, message, self.policies.alternate_of)
 
     def _deliver_direct_replies(self, keys: list[str], message: Message) -> None:
         for address in filter(is_address, keys):
@@ -589,7 +586,7 @@ class VirtualHost:
                 self._deliver_direct_replies(list(dict.fromkeys(dead.routing_keys)), dead)
             except BrokerError:
                 return  # RabbitMQ: the queue crashes over a malformed address
-        routed = self._route(exchange, dead)
+        routed = route(self.exchanges, exchange, dead, self.policies.alternate_of)
         queues = [self.queues[each] for each in routed if each in self.queues]
         accepting = [
             each

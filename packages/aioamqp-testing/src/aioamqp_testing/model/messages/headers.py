@@ -6,7 +6,9 @@ from amqp_codec import FieldTable, FieldValue, LongStr, Properties
 
 
 def edited(properties: Properties, **changes: Any) -> Properties:
-    """Return a copy of properties with some changes."""
+    """Return a copy of properties with changes, or the properties themselves without any."""
+    if not changes:
+        return properties
     current = {name: getattr(properties, name) for name, _ in Properties.FIELDS}
     return Properties(**(current | changes))
 

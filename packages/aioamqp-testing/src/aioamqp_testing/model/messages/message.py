@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 from amqp_codec import Properties, ReplyCode
 
@@ -91,10 +92,11 @@ class Message:
         """
         properties = self.properties
         headers = properties.headers or {}
+        changes: dict[str, Any] = {}
         if properties.reply_to == REPLY_TO:
             if reply_to is None:
                 raise _refused("fast reply consumer does not exist")
-            properties = edited(properties, reply_to=reply_to)
+            changes["reply_to"] = reply_to
         if properties.user_id not in (None, access.user) and not access.is_impersonator:
             raise _refused(
                 f"user_id property set to '{properties.user_id}' but authenticated user was"
@@ -109,12 +111,11 @@ class Message:
         if properties.delivery_mode not in (None, 1, 2):
             raise _refused(f"invalid message: {{delivery_mode_unknown,{properties.delivery_mode}}}")
         if "BCC" in headers:
-            visible = {name: value for name, value in headers.items() if name != "BCC"}
-            properties = edited(properties, headers=visible)
+            changes["headers"] = {name: headers[name] for name in headers if name != "BCC"}
         keys = tuple(further_keys(headers))
-        if properties is self.properties and not keys:
+        if not changes and not keys:
             return self
-        return replace(self, properties=properties, further_keys=keys)
+        return replace(self, properties=edited(properties, **changes), further_keys=keys)
 
 
 @dataclass(slots=True, eq=False)

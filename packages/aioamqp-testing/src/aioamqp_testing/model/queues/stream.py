@@ -101,7 +101,7 @@ class Stream(Replicated):
         raise self._unsupported("queue.purge")
 
     def acknowledge(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Give the consumers of acknowledged messages credit, and deliver the next ones."""
+        """Increase the credit of the consumers, and deliver the next messages."""
         for queued in messages:
             assert isinstance(queued, _ReadMessage)
             queued.message.events.append((EventType.ACKED, self.name, ""))
