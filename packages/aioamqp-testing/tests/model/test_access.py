@@ -1,4 +1,4 @@
-"""What permissions allow, and in what words they refuse."""
+"""Permissions: what they allow, and the texts of refusals."""
 
 from collections.abc import Callable
 
@@ -35,7 +35,9 @@ def test_each_permission_is_about_its_own_use(access: UserAccess) -> None:
     assert refusal(lambda: access.check_read("queue", "c1")) == refused.format("queue 'c1'")
 
 
-def test_the_default_exchange_is_asked_for_by_another_name(user: User, access: UserAccess) -> None:
+def test_the_default_exchange_has_another_name_in_permissions(
+    user: User, access: UserAccess
+) -> None:
     """Row 80."""
     assert "exchange 'amq.default'" in refusal(lambda: access.check_write("exchange", ""))
 
@@ -79,7 +81,7 @@ def test_only_a_tag_lets_a_user_take_other_names(user: User) -> None:
     assert UserAccess(User("eve", "", frozenset({"impersonator"})), "/").is_impersonator
 
 
-def test_whoever_is_not_asked_may_do_everything() -> None:
+def test_full_access_allows_everything() -> None:
     access = Access("guest")
 
     access.check_configure("queue", "q")

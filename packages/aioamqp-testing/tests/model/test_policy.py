@@ -1,4 +1,4 @@
-"""Which policy holds for what, and which cannot be set."""
+"""Policies: which one is in force, and which ones are refused."""
 
 from typing import Any
 
@@ -28,8 +28,8 @@ def test_the_matching_policy_with_the_highest_priority_holds_and_no_other() -> N
     assert policies.for_queue("q1") == {"max-length": 1, "message-ttl": 5}
 
 
-def test_a_policy_is_forgotten_by_queues_when_it_is_taken_away(vhost: VirtualHost) -> None:
-    """Row 121. A queue that is declared later has it from the beginning."""
+def test_a_policy_that_is_cleared_no_longer_applies_to_queues(vhost: VirtualHost) -> None:
+    """Row 121. A queue that is declared after the policy has it at once."""
     vhost.policies.set(Policy("length", "^q", {"max-length": 1}))
     queue = vhost.declare_queue("q", ME)
     for body in (b"1", b"2"):
@@ -82,6 +82,6 @@ def test_a_policy_that_cannot_be_is_refused(policy: dict[str, Any], why: str) ->
         Policy(**arguments)
 
 
-def test_a_policy_that_is_not_there_cannot_be_taken_away() -> None:
+def test_a_policy_that_does_not_exist_cannot_be_cleared() -> None:
     with pytest.raises(ValueError, match="there is no policy 'p'"):
         Policies().clear("p")

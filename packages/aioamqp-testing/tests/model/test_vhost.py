@@ -1,4 +1,4 @@
-"""The rules of declaring, binding, deleting and routing."""
+"""Rules of declaring, binding, deleting and routing."""
 
 from collections.abc import Callable
 from functools import partial
@@ -201,7 +201,7 @@ def test_an_auto_delete_exchange_goes_with_the_last_binding_away_from_it(
 
     vhost.delete_queue("q", ME)
 
-    # b goes, and takes the last binding of a with it
+    # b is deleted, and with it the last binding of a
     assert "b" not in vhost.exchanges
     assert "a" not in vhost.exchanges
 

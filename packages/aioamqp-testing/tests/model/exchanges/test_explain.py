@@ -1,4 +1,4 @@
-"""Why a message goes where it goes, in words and as data."""
+"""Explanation of routes, as text and as data."""
 
 import pytest
 

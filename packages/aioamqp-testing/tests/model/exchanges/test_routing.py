@@ -1,4 +1,4 @@
-"""Where messages go over several exchanges, and what is told apart on the way."""
+"""Routing over several exchanges, and by several keys."""
 
 from aioamqp_testing.model import Access, Message, Outcome, Publication, VirtualHost
 from amqp_codec import LongStr, Properties

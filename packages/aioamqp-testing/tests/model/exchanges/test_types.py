@@ -1,4 +1,4 @@
-"""How each type of exchange routes, and what it lets be bound to it."""
+"""Types of exchanges: how each routes, and which bindings it refuses."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

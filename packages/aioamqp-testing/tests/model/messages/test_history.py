@@ -1,4 +1,4 @@
-"""What is remembered of a message, from publishing to whatever settled it."""
+"""Events of a message, and the history of a virtual host."""
 
 from aioamqp_testing.model import VirtualHost
 from aioamqp_testing.model.messages.history import History
@@ -49,7 +49,7 @@ def test_a_message_in_two_queues_has_one_history(vhost: VirtualHost, noting: Not
     ]
 
 
-def test_what_comes_back_and_is_given_up_is_told(vhost: VirtualHost, noting: NotingChannel) -> None:
+def test_requeueing_and_rejecting_are_recorded(vhost: VirtualHost, noting: NotingChannel) -> None:
     queue = vhost.declare_queue("q", None)
     vhost.publish(a_message(), "guest")
     got = queue.get(noting, no_ack=False)
@@ -88,7 +88,7 @@ def test_a_dead_letter_takes_its_history_along(vhost: VirtualHost, noting: Notin
     assert next(iter(vhost.history)).queues == ["q", "dead"]
 
 
-def test_what_a_full_queue_refuses_is_told(vhost: VirtualHost) -> None:
+def test_a_refusal_is_recorded(vhost: VirtualHost) -> None:
     arguments: FieldTable = {"x-max-length": 0, "x-overflow": "reject-publish"}
     vhost.declare_queue("q", None, arguments=arguments)
     vhost.publish(a_message(), "guest")
@@ -96,7 +96,9 @@ def test_what_a_full_queue_refuses_is_told(vhost: VirtualHost) -> None:
     assert described(vhost)[1:] == ["routed to queue 'q'", "refused by queue 'q', which is full"]
 
 
-def test_what_is_lost_with_its_queue_is_told(vhost: VirtualHost, noting: NotingChannel) -> None:
+def test_a_message_that_is_lost_with_its_queue_is_recorded(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
     queue = vhost.declare_queue("q", None)
     vhost.publish(a_message(), "guest")
     queue.get(noting, no_ack=False)

@@ -1,4 +1,4 @@
-"""Order, turns, prefetch and positions in a classic queue."""
+"""Order, round robin, prefetch and requeueing in a classic queue."""
 
 import pytest
 
@@ -67,7 +67,7 @@ def test_consumers_take_strict_turns(vhost: VirtualHost, queue: Queue) -> None:
     assert other.taken() == [("b", b"m1"), ("b", b"m3")]
 
 
-def test_a_consumer_without_a_limit_takes_the_whole_backlog(
+def test_a_consumer_without_a_limit_gets_all_ready_messages(
     vhost: VirtualHost, queue: Queue
 ) -> None:
     fill(queue, 3)
@@ -227,7 +227,7 @@ def test_an_auto_delete_queue_goes_with_its_last_consumer_and_not_before_it_had_
     assert "auto" not in vhost.queues
 
 
-def test_the_consumers_of_a_deleted_queue_are_told_later_and_by_tag(
+def test_the_consumers_of_a_deleted_queue_are_cancelled_later_and_by_tag(
     vhost: VirtualHost, queue: Queue, noting: NotingChannel
 ) -> None:
     noting.consume(queue, "b")

@@ -1,4 +1,4 @@
-"""What is written on a dead letter, and when one goes round no more."""
+"""Dead letters: their headers, and how cycles end."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -178,7 +178,7 @@ def test_a_message_is_lost_on_its_way_to_an_address_that_cannot_be_one(
 
 
 @pytest.mark.parametrize("limit", [{"max_length": 0}, {"message_ttl": 0}])
-def test_a_queue_does_not_get_its_own_dead_letters_for_ever(
+def test_a_queue_does_not_get_its_own_dead_letters_again(
     vhost: VirtualHost, limit: dict[str, int]
 ) -> None:
     """Row 201."""
@@ -190,7 +190,7 @@ def test_a_queue_does_not_get_its_own_dead_letters_for_ever(
     assert queue.message_count == 0
 
 
-def test_a_rejected_message_may_come_back_for_ever(
+def test_a_rejected_message_may_come_back_any_number_of_times(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:
     """Row 201."""

@@ -1,4 +1,4 @@
-"""Reading a stream."""
+"""Streams: offsets, credit and refusals."""
 
 from datetime import UTC, datetime
 from typing import Any

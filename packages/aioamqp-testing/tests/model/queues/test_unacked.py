@@ -1,4 +1,4 @@
-"""Delivery tags and what an acknowledgement is about."""
+"""Delivery tags, and which deliveries an acknowledgement covers."""
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_a_queue_that_has_its_messages_back_can_be_forgotten(
     assert len(unacked) == 1
 
 
-def test_queues_are_told_consumer_by_consumer_in_the_order_of_the_tags(
+def test_messages_are_grouped_by_queue_and_consumer_in_the_order_of_the_tags(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:
     b, a = vhost.declare_queue("b", None), vhost.declare_queue("a", None)

@@ -14,7 +14,7 @@ from .exchange import Binding, Exchange
 
 
 class DirectExchange(Exchange):
-    """Routes to the bindings whose key is a routing key of the message."""
+    """An exchange that routes to the bindings whose key is a routing key of the message."""
 
     TYPE = "direct"
 
@@ -24,7 +24,7 @@ class DirectExchange(Exchange):
 
 
 class FanoutExchange(Exchange):
-    """Routes to all its bindings."""
+    """An exchange that routes to all its bindings."""
 
     TYPE = "fanout"
 
@@ -35,7 +35,7 @@ class FanoutExchange(Exchange):
 
 
 class TopicExchange(Exchange):
-    """Routes to the bindings whose key is a pattern that a routing key of the message matches.
+    """An exchange that routes to the bindings whose pattern a routing key of the message matches.
 
     RabbitMQ: keys are words between dots, and a word may be empty. In a pattern, the word ``*``
     matches any one word and the word ``#`` any number of words; as a part of a word they match
@@ -74,7 +74,7 @@ def _words(key: str) -> list[str]:
 
 
 class HeadersExchange(Exchange):
-    """Routes to the bindings whose arguments are equal to headers of the message.
+    """An exchange that routes to the bindings whose arguments are equal to headers of the message.
 
     RabbitMQ: x-match is whether all or any of them have to be equal. Arguments whose names begin
     with x- are ignored, unless x-match is all-with-x or any-with-x. An argument of type void
