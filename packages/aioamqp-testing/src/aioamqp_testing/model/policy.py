@@ -14,7 +14,7 @@ ApplyTo = Literal["all", "exchanges", "queues"]
 
 _KEYS: Final = {
     argument.policy_key: argument.policy
-    for argument in (ALTERNATE_EXCHANGE, *QUEUE_ARGUMENTS)
+    for argument in (ALTERNATE_EXCHANGE, *QUEUE_ARGUMENTS.rows)
     if argument.policy is not None
 }
 

@@ -89,7 +89,9 @@ class VirtualHost:
                     exchange,
                     exchange_type,
                     durable=True,
+                    auto_delete=False,
                     internal=exchange == "amq.rabbitmq.trace",
+                    arguments={},
                 )
             )
 

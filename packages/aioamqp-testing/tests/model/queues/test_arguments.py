@@ -187,7 +187,7 @@ def test_other_arguments_of_a_consumer_do_not_matter() -> None:
 
 @pytest.mark.parametrize(("kind", "count"), [("classic", 13), ("quorum", 15), ("stream", 6)])
 def test_each_type_compares_its_arguments_at_places_of_their_own(kind: str, count: int) -> None:
-    places = [place for row in QUEUE_ARGUMENTS if (place := row.place(kind))]
+    places = [place for row in QUEUE_ARGUMENTS.rows if (place := row.place(kind))]
 
     assert sorted(places) == list(range(1, count + 1))
 

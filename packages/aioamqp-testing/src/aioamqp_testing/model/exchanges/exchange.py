@@ -1,8 +1,8 @@
 """Exchanges, and their bindings to queues and other exchanges."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
-from typing import ClassVar, Final, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
 from amqp_codec import FieldTable
 
@@ -42,8 +42,7 @@ class Binding:
     arguments: FieldTable
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeDeclaration:
+class ExchangeDeclaration(NamedTuple):
     """What exchange.declare asks for.
 
     Attributes:
@@ -59,10 +58,10 @@ class ExchangeDeclaration:
     vhost_name: str
     name: str
     exchange_type: str
-    durable: bool = False
-    auto_delete: bool = False
-    internal: bool = False
-    arguments: FieldTable = field(default_factory=dict)
+    durable: bool
+    auto_delete: bool
+    internal: bool
+    arguments: FieldTable
 
     @property
     def described(self) -> str:

@@ -161,12 +161,53 @@ class QueueArgument(Argument):
         return self.policy_key.replace("-", "_")
 
 
+class ArgumentTable:
+    """The arguments of one method, a row each.
+
+    Attributes:
+        rows: in the order in which RabbitMQ checks them.
+    """
+
+    def __init__(self, *rows: QueueArgument) -> None:
+        self.rows = rows
+        self._known = {each: [row for row in rows if row.place(each)] for each in _TYPES}
+        self._names = {each: {row.name for row in rows} for each, rows in self._known.items()}
+
+    def check(self, kind: str, arguments: FieldTable, described: str) -> None:
+        """Refuse arguments that a type of queue does not accept, and those that it does not know.
+
+        Raises:
+            BrokerError: 406, or 541 without a text where RabbitMQ crashes.
+            NotSupported: RabbitMQ would act on an argument.
+        """
+        if not arguments:
+            return
+        for row in self._known[kind]:
+            row.check_value(arguments, described)
+        of_other_types = {row.name for row in self.rows}.difference(self._names[kind])
+        for name in arguments:
+            if name in of_other_types:
+                raise refused(f"invalid arg '{name}' for {described} of queue type {_module(kind)}")
+        for row in self._known[kind]:
+            if row.type_check is not None and row.name in arguments:
+                row.type_check(Received(row.name, arguments[row.name], arguments, described))
+
+    def compare(self, kind: str, received: FieldTable, current: FieldTable, described: str) -> None:
+        """Refuse arguments that are not equivalent, in the order of a type of queue.
+
+        Raises:
+            BrokerError: 406 for the first argument that is not equivalent.
+        """
+        for row in sorted(self._known[kind], key=lambda row: row.place(kind)):
+            row.compare(received, current, described)
+
+
 _Row = QueueArgument
 
 DEAD_LETTER_EXCHANGE: Final = _Row(
     "x-dead-letter-exchange", exchange_name, policy=_TEXT, classic=3, quorum=1
 )
-QUEUE_ARGUMENTS: Final = (
+QUEUE_ARGUMENTS: Final = ArgumentTable(
     DEAD_LETTER_EXCHANGE,
     _Row("x-queue-type", _TYPE, default=CLASSIC, classic=12, quorum=11, stream=2),
     _Row("x-expires", _EXPIRES, policy=_EXPIRES, classic=1, quorum=4),
@@ -190,9 +231,9 @@ QUEUE_ARGUMENTS: Final = (
     _Row("x-queue-leader-locator", _LEADER_LOCATOR, quorum=15, stream=6),
     _Row("x-queue-master-locator", classic=13, type_check=_master_locator),
 )
-"""The arguments of queue.declare, in the order in which RabbitMQ checks them."""
+"""The arguments of queue.declare."""
 
-_CONSUMER_ARGUMENTS: Final = (
+_CONSUMER_ARGUMENTS: Final = ArgumentTable(
     _Row("x-priority", Integer(minimum=None), classic=1, quorum=1),
     _Row("x-cancel-on-ha-failover", boolean, classic=1),
     _Row("x-stream-offset", _offset, stream=1),
@@ -236,8 +277,10 @@ class Settings:
             arguments: the arguments of queue.declare, which are checked.
             policy: the definition, with keys such as ``max-length``; empty without a policy.
         """
+        if not arguments and not policy:
+            return cls()
         merged: dict[str, Any] = {
-            row.setting: row.in_force(arguments, policy) for row in QUEUE_ARGUMENTS
+            row.setting: row.in_force(arguments, policy) for row in QUEUE_ARGUMENTS.rows
         }
         return cls(**{name: value for name, value in merged.items() if value is not None})
 
@@ -276,7 +319,7 @@ def check_queue(arguments: FieldTable, described: str) -> None:
         BrokerError: 406, or 541 without a text where RabbitMQ crashes.
         NotSupported: RabbitMQ would act on an argument.
     """
-    _check(QUEUE_ARGUMENTS, queue_type(arguments), arguments, described)
+    QUEUE_ARGUMENTS.check(queue_type(arguments), arguments, described)
 
 
 def compare_queue(received: FieldTable, current: FieldTable, described: str) -> None:
@@ -285,10 +328,7 @@ def compare_queue(received: FieldTable, current: FieldTable, described: str) -> 
     Raises:
         BrokerError: 406 for the first argument that is not equivalent.
     """
-    kind = queue_type(current)
-    known = [row for row in QUEUE_ARGUMENTS if row.place(kind)]
-    for row in sorted(known, key=lambda row: row.place(kind)):
-        row.compare(received, current, described)
+    QUEUE_ARGUMENTS.compare(queue_type(current), received, current, described)
 
 
 def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
@@ -302,22 +342,7 @@ def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
     Raises:
         BrokerError: 406, or 541 without a text where RabbitMQ crashes.
     """
-    _check(_CONSUMER_ARGUMENTS, kind, decode_long_strings(arguments), described)
-
-
-def _check(
-    rows: tuple[QueueArgument, ...], kind: str, arguments: FieldTable, described: str
-) -> None:
-    known = {row.name: row for row in rows if row.place(kind)}
-    for row in known.values():
-        row.check_value(arguments, described)
-    of_other_types = {row.name for row in rows}.difference(known)
-    for name in arguments:
-        if name in of_other_types:
-            raise refused(f"invalid arg '{name}' for {described} of queue type {_module(kind)}")
-    for row in known.values():
-        if row.type_check is not None and row.name in arguments:
-            row.type_check(Received(row.name, arguments[row.name], arguments, described))
+    _CONSUMER_ARGUMENTS.check(kind, decode_long_strings(arguments), described)
 
 
 def _module(kind: str) -> str:

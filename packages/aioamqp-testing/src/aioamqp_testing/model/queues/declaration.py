@@ -1,6 +1,6 @@
 """The declaration of a queue: its properties and arguments as one value."""
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from amqp_codec import FieldTable, ReplyCode
 
@@ -9,8 +9,7 @@ from ..errors import BrokerError
 from . import arguments as queue_arguments
 
 
-@dataclass(frozen=True, slots=True)
-class QueueDeclaration:
+class QueueDeclaration(NamedTuple):
     """What queue.declare asks for, as the broker stores it.
 
     Attributes:
@@ -24,10 +23,10 @@ class QueueDeclaration:
 
     vhost_name: str
     name: str
-    durable: bool = False
-    auto_delete: bool = False
-    owner: object = None
-    arguments: FieldTable = field(default_factory=dict)
+    durable: bool
+    auto_delete: bool
+    owner: object
+    arguments: FieldTable
 
     @property
     def described(self) -> str:
