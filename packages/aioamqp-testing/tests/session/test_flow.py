@@ -60,7 +60,7 @@ def test_a_blocked_client_is_not_heard_but_has_its_deliveries(publisher: SilentC
     assert publisher.say(1, queue.Declare("later")) == []
 
     publisher.vhost.queues["q"].publish(a_message())
-    publisher.vhost.run_later()
+    publisher.vhost.agenda.run_pending()
     assert publisher.heard() == [basic.Deliver("c", 1, False, "", "q")]
 
 
@@ -171,7 +171,7 @@ def test_a_prefetch_of_the_channel_counts_on_when_the_client_reads_again(
     client.session.flow.pause()
     for body in (b"2", b"3"):
         client.vhost.queues["q"].publish(a_message(body))
-    client.vhost.run_later()
+    client.vhost.agenda.run_pending()
     assert client.bodies() == []
 
     client.session.flow.resume()

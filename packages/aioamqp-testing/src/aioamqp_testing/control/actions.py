@@ -89,7 +89,7 @@ class Actions(Inspection):
         return replier
 
     def _go_on(self, vhost: VirtualHost) -> None:
-        vhost.run_later()
+        vhost.agenda.run_pending()
         self._connections.moved()
 
 
@@ -134,13 +134,13 @@ class Replier(_Hand):
 
     def stop(self) -> None:
         """Answer no more; what is not answered yet is back in the queue."""
-        self._queue.forget(self)
+        self._queue.remove_channel(self)
         self._go_on()
 
     def deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         """Take a request; it is dealt with when the queue has finished delivering."""
         del consumer
-        self._vhost.later(partial(self._serve, queued))
+        self._vhost.agenda.call_soon(partial(self._serve, queued))
 
     def _serve(self, queued: QueuedMessage) -> None:
         self.requests.append(queued.message)

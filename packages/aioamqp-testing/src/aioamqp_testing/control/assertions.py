@@ -6,7 +6,7 @@ from typing import Final
 from amqp_codec import FieldTable
 
 from ..model import Message, Queue
-from ..model.messages.history import Happened
+from ..model.messages.events import EventType
 from .inspection import Inspection
 from .topology_diff import Wanted, difference
 
@@ -107,7 +107,7 @@ class Assertions(Inspection):
         acked = [
             message
             for message in routed
-            if any(e.what is Happened.ACKED and e.where == queue for e in message.history)
+            if any(e.what is EventType.ACKED and e.where == queue for e in message.history)
         ]
         if (routed and len(acked) == len(routed)) if count is None else count == len(acked):
             return acked

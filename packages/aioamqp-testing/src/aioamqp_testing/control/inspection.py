@@ -6,7 +6,7 @@ from typing import TypeVar
 from amqp_codec import FieldTable, Properties
 
 from ..model import Access, ManualClock, Message, Node, Queue, VirtualHost
-from ..model.exchanges.explain import Route, explain
+from ..model.exchanges.explain import Route
 from ..session import Session
 from ..session.journal import Journal
 from ..transport.connections import Connections
@@ -92,8 +92,8 @@ class Inspection:
             BrokerError: 404, there is no such exchange.
         """
         properties = Properties() if headers is None else Properties(headers=headers)
-        message = Message(exchange, key, properties, b"").accepted(Access())
-        return explain(self._host(vhost), message)
+        message = Message(exchange, key, properties, b"").validated(Access())
+        return self._host(vhost).explain(message)
 
     async def wait_for(self, predicate: Callable[[], _T], timeout: float = 5.0) -> _T:
         """Wait until something has come true in the broker, and return what the predicate returned.

@@ -56,24 +56,28 @@ def _vhost(vhost: VirtualHost, sessions: list[Session]) -> Iterator[str]:
         for consumer in channel.consuming.consumers
     ]
     for queue in vhost.queues.values():
-        yield from _queue(queue, [(c, where) for c, where in consumers if c.queue is queue])
+        mine = [(consumer, where) for consumer, where in consumers if consumer.queue is queue]
+        yield from _queue(queue, vhost.bindings_to(queue), mine)
     for exchange in vhost.exchanges.values():
         if exchange.name and not exchange.name.startswith("amq."):
             yield f"exchange {exchange.name!r}, {exchange.TYPE}"
-            yield from (f"  bound to {_binding(binding)}" for binding in exchange.bindings)
+            bindings = vhost.bindings_to(exchange)
+            yield from (f"  bound to {_binding(binding)}" for binding in bindings)
 
 
-def _queue(queue: Queue, consumers: list[tuple[Consumer, str]]) -> Iterator[str]:
+def _queue(
+    queue: Queue, bindings: list[Binding], consumers: list[tuple[Consumer, str]]
+) -> Iterator[str]:
     words = [f"queue {queue.name!r}"]
     words += ["durable"] * queue.durable + ["auto-delete"] * queue.auto_delete
     words += ["exclusive"] * (queue.owner is not None)
     words += [f"{name}={value!r}" for name, value in queue.arguments.items()]
     counts = f"{queue.message_count} ready, {queue.unacked_count} unacked"
     yield f"{', '.join(words)}: {counts}, {_count(queue.consumer_count, 'consumer')}"
-    yield from (f"  bound to {_binding(binding)}" for binding in queue.bindings)
+    yield from (f"  bound to {_binding(binding)}" for binding in bindings)
     for consumer, where in consumers:
         mode = "no_ack" if consumer.no_ack else "with ack"
-        room = "" if consumer.room is None else f", room for {consumer.room} more"
+        room = "" if consumer.credit is None else f", room for {consumer.credit} more"
         yield f"  consumer {consumer.tag!r} {where}: {mode}{room}"
     for who, held in queue.unacked.items():
         yield from (f"  with {who}: {_message(message)}" for message in held[:_MESSAGES])

@@ -324,7 +324,7 @@ class Session:
             )
         assert self._user is not None  # it was opened with one,
         assert self._vhost is not None  # and into the other
-        self.node.check_room_for_channel(self._user)
+        self.node.check_channel_limit(self._user)
         channel = self._channels[number] = Channel(self, self._vhost, number)
         return channel
 
@@ -377,7 +377,7 @@ class Session:
 
     def _open(self, method: connection.Open) -> None:
         assert self._user is not None  # who has logged in
-        self._vhost = self.node.enter(self, self._user, method.virtual_host)
+        self._vhost = self.node.add_connection(self, self._user, method.virtual_host)
         self.access = UserAccess(self._user, self._vhost.name)
         self._state = State.RUNNING
         self._timer.cancel()
@@ -455,7 +455,7 @@ class Session:
             channel.end()
         if self._vhost is not None:
             self._vhost.remove_exclusive_queues(self)
-        self.node.leave(self)
+        self.node.remove_connection(self)
         self.run_later()
 
     def _await_end(self) -> None:
@@ -495,4 +495,4 @@ class Session:
     def run_later(self) -> None:
         """Do what is due in its virtual host."""
         if self._vhost is not None:
-            self._vhost.run_later()
+            self._vhost.agenda.run_pending()

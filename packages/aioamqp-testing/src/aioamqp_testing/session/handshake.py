@@ -109,10 +109,10 @@ def _amqplain(response: bytes) -> tuple[str, str]:
     except DecodeError as error:
         raise HandshakeRefused(f"the AMQPLAIN response is no table: {error}") from None
     user, password = table.get("LOGIN"), table.get("PASSWORD")
-    kinds = {values.kind_of(user), values.kind_of(password)}
+    kinds = {values.type_name(user), values.type_name(password)}
     if kinds not in ({"longstr"}, {"longstr", "binary"}):  # RabbitMQ: one of them may be octets
         raise HandshakeRefused("an AMQPLAIN response has LOGIN and PASSWORD")
-    return values.told(user), values.told(password)
+    return values.quote(user), values.quote(password)
 
 
 def check_tuning(tune_ok: connection.TuneOk, node: Node) -> None:

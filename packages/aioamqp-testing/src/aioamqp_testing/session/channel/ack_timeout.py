@@ -43,7 +43,7 @@ class AckTimeout:
         """Take notice that there is a delivery."""
         if self._timer is None and self._seconds is not None:
             since = self._vhost.clock.time() - self._opened
-            self._timer = self._vhost.call_later(_PERIOD - since % _PERIOD, self._look)
+            self._timer = self._vhost.agenda.call_later(_PERIOD - since % _PERIOD, self._look)
 
     def cancel(self) -> None:
         """Look no more: the channel is gone."""

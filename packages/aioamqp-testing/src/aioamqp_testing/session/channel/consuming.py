@@ -19,7 +19,7 @@ from ...model import (
     Unacked,
     VirtualHost,
 )
-from ...model.queues.unacked import by_consumer
+from ...model.queues.unacked import group_by_consumer
 from ..reader.undocumented import Credit, CreditOk
 from .ack_timeout import AckTimeout
 from .mailbox import Mailbox
@@ -67,7 +67,7 @@ class Consuming:
         self._timeout = AckTimeout(
             vhost,
             channel.session.node.consumer_timeout,
-            lambda: self._unacked.oldest,
+            lambda: self._unacked.oldest_sent_at,
             lambda error: channel.session.fail_channel(channel, error),
             channel.number,
         )
@@ -225,15 +225,15 @@ class Consuming:
     # ----------------------------------------------------------------------------- acknowledging
 
     def _ack(self, method: basic.Ack) -> None:
-        deliveries = self._unacked.take(method.delivery_tag, multiple=method.multiple)
+        deliveries = self._unacked.pop(method.delivery_tag, multiple=method.multiple)
         self._settle(deliveries, attrgetter("acknowledge"))
 
     def _nack(self, method: basic.Nack) -> None:
-        deliveries = self._unacked.take(method.delivery_tag, multiple=method.multiple)
+        deliveries = self._unacked.pop(method.delivery_tag, multiple=method.multiple)
         self._refuse(deliveries, requeue=method.requeue)
 
     def _reject(self, method: basic.Reject) -> None:
-        deliveries = self._unacked.take(method.delivery_tag, multiple=False)
+        deliveries = self._unacked.pop(method.delivery_tag, multiple=False)
         self._refuse(deliveries, requeue=method.requeue)
 
     def _refuse(self, deliveries: list[Delivery], *, requeue: bool) -> None:
@@ -243,7 +243,7 @@ class Consuming:
     def _recover(self, method: basic.Recover | basic.RecoverAsync) -> None:
         if not method.requeue:
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, "requeue=false")
-        deliveries = self._unacked.take_all()
+        deliveries = self._unacked.pop_all()
         try:
             _check_refusable(deliveries)
         except BrokerError:
@@ -261,11 +261,11 @@ class Consuming:
 
     def wait_idle(self, deliveries: list[Delivery], how: Settle) -> None:
         """Tell the queues what becomes of messages that are not the channel's any more."""
-        for source, messages in by_consumer(deliveries):
-            self._vhost.later(partial(how(source), self, messages))
+        for source, messages in group_by_consumer(deliveries):
+            self._vhost.agenda.call_soon(partial(how(source), self, messages))
         if self.prefetch.limit:
             consumed = sum(delivery.consumer is not None for delivery in deliveries)
-            self._vhost.later(partial(self.prefetch.give_back, consumed))
+            self._vhost.agenda.call_soon(partial(self.prefetch.release, consumed))
 
     def take_back(self, deliveries: list[Delivery]) -> None:
         """Count messages among those that are not acknowledged again."""
@@ -321,13 +321,13 @@ class Consuming:
         """
         self.take_back(self._channel.transaction.deliveries)
         for consumed in {consumer.queue: None for consumer in self._consumers.values()}:
-            if consumed.hears_of_errors:
-                consumed.forget(self)
-                self._unacked.forget(consumed)
+            if consumed.requeues_on_channel_error:
+                consumed.remove_channel(self)
+                self._unacked.drop_queue(consumed)
         self._consumers = {
             tag: consumer
             for tag, consumer in self._consumers.items()
-            if not consumer.queue.hears_of_errors
+            if not consumer.queue.requeues_on_channel_error
         }
         self._timeout.cancel()
         self._end_replies()
@@ -342,7 +342,7 @@ class Consuming:
         self._unacked = Unacked()
         self._end_replies()
         for each in dict.fromkeys(used):
-            each.forget(self)
+            each.remove_channel(self)
 
     # ----------------------------------------------------------------------------- the rest
 
@@ -369,4 +369,4 @@ def _check_refusable(deliveries: list[Delivery]) -> None:
         BrokerError: 540.
     """
     for source in dict.fromkeys(delivery.queue for delivery in deliveries):
-        source.check_refusable()
+        source.check_can_reject()

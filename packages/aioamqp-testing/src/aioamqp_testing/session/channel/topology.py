@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from amqp_codec import Method, ReplyCode, exchange, queue
 
 from ...model import REPLY_TO, BrokerError, Queue, VirtualHost
-from ...model.topology import one_line
+from ...model.vhost import one_line
 
 if TYPE_CHECKING:
     from .channel import Channel

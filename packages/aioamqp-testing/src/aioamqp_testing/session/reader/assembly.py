@@ -82,7 +82,7 @@ def _check(method: Method, frame: Frame) -> None:
                 text = "Malformed UTF-8 in shortstr"
                 index = 0 if frame.channel else method.INDEX
                 raise FrameRefused(ReplyCode.FRAME_ERROR, text, index) from None
-        elif wire_type == "table" and not values.is_readable(getattr(method, name)):
+        elif wire_type == "table" and not values.is_representable(getattr(method, name)):
             if not frame.channel:
                 raise FrameRefused(ReplyCode.INTERNAL_ERROR)
             raise ReaderCrash(f"{method.NAME}: a number in {name} is none")

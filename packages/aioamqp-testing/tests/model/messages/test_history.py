@@ -1,4 +1,4 @@
-"""What is remembered of a message, from publishing to whatever settled it."""
+"""Events of a message, and the history of a virtual host."""
 
 from aioamqp_testing.model import VirtualHost
 from aioamqp_testing.model.messages.history import History
@@ -6,8 +6,8 @@ from amqp_codec import FieldTable
 from fake_broker_support import NotingChannel, a_message
 
 
-def told(vhost: VirtualHost) -> list[str]:
-    """Return what has happened to the last message, in words."""
+def described(vhost: VirtualHost) -> list[str]:
+    """Return the descriptions of what has happened to the last message."""
     return [str(event) for event in list(vhost.history)[-1].history]
 
 
@@ -17,10 +17,10 @@ def test_a_message_is_followed_to_its_acknowledgement(
     queue = vhost.declare_queue("q", None)
     noting.consume(queue, "c")
     vhost.publish(a_message(), "alice")
-    vhost.run_later()
+    vhost.agenda.run_pending()
     queue.acknowledge(noting, noting.held)
 
-    assert told(vhost) == [
+    assert described(vhost) == [
         "published by alice",
         "routed to queue 'q'",
         "delivered from queue 'q' to consumer 'c' on test",
@@ -31,7 +31,7 @@ def test_a_message_is_followed_to_its_acknowledgement(
 def test_a_message_that_nobody_gets_is_routed_nowhere(vhost: VirtualHost) -> None:
     vhost.publish(a_message(), "guest")
 
-    assert told(vhost) == ["published by guest", "routed nowhere"]
+    assert described(vhost) == ["published by guest", "routed nowhere"]
 
 
 def test_a_message_in_two_queues_has_one_history(vhost: VirtualHost, noting: NotingChannel) -> None:
@@ -42,14 +42,14 @@ def test_a_message_in_two_queues_has_one_history(vhost: VirtualHost, noting: Not
     vhost.queues["b"].get(noting, no_ack=True)
     vhost.remove_queue(vhost.queues["a"])
 
-    assert told(vhost)[1:] == [
+    assert described(vhost)[1:] == [
         "routed to queue 'a', 'b'",
-        "fetched from queue 'b' by test, who need not acknowledge it",
+        "fetched from queue 'b' by test, with no_ack",
         "purged from queue 'a'",
     ]
 
 
-def test_what_comes_back_and_is_given_up_is_told(vhost: VirtualHost, noting: NotingChannel) -> None:
+def test_requeueing_and_rejecting_are_recorded(vhost: VirtualHost, noting: NotingChannel) -> None:
     queue = vhost.declare_queue("q", None)
     vhost.publish(a_message(), "guest")
     got = queue.get(noting, no_ack=False)
@@ -59,9 +59,9 @@ def test_what_comes_back_and_is_given_up_is_told(vhost: VirtualHost, noting: Not
     assert got is not None
     queue.reject(noting, [got])
 
-    assert told(vhost)[2:] == [
+    assert described(vhost)[2:] == [
         "fetched from queue 'q' by test",
-        "back in queue 'q'",
+        "requeued to queue 'q'",
         "fetched from queue 'q' by test",
         "rejected to queue 'q'",
         "dropped from queue 'q': rejected",
@@ -76,33 +76,35 @@ def test_a_dead_letter_takes_its_history_along(vhost: VirtualHost, noting: Notin
     got = queue.get(noting, no_ack=False)
     assert got is not None
     queue.reject(noting, [got])
-    vhost.run_later()
+    vhost.agenda.run_pending()
     vhost.queues["dead"].get(noting, no_ack=True)
 
-    assert told(vhost)[3:] == [
+    assert described(vhost)[3:] == [
         "rejected to queue 'q'",
         "dead-lettered from queue 'q': rejected",
         "routed to queue 'dead'",
-        "fetched from queue 'dead' by test, who need not acknowledge it",
+        "fetched from queue 'dead' by test, with no_ack",
     ]
     assert next(iter(vhost.history)).queues == ["q", "dead"]
 
 
-def test_what_a_full_queue_refuses_is_told(vhost: VirtualHost) -> None:
+def test_a_refusal_is_recorded(vhost: VirtualHost) -> None:
     arguments: FieldTable = {"x-max-length": 0, "x-overflow": "reject-publish"}
     vhost.declare_queue("q", None, arguments=arguments)
     vhost.publish(a_message(), "guest")
 
-    assert told(vhost)[1:] == ["routed to queue 'q'", "refused by queue 'q', which is full"]
+    assert described(vhost)[1:] == ["routed to queue 'q'", "refused by queue 'q', which is full"]
 
 
-def test_what_is_lost_with_its_queue_is_told(vhost: VirtualHost, noting: NotingChannel) -> None:
+def test_a_message_that_is_lost_with_its_queue_is_recorded(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
     queue = vhost.declare_queue("q", None)
     vhost.publish(a_message(), "guest")
     queue.get(noting, no_ack=False)
     vhost.remove_queue(queue)
 
-    assert told(vhost)[-1] == "lost with queue 'q'"
+    assert described(vhost)[-1] == "lost with queue 'q'"
 
 
 def test_a_message_tells_its_story(vhost: VirtualHost) -> None:
@@ -126,10 +128,10 @@ def test_of_a_message_that_is_requeued_for_ever_the_ends_are_kept(
         assert got is not None
         queue.requeue(noting, [got])
 
-    story = told(vhost)
+    story = described(vhost)
     assert len(story) <= 101
     assert story[0] == "published by guest"
-    assert story[-1] == "back in queue 'q'"
+    assert story[-1] == "requeued to queue 'q'"
 
 
 def test_of_many_messages_the_last_ones_are_remembered() -> None:

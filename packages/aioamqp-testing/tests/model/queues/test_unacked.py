@@ -1,9 +1,9 @@
-"""Delivery tags and what an acknowledgement is about."""
+"""Delivery tags, and which deliveries an acknowledgement covers."""
 
 import pytest
 
 from aioamqp_testing.model import BrokerError, Delivery, Queue, QueuedMessage, Unacked, VirtualHost
-from aioamqp_testing.model.queues.unacked import by_consumer
+from aioamqp_testing.model.queues.unacked import group_by_consumer
 from fake_broker_support import NotingChannel, a_message
 
 
@@ -29,24 +29,24 @@ def tags(deliveries: list[Delivery]) -> list[int]:
 
 
 def test_one_tag_takes_one_delivery(unacked: Unacked) -> None:
-    assert tags(unacked.take(3, multiple=False)) == [3]
-    assert tags(unacked.take_all()) == [1, 4, 6]
+    assert tags(unacked.pop(3, multiple=False)) == [3]
+    assert tags(unacked.pop_all()) == [1, 4, 6]
 
 
 def test_multiple_takes_all_up_to_the_tag(unacked: Unacked) -> None:
-    assert tags(unacked.take(4, multiple=True)) == [1, 3, 4]
+    assert tags(unacked.pop(4, multiple=True)) == [1, 3, 4]
     assert len(unacked) == 1
 
 
 def test_multiple_with_tag_0_takes_everything_even_nothing(unacked: Unacked) -> None:
-    assert tags(unacked.take(0, multiple=True)) == [1, 3, 4, 6]
-    assert unacked.take(0, multiple=True) == []
+    assert tags(unacked.pop(0, multiple=True)) == [1, 3, 4, 6]
+    assert unacked.pop(0, multiple=True) == []
 
 
 @pytest.mark.parametrize(("tag", "multiple"), [(0, False), (2, False), (5, True), (99, True)])
 def test_an_unknown_tag_takes_nothing(unacked: Unacked, tag: int, multiple: bool) -> None:
     with pytest.raises(BrokerError, match=f"PRECONDITION_FAILED - unknown delivery tag {tag}$"):
-        unacked.take(tag, multiple=multiple)
+        unacked.pop(tag, multiple=multiple)
 
     assert len(unacked) == 4
 
@@ -57,13 +57,13 @@ def test_a_queue_that_has_its_messages_back_can_be_forgotten(
     other = vhost.declare_queue("other", None)
     unacked.add(delivery(7, other))
 
-    unacked.forget(queue)
+    unacked.drop_queue(queue)
 
     assert unacked.queues == [other]
     assert len(unacked) == 1
 
 
-def test_queues_are_told_consumer_by_consumer_in_the_order_of_the_tags(
+def test_messages_are_grouped_by_queue_and_consumer_in_the_order_of_the_tags(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:
     b, a = vhost.declare_queue("b", None), vhost.declare_queue("a", None)
@@ -77,7 +77,7 @@ def test_queues_are_told_consumer_by_consumer_in_the_order_of_the_tags(
         Delivery(5, b, y, messages[4]),
     ]
 
-    assert by_consumer(deliveries) == [
+    assert group_by_consumer(deliveries) == [
         (a, [messages[3]]),
         (b, [messages[2]]),
         (b, [messages[1]]),

@@ -1,4 +1,4 @@
-"""Time in the model: one timer a queue, messages that expire, queues that nobody uses."""
+"""Expiry of messages and of queues, with one timer for each queue."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from fake_broker_support import NotingChannel, a_message
 
 
 class CountingClock(ManualClock):
-    """A clock that knows how many timers it was asked for."""
+    """A clock that counts its timers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,10 +95,10 @@ def test_each_of_many_queues_has_a_timer_of_its_own(
     assert clock.timers == 10_000
 
 
-def test_an_expired_message_is_not_delivered_even_if_nobody_has_noticed_it_yet(
+def test_an_expired_message_is_not_delivered_even_before_its_timer_fires(
     vhost: VirtualHost, clock: CountingClock, noting: NotingChannel
 ) -> None:
-    """Row 194: it is never delivered late."""
+    """Row 194: an expired message is never delivered."""
     queue = declare(vhost)
     queue.publish(a_message(b"held", expiration="1000"))
     held = queue.get(noting, no_ack=False)
@@ -136,9 +136,9 @@ def test_a_message_without_any_time_reaches_only_a_consumer_that_is_ready(
     queue.publish(a_message(b"lost"))
     assert ready(queue) == []
     noting.consume(queue, prefetch_count=1)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     queue.publish(a_message(b"caught"))
-    queue.publish(a_message(b"there is no room"))
+    queue.publish(a_message(b"lost too"))
 
     assert noting.taken() == [("tag", b"caught")]
     assert ready(queue) == []
@@ -200,7 +200,7 @@ def test_a_queue_lives_with_its_consumers_and_a_while_longer(
     assert queue.is_deleted
 
 
-def test_a_deleted_queue_rings_no_more(vhost: VirtualHost, clock: CountingClock) -> None:
+def test_a_deleted_queue_no_longer_expires(vhost: VirtualHost, clock: CountingClock) -> None:
     queue = declare(vhost, expires=1000, message_ttl=1000)
     queue.publish(a_message())
     vhost.remove_queue(queue)
@@ -247,7 +247,7 @@ def test_a_policy_that_ends_leaves_the_arguments(vhost: VirtualHost) -> None:
 def test_a_quorum_queue_expires_when_the_clock_is_looked_at(
     vhost: VirtualHost, clock: CountingClock, noting: NotingChannel
 ) -> None:
-    """Row 116. RabbitMQ looks every five seconds; getting renews such a queue, declaring does not."""
+    """Row 116. RabbitMQ checks every five seconds; basic.get renews the queue, declaring does not."""
     arguments: FieldTable = {"x-queue-type": "quorum", "x-expires": 3000}
     queue = vhost.declare_queue("q", None, durable=True, arguments=arguments)
     clock.advance(2.5)

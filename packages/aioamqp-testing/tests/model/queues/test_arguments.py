@@ -1,18 +1,23 @@
-"""Arguments that are wrong, that count, and that nobody can tell from none."""
+"""Arguments of queues and consumers: what each type refuses, and what is in force."""
 
 import pytest
 
 from aioamqp_testing.model import BrokerError, NotSupported
-from aioamqp_testing.model.erlang import arguments
-from aioamqp_testing.model.queues import arguments as queue_arguments
-from amqp_codec import FieldTable, Float32, Int64
+from aioamqp_testing.model.queues.arguments import (
+    QUEUE_ARGUMENTS,
+    Settings,
+    check_consumer,
+    check_queue,
+    compare_queue,
+)
+from amqp_codec import FieldTable, Float32
 
 Q = "queue 'q' in vhost '/'"
 
 
 def refusal(table: FieldTable) -> tuple[int, str]:
     with pytest.raises(BrokerError) as caught:
-        queue_arguments.check_queue(table, Q)
+        check_queue(table, Q)
     return int(caught.value.reply_code), caught.value.text
 
 
@@ -79,7 +84,7 @@ def test_an_unknown_queue_master_is_an_internal_error_without_a_text(locator: ob
 )
 def test_good_arguments_are_accepted(table: FieldTable) -> None:
     """Row 99, row 216."""
-    queue_arguments.check_queue(table, Q)
+    check_queue(table, Q)
 
 
 @pytest.mark.parametrize(
@@ -120,41 +125,18 @@ def test_the_size_of_a_segment_has_a_limit() -> None:
 def test_dead_lettering_at_least_once_is_refused() -> None:
     table = {"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once"}
     with pytest.raises(NotSupported, match="at-least-once"):
-        queue_arguments.check_queue({**table, "x-overflow": "reject-publish"}, Q)
-
-
-def test_integers_are_compared_by_value_whatever_their_width() -> None:
-    arguments.compare("x-max-length", {"x-max-length": 10}, {"x-max-length": Int64(10)}, Q)
-
-
-@pytest.mark.parametrize(
-    ("received", "current", "text"),
-    [
-        ({"a": 11}, {"a": 10}, "received '11' but current is '10'"),
-        ({"a": "2"}, {"a": 2}, "received '2' but current is '2'"),
-        ({"a": True}, {"a": 1}, "received 'true' but current is '1'"),
-        ({}, {"a": 1000}, "received none but current is the value '1000' of type 'short'"),
-        ({"a": "x"}, {}, "received the value 'x' of type 'longstr' but current is none"),
-    ],
-)
-def test_a_difference_names_both_values(
-    received: FieldTable, current: FieldTable, text: str
-) -> None:
-    with pytest.raises(BrokerError) as caught:
-        arguments.compare("a", received, current, Q)
-
-    assert caught.value.text == f"inequivalent arg 'a' for {Q}: {text}"
+        check_queue({**table, "x-overflow": "reject-publish"}, Q)
 
 
 def test_the_first_difference_is_named_by_rabbitmqs_order_and_not_the_clients() -> None:
     with pytest.raises(BrokerError, match="'x-expires'"):
-        queue_arguments.compare_queue({"x-queue-mode": "lazy", "x-expires": 5}, {}, Q)
+        compare_queue({"x-queue-mode": "lazy", "x-expires": 5}, {}, Q)
 
 
 def test_a_classic_queue_is_the_same_with_and_without_its_type() -> None:
-    queue_arguments.compare_queue({"x-queue-type": "classic", "foo": 1}, {"bar": 2}, Q)
+    compare_queue({"x-queue-type": "classic", "foo": 1}, {"bar": 2}, Q)
     with pytest.raises(BrokerError, match="'quorum' of type 'longstr' but current is none"):
-        queue_arguments.compare_queue({"x-queue-type": "quorum"}, {}, Q)
+        compare_queue({"x-queue-type": "quorum"}, {}, Q)
 
 
 @pytest.mark.parametrize(
@@ -193,18 +175,29 @@ def test_a_consumer_is_refused_what_the_type_of_queue_does_not_know(
 ) -> None:
     """Row 176, row 228."""
     with pytest.raises(BrokerError) as caught:
-        queue_arguments.check_consumer(table, kind, Q)
+        check_consumer(table, kind, Q)
 
     assert (int(caught.value.reply_code), caught.value.text) == (code, text)
 
 
 def test_other_arguments_of_a_consumer_do_not_matter() -> None:
-    queue_arguments.check_consumer({"x-priority": 5, "foo": 5}, "classic", Q)
-    queue_arguments.check_consumer({"x-stream-offset": "5m", "foo": 5}, "stream", Q)
+    check_consumer({"x-priority": 5, "foo": 5}, "classic", Q)
+    check_consumer({"x-stream-offset": "5m", "foo": 5}, "stream", Q)
 
 
-def test_an_alternate_exchange_is_a_name() -> None:
-    """Row 106."""
-    with pytest.raises(BrokerError, match="invalid type 'byte' for arg 'alternate-exchange' in x"):
-        arguments.check_exchange({"alternate-exchange": 5}, "x")
-    arguments.check_exchange({"alternate-exchange": "y"}, "x")
+@pytest.mark.parametrize(("kind", "count"), [("classic", 13), ("quorum", 15), ("stream", 6)])
+def test_each_type_compares_its_arguments_at_places_of_their_own(kind: str, count: int) -> None:
+    places = [place for row in QUEUE_ARGUMENTS.rows if (place := row.place(kind))]
+
+    assert sorted(places) == list(range(1, count + 1))
+
+
+def test_the_lower_number_is_in_force_and_of_strings_the_argument() -> None:
+    """Row 121."""
+    arguments: FieldTable = {"x-max-length": 5, "x-overflow": "reject-publish", "x-expires": 9}
+    policy: FieldTable = {"max-length": 4, "overflow": "drop-head", "message-ttl": 7}
+
+    assert Settings.of(arguments, policy) == Settings(
+        max_length=4, overflow="reject-publish", expires=9, message_ttl=7
+    )
+    assert Settings.of({}, {}) == Settings(overflow="drop-head")

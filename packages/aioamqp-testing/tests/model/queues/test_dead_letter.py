@@ -1,4 +1,4 @@
-"""What is written on a dead letter, and when one goes round no more."""
+"""Dead letters: their headers, and how cycles end."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aioamqp_testing.model import Message, Queue, VirtualHost
-from aioamqp_testing.model.queues.dead_letter import Reason, letter
+from aioamqp_testing.model.queues.dead_letter import Reason, dead_lettered
 from amqp_codec import Int64
 from fake_broker_support import NotingChannel, a_message
 
@@ -15,7 +15,7 @@ DATE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def died(message: Message, *, queue: str = "q", **options: Any) -> Message:
-    return letter(
+    return dead_lettered(
         message,
         options.get("reason", Reason.REJECTED),
         queue=queue,
@@ -73,7 +73,7 @@ def test_the_original_is_left_alone() -> None:
 def test_the_same_death_is_counted_and_keeps_its_time() -> None:
     """Row 199."""
     once = died(a_message())
-    twice = letter(
+    twice = dead_lettered(
         once, Reason.REJECTED, queue="q", exchange="dlx", routing_key=None, now=NOW + 3600
     )
 
@@ -139,7 +139,7 @@ def reject(vhost: VirtualHost, queue: Queue, noting: NotingChannel) -> None:
     queued = queue.get(noting, no_ack=False)
     assert queued
     queue.reject(noting, [queued])
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
 
 @pytest.mark.parametrize(
@@ -178,19 +178,19 @@ def test_a_message_is_lost_on_its_way_to_an_address_that_cannot_be_one(
 
 
 @pytest.mark.parametrize("limit", [{"max_length": 0}, {"message_ttl": 0}])
-def test_a_queue_does_not_get_its_own_dead_letters_for_ever(
+def test_a_queue_does_not_get_its_own_dead_letters_again(
     vhost: VirtualHost, limit: dict[str, int]
 ) -> None:
     """Row 201."""
     queue = declare(vhost, "q", **limit)
 
     queue.publish(a_message())
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert queue.message_count == 0
 
 
-def test_a_rejected_message_may_come_back_for_ever(
+def test_a_rejected_message_may_come_back_any_number_of_times(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:
     """Row 201."""

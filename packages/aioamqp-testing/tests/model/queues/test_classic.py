@@ -1,4 +1,4 @@
-"""Order, turns, prefetch and positions in a classic queue."""
+"""Order, round robin, prefetch and requeueing in a classic queue."""
 
 import pytest
 
@@ -61,22 +61,22 @@ def test_consumers_take_strict_turns(vhost: VirtualHost, queue: Queue) -> None:
     other.consume(queue, "b", no_ack=True)
 
     fill(queue, 5)
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert one.taken() == [("a", b"m0"), ("a", b"m2"), ("a", b"m4")]
     assert other.taken() == [("b", b"m1"), ("b", b"m3")]
 
 
-def test_a_consumer_without_a_limit_takes_the_whole_backlog(
+def test_a_consumer_without_a_limit_gets_all_ready_messages(
     vhost: VirtualHost, queue: Queue
 ) -> None:
     fill(queue, 3)
     one, other = NotingChannel(), NotingChannel()
 
     one.consume(queue)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     other.consume(queue)
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert (len(one.taken()), len(other.taken())) == (3, 0)
 
@@ -88,7 +88,7 @@ def test_prefetch_limits_each_consumer_of_its_own(
     noting.consume(queue, "b", prefetch_count=1)
 
     fill(queue, 5)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     assert noting.taken() == [("a", b"m0"), ("b", b"m1"), ("a", b"m2")]
 
     queue.acknowledge(noting, [noting.held[1]])
@@ -102,7 +102,7 @@ def test_no_ack_ignores_prefetch_and_holds_nothing(
     noting.consume(queue, prefetch_count=1, no_ack=True)
 
     fill(queue, 3)
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert len(noting.taken()) == 3
     assert queue.unacked_count == 0
@@ -116,12 +116,12 @@ def test_a_shared_limit_holds_for_all_consumers_of_the_channel(
     noting.consume(queue, "b")
 
     fill(queue, 5)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     assert noting.taken() == [("a", b"m0"), ("b", b"m1")]
 
     queue.acknowledge(noting, noting.held)
-    noting.prefetch.give_back(2)
-    vhost.run_later()
+    noting.prefetch.release(2)
+    vhost.agenda.run_pending()
     assert len(noting.taken()) == 2
 
 
@@ -131,21 +131,21 @@ def test_raising_the_shared_limit_delivers_and_lowering_it_does_not(
     noting.prefetch.set(1, unacked=0)
     noting.consume(queue)
     fill(queue, 5)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     assert len(noting.taken()) == 1
 
     noting.prefetch.set(3, unacked=1)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     assert len(noting.taken()) == 2
 
     noting.prefetch.set(2, unacked=3)
     queue.acknowledge(noting, noting.held[:1])
-    noting.prefetch.give_back(1)
-    vhost.run_later()
+    noting.prefetch.release(1)
+    vhost.agenda.run_pending()
     assert noting.taken() == []
 
     noting.prefetch.set(0, unacked=2)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     assert len(noting.taken()) == 2
 
 
@@ -157,7 +157,7 @@ def test_the_shared_limit_holds_up_a_consumer_with_no_ack_too(
     noting.consume(queue, "b", no_ack=True)
 
     fill(queue, 5)
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert noting.taken() == [("a", b"m0")]
 
@@ -167,7 +167,7 @@ def test_a_cancelled_consumer_keeps_what_it_has(
 ) -> None:
     consumer = noting.consume(queue)
     fill(queue, 2)
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     queue.remove_consumer(consumer)
 
@@ -179,12 +179,12 @@ def test_a_channel_that_is_forgotten_gives_back_what_it_held(
 ) -> None:
     noting.consume(queue, prefetch_count=2)
     fill(queue, 4)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     other = NotingChannel()
     other.consume(queue, "other")
 
-    queue.forget(noting)
-    vhost.run_later()
+    queue.remove_channel(noting)
+    vhost.agenda.run_pending()
 
     assert [body for _, body in other.taken()] == [b"m0", b"m1", b"m2", b"m3"]
     assert [queued.redelivered for queued in other.held] == [True, True, False, False]
@@ -195,7 +195,7 @@ def test_purging_leaves_what_consumers_have(
 ) -> None:
     noting.consume(queue, prefetch_count=1)
     fill(queue, 3)
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert queue.purge() == 2
     assert (queue.message_count, queue.unacked_count) == (0, 1)
@@ -223,11 +223,11 @@ def test_an_auto_delete_queue_goes_with_its_last_consumer_and_not_before_it_had_
     queue.remove_consumer(one)
     assert "auto" in vhost.queues
 
-    queue.forget(other.channel)
+    queue.remove_channel(other.channel)
     assert "auto" not in vhost.queues
 
 
-def test_the_consumers_of_a_deleted_queue_are_told_later_and_by_tag(
+def test_the_consumers_of_a_deleted_queue_are_cancelled_later_and_by_tag(
     vhost: VirtualHost, queue: Queue, noting: NotingChannel
 ) -> None:
     noting.consume(queue, "b")
@@ -236,7 +236,7 @@ def test_the_consumers_of_a_deleted_queue_are_told_later_and_by_tag(
     vhost.delete_queue("q", None)
     assert noting.cancelled == []
 
-    vhost.run_later()
+    vhost.agenda.run_pending()
     assert noting.cancelled == ["a", "b"]
 
 
@@ -249,6 +249,6 @@ def test_what_came_from_a_deleted_queue_can_still_be_settled(
     vhost.delete_queue("q", None)
 
     queue.requeue(noting, [queued])
-    queue.forget(noting)
+    queue.remove_channel(noting)
 
     assert queue.message_count == 0

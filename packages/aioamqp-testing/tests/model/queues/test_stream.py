@@ -1,4 +1,4 @@
-"""Reading a stream."""
+"""Streams: offsets, credit and refusals."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -64,7 +64,7 @@ def test_reading_begins_at_the_offset(
         clock.advance(60)
 
     noting.consume(stream, prefetch_count=100, arguments={"x-stream-offset": offset})
-    vhost.run_later()
+    vhost.agenda.run_pending()
     fill(stream, *range(4, 11))
 
     assert [int(body) for _, body in noting.taken()] == list(range(first, 11))
@@ -75,7 +75,7 @@ def test_acknowledging_is_credit_and_keeps_the_messages(
 ) -> None:
     """Rows 227 and 229."""
     noting.consume(stream, prefetch_count=2)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     fill(stream, 0, 1, 2, 3)
     assert len(noting.taken()) == 2
     assert stream.unacked_count == 2
@@ -84,7 +84,7 @@ def test_acknowledging_is_credit_and_keeps_the_messages(
 
     assert noting.taken() == [("tag", b"2")]
     assert stream.message_count == 4
-    stream.forget(noting)
+    stream.remove_channel(noting)
     assert (stream.unacked_count, stream.consumer_count) == (0, 0)
 
 
@@ -93,7 +93,7 @@ def test_each_message_says_its_offset(
 ) -> None:
     """Row 227."""
     noting.consume(stream, prefetch_count=5)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     fill(stream, 0, 1)
 
     assert [queued.message.properties.headers for queued in noting.held] == [
@@ -108,11 +108,11 @@ def test_what_is_acknowledged_after_the_end_does_no_harm(
 ) -> None:
     """Row 117."""
     noting.consume(stream, prefetch_count=1)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     fill(stream, 0, 1)
 
     vhost.remove_queue(stream)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     stream.acknowledge(noting, [noting.held[0]])
 
     assert noting.cancelled == ["tag"]
@@ -138,10 +138,10 @@ def test_credit_for_a_reader_is_added_to_what_it_has(
 ) -> None:
     """Row 77."""
     reader = noting.consume(stream, prefetch_count=1)
-    vhost.run_later()
+    vhost.agenda.run_pending()
     fill(stream, 0, 1, 2, 3)
 
     assert stream.add_credit(reader, 2) == 2
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert [body for _, body in noting.taken()] == [b"0", b"1", b"2"]

@@ -1,4 +1,4 @@
-"""How each type of exchange routes, and what it lets be bound to it."""
+"""Types of exchanges: how each routes, and which bindings it refuses."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -161,3 +161,14 @@ def test_the_predeclared_exchanges_are_there(vhost: VirtualHost) -> None:
     assert [name for name, each in vhost.exchanges.items() if each.internal] == [
         "amq.rabbitmq.trace"
     ]
+
+
+def test_an_alternate_exchange_is_a_name(vhost: VirtualHost) -> None:
+    """Row 106."""
+    with pytest.raises(BrokerError) as caught:
+        vhost.declare_exchange("x", "direct", arguments={"alternate-exchange": 5})
+
+    assert caught.value.text == (
+        "invalid type 'byte' for arg 'alternate-exchange' in exchange 'x' in vhost '/'"
+    )
+    vhost.declare_exchange("x", "direct", arguments={"alternate-exchange": "y"})

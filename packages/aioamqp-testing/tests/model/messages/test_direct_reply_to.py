@@ -1,4 +1,4 @@
-"""The addresses of direct replies."""
+"""Addresses of direct replies."""
 
 from base64 import b64decode
 
@@ -37,7 +37,7 @@ def test_an_address_leads_to_its_consumer_until_that_ends(replies: DirectReplies
 
 @pytest.mark.parametrize("process", ["zz", "%%%", "g2EB", "g1h2", ""])
 def test_what_is_no_process_cannot_be_asked(replies: DirectReplies, process: str) -> None:
-    """Row 240. An empty part is no part."""
+    """Row 240. Empty parts do not count."""
     address = f"amq.rabbitmq.reply-to.{process}.key"
     if not process:
         assert replies.find(address) is None
@@ -57,6 +57,6 @@ def test_virtual_hosts_share_their_addresses() -> None:
 
     assert not elsewhere.publish(a_message(b"answer", key=address))
     assert there == []
-    elsewhere.run_later()
+    elsewhere.agenda.run_pending()
 
     assert [message.body for message in there] == [b"answer"]

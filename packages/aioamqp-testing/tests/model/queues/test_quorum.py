@@ -1,4 +1,4 @@
-"""What is different in a quorum queue."""
+"""Quorum queues: what is different from classic queues."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def got(queue: Queue, noting: NotingChannel) -> Any:
 
 
 def counts(queue: Queue) -> list[tuple[bytes, Any]]:
-    """Return the bodies that are ready and how often each came back."""
+    """Return the bodies that are ready, and how often each was requeued."""
     return [
         (message.body, (message.properties.headers or {}).get("x-delivery-count"))
         for message in queue.messages
@@ -71,7 +71,7 @@ def test_what_a_channel_held_comes_back_to_the_head(
     for _ in range(2):
         got(queue, noting)
 
-    queue.forget(noting)
+    queue.remove_channel(noting)
 
     assert counts(queue) == [(b"0", 1), (b"1", 1), (b"2", None)]
 
@@ -97,10 +97,10 @@ def test_a_consumer_without_a_limit_has_2000_messages_at_most(
     assert len(noting.taken()) == 2000
 
 
-def test_publishers_are_refused_beyond_the_limit_and_let_in_well_below_it(
+def test_publishers_are_refused_beyond_the_limit_and_accepted_well_below_it(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:
-    """Row 209: RabbitMQ takes one more, and takes none again until a fifth is gone."""
+    """Row 209: RabbitMQ accepts one more, and then none until a fifth is consumed."""
     queue = declare(vhost, max_length=5, overflow="reject-publish")
 
     assert fill(queue, 7) == [True] * 6 + [False]
@@ -110,7 +110,7 @@ def test_publishers_are_refused_beyond_the_limit_and_let_in_well_below_it(
     assert fill(queue, 1) == [True]
 
 
-def test_reject_publish_dlx_is_taken_for_drop_head(vhost: VirtualHost) -> None:
+def test_reject_publish_dlx_is_treated_as_drop_head(vhost: VirtualHost) -> None:
     """Row 216."""
     queue = declare(vhost, max_length=1, overflow="reject-publish-dlx")
 
@@ -118,7 +118,7 @@ def test_reject_publish_dlx_is_taken_for_drop_head(vhost: VirtualHost) -> None:
     assert counts(queue) == [(b"1", None)]
 
 
-def test_what_comes_back_may_be_delivered_before_it_is_too_much(
+def test_a_requeued_message_may_be_delivered_before_the_limit_is_checked(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:
     """Row 206."""
@@ -132,10 +132,10 @@ def test_what_comes_back_may_be_delivered_before_it_is_too_much(
     assert counts(queue) == [(b"2", None), (b"0", 1)]
 
 
-def test_a_message_that_came_back_too_often_makes_room_twice(
+def test_a_message_beyond_the_delivery_limit_gives_its_credit_twice(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:
-    """Row 219. It is a mistake of RabbitMQ 3.10, which a client sees."""
+    """Row 219. It is a bug of RabbitMQ 3.10 that a client can see."""
     queue = declare(vhost, delivery_limit=0)
     noting.consume(queue, prefetch_count=1)
     fill(queue, 5)
@@ -145,7 +145,7 @@ def test_a_message_that_came_back_too_often_makes_room_twice(
     assert noting.taken() == [("tag", b"0"), ("tag", b"1"), ("tag", b"2")]
 
 
-def test_a_consumer_without_room_has_its_next_turn_after_all_others(
+def test_a_consumer_without_credit_has_its_next_turn_after_all_others(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:
     """Row 174. In a classic queue the narrow one would be the next."""
@@ -171,7 +171,7 @@ def test_what_a_channel_held_comes_back_by_consumer(
     fill(queue, 3)
     got(queue, noting)
 
-    queue.forget(noting)
+    queue.remove_channel(noting)
 
     assert [body for body, _ in counts(queue)] == [b"2", b"1", b"0"]
 

@@ -37,7 +37,7 @@ def test_the_head_gives_way_and_what_consumers_have_does_not_count(
     assert ready(queue) == [b"1", b"2"]
 
 
-def test_octets_count_too(vhost: VirtualHost) -> None:
+def test_bytes_count_too(vhost: VirtualHost) -> None:
     """Row 207."""
     queue = declare(vhost, max_length_bytes=5)
 
@@ -47,7 +47,7 @@ def test_octets_count_too(vhost: VirtualHost) -> None:
     assert ready(queue) == []
 
 
-def test_a_purge_makes_room_for_octets(vhost: VirtualHost) -> None:
+def test_a_purge_frees_the_bytes_of_its_messages(vhost: VirtualHost) -> None:
     """Row 207."""
     queue = declare(vhost, max_length_bytes=5, overflow="reject-publish")
     assert fill(queue, b"aaaaa", b"b") == [True, False]
@@ -57,14 +57,14 @@ def test_a_purge_makes_room_for_octets(vhost: VirtualHost) -> None:
     assert fill(queue, b"bbbbb", b"c") == [True, False]
 
 
-def test_nothing_may_wait_but_all_may_be_handed_on(
+def test_with_a_limit_of_0_no_message_is_ready_but_all_can_be_delivered(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:
     """Row 208."""
     queue = declare(vhost, max_length=0)
     fill(queue, b"lost")
     noting.consume(queue, no_ack=True)
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     fill(queue, b"0", b"1")
 
@@ -84,15 +84,13 @@ def test_a_full_queue_refuses(vhost: VirtualHost, overflow: str) -> None:
     )
 
     assert fill(queue, b"0", b"1") == [True, False]
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert ready(queue) == [b"0"]
     assert ready(grave) == ([b"1"] if overflow == "reject-publish-dlx" else [])
 
 
-def test_a_full_queue_takes_back_what_it_gave_away(
-    vhost: VirtualHost, noting: NotingChannel
-) -> None:
+def test_a_full_queue_accepts_what_is_requeued(vhost: VirtualHost, noting: NotingChannel) -> None:
     """Row 209."""
     queue = declare(vhost, max_length=1, overflow="reject-publish")
     fill(queue, b"0")
@@ -138,7 +136,7 @@ def test_a_highest_priority_of_0_is_none(vhost: VirtualHost) -> None:
     assert ready(queue) == [b"low", b"high"]
 
 
-def test_a_consumer_of_a_higher_priority_goes_first_while_it_has_room(
+def test_a_consumer_of_a_higher_priority_goes_first_while_it_has_credit(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:
     """Row 176."""
@@ -181,8 +179,8 @@ def test_a_single_active_consumer_is_followed_by_the_next_in_line(
     fill(queue, b"2")
     assert noting.taken() == [("first", b"0"), ("first", b"1")]
     assert other.taken() == [("third", b"2")]
-    queue.forget(noting)
-    vhost.run_later()
+    queue.remove_channel(noting)
+    vhost.agenda.run_pending()
 
     assert other.taken() == [("third", b"0"), ("third", b"1")]
 
@@ -200,7 +198,9 @@ def test_a_single_active_consumer_is_never_exclusive(
         noting.consume(queue, "second", exclusive=True)
 
 
-def test_credit_of_an_argument_is_room(vhost: VirtualHost, noting: NotingChannel) -> None:
+def test_a_consumer_starts_with_the_credit_of_its_argument(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
     """Row 77."""
     queue = declare(vhost)
     consumer = noting.consume(
@@ -213,7 +213,7 @@ def test_credit_of_an_argument_is_room(vhost: VirtualHost, noting: NotingChannel
     queue.acknowledge(noting, [noting.held[0]])
     assert noting.taken() == [("tag", b"0")]
     assert queue.add_credit(consumer, 2) == 2
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert noting.taken() == [("tag", b"1"), ("tag", b"2")]
 
@@ -230,7 +230,7 @@ def test_credit_that_drains_is_refused(vhost: VirtualHost, noting: NotingChannel
 def test_credit_of_a_wrong_form_is_none(
     vhost: VirtualHost, noting: NotingChannel, credit: Any
 ) -> None:
-    """Row 77: RabbitMQ wants an integer of 64 bits, and both."""
+    """Row 77: RabbitMQ requires a 64-bit integer, and both keys."""
     queue = declare(vhost)
     noting.consume(queue, prefetch_count=2, arguments={"x-credit": credit})
 
