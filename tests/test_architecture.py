@@ -90,7 +90,12 @@ ROOMS = [
             "aioamqp_testing",
             {"aioamqp_testing", "amqp_codec", "aioamqp"},
         )
-        for file in ("broker", "fake_broker", "plugin/rabbitmq")
+        for file in ("broker", "fake_broker")
+    ),
+    Room(
+        "packages/aioamqp-testing/src/aioamqp_testing/plugin",
+        "aioamqp_testing.plugin",
+        {"aioamqp_testing", "amqp_codec", "aioamqp"},
     ),
     Room(
         "packages/aioamqp-testing/src/aioamqp_testing/pytest_plugin.py",
