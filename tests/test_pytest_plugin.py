@@ -76,9 +76,9 @@ def test_each_test_runs_in_a_virtual_host_of_its_own(
     run.assert_outcomes(passed=2, skipped=2)
     run.stdout.fnmatch_lines(
         [
-            "amqp: AmqpUrl(*guest:[*]*127.0.0.1*a virtual host for each test, by rabbitmqctl",
-            "*amqp_broker.vhost is only there on the fake broker, and this is a real one*",
-            "*only the fake broker has options, and this is a real one: {'clock': 'manual'}*",
+            "amqp: AmqpUrl(*guest:[*]*127.0.0.1*a virtual host for each test (rabbitmqctl)",
+            "*amqp_broker.vhost exists only on the fake broker, and --amqp-backend is a real one*",
+            "*the options {'clock': 'manual'} are for the fake broker, and --amqp-backend is a real one*",
         ]
     )
     assert virtual_hosts(rabbitmq_node) == before
@@ -127,7 +127,7 @@ def test_without_a_way_to_make_virtual_hosts_names_are_removed_again(
     run = project.runpytest(f"--amqp-backend={rabbitmq_url}")
 
     run.assert_outcomes(passed=4, skipped=1)
-    run.stdout.fnmatch_lines(["amqp: *all tests in one virtual host, where only names of *"])
+    run.stdout.fnmatch_lines(["amqp: *one virtual host for all tests, where only names from *"])
 
 
 ELSEWHERE = """

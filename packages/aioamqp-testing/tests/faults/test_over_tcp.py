@@ -1,4 +1,4 @@
-"""Faults over TCP, where a reset is a reset and half-open is half-open; and restarts on one port."""
+"""Faults over TCP, with real resets and half-open connections; and restarts on the same port."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ DEADLINE = 5.0
 
 @asynccontextmanager
 async def over_tcp() -> AsyncIterator[tuple[FakeBroker, str]]:
-    """A broker that listens; whatever happens ends within the deadline."""
+    """A broker that listens, and a deadline for the test."""
     async with asyncio.timeout(DEADLINE), FakeBroker() as broker:
         yield broker, await broker.listen()
 
@@ -53,7 +53,7 @@ async def confirming(url: str) -> aioamqp.Channel:
 
 
 async def end(channel: aioamqp.Channel) -> None:
-    """Close the connection, unless a fault has ended it."""
+    """Close the connection, unless a fault has closed it."""
     if channel.protocol.state == OPEN:
         await channel.protocol.close()
     else:
@@ -86,7 +86,7 @@ async def test_a_call_that_a_fault_hits_fails(fault: Fault) -> None:
         await end(channel)
 
 
-async def test_a_reset_is_one() -> None:
+async def test_a_reset_raises_connection_reset_error() -> None:
     async with over_tcp() as (broker, url):
         channel = await channel_to(url)
         broker.faults.add(Reset(received="queue.declare"))
@@ -105,7 +105,7 @@ async def test_a_half_open_connection_is_closed_in_time() -> None:
             await channel.protocol.close(timeout=0.05)
 
 
-async def test_pieces_and_delays_are_put_together_again() -> None:
+async def test_split_and_delayed_frames_are_assembled() -> None:
     async with over_tcp() as (broker, url):
         broker.faults.add(Split(3))
         broker.faults.add(Split(3, reading=True))
@@ -127,7 +127,7 @@ async def test_a_login_is_refused() -> None:
         await end(await channel_to(url))
 
 
-async def test_confirms_go_wrong_one_by_one() -> None:
+async def test_each_publish_has_its_own_confirm_fault() -> None:
     async with over_tcp() as (broker, url):
         channel = await confirming(url)
         broker.faults.add(DuplicateConfirm(nth=1))

@@ -1,4 +1,4 @@
-"""`python -m aioamqp_testing serve`, as a process of its own."""
+"""`python -m aioamqp_testing serve`, as a process."""
 
 import asyncio
 import errno
@@ -71,7 +71,7 @@ def test_for_a_script_it_prints_the_url_and_nothing_else(number: int) -> None:
         assert stopped(process, number) == ("", "")
 
 
-def test_it_says_what_it_is_and_that_nothing_is_kept() -> None:
+def test_it_prints_what_it_is_and_that_nothing_is_stored() -> None:
     with serving() as process:
         url = first_line(process)
         asyncio.run(use(url))
@@ -79,19 +79,19 @@ def test_it_says_what_it_is_and_that_nothing_is_kept() -> None:
 
     assert errors == ""
     assert "fake RabbitMQ" in output
-    assert "Nothing is kept" in output
-    assert "loopback only" in output
-    # lines and no terminal's codes, the last one of what there was in the end
+    assert "Nothing is stored" in output
+    assert "loopback interface only" in output
+    # plain lines without control sequences; the last one is the final state
     assert "\x1b" not in output
     assert "connections: 0, channels: 0, queues: 1, ready: 1, unacked: 0" in output.splitlines()
 
 
-def test_it_says_so_when_others_can_reach_it() -> None:
+def test_it_warns_when_other_machines_can_reach_it() -> None:
     with serving("--host=0.0.0.0") as process:
         first_line(process)
         output, _ = stopped(process, signal.SIGINT)
 
-    assert "whoever reaches this machine can use it" in output
+    assert "everyone who can reach this machine can log in" in output
 
 
 def test_it_stops_although_a_client_is_connected() -> None:
@@ -104,7 +104,7 @@ def test_it_stops_although_a_client_is_connected() -> None:
             assert stopped(process, signal.SIGTERM) == ("", "")
 
 
-def test_a_port_that_is_in_use_is_one_sentence() -> None:
+def test_a_port_that_is_in_use_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
@@ -120,18 +120,18 @@ def test_a_port_that_is_in_use_is_one_sentence() -> None:
 @pytest.mark.parametrize(
     ("option", "reason"),
     [
-        ("--port=65536", "a port is 0 to 65535, not '65536'"),
-        ("--port=amqp", "a port is 0 to 65535, not 'amqp'"),
+        ("--port=65536", "the port must be 0 to 65535, not '65536'"),
+        ("--port=amqp", "the port must be 0 to 65535, not 'amqp'"),
     ],
 )
-def test_a_port_that_is_none_is_refused(option: str, reason: str) -> None:
+def test_an_invalid_port_is_refused(option: str, reason: str) -> None:
     done = subprocess.run([*COMMAND, option], capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
     assert reason in done.stderr
 
 
-def test_an_address_that_is_not_of_this_machine_is_one_sentence() -> None:
+def test_an_address_of_another_machine_is_reported_in_one_line() -> None:
     done = subprocess.run(
         [*COMMAND, "--port=0", "--host=192.0.2.1"], capture_output=True, text=True, check=False
     )
@@ -142,22 +142,22 @@ def test_an_address_that_is_not_of_this_machine_is_one_sentence() -> None:
 
 
 class Terminal:
-    """What is to be seen on a terminal, as far as the command moves the cursor of one."""
+    """The visible lines of a terminal, with the cursor movements that the command uses."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self.lines: list[str] = [""]
         self._source = source
 
     def read_until(self, text: str) -> None:
-        """Read on until a line holds this."""
+        """Read until a line contains ``text``."""
         while not any(text in line for line in self.lines):
             try:
-                octets = os.read(self._source.fileno(), 4096)
+                data = os.read(self._source.fileno(), 4096)
             except OSError as error:
-                assert error.errno == errno.EIO  # the other side has closed it
-                octets = b""
-            assert octets, f"{text!r} was never seen:\n" + "\n".join(self.lines)
-            self._write(octets.decode())
+                assert error.errno == errno.EIO  # the process has closed it
+                data = b""
+            assert data, f"{text!r} was not printed:\n" + "\n".join(self.lines)
+            self._write(data.decode())
 
     def _write(self, text: str) -> None:
         for up, plain in re.findall(r"\x1b\[(\d+)F\x1b\[J|([^\x1b]+)", text):
@@ -235,7 +235,7 @@ async def test_a_name_cannot_move_the_cursor() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("height", "shown"), [(40, 33), (20, 13), (12, 10), (8, 7)])
-async def test_what_is_said_first_stays_in_sight_where_there_is_room(
+async def test_the_banner_stays_visible_if_the_terminal_is_high_enough(
     height: int, shown: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, height)))

@@ -1,4 +1,4 @@
-"""Doing something in a broker without a client."""
+"""Actions of a test in a broker, without a client."""
 
 import asyncio
 
@@ -23,10 +23,10 @@ async def test_a_message_is_published_to_consumers() -> None:
 
         await channel.basic_consume(callback, "q")
         broker.publish("", "q", "text", delivery_mode=2)
-        broker.publish("", "q", b"octets", Properties(user_id="somebody"))
+        broker.publish("", "q", b"bytes", Properties(user_id="somebody"))
         await broker.wait_idle()
 
-        assert bodies == [b"text", b"octets"]
+        assert bodies == [b"text", b"bytes"]
         await protocol.close()
 
 
@@ -35,7 +35,7 @@ async def test_a_message_that_rabbitmq_would_refuse_is_refused() -> None:
 
     with pytest.raises(BrokerError, match="NOT_FOUND - no exchange 'none' in vhost '/'"):
         broker.publish("none", "q")
-    with pytest.raises(ValueError, match="either properties or delivery_mode, not both"):
+    with pytest.raises(ValueError, match="pass either properties or delivery_mode, not both"):
         broker.publish("", "q", b"", Properties(), delivery_mode=2)
 
 
@@ -64,7 +64,7 @@ async def ask(broker: FakeBroker, body: str, correlation_id: str = "") -> Messag
     return broker.publish("", "rpc", body, reply_to="replies", correlation_id=correlation_id)
 
 
-async def test_requests_are_answered_to_where_they_ask_for_it() -> None:
+async def test_replies_are_sent_to_reply_to_with_the_correlation_id() -> None:
     async with FakeBroker() as broker:
         broker.vhost.declare_queue("replies", None)
         replier = broker.rpc_reply("rpc", lambda request: request.body.upper())
@@ -81,16 +81,16 @@ async def test_requests_are_answered_to_where_they_ask_for_it() -> None:
         broker.assert_acked("rpc", count=2)
 
 
-async def test_a_coroutine_function_can_answer() -> None:
+async def test_a_coroutine_function_can_reply() -> None:
     async with FakeBroker() as broker:
         broker.vhost.declare_queue("replies", None)
         is_open = asyncio.Event()
 
-        async def answer(request: Message) -> str:
+        async def reply(request: Message) -> str:
             await is_open.wait()
             return "late"
 
-        broker.rpc_reply("rpc", answer)
+        broker.rpc_reply("rpc", reply)
         await ask(broker, "one")
         await broker.wait_idle()
         assert broker.vhost.queues["replies"].message_count == 0
@@ -100,18 +100,18 @@ async def test_a_coroutine_function_can_answer() -> None:
         assert broker.drain("replies")[0].body == b"late"
 
 
-async def test_an_answer_that_never_comes_ends_with_the_broker() -> None:
+async def test_a_reply_that_is_still_pending_is_cancelled_with_the_broker() -> None:
     async with FakeBroker() as broker:
 
-        async def answer(request: Message) -> None:
+        async def reply(request: Message) -> None:
             await asyncio.Event().wait()
 
-        broker.rpc_reply("rpc", answer)
+        broker.rpc_reply("rpc", reply)
         await ask(broker, "one")
         await asyncio.sleep(0)
 
 
-async def test_none_leaves_a_request_without_an_answer() -> None:
+async def test_none_leaves_a_request_without_a_reply() -> None:
     async with FakeBroker() as broker:
         broker.vhost.declare_queue("replies", None)
         broker.rpc_reply("rpc", lambda _: None)
@@ -121,7 +121,7 @@ async def test_none_leaves_a_request_without_an_answer() -> None:
         broker.assert_acked("rpc")
 
 
-async def test_what_an_answering_function_raises_fails_the_test() -> None:
+async def test_an_exception_of_a_reply_function_fails_the_test() -> None:
     with pytest.raises(ZeroDivisionError):
         async with FakeBroker() as broker:
             broker.rpc_reply("rpc", lambda _: str(1 // 0))
@@ -130,22 +130,22 @@ async def test_what_an_answering_function_raises_fails_the_test() -> None:
     with pytest.raises(ZeroDivisionError):
         async with FakeBroker() as broker:
 
-            async def answer(_: Message) -> str:
+            async def reply(_: Message) -> str:
                 return str(1 // 0)
 
-            broker.rpc_reply("rpc", answer)
+            broker.rpc_reply("rpc", reply)
             await ask(broker, "one")
             await broker.wait_idle()
 
 
-async def test_a_request_that_names_no_reply_to_fails_the_test() -> None:
-    with pytest.raises(ValueError, match="a request without reply_to:\nmessage b'one'"):
+async def test_a_request_without_reply_to_fails_the_test() -> None:
+    with pytest.raises(ValueError, match="the request has no reply_to property:\nmessage b'one'"):
         async with FakeBroker() as broker:
-            broker.rpc_reply("rpc", lambda _: "answer")
+            broker.rpc_reply("rpc", lambda _: "reply")
             broker.publish("", "rpc", "one")
 
 
-async def test_answering_can_be_ended() -> None:
+async def test_replying_can_be_stopped() -> None:
     async with FakeBroker() as broker:
         broker.rpc_reply("rpc", lambda _: None).stop()
         await ask(broker, "one")
@@ -154,21 +154,20 @@ async def test_answering_can_be_ended() -> None:
         assert broker.vhost.queues["rpc"].message_count == 1
 
 
-async def test_aioamqp_has_its_requests_answered_directly() -> None:
+async def test_a_client_uses_direct_reply_to() -> None:
     async with FakeBroker() as broker:
-        broker.rpc_reply("rpc", lambda request: b"re: " + request.body)
+        broker.rpc_reply("double", lambda request: str(2 * int(request.body)))
         _, protocol = await broker.connect()
         channel = await protocol.channel()
-        answered: list[bytes] = []
+        replies: asyncio.Queue[tuple[bytes, str | None]] = asyncio.Queue()
 
-        async def callback(_: object, body: bytes, *rest: object) -> None:
-            answered.append(body)
+        async def callback(_: object, body: bytes, __: object, properties: object) -> None:
+            replies.put_nowait((body, getattr(properties, "correlation_id", None)))
 
         await channel.basic_consume(callback, "amq.rabbitmq.reply-to", no_ack=True)
-        await channel.basic_publish(
-            b"hello", "", "rpc", properties={"reply_to": "amq.rabbitmq.reply-to"}
-        )
-        await broker.wait_for(lambda: answered)
+        properties = {"reply_to": "amq.rabbitmq.reply-to", "correlation_id": "1"}
+        await channel.basic_publish(b"21", "", "double", properties=properties)
 
-        assert answered == [b"re: hello"]
+        assert await replies.get() == (b"42", "1")
+        assert list(broker.vhost.queues) == ["double"]
         await protocol.close()

@@ -1,4 +1,4 @@
-"""What a test can claim of a broker, and what it is told when that is wrong."""
+"""Assertions about a broker, and the error texts of failed ones."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def broker() -> FakeBroker:
     return FakeBroker()
 
 
-def wrong(call: object, *args: object, **kwargs: object) -> str:
+def error_of(call: object, *args: object, **kwargs: object) -> str:
     with pytest.raises(AssertionError) as caught:
         call(*args, **kwargs)  # type: ignore[operator]
     return str(caught.value)
@@ -29,48 +29,52 @@ def test_what_was_published_is_found(broker: FakeBroker) -> None:
     broker.assert_published("amq.topic", "none", count=0)
 
 
-def test_what_was_published_instead_is_shown(broker: FakeBroker) -> None:
+def test_the_published_messages_are_shown(broker: FakeBroker) -> None:
     broker.publish("amq.topic", "a.b", b"1")
 
-    assert wrong(broker.assert_published, "amq.topic", "a.x", body="2", headers={"k": 1}) == (
-        "expected a message to be published to exchange 'amq.topic' with key 'a.x' and body b'2'"
-        " and headers {'k': 1}, but 0 were.\n"
-        "What was published:\n"
+    assert error_of(broker.assert_published, "amq.topic", "a.x", body="2", headers={"k": 1}) == (
+        "expected at least 1 message published to exchange 'amq.topic' with key 'a.x' and body b'2'"
+        " and headers {'k': 1}, but found 0.\n"
+        "Published messages:\n"
         "  message b'1' to exchange 'amq.topic' with key 'a.b'\n"
         "    published by guest\n"
         "    routed nowhere"
     )
-    assert wrong(broker.assert_published, "amq.topic", count=2).startswith(
-        "expected 2 messages to be published to exchange 'amq.topic', but 1 were."
+    assert error_of(broker.assert_published, "amq.topic", count=2).startswith(
+        "expected 2 messages published to exchange 'amq.topic', but found 1.\n"
     )
-    assert "  nothing" in wrong(FakeBroker().assert_published, "x")
+    assert "  none" in error_of(FakeBroker().assert_published, "x")
 
 
 def test_of_many_messages_the_last_ones_are_shown(broker: FakeBroker) -> None:
     for number in range(20):
         broker.publish("", "q", str(number))
 
-    text = wrong(broker.assert_published, "x")
+    text = error_of(broker.assert_published, "x")
 
     assert "(10 earlier ones left out)" in text
     assert "b'9'" not in text
     assert "b'19'" in text
 
 
-def test_where_messages_went_is_claimed(broker: FakeBroker) -> None:
+def test_routes_are_asserted(broker: FakeBroker) -> None:
     broker.vhost.declare_queue("q", None)
     broker.publish("", "q")
     broker.publish("amq.topic", "k")
 
     broker.assert_routed("", "q")
     broker.assert_routed("", "q", "q")
-    assert wrong(broker.assert_routed, "", "q", "q", "other").startswith("not routed to 'other':")
-    text = wrong(broker.assert_routed, "amq.topic", "k")
-    assert text.startswith("not routed to any queue:\nmessage b'' to exchange 'amq.topic'")
+    assert error_of(broker.assert_routed, "", "q", "q", "other").startswith(
+        "a message was not routed to 'other':"
+    )
+    text = error_of(broker.assert_routed, "amq.topic", "k")
+    assert text.startswith(
+        "a message was not routed to any queue:\nmessage b'' to exchange 'amq.topic'"
+    )
     assert "nothing is bound to it" in text
 
 
-def test_acknowledgements_are_claimed(broker: FakeBroker) -> None:
+def test_acknowledgements_are_asserted(broker: FakeBroker) -> None:
     queue = broker.vhost.declare_queue("q", None)
     noting = NotingChannel()
     noting.consume(queue)
@@ -81,16 +85,16 @@ def test_acknowledgements_are_claimed(broker: FakeBroker) -> None:
 
     assert [message.body for message in broker.assert_acked("q", count=2)] == [b"1", b"2"]
     broker.assert_acked("q", body="1")
-    text = wrong(broker.assert_acked, "q")
+    text = error_of(broker.assert_acked, "q")
     assert text.startswith(
-        "expected all to be acknowledged to queue 'q', but 2 were, of 3 that were routed to it.\n"
+        "expected all messages in queue 'q' to be acknowledged, but 2 of 3 were.\n"
     )
     assert "message b'3' to exchange '' with key 'q'" in text
-    assert "expected 3 to be acknowledged" in wrong(broker.assert_acked, "q", count=3)
-    assert "but 0 were, of 0" in wrong(broker.assert_acked, "none")
+    assert "expected 3 messages in queue 'q'" in error_of(broker.assert_acked, "q", count=3)
+    assert "but 0 of 0 were" in error_of(broker.assert_acked, "none")
 
 
-def test_what_nobody_has_acknowledged_is_shown_with_its_holder(broker: FakeBroker) -> None:
+def test_an_unacknowledged_message_is_shown_with_its_consumer(broker: FakeBroker) -> None:
     queue = broker.vhost.declare_queue("q", None)
     broker.vhost.declare_queue("other", None)
     noting = NotingChannel()
@@ -99,15 +103,15 @@ def test_what_nobody_has_acknowledged_is_shown_with_its_holder(broker: FakeBroke
     broker.publish("", "q", b"1")
 
     broker.assert_nothing_unacked("other")
-    assert wrong(broker.assert_nothing_unacked, "q") == (
-        "there are messages that nobody has acknowledged:\n"
-        "  queue 'q', with consumer 'c' on test: message b'1' to exchange '' with key 'q'"
+    assert error_of(broker.assert_nothing_unacked, "q") == (
+        "expected no unacknowledged messages, but found:\n"
+        "  queue 'q', consumer 'c' on test: message b'1' to exchange '' with key 'q'"
     )
     queue.acknowledge(noting, noting.held)
     broker.assert_nothing_unacked()
 
 
-def test_a_queue_that_is_not_there_is_named(broker: FakeBroker) -> None:
+def test_an_unknown_queue_is_refused_with_the_known_names(broker: FakeBroker) -> None:
     broker.vhost.declare_queue("q", None)
 
     with pytest.raises(ValueError, match="there is no queue 'x' in the broker; there are: 'q'"):
@@ -122,7 +126,7 @@ def declare(vhost: VirtualHost) -> None:
     vhost.bind_queue("orders", "events", "order.#", {}, None)
 
 
-def test_a_topology_that_is_as_claimed_passes(broker: FakeBroker) -> None:
+def test_the_expected_topology_passes(broker: FakeBroker) -> None:
     declare(broker.vhost)
 
     broker.assert_topology(
@@ -137,13 +141,13 @@ def test_a_topology_that_is_as_claimed_passes(broker: FakeBroker) -> None:
 def test_another_topology_is_shown_as_a_difference(broker: FakeBroker) -> None:
     declare(broker.vhost)
 
-    assert wrong(
+    assert error_of(
         broker.assert_topology,
         queues={"orders": {"durable": False, "auto_delete": False}, "payments": {}},
         exchanges={},
         bindings=[("events", "orders", "order.*")],
     ) == (
-        "the topology is another one (- is missing, + is there instead):\n"
+        "the topology is not the expected one (- missing, + unexpected):\n"
         "  - queue 'orders', durable=False\n"
         "  + queue 'orders', durable=True\n"
         "  - queue 'payments'\n"
@@ -153,10 +157,10 @@ def test_another_topology_is_shown_as_a_difference(broker: FakeBroker) -> None:
     )
 
 
-def test_a_topology_that_cannot_be_is_refused(broker: FakeBroker) -> None:
-    with pytest.raises(ValueError, match="a queue has no 'durible' that could be asked for"):
+def test_an_invalid_topology_is_refused(broker: FakeBroker) -> None:
+    with pytest.raises(ValueError, match="a queue has no property 'durible'; use type, durable,"):
         broker.assert_topology(queues={"q": {"durible": True}})
-    with pytest.raises(ValueError, match="in a list, not 'q'"):
+    with pytest.raises(ValueError, match="pass the queue names as a list, not as the string 'q'"):
         broker.assert_topology(queues="q")
 
 
@@ -174,12 +178,12 @@ async def test_what_was_left_open_is_listed() -> None:
         broker.publish("", "mine", b"m")
         await broker.wait_idle()
 
-        assert wrong(broker.assert_no_leaks) == (
-            "something was left open:\n"
+        assert error_of(broker.assert_no_leaks) == (
+            "expected all connections to be closed, but found:\n"
             f"  connection {broker.sessions[0].name} of user 'guest' is open\n"
             "    channel 1 is open\n"
             "      consumer 'c' of queue 'mine'\n"
-            "      delivery 1 not acknowledged: message b'm' to exchange '' with key 'mine'\n"
+            "      unacknowledged delivery 1: message b'm' to exchange '' with key 'mine'\n"
             "  exclusive queue 'mine'"
         )
 
@@ -188,9 +192,9 @@ async def test_what_was_left_open_is_listed() -> None:
         broker.assert_no_leaks()
 
 
-def test_a_broker_shows_who_has_what_is_not_acknowledged(broker: FakeBroker) -> None:
+def test_a_broker_shows_unacknowledged_messages_with_their_consumer(broker: FakeBroker) -> None:
     noting = NotingChannel()
     noting.consume(broker.vhost.declare_queue("q", None), "c")
     broker.publish("", "q", b"m")
 
-    assert "with consumer 'c' on test: b'm', published to '' with key 'q'" in str(broker)
+    assert "unacked by consumer 'c' on test: b'm', published to '' with key 'q'" in str(broker)

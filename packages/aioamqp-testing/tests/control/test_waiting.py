@@ -1,4 +1,4 @@
-"""Waiting for something to happen in a broker; and its time, which drives what is due."""
+"""Waiting for a state of the broker; and its clock, which runs the timers."""
 
 import asyncio
 
@@ -12,35 +12,35 @@ from fake_broker_support import Recorder
 pytestmark = pytest.mark.asyncio
 
 
-async def test_what_is_true_already_is_not_waited_for() -> None:
+async def test_a_predicate_that_is_true_already_returns_at_once() -> None:
     async with FakeBroker() as broker:
         assert await broker.wait_for(lambda: 7, timeout=0.001) == 7
 
 
-async def test_a_predicate_is_asked_only_when_something_has_moved() -> None:
+async def test_a_predicate_is_called_only_after_activity() -> None:
     async with FakeBroker() as broker:
-        asked = 0
+        calls = 0
 
         def there_is_a_message() -> bool:
-            nonlocal asked
-            asked += 1
+            nonlocal calls
+            calls += 1
             return broker.vhost.queues["q"].message_count > 0
 
         broker.vhost.declare_queue("q", None)
         waiting = asyncio.create_task(broker.wait_for(there_is_a_message))
         for _ in range(100):
             await asyncio.sleep(0)
-        asked_at_first = asked
+        calls_at_first = calls
         for _ in range(100):
             await asyncio.sleep(0)
-        assert asked == asked_at_first
+        assert calls == calls_at_first
 
         broker.publish("", "q")
         assert await waiting
-        assert asked == asked_at_first + 1
+        assert calls == calls_at_first + 1
 
 
-async def test_a_client_wakes_who_waits() -> None:
+async def test_activity_of_a_client_wakes_a_waiter() -> None:
     async with FakeBroker() as broker:
         _, protocol = await broker.connect()
         channel = await protocol.channel()
@@ -54,7 +54,7 @@ async def test_a_client_wakes_who_waits() -> None:
 
 
 @pytest.mark.parametrize("clock", ["manual", "real"])
-async def test_time_wakes_who_waits(clock: str) -> None:
+async def test_a_timer_wakes_a_waiter(clock: str) -> None:
     async with FakeBroker(clock) as broker:  # type: ignore[arg-type]
         broker.vhost.declare_queue("q", None, arguments={"x-message-ttl": 1})
         broker.publish("", "q")
@@ -69,46 +69,46 @@ async def test_time_wakes_who_waits(clock: str) -> None:
         assert await gone
 
 
-async def test_waiting_in_vain_ends_with_how_things_stand() -> None:
+async def test_a_timeout_shows_the_state_of_the_broker() -> None:
     async with FakeBroker() as broker:
         broker.vhost.declare_queue("orders", None)
 
-        def nobody_comes() -> bool:
+        def never_true() -> bool:
             return False
 
         with pytest.raises(WaitTimeout) as caught:
-            await broker.wait_for(nobody_comes, timeout=0.01)
+            await broker.wait_for(never_true, timeout=0.01)
 
         text = str(caught.value)
-        assert text.startswith("nobody_comes() did not come true within 0.01 s.\n")
+        assert text.startswith("never_true() did not become true within 0.01 s.\n")
         assert "queue 'orders': 0 ready, 0 unacked" in text
         assert isinstance(caught.value, AssertionError)
         assert isinstance(caught.value, TimeoutError)
 
 
-async def test_waiting_in_vain_says_that_the_clock_stands_still() -> None:
+async def test_a_timeout_shows_that_the_clock_is_manual() -> None:
     async with FakeBroker(clock="manual") as broker:
         broker.clock.advance(2)
-        with pytest.raises(WaitTimeout, match="stands at 2 s, and nothing is due"):
+        with pytest.raises(WaitTimeout, match="it is at 2 s, and no timer is pending"):
             await broker.wait_for(lambda: False, timeout=0.01)
 
         broker.vhost.declare_queue("q", None, arguments={"x-expires": 5000})
-        with pytest.raises(WaitTimeout, match="stands at 2 s, and more is due in 5 s"):
+        with pytest.raises(WaitTimeout, match="it is at 2 s, and the next timer is due in 5 s"):
             await broker.wait_for(lambda: False, timeout=0.01)
 
 
-async def test_a_broker_that_is_closed_lets_nobody_wait() -> None:
+async def test_closing_the_broker_ends_waiting() -> None:
     async with FakeBroker() as broker:
         waiting = asyncio.create_task(broker.wait_for(lambda: False))
         await asyncio.sleep(0)
 
-    with pytest.raises(WaitTimeout, match="the predicate did not come true before the broker"):
+    with pytest.raises(WaitTimeout, match="the predicate did not become true before the broker"):
         await waiting
     with pytest.raises(WaitTimeout):
         await broker.wait_for(lambda: False)
 
 
-async def test_a_timeout_of_the_predicates_own_is_not_ours() -> None:
+async def test_a_timeout_error_of_the_predicate_is_passed_on() -> None:
     async with FakeBroker() as broker:
 
         def impatient() -> bool:
@@ -129,8 +129,8 @@ async def test_waiting_can_be_cancelled() -> None:
         broker.publish("", "q")
 
 
-async def test_what_never_comes_to_rest_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aioamqp_testing.control.waiting._MOST_TURNS", 200)
+async def test_activity_without_end_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aioamqp_testing.control.waiting._MAX_ITERATIONS", 200)
     async with FakeBroker() as broker:
         _, protocol = await broker.connect()
         channel = await protocol.channel()
@@ -144,7 +144,7 @@ async def test_what_never_comes_to_rest_is_said_so(monkeypatch: pytest.MonkeyPat
         await channel.basic_consume(callback, "q")
         broker.publish("", "q")
 
-        with pytest.raises(WaitTimeout, match="still talk after 200 turns"):
+        with pytest.raises(WaitTimeout, match="still active after 200 iterations"):
             await broker.wait_idle()
         await protocol.close()
 
@@ -152,8 +152,8 @@ async def test_what_never_comes_to_rest_is_said_so(monkeypatch: pytest.MonkeyPat
 # --------------------------------------------------------------------------------- time
 
 
-async def test_half_an_hour_passes_at_once_and_is_settled() -> None:
-    """Messages expire, an expired queue goes, and its consumers hear of it."""
+async def test_half_an_hour_passes_at_once() -> None:
+    """Messages expire, and so does their queue."""
     async with FakeBroker(clock="manual") as broker:
         _, protocol = await broker.connect(heartbeat=0)
         channel = await protocol.channel()
@@ -244,7 +244,7 @@ async def test_a_restart_keeps_what_is_durable_only() -> None:
         assert str(lost) == "lost with queue 'durable'"
 
 
-async def test_what_was_delivered_before_a_restart_comes_again_as_redelivered() -> None:
+async def test_what_was_delivered_before_a_restart_is_redelivered() -> None:
     """Row 120."""
     async with FakeBroker() as broker:
         _, protocol = await broker.connect()
@@ -263,7 +263,7 @@ async def test_what_was_delivered_before_a_restart_comes_again_as_redelivered() 
         await protocol.close()
 
 
-async def test_between_stop_and_start_nobody_gets_in() -> None:
+async def test_connections_between_stop_and_start_are_refused() -> None:
     """Row 58."""
     async with FakeBroker() as broker:
         await broker.stop()
@@ -275,5 +275,5 @@ async def test_between_stop_and_start_nobody_gets_in() -> None:
 
 
 async def test_an_alarm_has_a_reason() -> None:
-    with pytest.raises(ValueError, match="such as 'low on memory'"):
+    with pytest.raises(ValueError, match="use 'low on memory'"):
         FakeBroker().block("")

@@ -1,4 +1,4 @@
-"""Transports joined in memory behave as asyncio's own do."""
+"""Transports in memory behave as those of asyncio."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ class Pair:
         self.server.events.clear()
 
 
-async def turns(count: int = 3) -> None:
+async def iterations(count: int = 3) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -43,7 +43,7 @@ async def test_each_write_arrives_in_its_order_and_as_a_piece_of_its_own() -> No
     pair.far.write(b"answer")
     assert pair.server.events == []
 
-    await turns()
+    await iterations()
     assert pair.server.events == [b"one", b"two"]
     assert pair.client.events == [b"answer"]
 
@@ -55,7 +55,7 @@ async def test_what_is_written_is_copied() -> None:
     pair.near.write(memoryview(buffer))
     buffer[:] = b"xyz"
 
-    await turns()
+    await iterations()
     assert pair.server.events == [b"abc"]
 
 
@@ -65,7 +65,7 @@ async def test_a_protocol_can_be_replaced() -> None:
     pair.far.set_protocol(other)
     pair.near.write(b"x")
 
-    await turns()
+    await iterations()
     assert (pair.server.events, other.events) == ([], [b"x"])
 
 
@@ -76,12 +76,12 @@ async def test_what_comes_while_reading_is_paused_is_kept() -> None:
 
     pair.near.write(b"1")
     pair.near.write(b"2")
-    await turns()
+    await iterations()
     assert pair.server.events == []
     assert pair.near.get_write_buffer_size() == 2
 
     pair.far.resume_reading()
-    await turns()
+    await iterations()
     assert pair.far.is_reading()
     assert pair.server.events == [b"1", b"2"]
 
@@ -99,14 +99,14 @@ async def test_reading_can_be_paused_between_two_pieces() -> None:
     pair.near.write(b"1")
     pair.near.write(b"2")
 
-    await turns()
+    await iterations()
     assert pausing.events == [b"1"]
     pair.far.resume_reading()
-    await turns()
+    await iterations()
     assert pausing.events == [b"1", b"2"]
 
 
-async def test_writing_is_paused_above_the_high_mark_and_resumed_at_the_low_one() -> None:
+async def test_writing_is_paused_above_the_high_limit_and_resumed_at_the_low_one() -> None:
     pair = Pair()
     pair.near.set_write_buffer_limits(high=10, low=4)
     pair.far.pause_reading()
@@ -118,11 +118,11 @@ async def test_writing_is_paused_above_the_high_mark_and_resumed_at_the_low_one(
     assert pair.client.events == ["pause"]
 
     pair.far.resume_reading()
-    await turns()
+    await iterations()
     assert pair.client.events == ["pause", "resume"]
 
 
-async def test_marks_can_be_given_in_part_but_not_upside_down() -> None:
+async def test_one_limit_sets_the_other_and_low_must_not_exceed_high() -> None:
     pair = Pair()
 
     pair.near.set_write_buffer_limits(high=100)
@@ -131,7 +131,7 @@ async def test_marks_can_be_given_in_part_but_not_upside_down() -> None:
     assert pair.near.get_write_buffer_limits() == (100, 400)
     pair.near.set_write_buffer_limits()
     assert pair.near.get_write_buffer_limits() == (16384, 65536)
-    with pytest.raises(ValueError, match="low mark"):
+    with pytest.raises(ValueError, match="low must be 0 to 1"):
         pair.near.set_write_buffer_limits(high=1, low=2)
 
 
@@ -143,7 +143,7 @@ async def test_close_delivers_what_was_written_and_then_the_end() -> None:
     pair.near.close()
     assert pair.near.is_closing()
 
-    await turns()
+    await iterations()
     assert pair.server.events == [b"last words", "eof", ("lost", type(None))]
     assert pair.client.events == [("lost", type(None))]
 
@@ -155,7 +155,7 @@ async def test_a_closed_transport_neither_reads_nor_writes() -> None:
     pair.near.close()
     pair.near.write(b"too late")
 
-    await turns()
+    await iterations()
     assert pair.client.events == [("lost", type(None))]
     assert pair.server.events == ["eof"]
 
@@ -168,36 +168,36 @@ async def test_a_half_closed_transport_still_reads() -> None:
     pair.near.write_eof()
     with pytest.raises(RuntimeError, match="write_eof"):
         pair.near.write(b"x")
-    await turns()
+    await iterations()
     pair.far.write(b"answer")
 
-    await turns()
+    await iterations()
     assert pair.server.events == ["eof"]
     assert pair.client.events == [b"answer"]
 
 
-async def test_abort_is_a_reset_to_the_other_side_behind_what_was_written() -> None:
+async def test_abort_resets_the_peer_after_what_was_written() -> None:
     pair = Pair()
 
     pair.near.write(b"x")
     pair.near.abort()
     pair.near.abort()
 
-    await turns()
+    await iterations()
     assert pair.client.events == [("lost", type(None))]
     assert pair.server.events == [b"x", ("lost", ConnectionResetError)]
 
 
-async def test_writing_to_a_side_that_is_gone_loses_the_connection() -> None:
+async def test_writing_to_a_closed_peer_loses_the_connection() -> None:
     pair = Pair(keep_open=True)
     pair.far.abort()
     pair.near.pause_reading()
-    await turns()
+    await iterations()
     assert pair.client.events == []
 
     pair.near.write(b"x")
 
-    await turns()
+    await iterations()
     assert pair.client.events == [("lost", BrokenPipeError)]
 
 
@@ -214,7 +214,7 @@ async def test_a_protocol_that_fails_loses_its_connection() -> None:
     pair.near.write(b"x")
     pair.near.write(b"y")
 
-    await turns()
+    await iterations()
     assert [type(report["exception"]) for report in reports] == [LookupError]
     assert failing.events == [("lost", LookupError)]
     assert pair.client.events == [("lost", ConnectionResetError)]
@@ -237,7 +237,7 @@ async def test_streams_of_asyncio_work_on_it() -> None:
     await writer.wait_closed()
     assert server.events == ["made", b"question", "eof"]
     far.close()
-    await turns()
+    await iterations()
 
 
 async def test_a_transport_says_what_it_is() -> None:
@@ -246,6 +246,6 @@ async def test_a_transport_says_what_it_is() -> None:
 
     pair.near.close()
     assert repr(pair.near) == "<MemoryTransport ('here', 1) closing>"
-    await turns()
+    await iterations()
     assert repr(pair.near) == "<MemoryTransport ('here', 1) closed>"
     assert isinstance(pair.near, MemoryTransport)

@@ -1,4 +1,4 @@
-"""fake_broker(): for tests without pytest's fixtures."""
+"""fake_broker(): for tests without the fixtures of pytest."""
 
 import asyncio
 import subprocess
@@ -79,20 +79,23 @@ async def test_an_exception_gets_a_note_on_the_broker() -> None:
     assert "queue 'orders': 1 ready, 0 unacked, 0 consumers" in state
 
 
-def test_so_it_does_without_a_loop() -> None:
+def test_an_exception_gets_the_note_without_a_loop_too() -> None:
     with pytest.raises(ValueError, match="mine") as caught, fake_broker():
         raise ValueError("mine")
 
     assert "virtual host /" in caught.value.__notes__[0]
 
 
-def test_what_the_broker_cannot_do_fails_the_block() -> None:
-    with pytest.raises(AssertionError, match=r"cannot do yet[^!]*magic"), fake_broker() as broker:
+def test_what_the_broker_does_not_support_fails_the_block() -> None:
+    with (
+        pytest.raises(AssertionError, match=r"does not support yet[^!]*magic"),
+        fake_broker() as broker,
+    ):
         broker.refused.append("magic")
 
 
 @pytest.mark.asyncio
-async def test_it_fails_the_asynchronous_block_too_but_not_in_the_place_of_an_error() -> None:
+async def test_it_fails_the_asynchronous_block_too_but_does_not_replace_an_error() -> None:
     with pytest.raises(AssertionError, match="magic"):
         async with fake_broker() as broker:
             broker.refused.append("magic")
@@ -102,7 +105,7 @@ async def test_it_fails_the_asynchronous_block_too_but_not_in_the_place_of_an_er
             raise ValueError("mine")
 
 
-def test_a_broker_of_ones_own_does_not_lead_others_to_itself() -> None:
+def test_a_plain_broker_does_not_receive_other_connections() -> None:
     async def main() -> None:
         async with FakeBroker():
             assert current_dialer() is dial_tcp
@@ -118,6 +121,6 @@ def test_the_package_needs_no_pytest() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_a_fault_that_never_happened_fails_the_block() -> None:
-    with pytest.raises(AssertionError, match="never happened"), fake_broker() as broker:
+def test_a_fault_that_was_not_triggered_fails_the_block() -> None:
+    with pytest.raises(AssertionError, match="added but not triggered"), fake_broker() as broker:
         broker.faults.add(Reset(received="basic.publish"))
