@@ -5,12 +5,12 @@ not looked at. Its parameters may have any names.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from ._loggers import protocol_logger
 from .exceptions import InvalidArgument
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from .envelope import Envelope, ReturnEnvelope
     from .exceptions import AioamqpException
     from .properties import Properties
-
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 Callback: TypeAlias = Callable[..., Awaitable[Any] | Any]
 """Any of those that follow."""
@@ -119,7 +117,7 @@ async def run_callback(what: str, callback: Callback, *args: object) -> None:
 
 
 def _log_failure(what: str, callback: Callback) -> None:
-    logger.exception("error on dispatch: %s, %r, failed", what, callback)
+    protocol_logger.exception("error on dispatch: %s, %r, failed", what, callback)
 
 
 class CallbackQueue:

@@ -9,6 +9,7 @@ from amqp_codec import FieldTable, basic
 from amqp_codec import channel as wire
 
 from ._channel.core import ChannelCore
+from ._loggers import channel_logger
 from ._methods.basic import BasicMethods, new_tag
 from ._methods.exchange import ExchangeMethods
 from ._methods.publish import PublishMethods
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Channel", "Envelope", "ReturnEnvelope", "logger"]
 
-logger: logging.Logger = logging.getLogger("aioamqp.channel")
+logger: logging.Logger = channel_logger
 
 PREFETCH_COUNT: Final = 100
 """Messages that ``consume`` has on their way where the caller does not say."""

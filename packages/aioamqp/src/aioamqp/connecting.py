@@ -17,13 +17,10 @@ from .dial import current_dialer
 from .exceptions import ConnectionFailed, InvalidArgument, WrongLoop, failed_link
 from .protocol import OPEN, AmqpProtocol
 from .tls import TlsSettings
-from .uri import parse_url
+from .uri import default_port, parse_url
 
 CONNECTION_TIMEOUT: Final = 10.0
 """Seconds that may pass until a connection is open, where the caller does not say."""
-
-PORT: Final = 5672
-TLS_PORT: Final = 5671
 
 Connected: TypeAlias = tuple[asyncio.Transport, AmqpProtocol]
 
@@ -182,7 +179,7 @@ async def _connect(
             " connect() there, from another thread with asyncio.run_coroutine_threadsafe()"
         )
     if port is None:
-        port = TLS_PORT if ssl else PORT
+        port = default_port(is_secure=bool(ssl))
     where = f"{host}:{port}"
     stage = "a link"
     made = make_protocol()  # before there is a link: a bad argument for it must not cost one

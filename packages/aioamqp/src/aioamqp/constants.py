@@ -1,4 +1,4 @@
-"""The constants of 0.15, for programs that use them; nothing in this package does.
+"""The constants of 0.15, for programs that use them; this package needs only the port.
 
 Spec: 4.2.3 for frames, 4.2.6.1 for the flags; class and method ids are those of each class.
 """

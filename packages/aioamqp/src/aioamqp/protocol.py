@@ -36,6 +36,7 @@ from ._connection.read_flow import ReadFlow
 from ._connection.transport_closer import TransportCloser
 from ._connection.writer import Writer
 from ._legacy import LegacyProtocol
+from ._loggers import protocol_logger
 from .auth import LoginMethod
 from .callbacks import CallbackQueue, ErrorCallback, ReturnCallback, check_callable
 from .channel import Channel
@@ -50,7 +51,7 @@ from .exceptions import (
     reason,
 )
 
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
+logger: logging.Logger = protocol_logger
 
 CONNECTING: Final = 0
 OPEN: Final = 1

@@ -1,10 +1,9 @@
 """What TLS is asked for: whom to trust, who we are, and whether to check at all."""
 
-import logging
 import ssl
 from dataclasses import dataclass
 
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
+from ._loggers import protocol_logger
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class TlsSettings:
                 files = " with keyfile ".join(filter(None, (self.certfile, self.keyfile)))
                 raise _unusable("certfile", files, error) from error
         if not self.verify:
-            logger.warning(
+            protocol_logger.warning(
                 "TLS without verification: anybody on the way can pose as the server; to check its"
                 " certificate leave out verify_ssl=False and verify=verify_none"
             )

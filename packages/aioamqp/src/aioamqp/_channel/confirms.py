@@ -7,7 +7,6 @@ A message that no queue takes comes back without its number, just before it is a
 the order of publishing, so the first message with that content that has not come back yet is meant.
 """
 
-import logging
 from asyncio import Future
 from collections import deque
 from typing import NamedTuple, TypeAlias
@@ -15,11 +14,10 @@ from typing import NamedTuple, TypeAlias
 from amqp_codec import Properties as WireProperties
 from amqp_codec import basic
 
+from .._loggers import channel_logger
 from ..envelope import ReturnEnvelope
 from ..exceptions import PublishFailed, PublishReturned, unconfirmed
 from ..properties import Properties
-
-logger: logging.Logger = logging.getLogger("aioamqp.channel")
 
 _Route: TypeAlias = tuple[str, str, bytes]  # exchange, routing key, body
 
@@ -119,7 +117,7 @@ class Confirms:
         elif 0 < tag <= self.last_tag:
             self._settle(tag, is_taken)
         else:
-            logger.warning(
+            channel_logger.warning(
                 "The server sent %s for delivery tag %d, but the latest message published has %d",
                 outcome.NAME,
                 tag,

@@ -13,7 +13,6 @@ What becomes of those that still wait here:
 """
 
 import asyncio
-import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from amqp_codec import Command, DecodeError, basic
 
+from .._loggers import channel_logger
 from ..callbacks import Callback, run_callback
 from ..envelope import Envelope
 from ..exceptions import ConsumerCancelled
@@ -29,8 +29,6 @@ from ..properties import Properties
 if TYPE_CHECKING:
     from .._connection.read_flow import ReadFlow
     from ..channel import Channel
-
-logger: logging.Logger = logging.getLogger("aioamqp.channel")
 
 
 class Consumer(ABC):
@@ -190,7 +188,7 @@ class CallbackConsumer(Consumer):
         assert properties is not None
         callback = self._channel.consumer_callbacks.get(self.tag)
         if callback is None:
-            logger.warning(
+            channel_logger.warning(
                 "Consumer %s has no callback: the message with delivery tag %d is dropped",
                 self.tag,
                 method.delivery_tag,
@@ -199,7 +197,7 @@ class CallbackConsumer(Consumer):
         try:
             readable = Properties.from_codec(properties)
         except DecodeError:
-            logger.exception(
+            channel_logger.exception(
                 "The headers of the message with delivery tag %d for consumer %s cannot be decoded:"
                 " it is dropped, unacknowledged",
                 method.delivery_tag,

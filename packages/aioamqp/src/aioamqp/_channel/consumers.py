@@ -1,12 +1,12 @@
 """The consumers of a channel."""
 
 import asyncio
-import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from amqp_codec import Command, basic
 
+from .._loggers import channel_logger
 from ..callbacks import Callback
 from ..exceptions import AmqpClosedConnection, ChannelClosed
 from .consumer import CallbackConsumer, Consumer, IteratorConsumer
@@ -15,8 +15,6 @@ from .requests import Requests
 if TYPE_CHECKING:
     from .._connection.read_flow import ReadFlow
     from ..channel import Channel
-
-logger: logging.Logger = logging.getLogger("aioamqp.channel")
 
 
 class Consumers:
@@ -118,7 +116,7 @@ class Consumers:
         elif tag in self._given_up:
             self._send_back(delivery, self._given_up[tag])
         else:
-            logger.warning(
+            channel_logger.warning(
                 "A message was delivered on channel %d to consumer %s, which is not known:"
                 " it is dropped, unacknowledged",
                 delivery.channel,

@@ -1,13 +1,13 @@
 """What a channel makes of what the server sends."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from amqp_codec import Command, DecodeError, Method, basic
 from amqp_codec import channel as wire_channel
 
+from .._loggers import channel_logger
 from ..callbacks import Callback, CallbackQueue
 from ..envelope import ReturnEnvelope
 from ..properties import Properties
@@ -18,8 +18,6 @@ from .requests import Requests, State
 if TYPE_CHECKING:
     from .._connection.writer import Writer
     from ..channel import Channel
-
-logger: logging.Logger = logging.getLogger("aioamqp.channel")
 
 
 class ChannelCore:
@@ -113,7 +111,7 @@ class ChannelCore:
         try:
             readable = Properties.from_codec(properties)
         except DecodeError:
-            logger.exception("The headers of a message that came back cannot be decoded")
+            channel_logger.exception("The headers of a message that came back cannot be decoded")
             readable = None
         envelope = ReturnEnvelope.from_codec(method)
         is_awaited = self.confirms.is_selected and self.confirms.receive_return(
@@ -124,7 +122,7 @@ class ChannelCore:
         if callback is not None and readable is not None:
             self._call_back(callback, body, envelope, readable)
         elif callback is None and not is_awaited:
-            logger.warning(
+            channel_logger.warning(
                 "A message to exchange %r with routing key %r came back: %d %s."
                 " Set channel.return_callback to receive it",
                 method.exchange,

@@ -9,24 +9,20 @@
 Whatever else comes, a connection.close included, ends the handshake with HandshakeFailed.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
 from amqp_codec import Method, connection
+from amqp_codec.protocol.constants import FRAME_MIN_SIZE
 
+from .._loggers import protocol_logger
 from ..auth import MECHANISMS, LoginMethod, Mechanism
 from ..exceptions import HandshakeFailed, InvalidArgument
 from ..version import __version__
 from .channel_numbers import HIGHEST
 
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
-
 FRAME_MAX: Final = 131072
 """Octets of a frame where neither side names a limit: what RabbitMQ offers by default."""
-
-FRAME_MIN_SIZE: Final = 4096
-"""Octets that every peer takes in a frame. Spec: 4.2.3, constant frame-min-size."""
 
 _HEADER_SIZE: Final = 8
 _LOCALE: Final = "en_US"
@@ -218,7 +214,7 @@ def mechanism_named(login_method: LoginMethod, login: str, password: str) -> Mec
         return login_method(login, password)
     name = login_method.upper()
     if name not in MECHANISMS:
-        logger.warning("%s is not a login method that is known here, using PLAIN", login_method)
+        protocol_logger.warning("%s is not a login method that is known here, using PLAIN", login_method)
         name = "PLAIN"
     given: dict[str, object] = {"login": login, "password": password}
     for what, value in given.items():

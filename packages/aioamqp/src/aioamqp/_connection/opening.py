@@ -1,15 +1,13 @@
 """The opening of a connection: the handshake, on the wire, and whoever waits for its end."""
 
 import asyncio
-import logging
 
 from amqp_codec import PROTOCOL_HEADER, Method, connection
 
+from .._loggers import protocol_logger
 from ..exceptions import HandshakeFailed
 from .handshake import Handshake
 from .writer import Writer
-
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 
 class Opening:
@@ -37,7 +35,7 @@ class Opening:
             Exception: what ``fail`` was called with.
         """
         if self._wire.is_traced:
-            logger.debug("> 0 protocol-header AMQP 0-0-9-1")
+            protocol_logger.debug("> 0 protocol-header AMQP 0-0-9-1")
         self._wire.write(PROTOCOL_HEADER)
         self._wire.flush()
         await self._outcome

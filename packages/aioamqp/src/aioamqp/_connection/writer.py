@@ -17,13 +17,12 @@ from amqp_codec import (
     encode_method,
 )
 
+from .._loggers import protocol_logger
 from ..exceptions import AmqpClosedConnection, InvalidArgument, MessageTooLarge, WrongLoop, reason
 from .frame_log import format_command
 from .handshake import FRAME_MAX
 from .heartbeat import Heartbeat
 from .read_flow import ReadFlow
-
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
 
 FLUSH_AT: Final = 64 * 1024
 """Octets that are not gathered further: more gain nothing and take memory."""
@@ -71,7 +70,7 @@ class Writer:
         self.is_full: bool = False
         self._is_blocked = False
         self.owes_turn: bool = False
-        self.is_traced: bool = logger.isEnabledFor(logging.DEBUG)
+        self.is_traced: bool = protocol_logger.isEnabledFor(logging.DEBUG)
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._transport = transport
         self._heartbeat = heartbeat
@@ -126,7 +125,7 @@ class Writer:
         """
         octets = self.encode(channel, method)
         if self.is_traced:
-            logger.debug("> %s", format_command(channel, method))
+            protocol_logger.debug("> %s", format_command(channel, method))
         self.write(octets)
 
     def encode_publish(
@@ -155,7 +154,7 @@ class Writer:
         if len(octets) > self.max_message_size:
             self._check_size(body)
         if self.is_traced:
-            logger.debug("> %s", format_command(channel, basic.Publish(*route), len(body)))
+            protocol_logger.debug("> %s", format_command(channel, basic.Publish(*route), len(body)))
         return octets
 
     def _check_size(self, body: bytes | bytearray | memoryview) -> None:
@@ -191,7 +190,7 @@ class Writer:
     def send_heartbeat(self) -> None:
         """Write a heartbeat now. Spec: 4.2.7."""
         if self.is_traced:
-            logger.debug("> 0 heartbeat")
+            protocol_logger.debug("> 0 heartbeat")
         self.write(HEARTBEAT_OCTETS)
         self.flush()
 
