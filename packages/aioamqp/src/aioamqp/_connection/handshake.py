@@ -214,7 +214,7 @@ def mechanism_named(login_method: LoginMethod, login: str, password: str) -> Mec
         return login_method(login, password)
     name = login_method.upper()
     if name not in MECHANISMS:
-        protocol_logger.warning("%s is not a login method that is known here, using PLAIN", login_method)
+        protocol_logger.warning("%s is not a known login method, using PLAIN", login_method)
         name = "PLAIN"
     given: dict[str, object] = {"login": login, "password": password}
     for what, value in given.items():

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from amqp_codec import confirm
+from amqp_codec import EncodeError, confirm
 
 from .._channel.confirms import Content
 from ..exceptions import AmqpClosedConnection, ChannelClosed, InvalidArgument, not_sent
@@ -180,7 +180,10 @@ class PublishMethods(Methods):
         if isinstance(payload, str):
             payload = payload.encode()
         self._check_open()
-        readied = to_codec(properties)
+        try:
+            readied = to_codec(properties)
+        except EncodeError as error:
+            raise InvalidArgument(error.reason, error.path) from None
         octets = self._wire.encode_publish(
             self.channel_id, exchange_name, routing_key, mandatory, immediate, readied, payload
         )
