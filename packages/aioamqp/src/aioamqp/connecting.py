@@ -1,5 +1,8 @@
 """``connect`` and ``from_url``: from a name or a URL to an open connection."""
 
+# The transport flushes the write buffer of the protocol.
+# pyright: reportPrivateUsage=false
+
 import asyncio
 import errno
 import inspect
@@ -218,7 +221,7 @@ async def _connect(
         )
         cause = TimeoutError(errno.ETIMEDOUT, text)
         raise failed_link(ConnectionFailed, cause, text) from None
-    return FlushingTransport(transport, protocol.wire), protocol
+    return FlushingTransport(transport, protocol._connection.writer), protocol
 
 
 @_known_as_coroutine_function
