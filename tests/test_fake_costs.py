@@ -110,7 +110,8 @@ def test_messages_on_their_way_travel_together() -> None:
         nonlocal writes
         async with FakeBroker() as broker:
             _, protocol = await broker.connect()
-            transport = protocol._transport
+            assert protocol._stream_reader is not None
+            transport = protocol._stream_reader._transport
             channel = await protocol.channel()
             await channel.queue_declare("orders")
             write = transport.write

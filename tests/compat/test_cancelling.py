@@ -18,8 +18,7 @@ import pytest
 import aioamqp
 from aioamqp import ChannelClosed, EmptyQueue
 from aioamqp.channel import Channel
-from aioamqp.message import Message
-from aioamqp.messages import Messages
+from aioamqp.message import Message, Messages
 from aioamqp.protocol import AmqpProtocol
 from aioamqp_testing import FakeBroker
 from virtual_loop import VirtualLoop
@@ -36,6 +35,7 @@ class Scene:
     """A broker and a client of it, in whose channel a call is going to be made."""
 
     broker: FakeBroker
+    transport: asyncio.Transport
     protocol: AmqpProtocol
     channel: Channel
     heard: list[bytes] = field(default_factory=list)
@@ -213,7 +213,7 @@ async def close_the_connection(scene: Scene) -> None:
 
 
 async def lose_the_link(scene: Scene) -> None:
-    scene.protocol._transport.abort()
+    scene.transport.abort()
 
 
 MEANWHILE: dict[str, Step] = {
@@ -268,13 +268,13 @@ async def cancelled_after(turns: int, call: Awaitable[object]) -> bool:
 
 
 async def scene_in(broker: FakeBroker) -> Scene:
-    _, protocol = await broker.connect()
+    transport, protocol = await broker.connect()
     channel = await protocol.channel()
     for queue in "q", "empty":
         await channel.queue_declare(queue)
     for body in BODIES:
         broker.publish("", "q", body)
-    return Scene(broker, protocol, channel)
+    return Scene(broker, transport, protocol, channel)
 
 
 async def check_usable(scene: Scene) -> None:
@@ -305,13 +305,7 @@ async def check_usable(scene: Scene) -> None:
     assert (await channel.basic_get("empty", no_ack=True))["message"] == b"there"
     with pytest.raises(EmptyQueue):
         await channel.basic_get("empty", no_ack=True)
-    for each in protocol.channels.values():
-        assert not each.inbound.dialogue._replies
-        assert each.inbound.confirms._open == {}
-        assert each.inbound.consumers._given_up == {}
-        assert each.inbound.consumers._unconfirmed == {}
-    assert not protocol.wire._waiters
-    assert not protocol.blocked._waiters
+    assert protocol.pending == {}
 
 
 async def check_nothing_left(scene: Scene, is_settled: bool) -> None:

@@ -92,7 +92,11 @@ async def test_messages_that_came_before_a_consume_was_cancelled_go_back(
     await wait_idle()
 
     assert [nack.delivery_tag for nack in server.methods(basic.Nack)] == [1, 2]
-    assert opened.protocol.wire.backlog.size == 0
+    server.send(basic.ConsumeOk("tag"))
+    await wait_idle()
+    server.send(basic.CancelOk("tag"))
+    await wait_idle()
+    assert opened.protocol.pending == {}
     await opened.protocol.close()
 
 
@@ -267,7 +271,7 @@ async def test_a_callback_may_close_what_it_runs_on(
         await closed.wait()
 
     assert seen == [b"1"]
-    assert opened.protocol.wire.backlog.size == 0
+    assert opened.protocol.pending == {}
     if not whole_connection:
         await opened.protocol.close()
 
@@ -315,7 +319,7 @@ async def test_what_came_for_a_consume_that_is_cancelled_with_its_channel_closed
 
     with pytest.raises(asyncio.CancelledError):
         await consuming
-    assert opened.protocol.wire.backlog.size == 0
+    assert opened.protocol.pending == {}
     await opened.protocol.close()
 
 
@@ -333,7 +337,7 @@ async def test_what_came_for_a_consumer_that_never_began_is_forgotten_with_its_c
     with pytest.raises(aioamqp.ChannelClosed):
         await consuming
     assert seen.bodies == []
-    assert opened.protocol.wire.backlog.size == 0
+    assert opened.protocol.pending == {}
     await opened.protocol.close()
 
 

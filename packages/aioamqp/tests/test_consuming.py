@@ -201,7 +201,7 @@ async def test_a_callback_that_fails_is_logged_and_the_next_message_follows(
 async def test_a_worker_that_is_cancelled_ends_and_reading_goes_on(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aioamqp.protocol.BACKLOG", 1000)
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 1000)
     opened, gate = await server.open_channel(heartbeat=0), Gate()
     await opened.basic_consume(gate, "q", "tag")
     server.deliver("tag", *[b"x" * 1000] * 3)
@@ -215,7 +215,7 @@ async def test_a_worker_that_is_cancelled_ends_and_reading_goes_on(
 
     assert worker.cancelled()
     assert server.is_read()
-    assert opened.protocol.wire.backlog.size == 0
+    assert opened.protocol.pending == {}
     await opened.protocol.close()
 
 

@@ -47,7 +47,7 @@ async def test_a_message_says_what_came(server: ScriptedServer) -> None:
     assert message.properties is message.properties
     assert not message.is_settled
     assert repr(message) == (
-        "<Message 7 from exchange 'orders' with routing key 'eu.new', 4 octets>"
+        "<Message 7 from exchange 'orders' with routing key 'eu.new', 4 bytes>"
     )
     await settled(server, message)
 

@@ -435,7 +435,7 @@ async def test_a_message_for_a_cancelled_task_goes_to_another(server: ScriptedSe
 async def test_reading_stops_while_nobody_asks_for_what_has_come(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aioamqp.protocol.BACKLOG", 10_000)
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 10_000)
     opened = await server.open_channel()
     messages = opened.consume("q", consumer_tag="tag", no_ack=True)
     await messages.__aenter__()

@@ -1,39 +1,89 @@
-"""Properties, in and out."""
+"""Properties of received messages, and of messages to publish."""
 
+import copy
+import pickle
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from aioamqp.envelope import Envelope, ReturnEnvelope
-from aioamqp.exceptions import InvalidArgument
 from aioamqp.properties import Properties, from_pamqp, to_codec
-from amqp_codec import Properties as WireProperties
-from amqp_codec import basic
+from amqp_codec import DecodeError, EncodeError, basic
+from amqp_codec import Properties as CodecProperties
 
 
-def test_type_on_the_wire_is_message_type_for_programs() -> None:
-    assert Properties.from_codec(WireProperties(type="order")).message_type == "order"
+def test_the_specification_s_type_is_message_type_for_programs() -> None:
+    assert Properties.from_codec(CodecProperties(type="order")).message_type == "order"
 
 
 def test_absent_properties_are_none_except_for_the_cluster_id() -> None:
-    properties = Properties.from_codec(WireProperties())
+    properties = Properties.from_codec(CodecProperties())
 
     values = {name: getattr(properties, name) for name in Properties.__slots__}
     assert values.pop("cluster_id") == ""
     assert set(values.values()) == {None}
 
 
-def test_properties_of_one_message_can_be_sent_with_another() -> None:
-    wire = WireProperties(headers={"a": 1}, type="t", priority=3)
+def test_properties_of_one_message_can_be_published_with_another() -> None:
+    received = CodecProperties(headers={"a": 1}, type="t", priority=3)
 
-    assert to_codec(Properties.from_codec(wire)) == wire
+    assert to_codec(Properties.from_codec(received)) == received
+
+
+def test_received_properties_can_be_changed_and_published_again() -> None:
+    received = CodecProperties(headers={"a": 1}, type="t", priority=3)
+    properties = Properties.from_codec(received)
+
+    properties.priority = None
+    properties.message_type = "u"
+    properties.reply_to = "q"
+
+    assert (properties.priority, properties.message_type, properties.headers) == (
+        None,
+        "u",
+        {"a": 1},
+    )
+    assert to_codec(properties) == CodecProperties(headers={"a": 1}, type="u", reply_to="q")
+
+
+def test_received_properties_are_read_once() -> None:
+    properties = Properties.from_codec(CodecProperties(headers={"a": 1}))
+
+    assert properties.headers is properties.headers
+
+
+def test_damaged_headers_are_found_before_a_program_reads_them() -> None:
+    damaged = CodecProperties.decode(b"\x20\x00\x00\x00\x00\x03\x01a?", 0, 9)
+
+    with pytest.raises(DecodeError):
+        Properties.from_codec(damaged)
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))]
+)
+def test_received_properties_can_be_copied(copied: Callable[[Properties], Properties]) -> None:
+    properties = Properties.from_codec(CodecProperties(headers={"a": 1}, type="t"))
+
+    values = [getattr(copied(properties), name) for name in Properties.__slots__]
+
+    assert values == [getattr(properties, name) for name in Properties.__slots__]
+
+
+@pytest.mark.parametrize("properties", [Properties(), Properties.from_codec(CodecProperties())])
+def test_an_attribute_that_is_no_property_is_an_error(properties: Any) -> None:
+    with pytest.raises(AttributeError, match="'Properties' object has no attribute 'type'"):
+        _ = properties.type
+    assert not hasattr(properties, "_other")
 
 
 @pytest.mark.parametrize("name", ["message_type", "type"])
 def test_the_type_can_be_given_by_either_name(name: str) -> None:
-    assert to_codec({name: "order"}) == WireProperties(type="order")
+    assert to_codec({name: "order"}) == CodecProperties(type="order")
 
 
 def test_a_mapping_is_not_changed() -> None:
@@ -67,12 +117,12 @@ def test_no_properties_are_none(nothing: dict[str, object] | None) -> None:
 
 
 def test_an_unknown_property_is_named_beside_the_known_ones() -> None:
-    with pytest.raises(InvalidArgument, match=r"'colour'.*content_type"):
+    with pytest.raises(EncodeError, match=r"'colour'.*content_type"):
         to_codec({"colour": "red", "priority": 1})
 
 
 def test_something_that_is_no_mapping_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="dict of properties, not int"):
+    with pytest.raises(EncodeError, match="dict of properties, not int"):
         to_codec(5)  # type: ignore[arg-type]
 
 

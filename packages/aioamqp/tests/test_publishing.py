@@ -330,7 +330,7 @@ async def test_what_is_published_is_in_the_debug_log_without_its_body(
 
     (line,) = [text for text in caplog.messages if "basic.publish" in text]
     assert line.startswith("> 1 ")
-    assert line.endswith("+ 12 octets")
+    assert line.endswith("+ 12 bytes")
     assert "confidential" not in caplog.text
 
 

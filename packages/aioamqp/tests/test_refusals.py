@@ -46,7 +46,7 @@ REFUSED: dict[str, tuple[Call, str]] = {
     ),
     "a body that is too large": (
         lambda c: c.publish(bytes(1001), "", "q"),
-        "payload: has 1001 octets, more than max_message_size=1000: send it in parts",
+        "payload: has 1001 bytes, more than max_message_size=1000: send it in parts",
     ),
     "a prefetch that is out of range": (
         lambda c: c.basic_qos(prefetch_count=65536),
@@ -109,7 +109,7 @@ async def test_a_body_may_be_as_large_as_said(server: ScriptedServer, body: Any)
 async def test_the_octets_of_a_body_are_counted_not_its_items(server: ScriptedServer) -> None:
     opened = await server.open_channel(max_message_size=1000)
 
-    with pytest.raises(aioamqp.MessageTooLarge, match="has 1008 octets"):
+    with pytest.raises(aioamqp.MessageTooLarge, match="has 1008 bytes"):
         await opened.publish(memoryview(bytes(1008)).cast("q"), "", "q")
 
     await opened.protocol.close()

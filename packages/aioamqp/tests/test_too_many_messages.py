@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio
 async def test_reading_stops_while_too_much_waits_and_goes_on_after(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aioamqp.protocol.BACKLOG", 10_000)
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 10_000)
     opened, gate = await server.open_channel(heartbeat=0), Gate()
     await opened.basic_consume(gate, "q", "tag")
 
@@ -30,14 +30,14 @@ async def test_reading_stops_while_too_much_waits_and_goes_on_after(
     assert server.is_read()
 
     assert [call[2].delivery_tag for call in gate.calls] == list(range(1, 11))
-    assert opened.protocol.wire.backlog.size == 0
+    assert opened.protocol.pending == {}
     await opened.protocol.close()
 
 
 async def test_a_callback_gets_its_reply_even_while_too_much_waits(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aioamqp.protocol.BACKLOG", 1000)
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 1000)
     go_on, names = asyncio.Event(), []
 
     async def callback(channel: aioamqp.Channel, *_: object) -> None:
@@ -61,7 +61,7 @@ async def test_a_callback_gets_its_reply_even_while_too_much_waits(
 async def test_messages_that_come_back_can_be_too_many_too(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aioamqp.protocol.BACKLOG", 1000)
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 1000)
     opened, gate = await server.open_channel(heartbeat=0), Gate()
     opened.return_callback = gate
     returned = Command(1, basic.Return(312, "NO_ROUTE", "", "k"), Properties(), b"x" * 1000)

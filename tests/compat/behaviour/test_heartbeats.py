@@ -96,7 +96,7 @@ async def test_reading_that_stopped_because_of_a_slow_callback_is_no_silence(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B11."""
-    monkeypatch.setattr("aioamqp.protocol.BACKLOG", 5000)
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 5000)
     slow = Gate()
     opened = await server.open_channel(heartbeat=10)
     await opened.basic_consume(slow, "q", "tag")

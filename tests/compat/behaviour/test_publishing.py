@@ -229,7 +229,7 @@ async def test_reading_stops_while_too_much_waits_for_a_callback(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B46."""
-    monkeypatch.setattr("aioamqp.protocol.BACKLOG", 100_000)
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 100_000)
     slow = Gate()
     opened = await server.open_channel()
     await opened.basic_consume(slow, "q", "tag", no_ack=True)
@@ -238,7 +238,9 @@ async def test_reading_stops_while_too_much_waits_for_a_callback(
         server.deliver("tag", bytes(10_000), first=n)
     await wait_idle()
     assert not server.is_read()
-    assert opened.protocol.wire.backlog.size < 100_000 + 11_000  # the message that was too much
+    assert (
+        opened.protocol.pending["bytes for callbacks"] < 100_000 + 11_000
+    )  # the message that was too much
 
     slow.is_open.set()
     await wait_idle()

@@ -176,7 +176,8 @@ async def test_on_error_is_called_once_when_the_link_breaks(
     protocol = await connect(on_error=form.__get__(told))
     channel = await protocol.channel()
 
-    channel.protocol._transport.abort()
+    assert channel.protocol._stream_reader is not None
+    channel.protocol._stream_reader._transport.abort()
     await told.has_come.wait()
     await protocol.wait_closed()
     await asyncio.sleep(0)

@@ -123,9 +123,9 @@ def test_a_name_that_is_gone_is_a_difference_once() -> None:
 def test_more_than_there_was_is_no_difference() -> None:
     ours = stored()
     ours["names"]["aioamqp"].append("Channel")
-    ours["bases"]["aioamqp.channel.Channel"] = ["aioamqp.calls.basic.BasicCalls"]
+    ours["bases"]["aioamqp.channel.Channel"] = ["aioamqp._methods.basic.BasicMethods"]
     ours["signatures"]["aioamqp.dialing"] = "(dialer)"
-    ours["attributes of a channel"]["inbound"] = "aioamqp.inbound.Inbound"
+    ours["attributes of a channel"]["spare"] = "aioamqp.spare.Spare"
 
     assert differences(stored(), ours) == {}
 

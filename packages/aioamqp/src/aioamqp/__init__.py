@@ -41,8 +41,7 @@ from .exceptions import (
     SynchronizationError,
     WrongLoop,
 )
-from .message import Message
-from .messages import Messages
+from .message import Message, Messages
 from .properties import Properties
 from .protocol import AmqpProtocol
 from .version import __packagename__ as __packagename__  # reachable here in 0.15 too

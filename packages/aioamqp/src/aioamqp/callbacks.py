@@ -1,15 +1,10 @@
-"""The types of the user's callbacks, and how callbacks run: never in the reader.
+"""The types of the callbacks that a program can set.
 
 A callback may be a coroutine function or a plain function: an awaitable result is awaited, any
 other result is ignored. Its parameters may have any names.
 """
 
-import asyncio
-import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from .exceptions import InvalidArgument
 
@@ -18,11 +13,6 @@ if TYPE_CHECKING:
     from .envelope import Envelope, ReturnEnvelope
     from .exceptions import AioamqpException
     from .properties import Properties
-
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
-
-Callback: TypeAlias = Callable[..., Awaitable[Any] | Any]
-"""Any of the callbacks below."""
 
 
 class ConsumerCallback(Protocol):
@@ -91,72 +81,3 @@ def check_callable(what: str, callback: object) -> None:
     """
     if callback is not None and not callable(callback):
         raise InvalidArgument(f"must be a function or None, not {callback!r}", (what,))
-
-
-async def run_callback(what: str, callback: Callback, *args: object) -> None:
-    """Call a callback, await its result if it is awaitable, and log an exception that it raises.
-
-    Args:
-        what: the name of the callback in the log.
-        callback: the callback.
-        args: the arguments for the callback.
-
-    Raises:
-        asyncio.CancelledError: the current task is cancelled.
-    """
-    try:
-        result = callback(*args)
-        if isawaitable(result):
-            await result
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        # Something that the callback awaited was cancelled: the callback failed, this task goes on.
-        _log_failure(what, callback)
-    except Exception:  # noqa: BLE001 - whatever it raises, this task goes on
-        _log_failure(what, callback)
-
-
-def _log_failure(what: str, callback: Callback) -> None:
-    logger.exception("error on dispatch: %s, %r, failed", what, callback)
-
-
-class CallbackQueue:
-    """Runs callbacks one after another, in a task that exists while callbacks are queued."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._waiting: deque[tuple[str, Callback, tuple[object, ...], Callable[[], None] | None]]
-        self._waiting = deque()
-        self._task: asyncio.Task[None] | None = None
-
-    def put(
-        self,
-        what: str,
-        callback: Callback,
-        *args: object,
-        when_begun: Callable[[], None] | None = None,
-    ) -> None:
-        """Queue a callback behind those that are queued already.
-
-        Args:
-            what: the name of the callback in the log.
-            callback: the callback.
-            args: the arguments for the callback.
-            when_begun: called just before the callback is.
-        """
-        self._waiting.append((what, callback, args, when_begun))
-        if self._task is None:
-            loop = asyncio.get_running_loop()
-            self._task = loop.create_task(self._run(), name=f"aioamqp callbacks of {self._name}")
-
-    async def _run(self) -> None:
-        try:
-            while self._waiting:
-                what, callback, args, when_begun = self._waiting.popleft()
-                if when_begun is not None:
-                    when_begun()
-                await run_callback(what, callback, *args)
-        finally:
-            self._task = None

@@ -1,14 +1,18 @@
-"""The channel as programs see it: one method a call, by the names of aioamqp 0.15."""
+"""The channel as programs see it: one method for each of AMQP's, by the names of aioamqp 0.15."""
+
+# The protocol and its channels share their cores.
+# pyright: reportPrivateUsage=false
 
 import asyncio
 import logging
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from amqp_codec import FieldTable, basic
-from amqp_codec import channel as wire
+from amqp_codec import channel as channel_methods
 
 from ._channel.core import ChannelCore
+from ._loggers import channel_logger
 from ._methods.basic import BasicMethods, new_tag
 from ._methods.exchange import ExchangeMethods
 from ._methods.publish import PublishMethods
@@ -16,43 +20,34 @@ from ._methods.queue import QueueMethods
 from ._methods.tx import TxMethods
 from .callbacks import CancellationCallback, ConsumerCallback, ReturnCallback, check_callable
 from .envelope import Envelope, ReturnEnvelope
-from .messages import Messages
+from .message import Messages
 
 if TYPE_CHECKING:
     from .protocol import AmqpProtocol
 
 __all__ = ["Channel", "Envelope", "ReturnEnvelope", "logger"]
 
-logger: logging.Logger = logging.getLogger("aioamqp.channel")
+logger: logging.Logger = channel_logger
 
 PREFETCH_COUNT: Final = 100
-"""Messages that ``consume`` has on their way where the caller does not say."""
+"""Messages that ``consume`` has on their way unless the caller sets others."""
 
 
 class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMethods):
     """A channel of a connection, as ``AmqpProtocol.channel`` opens it.
 
-    What its calls have in common:
+    What its methods have in common:
 
-    - ``no_wait=True`` does not wait for the server; its objection then closes the channel later.
-    - ``timeout`` is in seconds; TimeoutError when the server has not answered by then. Such a call,
-      or one that is cancelled, may still have its effect.
-    - ChannelClosed or AmqpClosedConnection when the channel or the connection is over or ends.
+    - ``no_wait=True`` does not wait for the server; if the server objects, it closes the channel.
+    - ``timeout`` is in seconds; TimeoutError if the server has not answered by then. A call that
+      times out, or is cancelled, may still have its effect.
+    - ChannelClosed or AmqpClosedConnection if the channel or the connection is closed.
     - InvalidArgument, which is a TypeError and a ValueError, before anything is sent.
 
     ``async with await protocol.channel() as channel:`` closes the channel when the block ends.
 
     Attributes:
-        protocol: the connection.
-        channel_id: its number, from 1.
-        return_callback: called as ``callback(channel, body, envelope, properties)`` with a
-            ReturnEnvelope when a mandatory message comes back; may be replaced at any time.
-        consumer_callbacks: what to call with deliveries, by consumer tag; looked up every time.
-        cancellation_callbacks: what to call when the server cancels a consumer.
-        cancelled_consumers: the tags of those that it has cancelled.
-        last_consumer_tag: of the latest consumer, whoever made the tag up.
-        close_event: set when the channel is over.
-        inbound: takes what the server sends; not for programs.
+        last_consumer_tag: of the latest consumer, also if aioamqp made the tag.
         consumer_queues: always empty, as in 0.15; so is ``response_future`` always None.
     """
 
@@ -62,21 +57,57 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         channel_id: int,
         return_callback: ReturnCallback | None = None,
     ) -> None:
-        self.protocol = protocol
-        self.channel_id = channel_id
-        self.return_callback = return_callback
-        self.consumer_callbacks: dict[str, ConsumerCallback | None] = {}
-        self.cancellation_callbacks: list[CancellationCallback] = []
-        self.cancelled_consumers: set[str] = set()
-        self.last_consumer_tag: str | None = None
-        self.close_event: asyncio.Event = asyncio.Event()
+        core = ChannelCore(protocol._connection, channel_id, protocol, self, return_callback)
+        super().__init__(core)
         self.consumer_queues: dict[str, Any] = {}
         self.response_future: None = None
-        self._wire = protocol.wire
-        self.inbound: ChannelCore = ChannelCore(self, protocol.wire)
-        self._dialogue = self.inbound.dialogue
-        self._consumers = self.inbound.consumers
-        self._confirms = self.inbound.confirms
+
+    @property
+    def protocol(self) -> "AmqpProtocol":
+        """The connection."""
+        return cast("AmqpProtocol", self._core.protocol)
+
+    @property
+    def channel_id(self) -> int:
+        """The number of the channel, from 1."""
+        return self._core.number
+
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has closed the channel."""
+        return not self._core.close_event.is_set()
+
+    @property
+    def close_event(self) -> asyncio.Event:
+        """Set when the channel is closed."""
+        return self._core.close_event
+
+    @property
+    def return_callback(self) -> ReturnCallback | None:
+        """The callback for returned messages; it may be replaced at any time.
+
+        It is called as ``callback(channel, body, envelope, properties)`` with a ReturnEnvelope.
+        """
+        return self._core.return_callback
+
+    @return_callback.setter
+    def return_callback(self, callback: ReturnCallback | None) -> None:
+        self._core.return_callback = callback
+
+    @property
+    def consumer_callbacks(self) -> dict[str, ConsumerCallback | None]:
+        """The callbacks of consumers, by consumer tag; looked up for each delivery."""
+        return self._core.consumers.callbacks
+
+    @property
+    def cancellation_callbacks(self) -> list[CancellationCallback]:
+        """The callbacks that are called when the server cancels a consumer."""
+        return self._core.cancellation_callbacks
+
+    @property
+    def cancelled_consumers(self) -> set[str]:
+        """The tags of the consumers that the server has cancelled."""
+        return self._core.cancelled_consumers
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,7 +123,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
 
     async def open(self, *, timeout: float | None = None) -> bool:
         """Open the channel; ``AmqpProtocol.channel`` has done so already."""
-        await self._dialogue.request(wire.Open(), timeout)
+        await self._core.requests.request(channel_methods.Open(), timeout)
         return True
 
     async def close(
@@ -102,27 +133,27 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         *,
         timeout: float | None = None,
     ) -> bool:
-        """Close the channel: it is over at once, and its number free when the server agrees.
+        """Close the channel at once, and wait until its number is free: the server has agreed.
 
-        Messages that wait for a consumer's callback are dropped; the server queues again what has
-        not been acknowledged.
+        Messages that wait for a consumer's callback are dropped; the server queues all messages
+        again that have not been acknowledged.
 
         Raises:
-            ChannelClosed: it is over already.
+            ChannelClosed: it is closed already.
             TimeoutError: the server does not answer, within 5 seconds unless ``timeout`` is given.
         """
-        await self._dialogue.close(reply_code, reply_text, timeout)
+        await self._core.close(reply_code, reply_text, timeout)
         return True
 
     async def flow(self, active: bool, *, timeout: float | None = None) -> dict[str, Any]:
-        """Ask the server to stop its deliveries, or to go on with them. Spec: channel.flow.
+        """Ask the server to stop its deliveries, or to resume them. Spec: channel.flow.
 
         RabbitMQ: stopping is not supported, it closes the connection; see ``basic_qos``.
 
         Returns:
             Whether the server is ``active`` now.
         """
-        reply = await self._ask(wire.Flow(active), wire.FlowOk, timeout)
+        reply = await self._request(channel_methods.Flow(active), channel_methods.FlowOk, timeout)
         return {"active": reply.active}
 
     def consume(
@@ -144,29 +175,29 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
                     ...
 
         Nothing is sent before the first message is asked for, or ``async with`` is entered, which
-        is the tidier way where the loop may be left before its end. See ``Messages`` for that.
+        is better where the loop may be left before its end: see ``Messages``.
 
         Args:
-            queue_name: empty for the one that was declared last on this channel.
+            queue_name: empty for the queue that was declared last on this channel.
             prefetch_count: messages that may be delivered and not settled yet; 0 for no limit. It
                 is set by ``basic.qos`` and so holds for later consumers of the channel too, until
                 they ask for another. None leaves it as it is; with ``no_ack`` it has no meaning.
-            consumer_tag: empty to have one made up.
+            consumer_tag: empty for a new one.
             no_local: RabbitMQ: ignored.
-            no_ack: let the server take what it delivers for acknowledged.
-            exclusive: let nobody else consume from the queue.
+            no_ack: the server expects no acknowledgements.
+            exclusive: no other consumer may consume from the queue.
             arguments: such as ``{"x-priority": 10}``.
             timeout: seconds in which the server must agree to the consumer.
         """
         tag = consumer_tag or new_tag(self.channel_id)
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, False, arguments)
         qos = None if prefetch_count is None or no_ack else basic.Qos(0, prefetch_count)
-        return Messages(self, self._consumers, method, qos, timeout)
+        return Messages(self, self._core, method, qos, timeout)
 
     def add_cancellation_callback(self, callback: CancellationCallback) -> None:
-        """Have a callback called when the server cancels a consumer of this channel.
+        """Call a callback when the server cancels a consumer of this channel.
 
-        It is called as ``callback(channel, consumer_tag)`` and may make any call, such as consuming
+        It is called as ``callback(channel, consumer_tag)`` and may call any method, such as consume
         again. RabbitMQ: consumer-cancel.html, for example when the queue is deleted.
         """
         check_callable("callback", callback)

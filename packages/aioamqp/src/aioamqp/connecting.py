@@ -1,5 +1,8 @@
 """``connect`` and ``from_url``: from a name or a URL to an open connection."""
 
+# The transport flushes the write buffer of the protocol.
+# pyright: reportPrivateUsage=false
+
 import asyncio
 import errno
 import inspect
@@ -17,13 +20,10 @@ from .dial import current_dialer
 from .exceptions import ConnectionFailed, InvalidArgument, WrongLoop, failed_link
 from .protocol import OPEN, AmqpProtocol
 from .tls import TlsSettings
-from .uri import parse_url
+from .uri import default_port, parse_url
 
 CONNECTION_TIMEOUT: Final = 10.0
 """Seconds that may pass until a connection is open, where the caller does not say."""
-
-PORT: Final = 5672
-TLS_PORT: Final = 5671
 
 Connected: TypeAlias = tuple[asyncio.Transport, AmqpProtocol]
 
@@ -182,7 +182,7 @@ async def _connect(
             " connect() there, from another thread with asyncio.run_coroutine_threadsafe()"
         )
     if port is None:
-        port = TLS_PORT if ssl else PORT
+        port = default_port(is_secure=bool(ssl))
     where = f"{host}:{port}"
     stage = "a link"
     made = make_protocol()  # before there is a link: a bad argument for it must not cost one
@@ -221,7 +221,7 @@ async def _connect(
         )
         cause = TimeoutError(errno.ETIMEDOUT, text)
         raise failed_link(ConnectionFailed, cause, text) from None
-    return FlushingTransport(transport, protocol.wire), protocol
+    return FlushingTransport(transport, protocol._connection.writer), protocol
 
 
 @_known_as_coroutine_function

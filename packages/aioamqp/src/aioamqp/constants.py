@@ -1,4 +1,4 @@
-"""The constants of 0.15, for programs that import them; this package does not use them.
+"""The constants of 0.15, for programs that import them; this package needs only the port.
 
 Spec: 4.2.3 for frames, 4.2.6.1 for the flags; method ids are unique within their class.
 """

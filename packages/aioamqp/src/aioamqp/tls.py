@@ -1,10 +1,9 @@
 """TLS settings: certificate authorities, client certificate, and whether to verify the server."""
 
-import logging
 import ssl
 from dataclasses import dataclass
 
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
+from ._loggers import protocol_logger
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class TlsSettings:
                 files = " with keyfile ".join(filter(None, (self.certfile, self.keyfile)))
                 raise _unusable("certfile", files, error) from error
         if not self.verify:
-            logger.warning(
+            protocol_logger.warning(
                 "TLS without verification: another host can impersonate the server; to verify its"
                 " certificate, remove verify_ssl=False and verify=verify_none"
             )

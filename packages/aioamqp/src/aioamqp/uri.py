@@ -5,6 +5,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from .auth import MECHANISMS
+from .constants import PROTOCOL_DEFAULT_PORT
 from .tls import TlsSettings
 
 _SCHEMES: Final = ("amqp", "amqps")
@@ -12,6 +13,7 @@ _INTEGERS: Final = ("heartbeat", "frame_max", "channel_max", "connection_timeout
 _FILES: Final = ("cacertfile", "certfile", "keyfile")
 _OF_TLS: Final = (*_FILES, "verify", "server_name_indication")
 _KNOWN: Final = (*_INTEGERS, "auth_mechanism", *_OF_TLS)
+_TLS_PORT: Final = 5671
 _VERIFY: Final = {"verify_peer": True, "verify_none": False}
 
 
@@ -57,6 +59,11 @@ class AmqpUrl:
         values = {name: getattr(self, name) for name in _INTEGERS}
         values["server_hostname"] = self.server_name_indication
         return {name: value for name, value in values.items() if value is not None}
+
+
+def default_port(*, is_secure: bool) -> int:
+    """Return the port of a server for which none is given: 5672, or 5671 with TLS."""
+    return _TLS_PORT if is_secure else PROTOCOL_DEFAULT_PORT
 
 
 def parse_url(url: str) -> AmqpUrl:

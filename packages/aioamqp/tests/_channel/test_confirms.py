@@ -29,13 +29,13 @@ def publish(confirms: Confirms, count: int, content: Content | None = None) -> l
     for n in range(count):
         waiter: asyncio.Future[None] = loop.create_future()
         waiter.add_done_callback(lambda future, n=n: settled(future, n))  # type: ignore[misc]
-        confirms.count(waiter, content)
+        confirms.add(waiter, content)
     return outcomes
 
 
 async def after(confirms: Confirms, *outcomes: basic.Ack | basic.Nack) -> None:
     for outcome in outcomes:
-        confirms.receive(outcome)
+        confirms.handle_ack(outcome)
     await asyncio.sleep(0)
 
 
@@ -80,11 +80,11 @@ async def test_a_cumulative_ack_looks_at_what_it_settles_and_at_nothing_else() -
             return super().__contains__(key)
 
     confirms = Confirms()
-    confirms._open = opened = Counting()
+    confirms._unconfirmed = opened = Counting()
     publish(confirms, 10_000)
 
     for tag in range(10, 10_001, 10):
-        confirms.receive(basic.Ack(tag, True))
+        confirms.handle_ack(basic.Ack(tag, True))
 
     assert not opened
     assert opened.looks < 3 * 10_000
@@ -105,7 +105,7 @@ async def test_a_word_on_a_message_that_was_never_published_is_logged_and_settle
 
 async def test_messages_that_nobody_waits_for_are_counted_all_the_same() -> None:
     confirms = Confirms()
-    confirms.count(None)
+    confirms.add(None)
     outcomes = publish(confirms, 1)
 
     await after(confirms, basic.Nack(1))
@@ -119,7 +119,7 @@ async def test_a_returned_message_ends_as_returned_when_its_ack_comes() -> None:
     confirms = Confirms()
     outcomes = publish(confirms, 2, CONTENT)
 
-    assert confirms.receive_return(CONTENT, RETURNED)
+    assert confirms.handle_return(CONTENT, RETURNED)
     assert outcomes == ["open", "open"]
     await after(confirms, basic.Ack(2, True))
 
@@ -129,14 +129,14 @@ async def test_a_returned_message_ends_as_returned_when_its_ack_comes() -> None:
 async def test_a_return_is_not_taken_for_that_of_a_message_already_settled() -> None:
     confirms = Confirms()
     outcomes = publish(confirms, 3, CONTENT)
-    confirms.receive(basic.Ack(2))
-    confirms.receive(basic.Ack(1))
+    confirms.handle_ack(basic.Ack(2))
+    confirms.handle_ack(basic.Ack(1))
 
-    confirms.receive_return(CONTENT, RETURNED)
+    confirms.handle_return(CONTENT, RETURNED)
     await after(confirms, basic.Ack(3))
 
     assert outcomes == ["ack", "ack", "PublishReturned"]
-    assert not confirms.receive_return(CONTENT, RETURNED)
+    assert not confirms.handle_return(CONTENT, RETURNED)
 
 
 async def test_of_messages_that_differ_in_their_properties_the_one_that_came_back_is_meant() -> (
@@ -146,7 +146,7 @@ async def test_of_messages_that_differ_in_their_properties_the_one_that_came_bac
     contents = [Content.of("", "q", WireProperties(message_id=i), b"body") for i in "ab"]
     first, second = (publish(confirms, 1, content) for content in contents)
 
-    confirms.receive_return(contents[1], RETURNED)
+    confirms.handle_return(contents[1], RETURNED)
     await after(confirms, basic.Ack(2, True))
 
     assert (first, second) == (["ack"], ["PublishReturned"])
@@ -156,7 +156,7 @@ async def test_a_return_whose_properties_the_server_has_changed_is_recognized_by
     confirms = Confirms()
     outcomes = publish(confirms, 1, Content.of("", "q", WireProperties(headers={"BCC": []}), b"b"))
 
-    assert confirms.receive_return(Content.of("", "q", WireProperties(headers={}), b"b"), RETURNED)
+    assert confirms.handle_return(Content.of("", "q", WireProperties(headers={}), b"b"), RETURNED)
     await after(confirms, basic.Ack(1))
 
     assert outcomes == ["PublishReturned"]
@@ -170,7 +170,7 @@ async def test_a_return_of_something_else_is_nobody_s(other: Content) -> None:
     confirms = Confirms()
     outcomes = publish(confirms, 1, CONTENT)
 
-    assert not confirms.receive_return(other, RETURNED)
+    assert not confirms.handle_return(other, RETURNED)
     await after(confirms, basic.Ack(1))
 
     assert outcomes == ["ack"]
@@ -178,10 +178,10 @@ async def test_a_return_of_something_else_is_nobody_s(other: Content) -> None:
 
 async def test_a_return_that_nobody_waits_for_is_not_taken_for_an_equal_message_s() -> None:
     confirms = Confirms()
-    confirms.count(None, CONTENT)
+    confirms.add(None, CONTENT)
     outcomes = publish(confirms, 1, CONTENT)
 
-    assert not confirms.receive_return(CONTENT, RETURNED)
+    assert not confirms.handle_return(CONTENT, RETURNED)
     await after(confirms, basic.Ack(2, True))
 
     assert outcomes == ["ack"]
@@ -190,22 +190,20 @@ async def test_a_return_that_nobody_waits_for_is_not_taken_for_an_equal_message_
 async def test_nothing_is_kept_of_messages_that_are_settled() -> None:
     confirms = Confirms()
     publish(confirms, 3, CONTENT)
-    confirms.receive_return(CONTENT, RETURNED)
+    confirms.handle_return(CONTENT, RETURNED)
 
     await after(confirms, basic.Ack(2), basic.Ack(3), basic.Ack(1))
 
-    assert not confirms._open
-    assert not confirms._mandatory
-    assert not confirms._returnable
+    assert confirms.pending == 0
 
 
 async def test_all_that_is_open_at_the_end_is_unconfirmed_and_knows_the_rest() -> None:
     confirms = Confirms()
     waiters = [asyncio.get_running_loop().create_future() for _ in range(3)]
     for waiter in waiters:
-        confirms.count(waiter)
-    confirms.count(None)
-    confirms.receive(basic.Ack(2))
+        confirms.add(waiter)
+    confirms.add(None)
+    confirms.handle_ack(basic.Ack(2))
     end = ChannelClosed(406, "no")
 
     confirms.fail(end)
@@ -226,12 +224,12 @@ async def test_a_waiter_that_was_cancelled_is_left_alone() -> None:
     confirms = Confirms()
     waiters = [asyncio.get_running_loop().create_future() for _ in range(3)]
     for waiter in waiters:
-        confirms.count(waiter, CONTENT)
+        confirms.add(waiter, CONTENT)
         waiter.cancel()
 
-    assert not confirms.receive_return(CONTENT, RETURNED)
-    confirms.receive(basic.Ack(1))
-    confirms.receive(basic.Nack(2))
+    assert not confirms.handle_return(CONTENT, RETURNED)
+    confirms.handle_ack(basic.Ack(1))
+    confirms.handle_ack(basic.Nack(2))
     confirms.fail(ChannelClosed())
 
     assert all(waiter.cancelled() for waiter in waiters)

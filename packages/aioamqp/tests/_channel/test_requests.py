@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from aioamqp._channel.pending_requests import PendingRequests
+from aioamqp._channel.requests import PendingRequests
 from aioamqp.exceptions import ChannelClosed, ProtocolViolation
 from amqp_codec import Command, basic, exchange, queue
 
@@ -21,42 +21,42 @@ def future() -> asyncio.Future[Command]:
 async def test_replies_go_to_the_calls_in_their_order() -> None:
     replies, first, second = PendingRequests(), future(), future()
     other = Command(1, queue.DeclareOk("b"))
-    replies.expect(first, queue.Declare("a"))
-    replies.expect(second, queue.Declare("a"))
+    replies.add(first, queue.Declare("a"))
+    replies.add(second, queue.Declare("a"))
 
-    replies.receive(DECLARED)
-    replies.receive(other)
+    replies.receive_reply(DECLARED)
+    replies.receive_reply(other)
 
     assert (await first, await second) == (DECLARED, other)
 
 
 async def test_the_late_reply_to_a_cancelled_call_is_not_the_next_one_s() -> None:
     replies, given_up, waiting = PendingRequests(), future(), future()
-    replies.expect(given_up, queue.Declare("a"))
-    replies.expect(waiting, queue.Bind("a"))
+    replies.add(given_up, queue.Declare("a"))
+    replies.add(waiting, queue.Bind("a"))
     given_up.cancel()
 
-    replies.receive(DECLARED)
-    replies.receive(BOUND)
+    replies.receive_reply(DECLARED)
+    replies.receive_reply(BOUND)
 
     assert await waiting == BOUND
 
 
 async def test_an_unclaimed_reply_is_shown_to_who_asked_for_that() -> None:
     replies, given_up, seen = PendingRequests(), future(), list[Command]()
-    replies.expect(given_up, queue.Declare("a"), seen.append)
+    replies.add(given_up, queue.Declare("a"), seen.append)
     given_up.cancel()
 
-    replies.receive(DECLARED)
+    replies.receive_reply(DECLARED)
 
     assert seen == [DECLARED]
 
 
 async def test_a_claimed_reply_is_shown_to_nobody_else() -> None:
     replies, waiting, seen = PendingRequests(), future(), list[Command]()
-    replies.expect(waiting, queue.Declare("a"), seen.append)
+    replies.add(waiting, queue.Declare("a"), seen.append)
 
-    replies.receive(DECLARED)
+    replies.receive_reply(DECLARED)
 
     assert seen == []
     assert await waiting == DECLARED
@@ -64,19 +64,19 @@ async def test_a_claimed_reply_is_shown_to_nobody_else() -> None:
 
 async def test_either_of_several_replies_is_accepted() -> None:
     replies, waiting = PendingRequests(), future()
-    replies.expect(waiting, basic.Get("a"))
+    replies.add(waiting, basic.Get("a"))
 
-    replies.receive(Command(1, basic.GetEmpty()))
+    replies.receive_reply(Command(1, basic.GetEmpty()))
 
     assert (await waiting).method == basic.GetEmpty()
 
 
 async def test_a_reply_of_another_kind_is_the_server_s_error_505() -> None:
     replies, waiting = PendingRequests(), future()
-    replies.expect(waiting, exchange.Declare("a"))
+    replies.add(waiting, exchange.Declare("a"))
 
     with pytest.raises(ProtocolViolation, match=r"queue\.bind-ok.*exchange\.declare-ok") as caught:
-        replies.receive(BOUND)
+        replies.receive_reply(BOUND)
 
     assert caught.value.code == 505
     assert not waiting.done()
@@ -84,7 +84,7 @@ async def test_a_reply_of_another_kind_is_the_server_s_error_505() -> None:
 
 async def test_a_reply_that_nobody_waits_for_is_the_server_s_error_503() -> None:
     with pytest.raises(ProtocolViolation, match=r"queue\.bind-ok") as caught:
-        PendingRequests().receive(BOUND)
+        PendingRequests().receive_reply(BOUND)
 
     assert caught.value.code == 503
 
@@ -93,15 +93,15 @@ async def test_what_is_said_about_a_consumer_may_come_after_the_replies_to_later
     """RabbitMQ: the queue agrees to a consumer, while the channel goes on."""
     replies = PendingRequests()
     consume, other, cancel, declare = (future() for _ in range(4))
-    replies.expect(consume, basic.Consume("q", "a"))
-    replies.expect(other, basic.Consume("q", "b"))
-    replies.expect(cancel, basic.Cancel("a"))
-    replies.expect(declare, queue.Declare("a"))
+    replies.add(consume, basic.Consume("q", "a"))
+    replies.add(other, basic.Consume("q", "b"))
+    replies.add(cancel, basic.Cancel("a"))
+    replies.add(declare, queue.Declare("a"))
 
-    replies.receive(DECLARED)
-    replies.receive(Command(1, basic.ConsumeOk("b")))
-    replies.receive(Command(1, basic.ConsumeOk("a")))
-    replies.receive(Command(1, basic.CancelOk("a")))
+    replies.receive_reply(DECLARED)
+    replies.receive_reply(Command(1, basic.ConsumeOk("b")))
+    replies.receive_reply(Command(1, basic.ConsumeOk("a")))
+    replies.receive_reply(Command(1, basic.CancelOk("a")))
 
     assert await declare == DECLARED
     assert (await consume).method == basic.ConsumeOk("a")
@@ -112,19 +112,19 @@ async def test_what_is_said_about_a_consumer_may_come_after_the_replies_to_later
 
 async def test_what_is_said_about_one_consumer_keeps_its_order() -> None:
     replies, consume, cancel = PendingRequests(), future(), future()
-    replies.expect(consume, basic.Consume("q", "a"))
-    replies.expect(cancel, basic.Cancel("a"))
+    replies.add(consume, basic.Consume("q", "a"))
+    replies.add(cancel, basic.Cancel("a"))
 
     with pytest.raises(ProtocolViolation, match=r"cancel-ok.*where basic\.consume-ok is due"):
-        replies.receive(Command(1, basic.CancelOk("a")))
+        replies.receive_reply(Command(1, basic.CancelOk("a")))
 
 
 async def test_a_reply_about_an_unknown_consumer_is_the_server_s_error_503() -> None:
     replies, consume = PendingRequests(), future()
-    replies.expect(consume, basic.Consume("q", "a"))
+    replies.add(consume, basic.Consume("q", "a"))
 
     with pytest.raises(ProtocolViolation, match=r"consume-ok.*no reply is due") as caught:
-        replies.receive(Command(1, basic.ConsumeOk("b")))
+        replies.receive_reply(Command(1, basic.ConsumeOk("b")))
 
     assert caught.value.code == 503
 
@@ -132,8 +132,8 @@ async def test_a_reply_about_an_unknown_consumer_is_the_server_s_error_503() -> 
 async def test_failing_reaches_every_call_once() -> None:
     replies, first, given_up, last = PendingRequests(), future(), future(), future()
     for each in (first, given_up):
-        replies.expect(each, queue.Bind("a"))
-    replies.expect(last, basic.Consume("q", "tag"))
+        replies.add(each, queue.Bind("a"))
+    replies.add(last, basic.Consume("q", "tag"))
     given_up.cancel()
     error = ChannelClosed(404, "NOT_FOUND")
 

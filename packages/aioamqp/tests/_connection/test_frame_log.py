@@ -33,7 +33,7 @@ from scripted_server import ScriptedServer, wait_idle
         ),
         (
             basic.Publish("", "q", mandatory=True),
-            "3 basic.publish routing_key='q' mandatory=True + 42 octets",
+            "3 basic.publish routing_key='q' mandatory=True + 42 bytes",
         ),
     ],
 )
@@ -65,8 +65,8 @@ async def test_the_log_of_a_connection_reads_like_a_packet_trace(
         "< 0 connection.open-ok",
         "> 1 channel.open",
         "< 1 channel.open-ok",
-        "> 1 basic.publish routing_key='q' + 12 octets",
-        "< 1 basic.return reply_code=312 reply_text='NO_ROUTE' routing_key='q' + 12 octets",
+        "> 1 basic.publish routing_key='q' + 12 bytes",
+        "< 1 basic.return reply_code=312 reply_text='NO_ROUTE' routing_key='q' + 12 bytes",
         "> 0 connection.close reply_code=200 reply_text='Normal Shutdown' class_id=0 method_id=0",
         "< 0 connection.close-ok",
     ]

@@ -40,13 +40,13 @@ def test_any_octet_from_the_peer_is_a_sign_of_life() -> None:
 
 def test_silence_does_not_count_while_we_do_not_listen() -> None:
     heartbeat = Heartbeat(10, now=0)
-    heartbeat.stop_listening()
+    heartbeat.pause_reading()
     heartbeat.last_sent = 100
 
     assert heartbeat.check(100) is Verdict.WAIT
     assert heartbeat.next_check() == 110
 
-    heartbeat.listen(now=105)
+    heartbeat.resume_reading(now=105)
 
     assert heartbeat.check(109) is Verdict.WAIT
     assert heartbeat.check(125) is Verdict.DEAD

@@ -86,7 +86,7 @@ async def test_a_transport_that_the_program_closed_but_that_cannot_send_is_cut_o
 async def test_silence_does_not_count_while_we_do_not_read(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aioamqp.protocol.BACKLOG", 1000)
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 1000)
     go_on = asyncio.Event()
     opened = await server.open_channel(heartbeat=10)
     await opened.basic_consume(lambda *_: go_on.wait(), "q", "tag")

@@ -35,12 +35,12 @@ def test_reading_stops_above_the_limit_and_goes_on_below_half_of_it() -> None:
 def test_a_call_that_waits_for_its_reply_keeps_reading_on() -> None:
     reading = Reading()
 
-    reading.backlog.call_begins()
+    reading.backlog.begin_call()
     reading.backlog.add(LIMIT)
 
     assert reading.log == []
 
-    reading.backlog.call_ends()
+    reading.backlog.end_call()
 
     assert reading.log == ["pause"]
 
@@ -49,13 +49,13 @@ def test_a_call_that_is_made_while_reading_is_stopped_lets_it_go_on() -> None:
     reading = Reading()
 
     reading.backlog.add(LIMIT)
-    reading.backlog.call_begins()
-    reading.backlog.call_begins()
-    reading.backlog.call_ends()
+    reading.backlog.begin_call()
+    reading.backlog.begin_call()
+    reading.backlog.end_call()
 
     assert reading.log == ["pause", "resume"]
 
-    reading.backlog.call_ends()
+    reading.backlog.end_call()
 
     assert reading.log == ["pause", "resume", "pause"]
 

@@ -1,130 +1,283 @@
-"""What a channel makes of what the server sends."""
+"""One channel: its state, and the dispatch of the methods that the server sends on it.
+
+state      the server sends      then
+OPEN       a reply               it is passed to the call that waits for it
+           channel.close         the client answers channel.close-ok: CLOSED
+CLOSING    channel.close-ok      CLOSED: both directions are finished
+           channel.close         the two crossed: the client answers close-ok, still CLOSING
+           anything else         it is ignored. Spec: 1.5.2.5
+"""
 
 import asyncio
-import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import Any, Final
 
-from amqp_codec import Command, DecodeError, Method, basic
-from amqp_codec import channel as wire_channel
+from amqp_codec import Command, DecodeError, Method, ReplyCode, basic
+from amqp_codec import channel as channel_methods
 
-from ..callbacks import Callback, CallbackQueue
+from .._connection.callback_queue import Callback, CallbackQueue
+from .._connection.core import CLOSE_TIMEOUT, ConnectionCore
+from .._connection.waiters import Waiters
+from .._loggers import channel_logger
 from ..envelope import ReturnEnvelope
+from ..exceptions import ChannelClosed
 from ..properties import Properties
 from .confirms import Confirms, Content, Returned
 from .consumers import Consumers
-from .requests import Requests, State
+from .requests import Requests, check_timeout
 
-if TYPE_CHECKING:
-    from .._connection.writer import Writer
-    from ..channel import Channel
 
-logger: logging.Logger = logging.getLogger("aioamqp.channel")
+class State(Enum):
+    """State of a channel."""
+
+    OPEN = "open"
+    CLOSING = "channel.close has been sent"
+    CLOSED = "closed"
+
+
+_OPEN: Final = State.OPEN  # an Enum's attributes are slow to read in Python 3.11
 
 
 class ChannelCore:
-    """Takes the commands of one channel from the reader; nothing here waits.
+    """All parts of one channel on one connection.
+
+    ``Channel`` shows programs what it has. A channel can go on with a new core on a new connection.
 
     Args:
-        channel: whose they are; its callbacks are looked up when they are needed.
-        wire: to answer on.
+        connection: to write to.
+        number: of the channel.
+        protocol: the AmqpProtocol, which gets the number back when it is free.
+        channel: the Channel, which is the first argument of every callback.
 
     Attributes:
-        dialogue: requests, replies and closing.
-        consumers: where deliveries go.
-        confirms: what the server says about published messages.
-        may_publish: cleared while the server asks for no more messages.
+        state: of the channel.
+        failure: why it is not open; None while it is, and if the program closed it.
+        close_event: set when it is not open.
+        requests: and their replies.
+        consumers: by consumer tag.
+        confirms: of published messages.
+        may_publish: cleared while the server wants no messages. Spec: channel.flow.
+        return_callback: called with returned messages.
+        cancellation_callbacks: called when the server cancels a consumer.
+        cancelled_consumers: tags of the consumers that the server has cancelled.
     """
 
-    def __init__(self, channel: "Channel", wire: "Writer") -> None:
-        self._channel = channel
-        self._backlog = wire.backlog
-        self._callbacks = CallbackQueue(f"channel {channel.channel_id}")
-        self.dialogue: Requests = Requests(wire, channel.channel_id, self._on_end, self._on_free)
-        self.consumers: Consumers = Consumers(channel, self.dialogue, wire.backlog)
+    def __init__(
+        self,
+        connection: ConnectionCore,
+        number: int,
+        protocol: Any,
+        channel: Any,
+        return_callback: Callback | None = None,
+    ) -> None:
+        self.connection: ConnectionCore = connection
+        self.number: int = number
+        self.protocol: Any = protocol
+        self.channel: Any = channel
+        self.state: State = State.OPEN
+        self.failure: Exception | None = None
+        self.close_event: asyncio.Event = asyncio.Event()
+        self.requests: Requests = Requests(connection, number, self.check_open)
+        self.consumers: Consumers = Consumers(channel, self.requests, connection.read_flow)
         self.confirms: Confirms = Confirms()
         self.may_publish: asyncio.Event = asyncio.Event()
         self.may_publish.set()
-        # What the server sends on its own account, and a reply that is not only for who called; all
-        # else that it sends is a reply or a close.
+        self.return_callback: Callback | None = return_callback
+        self.cancellation_callbacks: list[Any] = []
+        self.cancelled_consumers: set[str] = set()
+        self._callbacks = CallbackQueue(f"channel {number}")
+        self._until_closed = Waiters()
+        # What the server sends by itself, and basic.recover-ok, which the consumers need first;
+        # everything else is a reply.
         self._handlers: dict[type[Method], Callable[[Command], None]] = {
             basic.Deliver: self.consumers.deliver,
-            basic.Return: self._on_return,
-            basic.Ack: self._on_outcome,
-            basic.Nack: self._on_outcome,
-            basic.Cancel: self._on_cancel,
-            basic.RecoverOk: self._on_recovered,
-            wire_channel.Flow: self._on_flow,
+            basic.Return: self._handle_return,
+            basic.Ack: self._handle_ack,
+            basic.Nack: self._handle_ack,
+            basic.Cancel: self._handle_cancel,
+            basic.RecoverOk: self._handle_recover_ok,
+            channel_methods.Close: self._handle_close,
+            channel_methods.Flow: self._handle_flow,
         }
 
-    def receive(self, command: Command) -> None:
-        """Take a command.
+    # ---------------------------------------------------------------- for the methods of Channel
+
+    def check_open(self) -> None:
+        """Check that the channel can be used.
+
+        Raises:
+            AmqpClosedConnection: the connection has ended.
+            ChannelClosed: the channel has.
+        """
+        self.connection.check_open()
+        if self.state is not _OPEN:
+            raise ChannelClosed from self.failure
+
+    async def settle(self, method: basic.Ack | basic.Nack | basic.Reject) -> None:
+        """Acknowledge or reject deliveries; wait only while the write buffer is full."""
+        connection = self.connection
+        self.check_open()
+        if connection.gate.is_full:
+            await connection.gate.wait()
+            self.check_open()
+        connection.send(self.number, method)
+
+    async def close(self, code: int, text: str, timeout: float | None) -> None:
+        """Close the channel, fail every pending request, and wait for channel.close-ok.
+
+        Raises:
+            ChannelClosed: the channel is not open.
+            TimeoutError: the server does not answer.
+        """
+        if self.state is not _OPEN:
+            raise ChannelClosed
+        check_timeout(timeout)
+        self._start_closing(code, text)
+        seconds = CLOSE_TIMEOUT if timeout is None else timeout
+        self.connection.read_flow.begin_call()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._until_closed.wait()
+        except TimeoutError:
+            raise TimeoutError(
+                f"The server has not answered the close of channel {self.number} within"
+                f" {seconds:g} seconds; the channel counts as closed, its number as taken"
+            ) from None
+        finally:
+            self.connection.read_flow.end_call()
+
+    def abandon(self) -> None:
+        """Close the channel if it is open, without waiting: the call that opened it has failed."""
+        if self.state is _OPEN:
+            self._start_closing(0, "The call that opened the channel was given up")
+
+    # ---------------------------------------------------------------- for the connection
+
+    @property
+    def pending(self) -> dict[str, int]:
+        """What the channel waits for, by kind: for leak checks."""
+        return {
+            "replies": self.requests.pending,
+            "confirms": self.confirms.pending,
+            "cancelled consumers": self.consumers.pending,
+        }
+
+    def dispatch(self, command: Command) -> None:
+        """Process a command from the server; nothing here waits.
 
         Raises:
             ProtocolViolation: the server must not send it now.
         """
-        take = self._handlers.get(type(command.method))
-        if take is None:
-            self.dialogue.receive(command)
-        elif self.dialogue.state is State.OPEN:
-            take(command)
+        if self.state is _OPEN:
+            handler = self._handlers.get(type(command.method))
+            if handler is not None:
+                handler(command)
+            else:
+                self.requests.receive_reply(command)
+            return
+        match command.method:
+            case channel_methods.Close():
+                self._send_close_ok()
+            case channel_methods.CloseOk() if self.state is State.CLOSING:
+                self.state = State.CLOSED
+                self._until_closed.wake()
+                self.protocol.release_channel_id(self.number)
+            case _:
+                pass
+
+    def end(self, error: Exception, asked_for: bool = False) -> None:
+        """Close the channel at once, since the server closed it or the connection has ended.
+
+        Args:
+            error: raised in every call that waits.
+            asked_for: whether the program closed the connection.
+        """
+        was_open = self.state is _OPEN
+        self.state = State.CLOSED
+        self._until_closed.wake()
+        if was_open:
+            self.failure = error
+            self._fail(error, asked_for)
 
     def idle_tasks(self) -> list[asyncio.Task[None]]:
-        """Return the tasks that are about to end without calling anything of the user's."""
+        """Return the tasks that end without calling the program again."""
         return self.consumers.idle_tasks()
 
-    def _on_end(self, error: Exception, asked_for: bool) -> None:
-        self._channel.close_event.set()
+    # ---------------------------------------------------------------- closing
+
+    def _start_closing(self, code: int, text: str) -> None:
+        """Send channel.close: the channel is not open any longer, but its number is not free."""
+        self.check_open()
+        # 0.15 sends 0, which is no reply code.
+        close = channel_methods.Close(code or ReplyCode.REPLY_SUCCESS, text)
+        self.connection.send(self.number, close)
+        self.connection.writer.flush()
+        self.state = State.CLOSING
+        self._fail(ChannelClosed(0, "The program closed the channel during this call"), True)
+
+    def _handle_close(self, command: Command) -> None:
+        close = command.method
+        assert isinstance(close, channel_methods.Close)
+        self._send_close_ok()
+        self.end(ChannelClosed(close.reply_code, close.reply_text))
+        self.protocol.release_channel_id(self.number)
+
+    def _send_close_ok(self) -> None:
+        self.connection.send(self.number, channel_methods.CloseOk())
+        self.connection.writer.flush()
+
+    def _fail(self, error: Exception, asked_for: bool) -> None:
+        self.close_event.set()
         self.may_publish.set()
+        self.requests.fail(error)
         self.confirms.fail(error)
         self.consumers.end(error, asked_for)
 
-    def _on_free(self) -> None:
-        self._channel.protocol.release_channel_id(self._channel.channel_id)
+    # ---------------------------------------------------------------- what the server sends
 
-    def _on_cancel(self, command: Command) -> None:
+    def _handle_cancel(self, command: Command) -> None:
         method = command.method
         assert isinstance(method, basic.Cancel)
         tag = method.consumer_tag
-        self._channel.cancelled_consumers.add(tag)
-        self.consumers.cancelled_by_server(tag)
+        self.cancelled_consumers.add(tag)
+        self.consumers.handle_cancel(tag)
         if not method.no_wait:
-            self.dialogue.send(basic.CancelOk(tag))
-        for callback in self._channel.cancellation_callbacks:
-            self._callbacks.put("a cancellation callback", callback, self._channel, tag)
+            self.requests.send(basic.CancelOk(tag))
+        for callback in self.cancellation_callbacks:
+            self._callbacks.put("a cancellation callback", callback, self.channel, tag)
 
-    def _on_recovered(self, command: Command) -> None:
-        self.consumers.recovered()  # now, since what is delivered again may be right behind it
-        self.dialogue.receive(command)
+    def _handle_recover_ok(self, command: Command) -> None:
+        self.consumers.handle_recover_ok()  # now: what is delivered again may be right behind it
+        self.requests.receive_reply(command)
 
-    def _on_outcome(self, command: Command) -> None:
+    def _handle_ack(self, command: Command) -> None:
         method = command.method
         assert isinstance(method, (basic.Ack, basic.Nack))
         if self.confirms.is_selected:
-            self.confirms.receive(method)
+            self.confirms.handle_ack(method)
         else:
-            self.dialogue.receive(command)  # which takes it for the violation that it is
+            self.requests.receive_reply(command)  # which is a ProtocolViolation
 
-    def _on_return(self, command: Command) -> None:
-        method, properties = command.method, command.properties
+    def _handle_return(self, command: Command) -> None:
+        method, codec_properties = command.method, command.properties
         assert isinstance(method, basic.Return)
-        assert properties is not None
+        assert codec_properties is not None
         body = bytes(command.body)
         try:
-            readable = Properties.from_codec(properties)
+            properties = Properties.from_codec(codec_properties)
         except DecodeError:
-            logger.exception("The headers of a message that came back cannot be decoded")
-            readable = None
+            channel_logger.exception("The headers of a returned message cannot be decoded")
+            properties = None
         envelope = ReturnEnvelope.from_codec(method)
-        is_awaited = self.confirms.is_selected and self.confirms.receive_return(
-            Content.of(method.exchange, method.routing_key, properties, body),
-            Returned(envelope, body, readable or Properties()),
+        is_awaited = self.confirms.is_selected and self.confirms.handle_return(
+            Content.of(method.exchange, method.routing_key, codec_properties, body),
+            Returned(envelope, body, properties or Properties()),
         )
-        callback = self._channel.return_callback
-        if callback is not None and readable is not None:
-            self._call_back(callback, body, envelope, readable)
-        elif callback is None and not is_awaited:
-            logger.warning(
+        if self.return_callback is not None and properties is not None:
+            self._call_return_callback(self.return_callback, body, envelope, properties)
+        elif self.return_callback is None and not is_awaited:
+            channel_logger.warning(
                 "A message to exchange %r with routing key %r came back: %d %s."
                 " Set channel.return_callback to receive it",
                 method.exchange,
@@ -133,26 +286,26 @@ class ChannelCore:
                 method.reply_text,
             )
 
-    def _call_back(
+    def _call_return_callback(
         self, callback: Callback, body: bytes, envelope: ReturnEnvelope, properties: Properties
     ) -> None:
-        size = len(body)
-        self._backlog.add(size)
+        read_flow, size = self.connection.read_flow, len(body)
+        read_flow.add(size)
         self._callbacks.put(
             "the return callback",
             callback,
-            self._channel,
+            self.channel,
             body,
             envelope,
             properties,
-            when_begun=lambda: self._backlog.remove(size),
+            on_start=lambda: read_flow.remove(size),
         )
 
-    def _on_flow(self, command: Command) -> None:
+    def _handle_flow(self, command: Command) -> None:
         method = command.method
-        assert isinstance(method, wire_channel.Flow)
+        assert isinstance(method, channel_methods.Flow)
         if method.active:
             self.may_publish.set()
         else:
             self.may_publish.clear()
-        self.dialogue.send(wire_channel.FlowOk(method.active))
+        self.requests.send(channel_methods.FlowOk(method.active))

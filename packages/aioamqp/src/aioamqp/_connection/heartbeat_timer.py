@@ -1,4 +1,4 @@
-"""Puts heartbeat arithmetic on the clock of the event loop, with one timer."""
+"""Sending heartbeats, and ending the connection when the server sends none: one timer."""
 
 import asyncio
 import errno
@@ -7,58 +7,59 @@ from collections.abc import Callable
 
 from ..exceptions import ConnectionLost, failed_link
 from .heartbeat import SILENCE, Heartbeat, Verdict
-from .writer import Writer
 
 
 class HeartbeatTimer:
-    """Sends heartbeats and notices that the server is dead.
+    """Checks a connection's heartbeat whenever something may be due.
 
     Args:
-        wire: to send on.
-        heartbeat: says when.
-        when_dead: called once with what to tell those who wait.
+        heartbeat: decides what must be done.
+        loop: has the clock.
+        send: sends a heartbeat.
+        on_missed: called once with an error when the server has been silent for too long.
     """
 
     def __init__(
         self,
-        wire: Writer,
         heartbeat: Heartbeat,
-        when_dead: Callable[[ConnectionLost], None],
+        loop: asyncio.AbstractEventLoop,
+        send: Callable[[], None],
+        on_missed: Callable[[ConnectionLost], None],
     ) -> None:
-        self._wire = wire
         self._heartbeat = heartbeat
-        self._when_dead = when_dead
+        self._loop = loop
+        self._send = send
+        self._on_missed = on_missed
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, interval: float) -> None:
-        """Keep an interval of so many seconds; 0 is no heartbeats in either direction."""
+        """Send and expect heartbeats at an interval of so many seconds; 0 for none."""
         self._heartbeat.interval = interval
-        self._look()
+        self._check()
 
     def stop(self) -> None:
-        """Do nothing any more."""
+        """Send and expect no more heartbeats."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self) -> None:
-        """Do what is due now, and look again when something may be."""
-        loop, heartbeat = self._wire.loop, self._heartbeat
-        now = loop.time()
+    def _check(self) -> None:
+        heartbeat = self._heartbeat
+        now = self._loop.time()
         match heartbeat.check(now):
             case Verdict.DEAD:
-                self._when_dead(silence(SILENCE * heartbeat.interval))
+                self._on_missed(heartbeats_missed(SILENCE * heartbeat.interval))
                 return
             case Verdict.SEND:
-                self._wire.send_heartbeat()
-                heartbeat.last_sent = now  # also where a closing transport took nothing
+                self._send()
+                heartbeat.last_sent = now  # also if the transport is closing and took nothing
             case Verdict.WAIT:
                 pass
         when = heartbeat.next_check()
         if not math.isinf(when):
-            self._timer = loop.call_at(when, self._look)
+            self._timer = self._loop.call_at(when, self._check)
 
 
-def silence(seconds: float) -> ConnectionLost:
-    """Say that the server is dead, since it sent nothing for so long."""
+def heartbeats_missed(seconds: float) -> ConnectionLost:
+    """Make the error that ends a connection whose server was silent for so many seconds."""
     text = f"The server sent nothing, not even a heartbeat, for {seconds:g} seconds"
     return failed_link(ConnectionLost, TimeoutError(errno.ETIMEDOUT, text), text)

@@ -1,22 +1,29 @@
-"""How much of what the server sent still waits for the user's callbacks."""
+"""Pausing and resuming the reading from the server, by what waits for the program's callbacks."""
 
 from collections.abc import Callable
 from typing import Final
 
+READ_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes of messages that may wait for callbacks while the connection is read from."""
+
 OVERHEAD: Final = 600
-"""Octets that a delivery with an empty body takes, about: the objects that make it up."""
+"""Bytes that a delivery with an empty body takes, about: the objects that make it up."""
 
 
 class ReadFlow:
-    """Stops reading from the server when too much is waiting, and goes on when it is handled.
+    """Pauses reading when too many bytes wait for callbacks, and resumes it when they are handled.
 
     While a call waits for its reply, reading goes on however much is waiting: the call may be made
-    by the very callback that everything else waits for, and its reply comes over the same link.
+    by the very callback that everything else waits for, and its reply comes on the same connection.
 
     Args:
-        limit: octets above which reading stops; it goes on below half of them.
-        pause: called to stop reading.
-        resume: called to go on.
+        limit: bytes above which reading is paused; it is resumed below half of them.
+        pause: called to pause reading.
+        resume: called to resume reading.
+
+    Attributes:
+        size: bytes that wait, with their overhead.
+        is_paused: whether reading is paused.
     """
 
     __slots__ = ("_calls", "_limit", "_pause", "_resume", "is_paused", "size")
@@ -29,31 +36,31 @@ class ReadFlow:
         self.size: int = 0
         self.is_paused: bool = False
 
-    def add(self, octets: int) -> None:
-        """Count a body that starts to wait."""
-        self.size += octets + OVERHEAD
+    def add(self, size: int) -> None:
+        """Count a body that waits for a callback from now on."""
+        self.size += size + OVERHEAD
         if self.size > self._limit:
-            self._settle()
+            self._pause_or_resume()
 
-    def remove(self, octets: int) -> None:
-        """Count a body that waits no longer."""
-        self.size -= octets + OVERHEAD
+    def remove(self, size: int) -> None:
+        """Count a body that no longer waits."""
+        self.size -= size + OVERHEAD
         if self.is_paused:
-            self._settle()
+            self._pause_or_resume()
 
-    def call_begins(self) -> None:
-        """Read on until ``call_ends``: somebody waits for a reply."""
+    def begin_call(self) -> None:
+        """Read until ``end_call``, however much waits: a call waits for its reply."""
         self._calls += 1
         if self.is_paused:
-            self._settle()
+            self._pause_or_resume()
 
-    def call_ends(self) -> None:
-        """Stop reading if that is only put off by this call."""
+    def end_call(self) -> None:
+        """Pause reading again if only the call kept it going."""
         self._calls -= 1
         if self.size > self._limit:
-            self._settle()
+            self._pause_or_resume()
 
-    def _settle(self) -> None:
+    def _pause_or_resume(self) -> None:
         if not self.is_paused and self.size > self._limit and not self._calls:
             self.is_paused = True
             self._pause()

@@ -1,45 +1,35 @@
-"""What the calls of all classes of AMQP are made with."""
+"""What the methods of all AMQP classes have in common."""
 
-import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from amqp_codec import Method
 
-if TYPE_CHECKING:
-    from .._channel.confirms import Confirms
-    from .._channel.consumers import Consumers
-    from .._channel.core import ChannelCore
-    from .._channel.requests import Requests
-    from .._connection.writer import Writer
+from .._channel.core import ChannelCore
 
 _Reply = TypeVar("_Reply", bound=Method)
 
 
 class Methods:
-    """What a channel gives to its calls."""
+    """Base of the classes that ``Channel`` consists of.
 
-    channel_id: int
-    close_event: asyncio.Event
-    inbound: "ChannelCore"
-    last_consumer_tag: str | None
-    _wire: "Writer"
-    _dialogue: "Requests"
-    _consumers: "Consumers"
-    _confirms: "Confirms"
+    Args:
+        core: of the channel.
+    """
 
-    @property
-    def is_open(self) -> bool:
-        """Whether neither side has closed the channel."""
-        return not self.close_event.is_set()
+    def __init__(self, core: ChannelCore) -> None:
+        self._core = core
+        self.last_consumer_tag: str | None = None
 
     async def _do(self, method: Method, no_wait: bool, timeout: float | None) -> bool | None:
+        """Send a method whose reply says nothing; return None without waiting, else True."""
         if no_wait:
-            self._dialogue.send(method)
+            self._core.requests.send(method)
             return None
-        await self._dialogue.request(method, timeout)
+        await self._core.requests.request(method, timeout)
         return True
 
-    async def _ask(self, method: Method, reply: type[_Reply], timeout: float | None) -> _Reply:
-        answer = (await self._dialogue.request(method, timeout)).method
-        assert isinstance(answer, reply)
-        return answer
+    async def _request(self, method: Method, reply: type[_Reply], timeout: float | None) -> _Reply:
+        """Send a method and return its reply."""
+        received = (await self._core.requests.request(method, timeout)).method
+        assert isinstance(received, reply)
+        return received

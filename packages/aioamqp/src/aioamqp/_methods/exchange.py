@@ -1,13 +1,12 @@
-"""The calls of a channel that are about exchanges."""
+"""The methods of a channel about exchanges."""
 
-from amqp_codec import FieldTable
-from amqp_codec import exchange as wire
+from amqp_codec import FieldTable, exchange
 
 from .base import Methods
 
 
 class ExchangeMethods(Methods):
-    """The class exchange of AMQP, by the names of 0.15."""
+    """AMQP's class exchange, by the names of 0.15."""
 
     async def exchange_declare(
         self,
@@ -22,7 +21,7 @@ class ExchangeMethods(Methods):
         timeout: float | None = None,
     ) -> bool | None:
         """Create an exchange, or check that it exists. Spec: exchange.declare."""
-        method = wire.Declare(
+        method = exchange.Declare(
             exchange_name,
             type_name,
             passive,
@@ -42,7 +41,7 @@ class ExchangeMethods(Methods):
         timeout: float | None = None,
     ) -> bool | None:
         """Delete an exchange. Spec: exchange.delete."""
-        method = wire.Delete(exchange_name, if_unused, no_wait)
+        method = exchange.Delete(exchange_name, if_unused, no_wait)
         return await self._do(method, no_wait, timeout)
 
     async def exchange_bind(
@@ -55,8 +54,10 @@ class ExchangeMethods(Methods):
         *,
         timeout: float | None = None,
     ) -> bool | None:
-        """Let messages flow from an exchange to another. RabbitMQ: e2e.html."""
-        method = wire.Bind(exchange_destination, exchange_source, routing_key, no_wait, arguments)
+        """Bind an exchange to another one, which it gets messages from. RabbitMQ: e2e.html."""
+        method = exchange.Bind(
+            exchange_destination, exchange_source, routing_key, no_wait, arguments
+        )
         return await self._do(method, no_wait, timeout)
 
     async def exchange_unbind(
@@ -69,8 +70,10 @@ class ExchangeMethods(Methods):
         *,
         timeout: float | None = None,
     ) -> bool | None:
-        """Undo the ``exchange_bind`` with the same arguments. RabbitMQ: e2e.html."""
-        method = wire.Unbind(exchange_destination, exchange_source, routing_key, no_wait, arguments)
+        """Remove the binding with the same arguments. RabbitMQ: e2e.html."""
+        method = exchange.Unbind(
+            exchange_destination, exchange_source, routing_key, no_wait, arguments
+        )
         return await self._do(method, no_wait, timeout)
 
     exchange = exchange_declare

@@ -1,16 +1,15 @@
-"""The calls of a channel that are about queues."""
+"""The methods of a channel about queues."""
 
 import asyncio
 from typing import Any, Literal, overload
 
-from amqp_codec import FieldTable
-from amqp_codec import queue as wire
+from amqp_codec import FieldTable, queue
 
 from .base import Methods
 
 
 class QueueMethods(Methods):
-    """The class queue of AMQP, by the names of 0.15."""
+    """AMQP's class queue, by the names of 0.15."""
 
     @overload
     async def queue_declare(
@@ -55,11 +54,11 @@ class QueueMethods(Methods):
         """Create a queue, or check that it exists. Spec: queue.declare.
 
         Args:
-            queue_name: empty or None to let the server make one up.
+            queue_name: empty or None for a name that the server chooses.
             passive: only check that it exists.
-            durable: let it outlive the server.
-            exclusive: for this connection only, and deleted with it.
-            auto_delete: delete it when its last consumer is gone.
+            durable: whether the queue survives a restart of the server.
+            exclusive: only this connection may use the queue, and it is deleted with it.
+            auto_delete: delete the queue when its last consumer has ended.
             no_wait: see ``Channel``.
             arguments: such as ``{"x-max-length": 10}``.
             timeout: see ``Channel``.
@@ -67,7 +66,7 @@ class QueueMethods(Methods):
         Returns:
             The ``queue`` name, ``message_count`` and ``consumer_count``; None with ``no_wait``.
         """
-        method = wire.Declare(
+        method = queue.Declare(
             "" if queue_name is None else queue_name,
             passive,
             durable,
@@ -77,9 +76,9 @@ class QueueMethods(Methods):
             arguments,
         )
         if no_wait:
-            self._dialogue.send(method)
+            self._core.requests.send(method)
             return None
-        reply = await self._ask(method, wire.DeclareOk, timeout)
+        reply = await self._request(method, queue.DeclareOk, timeout)
         return {
             "queue": reply.queue,
             "message_count": reply.message_count,
@@ -100,10 +99,10 @@ class QueueMethods(Methods):
 
         The ``arguments`` that 0.15 documents are ignored: AMQP has none here.
         """
-        method = wire.Delete(queue_name, if_unused, if_empty, no_wait)
+        method = queue.Delete(queue_name, if_unused, if_empty, no_wait)
         deleted = await self._do(method, no_wait, timeout)
-        # RabbitMQ cancels the consumers of the queue right behind its reply. Programs of 0.15 find
-        # their cancellation callbacks called when this returns, so those go first here too.
+        # RabbitMQ cancels the consumers of the queue right behind its reply. In 0.15 cancellation
+        # callbacks have been called when this returns, so they go first here too.
         await asyncio.sleep(0)
         return deleted
 
@@ -117,8 +116,8 @@ class QueueMethods(Methods):
         *,
         timeout: float | None = None,
     ) -> bool | None:
-        """Let messages flow from an exchange to a queue. Spec: queue.bind."""
-        method = wire.Bind(queue_name, exchange_name, routing_key, no_wait, arguments)
+        """Bind a queue to an exchange, which it gets messages from. Spec: queue.bind."""
+        method = queue.Bind(queue_name, exchange_name, routing_key, no_wait, arguments)
         return await self._do(method, no_wait, timeout)
 
     async def queue_unbind(
@@ -131,13 +130,13 @@ class QueueMethods(Methods):
         no_wait: bool = False,
         timeout: float | None = None,
     ) -> bool | None:
-        """Undo the ``queue_bind`` with the same arguments. Spec: queue.unbind.
+        """Remove the binding with the same arguments. Spec: queue.unbind.
 
-        The server always answers; with ``no_wait`` nobody waits for that.
+        The server always answers; with ``no_wait`` the call does not wait for it.
         """
-        method = wire.Unbind(queue_name, exchange_name, routing_key, arguments)
+        method = queue.Unbind(queue_name, exchange_name, routing_key, arguments)
         if no_wait:
-            self._dialogue.request_nowait(method, lambda _: None)
+            self._core.requests.request_nowait(method)
             return None
         return await self._do(method, False, timeout)
 
@@ -149,11 +148,11 @@ class QueueMethods(Methods):
         Returns:
             The ``message_count`` that was dropped; None with ``no_wait``.
         """
-        method = wire.Purge(queue_name, no_wait)
+        method = queue.Purge(queue_name, no_wait)
         if no_wait:
-            self._dialogue.send(method)
+            self._core.requests.send(method)
             return None
-        reply = await self._ask(method, wire.PurgeOk, timeout)
+        reply = await self._request(method, queue.PurgeOk, timeout)
         return {"message_count": reply.message_count}
 
     queue = queue_declare

@@ -1,0 +1,149 @@
+"""One connection from ``connection_made`` on: what its channels write to, and why it ended."""
+
+import asyncio
+import logging
+from asyncio import get_running_loop
+from collections.abc import Callable
+from typing import Final
+
+from amqp_codec import Decoder, Method, connection
+
+from .._loggers import protocol_logger
+from ..exceptions import AmqpClosedConnection, WrongLoop, reason
+from .channel_numbers import ChannelNumbers
+from .encoder import Encoder
+from .frame_log import format_command
+from .gate import Gate
+from .handshake import FRAME_MAX
+from .heartbeat import Heartbeat
+from .heartbeat_timer import HeartbeatTimer
+from .loop_guard import LoopGuard
+from .read_flow import READ_LIMIT, ReadFlow
+from .transport import TransportCloser
+from .writer import Writer
+
+CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that the server may take to answer a close unless the caller sets others."""
+
+
+class ConnectionCore:
+    """The parts of one connection, which are made with its transport.
+
+    Args:
+        transport: of the connection.
+        max_message_size: bytes that a body may have, in either direction.
+        break_off: called when the server misses its heartbeats or the event loop ends, with an
+            error and whether that is no failure.
+
+    Attributes:
+        loop: the event loop that the connection belongs to.
+        closer: closes the transport.
+        decoder: of what is received.
+        encoder: of what is sent.
+        writer: has the write buffer.
+        gate: where publishers wait.
+        read_flow: pauses reading while too much waits for callbacks.
+        heartbeat: when bytes were last sent and received.
+        numbers: of the channels.
+        is_traced: whether commands are in the debug log.
+        failure: why nothing can be sent any longer; None while the connection is usable.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        max_message_size: int,
+        break_off: Callable[[Exception, bool], None],
+    ) -> None:
+        self.loop: asyncio.AbstractEventLoop = get_running_loop()
+        self.failure: Exception | None = None
+        self.is_traced: bool = protocol_logger.isEnabledFor(logging.DEBUG)
+        self.numbers: ChannelNumbers = ChannelNumbers(0)
+        self.closer: TransportCloser = TransportCloser(transport)
+        self.gate: Gate = Gate()
+        self.heartbeat: Heartbeat = Heartbeat(0, self.loop.time())
+        self.decoder: Decoder = Decoder(FRAME_MAX, max_message_size)
+        self.encoder: Encoder = Encoder(FRAME_MAX, max_message_size)
+        self.writer: Writer = Writer(transport, self.loop, self.heartbeat, self.gate)
+        self.read_flow: ReadFlow = ReadFlow(READ_LIMIT, self._pause_reading, self._resume_reading)
+        self._transport = transport
+        self._heartbeat_timer = HeartbeatTimer(
+            self.heartbeat, self.loop, self.send_heartbeat, lambda error: break_off(error, False)
+        )
+        self._loop_guard = LoopGuard(lambda error: break_off(error, True))
+
+    def check_open(self) -> None:
+        """Check that the connection can be used here.
+
+        Raises:
+            AmqpClosedConnection: it has ended.
+            WrongLoop: it belongs to another event loop.
+        """
+        if self.failure is not None:
+            raise AmqpClosedConnection(
+                f"The connection is closed: {reason(self.failure)}"
+            ) from self.failure
+        if get_running_loop() is not self.loop:  # one call less, where messages are published
+            self.check_loop()
+
+    def check_loop(self) -> None:
+        """Check that the connection belongs to the running event loop.
+
+        Raises:
+            WrongLoop: it belongs to another one.
+        """
+        if get_running_loop() is not self.loop:
+            raise WrongLoop(
+                "The connection belongs to the event loop that it was opened in, and this is"
+                " another one; from another thread call"
+                " asyncio.run_coroutine_threadsafe(coroutine, loop_of_the_connection)"
+            )
+
+    def send(self, channel: int, method: Method) -> None:
+        """Write a method that carries no content.
+
+        Raises:
+            InvalidArgument: an argument of it cannot be sent; nothing is written.
+        """
+        data = self.encoder.encode_method(channel, method)
+        if self.is_traced:
+            self.log_sent(channel, method)
+        self.writer.write(data)
+
+    def send_heartbeat(self) -> None:
+        """Write a heartbeat now."""
+        if self.is_traced:
+            protocol_logger.debug("> 0 heartbeat")
+        self.writer.write_heartbeat()
+
+    def log_sent(self, channel: int, method: Method, body_size: int = 0) -> None:
+        """Log a command that is sent."""
+        protocol_logger.debug("> %s", format_command(channel, method, body_size))
+
+    def apply(self, tune_ok: connection.TuneOk) -> None:
+        """Keep to the negotiated limits, and start heartbeats."""
+        self.encoder.frame_max = self.decoder.frame_max = tune_ok.frame_max
+        self.numbers = ChannelNumbers(tune_ok.channel_max)
+        self._heartbeat_timer.start(tune_ok.heartbeat)
+
+    def fail(self, error: Exception) -> None:
+        """Send nothing any longer, and raise an error in every task that waits to send."""
+        self.failure = error
+        self.gate.fail(error)
+        self.numbers.release_all()
+        self._heartbeat_timer.stop()
+        # However much waits for callbacks: the close-ok or the end of the link must be read.
+        self.read_flow.begin_call()
+
+    def connection_lost(self) -> None:
+        """Stop all timers: the transport is closed."""
+        self.closer.connection_lost()
+        self._loop_guard.connection_lost()
+
+    def _pause_reading(self) -> None:
+        self.heartbeat.pause_reading()
+        self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        self.heartbeat.resume_reading(self.loop.time())
+        self._transport.resume_reading()
