@@ -1,37 +1,29 @@
-"""RabbitMQ's administration by the names that it has on FakeBroker, for scenarios on both."""
+"""Administration of RabbitMQ with the method names of FakeBroker, for scenarios on both."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
 
 from aioamqp_testing import FakeBroker
-from tests.rabbitmq import RabbitMQNode
+from tests.rabbitmq import RabbitMQNode, rabbitmqctl
 
-ACTING = '<<"conformance">>'
+ACTING_USER = '<<"conformance">>'
 
 
 class ErlangAdministration:
-    """Collects calls and makes them all at once, since each `rabbitmqctl` takes a second."""
+    """Collects Erlang calls and makes them in one `rabbitmqctl`, which takes a second each time."""
 
     def __init__(self, node: RabbitMQNode) -> None:
         self._node = node
         self._calls: list[str] = []
 
     def _call(self, function: str, *arguments: str) -> None:
-        self._calls.append(f"{function}({', '.join((*arguments, ACTING))})")
+        self._calls.append(f"{function}({', '.join((*arguments, ACTING_USER))})")
 
-    async def done(self) -> None:
-        """Make the calls."""
+    async def apply(self) -> None:
+        """Make the collected calls."""
         calls, self._calls = self._calls, []
-        process = await asyncio.create_subprocess_exec(
-            *("rabbitmqctl", "--quiet", "eval", f"{', '.join(calls)}."),
-            env=dict(self._node.environment),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        assert process.returncode == 0, (calls, output.decode())
+        await rabbitmqctl(self._node, "eval", f"{', '.join(calls)}.")
 
     def add_user(self, name: str, password: str, tags: Iterable[str] = ()) -> None:
         self._call("rabbit_auth_backend_internal:add_user", binary(name), binary(password))
@@ -80,8 +72,8 @@ class ErlangAdministration:
         limited = {key: value for key, value in limits.items() if value is not None}
         self._call("rabbit_vhost_limit:set", binary(vhost), proplist(limited))
 
-    def set_max_message_size(self, octets: int) -> None:
-        self._calls.append(f"application:set_env(rabbit, max_message_size, {octets})")
+    def set_max_message_size(self, size: int) -> None:
+        self._calls.append(f"application:set_env(rabbit, max_message_size, {size})")
 
     def crash_vhost(self, name: str = "/") -> None:
         self._calls.append(f"rabbit_vhost_sup_sup:delete_on_all_nodes({binary(name)})")
@@ -123,4 +115,4 @@ def proplist(table: Mapping[str, int | str]) -> str:
 
 
 Administer: TypeAlias = Callable[[], AbstractAsyncContextManager[FakeBroker | ErlangAdministration]]
-"""Opens a block; what is asked for in it holds when it is left."""
+"""Opens a block; the changes that are made in it are in effect when it is left."""

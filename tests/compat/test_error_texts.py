@@ -1,4 +1,4 @@
-"""What a program is told when something goes wrong: a sentence that names what, and why."""
+"""Texts of the exceptions that programs see: a sentence that names the cause."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -27,8 +27,8 @@ async def channel_of(broker: FakeBroker) -> Channel:
     return channel
 
 
-async def said(call: Awaitable[Any]) -> str:
-    """Return what the exception says that a call ends with."""
+async def error_text(call: Awaitable[Any]) -> str:
+    """Return the text of the exception that a call raises."""
     with pytest.raises(Exception) as caught:
         await call
     return str(caught.value)
@@ -56,64 +56,68 @@ async def said(call: Awaitable[Any]) -> str:
         (lambda c: c.basic_get("q"), "There is no message in the queue 'q'"),
     ],
 )
-async def test_a_mistake_is_named_and_the_channel_lives_on(
+async def test_an_invalid_argument_is_named_and_the_channel_stays_open(
     broker: FakeBroker, call: Callable[[Channel], Awaitable[object]], text: str
 ) -> None:
     channel = await channel_of(broker)
 
-    assert await said(call(channel)) == text
+    assert await error_text(call(channel)) == text
 
     assert await channel.basic_qos()
     await channel.protocol.close()
 
 
-async def test_a_call_without_an_answer_is_named(broker: FakeBroker) -> None:
+async def test_a_call_that_times_out_is_named(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
     broker.faults.add(Lose(received="basic.qos"))
 
-    assert await said(channel.basic_qos(timeout=0.01)) == (
+    assert await error_text(channel.basic_qos(timeout=0.01)) == (
         "The server has not answered basic.qos within 0.01 seconds"
     )
-    assert await said(channel.protocol.wait_closed(timeout=0)) == (
+    assert await error_text(channel.protocol.wait_closed(timeout=0)) == (
         "The connection is not over after 0 seconds"
     )
     await channel.protocol.close()
 
 
-async def test_a_message_that_the_server_nacks_is_named(broker: FakeBroker) -> None:
+async def test_a_nacked_message_is_named_by_its_delivery_tag(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
     await channel.confirm_select()
     broker.faults.add(NackConfirm())
 
-    assert await said(channel.publish(b"", "", "q")) == (
+    assert await error_text(channel.publish(b"", "", "q")) == (
         "The server sent basic.nack for the message with delivery tag 1"
     )
     await channel.protocol.close()
 
 
-async def test_a_message_that_was_not_sent_says_what_had_ended_the_channel(
+async def test_publishing_on_a_closed_channel_reports_why_it_was_closed(
     broker: FakeBroker,
 ) -> None:
     channel = await channel_of(broker)
     with pytest.raises(aioamqp.ChannelClosed):
         await channel.queue_declare("missing", passive=True)
 
-    assert await said(channel.publish(b"", "", "q")) == (
+    assert await error_text(channel.publish(b"", "", "q")) == (
         "The message was not sent: Channel is closed:"
         " 404 NOT_FOUND - no queue 'missing' in vhost '/'"
     )
     await channel.protocol.close()
-    assert await said(channel.publish(b"", "", "q")) == (
+    assert await error_text(channel.publish(b"", "", "q")) == (
         "The message was not sent: The connection is closed: The program closed the connection"
     )
 
 
-async def test_a_port_that_is_none_is_named() -> None:
-    assert await said(aioamqp.connect("127.0.0.1", 99999)) == (
+async def test_an_invalid_port_is_named() -> None:
+    assert await error_text(aioamqp.connect("127.0.0.1", 99999)) == (
         "port: must be a number from 0 to 65535, not 99999"
     )
 
 
-async def test_an_on_error_that_cannot_be_called_costs_no_link(broker: FakeBroker) -> None:
-    assert await said(broker.connect(on_error=5)) == ("on_error: must be a function or None, not 5")
+async def test_an_on_error_that_is_not_callable_is_refused_before_connecting(
+    broker: FakeBroker,
+) -> None:
+    assert await error_text(broker.connect(on_error=5)) == (
+        "on_error: must be a function or None, not 5"
+    )
     assert broker.sessions == []

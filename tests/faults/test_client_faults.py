@@ -1,4 +1,4 @@
-"""aioamqp meets each fault, and neither hangs nor loses track. Time is virtual: a hang fails."""
+"""The client under each fault of the fake broker, in virtual time: a call that never returns fails."""
 
 import asyncio
 
@@ -49,19 +49,19 @@ async def publish(channel: aioamqp.Channel, body: bytes = b"m") -> None:
 
 
 async def outcomes(channel: aioamqp.Channel, *bodies: bytes) -> list[object]:
-    """Publish side by side; return what becomes of each, None for confirmed."""
+    """Publish concurrently; return None for each confirmed message, or the exception."""
     tasks = [asyncio.create_task(publish(channel, body)) for body in bodies]
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def kinds(outcomes: list[object]) -> list[type]:
+def types_of(outcomes: list[object]) -> list[type]:
     return [type(outcome) for outcome in outcomes]
 
 
 NoneType = type(None)
 
 
-# --------------------------------------------------------------------------------- the link
+# --------------------------------------------------------------------------------- network
 
 
 async def test_a_reset_ends_the_connection_at_once(broker: FakeBroker) -> None:
@@ -74,7 +74,7 @@ async def test_a_reset_ends_the_connection_at_once(broker: FakeBroker) -> None:
         await protocol.channel()
 
 
-async def test_a_reset_instead_of_an_answer_fails_the_call(broker: FakeBroker) -> None:
+async def test_a_reset_instead_of_a_reply_fails_the_call(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
     broker.faults.add(Reset(received="queue.declare"))
 
@@ -84,7 +84,7 @@ async def test_a_reset_instead_of_an_answer_fails_the_call(broker: FakeBroker) -
     assert broker.vhost.queues == {}
 
 
-async def test_a_reset_instead_of_a_confirm_leaves_the_outcome_unknown(broker: FakeBroker) -> None:
+async def test_a_reset_instead_of_a_confirm_raises_publish_unconfirmed(broker: FakeBroker) -> None:
     channel = await confirming(broker)
     broker.faults.add(Reset(sent="basic.ack"))
 
@@ -94,27 +94,29 @@ async def test_a_reset_instead_of_a_confirm_leaves_the_outcome_unknown(broker: F
     assert broker.vhost.queues["q"].message_count == 1
 
 
-@pytest.mark.parametrize("octets", range(0, 40, 3))
-async def test_a_cut_in_the_middle_of_a_frame_fails_the_call(
-    broker: FakeBroker, octets: int
+@pytest.mark.parametrize("size", range(0, 40, 3))
+async def test_a_connection_cut_inside_a_frame_fails_the_call(
+    broker: FakeBroker, size: int
 ) -> None:
     channel = await channel_of(broker)
-    broker.faults.add(Cut(octets))
+    broker.faults.add(Cut(size))
 
     with pytest.raises(aioamqp.ConnectionLost):
         while True:
             await channel.queue_declare("q")
 
 
-@pytest.mark.parametrize("octets", [0, 8, 20, 300, 400])
-async def test_a_cut_during_the_handshake_fails_connecting(broker: FakeBroker, octets: int) -> None:
-    broker.faults.add(Cut(octets))
+@pytest.mark.parametrize("size", [0, 8, 20, 300, 400])
+async def test_a_connection_cut_during_the_handshake_fails_connecting(
+    broker: FakeBroker, size: int
+) -> None:
+    broker.faults.add(Cut(size))
 
     with pytest.raises(aioamqp.AmqpClosedConnection):
         await broker.connect()
 
 
-async def test_a_cut_of_what_the_broker_reads_loses_what_is_behind_it(broker: FakeBroker) -> None:
+async def test_data_after_a_cut_is_not_read_by_the_broker(broker: FakeBroker) -> None:
     channel = await confirming(broker)
     broker.faults.add(Cut(20, reading=True))
 
@@ -124,8 +126,8 @@ async def test_a_cut_of_what_the_broker_reads_loses_what_is_behind_it(broker: Fa
     assert broker.vhost.queues["q"].message_count == 0
 
 
-async def test_a_half_open_connection_is_noticed_by_its_heartbeats(broker: FakeBroker) -> None:
-    """Row 52, seen by the client."""
+async def test_missed_heartbeats_detect_a_half_open_connection(broker: FakeBroker) -> None:
+    """Row 52, for the client."""
     channel = await channel_of(broker, heartbeat=10)
     started = asyncio.get_running_loop().time()
     broker.faults.add(Silence(received="queue.declare"))
@@ -136,14 +138,14 @@ async def test_a_half_open_connection_is_noticed_by_its_heartbeats(broker: FakeB
     assert asyncio.get_running_loop().time() - started <= 30  # virtual seconds
 
 
-async def test_closing_a_half_open_connection_ends_in_time(broker: FakeBroker) -> None:
+async def test_closing_a_half_open_connection_times_out(broker: FakeBroker) -> None:
     _, protocol = await broker.connect()
     broker.faults.add(Silence())
 
     await protocol.close()
 
 
-async def test_octets_one_by_one_make_no_difference(broker: FakeBroker) -> None:
+async def test_data_split_into_single_bytes_is_decoded_correctly(broker: FakeBroker) -> None:
     broker.faults.add(Split(1))
     broker.faults.add(Split(1, reading=True))
 
@@ -154,7 +156,7 @@ async def test_octets_one_by_one_make_no_difference(broker: FakeBroker) -> None:
     assert got["message"] == b"hello"
 
 
-async def test_a_slow_link_is_only_slow(broker: FakeBroker) -> None:
+async def test_a_slow_connection_only_delays_replies(broker: FakeBroker) -> None:
     channel = await confirming(broker)
     broker.faults.add(Delay(0.3))
     broker.faults.add(Delay(0.2, reading=True))
@@ -165,7 +167,7 @@ async def test_a_slow_link_is_only_slow(broker: FakeBroker) -> None:
     assert asyncio.get_running_loop().time() - started == pytest.approx(0.5)
 
 
-async def test_a_late_reply_to_a_cancelled_call_is_not_taken_for_another(
+async def test_a_late_reply_to_a_cancelled_call_does_not_answer_the_next_call(
     broker: FakeBroker,
 ) -> None:
     channel = await channel_of(broker)
@@ -179,7 +181,7 @@ async def test_a_late_reply_to_a_cancelled_call_is_not_taken_for_another(
     assert declared["queue"] == "q"
 
 
-async def test_a_corrupt_frame_ends_the_connection_with_a_reason(broker: FakeBroker) -> None:
+async def test_a_corrupt_frame_raises_protocol_violation(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
     broker.faults.add(Corrupt(sent="queue.declare-ok"))
 
@@ -187,10 +189,10 @@ async def test_a_corrupt_frame_ends_the_connection_with_a_reason(broker: FakeBro
         await channel.queue_declare("q")
 
 
-# --------------------------------------------------------------------------------- what is said
+# --------------------------------------------------------------------------------- methods
 
 
-async def test_logins_are_refused_as_often_as_asked(broker: FakeBroker) -> None:
+async def test_refuse_login_refuses_the_given_number_of_logins(broker: FakeBroker) -> None:
     broker.faults.add(RefuseLogin(times=2))
 
     for _ in range(2):
@@ -200,7 +202,7 @@ async def test_logins_are_refused_as_often_as_asked(broker: FakeBroker) -> None:
     await broker.connect()
 
 
-async def test_a_login_is_refused_to_the_program_that_is_named(broker: FakeBroker) -> None:
+async def test_refuse_login_can_select_a_connection_by_name(broker: FakeBroker) -> None:
     broker.faults.add(RefuseLogin(connection="orders"))
 
     await broker.connect(client_properties={"connection_name": "payments"})
@@ -208,21 +210,21 @@ async def test_a_login_is_refused_to_the_program_that_is_named(broker: FakeBroke
         await broker.connect(client_properties={"connection_name": "orders"})
 
 
-async def test_an_unanswered_handshake_ends_in_time(broker: FakeBroker) -> None:
+async def test_an_unanswered_handshake_times_out(broker: FakeBroker) -> None:
     broker.faults.add(Lose(received="connection.open"))
 
     with pytest.raises(aioamqp.AmqpClosedConnection):
         await broker.connect()
 
 
-async def test_an_unanswered_close_ends_in_time(broker: FakeBroker) -> None:
+async def test_an_unanswered_connection_close_times_out(broker: FakeBroker) -> None:
     _, protocol = await broker.connect()
     broker.faults.add(Lose(received="connection.close"))
 
     await protocol.close()
 
 
-async def test_a_channel_is_closed_and_the_others_live(broker: FakeBroker) -> None:
+async def test_close_channel_does_not_affect_other_channels(broker: FakeBroker) -> None:
     _, protocol = await broker.connect()
     one, other = await protocol.channel(), await protocol.channel()
     broker.faults.add(Lose(received="queue.declare"))
@@ -238,7 +240,7 @@ async def test_a_channel_is_closed_and_the_others_live(broker: FakeBroker) -> No
     await other.queue_declare("q")
 
 
-async def test_a_channel_is_closed_instead_of_a_delivery(broker: FakeBroker) -> None:
+async def test_close_channel_can_replace_a_delivery(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
     await channel.queue_declare("q")
     broker.faults.add(CloseChannel(406, "no more", sent="basic.deliver", nth=2))
@@ -257,7 +259,7 @@ async def test_a_channel_is_closed_instead_of_a_delivery(broker: FakeBroker) -> 
     assert not channel.is_open
 
 
-async def test_a_queue_that_is_still_locked_can_be_had_in_the_end(broker: FakeBroker) -> None:
+async def test_a_locked_exclusive_queue_can_be_declared_after_retries(broker: FakeBroker) -> None:
     _, protocol = await broker.connect()
     locked = "cannot obtain exclusive access to locked queue 'q' in vhost '/'."
     broker.faults.add(CloseChannel(405, locked, received="queue.declare", times=2))
@@ -269,7 +271,7 @@ async def test_a_queue_that_is_still_locked_can_be_had_in_the_end(broker: FakeBr
     await (await protocol.channel()).queue_declare("q", exclusive=True)
 
 
-async def test_a_connection_is_closed_with_any_code(broker: FakeBroker) -> None:
+async def test_close_connection_sends_the_given_code_and_text(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
     broker.faults.add(CloseConnection(320, "maintenance", received="queue.declare"))
 
@@ -277,7 +279,7 @@ async def test_a_connection_is_closed_with_any_code(broker: FakeBroker) -> None:
         await channel.queue_declare("q")
 
 
-async def test_a_lost_confirm_loses_no_other(broker: FakeBroker) -> None:
+async def test_a_lost_confirm_does_not_affect_other_confirms(broker: FakeBroker) -> None:
     channel = await confirming(broker)
     broker.faults.add(LoseConfirm(nth=2))
 
@@ -291,35 +293,35 @@ async def test_a_lost_confirm_loses_no_other(broker: FakeBroker) -> None:
         await tasks[1]
 
 
-async def test_a_late_confirm_is_a_confirm(broker: FakeBroker) -> None:
+async def test_a_delayed_confirm_still_confirms(broker: FakeBroker) -> None:
     channel = await confirming(broker)
     broker.faults.add(DelayConfirm(5))
     started = asyncio.get_running_loop().time()
 
-    assert kinds(await outcomes(channel, b"1", b"2")) == [NoneType, NoneType]
+    assert types_of(await outcomes(channel, b"1", b"2")) == [NoneType, NoneType]
 
     assert asyncio.get_running_loop().time() - started == pytest.approx(5)
 
 
-async def test_a_confirm_that_comes_twice_does_no_harm(broker: FakeBroker) -> None:
+async def test_a_duplicate_confirm_is_ignored(broker: FakeBroker) -> None:
     channel = await confirming(broker)
     broker.faults.add(DuplicateConfirm())
 
-    assert kinds(await outcomes(channel, b"1", b"2")) == [NoneType, NoneType]
+    assert types_of(await outcomes(channel, b"1", b"2")) == [NoneType, NoneType]
     await broker.wait_idle()
     await publish(channel)
 
 
-async def test_a_nack_fails_its_publish_only(broker: FakeBroker) -> None:
+async def test_a_nack_fails_only_its_own_publish(broker: FakeBroker) -> None:
     channel = await confirming(broker)
     broker.faults.add(NackConfirm(nth=2))
 
     results = await outcomes(channel, b"1", b"2", b"3")
 
-    assert kinds(results) == [NoneType, aioamqp.PublishFailed, NoneType]
+    assert types_of(results) == [NoneType, aioamqp.PublishFailed, NoneType]
 
 
-async def test_a_cancelled_consumer_is_told(broker: FakeBroker) -> None:
+async def test_cancel_consumer_cancels_only_the_given_consumer(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
     await channel.queue_declare("q")
     broker.faults.add(CancelConsumer("c"))
@@ -335,7 +337,7 @@ async def test_a_cancelled_consumer_is_told(broker: FakeBroker) -> None:
     assert broker.vhost.queues["q"].consumer_count == 1
 
 
-async def test_something_that_nobody_asked_for_is_said(broker: FakeBroker) -> None:
+async def test_send_delivers_an_unsolicited_method(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
     await channel.queue_declare("q")
     await channel.confirm_select()
@@ -347,7 +349,7 @@ async def test_something_that_nobody_asked_for_is_said(broker: FakeBroker) -> No
     assert not any(task.done() for task in tasks)
     await channel.queue_declare("q")
 
-    assert kinds(await asyncio.gather(*tasks)) == [NoneType, NoneType]
+    assert types_of(await asyncio.gather(*tasks)) == [NoneType, NoneType]
 
 
 async def test_publishers_are_blocked_and_unblocked(broker: FakeBroker) -> None:
@@ -366,8 +368,8 @@ async def test_publishers_are_blocked_and_unblocked(broker: FakeBroker) -> None:
     assert not channel.protocol.blocked
 
 
-async def test_a_blocked_connection_closes_in_time(broker: FakeBroker) -> None:
-    """Row 59: connection.close is not read either."""
+async def test_closing_a_blocked_connection_times_out(broker: FakeBroker) -> None:
+    """Row 59: the broker does not read connection.close either."""
     channel = await confirming(broker)
     broker.block()
     task = asyncio.create_task(publish(channel))
@@ -379,7 +381,7 @@ async def test_a_blocked_connection_closes_in_time(broker: FakeBroker) -> None:
         await task
 
 
-async def test_a_restart_leaves_what_is_durable(broker: FakeBroker) -> None:
+async def test_a_restart_keeps_durable_queues_and_persistent_messages(broker: FakeBroker) -> None:
     """Rows 58 and 120."""
     channel = await channel_of(broker)
     await channel.queue_declare("q", durable=True)
@@ -400,23 +402,23 @@ async def test_a_restart_leaves_what_is_durable(broker: FakeBroker) -> None:
     assert list(broker.vhost.queues) == ["q"]
 
 
-async def test_a_slow_program_leaves_messages_in_the_queue(broker: FakeBroker) -> None:
-    """Neither side keeps more than it has use for, and all of it comes in the end."""
+async def test_a_slow_consumer_leaves_messages_in_the_queue(broker: FakeBroker) -> None:
+    """Both sides limit their buffers, and all messages arrive in the end."""
     channel = await channel_of(broker)
     await channel.queue_declare("q")
     for number in range(200):
         broker.publish("", "q", number.to_bytes(2, "big") * 128 * 1024)
-    is_open = asyncio.Event()
+    may_continue = asyncio.Event()
     seen: list[int] = []
 
     async def callback(channel: object, body: bytes, *rest: object) -> None:
-        await is_open.wait()
+        await may_continue.wait()
         seen.append(int.from_bytes(body[:2], "big"))
 
     await channel.basic_consume(callback, "q", no_ack=True)
     await broker.wait_idle()
     assert broker.vhost.queues["q"].message_count > 100
 
-    is_open.set()
+    may_continue.set()
     await broker.wait_for(lambda: len(seen) == 200)
     assert seen == list(range(200))

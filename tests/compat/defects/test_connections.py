@@ -1,4 +1,4 @@
-"""Defects of 0.15 in what a connection lives through: D8, D20, D23 to D26, D30 and D32."""
+"""Defects of 0.15 in open connections: D8, D20, D23 to D26, D30 and D32."""
 
 import asyncio
 import logging
@@ -23,21 +23,21 @@ from tests.compat.defects.scripted_tcp import (
     PREFIX,
     ScriptedServer,
     delivery,
-    fill,
     frames,
     outcomes,
-    soon,
+    publish_until_paused,
+    result_of,
     wait_idle,
 )
 
 fails_on_0_15 = pytest.mark.fails_on_0_15
 pytestmark = pytest.mark.asyncio
 
-BEAT = encode_command(Command(0, HEARTBEAT))
+HEARTBEAT_FRAME = encode_command(Command(0, HEARTBEAT))
 
 
 class Bodies:
-    """Takes messages and remembers their bodies."""
+    """A consumer callback that keeps the bodies of messages."""
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
@@ -46,7 +46,7 @@ class Bodies:
         self.seen.append(body)
 
 
-def want_heartbeats(server: ScriptedServer, seconds: int) -> None:
+def enable_heartbeats(server: ScriptedServer, seconds: int) -> None:
     server.answers[connection.StartOk] = lambda _: connection.Tune(2047, 131072, seconds)
 
 
@@ -55,28 +55,28 @@ def want_heartbeats(server: ScriptedServer, seconds: int) -> None:
 
 @fails_on_0_15("assert 3 == 1")
 @pytest.mark.parametrize("megabytes", [1, 20])
-async def test_a_slow_callback_does_not_let_a_living_server_seem_dead(
+async def test_a_slow_callback_does_not_cause_a_heartbeat_timeout(
     server: ScriptedServer, megabytes: int
 ) -> None:
-    """D8. Not even when so much waits for the callback that the server is not read from."""
-    want_heartbeats(server, 1)
+    """D8. Also if reading is paused because too many bytes wait for the callback."""
+    enable_heartbeats(server, 1)
     opened = await server.open_channel()
-    may_go_on = asyncio.Event()
+    may_continue = asyncio.Event()
     count = 0
 
     async def slow(*_args: object) -> None:
         nonlocal count
-        await may_go_on.wait()
+        await may_continue.wait()
         count += 1
 
-    tag = (await soon(opened.basic_consume(slow, "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(slow, "q")))["consumer_tag"]
     server.deliver(tag, *[bytes(500_000)] * (2 * megabytes))
     for _ in range(20):
-        server.send(BEAT)
+        server.send(HEARTBEAT_FRAME)
         await asyncio.sleep(0.5)
     assert opened.protocol.state == OPEN
-    may_go_on.set()
-    assert await soon(opened.queue_purge("q"))
+    may_continue.set()
+    assert await result_of(opened.queue_purge("q"))
     await wait_idle()
     assert count == 2 * megabytes
 
@@ -84,61 +84,67 @@ async def test_a_slow_callback_does_not_let_a_living_server_seem_dead(
 # ---------------------------------------------------------------- D20
 
 
-@fails_on_0_15("SpinsForEver")
-async def test_a_dead_server_is_noticed_although_octets_wait_for_it(server: ScriptedServer) -> None:
-    """D20. It neither reads nor sends, and sends no end of file."""
-    want_heartbeats(server, 1)
+@fails_on_0_15("BusyLoop")
+async def test_a_dead_server_is_detected_while_writing_is_paused(server: ScriptedServer) -> None:
+    """D20. The server neither reads nor sends, and its connection stays open."""
+    enable_heartbeats(server, 1)
     opened = await server.open_channel()
     server.transport.pause_reading()
-    publishing = asyncio.ensure_future(fill(opened))
+    publishing = asyncio.ensure_future(publish_until_paused(opened))
     await wait_idle()
     assert opened.protocol.state == OPEN
-    await soon(opened.protocol.wait_closed())
+    await result_of(opened.protocol.wait_closed())
     assert opened.protocol.state == CLOSED
-    assert isinstance(await soon(publishing), (aioamqp.AmqpClosedConnection, OSError))
+    assert isinstance(await result_of(publishing), (aioamqp.AmqpClosedConnection, OSError))
 
 
 # ---------------------------------------------------------------- D23
 
 
 @fails_on_0_15("== [b'one']")
-async def test_a_heartbeat_may_come_amid_a_message(server: ScriptedServer) -> None:
+async def test_a_heartbeat_may_arrive_between_the_frames_of_a_message(
+    server: ScriptedServer,
+) -> None:
     """D23. Spec: 4.2.6."""
     bodies = Bodies()
     opened = await server.open_channel()
-    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(bodies, "q")))["consumer_tag"]
     method, header, body = frames(encode_command(delivery(tag, b"one")))
-    server.send(method, BEAT, header, BEAT, body, BEAT)
-    assert await soon(opened.queue_purge("q"))
+    server.send(method, HEARTBEAT_FRAME, header, HEARTBEAT_FRAME, body, HEARTBEAT_FRAME)
+    assert await result_of(opened.queue_purge("q"))
     await wait_idle()
     assert bodies.seen == [b"one"]
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_reply_on_another_channel_may_come_amid_a_message(server: ScriptedServer) -> None:
+@fails_on_0_15("waits forever")
+async def test_a_reply_on_another_channel_may_arrive_between_the_frames_of_a_message(
+    server: ScriptedServer,
+) -> None:
     """D23. Spec: 4.2.6."""
     bodies = Bodies()
     opened = await server.open_channel()
-    other = await soon(opened.protocol.channel())
-    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    other = await result_of(opened.protocol.channel())
+    tag = (await result_of(opened.basic_consume(bodies, "q")))["consumer_tag"]
     server.mute(queue.Purge)
     purging = asyncio.ensure_future(other.queue_purge("q"))
-    await server.got(queue.Purge)
+    await server.wait_for(queue.Purge)
     method, header, body = frames(encode_command(delivery(tag, b"one")))
     server.send(method, encode_command(Command(2, queue.PurgeOk(5))), header, body)
-    assert await soon(purging) == {"message_count": 5}
+    assert await result_of(purging) == {"message_count": 5}
     await wait_idle()
     assert bodies.seen == [b"one"]
 
 
 @fails_on_0_15("== [b'one']")
-async def test_messages_on_two_channels_may_be_mixed(server: ScriptedServer) -> None:
+async def test_frames_of_messages_on_two_channels_may_be_interleaved(
+    server: ScriptedServer,
+) -> None:
     """D23. Spec: 4.2.6."""
     ones, twos = Bodies(), Bodies()
     first = await server.open_channel()
-    second = await soon(first.protocol.channel())
-    one = (await soon(first.basic_consume(ones, "q")))["consumer_tag"]
-    two = (await soon(second.basic_consume(twos, "q")))["consumer_tag"]
+    second = await result_of(first.protocol.channel())
+    one = (await result_of(first.basic_consume(ones, "q")))["consumer_tag"]
+    two = (await result_of(second.basic_consume(twos, "q")))["consumer_tag"]
     of_one = frames(encode_command(delivery(one, b"one")))
     of_two = frames(encode_command(delivery(two, b"two", channel=2)))
     server.send(*(frame for pair in zip(of_one, of_two, strict=True) for frame in pair))
@@ -152,9 +158,9 @@ async def test_messages_on_two_channels_may_be_mixed(server: ScriptedServer) -> 
 PURGE_OK = encode_command(Command(1, queue.PurgeOk(7)))
 
 
-@fails_on_0_15("waits for ever")
+@fails_on_0_15("waits forever")
 @pytest.mark.parametrize(
-    ("octets", "code"),
+    ("data", "code"),
     [
         pytest.param(PURGE_OK[:-1] + b"\x00", 501, id="wrong frame end"),
         pytest.param(PREFIX.pack(9, 1, 1) + b"x\xce", 501, id="unknown frame type"),
@@ -162,19 +168,19 @@ PURGE_OK = encode_command(Command(1, queue.PurgeOk(7)))
         pytest.param(PREFIX.pack(1, 1, 200_000) + bytes(200_000) + b"\xce", 501, id="too large"),
     ],
 )
-async def test_octets_that_are_not_amqp_end_the_connection(
-    server: ScriptedServer, octets: bytes, code: int
+async def test_invalid_frames_close_the_connection(
+    server: ScriptedServer, data: bytes, code: int
 ) -> None:
     """D24."""
     seen: list[Exception] = []
     opened = await server.open_channel(on_error=seen.append)
     server.mute(queue.Purge)
     calling = asyncio.ensure_future(outcomes(opened.queue_purge("q")))
-    await server.got(queue.Purge)
-    server.send(octets)
-    (error,) = await soon(calling)
+    await server.wait_for(queue.Purge)
+    server.send(data)
+    (error,) = await result_of(calling)
     assert isinstance(error, aioamqp.AmqpClosedConnection)
-    await soon(opened.protocol.wait_closed())
+    await result_of(opened.protocol.wait_closed())
     assert [close.reply_code for close in server.methods(connection.Close)] == [code]
     assert len(seen) == 1
 
@@ -182,76 +188,76 @@ async def test_octets_that_are_not_amqp_end_the_connection(
 # ---------------------------------------------------------------- D25
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_close_that_times_out_cuts_the_link(server: ScriptedServer) -> None:
+@fails_on_0_15("waits forever")
+async def test_a_close_that_times_out_aborts_the_connection(server: ScriptedServer) -> None:
     """D25, R6."""
     protocol = await server.connect()
     server.mute(connection.Close)
     with pytest.raises(asyncio.TimeoutError):
-        await soon(protocol.close(timeout=1))
-    await server.gone()
+        await result_of(protocol.close(timeout=1))
+    await server.wait_closed()
     assert protocol.state == CLOSED
     with pytest.raises(aioamqp.AmqpClosedConnection):
-        await soon(protocol.close())
+        await result_of(protocol.close())
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_close_that_is_not_answered_ends_by_itself(server: ScriptedServer) -> None:
+@fails_on_0_15("waits forever")
+async def test_an_unanswered_connection_close_times_out_by_default(server: ScriptedServer) -> None:
     """D25, R6."""
     protocol = await server.connect()
     server.mute(connection.Close)
-    await soon(protocol.close())
-    await server.gone()
+    await result_of(protocol.close())
+    await server.wait_closed()
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_channel_close_that_is_not_answered_ends_by_itself(server: ScriptedServer) -> None:
+@fails_on_0_15("waits forever")
+async def test_an_unanswered_channel_close_times_out_by_default(server: ScriptedServer) -> None:
     """D25, R6."""
     opened = await server.open_channel()
     server.mute(channel.Close)
     with pytest.raises(asyncio.TimeoutError):
-        await soon(opened.close())
+        await result_of(opened.close())
     assert not opened.is_open
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_connection_can_be_closed_while_the_server_reads_nothing(
+@fails_on_0_15("waits forever")
+async def test_a_connection_can_be_closed_while_writing_is_paused(
     server: ScriptedServer,
 ) -> None:
     """D25, R7."""
     opened = await server.open_channel()
     server.send(connection.Blocked("low on memory"), channel=0)
     server.transport.pause_reading()
-    publishing = asyncio.ensure_future(fill(opened))
+    publishing = asyncio.ensure_future(publish_until_paused(opened))
     await wait_idle()
-    await soon(opened.protocol.close())
-    assert isinstance(await soon(publishing), (aioamqp.AioamqpException, OSError))
+    await result_of(opened.protocol.close())
+    assert isinstance(await result_of(publishing), (aioamqp.AioamqpException, OSError))
 
 
-@fails_on_0_15("the cancellation is swallowed")
-async def test_who_waits_for_the_end_can_be_cancelled_at_any_moment(server: ScriptedServer) -> None:
+@fails_on_0_15("the cancellation was ignored")
+async def test_wait_closed_can_be_cancelled_at_any_time(server: ScriptedServer) -> None:
     """D25."""
-    want_heartbeats(server, 60)
-    for turns in range(10):
-        assert await can_be_cancelled(server, turns), "the cancellation is swallowed"
+    enable_heartbeats(server, 60)
+    for iterations in range(10):
+        assert await can_be_cancelled(server, iterations), "the cancellation was ignored"
 
 
-async def can_be_cancelled(server: ScriptedServer, turns: int) -> bool:
-    """Wait for the end just when it comes; cancel that some turns of the loop later."""
+async def can_be_cancelled(server: ScriptedServer, iterations: int) -> bool:
+    """Cancel wait_closed() some iterations after a reset; return whether it was cancelled."""
     loop = asyncio.get_running_loop()
     waiting: list[asyncio.Future[None]] = []
     was_cancelled: list[bool] = []
 
-    def cancel_after(turns: int) -> None:
-        if turns:
-            loop.call_soon(cancel_after, turns - 1)
+    def cancel_after(iterations: int) -> None:
+        if iterations:
+            loop.call_soon(cancel_after, iterations - 1)
         else:
             was_cancelled.append(waiting[0].cancel())
 
     def on_error(_error: object) -> None:
         waiting.append(asyncio.ensure_future(protocol.wait_closed()))
         if len(waiting) == 1:
-            loop.call_soon(cancel_after, turns)
+            loop.call_soon(cancel_after, iterations)
 
     protocol = await server.connect(on_error=on_error)
     server.reset()
@@ -261,11 +267,11 @@ async def can_be_cancelled(server: ScriptedServer, turns: int) -> bool:
 
 
 @fails_on_0_15("assert [0] == [200]")
-async def test_closing_says_that_all_is_well(server: ScriptedServer) -> None:
-    """D25. With reply code 200. Spec: 1.2, reply-success."""
+async def test_closing_sends_reply_code_200(server: ScriptedServer) -> None:
+    """D25. Spec: 1.2, reply-success."""
     opened = await server.open_channel()
-    await soon(opened.close())
-    await soon(opened.protocol.close())
+    await result_of(opened.close())
+    await result_of(opened.protocol.close())
     assert [close.reply_code for close in server.methods(channel.Close)] == [200]
     assert [close.reply_code for close in server.methods(connection.Close)] == [200]
 
@@ -273,54 +279,56 @@ async def test_closing_says_that_all_is_well(server: ScriptedServer) -> None:
 # ---------------------------------------------------------------- D26
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_server_that_asks_for_a_pause_gets_its_answer_and_no_message(
+@fails_on_0_15("waits forever")
+async def test_channel_flow_is_answered_and_stops_publishing(
     server: ScriptedServer,
 ) -> None:
     """D26."""
     opened = await server.open_channel()
     server.send(channel.Flow(False))
-    assert await server.got(channel.FlowOk) == channel.FlowOk(False)
+    assert await server.wait_for(channel.FlowOk) == channel.FlowOk(False)
     publishing = asyncio.ensure_future(opened.basic_publish(b"one", "", "q"))
     await wait_idle()
     assert server.methods(basic.Publish) == []
     server.send(channel.Flow(True))
-    assert await server.got(channel.FlowOk, 2) == channel.FlowOk(True)
-    await soon(publishing)
-    await server.got(basic.Publish)
+    assert await server.wait_for(channel.FlowOk, 2) == channel.FlowOk(True)
+    await result_of(publishing)
+    await server.wait_for(basic.Publish)
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_server_that_renews_a_secret_gets_its_answer(server: ScriptedServer) -> None:
+@fails_on_0_15("waits forever")
+async def test_update_secret_from_the_server_is_answered(server: ScriptedServer) -> None:
     """D26."""
     protocol = await server.connect()
     server.send(connection.UpdateSecret(b"new", "expired"), channel=0)
-    await server.got(connection.UpdateSecretOk)
-    assert (await soon(protocol.channel())).is_open
+    await server.wait_for(connection.UpdateSecretOk)
+    assert (await result_of(protocol.channel())).is_open
 
 
-async def test_a_connection_that_is_blocked_and_unblocked_lives_on(server: ScriptedServer) -> None:
-    """D26. This part of it holds in 0.15.0 too; that the program can see it is new."""
+async def test_a_connection_works_after_it_was_blocked_and_unblocked(
+    server: ScriptedServer,
+) -> None:
+    """D26. This part works in 0.15.0 too, but there the program cannot see that it is blocked."""
     opened = await server.open_channel()
     server.send(connection.Blocked("low on memory"), channel=0)
     server.send(connection.Unblocked(), channel=0)
-    assert await soon(opened.queue_purge("q"))
+    assert await result_of(opened.queue_purge("q"))
 
 
 # ---------------------------------------------------------------- D30
 
 
 @fails_on_0_15("Channel closed")
-async def test_a_clean_close_is_silent(
+async def test_a_clean_close_logs_nothing(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """D30."""
     opened = await server.open_channel()
     caplog.set_level(logging.INFO)
     caplog.clear()
-    await soon(opened.close())
-    await soon(opened.protocol.close())
-    await server.gone()
+    await result_of(opened.close())
+    await result_of(opened.protocol.close())
+    await server.wait_closed()
     await wait_idle()
     logged = [r.getMessage() for r in caplog.records if r.levelno >= logging.INFO]
     assert not logged, "; ".join(logged)
@@ -329,15 +337,17 @@ async def test_a_clean_close_is_silent(
 # ---------------------------------------------------------------- D32
 
 
-async def test_a_cancel_is_sent_as_the_protocol_says(server: ScriptedServer) -> None:
+async def test_basic_cancel_is_encoded_correctly(server: ScriptedServer) -> None:
     """D32. Fixed in 0.15.0."""
     opened = await server.open_channel()
-    tag = (await soon(opened.basic_consume(Bodies(), "q")))["consumer_tag"]
-    assert await soon(opened.basic_cancel(tag)) == {"consumer_tag": tag}
+    tag = (await result_of(opened.basic_consume(Bodies(), "q")))["consumer_tag"]
+    assert await result_of(opened.basic_cancel(tag)) == {"consumer_tag": tag}
     assert server.methods(basic.Cancel) == [basic.Cancel(tag)]
 
 
-async def test_a_cancel_by_the_server_is_understood(server: ScriptedServer) -> None:
+async def test_basic_cancel_from_the_server_calls_the_cancellation_callback(
+    server: ScriptedServer,
+) -> None:
     """D32. Fixed in 0.15.0."""
     seen: list[tuple[object, str]] = []
 
@@ -346,7 +356,7 @@ async def test_a_cancel_by_the_server_is_understood(server: ScriptedServer) -> N
 
     opened = await server.open_channel()
     opened.add_cancellation_callback(on_cancel)
-    tag = (await soon(opened.basic_consume(Bodies(), "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(Bodies(), "q")))["consumer_tag"]
     server.send(basic.Cancel(tag, no_wait=True))
     await wait_idle()
     assert seen == [(opened, tag)]
@@ -354,7 +364,7 @@ async def test_a_cancel_by_the_server_is_understood(server: ScriptedServer) -> N
     assert opened.is_open
 
 
-async def test_a_message_that_comes_back_is_understood(server: ScriptedServer) -> None:
+async def test_a_returned_message_calls_the_return_callback(server: ScriptedServer) -> None:
     """D32. Fixed in 0.15.0."""
     seen: list[Any] = []
 
@@ -369,23 +379,23 @@ async def test_a_message_that_comes_back_is_understood(server: ScriptedServer) -
     assert seen == [(b"back", 312, "NO_ROUTE", "7")]
 
 
-# ---------------------------------------------------------------- what a server may send: R11, R19
+# ---------------------------------------------------------------- R11, R19: what a server may send
 
 
-async def test_a_message_may_come_octet_by_octet(server: ScriptedServer) -> None:
-    """R19. Holds in 0.15.0 too."""
+async def test_a_message_may_arrive_byte_by_byte(server: ScriptedServer) -> None:
+    """R19. This works in 0.15.0 too."""
     bodies = Bodies()
     opened = await server.open_channel()
-    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
-    for octet in encode_command(delivery(tag, b"one")):
-        server.send(bytes((octet,)))
+    tag = (await result_of(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    for byte in encode_command(delivery(tag, b"one")):
+        server.send(bytes((byte,)))
         await asyncio.sleep(0)
     await wait_idle()
     assert bodies.seen == [b"one"]
 
 
 def message_with_header(tag: str, value: bytes, key: bytes = b"k") -> bytes:
-    """Return a message whose only header is made of these octets."""
+    """Return a message with one header, whose value is already encoded."""
     method, header, body = frames(encode_command(delivery(tag, b"odd")))
     table = struct.pack(">B", len(key)) + key + value
     payload = (
@@ -408,7 +418,7 @@ async def test_a_message_with_an_odd_header_is_delivered(
     """R11."""
     bodies = Bodies()
     opened = await server.open_channel()
-    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(bodies, "q")))["consumer_tag"]
     server.send(message_with_header(tag, *header), delivery(tag, b"next", 2))
     await wait_idle()
     assert bodies.seen == [b"odd", b"next"]
@@ -426,23 +436,23 @@ async def test_a_message_with_an_odd_header_is_delivered(
 async def test_a_message_with_an_unusual_header_is_delivered(
     server: ScriptedServer, value: bytes
 ) -> None:
-    """R11. This part of it holds in 0.15.0 too."""
+    """R11. This part works in 0.15.0 too."""
     bodies = Bodies()
     opened = await server.open_channel()
-    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(bodies, "q")))["consumer_tag"]
     server.send(message_with_header(tag, value), delivery(tag, b"next", 2))
     await wait_idle()
     assert bodies.seen == [b"odd", b"next"]
 
 
 @fails_on_0_15("== [b'next']")
-async def test_a_header_of_an_unknown_type_troubles_that_message_only(
+async def test_a_header_of_an_unknown_type_affects_only_its_message(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R11."""
     bodies = Bodies()
     opened = await server.open_channel()
-    tag = (await soon(opened.basic_consume(bodies, "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(bodies, "q")))["consumer_tag"]
     server.send(message_with_header(tag, b"?1234"), delivery(tag, b"next", 2))
     await wait_idle()
     assert bodies.seen == [b"next"]
