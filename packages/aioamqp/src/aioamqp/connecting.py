@@ -29,10 +29,10 @@ Connected: TypeAlias = tuple[asyncio.Transport, AmqpProtocol]
 
 
 class Connecting(Coroutine[Any, Any, Connected]):
-    """A connection on its way: await it, or enter it with ``async with``.
+    """A connection that is being opened: await it, or enter it with ``async with``.
 
-    Awaited, as ever, it gives ``(transport, protocol)``. Entered, it gives the protocol, and closes
-    it on leaving. It can be given to all that takes a coroutine, such as ``asyncio.run``.
+    Awaiting it returns ``(transport, protocol)``, as in 0.15. Entering it returns the protocol, and
+    leaving the block closes the connection. It is a coroutine for ``asyncio.run`` and the like.
     """
 
     __slots__ = ("_coroutine", "_protocol")
@@ -85,7 +85,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Connecting])
 
 
 def _known_as_coroutine_function(function: _Function) -> _Function:
-    """Let ``mock.patch`` make of a function what can be awaited, as it did in 0.15."""
+    """Mark a function so that ``mock.patch`` replaces it with an AsyncMock, as in 0.15."""
     if sys.version_info >= (3, 12):
         return inspect.markcoroutinefunction(function)
     marker = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
