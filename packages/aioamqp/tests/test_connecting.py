@@ -1,4 +1,4 @@
-"""connect and from_url, dialing, and every way in which a connection may fail to come about."""
+"""``connect`` and ``from_url``, dialers, and links that cannot be made."""
 
 import asyncio
 import socket
@@ -10,8 +10,7 @@ import pytest
 
 import aioamqp
 from aioamqp.protocol import CLOSED, OPEN
-from amqp_codec import connection
-from scripted_server import START, ScriptedServer, wait_idle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
@@ -116,27 +115,6 @@ async def test_a_protocol_that_cannot_be_made_leaves_no_link() -> None:
     dialer.assert_not_called()
 
 
-async def test_what_was_settled_can_be_seen(server: ScriptedServer) -> None:
-    protocol = await server.connect(channel_max=10, frame_max=1_000_000, heartbeat=100)
-
-    assert protocol.connection_tunning == {
-        "channel_max": 10,
-        "frame_max": 1_000_000,
-        "heartbeat": 100,
-    }
-    assert protocol.server_channel_max == 10
-    assert protocol.server_frame_max == 131072
-    assert protocol.server_heartbeat == 100
-    assert protocol.server_properties == {"product": "script"}
-    assert protocol.server_mechanisms == "PLAIN AMQPLAIN"
-    assert protocol.server_locales == "en_US"
-    assert (protocol.version_major, protocol.version_minor) == (0, 9)
-    await protocol.close()
-
-
-# -------------------------------------------------------------------- from_url
-
-
 async def from_url_calls(url: str, **kwargs: Any) -> dict[str, Any]:
     async def connected(*args: Any, **kwargs: Any) -> tuple[int, int]:
         return 1, 2
@@ -179,9 +157,6 @@ async def test_amqps_has_a_default_context_unless_one_is_given() -> None:
 async def test_a_wrong_scheme_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="http"):
         await aioamqp.from_url("http://host")
-
-
-# -------------------------------------------------------------------- failures
 
 
 @pytest.mark.parametrize(
@@ -271,101 +246,3 @@ async def test_a_connect_that_is_a_task_can_be_cancelled(server: ScriptedServer)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert server.transport.was_aborted
-
-
-@pytest.mark.parametrize(
-    ("octets", "sentence"),
-    [
-        (b"AMQP\x00\x01\x00\x00", "AMQP 1-0-0"),
-        (b"HTTP/1.1 400 Bad Request\r\n", "does not speak AMQP"),
-        (b"-ERR unknown command\r\n", "does not speak AMQP"),
-    ],
-)
-async def test_a_server_that_is_no_amqp_server_is_found_out(
-    server: ScriptedServer, octets: bytes, sentence: str
-) -> None:
-    server.greets = False
-    asyncio.get_running_loop().call_later(0.1, lambda: server.send(octets))
-
-    with pytest.raises(aioamqp.HandshakeFailed, match=sentence):
-        await server.connect()
-
-    assert server.transport.was_aborted
-
-
-async def test_a_refused_login_has_code_and_text_and_is_told_to_on_error_once(
-    server: ScriptedServer,
-) -> None:
-    errors: list[Exception] = []
-    server.answers[connection.StartOk] = lambda _: connection.Close(403, "ACCESS_REFUSED - no")
-
-    with pytest.raises(aioamqp.HandshakeFailed) as caught:
-        await server.connect(on_error=errors.append)
-
-    assert (caught.value.code, caught.value.message) == (403, "ACCESS_REFUSED - no")
-    assert server.names()[-1] == "connection.close-ok"
-    await wait_idle()
-    assert errors == [caught.value]
-
-
-async def test_a_link_that_ends_during_the_login_says_what_that_may_mean(
-    server: ScriptedServer,
-) -> None:
-    def hang_up(_: object) -> None:
-        server.transport.end(ConnectionResetError(104, "reset"))
-
-    server.answers[connection.StartOk] = hang_up
-
-    with pytest.raises(aioamqp.HandshakeFailed, match="login may have been refused"):
-        await server.connect()
-
-
-async def test_an_end_of_file_during_the_handshake_is_a_failed_handshake(
-    server: ScriptedServer,
-) -> None:
-    def end(_: object) -> None:
-        asyncio.get_running_loop().call_soon(server.transport.protocol.eof_received)
-
-    server.answers[connection.Open] = end
-
-    with pytest.raises(aioamqp.HandshakeFailed, match="virtual host"):
-        await server.connect()
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"virtualhost": "v" * 256}, {"client_properties": {"a": object()}}, {"frame_max": 1}],
-    ids=lambda options: next(iter(options)),
-)
-async def test_an_argument_that_cannot_be_sent_is_a_value_error_and_cuts_the_link(
-    server: ScriptedServer, options: dict[str, Any]
-) -> None:
-    with pytest.raises(ValueError, match=r"255|object|frame_max"):
-        await server.connect(**options)
-
-    assert server.transport.was_aborted
-
-
-async def test_heartbeats_during_the_handshake_are_no_answer(server: ScriptedServer) -> None:
-    heartbeat = b"\x08\x00\x00\x00\x00\x00\x00\xce"
-    server.greets = False
-    asyncio.get_running_loop().call_later(
-        1, lambda: server.send(heartbeat, START, heartbeat, channel=0)
-    )
-
-    protocol = await server.connect()
-
-    assert protocol.is_open
-    await protocol.close()
-
-
-async def test_the_password_is_in_no_log(
-    server: ScriptedServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level("DEBUG", logger="aioamqp.protocol"):
-        protocol = await server.connect(login="me", password="hunter2")
-        await protocol.close()
-
-    assert "> 0 connection.start-ok" in caplog.text
-    assert "< 0 connection.tune " in caplog.text
-    assert "hunter2" not in caplog.text

@@ -1,16 +1,27 @@
-"""A message and how it is settled."""
+"""Messages and how they are settled, and consuming with ``async for``."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
+from itertools import chain
 from typing import Any
 
 import pytest
 
 import aioamqp
-from amqp_codec import Command, DecodeError, Method, Properties, basic
+from amqp_codec import (
+    Command,
+    DecodeError,
+    Method,
+    Properties,
+    basic,
+    channel,
+    connection,
+)
 from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
+
 
 DELIVER = basic.Deliver("tag", 7, True, "orders", "eu.new")
 
@@ -223,3 +234,424 @@ async def test_damaged_headers_fail_where_they_are_looked_at(server: ScriptedSer
 
     assert await channel.queue_declare("still open")
     assert await settled(server, poisoned) == [basic.Reject(7, False)]
+
+
+# -------------------------------------------------------------------- async for
+
+
+def about_consumers(server: ScriptedServer) -> list[Method]:
+    kinds = (basic.Qos, basic.Consume, basic.Cancel, basic.Nack, basic.Ack, basic.Reject)
+    return [command.method for command in server.received if isinstance(command.method, kinds)]
+
+
+async def bodies(messages: aioamqp.Messages) -> list[bytes]:
+    return [message.body async for message in messages]
+
+
+async def test_messages_come_in_their_order(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    server.answers[basic.Qos] = lambda _: basic.QosOk()
+    seen = []
+    messages = opened.consume("q", consumer_tag="tag")
+
+    server.deliver("tag", b"1", b"2", b"3")
+    async for message in messages:
+        seen.append(message.body)
+        await message.ack()
+        if message.body == b"3":
+            break
+
+    assert seen == [b"1", b"2", b"3"]
+    await opened.protocol.close()
+
+
+async def test_nothing_is_sent_before_it_is_used(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+
+    messages = opened.consume("q", prefetch_count=5)
+    await wait_idle()
+    assert server.received == []
+
+    async with messages as same:
+        assert same is messages
+        assert about_consumers(server) == [
+            basic.Qos(0, 5, False),
+            basic.Consume("q", messages.consumer_tag),
+        ]
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "limits"),
+    [
+        ({}, [basic.Qos(0, 100)]),
+        ({"prefetch_count": 0}, [basic.Qos(0, 0)]),
+        ({"prefetch_count": None}, []),
+        ({"no_ack": True}, []),
+    ],
+)
+async def test_what_is_on_its_way_is_limited(
+    server: ScriptedServer, kwargs: dict[str, Any], limits: list[Method]
+) -> None:
+    opened = await server.open_channel()
+
+    async with opened.consume("q", **kwargs):
+        assert server.methods(basic.Qos) == limits
+
+    await opened.protocol.close()
+
+
+async def test_all_arguments_are_passed_on(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    arguments = {"x-priority": 7}
+
+    async with opened.consume(
+        "q", consumer_tag="mine", no_local=True, no_ack=True, exclusive=True, arguments=arguments
+    ) as messages:
+        assert messages.consumer_tag == "mine"
+
+    assert server.methods(basic.Consume) == [
+        basic.Consume("q", "mine", True, True, True, False, arguments)
+    ]
+    await opened.protocol.close()
+
+
+async def test_two_that_begin_at_once_keep_their_own_limits(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    one, two = opened.consume("a", prefetch_count=1), opened.consume("b", prefetch_count=2)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(one.__aenter__())
+        group.create_task(two.__aenter__())
+
+    assert about_consumers(server) == [
+        basic.Qos(0, 1),
+        basic.Consume("a", one.consumer_tag),
+        basic.Qos(0, 2),
+        basic.Consume("b", two.consumer_tag),
+    ]
+    await one.aclose()
+    await two.aclose()
+    await opened.protocol.close()
+
+
+async def test_a_bad_argument_is_refused_before_anything_is_sent(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+
+    for kwargs in ({"prefetch_count": -1}, {"arguments": {"x": object()}}):
+        with pytest.raises(aioamqp.InvalidArgument):
+            await anext(opened.consume("q", **kwargs))
+    with pytest.raises(aioamqp.InvalidArgument):
+        await anext(opened.consume("q" * 256))
+
+    assert server.received == []
+    assert opened.is_open
+    await opened.protocol.close()
+
+
+async def test_leaving_the_block_cancels_and_gives_back_what_was_not_asked_for(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+
+    async with opened.consume("q", consumer_tag="tag", prefetch_count=None) as messages:
+        server.deliver("tag", b"1", b"2", b"3")
+        first = await anext(messages)
+
+    await wait_idle()
+    assert about_consumers(server) == [
+        basic.Consume("q", "tag"),
+        basic.Cancel("tag"),
+        basic.Nack(2, requeue=True),
+        basic.Nack(3, requeue=True),
+    ]
+    await first.ack()
+    assert await bodies(messages) == []
+    await opened.protocol.close()
+
+
+async def test_what_comes_until_the_server_has_cancelled_goes_back_too(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    server.mute(basic.Cancel)
+    messages = opened.consume("q", consumer_tag="tag", prefetch_count=None)
+    await messages.__aenter__()
+
+    leaving = asyncio.create_task(messages.aclose())
+    await wait_idle()
+    server.deliver("tag", b"late")
+    await wait_idle()
+    assert not leaving.done()
+    server.send(basic.CancelOk("tag"))
+    await leaving
+
+    assert about_consumers(server)[1:] == [basic.Cancel("tag"), basic.Nack(1, requeue=True)]
+    await opened.protocol.close()
+
+
+async def test_with_no_ack_nothing_can_be_given_back(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+
+    async with opened.consume("q", consumer_tag="tag", no_ack=True) as messages:
+        server.deliver("tag", b"1", b"2")
+        assert (await anext(messages)).body == b"1"
+
+    await wait_idle()
+    assert server.methods(basic.Nack) == []
+    await opened.protocol.close()
+
+
+async def test_a_loop_that_is_left_lets_go_of_its_consumer(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+
+    server.deliver("tag", b"1", b"2")
+    async for message in opened.consume("q", consumer_tag="tag"):
+        assert message.body == b"1"
+        break
+    gc.collect()
+    await wait_idle()
+
+    assert server.methods(basic.Cancel) == [basic.Cancel("tag")]
+    assert server.methods(basic.Nack) == [basic.Nack(2, requeue=True)]
+    await opened.protocol.close()
+
+
+async def test_a_loop_that_is_kept_goes_on_where_it_was_left(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    messages = opened.consume("q", consumer_tag="tag")
+    server.deliver("tag", b"1", b"2")
+
+    async for message in messages:
+        assert message.body == b"1"
+        break
+    async for message in messages:
+        assert message.body == b"2"
+        break
+
+    assert server.methods(basic.Cancel) == []
+    await messages.aclose()
+    await opened.protocol.close()
+
+
+async def test_a_task_that_is_cancelled_lets_go_of_its_consumer(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+
+    async def work() -> None:
+        async for _ in opened.consume("q", consumer_tag="tag"):
+            pass
+
+    task = asyncio.create_task(work())
+    await wait_idle()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    del task
+    gc.collect()
+    await wait_idle()
+
+    assert server.methods(basic.Cancel) == [basic.Cancel("tag")]
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize("ends", ["channel", "connection"])
+async def test_the_loop_ends_when_the_program_closes(server: ScriptedServer, ends: str) -> None:
+    opened = await server.open_channel()
+    messages = opened.consume("q", consumer_tag="tag")
+    loop = asyncio.create_task(bodies(messages))
+    await wait_idle()
+
+    if ends == "channel":
+        await opened.close()
+    else:
+        await opened.protocol.close()
+
+    assert await loop == []
+    await messages.aclose()
+    if ends == "channel":
+        await opened.protocol.close()
+
+
+async def test_the_loop_ends_when_the_program_cancels_its_consumer(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    messages = opened.consume("q", consumer_tag="tag")
+    await messages.__aenter__()
+    server.deliver("tag", b"1", b"2")
+    await wait_idle()
+
+    await opened.basic_cancel("tag")
+
+    assert await bodies(messages) == [b"1", b"2"]
+    await messages.aclose()
+    assert server.methods(basic.Cancel) == [basic.Cancel("tag")]
+    await opened.protocol.close()
+
+
+async def test_the_server_cancels_with_a_reason_to_act(server: ScriptedServer) -> None:
+    """R17."""
+    opened = await server.open_channel()
+    messages = opened.consume("q", consumer_tag="tag")
+    await messages.__aenter__()
+    server.deliver("tag", b"1")
+    await wait_idle()
+
+    server.send(basic.Cancel("tag", True))
+    await wait_idle()
+
+    assert (await anext(messages)).body == b"1"
+    with pytest.raises(aioamqp.ConsumerCancelled, match="has cancelled the consumer 'tag'"):
+        await anext(messages)
+    assert opened.is_open
+    await messages.aclose()
+    assert server.methods(basic.Cancel) == []
+    await opened.protocol.close()
+
+
+async def test_the_server_closes_the_channel_with_its_reason(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    messages = opened.consume("q", consumer_tag="tag")
+    loop = asyncio.create_task(bodies(messages))
+    await wait_idle()
+
+    server.send(channel.Close(406, "PRECONDITION_FAILED - unknown delivery tag 9"))
+
+    with pytest.raises(aioamqp.ChannelClosed) as caught:
+        await loop
+    assert caught.value.code == 406
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize("no_ack", [False, True])
+async def test_a_broken_link_ends_the_loop_with_its_reason(
+    server: ScriptedServer, no_ack: bool
+) -> None:
+    """What the server queues again is dropped; with no_ack the server knows nothing of it."""
+    opened = await server.open_channel()
+    messages = opened.consume("q", consumer_tag="tag", no_ack=no_ack)
+    await messages.__aenter__()
+    server.deliver("tag", b"1", b"2")
+    await wait_idle()
+
+    server.transport.end(ConnectionResetError("reset"))
+    await wait_idle()
+
+    for body in [b"1", b"2"] if no_ack else []:
+        assert (await anext(messages)).body == body
+    with pytest.raises(aioamqp.ConnectionLost):
+        await anext(messages)
+    with pytest.raises(ConnectionResetError):
+        await anext(messages)
+    await messages.aclose()
+    await opened.protocol.wait_closed()
+
+
+async def test_the_server_closes_the_connection_with_its_reason(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    loop = asyncio.create_task(bodies(opened.consume("q", consumer_tag="tag")))
+    await wait_idle()
+
+    server.send(connection.Close(320, "CONNECTION_FORCED"), channel=0)
+
+    with pytest.raises(aioamqp.ChannelClosed) as caught:
+        await loop
+    assert caught.value.code == 320
+    await opened.protocol.wait_closed()
+
+
+async def test_a_queue_that_is_missing_fails_the_first_step(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    server.answers[basic.Consume] = lambda _: channel.Close(404, "NOT_FOUND - no queue 'q'")
+
+    with pytest.raises(aioamqp.ChannelClosed) as caught:
+        await anext(opened.consume("q"))
+
+    assert caught.value.code == 404
+    await opened.protocol.close()
+
+
+async def test_leaving_is_over_when_the_link_breaks(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    server.mute(basic.Cancel)
+
+    async with opened.consume("q"):
+        asyncio.get_running_loop().call_later(1, server.transport.end, ConnectionResetError())
+
+    assert not opened.is_open
+    await opened.protocol.wait_closed()
+
+
+async def test_leaving_can_be_cancelled(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    server.mute(basic.Cancel)
+    messages = opened.consume("q", consumer_tag="tag")
+    await messages.__aenter__()
+    server.deliver("tag", b"1")
+    await wait_idle()
+
+    leaving = asyncio.create_task(messages.aclose())
+    await wait_idle()
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    server.send(basic.CancelOk("tag"))
+    await wait_idle()
+
+    assert server.methods(basic.Nack) == [basic.Nack(1, requeue=True)]
+    await opened.protocol.close()
+
+
+async def test_starting_can_be_cancelled(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    server.mute(basic.Consume)
+    messages = opened.consume("q", consumer_tag="tag")
+
+    first = asyncio.create_task(anext(messages))
+    await wait_idle()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    server.send(basic.ConsumeOk("tag"))
+    server.deliver("tag", b"1")
+    await wait_idle()
+
+    assert server.methods(basic.Cancel) == [basic.Cancel("tag")]
+    assert server.methods(basic.Nack) == [basic.Nack(1, requeue=True)]
+    await opened.protocol.close()
+
+
+async def test_several_tasks_share_the_messages(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    messages = opened.consume("q", consumer_tag="tag")
+    tasks = [asyncio.create_task(bodies(messages)) for _ in range(3)]
+    await wait_idle()
+    assert len(server.methods(basic.Consume)) == 1
+
+    for number in range(1, 10):
+        server.deliver("tag", b"%d" % number, first=number)
+        await wait_idle()
+    await opened.basic_cancel("tag")
+
+    parts = await asyncio.gather(*tasks)
+    assert sorted(chain(*parts)) == [b"%d" % number for number in range(1, 10)]
+    assert all(len(part) == 3 for part in parts)
+    await opened.protocol.close()
+
+
+async def test_a_message_for_a_cancelled_task_goes_to_another(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    messages = opened.consume("q", consumer_tag="tag")
+    await messages.__aenter__()
+    first, second = asyncio.create_task(anext(messages)), asyncio.create_task(anext(messages))
+    await wait_idle()
+
+    deliver = Command(1, basic.Deliver("tag", 1, False, "", ""), Properties(), b"1")
+    server.send_now(deliver)
+    first.cancel()
+    await wait_idle()
+
+    assert first.cancelled()
+    assert (await second).body == b"1"
+    await messages.aclose()
+    await opened.protocol.close()

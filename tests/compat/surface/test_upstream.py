@@ -1,7 +1,7 @@
 """What 0.15's own tests touch, done as they do it.
 
 They are not here: they need a broker with its management interface, and a package that no supported
-Python can import. What they do with heartbeats, by the clock, is in test_vestiges.py of the client.
+Python can import. What they do with heartbeats, by the clock, is in test_legacy.py of the client.
 """
 
 import asyncio

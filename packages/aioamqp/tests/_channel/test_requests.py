@@ -1,16 +1,26 @@
-"""Whose each reply is."""
+"""Matching replies to their requests."""
 
 import asyncio
+import gc
 
 import pytest
 
 from aioamqp._channel.requests import PendingRequests
 from aioamqp.exceptions import ChannelClosed, ProtocolViolation
-from amqp_codec import Command, basic, exchange, queue
+from amqp_codec import (
+    Command,
+    basic,
+    exchange,
+    queue,
+)
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
+
 DECLARED = Command(1, queue.DeclareOk("a"))
+
+
 BOUND = Command(1, queue.BindOk())
 
 
@@ -143,3 +153,96 @@ async def test_failing_reaches_every_call_once() -> None:
     assert first.exception() is last.exception() is error
     assert given_up.cancelled()
     assert len(replies) == 0
+
+
+# -------------------------------------------------------------------- on a channel
+
+
+async def test_calls_of_one_kind_can_be_made_side_by_side(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+
+    results = await asyncio.gather(*(opened.queue_declare(f"q{n}") for n in range(5)))
+
+    assert [result["queue"] for result in results] == [f"q{n}" for n in range(5)]
+    await opened.protocol.close()
+
+
+async def test_after_a_cancelled_call_the_next_one_gets_its_own_reply(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    server.mute(queue.Declare)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(opened.queue_declare("first"), 0.05)
+    second = asyncio.create_task(opened.queue_declare("second"))
+    await wait_idle()
+    server.send(queue.DeclareOk("first"))
+    await wait_idle()
+
+    assert not second.done()
+
+    server.send(queue.DeclareOk("second"))
+
+    assert (await second)["queue"] == "second"
+    await opened.protocol.close()
+
+
+async def test_a_call_has_a_timeout_of_its_own(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    server.mute(exchange.Declare)
+
+    with pytest.raises(TimeoutError):
+        await opened.exchange_declare("e", timeout=1)
+
+    server.send(exchange.DeclareOk())
+    await wait_idle()
+    assert await opened.queue_declare("q", timeout=1)
+    await opened.protocol.close()
+
+
+async def test_a_call_cancelled_in_the_turn_in_which_its_reply_comes_is_cancelled(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    server.mute(queue.Declare)
+    task = asyncio.create_task(opened.queue_declare("q"))
+    await wait_idle()
+
+    server.send(queue.DeclareOk("q"))
+    asyncio.get_running_loop().call_soon(task.cancel)
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    server.send(queue.DeclareOk("r"))
+    assert (await opened.queue_declare("r"))["queue"] == "r"
+    await opened.protocol.close()
+
+
+async def test_the_answer_to_an_unbind_that_nobody_waits_for_is_not_taken_for_another_s(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+
+    await opened.queue_unbind("q", "e", "k", no_wait=True)
+
+    assert (await opened.queue_declare("q"))["queue"] == "q"
+    await opened.protocol.close()
+
+
+async def test_a_call_whose_coroutine_is_thrown_away_still_has_its_reply_swallowed(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = await server.open_channel()
+    for name in ("first", "third"):
+        call = opened.queue_declare(name)
+        call.send(None)
+        call.close()
+        del call
+        if name == "first":
+            assert (await opened.queue_declare("second"))["queue"] == "second"
+
+    await opened.protocol.close()
+    gc.collect()
+
+    assert caplog.messages == []

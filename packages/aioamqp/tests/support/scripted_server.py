@@ -183,6 +183,10 @@ class ScriptedServer:
         """Return what was received of one kind."""
         return [c.method for c in self.received if isinstance(c.method, kind)]
 
+    def published(self) -> list[bytes]:
+        """Return the bodies of the messages that were received."""
+        return [bytes(c.body) for c in self.received if isinstance(c.method, basic.Publish)]
+
     def is_read(self) -> bool:
         """Tell whether the client reads what is sent."""
         return self.transport.reads

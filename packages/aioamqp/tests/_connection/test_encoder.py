@@ -1,4 +1,4 @@
-"""What a program gets wrong is refused by name before anything is sent, and the channel goes on."""
+"""Arguments that cannot be sent: each is refused by name, and costs nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,12 +7,19 @@ from typing import Any
 import pytest
 
 import aioamqp
-from amqp_codec import Command, Properties, basic, connection
+from amqp_codec import (
+    Command,
+    Properties,
+    basic,
+    connection,
+)
 from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
+
 Call = Callable[[aioamqp.Channel], Awaitable[Any]]
+
 
 REFUSED: dict[str, tuple[Call, str]] = {
     "a name over 255 octets": (
@@ -124,3 +131,31 @@ async def test_a_body_that_comes_is_bounded_too(server: ScriptedServer) -> None:
 
     assert [m.reply_code for m in server.methods(connection.Close)] == [501]
     await opened.protocol.wait_closed()
+
+
+async def test_no_frame_is_larger_than_was_settled(server: ScriptedServer) -> None:
+    opened = await server.open_channel(frame_max=4096)
+
+    await opened.basic_publish(b"x" * 10_000, "", "q")
+    await wait_idle()
+
+    octets = b"".join(server.transport.writes)
+    sizes = []
+    while octets:
+        size = int.from_bytes(octets[3:7]) + 8
+        sizes.append(size)
+        octets = octets[size:]
+    assert max(sizes) == 4096
+    await opened.protocol.close()
+
+
+async def test_many_routes_are_encoded_right(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    keys = [f"key{n}" for n in range(1500)]
+
+    for key in [*keys, *keys]:
+        await opened.basic_publish(b"", "ex", key)
+    await wait_idle()
+
+    assert [publish.routing_key for publish in server.methods(basic.Publish)] == [*keys, *keys]
+    await opened.protocol.close()

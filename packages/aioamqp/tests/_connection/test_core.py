@@ -1,4 +1,4 @@
-"""A connection belongs to one event loop, and says so in all others."""
+"""The event loop that a connection belongs to."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

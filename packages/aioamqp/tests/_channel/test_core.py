@@ -1,11 +1,18 @@
-"""How a channel begins and ends."""
+"""One channel: how it ends, and what the server sends on it."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 import aioamqp
-from amqp_codec import basic, channel, queue
+from amqp_codec import (
+    Command,
+    Properties,
+    basic,
+    channel,
+    queue,
+)
 from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
@@ -178,66 +185,104 @@ async def test_a_number_that_the_server_has_closed_is_used_again(server: Scripte
     await opened.protocol.close()
 
 
-async def test_channels_beyond_channel_max_are_refused_here(server: ScriptedServer) -> None:
-    protocol = await server.connect(channel_max=2)
-    await protocol.channel()
-    await protocol.channel()
-
-    with pytest.raises(aioamqp.NoChannelAvailable):
-        await protocol.channel()
-
-    assert server.names() == ["channel.open", "channel.open"]
-    await protocol.close()
+# -------------------------------------------------------------------- returned messages
 
 
-async def test_a_channel_whose_opening_was_given_up_is_closed_and_its_number_freed(
+async def test_a_message_that_comes_back_is_given_to_the_return_callback(
     server: ScriptedServer,
 ) -> None:
-    protocol = await server.connect()
-    server.mute(channel.Open, channel.Close)
+    returned: list[tuple[Any, ...]] = []
+    opened = await server.open_channel()
+    opened.return_callback = lambda *args: returned.append(args)
 
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(protocol.channel(), 1)
-    assert server.names() == ["channel.open", "channel.close"]
-    assert protocol.channels_ids_count == 1
-
-    server.send(channel.OpenOk(), channel.CloseOk())
+    server.send(Command(1, basic.Return(312, "NO_ROUTE", "e", "k"), Properties(type="t"), b"body"))
     await wait_idle()
 
-    assert protocol.channels_ids_count == 0
-    await protocol.close()
+    ((given, body, envelope, properties),) = returned
+    assert (given, body) == (opened, b"body")
+    assert (envelope.reply_code, envelope.reply_text) == (312, "NO_ROUTE")
+    assert (envelope.exchange_name, envelope.routing_key) == ("e", "k")
+    assert properties.message_type == "t"
+    await opened.protocol.close()
 
 
-async def test_a_channel_factory_that_fails_costs_no_number(server: ScriptedServer) -> None:
-    protocol = await server.connect()
-
-    with pytest.raises(TypeError):
-        await protocol.channel(colour="red")
-
-    assert protocol.channels_ids_count == 0
-    await protocol.close()
-
-
-async def test_the_channel_factory_may_be_a_method(server: ScriptedServer) -> None:
-    class Mine(aioamqp.AmqpProtocol):
-        def CHANNEL_FACTORY(self, *args: object, **kwargs: object) -> aioamqp.Channel:  # noqa: N802
-            return aioamqp.Channel(*args, **kwargs)  # type: ignore[arg-type]
-
-    protocol = await server.connect(protocol_factory=Mine)
-
-    opened = await protocol.channel(return_callback=print)
-
-    assert (opened.protocol, opened.channel_id, opened.return_callback) == (protocol, 1, print)
-    await protocol.close()
-
-
-async def test_what_comes_for_a_channel_that_is_not_there_is_dropped(
+async def test_the_return_callback_may_make_calls_and_comes_in_order(
     server: ScriptedServer,
+) -> None:
+    seen: list[bytes] = []
+
+    async def on_return(channel: aioamqp.Channel, body: bytes, *_: object) -> None:
+        await channel.queue_declare("q")
+        seen.append(body)
+
+    protocol = await server.connect()
+    opened = await protocol.channel(return_callback=on_return)
+    server.send(
+        *(Command(1, basic.Return(312, "", "", ""), Properties(), b"%d" % n) for n in range(3))
+    )
+    await wait_idle()
+
+    assert seen == [b"0", b"1", b"2"]
+    await opened.protocol.close()
+
+
+async def test_a_message_that_comes_back_to_nobody_is_logged(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = await server.open_channel()
 
-    server.send(queue.DeclareOk("q"), channel=9)
+    server.send(Command(1, basic.Return(312, "NO_ROUTE", "ex", "key"), Properties(), b""))
     await wait_idle()
 
+    assert "NO_ROUTE" in caplog.text
+    assert "return_callback" in caplog.text
+    await opened.protocol.close()
+
+
+async def test_a_message_that_comes_back_with_headers_that_cannot_be_decoded_is_logged(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    poison = Properties()
+    poison._headers = b"\x00\x00\x00\x03\x01a?"
+    opened = await server.open_channel(on_error=print)
+    opened.return_callback = print
+
+    server.send(Command(1, basic.Return(312, "NO_ROUTE", "ex", "key"), poison, b""))
+    await wait_idle()
+
+    assert "cannot be decoded" in caplog.text
     assert opened.is_open
+    await opened.protocol.close()
+
+
+# -------------------------------------------------------------------- channel.flow
+
+
+async def test_flow_is_answered_and_holds_publishes_back(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+
+    server.send(channel.Flow(False))
+    await wait_idle()
+    publishing = asyncio.create_task(opened.basic_publish(b"x", "", "q"))
+    await wait_idle()
+    assert server.received == [Command(1, channel.FlowOk(False))]
+
+    server.send(channel.Flow(True))
+    await publishing
+    await wait_idle()
+    assert server.names() == ["channel.flow-ok", "channel.flow-ok", "basic.publish"]
+    await opened.protocol.close()
+
+
+async def test_a_publish_held_back_by_flow_ends_with_the_channel(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    server.send(channel.Flow(False))
+    await wait_idle()
+    publishing = asyncio.create_task(opened.basic_publish(b"x", "", "q"))
+    await wait_idle()
+
+    server.send(channel.Close(404, "NOT_FOUND"))
+
+    with pytest.raises(aioamqp.ChannelClosed):
+        await publishing
     await opened.protocol.close()

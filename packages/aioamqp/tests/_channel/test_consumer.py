@@ -1,4 +1,4 @@
-"""Consumers: whose callback runs when, and what may happen meanwhile."""
+"""One consumer: when its callback is called, and with what."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 import aioamqp
-from amqp_codec import Command, Properties, basic
+from amqp_codec import (
+    Command,
+    Properties,
+    basic,
+)
 from callbacks_seen import Gate, Recorder
 from scripted_server import ScriptedServer, wait_idle
 
@@ -30,23 +34,6 @@ async def test_a_message_is_given_to_the_callback(server: ScriptedServer) -> Non
     assert (envelope.consumer_tag, envelope.delivery_tag) == ("tag", 7)
     assert (envelope.exchange_name, envelope.routing_key, envelope.is_redeliver) == ("e", "k", True)
     assert properties.message_type == "t"
-    await opened.protocol.close()
-
-
-async def test_consume_sends_what_it_was_asked_and_makes_up_a_tag(server: ScriptedServer) -> None:
-    opened = await server.open_channel()
-
-    result = await opened.basic_consume(
-        None, "q", no_local=True, no_ack=True, exclusive=True, arguments={"x-priority": 1}
-    )
-
-    tag = result["consumer_tag"]
-    assert tag.startswith("ctag1.")
-    assert len(tag) == len("ctag1.") + 32
-    assert opened.last_consumer_tag == tag
-    assert server.methods(basic.Consume) == [
-        basic.Consume("q", tag, True, True, True, False, {"x-priority": 1})
-    ]
     await opened.protocol.close()
 
 

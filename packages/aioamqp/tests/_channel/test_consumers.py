@@ -1,4 +1,4 @@
-"""How a consumer ends, and what becomes of messages that wait."""
+"""How consumers begin and end, and what becomes of their deliveries."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 import aioamqp
-from amqp_codec import Command, Properties, basic, channel, connection, queue
+from amqp_codec import (
+    Command,
+    Properties,
+    basic,
+    channel,
+    connection,
+    queue,
+)
 from callbacks_seen import Gate, Recorder
 from scripted_server import ScriptedServer, wait_idle
 
