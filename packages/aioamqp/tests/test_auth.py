@@ -17,7 +17,7 @@ def test_amqplain_is_a_table_without_its_length() -> None:
     assert end == 4 + len(response)
 
 
-def test_external_says_nothing_since_the_certificate_does() -> None:
+def test_external_sends_an_empty_response() -> None:
     assert External("me", "secret").initial_response() == b""
 
 

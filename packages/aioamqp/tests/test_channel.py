@@ -10,7 +10,7 @@ from scripted_server import ScriptedServer, wait_idle
 pytestmark = pytest.mark.asyncio
 
 
-async def test_the_block_of_a_channel_closes_it(server: ScriptedServer) -> None:
+async def test_a_block_closes_its_channel(server: ScriptedServer) -> None:
     protocol = await server.connect()
 
     async with await protocol.channel() as opened:
@@ -21,7 +21,7 @@ async def test_the_block_of_a_channel_closes_it(server: ScriptedServer) -> None:
     await protocol.close()
 
 
-async def test_the_block_of_a_channel_that_is_closed_already_ends_quietly(
+async def test_the_block_of_a_closed_channel_raises_nothing(
     server: ScriptedServer,
 ) -> None:
     protocol = await server.connect()

@@ -15,17 +15,21 @@ from scripted_server import ScriptedServer, wait_idle
 pytestmark = pytest.mark.asyncio
 
 
-async def test_awaited_it_gives_the_transport_and_the_protocol(server: ScriptedServer) -> None:
+async def test_awaiting_connect_returns_the_transport_and_the_protocol(
+    server: ScriptedServer,
+) -> None:
     with aioamqp.dialing(server.dial):
         transport, protocol = await aioamqp.connect()
 
-    assert repr(transport) == repr(server.transport)  # which it stands for
+    assert repr(transport) == repr(server.transport)  # which it wraps
     assert isinstance(protocol, aioamqp.AmqpProtocol)
     assert protocol.state == OPEN
     await protocol.close()
 
 
-async def test_entered_it_gives_the_protocol_and_closes_it(server: ScriptedServer) -> None:
+async def test_entering_connect_returns_the_protocol_and_closes_it_in_the_end(
+    server: ScriptedServer,
+) -> None:
     with aioamqp.dialing(server.dial):
         async with aioamqp.connect() as protocol:
             assert protocol.state == OPEN
@@ -34,7 +38,7 @@ async def test_entered_it_gives_the_protocol_and_closes_it(server: ScriptedServe
     assert server.names()[-1] == "connection.close"
 
 
-async def test_leaving_does_not_hide_the_exception_that_made_it_leave(
+async def test_the_exception_of_the_block_is_not_hidden(
     server: ScriptedServer,
 ) -> None:
     with aioamqp.dialing(server.dial), pytest.raises(KeyError, match="mine"):
@@ -44,7 +48,7 @@ async def test_leaving_does_not_hide_the_exception_that_made_it_leave(
     assert protocol.state == CLOSED
 
 
-async def test_leaving_a_connection_that_is_closed_already_is_no_error(
+async def test_leaving_the_block_of_a_closed_connection_is_no_error(
     server: ScriptedServer,
 ) -> None:
     with aioamqp.dialing(server.dial):
@@ -54,7 +58,7 @@ async def test_leaving_a_connection_that_is_closed_already_is_no_error(
     assert server.names().count("connection.close") == 1
 
 
-async def test_it_can_be_made_a_task_as_a_coroutine_can(server: ScriptedServer) -> None:
+async def test_connect_can_be_made_a_task(server: ScriptedServer) -> None:
     with aioamqp.dialing(server.dial):
         _, first = await asyncio.create_task(aioamqp.connect())
         await first.close()
@@ -62,7 +66,7 @@ async def test_it_can_be_made_a_task_as_a_coroutine_can(server: ScriptedServer) 
         await second.close()
 
 
-async def test_a_dialer_holds_inside_its_block_only(server: ScriptedServer) -> None:
+async def test_a_dialer_is_used_inside_its_block_only(server: ScriptedServer) -> None:
     async def other(*args: Any, **kwargs: Any) -> Any:
         raise ConnectionRefusedError(111, "the other one")
 
@@ -126,7 +130,7 @@ async def from_url_calls(url: str, **kwargs: Any) -> dict[str, Any]:
     return dict(connect.call_args.kwargs)
 
 
-async def test_from_url_calls_connect_with_what_the_url_says_and_no_more() -> None:
+async def test_from_url_calls_connect_with_the_parts_of_the_url() -> None:
     assert await from_url_calls("amqp://tom:pass@example.com:7777/myvhost") == {
         "host": "example.com",
         "port": 7777,
@@ -139,7 +143,7 @@ async def test_from_url_calls_connect_with_what_the_url_says_and_no_more() -> No
     }
 
 
-async def test_arguments_of_from_url_go_before_the_query() -> None:
+async def test_arguments_of_from_url_take_precedence_over_the_query() -> None:
     options = await from_url_calls(
         "amqp://h/?heartbeat=5&frame_max=8192", heartbeat=7, on_error=print
     )
@@ -169,7 +173,9 @@ async def test_a_wrong_scheme_is_a_value_error() -> None:
     ],
     ids=lambda cause: type(cause).__name__,
 )
-async def test_a_link_that_cannot_be_made_is_both_errors(cause: OSError) -> None:
+async def test_a_link_that_cannot_be_made_is_a_connection_failed_and_the_oserror(
+    cause: OSError,
+) -> None:
     async def dialer(*args: Any, **kwargs: Any) -> Any:
         raise cause
 
@@ -183,7 +189,7 @@ async def test_a_link_that_cannot_be_made_is_both_errors(cause: OSError) -> None
     assert caught.value.args == cause.args
 
 
-async def test_what_is_no_host_name_is_refused_with_a_sentence() -> None:
+async def test_an_invalid_host_name_is_a_connection_failed() -> None:
     async def dialer(*args: Any, **kwargs: Any) -> Any:
         "a..b".encode("idna")  # as getaddrinfo does
 
@@ -194,7 +200,7 @@ async def test_what_is_no_host_name_is_refused_with_a_sentence() -> None:
         await aioamqp.connect("a..b")
 
 
-async def test_a_link_that_never_comes_about_is_given_up_in_time() -> None:
+async def test_a_link_that_takes_too_long_times_out() -> None:
     async def dialer(*args: Any, **kwargs: Any) -> Any:
         await asyncio.Event().wait()
 
@@ -209,7 +215,7 @@ async def test_a_link_that_never_comes_about_is_given_up_in_time() -> None:
     assert 10 <= loop.time() < 10.01
 
 
-async def test_a_server_that_stays_mute_is_given_up_and_the_link_cut(
+async def test_a_server_that_never_answers_times_out_and_the_transport_is_aborted(
     server: ScriptedServer,
 ) -> None:
     server.greets = False
@@ -223,7 +229,7 @@ async def test_a_server_that_stays_mute_is_given_up_and_the_link_cut(
     assert errors == []
 
 
-async def test_a_cancelled_connect_cuts_the_link(server: ScriptedServer) -> None:
+async def test_a_cancelled_connect_aborts_the_transport(server: ScriptedServer) -> None:
     server.greets = False
     errors: list[Exception] = []
 
@@ -235,7 +241,7 @@ async def test_a_cancelled_connect_cuts_the_link(server: ScriptedServer) -> None
     assert errors == []
 
 
-async def test_a_connect_that_is_a_task_can_be_cancelled(server: ScriptedServer) -> None:
+async def test_a_task_that_connects_can_be_cancelled(server: ScriptedServer) -> None:
     server.greets = False
     with aioamqp.dialing(server.dial):
         task = asyncio.create_task(aioamqp.connect())

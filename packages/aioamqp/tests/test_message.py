@@ -37,14 +37,14 @@ async def delivered(
 
 
 async def settled(server: ScriptedServer, message: aioamqp.Message) -> list[Method]:
-    """Close the connection; return what was said about the message before."""
+    """Close the connection; return the acks, nacks and rejects before."""
     await wait_idle()
     await message.channel.protocol.close()
     kinds = (basic.Ack, basic.Nack, basic.Reject)
     return [command.method for command in server.received if isinstance(command.method, kinds)]
 
 
-async def test_a_message_says_what_came(server: ScriptedServer) -> None:
+async def test_a_message_has_the_parts_of_its_delivery(server: ScriptedServer) -> None:
     message = await delivered(server, Properties(type="t", headers={"a": 1}))
 
     assert message.body == b"body"
@@ -74,7 +74,7 @@ async def test_a_message_says_what_came(server: ScriptedServer) -> None:
         (lambda m: m.reject(requeue=True), basic.Reject(7, True)),
     ],
 )
-async def test_a_message_is_settled_by_its_tag(
+async def test_a_message_is_settled_by_its_delivery_tag(
     server: ScriptedServer, settle_it: Callable[[aioamqp.Message], Awaitable[None]], said: Method
 ) -> None:
     message = await delivered(server)
@@ -96,7 +96,7 @@ async def test_a_message_is_settled_once(server: ScriptedServer) -> None:
     assert await settled(server, message) == [basic.Ack(7)]
 
 
-async def test_a_message_is_settled_once_also_by_two_who_wait_for_the_link(
+async def test_a_message_is_settled_once_by_two_tasks_that_wait_for_the_write_buffer(
     server: ScriptedServer,
 ) -> None:
     message = await delivered(server)
@@ -130,7 +130,7 @@ async def test_with_no_ack_there_is_nothing_to_settle(server: ScriptedServer) ->
     assert await settled(server, message) == []
 
 
-async def test_a_block_that_ends_acknowledges(server: ScriptedServer) -> None:
+async def test_a_block_that_ends_acknowledges_the_message(server: ScriptedServer) -> None:
     message = await delivered(server)
 
     async with message as same:
@@ -140,7 +140,9 @@ async def test_a_block_that_ends_acknowledges(server: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize("requeue", [False, True])
-async def test_a_block_that_fails_rejects(server: ScriptedServer, requeue: bool) -> None:
+async def test_a_block_that_fails_rejects_the_message(
+    server: ScriptedServer, requeue: bool
+) -> None:
     message = await delivered(server)
 
     with pytest.raises(ZeroDivisionError):
@@ -151,7 +153,7 @@ async def test_a_block_that_fails_rejects(server: ScriptedServer, requeue: bool)
     assert await settled(server, message) == [basic.Reject(7, requeue)]
 
 
-async def test_a_plain_block_that_fails_rejects_for_good(server: ScriptedServer) -> None:
+async def test_a_block_without_process_rejects_without_requeueing(server: ScriptedServer) -> None:
     message = await delivered(server)
 
     with pytest.raises(ZeroDivisionError):
@@ -161,7 +163,7 @@ async def test_a_plain_block_that_fails_rejects_for_good(server: ScriptedServer)
     assert await settled(server, message) == [basic.Reject(7, False)]
 
 
-async def test_a_block_that_is_cancelled_requeues(server: ScriptedServer) -> None:
+async def test_a_block_that_is_cancelled_requeues_the_message(server: ScriptedServer) -> None:
     message = await delivered(server)
 
     async def handle() -> None:
@@ -178,7 +180,9 @@ async def test_a_block_that_is_cancelled_requeues(server: ScriptedServer) -> Non
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_what_the_block_has_settled_stays(server: ScriptedServer, fails: bool) -> None:
+async def test_a_message_that_the_block_has_settled_is_not_settled_again(
+    server: ScriptedServer, fails: bool
+) -> None:
     message = await delivered(server)
 
     try:
@@ -192,7 +196,9 @@ async def test_what_the_block_has_settled_stays(server: ScriptedServer, fails: b
     assert await settled(server, message) == [basic.Nack(7, False, True)]
 
 
-async def test_a_block_says_that_its_work_will_come_again(server: ScriptedServer) -> None:
+async def test_a_block_that_closes_the_channel_raises_that_the_message_was_not_settled(
+    server: ScriptedServer,
+) -> None:
     message = await delivered(server)
 
     with pytest.raises(aioamqp.ChannelClosed):
@@ -203,7 +209,7 @@ async def test_a_block_says_that_its_work_will_come_again(server: ScriptedServer
     await message.channel.protocol.close()
 
 
-async def test_what_fails_a_block_is_not_hidden_by_a_closed_channel(
+async def test_the_exception_of_a_block_is_not_hidden_by_a_closed_channel(
     server: ScriptedServer,
 ) -> None:
     message = await delivered(server)
@@ -216,7 +222,7 @@ async def test_what_fails_a_block_is_not_hidden_by_a_closed_channel(
     await message.channel.protocol.close()
 
 
-async def test_damaged_headers_fail_where_they_are_looked_at(server: ScriptedServer) -> None:
+async def test_damaged_headers_fail_where_they_are_read(server: ScriptedServer) -> None:
     """R11."""
     channel = await server.open_channel()
     messages = channel.consume("q", consumer_tag="tag")
@@ -248,7 +254,7 @@ async def bodies(messages: aioamqp.Messages) -> list[bytes]:
     return [message.body async for message in messages]
 
 
-async def test_messages_come_in_their_order(server: ScriptedServer) -> None:
+async def test_messages_are_iterated_in_their_order(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     server.answers[basic.Qos] = lambda _: basic.QosOk()
     seen = []
@@ -265,7 +271,7 @@ async def test_messages_come_in_their_order(server: ScriptedServer) -> None:
     await opened.protocol.close()
 
 
-async def test_nothing_is_sent_before_it_is_used(server: ScriptedServer) -> None:
+async def test_nothing_is_sent_before_an_iterator_is_used(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     messages = opened.consume("q", prefetch_count=5)
@@ -290,7 +296,7 @@ async def test_nothing_is_sent_before_it_is_used(server: ScriptedServer) -> None
         ({"no_ack": True}, []),
     ],
 )
-async def test_what_is_on_its_way_is_limited(
+async def test_the_prefetch_is_set_before_consuming(
     server: ScriptedServer, kwargs: dict[str, Any], limits: list[Method]
 ) -> None:
     opened = await server.open_channel()
@@ -316,7 +322,9 @@ async def test_all_arguments_are_passed_on(server: ScriptedServer) -> None:
     await opened.protocol.close()
 
 
-async def test_two_that_begin_at_once_keep_their_own_limits(server: ScriptedServer) -> None:
+async def test_two_iterators_that_start_at_once_keep_their_own_prefetch(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     one, two = opened.consume("a", prefetch_count=1), opened.consume("b", prefetch_count=2)
 
@@ -349,7 +357,7 @@ async def test_a_bad_argument_is_refused_before_anything_is_sent(server: Scripte
     await opened.protocol.close()
 
 
-async def test_leaving_the_block_cancels_and_gives_back_what_was_not_asked_for(
+async def test_leaving_the_block_cancels_and_returns_unread_messages_to_the_queue(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -370,7 +378,7 @@ async def test_leaving_the_block_cancels_and_gives_back_what_was_not_asked_for(
     await opened.protocol.close()
 
 
-async def test_what_comes_until_the_server_has_cancelled_goes_back_too(
+async def test_deliveries_before_cancel_ok_are_returned_to_the_queue(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -390,7 +398,7 @@ async def test_what_comes_until_the_server_has_cancelled_goes_back_too(
     await opened.protocol.close()
 
 
-async def test_with_no_ack_nothing_can_be_given_back(server: ScriptedServer) -> None:
+async def test_with_no_ack_no_message_is_returned_to_the_queue(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     async with opened.consume("q", consumer_tag="tag", no_ack=True) as messages:
@@ -402,7 +410,7 @@ async def test_with_no_ack_nothing_can_be_given_back(server: ScriptedServer) -> 
     await opened.protocol.close()
 
 
-async def test_a_loop_that_is_left_lets_go_of_its_consumer(server: ScriptedServer) -> None:
+async def test_leaving_a_loop_cancels_its_consumer(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     server.deliver("tag", b"1", b"2")
@@ -417,7 +425,9 @@ async def test_a_loop_that_is_left_lets_go_of_its_consumer(server: ScriptedServe
     await opened.protocol.close()
 
 
-async def test_a_loop_that_is_kept_goes_on_where_it_was_left(server: ScriptedServer) -> None:
+async def test_an_iterator_that_is_kept_continues_where_its_loop_ended(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     messages = opened.consume("q", consumer_tag="tag")
     server.deliver("tag", b"1", b"2")
@@ -434,7 +444,7 @@ async def test_a_loop_that_is_kept_goes_on_where_it_was_left(server: ScriptedSer
     await opened.protocol.close()
 
 
-async def test_a_task_that_is_cancelled_lets_go_of_its_consumer(server: ScriptedServer) -> None:
+async def test_cancelling_a_task_cancels_its_consumer(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     async def work() -> None:
@@ -455,7 +465,9 @@ async def test_a_task_that_is_cancelled_lets_go_of_its_consumer(server: Scripted
 
 
 @pytest.mark.parametrize("ends", ["channel", "connection"])
-async def test_the_loop_ends_when_the_program_closes(server: ScriptedServer, ends: str) -> None:
+async def test_the_loop_ends_when_the_program_closes_channel_or_connection(
+    server: ScriptedServer, ends: str
+) -> None:
     opened = await server.open_channel()
     messages = opened.consume("q", consumer_tag="tag")
     loop = asyncio.create_task(bodies(messages))
@@ -489,7 +501,9 @@ async def test_the_loop_ends_when_the_program_cancels_its_consumer(
     await opened.protocol.close()
 
 
-async def test_the_server_cancels_with_a_reason_to_act(server: ScriptedServer) -> None:
+async def test_a_cancel_by_the_server_ends_the_loop_with_consumer_cancelled(
+    server: ScriptedServer,
+) -> None:
     """R17."""
     opened = await server.open_channel()
     messages = opened.consume("q", consumer_tag="tag")
@@ -509,7 +523,9 @@ async def test_the_server_cancels_with_a_reason_to_act(server: ScriptedServer) -
     await opened.protocol.close()
 
 
-async def test_the_server_closes_the_channel_with_its_reason(server: ScriptedServer) -> None:
+async def test_a_channel_close_from_the_server_ends_the_loop_with_its_reason(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     messages = opened.consume("q", consumer_tag="tag")
     loop = asyncio.create_task(bodies(messages))
@@ -527,7 +543,7 @@ async def test_the_server_closes_the_channel_with_its_reason(server: ScriptedSer
 async def test_a_broken_link_ends_the_loop_with_its_reason(
     server: ScriptedServer, no_ack: bool
 ) -> None:
-    """What the server queues again is dropped; with no_ack the server knows nothing of it."""
+    """Messages that the server queues again are dropped; with no_ack it does not queue them again."""
     opened = await server.open_channel()
     messages = opened.consume("q", consumer_tag="tag", no_ack=no_ack)
     await messages.__aenter__()
@@ -547,7 +563,9 @@ async def test_a_broken_link_ends_the_loop_with_its_reason(
     await opened.protocol.wait_closed()
 
 
-async def test_the_server_closes_the_connection_with_its_reason(server: ScriptedServer) -> None:
+async def test_a_connection_close_from_the_server_ends_the_loop_with_its_reason(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     loop = asyncio.create_task(bodies(opened.consume("q", consumer_tag="tag")))
     await wait_idle()
@@ -560,7 +578,9 @@ async def test_the_server_closes_the_connection_with_its_reason(server: Scripted
     await opened.protocol.wait_closed()
 
 
-async def test_a_queue_that_is_missing_fails_the_first_step(server: ScriptedServer) -> None:
+async def test_the_first_message_of_a_missing_queue_raises_channel_closed(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     server.answers[basic.Consume] = lambda _: channel.Close(404, "NOT_FOUND - no queue 'q'")
 
@@ -571,7 +591,7 @@ async def test_a_queue_that_is_missing_fails_the_first_step(server: ScriptedServ
     await opened.protocol.close()
 
 
-async def test_leaving_is_over_when_the_link_breaks(server: ScriptedServer) -> None:
+async def test_leaving_the_block_ends_when_the_link_breaks(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     server.mute(basic.Cancel)
 
@@ -582,7 +602,7 @@ async def test_leaving_is_over_when_the_link_breaks(server: ScriptedServer) -> N
     await opened.protocol.wait_closed()
 
 
-async def test_leaving_can_be_cancelled(server: ScriptedServer) -> None:
+async def test_aclose_can_be_cancelled(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     server.mute(basic.Cancel)
     messages = opened.consume("q", consumer_tag="tag")
@@ -602,7 +622,7 @@ async def test_leaving_can_be_cancelled(server: ScriptedServer) -> None:
     await opened.protocol.close()
 
 
-async def test_starting_can_be_cancelled(server: ScriptedServer) -> None:
+async def test_starting_an_iterator_can_be_cancelled(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     server.mute(basic.Consume)
     messages = opened.consume("q", consumer_tag="tag")
@@ -639,7 +659,7 @@ async def test_several_tasks_share_the_messages(server: ScriptedServer) -> None:
     await opened.protocol.close()
 
 
-async def test_a_message_for_a_cancelled_task_goes_to_another(server: ScriptedServer) -> None:
+async def test_a_message_for_a_cancelled_task_goes_to_another_one(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     messages = opened.consume("q", consumer_tag="tag")
     await messages.__aenter__()

@@ -76,7 +76,7 @@ async def test_a_channel_whose_opening_was_given_up_is_closed_and_its_number_fre
     await protocol.close()
 
 
-async def test_what_comes_for_a_channel_that_is_not_there_is_dropped(
+async def test_a_method_on_an_unknown_channel_is_dropped(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -91,7 +91,7 @@ async def test_what_comes_for_a_channel_that_is_not_there_is_dropped(
 # -------------------------------------------------------------------- closing on purpose
 
 
-async def test_closing_is_confirmed_and_silent(
+async def test_closing_a_connection_logs_nothing_and_does_not_call_on_error(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     errors: list[Exception] = []
@@ -125,7 +125,9 @@ async def test_a_connection_can_be_closed_once(server: ScriptedServer) -> None:
         await protocol.channel()
 
 
-async def test_a_closed_connection_goes_before_a_closed_channel(server: ScriptedServer) -> None:
+async def test_the_error_of_a_closed_connection_comes_before_that_of_a_closed_channel(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     await opened.protocol.close()
 
@@ -135,7 +137,7 @@ async def test_a_closed_connection_goes_before_a_closed_channel(server: Scripted
         await opened.close()
 
 
-async def test_calls_that_wait_end_when_the_program_closes_the_connection(
+async def test_closing_the_connection_fails_pending_requests(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -149,7 +151,9 @@ async def test_calls_that_wait_end_when_the_program_closes_the_connection(
         await waiting
 
 
-async def test_a_server_that_does_not_answer_a_close_is_cut_off(server: ScriptedServer) -> None:
+async def test_the_transport_is_aborted_if_the_server_does_not_answer_a_close(
+    server: ScriptedServer,
+) -> None:
     protocol = await server.connect()
     server.mute(connection.Close)
     started = asyncio.get_running_loop().time()
@@ -161,7 +165,7 @@ async def test_a_server_that_does_not_answer_a_close_is_cut_off(server: Scripted
     assert protocol.state == CLOSED
 
 
-async def test_a_timeout_of_close_that_was_asked_for_is_told(server: ScriptedServer) -> None:
+async def test_close_with_a_timeout_raises_timeout_error(server: ScriptedServer) -> None:
     protocol = await server.connect()
     server.mute(connection.Close)
 
@@ -172,7 +176,7 @@ async def test_a_timeout_of_close_that_was_asked_for_is_told(server: ScriptedSer
     assert protocol.state == CLOSED
 
 
-async def test_a_server_that_reads_nothing_more_is_cut_off_too(server: ScriptedServer) -> None:
+async def test_the_transport_is_aborted_if_the_server_stops_reading(server: ScriptedServer) -> None:
     protocol = await server.connect()
     server.transport.is_stuck = True
 
@@ -181,7 +185,7 @@ async def test_a_server_that_reads_nothing_more_is_cut_off_too(server: ScriptedS
     assert server.transport.was_aborted
 
 
-async def test_a_server_that_closes_but_reads_nothing_more_is_cut_off(
+async def test_the_transport_is_aborted_if_the_server_closes_and_stops_reading(
     server: ScriptedServer,
 ) -> None:
     protocol = await server.connect()
@@ -195,7 +199,7 @@ async def test_a_server_that_closes_but_reads_nothing_more_is_cut_off(
     assert asyncio.get_running_loop().time() - started == pytest.approx(5, abs=0.01)
 
 
-async def test_a_server_that_sends_and_reads_nothing_more_is_cut_off(
+async def test_the_transport_is_aborted_if_the_server_sends_eof_and_stops_reading(
     server: ScriptedServer,
 ) -> None:
     protocol = await server.connect(heartbeat=0)
@@ -208,7 +212,7 @@ async def test_a_server_that_sends_and_reads_nothing_more_is_cut_off(
     assert server.transport.was_aborted
 
 
-async def test_a_close_whose_caller_is_cancelled_goes_on(server: ScriptedServer) -> None:
+async def test_a_close_whose_caller_is_cancelled_continues(server: ScriptedServer) -> None:
     protocol = await server.connect()
     server.mute(connection.Close)
 
@@ -221,7 +225,7 @@ async def test_a_close_whose_caller_is_cancelled_goes_on(server: ScriptedServer)
     assert protocol.state == CLOSED
 
 
-async def test_close_need_not_wait(server: ScriptedServer) -> None:
+async def test_close_with_no_wait_returns_at_once(server: ScriptedServer) -> None:
     protocol = await server.connect()
 
     await protocol.close(no_wait=True)
@@ -322,7 +326,7 @@ ENDS: list[tuple[Callable[[ScriptedServer], object], tuple[type[BaseException], 
 
 
 @pytest.mark.parametrize(("end", "classes", "text"), ENDS, ids=[end[0].__name__ for end in ENDS])
-async def test_every_end_is_told_once_to_everyone_who_waits_and_to_on_error(
+async def test_every_end_fails_all_calls_with_one_error_and_calls_on_error_once(
     server: ScriptedServer,
     end: Callable[[ScriptedServer], object],
     classes: tuple[type[BaseException], ...],
@@ -371,7 +375,7 @@ async def test_every_end_is_told_once_to_everyone_who_waits_and_to_on_error(
         await protocol.channel()
 
 
-async def test_a_server_s_close_is_confirmed_and_logged(
+async def test_a_connection_close_from_the_server_is_answered_and_logged(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     protocol = await server.connect()
@@ -385,22 +389,22 @@ async def test_a_server_s_close_is_confirmed_and_logged(
 
 
 @pytest.mark.parametrize(
-    ("octets", "code"),
+    ("data", "code"),
     [(b"garbage!", 501), (b"\x01\x00\x01\x00\x00\x00\x04\x00\x3c\x03\xe7\xce", 502)],
 )
-async def test_octets_that_are_not_amqp_are_answered_with_a_close(
-    server: ScriptedServer, octets: bytes, code: int
+async def test_bytes_that_are_not_amqp_are_answered_with_a_close(
+    server: ScriptedServer, data: bytes, code: int
 ) -> None:
     opened = await server.open_channel()
 
-    server.send(octets)
+    server.send(data)
     await opened.protocol.wait_closed()
 
     (close,) = server.methods(connection.Close)
     assert close.reply_code == code
 
 
-async def test_good_commands_before_bad_octets_are_taken(server: ScriptedServer) -> None:
+async def test_good_commands_before_bad_bytes_are_processed(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     server.mute(queue.Purge)
     waiting = asyncio.create_task(opened.queue_purge("q"))
@@ -429,7 +433,7 @@ async def test_a_reply_out_of_order_closes_the_connection_with_505(server: Scrip
     assert (close.reply_code, close.reply_text) == (505, caught.value.message)
 
 
-async def test_a_connection_method_that_is_not_due_closes_with_503(server: ScriptedServer) -> None:
+async def test_an_unexpected_connection_method_closes_with_503(server: ScriptedServer) -> None:
     protocol = await server.connect()
 
     server.send(connection.OpenOk(), channel=0)
@@ -457,7 +461,7 @@ async def test_a_coroutine_function_can_be_on_error_and_may_use_the_connection(
     assert isinstance(seen[0], ConnectionResetError)
 
 
-async def test_an_on_error_that_fails_is_logged_and_nothing_else_suffers(
+async def test_an_exception_of_on_error_is_logged(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     def on_error(error: Exception) -> None:
@@ -477,7 +481,7 @@ async def test_an_on_error_that_fails_is_logged_and_nothing_else_suffers(
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_on_error_is_called_before_those_who_wait_go_on(server: ScriptedServer) -> None:
+async def test_on_error_is_called_before_calls_fail(server: ScriptedServer) -> None:
     errors: list[object] = []
     opened = await server.open_channel(on_error=errors.append)
     server.mute()
@@ -495,7 +499,7 @@ async def test_on_error_is_called_before_those_who_wait_go_on(server: ScriptedSe
     await opened.protocol.wait_closed()
 
 
-async def test_on_error_is_looked_up_when_it_is_needed(server: ScriptedServer) -> None:
+async def test_on_error_callback_may_be_assigned_late(server: ScriptedServer) -> None:
     errors: list[Exception] = []
     protocol = await server.connect()
     protocol._on_error_callback = errors.append
@@ -507,7 +511,7 @@ async def test_on_error_is_looked_up_when_it_is_needed(server: ScriptedServer) -
     assert len(errors) == 1
 
 
-async def test_what_a_server_must_not_send_while_it_is_being_closed_cuts_it_off(
+async def test_a_protocol_violation_during_a_close_aborts_the_transport(
     server: ScriptedServer,
 ) -> None:
     protocol = await server.connect()
@@ -520,7 +524,7 @@ async def test_what_a_server_must_not_send_while_it_is_being_closed_cuts_it_off(
     assert server.transport.was_aborted
 
 
-async def test_data_after_the_end_is_ignored(server: ScriptedServer) -> None:
+async def test_methods_after_the_end_are_ignored(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     server.send(
@@ -538,7 +542,7 @@ async def test_data_after_the_end_is_ignored(server: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize("secret", ["new", b"new"])
-async def test_new_credentials_are_sent_and_confirmed(server: ScriptedServer, secret: Any) -> None:
+async def test_update_secret_sends_new_credentials(server: ScriptedServer, secret: Any) -> None:
     protocol = await server.connect()
     server.answers[connection.UpdateSecret] = lambda _: connection.UpdateSecretOk()
 
@@ -548,7 +552,7 @@ async def test_new_credentials_are_sent_and_confirmed(server: ScriptedServer, se
     await protocol.close()
 
 
-async def test_the_end_of_the_connection_ends_the_wait_for_their_confirmation(
+async def test_the_end_of_the_connection_fails_update_secret(
     server: ScriptedServer,
 ) -> None:
     protocol = await server.connect()
@@ -564,7 +568,7 @@ async def test_the_end_of_the_connection_ends_the_wait_for_their_confirmation(
         await protocol.update_secret("late")
 
 
-async def test_a_confirmation_that_comes_late_is_not_taken_for_the_next_one(
+async def test_a_late_update_secret_ok_is_not_the_reply_to_the_next_request(
     server: ScriptedServer,
 ) -> None:
     protocol = await server.connect()
@@ -582,7 +586,9 @@ async def test_a_confirmation_that_comes_late_is_not_taken_for_the_next_one(
     await protocol.close()
 
 
-async def test_a_confirmation_of_nothing_breaks_the_rules(server: ScriptedServer) -> None:
+async def test_an_update_secret_ok_without_a_request_is_a_protocol_violation(
+    server: ScriptedServer,
+) -> None:
     protocol = await server.connect()
 
     server.send(connection.UpdateSecretOk(), channel=0)
@@ -591,7 +597,7 @@ async def test_a_confirmation_of_nothing_breaks_the_rules(server: ScriptedServer
     assert [close.reply_code for close in server.methods(connection.Close)] == [503]
 
 
-async def test_new_credentials_of_the_server_s_are_confirmed(server: ScriptedServer) -> None:
+async def test_an_update_secret_from_the_server_is_answered(server: ScriptedServer) -> None:
     protocol = await server.connect()
 
     server.send(connection.UpdateSecret(b"new", "rotated"), channel=0)

@@ -18,7 +18,7 @@ from scripted_server import ScriptedServer, wait_idle
 pytestmark = pytest.mark.asyncio
 
 
-async def test_closing_a_channel_is_confirmed(server: ScriptedServer) -> None:
+async def test_closing_a_channel_waits_for_close_ok(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     assert await opened.close() is True
@@ -41,7 +41,9 @@ async def test_a_channel_can_be_closed_once(server: ScriptedServer) -> None:
     await opened.protocol.close()
 
 
-async def test_nothing_can_be_done_on_a_closed_channel(server: ScriptedServer) -> None:
+async def test_every_method_of_a_closed_channel_raises_channel_closed(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     await opened.close()
 
@@ -58,7 +60,7 @@ async def test_nothing_can_be_done_on_a_closed_channel(server: ScriptedServer) -
     await opened.protocol.close()
 
 
-async def test_calls_that_wait_end_when_the_program_closes_their_channel(
+async def test_closing_the_channel_fails_pending_requests(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -73,7 +75,7 @@ async def test_calls_that_wait_end_when_the_program_closes_their_channel(
     await opened.protocol.close()
 
 
-async def test_replies_on_their_way_when_the_program_closes_the_channel_are_ignored(
+async def test_replies_that_come_while_the_channel_is_closing_are_ignored(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -89,7 +91,7 @@ async def test_replies_on_their_way_when_the_program_closes_the_channel_are_igno
     await opened.protocol.close()
 
 
-async def test_closes_that_cross_are_both_confirmed_and_the_number_is_free_only_then(
+async def test_channel_closes_that_cross_are_both_answered_and_free_the_number(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -112,7 +114,7 @@ async def test_closes_that_cross_are_both_confirmed_and_the_number_is_free_only_
     await protocol.close()
 
 
-async def test_a_server_that_does_not_answer_a_channel_close_is_not_waited_for_for_ever(
+async def test_a_channel_close_without_an_answer_times_out(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel(heartbeat=0)
@@ -145,7 +147,7 @@ async def test_a_channel_that_is_being_closed_when_the_link_breaks_is_closed(
     await opened.protocol.wait_closed()
 
 
-async def test_a_server_s_close_fails_every_call_of_that_channel_with_one_error(
+async def test_a_channel_close_from_the_server_fails_every_call_with_one_error(
     server: ScriptedServer,
 ) -> None:
     errors: list[Exception] = []
@@ -172,7 +174,9 @@ async def test_a_server_s_close_fails_every_call_of_that_channel_with_one_error(
     await opened.protocol.close()
 
 
-async def test_a_number_that_the_server_has_closed_is_used_again(server: ScriptedServer) -> None:
+async def test_the_number_of_a_channel_that_the_server_closed_is_used_again(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     server.send(channel.Close(404, "NOT_FOUND"))
     await wait_idle()
@@ -188,7 +192,7 @@ async def test_a_number_that_the_server_has_closed_is_used_again(server: Scripte
 # -------------------------------------------------------------------- returned messages
 
 
-async def test_a_message_that_comes_back_is_given_to_the_return_callback(
+async def test_a_returned_message_is_passed_to_the_return_callback(
     server: ScriptedServer,
 ) -> None:
     returned: list[tuple[Any, ...]] = []
@@ -206,7 +210,7 @@ async def test_a_message_that_comes_back_is_given_to_the_return_callback(
     await opened.protocol.close()
 
 
-async def test_the_return_callback_may_make_calls_and_comes_in_order(
+async def test_the_return_callback_may_call_methods_and_is_called_in_order(
     server: ScriptedServer,
 ) -> None:
     seen: list[bytes] = []
@@ -226,7 +230,7 @@ async def test_the_return_callback_may_make_calls_and_comes_in_order(
     await opened.protocol.close()
 
 
-async def test_a_message_that_comes_back_to_nobody_is_logged(
+async def test_a_returned_message_without_a_callback_is_logged(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = await server.open_channel()
@@ -239,15 +243,14 @@ async def test_a_message_that_comes_back_to_nobody_is_logged(
     await opened.protocol.close()
 
 
-async def test_a_message_that_comes_back_with_headers_that_cannot_be_decoded_is_logged(
+async def test_a_returned_message_with_damaged_headers_is_logged(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    poison = Properties()
-    poison._headers = b"\x00\x00\x00\x03\x01a?"
+    damaged = Properties.decode(b"\x20\x00\x00\x00\x00\x03\x01a?", 0, 9)
     opened = await server.open_channel(on_error=print)
     opened.return_callback = print
 
-    server.send(Command(1, basic.Return(312, "NO_ROUTE", "ex", "key"), poison, b""))
+    server.send(Command(1, basic.Return(312, "NO_ROUTE", "ex", "key"), damaged, b""))
     await wait_idle()
 
     assert "cannot be decoded" in caplog.text
@@ -258,7 +261,7 @@ async def test_a_message_that_comes_back_with_headers_that_cannot_be_decoded_is_
 # -------------------------------------------------------------------- channel.flow
 
 
-async def test_flow_is_answered_and_holds_publishes_back(server: ScriptedServer) -> None:
+async def test_channel_flow_is_answered_and_stops_publishers(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     server.send(channel.Flow(False))
@@ -274,7 +277,9 @@ async def test_flow_is_answered_and_holds_publishes_back(server: ScriptedServer)
     await opened.protocol.close()
 
 
-async def test_a_publish_held_back_by_flow_ends_with_the_channel(server: ScriptedServer) -> None:
+async def test_a_publish_stopped_by_channel_flow_fails_with_the_channel(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     server.send(channel.Flow(False))
     await wait_idle()

@@ -28,7 +28,7 @@ def future() -> asyncio.Future[Command]:
     return asyncio.get_running_loop().create_future()
 
 
-async def test_replies_go_to_the_calls_in_their_order() -> None:
+async def test_replies_are_matched_in_the_order_of_requests() -> None:
     replies, first, second = PendingRequests(), future(), future()
     other = Command(1, queue.DeclareOk("b"))
     replies.add(first, queue.Declare("a"))
@@ -40,7 +40,7 @@ async def test_replies_go_to_the_calls_in_their_order() -> None:
     assert (await first, await second) == (DECLARED, other)
 
 
-async def test_the_late_reply_to_a_cancelled_call_is_not_the_next_one_s() -> None:
+async def test_the_late_reply_to_a_cancelled_call_is_dropped() -> None:
     replies, given_up, waiting = PendingRequests(), future(), future()
     replies.add(given_up, queue.Declare("a"))
     replies.add(waiting, queue.Bind("a"))
@@ -52,7 +52,7 @@ async def test_the_late_reply_to_a_cancelled_call_is_not_the_next_one_s() -> Non
     assert await waiting == BOUND
 
 
-async def test_an_unclaimed_reply_is_shown_to_who_asked_for_that() -> None:
+async def test_on_late_reply_is_called_with_the_reply_to_a_cancelled_call() -> None:
     replies, given_up, seen = PendingRequests(), future(), list[Command]()
     replies.add(given_up, queue.Declare("a"), seen.append)
     given_up.cancel()
@@ -62,7 +62,7 @@ async def test_an_unclaimed_reply_is_shown_to_who_asked_for_that() -> None:
     assert seen == [DECLARED]
 
 
-async def test_a_claimed_reply_is_shown_to_nobody_else() -> None:
+async def test_on_late_reply_is_not_called_with_a_reply_in_time() -> None:
     replies, waiting, seen = PendingRequests(), future(), list[Command]()
     replies.add(waiting, queue.Declare("a"), seen.append)
 
@@ -81,7 +81,7 @@ async def test_either_of_several_replies_is_accepted() -> None:
     assert (await waiting).method == basic.GetEmpty()
 
 
-async def test_a_reply_of_another_kind_is_the_server_s_error_505() -> None:
+async def test_an_unexpected_reply_is_a_protocol_violation_505() -> None:
     replies, waiting = PendingRequests(), future()
     replies.add(waiting, exchange.Declare("a"))
 
@@ -92,15 +92,15 @@ async def test_a_reply_of_another_kind_is_the_server_s_error_505() -> None:
     assert not waiting.done()
 
 
-async def test_a_reply_that_nobody_waits_for_is_the_server_s_error_503() -> None:
+async def test_a_reply_without_a_request_is_a_protocol_violation_503() -> None:
     with pytest.raises(ProtocolViolation, match=r"queue\.bind-ok") as caught:
         PendingRequests().receive_reply(BOUND)
 
     assert caught.value.code == 503
 
 
-async def test_what_is_said_about_a_consumer_may_come_after_the_replies_to_later_calls() -> None:
-    """RabbitMQ: the queue agrees to a consumer, while the channel goes on."""
+async def test_replies_for_a_consumer_may_come_after_replies_to_later_requests() -> None:
+    """RabbitMQ: the queue answers basic.consume, and the channel answers later requests meanwhile."""
     replies = PendingRequests()
     consume, other, cancel, declare = (future() for _ in range(4))
     replies.add(consume, basic.Consume("q", "a"))
@@ -120,7 +120,7 @@ async def test_what_is_said_about_a_consumer_may_come_after_the_replies_to_later
     assert len(replies) == 0
 
 
-async def test_what_is_said_about_one_consumer_keeps_its_order() -> None:
+async def test_replies_for_one_consumer_come_in_order() -> None:
     replies, consume, cancel = PendingRequests(), future(), future()
     replies.add(consume, basic.Consume("q", "a"))
     replies.add(cancel, basic.Cancel("a"))
@@ -129,7 +129,7 @@ async def test_what_is_said_about_one_consumer_keeps_its_order() -> None:
         replies.receive_reply(Command(1, basic.CancelOk("a")))
 
 
-async def test_a_reply_about_an_unknown_consumer_is_the_server_s_error_503() -> None:
+async def test_a_reply_for_an_unknown_consumer_is_a_protocol_violation_503() -> None:
     replies, consume = PendingRequests(), future()
     replies.add(consume, basic.Consume("q", "a"))
 
@@ -139,7 +139,7 @@ async def test_a_reply_about_an_unknown_consumer_is_the_server_s_error_503() -> 
     assert caught.value.code == 503
 
 
-async def test_failing_reaches_every_call_once() -> None:
+async def test_fail_raises_the_error_in_every_call_once() -> None:
     replies, first, given_up, last = PendingRequests(), future(), future(), future()
     for each in (first, given_up):
         replies.add(each, queue.Bind("a"))
@@ -219,7 +219,7 @@ async def test_a_call_cancelled_in_the_turn_in_which_its_reply_comes_is_cancelle
     await opened.protocol.close()
 
 
-async def test_the_answer_to_an_unbind_that_nobody_waits_for_is_not_taken_for_another_s(
+async def test_the_reply_to_an_unbind_with_no_wait_is_dropped(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -230,7 +230,7 @@ async def test_the_answer_to_an_unbind_that_nobody_waits_for_is_not_taken_for_an
     await opened.protocol.close()
 
 
-async def test_a_call_whose_coroutine_is_thrown_away_still_has_its_reply_swallowed(
+async def test_the_reply_to_a_call_whose_coroutine_was_closed_is_dropped(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = await server.open_channel()

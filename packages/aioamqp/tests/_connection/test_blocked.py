@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio
 BLOCKED = connection.Blocked("low on memory")
 
 
-async def test_a_blocked_connection_says_why(server: ScriptedServer) -> None:
+async def test_a_blocked_connection_has_a_reason(server: ScriptedServer) -> None:
     protocol = await server.connect()
 
     reasons = [protocol.blocked.reason]
@@ -29,7 +29,9 @@ async def test_a_blocked_connection_says_why(server: ScriptedServer) -> None:
     await protocol.close()
 
 
-async def test_blocking_and_its_end_can_be_waited_for(server: ScriptedServer) -> None:
+async def test_a_task_can_wait_until_the_connection_is_blocked_and_unblocked(
+    server: ScriptedServer,
+) -> None:
     protocol = await server.connect()
     await protocol.blocked.wait_over()
     begun = [asyncio.create_task(protocol.blocked.wait()) for _ in range(2)]
@@ -54,7 +56,7 @@ async def test_blocking_and_its_end_can_be_waited_for(server: ScriptedServer) ->
     await protocol.close()
 
 
-async def test_a_callback_is_told_and_may_make_calls(server: ScriptedServer) -> None:
+async def test_on_change_is_called_and_may_call_methods(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     reasons: list[str | None] = []
 
@@ -71,9 +73,7 @@ async def test_a_callback_is_told_and_may_make_calls(server: ScriptedServer) -> 
 
 
 @pytest.mark.parametrize("wait", ["wait", "wait_over"])
-async def test_who_waits_hears_of_the_end_of_the_connection(
-    server: ScriptedServer, wait: str
-) -> None:
+async def test_waiting_fails_when_the_connection_ends(server: ScriptedServer, wait: str) -> None:
     protocol = await server.connect()
     if wait == "wait_over":
         server.send(BLOCKED, channel=0)
@@ -90,7 +90,7 @@ async def test_who_waits_hears_of_the_end_of_the_connection(
             await again
 
 
-async def test_closing_a_blocked_connection_is_bounded_and_says_what_was_not_sent(
+async def test_closing_a_blocked_connection_times_out_and_fails_unsent_messages(
     server: ScriptedServer,
 ) -> None:
     """R6, R7: the server reads nothing, so it does not answer the close either."""

@@ -46,7 +46,7 @@ from scripted_server import ScriptedServer, wait_idle
         ),
     ],
 )
-def test_a_command_is_a_line(method: Method, line: str) -> None:
+def test_a_command_is_formatted_as_one_line(method: Method, line: str) -> None:
     assert format_command(3, method, 42) == line
 
 
@@ -99,7 +99,7 @@ async def test_heartbeats_are_in_the_log(
 
 
 @pytest.mark.asyncio
-async def test_what_is_published_is_in_the_debug_log_without_its_body(
+async def test_a_publish_is_in_the_debug_log_without_its_body(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("DEBUG", logger="aioamqp.protocol"):

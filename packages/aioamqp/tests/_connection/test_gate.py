@@ -13,7 +13,7 @@ from scripted_server import ScriptedServer, wait_idle
 pytestmark = pytest.mark.asyncio
 
 
-async def test_a_publish_waits_only_while_the_transport_is_full(server: ScriptedServer) -> None:
+async def test_a_publish_waits_while_the_write_buffer_is_full(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     protocol = opened.protocol
 
@@ -23,7 +23,7 @@ async def test_a_publish_waits_only_while_the_transport_is_full(server: Scripted
     assert server.published() == []
     assert not any(task.done() for task in tasks)
 
-    assert (await opened.queue_declare("q"))["queue"] == "q"  # a call does not wait to be sent
+    assert (await opened.queue_declare("q"))["queue"] == "q"  # a request does not wait to be sent
     assert server.names() == ["queue.declare"]
 
     protocol.resume_writing()
@@ -33,18 +33,18 @@ async def test_a_publish_waits_only_while_the_transport_is_full(server: Scripted
     await protocol.close()
 
 
-async def test_publishers_that_fill_the_transport_again_make_the_others_wait_on(
+async def test_publishers_wait_again_when_others_fill_the_write_buffer_first(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
     protocol = opened.protocol
     write = server.transport.write
 
-    def write_and_be_full(octets: Any) -> None:
-        write(octets)
+    def write_and_be_full(data: Any) -> None:
+        write(data)
         protocol.pause_writing()
 
-    server.transport.write = write_and_be_full  # type: ignore[method-assign, assignment]
+    server.transport.write = write_and_be_full  # type: ignore[method-assign]
     protocol.pause_writing()
     tasks = [asyncio.create_task(opened.basic_publish(b"x" * 70_000, "", "q")) for _ in range(3)]
 
@@ -82,7 +82,7 @@ async def test_a_publish_that_is_cancelled_while_it_waits_sends_nothing(
 
 
 @pytest.mark.parametrize("call", ["publish", "basic_publish"])
-async def test_publishers_wait_while_the_server_takes_no_messages(
+async def test_publishers_wait_while_the_connection_is_blocked(
     server: ScriptedServer, call: str
 ) -> None:
     """R7."""

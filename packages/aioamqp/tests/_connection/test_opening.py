@@ -16,18 +16,18 @@ pytestmark = pytest.mark.asyncio
 
 
 @pytest.mark.parametrize(
-    ("octets", "sentence"),
+    ("data", "sentence"),
     [
         (b"AMQP\x00\x01\x00\x00", "AMQP 1-0-0"),
         (b"HTTP/1.1 400 Bad Request\r\n", "does not speak AMQP"),
         (b"-ERR unknown command\r\n", "does not speak AMQP"),
     ],
 )
-async def test_a_server_that_is_no_amqp_server_is_found_out(
-    server: ScriptedServer, octets: bytes, sentence: str
+async def test_a_server_that_does_not_speak_amqp_fails_the_handshake(
+    server: ScriptedServer, data: bytes, sentence: str
 ) -> None:
     server.greets = False
-    asyncio.get_running_loop().call_later(0.1, lambda: server.send(octets))
+    asyncio.get_running_loop().call_later(0.1, lambda: server.send(data))
 
     with pytest.raises(aioamqp.HandshakeFailed, match=sentence):
         await server.connect()
@@ -35,7 +35,7 @@ async def test_a_server_that_is_no_amqp_server_is_found_out(
     assert server.transport.was_aborted
 
 
-async def test_a_refused_login_has_code_and_text_and_is_told_to_on_error_once(
+async def test_a_refused_login_has_code_and_text_and_calls_on_error_once(
     server: ScriptedServer,
 ) -> None:
     errors: list[Exception] = []
@@ -50,7 +50,7 @@ async def test_a_refused_login_has_code_and_text_and_is_told_to_on_error_once(
     assert errors == [caught.value]
 
 
-async def test_a_link_that_ends_during_the_login_says_what_that_may_mean(
+async def test_the_error_of_a_link_that_ends_during_the_login_explains_it(
     server: ScriptedServer,
 ) -> None:
     def hang_up(_: object) -> None:
@@ -62,7 +62,7 @@ async def test_a_link_that_ends_during_the_login_says_what_that_may_mean(
         await server.connect()
 
 
-async def test_an_end_of_file_during_the_handshake_is_a_failed_handshake(
+async def test_eof_during_the_handshake_fails_it(
     server: ScriptedServer,
 ) -> None:
     def end(_: object) -> None:
@@ -79,7 +79,7 @@ async def test_an_end_of_file_during_the_handshake_is_a_failed_handshake(
     [{"virtualhost": "v" * 256}, {"client_properties": {"a": object()}}, {"frame_max": 1}],
     ids=lambda options: next(iter(options)),
 )
-async def test_an_argument_that_cannot_be_sent_is_a_value_error_and_cuts_the_link(
+async def test_an_argument_that_cannot_be_sent_is_a_value_error_and_aborts_the_transport(
     server: ScriptedServer, options: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match=r"255|object|frame_max"):
@@ -113,7 +113,9 @@ async def test_the_password_is_in_no_log(
     assert "hunter2" not in caplog.text
 
 
-async def test_what_was_settled_can_be_seen(server: ScriptedServer) -> None:
+async def test_negotiated_limits_and_server_properties_are_attributes(
+    server: ScriptedServer,
+) -> None:
     protocol = await server.connect(channel_max=10, frame_max=1_000_000, heartbeat=100)
 
     assert protocol.connection_tunning == {
@@ -149,7 +151,7 @@ class Sums:
 
 
 @pytest.mark.asyncio
-async def test_one_s_own_login_method_answers_challenges(server: ScriptedServer) -> None:
+async def test_a_login_method_of_the_program_answers_challenges(server: ScriptedServer) -> None:
     said: list[bytes] = []
 
     def ask(start_ok: connection.StartOk) -> connection.Secure:
@@ -168,7 +170,7 @@ async def test_one_s_own_login_method_answers_challenges(server: ScriptedServer)
 
 
 @pytest.mark.asyncio
-async def test_a_login_method_is_asked_anew_for_each_connection(server: ScriptedServer) -> None:
+async def test_a_login_method_is_called_for_each_connection(server: ScriptedServer) -> None:
     tokens = iter(["first", "second"])
     said: list[bytes] = []
 
@@ -196,6 +198,8 @@ async def test_a_login_method_that_fails_is_a_failed_handshake(server: ScriptedS
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_does_not_offer_external_is_told_apart(server: ScriptedServer) -> None:
+async def test_a_server_that_does_not_offer_external_is_named_with_its_mechanisms(
+    server: ScriptedServer,
+) -> None:
     with pytest.raises(aioamqp.HandshakeFailed, match="EXTERNAL, but with PLAIN or AMQPLAIN"):
         await server.connect(login_method="EXTERNAL")

@@ -26,7 +26,7 @@ class Reading:
         )
 
 
-def test_reading_stops_above_the_limit_and_goes_on_below_half_of_it() -> None:
+def test_reading_is_paused_above_the_limit_and_resumed_below_half_of_it() -> None:
     reading = Reading()
     backlog = reading.backlog
     half = LIMIT // 2 - OVERHEAD
@@ -45,7 +45,7 @@ def test_reading_stops_above_the_limit_and_goes_on_below_half_of_it() -> None:
     assert backlog.size == 0
 
 
-def test_a_call_that_waits_for_its_reply_keeps_reading_on() -> None:
+def test_reading_is_not_paused_while_a_call_waits_for_its_reply() -> None:
     reading = Reading()
 
     reading.backlog.begin_call()
@@ -58,7 +58,7 @@ def test_a_call_that_waits_for_its_reply_keeps_reading_on() -> None:
     assert reading.log == ["pause"]
 
 
-def test_a_call_that_is_made_while_reading_is_stopped_lets_it_go_on() -> None:
+def test_a_call_resumes_paused_reading() -> None:
     reading = Reading()
 
     reading.backlog.add(LIMIT)
@@ -86,7 +86,7 @@ def test_empty_bodies_count_too() -> None:
 
 
 @pytest.mark.asyncio
-async def test_reading_stops_while_too_much_waits_and_goes_on_after(
+async def test_reading_is_paused_while_too_much_waits_for_callbacks(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 10_000)
@@ -109,7 +109,7 @@ async def test_reading_stops_while_too_much_waits_and_goes_on_after(
 
 
 @pytest.mark.asyncio
-async def test_a_callback_gets_its_reply_even_while_too_much_waits(
+async def test_a_callback_gets_replies_while_reading_is_paused(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 1000)
@@ -134,7 +134,7 @@ async def test_a_callback_gets_its_reply_even_while_too_much_waits(
 
 
 @pytest.mark.asyncio
-async def test_messages_that_come_back_can_be_too_many_too(
+async def test_reading_is_paused_by_too_many_returned_messages(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 1000)
@@ -154,7 +154,7 @@ async def test_messages_that_come_back_can_be_too_many_too(
 
 
 @pytest.mark.asyncio
-async def test_reading_stops_while_nobody_asks_for_what_has_come(
+async def test_reading_is_paused_while_an_iterator_is_not_read(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 10_000)
@@ -175,7 +175,7 @@ async def test_reading_stops_while_nobody_asks_for_what_has_come(
 
 
 @pytest.mark.asyncio
-async def test_a_callback_can_publish_and_wait_while_too_much_waits_for_callbacks(
+async def test_a_callback_gets_publisher_confirms_while_reading_is_paused(
     server: ScriptedServer,
 ) -> None:
     opened = await confirming(server)

@@ -12,7 +12,7 @@ from scripted_server import ScriptedServer, wait_idle
 pytestmark = pytest.mark.asyncio
 
 
-async def test_what_one_turn_of_the_loop_writes_leaves_in_one_piece(server: ScriptedServer) -> None:
+async def test_what_one_turn_of_the_loop_writes_leaves_in_one_write(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     for n in range(10):
@@ -27,7 +27,7 @@ async def test_what_one_turn_of_the_loop_writes_leaves_in_one_piece(server: Scri
     await opened.protocol.close()
 
 
-async def test_a_call_leaves_at_once_and_takes_along_what_was_written_before(
+async def test_a_request_flushes_the_write_buffer(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -43,7 +43,7 @@ async def test_a_call_leaves_at_once_and_takes_along_what_was_written_before(
     await opened.protocol.close()
 
 
-async def test_a_program_that_only_publishes_lets_others_have_their_turns(
+async def test_publishing_in_a_loop_gives_other_tasks_their_turns(
     server: ScriptedServer,
 ) -> None:
     opened, turns = await server.open_channel(), 0
@@ -65,13 +65,13 @@ async def test_a_program_that_only_publishes_lets_others_have_their_turns(
     await opened.protocol.close()
 
 
-async def test_no_more_than_some_64_kib_are_held_back(server: ScriptedServer) -> None:
+async def test_the_write_buffer_is_flushed_at_64_kib(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     for _ in range(7):
         await opened.basic_publish(b"x" * 20_000, "", "q")
 
-    assert [len(octets) // 20_000 for octets in server.transport.writes] == [4]
+    assert [len(data) // 20_000 for data in server.transport.writes] == [4]
     await wait_idle()
-    assert [len(octets) // 20_000 for octets in server.transport.writes] == [4, 3]
+    assert [len(data) // 20_000 for data in server.transport.writes] == [4, 3]
     await opened.protocol.close()

@@ -107,7 +107,7 @@ CALLS: list[tuple[Callable[[aioamqp.Channel], Awaitable[Any]], Method, Any]] = [
     CALLS,
     ids=[f"{n}-{method.NAME}" for n, (_, method, _) in enumerate(CALLS)],
 )
-async def test_a_call_sends_its_method_and_returns_what_0_15_does(
+async def test_a_method_sends_its_amqp_method_and_returns_the_same_as_in_0_15(
     server: ScriptedServer,
     call: Callable[[aioamqp.Channel], Awaitable[Any]],
     method: Method,

@@ -15,7 +15,7 @@ from scripted_server import ScriptedServer, wait_idle
 pytestmark = pytest.mark.asyncio
 
 
-async def test_getting_from_an_empty_queue_says_so(server: ScriptedServer) -> None:
+async def test_basic_get_from_an_empty_queue_raises_empty_queue(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     with pytest.raises(aioamqp.EmptyQueue):
@@ -28,7 +28,7 @@ async def test_getting_from_an_empty_queue_says_so(server: ScriptedServer) -> No
 GOT = Command(1, basic.GetOk(7, True, "e", "k", 9), Properties(type="t"), b"body")
 
 
-async def test_a_message_that_was_got_is_a_dict_of_seven(server: ScriptedServer) -> None:
+async def test_basic_get_returns_a_dict_with_seven_keys(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     server.mute(basic.Get)
     getting = asyncio.create_task(opened.basic_get("q", no_ack=True))
@@ -53,7 +53,7 @@ async def test_a_message_that_was_got_is_a_dict_of_seven(server: ScriptedServer)
 
 
 @pytest.mark.parametrize("in_the_same_turn", [False, True])
-async def test_a_message_for_a_get_that_was_given_up_goes_back_to_the_queue(
+async def test_a_message_for_a_cancelled_get_is_returned_to_the_queue(
     server: ScriptedServer, in_the_same_turn: bool
 ) -> None:
     opened = await server.open_channel()
@@ -75,7 +75,7 @@ async def test_a_message_for_a_get_that_was_given_up_goes_back_to_the_queue(
     await opened.protocol.close()
 
 
-async def test_a_message_that_comes_just_when_the_time_is_over_goes_back_to_the_queue(
+async def test_a_message_that_comes_as_the_get_times_out_is_returned_to_the_queue(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -91,7 +91,7 @@ async def test_a_message_that_comes_just_when_the_time_is_over_goes_back_to_the_
     await opened.protocol.close()
 
 
-async def test_a_message_that_needs_no_ack_cannot_go_back(server: ScriptedServer) -> None:
+async def test_a_message_with_no_ack_is_not_returned_to_the_queue(server: ScriptedServer) -> None:
     opened = await server.open_channel()
     server.mute(basic.Get)
     with pytest.raises(TimeoutError):
@@ -104,7 +104,9 @@ async def test_a_message_that_needs_no_ack_cannot_go_back(server: ScriptedServer
     await opened.protocol.close()
 
 
-async def test_consume_sends_what_it_was_asked_and_makes_up_a_tag(server: ScriptedServer) -> None:
+async def test_basic_consume_sends_its_arguments_and_makes_a_consumer_tag(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
 
     result = await opened.basic_consume(

@@ -74,7 +74,7 @@ async def test_any_bytes_and_strings_can_be_sent(
     ],
     ids=str,
 )
-async def test_a_message_that_cannot_be_sent_writes_nothing(
+async def test_a_message_that_cannot_be_sent_is_not_written(
     server: ScriptedServer, arguments: dict[str, Any]
 ) -> None:
     opened = await server.open_channel()
@@ -105,9 +105,7 @@ async def test_the_exchange_and_the_body_have_other_names_too(
 
 
 @pytest.mark.parametrize("name", ["payload", "exchange_name", "routing_key"])
-async def test_an_argument_that_must_be_given_is_asked_for_by_its_name(
-    server: ScriptedServer, name: str
-) -> None:
+async def test_a_missing_argument_is_named(server: ScriptedServer, name: str) -> None:
     opened = await server.open_channel()
     arguments: dict[str, Any] = {"payload": b"", "exchange_name": "", "routing_key": "q"}
     del arguments[name]
@@ -164,9 +162,7 @@ async def test_publish_takes_a_string_with_a_warning_that_points_at_the_caller(
 
 
 @pytest.mark.parametrize("payload", [None, 5, [1, 2]], ids=str)
-async def test_publish_takes_nothing_but_octets_and_strings(
-    server: ScriptedServer, payload: Any
-) -> None:
+async def test_publish_takes_only_bytes_and_strings(server: ScriptedServer, payload: Any) -> None:
     opened = await server.open_channel()
 
     with pytest.raises(ValueError):

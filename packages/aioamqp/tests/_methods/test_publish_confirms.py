@@ -36,7 +36,7 @@ async def test_confirm_mode_is_on_when_the_server_has_agreed(server: ScriptedSer
     await opened.protocol.close()
 
 
-async def test_the_delivery_tags_to_come_can_be_looked_at(server: ScriptedServer) -> None:
+async def test_delivery_tag_iter_has_the_next_delivery_tags(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     def coming() -> list[int]:
@@ -51,7 +51,9 @@ async def test_the_delivery_tags_to_come_can_be_looked_at(server: ScriptedServer
     await opened.protocol.close()
 
 
-async def test_d11c_without_waiting_confirm_mode_is_on_too(server: ScriptedServer) -> None:
+async def test_d11c_confirm_select_with_no_wait_turns_confirm_mode_on(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
 
     assert await opened.confirm_select(no_wait=True) is None
@@ -65,7 +67,7 @@ async def test_d11c_without_waiting_confirm_mode_is_on_too(server: ScriptedServe
     await opened.protocol.close()
 
 
-async def test_d11f_of_two_calls_side_by_side_the_second_hears_that_it_is_on_already(
+async def test_d11f_the_second_of_two_concurrent_confirm_selects_is_refused(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -82,7 +84,9 @@ async def test_d11f_of_two_calls_side_by_side_the_second_hears_that_it_is_on_alr
     await opened.protocol.close()
 
 
-async def test_a_call_that_was_given_up_has_turned_confirm_mode_on(server: ScriptedServer) -> None:
+async def test_a_confirm_select_that_times_out_has_turned_confirm_mode_on(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     server.mute(confirm.Select)
 
@@ -107,7 +111,7 @@ async def test_a_closed_channel_does_not_go_into_confirm_mode(server: ScriptedSe
     await opened.protocol.close()
 
 
-async def test_outside_confirm_mode_an_ack_from_the_server_breaks_the_rules(
+async def test_outside_confirm_mode_an_ack_from_the_server_is_a_protocol_violation(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -146,7 +150,9 @@ async def test_publish_fails_when_the_message_is_nacked(server: ScriptedServer) 
     await opened.protocol.close()
 
 
-async def test_d11a_r1_an_ack_of_several_reaches_all_that_it_covers(server: ScriptedServer) -> None:
+async def test_d11a_r1_an_ack_with_multiple_settles_all_messages_up_to_it(
+    server: ScriptedServer,
+) -> None:
     opened = await confirming(server)
     tasks = await publishes(opened, b"1", b"2", b"3")
 
@@ -156,7 +162,7 @@ async def test_d11a_r1_an_ack_of_several_reaches_all_that_it_covers(server: Scri
     await opened.protocol.close()
 
 
-async def test_d11a_r1_a_nack_of_several_reaches_all_that_are_left_under_it(
+async def test_d11a_r1_a_nack_with_multiple_fails_all_unsettled_messages_up_to_it(
     server: ScriptedServer,
 ) -> None:
     opened = await confirming(server)
@@ -169,7 +175,7 @@ async def test_d11a_r1_a_nack_of_several_reaches_all_that_are_left_under_it(
     await opened.protocol.close()
 
 
-async def test_r2_an_ack_of_0_and_all_before_it_is_one_of_all(server: ScriptedServer) -> None:
+async def test_r2_an_ack_of_0_with_multiple_settles_all_messages(server: ScriptedServer) -> None:
     opened = await confirming(server)
     tasks = await publishes(opened, b"1", b"2", b"3")
 
@@ -259,7 +265,7 @@ async def test_r21_a_publish_cancelled_while_it_waits_to_be_written_takes_no_tag
     await opened.protocol.close()
 
 
-async def test_r21_a_publish_is_whole_and_counted_or_not_there_wherever_it_is_cancelled(
+async def test_r21_a_cancelled_publish_is_sent_whole_and_counted_or_not_at_all(
     server: ScriptedServer,
 ) -> None:
     seen = set()
@@ -284,7 +290,7 @@ async def test_r21_a_publish_is_whole_and_counted_or_not_there_wherever_it_is_ca
 # -------------------------------------------------------------------- returned messages, and the end of the channel
 
 
-async def test_r9_equal_messages_that_come_back_each_fail_as_returned(
+async def test_r9_equal_returned_messages_each_fail_as_returned(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R9."""
@@ -296,8 +302,8 @@ async def test_r9_equal_messages_that_come_back_each_fail_as_returned(
     ]
     await wait_idle()
 
-    wire = Properties(headers={"a": 1})
-    server.send(returned(b"body", wire), returned(b"body", wire), basic.Ack(1), basic.Ack(2))
+    sent = Properties(headers={"a": 1})
+    server.send(returned(b"body", sent), returned(b"body", sent), basic.Ack(1), basic.Ack(2))
 
     errors = await outcomes(tasks)
     assert [type(error) for error in errors] == [aioamqp.PublishReturned] * 2
@@ -309,7 +315,7 @@ async def test_r9_equal_messages_that_come_back_each_fail_as_returned(
     await opened.protocol.close()
 
 
-async def test_r9_only_the_message_that_came_back_fails(server: ScriptedServer) -> None:
+async def test_r9_only_the_returned_message_fails(server: ScriptedServer) -> None:
     """R9."""
     opened = await confirming(server)
     tasks = await publishes(opened, b"taken", b"back", b"taken", mandatory=True)
@@ -324,7 +330,7 @@ async def test_r9_only_the_message_that_came_back_fails(server: ScriptedServer) 
 
 
 @pytest.mark.parametrize("kind", [bytearray, lambda body: memoryview(bytearray(body))])
-async def test_a_body_that_is_changed_after_the_call_is_recognized_as_it_was_sent(
+async def test_a_returned_body_is_recognized_though_the_program_has_changed_it(
     server: ScriptedServer, kind: Callable[[bytes], Any]
 ) -> None:
     opened = await confirming(server)
@@ -358,7 +364,7 @@ async def test_the_return_callback_is_called_in_confirm_mode_too(server: Scripte
     await opened.protocol.close()
 
 
-async def test_a_return_that_nobody_waits_for_and_no_callback_takes_is_logged(
+async def test_a_return_that_no_call_and_no_callback_gets_is_logged(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = await confirming(server)
@@ -371,12 +377,12 @@ async def test_a_return_that_nobody_waits_for_and_no_callback_takes_is_logged(
     await opened.protocol.close()
 
 
-async def test_a_message_with_headers_that_cannot_be_decoded_fails_as_returned_all_the_same(
+async def test_a_returned_message_with_damaged_headers_fails_as_returned(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = await confirming(server)
     (task,) = await publishes(opened, b"body", mandatory=True)
-    # a table of 3 octets: a name of 1 octet and a type that does not exist
+    # a table of 3 bytes: a name of 1 byte and a type that does not exist
     broken = Properties.decode(b"\x20\x00\x00\x00\x00\x03\x01a?", 0, 9)
 
     server.send(returned(b"body", broken), basic.Ack(1))
@@ -388,7 +394,7 @@ async def test_a_message_with_headers_that_cannot_be_decoded_fails_as_returned_a
     await opened.protocol.close()
 
 
-async def test_r8_closing_with_unconfirmed_messages_names_them_and_cancels_nobody(
+async def test_r8_closing_with_unconfirmed_messages_names_them_and_cancels_no_task(
     server: ScriptedServer,
 ) -> None:
     """R8."""
@@ -408,7 +414,7 @@ async def test_r8_closing_with_unconfirmed_messages_names_them_and_cancels_nobod
     await opened.protocol.close()
 
 
-async def test_a_close_by_the_server_leaves_what_was_written_unknown(
+async def test_a_channel_that_the_server_closes_leaves_messages_unconfirmed(
     server: ScriptedServer,
 ) -> None:
     opened = await confirming(server)
@@ -429,7 +435,9 @@ async def test_a_close_by_the_server_leaves_what_was_written_unknown(
     await opened.protocol.close()
 
 
-async def test_a_lost_link_tells_what_was_written_from_what_was_not(server: ScriptedServer) -> None:
+async def test_a_lost_link_tells_unconfirmed_messages_from_unsent_ones(
+    server: ScriptedServer,
+) -> None:
     opened = await confirming(server)
     (written,) = await publishes(opened, b"1")
     opened.protocol.pause_writing()
@@ -465,7 +473,7 @@ async def test_an_ack_that_crosses_our_close_comes_too_late(server: ScriptedServ
     await opened.protocol.close()
 
 
-async def test_a_publish_whose_coroutine_is_thrown_away_leaves_nothing_behind(
+async def test_a_publish_whose_coroutine_was_closed_leaves_nothing(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = await confirming(server)
