@@ -1,4 +1,4 @@
-"""The default dialer, over TCP on this machine, and which dialer is used where."""
+"""The default dialer, over TCP on this machine, and where each dialer is used."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ import aioamqp
 from aioamqp.dial import current_dialer, dial_tcp
 
 
-def test_small_writes_are_not_held_back_by_tcp() -> None:
+def test_nagle_s_algorithm_is_off() -> None:
     async def dial() -> int:
         server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
         async with server:
@@ -69,7 +69,7 @@ def in_a_thread() -> list[aioamqp.Dialer]:
     return seen
 
 
-def test_a_dialer_counts_in_its_own_context_only() -> None:
+def test_a_dialer_is_used_in_its_own_context_only() -> None:
     with aioamqp.dialing(dial_one):
         assert current_dialer() is dial_one
         assert in_a_thread() == [dial_tcp]
@@ -77,7 +77,7 @@ def test_a_dialer_counts_in_its_own_context_only() -> None:
     assert current_dialer() is dial_tcp
 
 
-def test_a_dialer_for_everywhere_counts_in_tasks_that_were_there_before_and_in_threads() -> None:
+def test_a_dialer_for_everywhere_is_used_in_earlier_tasks_and_in_threads() -> None:
     async def main() -> tuple[aioamqp.Dialer, list[aioamqp.Dialer]]:
         begin = asyncio.Event()
 
@@ -94,7 +94,7 @@ def test_a_dialer_for_everywhere_counts_in_tasks_that_were_there_before_and_in_t
     assert current_dialer() is dial_tcp
 
 
-def test_a_dialer_of_the_context_goes_before_one_for_everywhere() -> None:
+def test_a_dialer_of_the_context_takes_precedence_over_one_for_everywhere() -> None:
     with aioamqp.dialing(dial_one), aioamqp.dialing(dial_two, everywhere=True):
         assert current_dialer() is dial_one
         assert in_a_thread() == [dial_two]

@@ -1,4 +1,4 @@
-"""The tree of exceptions, and those that belong to two trees."""
+"""The hierarchy of exceptions, and those with two parents."""
 
 import errno
 import re
@@ -22,7 +22,7 @@ from amqp_codec import EncodeError
 
 
 def drawn_parents() -> dict[str, str]:
-    """Read the drawing: the parent of each class in it."""
+    """Return the parent of each class in the drawing."""
     parents: dict[str, str] = {}
     path: list[str] = []
     assert exceptions.__doc__ is not None
@@ -61,7 +61,7 @@ def test_the_drawing_shows_every_class_under_its_parent() -> None:
     ids=lambda cause: type(cause).__name__,
 )
 @pytest.mark.parametrize("parent", [ConnectionFailed, ConnectionLost])
-def test_a_failed_link_is_ours_and_what_the_system_says(
+def test_a_failed_link_is_also_the_oserror_behind_it(
     parent: type[ConnectionFailed],
     cause: OSError,  # or ConnectionLost
 ) -> None:

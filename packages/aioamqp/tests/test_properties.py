@@ -103,12 +103,12 @@ def test_a_mapping_is_not_changed() -> None:
     ],
 )
 def test_a_timestamp_without_a_time_zone_is_in_utc(timestamp: object) -> None:
-    wire = to_codec({"timestamp": timestamp})
+    codec = to_codec({"timestamp": timestamp})
 
     expected = to_codec({"timestamp": datetime(2026, 1, 2, tzinfo=UTC)})
-    assert wire is not None
+    assert codec is not None
     assert expected is not None
-    assert wire.encode() == expected.encode()
+    assert codec.encode() == expected.encode()
 
 
 @pytest.mark.parametrize("nothing", [None, {}])
@@ -121,19 +121,19 @@ def test_an_unknown_property_is_named_beside_the_known_ones() -> None:
         to_codec({"colour": "red", "priority": 1})
 
 
-def test_something_that_is_no_mapping_is_refused() -> None:
+def test_properties_that_are_no_mapping_are_refused() -> None:
     with pytest.raises(EncodeError, match="dict of properties, not int"):
         to_codec(5)  # type: ignore[arg-type]
 
 
-def test_an_envelope_says_how_a_message_was_delivered() -> None:
+def test_an_envelope_has_the_arguments_of_the_delivery() -> None:
     envelope = Envelope.from_codec(basic.Deliver("tag", 7, True, "ex", "key"))
 
     values = [getattr(envelope, name) for name in Envelope.__slots__]
     assert values == ["tag", 7, "ex", "key", True]
 
 
-def test_a_return_envelope_says_why_a_message_comes_back() -> None:
+def test_a_return_envelope_has_the_reason_of_the_return() -> None:
     envelope = ReturnEnvelope.from_codec(basic.Return(312, "NO_ROUTE", "ex", "key"))
 
     values = [getattr(envelope, name) for name in ReturnEnvelope.__slots__]
@@ -141,7 +141,7 @@ def test_a_return_envelope_says_why_a_message_comes_back() -> None:
 
 
 @pytest.mark.parametrize("zone", [None, UTC, timezone(timedelta(hours=2))])
-def test_properties_can_be_taken_from_what_has_them_by_the_names_of_0_15(
+def test_properties_are_made_from_an_object_with_the_names_of_0_15(
     zone: timezone | None,
 ) -> None:
     theirs = SimpleNamespace(**dict.fromkeys(Properties.__slots__))

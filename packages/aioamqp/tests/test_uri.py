@@ -1,4 +1,4 @@
-"""What a URL says."""
+"""Parsing AMQP URLs."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from aioamqp.tls import TlsSettings
 from aioamqp.uri import AmqpUrl, parse_url
 
 
-def test_every_part_of_a_url_is_found() -> None:
+def test_a_url_is_split_into_its_parts() -> None:
     url = parse_url("amqps://me:secret@rabbit.example:1234/shop")
 
     assert url == AmqpUrl(True, "rabbit.example", 1234, "me", "secret", "shop")
 
 
-def test_what_a_url_leaves_out_has_the_usual_values() -> None:
+def test_missing_parts_of_a_url_have_defaults() -> None:
     assert parse_url("amqp://") == AmqpUrl(False, "localhost", None, "guest", "guest", "/")
 
 
@@ -91,7 +91,7 @@ def test_a_url_that_is_wrong_is_refused_with_what_is_wrong(url: str, names: str)
         parse_url(url)
 
 
-def test_what_the_query_says_about_tls_is_found() -> None:
+def test_the_query_has_tls_parameters() -> None:
     url = parse_url(
         "amqps://h/?cacertfile=/ca%20s/ca.pem&certfile=/me.pem&keyfile=/me.key"
         "&verify=verify_none&server_name_indication=rabbit&auth_mechanism=external"

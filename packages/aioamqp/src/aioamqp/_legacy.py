@@ -58,7 +58,7 @@ class LegacyProtocol:
 
     @property
     def channels_ids_ceil(self) -> int:
-        """The highest channel number that was ever used."""
+        """The highest channel number that has been used."""
         return 0 if self._core is None else self._core.numbers.ceil
 
     @property

@@ -1,4 +1,4 @@
-"""``connect`` and ``from_url``: from a name or a URL to an open connection."""
+"""``connect`` and ``from_url``: from a host or a URL to an open connection."""
 
 # The transport flushes the write buffer of the protocol.
 # pyright: reportPrivateUsage=false
@@ -23,7 +23,7 @@ from .tls import TlsSettings
 from .uri import default_port, parse_url
 
 CONNECTION_TIMEOUT: Final = 10.0
-"""Seconds that may pass until a connection is open, where the caller does not say."""
+"""Seconds until a connection must be open, unless the caller sets others."""
 
 Connected: TypeAlias = tuple[asyncio.Transport, AmqpProtocol]
 
@@ -120,8 +120,8 @@ def connect(
         password: the user's.
         virtualhost: to open.
         ssl: a context, or True, to use TLS; True trusts whom the system trusts.
-        login_method: PLAIN, AMQPLAIN, EXTERNAL (by the client's certificate), or what
-            makes an ``aioamqp.auth.Mechanism`` of login and password, anew for each connection.
+        login_method: PLAIN, AMQPLAIN, EXTERNAL (by the client's certificate), or a function that
+            makes an ``aioamqp.auth.Mechanism`` from login and password, called for each connection.
             For another name PLAIN is used, with a warning, as in 0.15.
         insist: ignored, as by every server.
         protocol_factory: makes the protocol; called with ``kwargs``.
@@ -130,14 +130,14 @@ def connect(
             neither turns TLS on nor changes a context that is given.
         server_hostname: the name to find in the server's certificate, if it is not ``host``; the
             dialer gets it only where it is given.
-        on_error: see ``AmqpProtocol``, which gets it and all that follows.
+        on_error: see ``AmqpProtocol``, which gets it and the other arguments.
         kwargs: ``client_properties``, ``channel_max``, ``frame_max``, ``heartbeat``; a ``loop``,
             as in 0.15's documentation, must be the running one.
 
     Raises:
-        WrongLoop: ``loop`` is another event loop than the running one.
+        WrongLoop: ``loop`` is not the running event loop.
         ConnectionFailed: there is no link to the server, or not in time. It is also the OSError
-            that says why, such as ConnectionRefusedError.
+            behind it, such as ConnectionRefusedError.
         HandshakeFailed: the server refuses the login or the virtual host, or is no AMQP server.
     """
     if on_error is not None:
@@ -178,14 +178,14 @@ async def _connect(
 ) -> Connected:
     if loop not in (None, asyncio.get_running_loop()):
         raise WrongLoop(
-            "loop is not the event loop that runs here, to which the connection would belong: call"
-            " connect() there, from another thread with asyncio.run_coroutine_threadsafe()"
+            "loop is not the running event loop, which the connection would belong to: call"
+            " connect() in that loop, from another thread with asyncio.run_coroutine_threadsafe()"
         )
     if port is None:
         port = default_port(is_secure=bool(ssl))
     where = f"{host}:{port}"
-    stage = "a link"
-    made = make_protocol()  # before there is a link: a bad argument for it must not cost one
+    stage = "link"
+    made = make_protocol()  # before there is a link: a bad argument must not cost one
     deadline = asyncio.timeout(connection_timeout)
     try:
         async with deadline:
@@ -205,7 +205,7 @@ async def _connect(
                 raise InvalidArgument(
                     f"must be a number from 0 to 65535, not {port}", ("port",)
                 ) from None
-            stage = "an open connection"
+            stage = "open connection"
             try:
                 await protocol.start_connection(
                     host, port, login, password, virtualhost, ssl, login_method, insist
@@ -216,9 +216,7 @@ async def _connect(
     except TimeoutError:
         if not deadline.expired():
             raise
-        text = (
-            f"Cannot connect to {where}: no sign of {stage} within {connection_timeout:g} seconds"
-        )
+        text = f"Cannot connect to {where}: no {stage} within {connection_timeout:g} seconds"
         cause = TimeoutError(errno.ETIMEDOUT, text)
         raise failed_link(ConnectionFailed, cause, text) from None
     return FlushingTransport(transport, protocol._connection.writer), protocol
@@ -234,22 +232,22 @@ def from_url(
     on_error: ErrorCallback | None = None,
     **kwargs: Any,
 ) -> Connecting:
-    """Connect to where an AMQP URL says: await or enter it as ``connect``.
+    """Connect to the server of an AMQP URL: await or enter it as ``connect``.
 
     Args:
         url: ``amqp://login:password@host:port/virtualhost`` or ``amqps://…``, percent-encoded; the
             query may have RabbitMQ's parameters: heartbeat, frame_max, channel_max,
             connection_timeout (milliseconds), auth_mechanism, and for TLS cacertfile, certfile,
             keyfile, verify (verify_peer or verify_none) and server_name_indication.
-        login_method: see ``connect``; PLAIN leaves it to the URL's auth_mechanism.
+        login_method: see ``connect``; PLAIN gives way to the URL's auth_mechanism.
         insist: see ``connect``.
         protocol_factory: see ``connect``.
         on_error: see ``connect``.
-        kwargs: for ``connect``; they go before those of the query. With amqps, ``ssl`` is by
-            default made by ``ssl.create_default_context`` with what the query says.
+        kwargs: for ``connect``; they take precedence over the query. With amqps, ``ssl`` is by
+            default made by ``ssl.create_default_context`` and the parameters of the query.
 
     Raises:
-        ValueError: the URL is wrong, or a file that it names.
+        ValueError: the URL is wrong, or a file that it names cannot be used.
     """
     if on_error is not None:
         kwargs["on_error"] = on_error

@@ -6,7 +6,7 @@ from aioamqp._connection.channel_numbers import ChannelNumbers
 from aioamqp.exceptions import NoChannelAvailable
 
 
-def test_numbers_begin_at_one_and_end_at_channel_max() -> None:
+def test_numbers_are_allocated_from_1_to_channel_max() -> None:
     numbers = ChannelNumbers(3)
 
     assert [numbers.allocate() for _ in range(3)] == [1, 2, 3]
@@ -37,11 +37,11 @@ def test_many_more_channels_than_numbers_can_be_opened_one_after_the_other() -> 
         numbers.release(number)
 
 
-def test_without_a_limit_all_numbers_that_fit_on_the_wire_are_given_out() -> None:
+def test_without_a_limit_all_16_bit_numbers_are_allocated() -> None:
     assert ChannelNumbers(0).highest == 65535
 
 
-def test_releasing_what_is_free_or_was_never_taken_changes_nothing() -> None:
+def test_releasing_a_free_number_changes_nothing() -> None:
     numbers = ChannelNumbers(5)
     numbers.allocate()
 

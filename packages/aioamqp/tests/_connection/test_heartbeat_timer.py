@@ -16,7 +16,7 @@ def heartbeats(server: ScriptedServer) -> int:
 
 
 async def alive(server: ScriptedServer, seconds: int) -> None:
-    """Let so many seconds pass in which the server sends heartbeats."""
+    """Wait for so many seconds while the server sends heartbeats."""
     for _ in range(seconds):
         server.send(HEARTBEAT, channel=0)
         await asyncio.sleep(1)
@@ -33,7 +33,7 @@ async def test_one_heartbeat_an_interval_is_sent_when_nothing_else_is(
     await protocol.close()
 
 
-async def test_what_is_sent_puts_the_next_heartbeat_off(server: ScriptedServer) -> None:
+async def test_sent_data_delays_the_next_heartbeat(server: ScriptedServer) -> None:
     opened = await server.open_channel(heartbeat=10)
 
     for _ in range(5):
@@ -54,7 +54,7 @@ async def test_without_heartbeats_silence_is_no_end(server: ScriptedServer) -> N
     await protocol.close()
 
 
-async def test_a_silent_server_is_dead_after_two_intervals_and_cut_off_once(
+async def test_the_connection_ends_once_after_two_missed_heartbeats(
     server: ScriptedServer,
 ) -> None:
     errors: list[Exception] = []
@@ -71,7 +71,7 @@ async def test_a_silent_server_is_dead_after_two_intervals_and_cut_off_once(
     assert "20 seconds" in str(error)
 
 
-async def test_a_transport_that_the_program_closed_but_that_cannot_send_is_cut_off(
+async def test_a_closing_transport_that_cannot_send_is_aborted(
     server: ScriptedServer,
 ) -> None:
     protocol = await server.connect(heartbeat=10)
@@ -83,7 +83,7 @@ async def test_a_transport_that_the_program_closed_but_that_cannot_send_is_cut_o
     assert server.transport.was_aborted
 
 
-async def test_silence_does_not_count_while_we_do_not_read(
+async def test_missed_heartbeats_are_ignored_while_reading_is_paused(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 1000)

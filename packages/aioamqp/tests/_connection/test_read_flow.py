@@ -1,6 +1,19 @@
-"""When reading stops and goes on."""
+"""Pausing and resuming the reading from the server."""
 
+import asyncio
+
+import pytest
+
+import aioamqp
 from aioamqp._connection.read_flow import OVERHEAD, ReadFlow
+from amqp_codec import (
+    Command,
+    Properties,
+    basic,
+)
+from callbacks_seen import Gate
+from publishers import confirming
+from scripted_server import ScriptedServer, wait_idle
 
 LIMIT = 10_000
 
@@ -13,7 +26,7 @@ class Reading:
         )
 
 
-def test_reading_stops_above_the_limit_and_goes_on_below_half_of_it() -> None:
+def test_reading_is_paused_above_the_limit_and_resumed_below_half_of_it() -> None:
     reading = Reading()
     backlog = reading.backlog
     half = LIMIT // 2 - OVERHEAD
@@ -32,7 +45,7 @@ def test_reading_stops_above_the_limit_and_goes_on_below_half_of_it() -> None:
     assert backlog.size == 0
 
 
-def test_a_call_that_waits_for_its_reply_keeps_reading_on() -> None:
+def test_reading_is_not_paused_while_a_call_waits_for_its_reply() -> None:
     reading = Reading()
 
     reading.backlog.begin_call()
@@ -45,7 +58,7 @@ def test_a_call_that_waits_for_its_reply_keeps_reading_on() -> None:
     assert reading.log == ["pause"]
 
 
-def test_a_call_that_is_made_while_reading_is_stopped_lets_it_go_on() -> None:
+def test_a_call_resumes_paused_reading() -> None:
     reading = Reading()
 
     reading.backlog.add(LIMIT)
@@ -67,3 +80,115 @@ def test_empty_bodies_count_too() -> None:
         reading.backlog.add(0)
 
     assert reading.log == ["pause"]
+
+
+# -------------------------------------------------------------------- on a connection
+
+
+@pytest.mark.asyncio
+async def test_reading_is_paused_while_too_much_waits_for_callbacks(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 10_000)
+    opened, gate = await server.open_channel(heartbeat=0), Gate()
+    await opened.basic_consume(gate, "q", "tag")
+
+    for n in range(1, 11):
+        server.deliver("tag", b"x" * 4000, first=n)
+    await wait_idle()
+    assert not server.is_read()
+    assert len(gate.bodies) == 1
+
+    gate.is_open.set()
+    await wait_idle()
+    assert server.is_read()
+
+    assert [call[2].delivery_tag for call in gate.calls] == list(range(1, 11))
+    assert opened.protocol.pending == {}
+    await opened.protocol.close()
+
+
+@pytest.mark.asyncio
+async def test_a_callback_gets_replies_while_reading_is_paused(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 1000)
+    go_on, names = asyncio.Event(), []
+
+    async def callback(channel: aioamqp.Channel, *_: object) -> None:
+        await go_on.wait()
+        names.append((await channel.queue_declare("q"))["queue"])
+
+    opened = await server.open_channel(heartbeat=0)
+    await opened.basic_consume(callback, "q", "tag")
+    server.deliver("tag", *[b"x" * 1000] * 5)
+    await wait_idle()
+    assert not server.is_read()
+
+    go_on.set()
+    await wait_idle()
+
+    assert names == ["q"] * 5
+    assert server.is_read()
+    await opened.protocol.close()
+
+
+@pytest.mark.asyncio
+async def test_reading_is_paused_by_too_many_returned_messages(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 1000)
+    opened, gate = await server.open_channel(heartbeat=0), Gate()
+    opened.return_callback = gate
+    returned = Command(1, basic.Return(312, "NO_ROUTE", "", "k"), Properties(), b"x" * 1000)
+
+    server.send(*[returned] * 3)
+    await wait_idle()
+    assert not server.is_read()
+    await opened.protocol.close()
+
+    assert not server.transport.was_aborted
+    gate.is_open.set()
+    await wait_idle()
+    assert len(gate.bodies) == 3
+
+
+@pytest.mark.asyncio
+async def test_reading_is_paused_while_an_iterator_is_not_read(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 10_000)
+    opened = await server.open_channel()
+    messages = opened.consume("q", consumer_tag="tag", no_ack=True)
+    await messages.__aenter__()
+
+    for number in range(1, 21):
+        server.deliver("tag", bytes(1000), first=number)
+        await wait_idle()
+    assert not server.is_read()
+
+    got = [await anext(messages) for _ in range(20)]
+
+    assert [message.envelope.delivery_tag for message in got] == list(range(1, 21))
+    assert server.is_read()
+    await opened.protocol.close()
+
+
+@pytest.mark.asyncio
+async def test_a_callback_gets_publisher_confirms_while_reading_is_paused(
+    server: ScriptedServer,
+) -> None:
+    opened = await confirming(server)
+    done = asyncio.Event()
+
+    async def on_message(*_: object) -> None:
+        await opened.publish(b"answer", "", "q")
+        done.set()
+
+    await opened.basic_consume(on_message, "q", "tag")
+    server.deliver("tag", *[b"x" * 9_000_000] * 3)
+    await wait_idle()
+    server.send(basic.Ack(1))
+
+    await done.wait()
+    await opened.protocol.close()

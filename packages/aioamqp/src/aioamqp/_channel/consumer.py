@@ -36,7 +36,7 @@ class State(Enum):
     CONSUMING = "the server delivers messages"
     ABANDONED = "its caller gave up before basic.consume-ok"
     CANCELLING = "basic.cancel has been sent, and deliveries are returned to the queue"
-    DRAINING = "no more messages are delivered, and the buffer is handled"
+    DRAINING = "the server no longer delivers messages, and the buffer is handled"
     ENDED = "nothing is left to do"
 
 
@@ -57,7 +57,7 @@ class Consumer:
         no_ack: whether the server expects no acknowledgements.
         state: changed by ``Consumers``.
         drops_callback: whether its callback is to be forgotten when it ends.
-        on_ended: called with the consumer when its buffer has been handled and no more comes.
+        on_ended: called with the consumer when it is DRAINING and its buffer has been handled.
     """
 
     __slots__ = (

@@ -36,7 +36,7 @@ from .requests import Requests
 
 
 class Consumers:
-    """Starts and ends the consumers of a channel, and gives each delivery to its consumer.
+    """Starts and ends the consumers of a channel, and passes each delivery to its consumer.
 
     Args:
         channel: the first argument of every callback.
@@ -142,7 +142,7 @@ class Consumers:
         consumer.start()
 
     def deliver(self, delivery: Command) -> None:
-        """Give a basic.deliver to its consumer."""
+        """Pass a basic.deliver to its consumer."""
         assert isinstance(delivery.method, basic.Deliver)
         consumers = self._by_tag.get(delivery.method.consumer_tag)
         if consumers:

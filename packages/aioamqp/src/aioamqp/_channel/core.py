@@ -278,7 +278,7 @@ class ChannelCore:
             self._call_return_callback(self.return_callback, body, envelope, properties)
         elif self.return_callback is None and not is_awaited:
             channel_logger.warning(
-                "A message to exchange %r with routing key %r came back: %d %s."
+                "A message to exchange %r with routing key %r was returned: %d %s."
                 " Set channel.return_callback to receive it",
                 method.exchange,
                 method.routing_key,

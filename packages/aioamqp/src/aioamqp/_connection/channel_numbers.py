@@ -16,7 +16,7 @@ class ChannelNumbers:
 
     Attributes:
         highest: the highest number that may be allocated.
-        ceil: the highest number that was ever allocated.
+        ceil: the highest number that has been allocated.
         free: the numbers up to ``ceil`` that are free.
     """
 

@@ -1,4 +1,4 @@
-"""Where publishers wait while the connection takes no more messages."""
+"""Where publishers wait while the connection cannot take messages."""
 
 from .waiters import Waiters
 

@@ -38,7 +38,7 @@ class HeartbeatTimer:
         self._check()
 
     def stop(self) -> None:
-        """Send and expect no more heartbeats."""
+        """Stop sending and expecting heartbeats."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -10,7 +10,7 @@ from .waiters import Waiters
 
 
 class Opening:
-    """Takes a connection from its protocol header to connection.open-ok, or to an error.
+    """The way of a connection from its protocol header to connection.open-ok, or to an error.
 
     Args:
         core: of the connection.

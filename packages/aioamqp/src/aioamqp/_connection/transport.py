@@ -51,8 +51,8 @@ class TransportCloser:
 class FlushingTransport(asyncio.Transport):
     """A transport that flushes the connection's write buffer before it closes or writes.
 
-    A transport that closes takes no more data. In 0.15 each call wrote to the transport by itself,
-    so programs end with ``transport.close()`` right behind a publish or an acknowledgement.
+    A transport that is closing ignores further data. In 0.15 each call wrote to the transport
+    directly, so programs end with ``transport.close()`` right behind a publish or an ack.
 
     Args:
         transport: does the work.

@@ -1,4 +1,4 @@
-"""A connection belongs to one event loop, and says so in all others."""
+"""The event loop that a connection belongs to."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ def two_loops() -> tuple[asyncio.Runner, asyncio.Runner]:
 
 
 @pytest.mark.parametrize("what", FROM_ANOTHER_LOOP)
-def test_another_loop_is_told_how_to_call(server: ScriptedServer, what: str) -> None:
+def test_a_call_from_another_loop_raises_wrong_loop(server: ScriptedServer, what: str) -> None:
     own, other = two_loops()
     with own, other:
         opened = own.run(server.open_channel())
@@ -45,7 +45,7 @@ def test_another_loop_is_told_how_to_call(server: ScriptedServer, what: str) -> 
         own.run(opened.protocol.close())
 
 
-def test_another_loop_may_see_that_a_connection_is_over(server: ScriptedServer) -> None:
+def test_another_loop_can_see_that_a_connection_has_ended(server: ScriptedServer) -> None:
     own, other = two_loops()
     with own, other:
         protocol = own.run(server.connect())

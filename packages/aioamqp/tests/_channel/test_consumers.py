@@ -1,4 +1,4 @@
-"""How a consumer ends, and what becomes of messages that wait."""
+"""How consumers begin and end, and what becomes of their deliveries."""
 
 import asyncio
 from typing import Any
@@ -6,14 +6,21 @@ from typing import Any
 import pytest
 
 import aioamqp
-from amqp_codec import Command, Properties, basic, channel, connection, queue
+from amqp_codec import (
+    Command,
+    Properties,
+    basic,
+    channel,
+    connection,
+    queue,
+)
 from callbacks_seen import Gate, Recorder
 from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
 
-async def test_after_a_cancel_what_was_delivered_still_comes(server: ScriptedServer) -> None:
+async def test_after_a_cancel_buffered_deliveries_are_still_handled(server: ScriptedServer) -> None:
     opened, gate = await server.open_channel(), Gate()
     await opened.basic_consume(gate, "q", "tag")
     server.deliver("tag", b"1", b"2")
@@ -76,7 +83,7 @@ async def test_a_consume_that_is_cancelled_leaves_no_consumer_and_no_message_beh
     await opened.protocol.close()
 
 
-async def test_messages_that_came_before_a_consume_was_cancelled_go_back(
+async def test_deliveries_of_a_cancelled_consume_are_returned_to_the_queue(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -119,7 +126,7 @@ async def test_a_consumer_is_not_cancelled_before_the_server_has_agreed_to_it(
     await opened.protocol.close()
 
 
-async def test_who_waits_for_a_tag_that_is_being_given_up_is_told_when_the_channel_ends(
+async def test_waiting_for_the_tag_of_an_abandoned_consumer_fails_with_the_channel(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -139,7 +146,7 @@ async def test_who_waits_for_a_tag_that_is_being_given_up_is_told_when_the_chann
     await opened.protocol.close()
 
 
-async def test_a_tag_is_used_again_only_when_the_server_has_agreed_to_the_consume_that_was_cancelled(
+async def test_the_tag_of_an_abandoned_consumer_is_used_again_only_after_its_consume_ok(
     server: ScriptedServer,
 ) -> None:
     """RabbitMQ: closes the connection with 530 over a tag that is in use."""
@@ -163,7 +170,7 @@ async def test_a_tag_is_used_again_only_when_the_server_has_agreed_to_the_consum
     await opened.protocol.close()
 
 
-async def test_a_server_s_cancel_is_told_to_the_callbacks_in_their_order(
+async def test_cancellation_callbacks_are_called_in_their_order(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[Any] = []
@@ -193,7 +200,7 @@ async def test_a_server_s_cancel_is_told_to_the_callbacks_in_their_order(
     await opened.protocol.close()
 
 
-async def test_messages_before_a_cancel_that_comes_at_once_are_not_forgotten(
+async def test_deliveries_before_an_immediate_cancel_are_handled(
     server: ScriptedServer,
 ) -> None:
     opened, seen = await server.open_channel(), Recorder()
@@ -210,7 +217,7 @@ async def test_messages_before_a_cancel_that_comes_at_once_are_not_forgotten(
     await opened.protocol.close()
 
 
-async def test_cancels_right_behind_the_reply_to_a_delete_are_told_before_it_returns(
+async def test_cancellation_callbacks_are_called_before_queue_delete_returns(
     server: ScriptedServer,
 ) -> None:
     """RabbitMQ sends the two in one piece, and in 0.15 the callbacks went first."""
@@ -238,7 +245,7 @@ async def test_cancels_right_behind_the_reply_to_a_delete_are_told_before_it_ret
     await opened.protocol.close()
 
 
-async def test_a_server_s_cancel_that_wants_an_answer_gets_one(server: ScriptedServer) -> None:
+async def test_a_basic_cancel_without_no_wait_is_answered(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     server.send(basic.Cancel("tag"))
@@ -276,7 +283,7 @@ async def test_a_callback_may_close_what_it_runs_on(
         await opened.protocol.close()
 
 
-async def test_what_was_delivered_before_the_link_broke_still_comes(server: ScriptedServer) -> None:
+async def test_deliveries_before_the_link_broke_are_still_handled(server: ScriptedServer) -> None:
     opened, gate = await server.open_channel(), Gate()
     await opened.basic_consume(gate, "q", "tag", no_ack=True)
     server.deliver("tag", b"1", b"2")
@@ -290,7 +297,7 @@ async def test_what_was_delivered_before_the_link_broke_still_comes(server: Scri
     assert gate.bodies == [b"1", b"2"]
 
 
-async def test_what_was_delivered_before_the_server_closed_the_channel_still_comes(
+async def test_deliveries_before_the_server_closed_the_channel_are_still_handled(
     server: ScriptedServer,
 ) -> None:
     opened, gate = await server.open_channel(), Gate()
@@ -305,7 +312,7 @@ async def test_what_was_delivered_before_the_server_closed_the_channel_still_com
     await opened.protocol.close()
 
 
-async def test_what_came_for_a_consume_that_is_cancelled_with_its_channel_closed_is_forgotten(
+async def test_deliveries_of_a_consume_cancelled_after_its_channel_ended_are_dropped(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -323,7 +330,7 @@ async def test_what_came_for_a_consume_that_is_cancelled_with_its_channel_closed
     await opened.protocol.close()
 
 
-async def test_what_came_for_a_consumer_that_never_began_is_forgotten_with_its_channel(
+async def test_deliveries_of_a_consume_that_failed_with_its_channel_are_dropped(
     server: ScriptedServer,
 ) -> None:
     opened, seen = await server.open_channel(), Recorder()
@@ -341,7 +348,7 @@ async def test_what_came_for_a_consumer_that_never_began_is_forgotten_with_its_c
     await opened.protocol.close()
 
 
-async def test_after_closing_no_worker_is_left(server: ScriptedServer) -> None:
+async def test_after_closing_no_consumer_task_is_left(server: ScriptedServer) -> None:
     opened, seen = await server.open_channel(), Recorder()
     for n in range(5):
         await opened.basic_consume(seen, "q", f"tag{n}")
@@ -353,7 +360,9 @@ async def test_after_closing_no_worker_is_left(server: ScriptedServer) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_worker_that_has_hardly_begun_is_waited_for(server: ScriptedServer) -> None:
+async def test_wait_closed_waits_for_a_consumer_task_that_has_just_started(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     await opened.basic_consume(Recorder(), "q", "tag")
 
@@ -363,7 +372,7 @@ async def test_a_worker_that_has_hardly_begun_is_waited_for(server: ScriptedServ
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_callback_that_runs_when_the_program_closes_is_let_finish(
+async def test_a_callback_that_runs_when_the_program_closes_is_not_stopped(
     server: ScriptedServer,
 ) -> None:
     opened, gate = await server.open_channel(), Gate()

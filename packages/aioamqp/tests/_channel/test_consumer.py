@@ -1,4 +1,4 @@
-"""Consumers: whose callback runs when, and what may happen meanwhile."""
+"""One consumer: when its callback is called, and with what."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 import aioamqp
-from amqp_codec import Command, Properties, basic
+from amqp_codec import (
+    Command,
+    Properties,
+    basic,
+)
 from callbacks_seen import Gate, Recorder
 from scripted_server import ScriptedServer, wait_idle
 
@@ -18,7 +22,7 @@ def acks(server: ScriptedServer) -> list[int]:
     return [ack.delivery_tag for ack in server.methods(basic.Ack)]
 
 
-async def test_a_message_is_given_to_the_callback(server: ScriptedServer) -> None:
+async def test_a_delivery_is_passed_to_the_callback(server: ScriptedServer) -> None:
     opened, seen = await server.open_channel(), Recorder()
     await opened.basic_consume(seen, "q", "tag")
 
@@ -33,24 +37,7 @@ async def test_a_message_is_given_to_the_callback(server: ScriptedServer) -> Non
     await opened.protocol.close()
 
 
-async def test_consume_sends_what_it_was_asked_and_makes_up_a_tag(server: ScriptedServer) -> None:
-    opened = await server.open_channel()
-
-    result = await opened.basic_consume(
-        None, "q", no_local=True, no_ack=True, exclusive=True, arguments={"x-priority": 1}
-    )
-
-    tag = result["consumer_tag"]
-    assert tag.startswith("ctag1.")
-    assert len(tag) == len("ctag1.") + 32
-    assert opened.last_consumer_tag == tag
-    assert server.methods(basic.Consume) == [
-        basic.Consume("q", tag, True, True, True, False, {"x-priority": 1})
-    ]
-    await opened.protocol.close()
-
-
-async def test_messages_come_in_order_and_one_at_a_time(server: ScriptedServer) -> None:
+async def test_deliveries_are_handled_in_order_and_one_at_a_time(server: ScriptedServer) -> None:
     running, most, seen = 0, 0, []
 
     async def callback(_: object, body: bytes, *__: object) -> None:
@@ -102,7 +89,7 @@ async def test_the_callback_does_not_run_before_consume_has_returned(
     await opened.protocol.close()
 
 
-async def test_with_no_wait_the_callback_runs_as_soon_as_messages_come(
+async def test_with_no_wait_the_callback_is_called_without_a_consume_ok(
     server: ScriptedServer,
 ) -> None:
     opened, seen = await server.open_channel(), Recorder()
@@ -127,7 +114,7 @@ async def test_a_plain_function_may_be_a_callback(server: ScriptedServer) -> Non
     await opened.protocol.close()
 
 
-async def test_a_callback_may_make_any_call(server: ScriptedServer) -> None:
+async def test_a_callback_may_call_any_method(server: ScriptedServer) -> None:
     seen: list[Any] = []
 
     async def callback(channel: aioamqp.Channel, body: bytes, envelope: Any, _: object) -> None:
@@ -148,7 +135,7 @@ async def test_a_callback_may_make_any_call(server: ScriptedServer) -> None:
     await opened.protocol.close()
 
 
-async def test_a_slow_callback_delays_nobody_else(server: ScriptedServer) -> None:
+async def test_a_slow_callback_delays_no_other_consumer(server: ScriptedServer) -> None:
     opened, slow, quick = await server.open_channel(), Gate(), Recorder()
     other = await opened.protocol.channel()
     await opened.basic_consume(slow, "q", "slow")
@@ -198,7 +185,7 @@ async def test_a_callback_that_fails_is_logged_and_the_next_message_follows(
     await opened.protocol.close()
 
 
-async def test_a_worker_that_is_cancelled_ends_and_reading_goes_on(
+async def test_a_consumer_task_that_is_cancelled_ends_and_reading_is_resumed(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 1000)
@@ -234,7 +221,7 @@ async def test_the_callback_is_looked_up_for_every_message(server: ScriptedServe
 
 
 @pytest.mark.parametrize("tag", ["tag", "unknown"])
-async def test_a_message_without_a_callback_is_dropped_with_a_warning(
+async def test_a_delivery_without_a_callback_is_dropped_with_a_warning(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture, tag: str
 ) -> None:
     opened = await server.open_channel()
@@ -249,15 +236,14 @@ async def test_a_message_without_a_callback_is_dropped_with_a_warning(
     await opened.protocol.close()
 
 
-async def test_a_message_whose_headers_cannot_be_decoded_troubles_no_other(
+async def test_a_delivery_with_damaged_headers_is_dropped_and_the_next_one_is_handled(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    poison = Properties()
-    poison._headers = b"\x00\x00\x00\x03\x01a?"
+    damaged = Properties.decode(b"\x20\x00\x00\x00\x00\x03\x01a?", 0, 9)
     opened, seen = await server.open_channel(), Recorder()
     await opened.basic_consume(seen, "q", "tag")
 
-    server.send(Command(1, basic.Deliver("tag", 1, False, "", ""), poison, b"poison"))
+    server.send(Command(1, basic.Deliver("tag", 1, False, "", ""), damaged, b"damaged"))
     server.deliver("tag", b"good", first=2)
     await wait_idle()
 

@@ -1,4 +1,4 @@
-"""What a program gets wrong is refused by name before anything is sent, and the channel goes on."""
+"""Arguments that cannot be sent: each is refused by name, and costs nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,15 +7,22 @@ from typing import Any
 import pytest
 
 import aioamqp
-from amqp_codec import Command, Properties, basic, connection
+from amqp_codec import (
+    Command,
+    Properties,
+    basic,
+    connection,
+)
 from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
+
 Call = Callable[[aioamqp.Channel], Awaitable[Any]]
 
+
 REFUSED: dict[str, tuple[Call, str]] = {
-    "a name over 255 octets": (
+    "a name over 255 bytes": (
         lambda c: c.queue_declare("q" * 256),
         "queue.declare.queue: must be at most 255 bytes of UTF-8, not 256",
     ),
@@ -23,7 +30,7 @@ REFUSED: dict[str, tuple[Call, str]] = {
         lambda c: c.exchange_declare("ä" * 128, "fanout"),
         "exchange.declare.exchange",
     ),
-    "a routing key over 255 octets": (
+    "a routing key over 255 bytes": (
         lambda c: c.basic_publish(b"", "", "k" * 256),
         "basic.publish.routing_key",
     ),
@@ -40,7 +47,7 @@ REFUSED: dict[str, tuple[Call, str]] = {
         lambda c: c.publish(b"", "", "q", {"content-type": "text/plain"}),
         "there is no property 'content-type'; there are content_type",
     ),
-    "a body that is no octets": (
+    "a body that is not bytes": (
         lambda c: c.publish(["a"], "", "q"),  # type: ignore[arg-type]
         "must be bytes",
     ),
@@ -52,15 +59,15 @@ REFUSED: dict[str, tuple[Call, str]] = {
         lambda c: c.basic_qos(prefetch_count=65536),
         "basic.qos.prefetch_count",
     ),
-    "a time to wait that is no number": (
+    "a timeout that is no number": (
         lambda c: c.queue_declare("q", timeout="1"),  # type: ignore[call-overload]
         "timeout: must be a number of seconds or None, not str",
     ),
-    "a time to close in that is no number": (
+    "a timeout of a channel close that is no number": (
         lambda c: c.close(timeout="1"),  # type: ignore[arg-type]
         "timeout: must be a number of seconds or None, not str",
     ),
-    "a time to hang up in that is no number": (
+    "a timeout of a connection close that is no number": (
         lambda c: c.protocol.close(timeout="1"),  # type: ignore[arg-type]
         "timeout: must be a number of seconds or None, not str",
     ),
@@ -96,7 +103,7 @@ async def test_a_bad_argument_is_named_and_costs_nothing(server: ScriptedServer,
     "body",
     [bytes(1000), bytearray(1000), memoryview(bytes(1000)), memoryview(bytes(1000)).cast("q")],
 )
-async def test_a_body_may_be_as_large_as_said(server: ScriptedServer, body: Any) -> None:
+async def test_a_body_may_have_max_message_size(server: ScriptedServer, body: Any) -> None:
     opened = await server.open_channel(max_message_size=1000)
 
     await opened.publish(body, "", "q")
@@ -106,7 +113,7 @@ async def test_a_body_may_be_as_large_as_said(server: ScriptedServer, body: Any)
     await opened.protocol.close()
 
 
-async def test_the_octets_of_a_body_are_counted_not_its_items(server: ScriptedServer) -> None:
+async def test_max_message_size_counts_bytes_not_items(server: ScriptedServer) -> None:
     opened = await server.open_channel(max_message_size=1000)
 
     with pytest.raises(aioamqp.MessageTooLarge, match="has 1008 bytes"):
@@ -115,7 +122,7 @@ async def test_the_octets_of_a_body_are_counted_not_its_items(server: ScriptedSe
     await opened.protocol.close()
 
 
-async def test_a_body_that_comes_is_bounded_too(server: ScriptedServer) -> None:
+async def test_a_received_body_is_bounded_too(server: ScriptedServer) -> None:
     opened = await server.open_channel(max_message_size=1000)
 
     server.send(Command(1, basic.Deliver("tag", 1, False, "", ""), Properties(), bytes(1001)))
@@ -124,3 +131,31 @@ async def test_a_body_that_comes_is_bounded_too(server: ScriptedServer) -> None:
 
     assert [m.reply_code for m in server.methods(connection.Close)] == [501]
     await opened.protocol.wait_closed()
+
+
+async def test_no_frame_is_larger_than_frame_max(server: ScriptedServer) -> None:
+    opened = await server.open_channel(frame_max=4096)
+
+    await opened.basic_publish(b"x" * 10_000, "", "q")
+    await wait_idle()
+
+    data = b"".join(server.transport.writes)
+    sizes = []
+    while data:
+        size = int.from_bytes(data[3:7]) + 8
+        sizes.append(size)
+        data = data[size:]
+    assert max(sizes) == 4096
+    await opened.protocol.close()
+
+
+async def test_many_routes_are_encoded_right(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    keys = [f"key{n}" for n in range(1500)]
+
+    for key in [*keys, *keys]:
+        await opened.basic_publish(b"", "ex", key)
+    await wait_idle()
+
+    assert [publish.routing_key for publish in server.methods(basic.Publish)] == [*keys, *keys]
+    await opened.protocol.close()

@@ -1,17 +1,24 @@
-"""How a channel begins and ends."""
+"""One channel: how it ends, and what the server sends on it."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 import aioamqp
-from amqp_codec import basic, channel, queue
+from amqp_codec import (
+    Command,
+    Properties,
+    basic,
+    channel,
+    queue,
+)
 from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
 
-async def test_closing_a_channel_is_confirmed(server: ScriptedServer) -> None:
+async def test_closing_a_channel_waits_for_close_ok(server: ScriptedServer) -> None:
     opened = await server.open_channel()
 
     assert await opened.close() is True
@@ -34,7 +41,9 @@ async def test_a_channel_can_be_closed_once(server: ScriptedServer) -> None:
     await opened.protocol.close()
 
 
-async def test_nothing_can_be_done_on_a_closed_channel(server: ScriptedServer) -> None:
+async def test_every_method_of_a_closed_channel_raises_channel_closed(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     await opened.close()
 
@@ -51,7 +60,7 @@ async def test_nothing_can_be_done_on_a_closed_channel(server: ScriptedServer) -
     await opened.protocol.close()
 
 
-async def test_calls_that_wait_end_when_the_program_closes_their_channel(
+async def test_closing_the_channel_fails_pending_requests(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -66,7 +75,7 @@ async def test_calls_that_wait_end_when_the_program_closes_their_channel(
     await opened.protocol.close()
 
 
-async def test_replies_on_their_way_when_the_program_closes_the_channel_are_ignored(
+async def test_replies_that_come_while_the_channel_is_closing_are_ignored(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -82,7 +91,7 @@ async def test_replies_on_their_way_when_the_program_closes_the_channel_are_igno
     await opened.protocol.close()
 
 
-async def test_closes_that_cross_are_both_confirmed_and_the_number_is_free_only_then(
+async def test_channel_closes_that_cross_are_both_answered_and_free_the_number(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel()
@@ -105,7 +114,7 @@ async def test_closes_that_cross_are_both_confirmed_and_the_number_is_free_only_
     await protocol.close()
 
 
-async def test_a_server_that_does_not_answer_a_channel_close_is_not_waited_for_for_ever(
+async def test_a_channel_close_without_an_answer_times_out(
     server: ScriptedServer,
 ) -> None:
     opened = await server.open_channel(heartbeat=0)
@@ -138,7 +147,7 @@ async def test_a_channel_that_is_being_closed_when_the_link_breaks_is_closed(
     await opened.protocol.wait_closed()
 
 
-async def test_a_server_s_close_fails_every_call_of_that_channel_with_one_error(
+async def test_a_channel_close_from_the_server_fails_every_call_with_one_error(
     server: ScriptedServer,
 ) -> None:
     errors: list[Exception] = []
@@ -165,7 +174,9 @@ async def test_a_server_s_close_fails_every_call_of_that_channel_with_one_error(
     await opened.protocol.close()
 
 
-async def test_a_number_that_the_server_has_closed_is_used_again(server: ScriptedServer) -> None:
+async def test_the_number_of_a_channel_that_the_server_closed_is_used_again(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     server.send(channel.Close(404, "NOT_FOUND"))
     await wait_idle()
@@ -178,66 +189,105 @@ async def test_a_number_that_the_server_has_closed_is_used_again(server: Scripte
     await opened.protocol.close()
 
 
-async def test_channels_beyond_channel_max_are_refused_here(server: ScriptedServer) -> None:
-    protocol = await server.connect(channel_max=2)
-    await protocol.channel()
-    await protocol.channel()
-
-    with pytest.raises(aioamqp.NoChannelAvailable):
-        await protocol.channel()
-
-    assert server.names() == ["channel.open", "channel.open"]
-    await protocol.close()
+# -------------------------------------------------------------------- returned messages
 
 
-async def test_a_channel_whose_opening_was_given_up_is_closed_and_its_number_freed(
+async def test_a_returned_message_is_passed_to_the_return_callback(
     server: ScriptedServer,
 ) -> None:
-    protocol = await server.connect()
-    server.mute(channel.Open, channel.Close)
+    returned: list[tuple[Any, ...]] = []
+    opened = await server.open_channel()
+    opened.return_callback = lambda *args: returned.append(args)
 
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(protocol.channel(), 1)
-    assert server.names() == ["channel.open", "channel.close"]
-    assert protocol.channels_ids_count == 1
-
-    server.send(channel.OpenOk(), channel.CloseOk())
+    server.send(Command(1, basic.Return(312, "NO_ROUTE", "e", "k"), Properties(type="t"), b"body"))
     await wait_idle()
 
-    assert protocol.channels_ids_count == 0
-    await protocol.close()
+    ((given, body, envelope, properties),) = returned
+    assert (given, body) == (opened, b"body")
+    assert (envelope.reply_code, envelope.reply_text) == (312, "NO_ROUTE")
+    assert (envelope.exchange_name, envelope.routing_key) == ("e", "k")
+    assert properties.message_type == "t"
+    await opened.protocol.close()
 
 
-async def test_a_channel_factory_that_fails_costs_no_number(server: ScriptedServer) -> None:
-    protocol = await server.connect()
-
-    with pytest.raises(TypeError):
-        await protocol.channel(colour="red")
-
-    assert protocol.channels_ids_count == 0
-    await protocol.close()
-
-
-async def test_the_channel_factory_may_be_a_method(server: ScriptedServer) -> None:
-    class Mine(aioamqp.AmqpProtocol):
-        def CHANNEL_FACTORY(self, *args: object, **kwargs: object) -> aioamqp.Channel:  # noqa: N802
-            return aioamqp.Channel(*args, **kwargs)  # type: ignore[arg-type]
-
-    protocol = await server.connect(protocol_factory=Mine)
-
-    opened = await protocol.channel(return_callback=print)
-
-    assert (opened.protocol, opened.channel_id, opened.return_callback) == (protocol, 1, print)
-    await protocol.close()
-
-
-async def test_what_comes_for_a_channel_that_is_not_there_is_dropped(
+async def test_the_return_callback_may_call_methods_and_is_called_in_order(
     server: ScriptedServer,
+) -> None:
+    seen: list[bytes] = []
+
+    async def on_return(channel: aioamqp.Channel, body: bytes, *_: object) -> None:
+        await channel.queue_declare("q")
+        seen.append(body)
+
+    protocol = await server.connect()
+    opened = await protocol.channel(return_callback=on_return)
+    server.send(
+        *(Command(1, basic.Return(312, "", "", ""), Properties(), b"%d" % n) for n in range(3))
+    )
+    await wait_idle()
+
+    assert seen == [b"0", b"1", b"2"]
+    await opened.protocol.close()
+
+
+async def test_a_returned_message_without_a_callback_is_logged(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = await server.open_channel()
 
-    server.send(queue.DeclareOk("q"), channel=9)
+    server.send(Command(1, basic.Return(312, "NO_ROUTE", "ex", "key"), Properties(), b""))
     await wait_idle()
 
+    assert "NO_ROUTE" in caplog.text
+    assert "return_callback" in caplog.text
+    await opened.protocol.close()
+
+
+async def test_a_returned_message_with_damaged_headers_is_logged(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = Properties.decode(b"\x20\x00\x00\x00\x00\x03\x01a?", 0, 9)
+    opened = await server.open_channel(on_error=print)
+    opened.return_callback = print
+
+    server.send(Command(1, basic.Return(312, "NO_ROUTE", "ex", "key"), damaged, b""))
+    await wait_idle()
+
+    assert "cannot be decoded" in caplog.text
     assert opened.is_open
+    await opened.protocol.close()
+
+
+# -------------------------------------------------------------------- channel.flow
+
+
+async def test_channel_flow_is_answered_and_stops_publishers(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+
+    server.send(channel.Flow(False))
+    await wait_idle()
+    publishing = asyncio.create_task(opened.basic_publish(b"x", "", "q"))
+    await wait_idle()
+    assert server.received == [Command(1, channel.FlowOk(False))]
+
+    server.send(channel.Flow(True))
+    await publishing
+    await wait_idle()
+    assert server.names() == ["channel.flow-ok", "channel.flow-ok", "basic.publish"]
+    await opened.protocol.close()
+
+
+async def test_a_publish_stopped_by_channel_flow_fails_with_the_channel(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    server.send(channel.Flow(False))
+    await wait_idle()
+    publishing = asyncio.create_task(opened.basic_publish(b"x", "", "q"))
+    await wait_idle()
+
+    server.send(channel.Close(404, "NOT_FOUND"))
+
+    with pytest.raises(aioamqp.ChannelClosed):
+        await publishing
     await opened.protocol.close()
