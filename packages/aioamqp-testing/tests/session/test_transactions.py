@@ -70,13 +70,13 @@ def test_a_connection_that_is_interfered_with_has_its_commits_answered(
     client: SilentClient,
 ) -> None:
     class Bystander:
-        def receives(self, command: Command) -> bool:
+        def on_received(self, command: Command) -> bool:
             return False
 
-        def sends(self, command: Command) -> bool:
+        def on_send(self, command: Command) -> bool:
             return False
 
-        def confirms(self, channel: Channel, outcomes: dict[int, bool]) -> None:
+        def on_confirm(self, channel: Channel, outcomes: dict[int, bool]) -> None:
             raise AssertionError("nothing is to be confirmed")
 
     client.say(1, queue.Declare("q"), tx.Select())

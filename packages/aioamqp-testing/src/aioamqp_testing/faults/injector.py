@@ -123,14 +123,14 @@ class Injector:
                 ]
         return moments
 
-    def receives(self, command: Command) -> bool:
+    def on_received(self, command: Command) -> bool:
         """Return whether a fault takes the place of what the client has said."""
         if isinstance(command.method, connection.StartOk):
             self._introduced_with = command.method.client_properties
         moment = self._moment(Trigger.RECEIVED, command.channel, command)
         return self._is_muted(command.channel) or self._faults.happen(moment)
 
-    def sends(self, command: Command) -> bool:
+    def on_send(self, command: Command) -> bool:
         """Return whether a fault takes the place of what is to be said to the client."""
         number = command.channel
         if self._is_speaking:
@@ -165,7 +165,7 @@ class Injector:
                 return
         _soon(partial(self._faults.happen, moment))
 
-    def confirms(self, channel: Channel, outcomes: dict[int, bool]) -> None:
+    def on_confirm(self, channel: Channel, outcomes: dict[int, bool]) -> None:
         """Say what becomes of publishes, as far as no fault says it."""
         for number, is_taken in outcomes.items():
             moment = self._moment(Trigger.CONFIRM, channel.number, number=number)

@@ -185,7 +185,7 @@ class Session:
 
     def send(self, command: Command) -> None:
         """Send a command to the client."""
-        if self.interceptor is not None and self.interceptor.sends(command):
+        if self.interceptor is not None and self.interceptor.on_send(command):
             return
         self.journal.sent(command)
         self.flow.put(self.encode(command))
@@ -281,7 +281,7 @@ class Session:
             command = Command(0, method)
             self.journal.received(command)
             try:
-                if self.interceptor is None or not self.interceptor.receives(command):
+                if self.interceptor is None or not self.interceptor.on_received(command):
                     self._handle_connection(method)
             except BrokerError as error:
                 self._refuse(error, method.INDEX)
@@ -305,7 +305,7 @@ class Session:
     def _handle_command(self, channel: Channel, command: Command) -> None:
         self.journal.received(command)
         try:
-            if self.interceptor is None or not self.interceptor.receives(command):
+            if self.interceptor is None or not self.interceptor.on_received(command):
                 channel.handle(command)
         except BrokerError as error:
             self._refuse(error, command.method.INDEX, channel)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class Interceptor(Protocol):
     """What stands between a session and its client. Most sessions have none."""
 
-    def receives(self, command: Command) -> bool:
+    def on_received(self, command: Command) -> bool:
         """Return whether something else takes the place of what the client has said.
 
         Raises:
@@ -19,11 +19,11 @@ class Interceptor(Protocol):
         """
         ...
 
-    def sends(self, command: Command) -> bool:
+    def on_send(self, command: Command) -> bool:
         """Return whether something else takes the place of what is to be said to the client."""
         ...
 
-    def confirms(self, channel: "Channel", outcomes: dict[int, bool]) -> None:
+    def on_confirm(self, channel: "Channel", outcomes: dict[int, bool]) -> None:
         """Say to a publisher what becomes of publishes.
 
         Args:

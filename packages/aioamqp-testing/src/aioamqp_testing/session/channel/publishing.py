@@ -90,7 +90,7 @@ class Publishing:
         if self._transaction.is_committing:
             self._complete()
         elif interceptor is not None:
-            interceptor.confirms(self._channel, self._confirms.take_all())
+            interceptor.on_confirm(self._channel, self._confirms.take_all())
         else:
             for method in self._confirms.confirm_all():
                 self._channel.send(method)
