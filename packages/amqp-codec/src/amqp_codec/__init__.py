@@ -1,6 +1,7 @@
 """Encodes and decodes AMQP 0-9-1 frames, in RabbitMQ's dialect, without doing any input or output.
 
     bytes ── Decoder.feed ──▶ Command ── encode_command ──▶ bytes
+    bytes ── FrameReader ──▶ frames, for peers that look at each of them
 
 A command is a method, with a content if it carries one. There is one module an AMQP class and one
 class a method: ``basic.Publish``, ``queue.DeclareOk``. ``values`` says what a field table can hold.
@@ -11,6 +12,7 @@ from .command import Command
 from .decoder import Decoder
 from .encoder import encode_command, encode_content, encode_method
 from .errors import CodecError, DecodeError, EncodeError
+from .frame_reader import FrameReader
 from .frames import PROTOCOL_HEADER
 from .method import HEARTBEAT, Method
 from .protocol import METHODS, basic, channel, confirm, connection, exchange, queue, tx
@@ -48,6 +50,7 @@ __all__ = [
     "FieldTable",
     "FieldValue",
     "Float32",
+    "FrameReader",
     "Int8",
     "Int16",
     "Int32",
