@@ -262,4 +262,4 @@ class FakeBroker(Administration, Assertions, Actions):
         """End the alarm: what blocked clients have sent meanwhile is dealt with."""
         self.node.alarm = ""
         for session in self.sessions:
-            session.flow.unblock()
+            session.unblock()

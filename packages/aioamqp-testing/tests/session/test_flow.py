@@ -22,7 +22,7 @@ def alarm(client: SilentClient, reason: str = "low on memory") -> None:
 
 def all_clear(client: SilentClient) -> None:
     client.node.alarm = ""
-    client.session.flow.unblock()
+    client.session.unblock()
 
 
 def test_only_who_publishes_during_an_alarm_is_told_of_it(publisher: SilentClient) -> None:
@@ -33,8 +33,8 @@ def test_only_who_publishes_during_an_alarm_is_told_of_it(publisher: SilentClien
     assert publisher.publish("q", b"") == [connection.Blocked("low on memory")]
 
     assert other.say(1, queue.Declare("mine")) == [queue.DeclareOk("mine")]
-    assert other.session.flow.is_reading
-    assert not publisher.session.flow.is_reading
+    assert other.session.is_reading
+    assert not publisher.session.is_reading
 
 
 def test_a_message_whose_body_is_still_to_come_is_not_taken_during_an_alarm(
@@ -140,11 +140,11 @@ def test_deliveries_wait_until_the_output_is_taken(client: SilentClient) -> None
 
 def test_a_client_that_does_not_read_is_not_read_from(client: SilentClient) -> None:
     client.say(1, queue.Declare("q"))
-    client.session.flow.pause()
+    client.session.output.pause()
 
     assert client.say(1, queue.Declare("later")) == []
 
-    client.session.flow.resume()
+    client.session.output.resume()
     assert client.heard() == [queue.DeclareOk("later")]
 
 
@@ -168,13 +168,13 @@ def test_a_prefetch_of_the_channel_counts_on_when_the_client_reads_again(
 ) -> None:
     client.say(1, queue.Declare("q"), basic.Qos(0, 2, True), basic.Consume("q", "c"))
     client.publish("q", b"1")
-    client.session.flow.pause()
+    client.session.output.pause()
     for body in (b"2", b"3"):
         client.vhost.queues["q"].publish(a_message(body))
     client.vhost.run_later()
     assert client.bodies() == []
 
-    client.session.flow.resume()
+    client.session.output.resume()
     assert client.bodies() == [b"2"]
 
     client.say(1, basic.Ack(1))
@@ -185,11 +185,11 @@ def test_a_message_of_another_client_waits_for_the_one_that_does_not_read() -> N
     slow = SilentClient().open(1)
     slow.say(1, queue.Declare("q"), basic.Consume("q", "c", no_ack=True))
     publisher = slow.another(1)
-    slow.session.flow.pause()
+    slow.session.output.pause()
 
     publisher.raw(encode_command(Command(1, basic.Publish("", "q"), Properties(), b"m")))
 
     assert slow.bodies() == []
     assert slow.vhost.queues["q"].message_count == 1
-    slow.session.flow.resume()
+    slow.session.output.resume()
     assert slow.bodies() == [b"m"]

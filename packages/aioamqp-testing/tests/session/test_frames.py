@@ -405,8 +405,8 @@ def test_the_journal_tells_what_was_said_and_why_it_ended() -> None:
     text = str(journal)
     assert "-> 1 queue.Declare(queue='none', passive=True" in text
     assert "<- 1 channel.Close(reply_code=404, reply_text=\"NOT_FOUND - no queue 'none'" in text
-    assert "1000 octets b'" + "x" * 40 + "'..." in text
-    assert text.endswith("the connection ends: the client has hung up")
+    assert "1000 bytes b'" + "x" * 40 + "'..." in text
+    assert text.endswith("the connection ends: the client has closed it")
 
 
 def test_the_journal_keeps_only_the_last_of_very_many() -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from aioamqp_testing.session.reader.framing import FrameReader
 from amqp_codec import Command, Method, Properties, basic, channel, encode_command, queue
 from fake_broker_support import SilentClient
 
@@ -85,39 +84,3 @@ def test_it_makes_no_difference_in_which_pieces_frames_come(run: list[bytes]) ->
         single_octets.raw(bytes([octet]))
 
     assert outcome(at_once) == outcome(one_by_one) == outcome(single_octets)
-
-
-def test_whole_publishes_and_acks_of_a_channel_are_one_run() -> None:
-    reader = FrameReader(4096)
-    reader.feed(PUBLISH + ACK + PUBLISH + a_publish(number=2) + ACK + PUBLISH[:-1])
-
-    runs = [reader.next(in_runs=True) for _ in range(4)]
-
-    assert [run and run.octets for run in runs] == [
-        PUBLISH + ACK + PUBLISH,
-        a_publish(number=2),
-        ACK,
-        PUBLISH[:18],  # of what is not whole, the first frame
-    ]
-    assert [run and run.is_run for run in runs] == [True, True, True, False]
-
-
-def test_a_run_can_be_taken_apart() -> None:
-    reader = FrameReader(4096)
-    reader.feed(PUBLISH + ACK)
-    run = reader.next(in_runs=True)
-
-    assert run is not None
-    frames = list(run.split())
-    assert [frame.type for frame in frames] == [1, 2, 3, 1]
-    assert b"".join(frame.octets for frame in frames) == PUBLISH + ACK
-    assert not any(frame.is_run for frame in frames)
-
-
-def test_frames_come_one_by_one_unless_runs_are_asked_for() -> None:
-    reader = FrameReader(4096)
-    reader.feed(PUBLISH + ACK)
-
-    frames = [reader.next() for _ in range(4)]
-
-    assert [frame and frame.type for frame in frames] == [1, 2, 3, 1]

@@ -67,7 +67,7 @@ class SilentClient:
         return self.node.vhosts["/"]
 
     def raw(self, octets: bytes) -> None:
-        self.session.receive(octets)
+        self.session.receive_data(octets)
 
     def frame(self, frame_type: int, number: int, payload: bytes, end: bytes = b"\xce") -> None:
         self.raw(struct.pack(">BHI", frame_type, number, len(payload)) + payload + end)

@@ -245,15 +245,15 @@ class Injector:
 
     def corrupt(self, command: Command, offset: int, octet: int) -> None:
         """Send a command with one octet changed."""
-        octets = bytearray(self.session.encode(command))
+        octets = bytearray(self.session.output.encode(command))
         octets[offset % len(octets)] = octet
-        self.session.send_octets(bytes(octets))
+        self.session.output.send_bytes(bytes(octets))
 
     def say(self, number: int, method: Method, properties: Properties | None, body: bytes) -> None:
         """Send something that nobody has asked for."""
         if method.HAS_CONTENT and properties is None:
             properties = Properties()
-        self._speak(partial(self.session.send, Command(number, method, properties, body)))
+        self._speak(partial(self.session.output.send, Command(number, method, properties, body)))
 
     def cancel_consumer(self, at: Event, tag: str | None) -> None:
         """Cancel a consumer, or all of the channel."""
@@ -330,9 +330,9 @@ class Injector:
         held = self._held.pop(number)
         delayed = held.popleft()
         self._note(delayed)
-        self._speak(partial(self.session.send, delayed))
+        self._speak(partial(self.session.output.send, delayed))
         for command in held:
-            self.session.send(command)
+            self.session.output.send(command)
 
     def _speak(self, action: Callable[[], object]) -> None:
         self._is_speaking = True

@@ -80,16 +80,16 @@ class SessionProtocol(asyncio.Protocol):
 
     def _take(self, octets: bytes) -> None:
         self._will_flush = True  # what the session sends meanwhile goes out below
-        self.session.receive(octets)
+        self.session.receive_data(octets)
         self.flush()
 
     def pause_writing(self) -> None:
         """Let the session know that the client does not read."""
-        self.session.flow.pause()
+        self.session.output.pause()
 
     def resume_writing(self) -> None:
         """Let the session know that the client has read."""
-        self.session.flow.resume()
+        self.session.output.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session."""
@@ -161,7 +161,7 @@ class SessionProtocol(asyncio.Protocol):
     def _read_or_not(self, transport: asyncio.Transport) -> None:
         if transport.is_closing():
             return
-        if not self.session.flow.is_reading or (self._line is not None and self._line.is_dead):
+        if not self.session.is_reading or (self._line is not None and self._line.is_dead):
             transport.pause_reading()
         elif not transport.is_reading():
             transport.resume_reading()

@@ -93,7 +93,7 @@ class CreditOk(Method):
         return self.INDEX.to_bytes(4, "big") + self.available.to_bytes(4, "big")
 
 
-UNLISTED: Final[dict[int, type[Method]]] = {
+UNDOCUMENTED: Final[dict[int, type[Method]]] = {
     method.INDEX: method for method in (AccessRequest, AccessRequestOk, Credit, CreditOk)
 }
 """By INDEX, like the codec's METHODS."""
