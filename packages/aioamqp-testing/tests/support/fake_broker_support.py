@@ -141,6 +141,14 @@ def start_ok(
     return connection.StartOk({"capabilities": capabilities}, mechanism, response, "en_US")
 
 
+def channel_close(code: int, text: str, method: type[Method]) -> list[Method]:
+    return [channel.Close(code, text, *divmod(method.INDEX, 1 << 16))]
+
+
+def connection_close(code: int, text: str, method: type[Method]) -> list[Method]:
+    return [connection.Close(code, text, *divmod(method.INDEX, 1 << 16))]
+
+
 class NotingChannel:
     """A channel as the model sees it."""
 

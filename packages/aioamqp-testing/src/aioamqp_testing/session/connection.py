@@ -17,8 +17,7 @@ from amqp_codec import (
 from amqp_codec.protocol.constants import FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD
 
 from ..model import BrokerError, Clock, Node, NotSupported, UserAccess
-from .channel.channel import Channel
-from .channel.channels import Channels
+from .channel.channel import Channel, Channels
 from .channel.context import Context
 from .deferred import Deferred
 from .handshake import HEADER_SIZE, Handshake, HandshakeRefused, has_capability
@@ -47,7 +46,7 @@ class Session:
 
     Attributes:
         output: what is sent to the client.
-        is_reading: whether it reads from the client: not while it is congested or blocked.
+        is_reading: whether it reads from the client; not while it is congested or blocked.
         ending: how the transport is to be closed, None while the connection goes on.
         journal: what was received and sent.
         run_later: runs what the virtual host has put off until after the reply.
@@ -89,12 +88,12 @@ class Session:
 
     @property
     def client_properties(self) -> FieldTable:
-        """What the client has said about itself; empty before it has logged in."""
+        """The client-properties of connection.start-ok; empty before it."""
         return self._handshake.client_properties
 
     @property
     def user(self) -> str:
-        """The name of the user who has logged in; empty before that."""
+        """The name of the user; empty before connection.start-ok."""
         return "" if self._handshake.user is None else self._handshake.user.name
 
     @property
@@ -114,7 +113,7 @@ class Session:
 
     @property
     def interceptor(self) -> Interceptor | None:
-        """What decides about commands before they are processed or sent, in a test of faults."""
+        """The interceptor of commands, with which tests inject faults; usually None."""
         return self._interceptor
 
     @interceptor.setter
@@ -132,17 +131,17 @@ class Session:
         self._read()
 
     def take_output(self) -> bytes:
-        """Return what is to be sent to the client; it is the transport's business from here on."""
+        """Return the bytes for the client and remove them from the output buffer."""
         return self.output.take()
 
     def connection_lost(self) -> None:
-        """End the session because the client has closed the connection."""
+        """End the session because the transport is closed."""
         if self._state is not State.OVER:
             self.hang_up(Ending.CLOSE, "the client has closed it")
         self.output.clear()
 
     def shut_down(self) -> None:
-        """End the connection because the broker stops. RabbitMQ: it says so, and hangs up."""
+        """Send connection.close because the broker stops, and hang up without waiting."""
         if self._state is State.OVER:
             return
         if self._state not in (*BEFORE_OPENING, State.SILENT):
@@ -151,7 +150,7 @@ class Session:
         self.hang_up(Ending.CLOSE, "the broker stops")
 
     def force_close(self, text: str) -> None:
-        """End the connection as an administrator does. RabbitMQ: it waits for close-ok.
+        """Close the connection as an administrator does, and wait for close-ok.
 
         Args:
             text: the reply text of connection.close, without the name of code 320.
@@ -164,12 +163,12 @@ class Session:
     # ----------------------------------------------------------------------------- flow control
 
     def block(self, reason: str) -> None:
-        """Stop reading because of an alarm. RabbitMQ: it tells clients that want to know."""
+        """Stop reading because of an alarm, and send connection.blocked if it was announced."""
         if not self._is_blocked:
             self._set_blocked(True, connection.Blocked(reason))
 
     def unblock(self) -> None:
-        """Tell the client that the alarm is over, and read again."""
+        """Send connection.unblocked if it was announced, and read again."""
         if self._is_blocked:
             self._set_blocked(False, connection.Unblocked())
             self._read()
@@ -293,7 +292,7 @@ class Session:
     # ----------------------------------------------------------------------------- deferred work
 
     def _finish_read(self) -> None:
-        """Do the work that was deferred until all received frames are processed."""
+        """Process the deferred work, after all received frames."""
         deferred, channels = self._deferred, self._channels
         deferred.is_reading = False
         if channels is None:
@@ -309,7 +308,7 @@ class Session:
                 channels[number].confirm_close()
 
     def _finish_channel(self, channel: Channel) -> None:
-        """Process what queues have told a channel, and send its publisher confirms."""
+        """Process deliveries and notices for a channel, and send its publisher confirms."""
         try:
             channel.finish_read()
             if self._interceptor is None:
@@ -320,9 +319,9 @@ class Session:
             self._fail_channel(channel.number, error)
 
     def _close_if_deferred(self) -> bool:
-        """Close the connection if an error on a channel has asked for that; return whether it has.
+        """Close the connection if an error on a channel requires it; return whether one does.
 
-        RabbitMQ: what that channel gives back goes to the other channels before they end, too.
+        RabbitMQ: messages that this channel returns go to the other channels before they end.
         """
         if self._deferred.error is None:
             return False
@@ -381,7 +380,7 @@ class Session:
 
     def _handle_open(self, virtual_host: str) -> None:
         user = self._handshake.user
-        assert user is not None  # who has logged in
+        assert user is not None  # since connection.start-ok
         vhost = self._node.enter(self, user, virtual_host)
         context = Context(
             self._node,
@@ -409,7 +408,7 @@ class Session:
     # ----------------------------------------------------------------------------- errors
 
     def refuse_login(self, method: connection.StartOk, error: BrokerError) -> None:
-        """Answer a failed login: with connection.close if the client has announced to expect it."""
+        """Answer a failed login: with connection.close if the client has announced that it can."""
         if has_capability(method.client_properties, "authentication_failure_close"):
             self.close(error)
             self._set_timer(_SILENT_SECONDS)  # RabbitMQ: it does not wait as long as elsewhere
@@ -453,7 +452,7 @@ class Session:
             self._await_end()
 
     def _close_fatally(self, error: BrokerError) -> None:
-        """Send connection.close if the state allows it, and read nothing behind such a frame."""
+        """Send connection.close if the state allows it, and read no further frame."""
         if self._state not in (*BEFORE_OPENING, State.CLOSING):
             self.close(error)
         self._fall_silent(error.reply_text)
@@ -466,7 +465,7 @@ class Session:
     # ----------------------------------------------------------------------------- the end
 
     def _end_channels(self) -> None:
-        """Give back what the connection holds. RabbitMQ: before it answers."""
+        """End all channels and leave the virtual host. RabbitMQ: before it sends close-ok."""
         self._deferred.clear()
         if self._channels is not None:
             self._channels.end()
@@ -480,7 +479,7 @@ class Session:
         self._timer = self._clock.call_later(seconds, partial(self._reset, _TIME_OVER))
 
     def _reset(self, why: str) -> None:
-        """Reset the connection although nothing was received that could cause it."""
+        """Reset the connection at a moment when the transport does not expect it."""
         self.hang_up(Ending.RESET, why)
         self._wake()
 

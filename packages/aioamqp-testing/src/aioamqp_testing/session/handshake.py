@@ -1,7 +1,7 @@
 """The handshake: from the protocol header to connection.tune-ok, without input or output.
 
-RabbitMQ hardly ever tells a client what is wrong here: most errors end in three seconds of silence
-and a reset. ``HandshakeRefused`` stands for these.
+RabbitMQ hardly ever explains an error here: most end in three seconds of silence and a reset.
+``HandshakeRefused`` stands for these.
 """
 
 from collections.abc import Mapping
@@ -58,8 +58,8 @@ class Handshake:
 
     Attributes:
         is_legacy: whether the client speaks AMQP 0-8.
-        user: who has logged in; None before that.
-        client_properties: what the client has said about itself when it logged in.
+        user: the user; None before connection.start-ok.
+        client_properties: those of connection.start-ok.
         frame_max: bytes of a frame; what is agreed on, like the next two.
         channel_max: channels of the connection.
         heartbeat: seconds; 0 for no heartbeats.

@@ -27,7 +27,7 @@ class Output:
 
     Attributes:
         frame_max: the largest frame in bytes.
-        heartbeat: told of every output; None while there are no heartbeats.
+        heartbeat: notified of every output; None while there are no heartbeats.
         intercept: called before a command is sent; it is not sent if that returns True.
         is_congested: whether the client has to read before anything else happens.
     """

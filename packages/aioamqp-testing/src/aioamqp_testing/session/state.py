@@ -7,7 +7,7 @@ How RabbitMQ answers an error depends on the state:
     STARTING   silence for three seconds, and a reset (a wrong password may get connection.close)
     TUNING     the same
     OPENING    connection.close; a method that cannot be decoded with silence
-    RUNNING    channel.close or connection.close, as the reply code says
+    RUNNING    channel.close or connection.close, as the reply code requires
     CLOSING    nothing: only connection.close and close-ok are processed
     SILENT     nothing: input is not even read
 """

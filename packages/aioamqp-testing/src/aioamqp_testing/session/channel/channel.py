@@ -1,4 +1,4 @@
-"""The broker's side of one channel: opening, closing, and which part handles which method."""
+"""The broker's side of channels: opening, closing, and which part handles which method."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -121,9 +121,9 @@ class Channel:
             self.end()
 
     def finish_read(self) -> None:
-        """Process what queues have told the channel, after all commands of a read are processed.
+        """Process deliveries and notices from queues, after all commands of a read.
 
-        Publisher confirms come behind it: see ``publishing``.
+        The publisher confirms in ``publishing`` are sent behind them.
 
         Raises:
             BrokerError: 541.
@@ -155,7 +155,7 @@ class Channel:
             index: the class and method id that channel.close names, as in ``Method.INDEX``.
         """
         self.send(channel.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF))
-        # RabbitMQ: these come behind channel.close, though the queues have them back
+        # RabbitMQ: these are sent behind channel.close, though they are returned to their queues
         self.consuming.send_deliveries()
         self.consuming.fail()
         self.publishing.end()
@@ -167,7 +167,7 @@ class Channel:
         self._deferred.closed[self.number] = None
 
     def stop(self) -> None:
-        """Give all messages back and process no more commands, until the channel is ended."""
+        """Return all messages to their queues and stop processing commands, before the end."""
         self.consuming.end()
         self.publishing.end()
         self._state = _State.CLOSING
@@ -178,7 +178,7 @@ class Channel:
         self.send(channel.CloseOk())
 
     def end(self) -> None:
-        """Give all messages back and free the number of the channel."""
+        """Return all messages to their queues and free the number of the channel."""
         self._state = _State.CLOSED
         self._on_closed(self)
         self.consuming.end()
@@ -193,3 +193,55 @@ class Channel:
 
     def _grant_access(self, _: AccessRequest) -> None:
         self.send(AccessRequestOk())
+
+
+class Channels(dict[int, Channel]):
+    """The channels of a connection by their numbers, from connection.open to the end.
+
+    A number that is used for the first time gets a channel, whether it is opened or not.
+
+    Args:
+        context: what they share.
+        channel_max: how many there may be. RabbitMQ: it does not limit their numbers.
+    """
+
+    def __init__(self, context: Context, channel_max: int) -> None:
+        super().__init__()
+        self._context = context
+        self._channel_max = channel_max
+
+    @property
+    def vhost_name(self) -> str:
+        """The name of the virtual host."""
+        return self._context.vhost.name
+
+    def __missing__(self, number: int) -> Channel:
+        """Add a channel.
+
+        Raises:
+            BrokerError: 530, there are as many as the connection or its user may have.
+        """
+        if len(self) >= self._channel_max:
+            raise BrokerError(
+                ReplyCode.NOT_ALLOWED,
+                f"number of channels opened ({len(self)}) has reached"
+                f" the negotiated channel_max ({self._channel_max})",
+            )
+        self._context.node.check_room_for_channel(self._context.user)
+        channel = self[number] = Channel(number, self._context, self._remove)
+        return channel
+
+    def _remove(self, channel: Channel) -> None:
+        self.pop(channel.number, None)
+        self._context.deferred.closed.pop(channel.number, None)
+
+    def end(self) -> None:
+        """End all channels and leave the virtual host."""
+        channels = list(self.values())
+        self.clear()
+        for each in channels:
+            each.end()
+        vhost = self._context.vhost
+        vhost.remove_exclusive_queues(self._context.connection)
+        self._context.node.leave(self._context.connection)
+        vhost.run_later()

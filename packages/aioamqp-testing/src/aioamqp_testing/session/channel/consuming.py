@@ -36,7 +36,7 @@ class Consuming:
         handlers: what to call for each method.
         name: the name of the channel for reports.
         prefetch: the limit that the channel's consumers share.
-        mailbox: what queues have told the channel.
+        mailbox: deliveries and notices from queues.
         deliver: delivers a message of a queue to one of its consumers here.
     """
 
@@ -175,7 +175,7 @@ class Consuming:
     def _send_credit_ok(self, ready: int, *, is_drained: bool) -> None:
         self._output.send(CreditOk(ready))
         if is_drained:
-            # RabbitMQ 3.10: it crashes when it has to tell the client that the queue is drained
+            # RabbitMQ 3.10: it crashes when it notifies a client that the queue is drained
             raise BrokerError(ReplyCode.INTERNAL_ERROR)
 
     # ----------------------------------------------------------------------------- deliveries
@@ -290,9 +290,9 @@ class Consuming:
     def fail(self) -> None:
         """Stop the consumers because channel.close is sent.
 
-        RabbitMQ: classic queues that the channel consumes from have its messages back at once,
-        other queues (those of basic.get, or of cancelled consumers) when the client has sent
-        close-ok. So have queues of other types, which go on delivering until then.
+        RabbitMQ: classic queues that the channel consumes from get its messages back at once, other
+        queues (those of basic.get, or of cancelled consumers) when the client has sent close-ok.
+        So do queues of other types, which go on delivering until then.
         """
         self._stop()
         for consumed in {consumer.queue: None for consumer in self._consumers.values()}:
@@ -306,7 +306,7 @@ class Consuming:
         }
 
     def end(self) -> None:
-        """Stop the consumers and give all messages back to their queues."""
+        """Stop the consumers and return all messages to their queues."""
         self._stop()
         used = [consumer.queue for consumer in self._consumers.values()] + self._unacked.queues
         used += [consumer.queue for consumer, _ in self.mailbox.take_deliveries()]

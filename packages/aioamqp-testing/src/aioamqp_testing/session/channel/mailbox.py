@@ -1,8 +1,8 @@
-"""The mailbox of a channel: what its queues have told it.
+"""The mailbox of a channel: deliveries and notices from queues.
 
-RabbitMQ: queues and channels are processes that send each other messages. What a queue has to tell
-about a command (consume-ok, cancel-ok, deliveries, notices) is behind all that the client has sent
-in the same read, and the replies to that come first.
+RabbitMQ: queues and channels are processes that send each other messages. What a queue sends for a
+command (consume-ok, cancel-ok, deliveries, notices) arrives behind all that the client has sent in
+the same read, so the replies to that come first.
 """
 
 from collections import deque

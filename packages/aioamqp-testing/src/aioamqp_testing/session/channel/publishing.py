@@ -14,7 +14,7 @@ from .transaction import Transaction
 
 
 class Publishing:
-    """What is published on a channel, and what the publisher is told of it.
+    """Publishing on a channel, with returned messages and publisher confirms.
 
     Attributes:
         handlers: what to call for each method; basic.publish has content, and a call of its own.

@@ -46,8 +46,7 @@ class Tx:
     def _commit(self, _: tx.Commit) -> None:
         """Deliver and settle what was held back; commit-ok comes when the queues have all of it.
 
-        RabbitMQ: the queues say so after the channel has processed what the client has sent behind
-        the commit.
+        RabbitMQ: by then the channel has processed what the client has sent behind the commit.
         """
         transaction = self._transaction
         self._check_selected()

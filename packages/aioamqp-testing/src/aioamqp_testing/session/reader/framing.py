@@ -68,5 +68,6 @@ def refused(error: DecodeError, reader: FrameReader) -> BrokerError:
 
 def _quoted(frame_type: int | None, payload: bytes) -> str:
     which = "all" if len(payload) <= _QUOTED else f"first {_QUOTED}"
-    text = f"type {frame_type}, {which} octets = "
-    return text + erlang.binary(payload[:_QUOTED], len(text))
+    text = f"type {frame_type}, {which} octets = <<"
+    column = len(text) - len("<<")
+    return text + erlang.binary(payload[:_QUOTED], column).removeprefix("<<")
