@@ -171,7 +171,7 @@ async def test_a_client_that_does_not_read_cannot_keep_the_broker_from_stopping(
         for _ in range(64):
             broker.vhost.queues["q"].publish(a_message(bytes(2**20)))
         client.send(basic.Consume("q", no_ack=True))
-        await turns_until(lambda: broker.sessions[0].flow.is_congested)
+        await turns_until(lambda: broker.sessions[0].output.is_congested)
 
     assert broker.sessions == []
     client.writer.transport.abort()
@@ -186,7 +186,7 @@ async def test_a_client_that_does_not_read_gets_no_more_until_it_does() -> None:
         for _ in range(64):
             broker.vhost.queues["q"].publish(a_message(bytes(2**20)))
         client.send(basic.Consume("q", "c", no_ack=True))
-        await turns_until(lambda: broker.sessions[0].flow.is_congested)
+        await turns_until(lambda: broker.sessions[0].output.is_congested)
         for _ in range(100):
             await asyncio.sleep(0)
         assert broker.vhost.queues["q"].message_count > 32

@@ -276,4 +276,4 @@ class FakeBroker(Administration, Assertions, Actions):
         """Clear the alarm, and handle what blocked clients have sent meanwhile."""
         self.node.alarm = ""
         for session in self.sessions:
-            session.flow.unblock()
+            session.unblock()

@@ -68,7 +68,7 @@ class SilentClient:
         return self.node.vhosts["/"]
 
     def raw(self, octets: bytes) -> None:
-        self.session.receive(octets)
+        self.session.receive_data(octets)
 
     def frame(self, frame_type: int, number: int, payload: bytes, end: bytes = b"\xce") -> None:
         self.raw(struct.pack(">BHI", frame_type, number, len(payload)) + payload + end)
@@ -140,6 +140,14 @@ def start_ok(
     if response is None:
         response = f"\0{user}\0{password}".encode()
     return connection.StartOk({"capabilities": capabilities}, mechanism, response, "en_US")
+
+
+def channel_close(code: int, text: str, method: type[Method]) -> list[Method]:
+    return [channel.Close(code, text, *divmod(method.INDEX, 1 << 16))]
+
+
+def connection_close(code: int, text: str, method: type[Method]) -> list[Method]:
+    return [connection.Close(code, text, *divmod(method.INDEX, 1 << 16))]
 
 
 class NotingChannel:

@@ -177,9 +177,9 @@ class Injector:
     def _release(self, number: int) -> None:
         first, *others = self._held.pop(number)
         self._fire_after(first)
-        self.bypass(partial(self.session.send, first))
+        self.bypass(partial(self.session.output.send, first))
         for command in others:
-            self.session.send(command)
+            self.session.output.send(command)
 
     def channel_to_confirm(self, event: Event) -> Channel:
         """Return the channel of a publish, after confirming every earlier publish."""

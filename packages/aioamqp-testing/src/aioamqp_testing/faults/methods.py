@@ -59,7 +59,7 @@ class Send(ConnectionFault):
         if self.method.HAS_CONTENT and properties is None:
             properties = Properties()
         command = Command(event.channel, self.method, properties, self.body)
-        injector.bypass(partial(injector.session.send, command))
+        injector.bypass(partial(injector.session.output.send, command))
         return False
 
 

@@ -149,7 +149,7 @@ class Corrupt(ConnectionFault):
     def apply(self, event: Event, injector: Injector) -> bool:
         """Send the method with that byte changed."""
         assert event.command is not None  # it is about to be sent
-        data = bytearray(injector.session.encode(event.command))
+        data = bytearray(injector.session.output.encode(event.command))
         data[self.offset % len(data)] = self.octet
-        injector.session.send_octets(bytes(data))
+        injector.session.output.send_bytes(bytes(data))
         return True

@@ -55,16 +55,16 @@ class SessionProtocol(asyncio.Protocol):
 
     def _feed_session(self, data: bytes) -> None:
         self._is_flush_scheduled = True  # the output of the session is flushed below
-        self.session.receive(data)
+        self.session.receive_data(data)
         self.flush()
 
     def pause_writing(self) -> None:
         """Pause the session: the client does not read."""
-        self.session.flow.pause()
+        self.session.output.pause()
 
     def resume_writing(self) -> None:
         """Resume the session: the client has read."""
-        self.session.flow.resume()
+        self.session.output.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session."""
@@ -141,7 +141,7 @@ class SessionProtocol(asyncio.Protocol):
         if transport.is_closing():
             return
         is_blackholed = self._link is not None and self._link.is_blackholed
-        if not self.session.flow.is_reading or is_blackholed:
+        if not self.session.is_reading or is_blackholed:
             transport.pause_reading()
         elif not transport.is_reading():
             transport.resume_reading()
