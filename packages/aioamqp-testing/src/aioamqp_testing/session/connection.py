@@ -394,7 +394,7 @@ class Session:
             fail_channel=self._fail_channel,
         )
         self._channels = Channels(context, self._handshake.channel_max)
-        self.agenda.run_pending = vhost.run_later
+        self.run_later = vhost.agenda.run_pending
         self._state = State.RUNNING
         self._timer.cancel()
         self.output.send(Command(0, connection.OpenOk()))
