@@ -170,11 +170,14 @@ class ArgumentTable:
 
     def __init__(self, *rows: QueueArgument) -> None:
         self.rows = rows
-        self._known = {each: [row for row in rows if row.place(each)] for each in _TYPES}
-        self._names = {each: {row.name for row in rows} for each, rows in self._known.items()}
+        names = {row.name for row in rows}
+        self._known = {kind: [row for row in rows if row.place(kind)] for kind in _TYPES}
+        self._refused = {
+            kind: names.difference(row.name for row in known) for kind, known in self._known.items()
+        }
 
     def check(self, kind: str, arguments: FieldTable, described: str) -> None:
-        """Refuse arguments that a type of queue does not accept, and those that it does not know.
+        """Refuse arguments that a type of queue does not accept, or does not know.
 
         Raises:
             BrokerError: 406, or 541 without a text where RabbitMQ crashes.
@@ -184,9 +187,8 @@ class ArgumentTable:
             return
         for row in self._known[kind]:
             row.check_value(arguments, described)
-        of_other_types = {row.name for row in self.rows}.difference(self._names[kind])
         for name in arguments:
-            if name in of_other_types:
+            if name in self._refused[kind]:
                 raise refused(f"invalid arg '{name}' for {described} of queue type {_module(kind)}")
         for row in self._known[kind]:
             if row.type_check is not None and row.name in arguments:

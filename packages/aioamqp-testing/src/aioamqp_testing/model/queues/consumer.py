@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 from amqp_codec import FieldTable, FieldValue, Int64
 
 from ..errors import NotSupported
+from ..messages.message import QueuedMessage
 from .arguments import check_consumer
 
 if TYPE_CHECKING:
-    from ..messages.message import QueuedMessage
     from .queue import Queue
 
 
@@ -26,7 +26,7 @@ class ConsumingChannel(Protocol):
         """The prefetch limit that its consumers share."""
         ...
 
-    def deliver(self, consumer: "Consumer", queued: "QueuedMessage") -> None:
+    def deliver(self, consumer: "Consumer", queued: QueuedMessage) -> None:
         """Send a message to a consumer; unless no_ack, the channel acknowledges it later."""
 
     def cancel_consumers(self, consumers: "list[Consumer]") -> None:

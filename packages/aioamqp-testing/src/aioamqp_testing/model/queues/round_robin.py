@@ -1,12 +1,9 @@
 """Round robin: which consumer of a queue gets the next message."""
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from .consumer import Consumer, ConsumingChannel
-
-if TYPE_CHECKING:
-    from .queue import Queue
+from .queue import Queue
 
 
 class RoundRobin:
@@ -19,7 +16,7 @@ class RoundRobin:
 
     __slots__ = ("_blocked", "_levels", "_queue", "_suspended")
 
-    def __init__(self, queue: "Queue") -> None:
+    def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._levels: dict[int, deque[Consumer]] = {}  # by priority, the highest one first
         self._blocked: dict[ConsumingChannel, list[Consumer]] = {}
