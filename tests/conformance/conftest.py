@@ -185,7 +185,7 @@ async def open_client(
 
 @pytest.fixture
 def administer(request: pytest.FixtureRequest, fake: FakeBroker | None) -> Administer:
-    """A function that returns a block in which the broker can be administrated."""
+    """A function that returns a block in which the broker can be administered."""
 
     @asynccontextmanager
     async def block() -> AsyncIterator[FakeBroker | ErlangAdministration]:

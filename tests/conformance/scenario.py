@@ -9,8 +9,11 @@ import pytest
 
 from aioamqp import AmqpProtocol, Channel, ChannelClosed, EmptyQueue, Envelope, Properties
 
-DEADLINE = 10.0
-"""Seconds after which a scenario fails; each one takes a fraction of a second."""
+DEADLINE = 30.0
+"""Seconds after which a scenario fails, below pytest's timeout for a test.
+
+Each one takes a fraction of a second, or some seconds if it calls `rabbitmqctl`.
+"""
 
 BROKERS = ("memory", "tcp", "rabbitmq")
 

@@ -17,7 +17,7 @@ from tests.conformance.test_random_sequences import CHANNEL, QUEUES, Sequences, 
 Arguments = dict[str, Any]
 
 DEAD_LETTER_KEY = "x-dead-letter-routing-key"
-"""The argument with the routing key of dead dead_lettering, here the name of a queue."""
+"""The argument with the routing key of dead letters, here the name of a queue."""
 
 CLASSIC: dict[str, dict[str, Arguments]] = {
     "limits": {

@@ -1,4 +1,4 @@
-"""Basic functions that work with 0.15.0 too: the tests of defects fail for another reason."""
+"""Basic functions that work with 0.15.0 too, so that tests of defects fail only for the defect."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Defects of 0.15 in start_publishing: D11, D12, D19 and D22."""
+"""Defects of 0.15 in publishing: D11, D12, D19 and D22."""
 
 import array
 import asyncio

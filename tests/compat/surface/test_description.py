@@ -22,7 +22,7 @@ def description_of_0_15() -> Description:
 
 
 def intended_differences() -> dict[str, str]:
-    """Return the intended_differences differences, by section and name."""
+    """Return the intended differences, by section and name."""
     rows = tomllib.loads((HERE / "differences.toml").read_text())["difference"]
     return {where: row["ours"] for row in rows for where in row["of"]}
 
