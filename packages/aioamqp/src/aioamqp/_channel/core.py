@@ -9,6 +9,7 @@ CLOSING    channel.close-ok      CLOSED: both directions are finished
 """
 
 import asyncio
+from asyncio import get_running_loop
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
@@ -110,7 +111,10 @@ class ChannelCore:
             AmqpClosedConnection: the connection has ended.
             ChannelClosed: the channel has.
         """
-        self.connection.check_open()
+        connection = self.connection
+        # Looked at here, since every message that is published or acknowledged comes this way.
+        if connection.failure is not None or get_running_loop() is not connection.loop:
+            connection.check_open()
         if self.state is not _OPEN:
             raise ChannelClosed from self.failure
 
