@@ -111,7 +111,6 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         self._callbacks = CallbackQueue("the connection")
         self.blocked: Blocked = Blocked(self._callbacks, self._check_not_ended)
         self._opening: Opening | None = None
-        self._ended_channels: list[Channel] = []
 
     # ---------------------------------------------------------------- for programs
 
@@ -241,13 +240,6 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         try:
             async with asyncio.timeout(timeout):
                 await self.connection_closed.wait()
-                # Tasks of consumers with nothing left to do take a turn of the loop to end. A
-                # callback that still runs is not waited for: it may be the one that waits here.
-                idle = [
-                    task for channel in self._ended_channels for task in channel._core.idle_tasks()
-                ]
-                if idle:
-                    await asyncio.wait(idle)
         except TimeoutError:
             raise TimeoutError(f"The connection is not over after {timeout} seconds") from None
 
@@ -483,8 +475,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         if opening is not None:
             self._opening = None
             opening.fail(error)
-        self._ended_channels = list(self.channels.values())
+        channels = list(self.channels.values())
         self.channels.clear()
-        for channel in self._ended_channels:
+        for channel in channels:
             channel._core.end(error, asked_for)
         self.stop_now.set()

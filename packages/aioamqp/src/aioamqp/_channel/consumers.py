@@ -26,13 +26,13 @@ from typing import Any
 
 from amqp_codec import Command, basic
 
-from .._connection.callback_queue import Callback
+from .._connection.callback_queue import Callback, CallbackQueue
 from .._connection.read_flow import ReadFlow
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
 from ..exceptions import AmqpClosedConnection, ChannelClosed
 from .consumer import CONSUMING, STARTING, CallbackConsumer, Consumer, IteratorConsumer, State
-from .requests import Requests
+from .requests import Requests, check_timeout
 
 
 class Consumers:
@@ -42,16 +42,20 @@ class Consumers:
         channel: the first argument of every callback.
         requests: of that channel.
         read_flow: counts what waits for callbacks.
+        queue: runs the callbacks of the channel.
 
     Attributes:
         callbacks: of the consumers, by consumer tag.
     """
 
-    def __init__(self, channel: object, requests: Requests, read_flow: ReadFlow) -> None:
+    def __init__(
+        self, channel: object, requests: Requests, read_flow: ReadFlow, queue: CallbackQueue
+    ) -> None:
         self.callbacks: dict[str, Any] = {}
         self._channel = channel
         self._requests = requests
         self._read_flow = read_flow
+        self._queue = queue
         self._loop = asyncio.get_running_loop()
         self._by_tag: dict[str, list[Consumer]] = {}
         self._until_tag_free = Waiters()
@@ -62,7 +66,11 @@ class Consumers:
         return sum(c.state in (State.ABANDONED, State.CANCELLING) for c in self._all())
 
     async def consume(
-        self, method: basic.Consume, callback: Callback | None, timeout: float | None
+        self,
+        method: basic.Consume,
+        callback: Callback | None,
+        timeout: float | None,
+        concurrent: bool = False,
     ) -> None:
         """Start a consumer that calls a callback with its deliveries.
 
@@ -70,8 +78,12 @@ class Consumers:
             method: to send, with a consumer tag.
             callback: to register under that tag.
             timeout: seconds in which the server must agree, if it is to answer at all.
+            concurrent: whether the callback runs beside the other callbacks of the channel.
         """
-        consumer = CallbackConsumer(method, self._read_flow, self._channel, self.callbacks)
+        check_timeout(timeout)
+        tag = method.consumer_tag
+        queue = CallbackQueue(f"consumer {tag}") if concurrent else self._queue
+        consumer = CallbackConsumer(method, self._read_flow, self._channel, self.callbacks, queue)
         await self._wait_for_tag(consumer.tag, timeout)
         self._requests.check(method)  # a bad argument must not cost another consumer its callback
         self._add(consumer)
@@ -88,6 +100,7 @@ class Consumers:
             qos: to send just before it, so that it holds for this consumer.
             timeout: seconds in which the server must agree.
         """
+        check_timeout(timeout)
         consumer = IteratorConsumer(method, self._read_flow)
         await self._wait_for_tag(consumer.tag, timeout)
         self._requests.check(method)
@@ -110,13 +123,13 @@ class Consumers:
 
     def _add(self, consumer: Consumer) -> None:
         """Add a consumer before its request is sent, since deliveries may come first."""
-        older = self._by_tag.setdefault(consumer.tag, [])
-        for each in older:
+        older = self._by_tag.get(consumer.tag, [])
+        for each in list(older):
             # A tag that is in use is for the server to refuse: RabbitMQ closes with 530.
             each.drops_callback = False
             if each.is_consuming:
                 each.drain()
-        older.append(consumer)
+        self._by_tag.setdefault(consumer.tag, []).append(consumer)
         consumer.on_ended = self._drained
 
     async def _start(self, consumer: Consumer, timeout: float | None) -> None:
@@ -167,7 +180,7 @@ class Consumers:
 
     def handle_cancel(self, tag: str) -> None:
         """Drain a consumer that the server has cancelled; as in 0.15, its callback is kept."""
-        for consumer in self._by_tag.get(tag, ()):
+        for consumer in list(self._by_tag.get(tag, ())):
             if consumer.is_consuming:
                 consumer.cancelled_by_server()
 
@@ -177,7 +190,7 @@ class Consumers:
         if not consumers:
             self.callbacks.pop(tag, None)
             return
-        for consumer in consumers:
+        for consumer in list(consumers):
             consumer.drops_callback = True
             if consumer.is_consuming:
                 consumer.drain()
@@ -265,11 +278,6 @@ class Consumers:
             else:
                 consumer.fail(error)
         self._until_tag_free.wake()
-
-    def idle_tasks(self) -> list[asyncio.Task[None]]:
-        """Return the tasks of consumers that end without calling the program again."""
-        tasks = (consumer.idle_task for consumer in self._all())
-        return [task for task in tasks if task is not None]
 
     def _all(self) -> Iterator[Consumer]:
         for consumers in self._by_tag.values():

@@ -79,14 +79,16 @@ class ChannelCore:
         self.failure: Exception | None = None
         self.close_event: asyncio.Event = asyncio.Event()
         self.requests: Requests = Requests(connection, number, self.check_open)
-        self.consumers: Consumers = Consumers(channel, self.requests, connection.read_flow)
+        self._callbacks = CallbackQueue(f"channel {number}")
+        self.consumers: Consumers = Consumers(
+            channel, self.requests, connection.read_flow, self._callbacks
+        )
         self.confirms: Confirms = Confirms()
         self.may_publish: asyncio.Event = asyncio.Event()
         self.may_publish.set()
         self.return_callback: Callback | None = return_callback
         self.cancellation_callbacks: list[Any] = []
         self.cancelled_consumers: set[str] = set()
-        self._callbacks = CallbackQueue(f"channel {number}")
         self._until_closed = Waiters()
         # What the server sends by itself, and basic.recover-ok, which the consumers need first;
         # everything else is a reply.
@@ -199,10 +201,6 @@ class ChannelCore:
         if was_open:
             self.failure = error
             self._fail(error, asked_for)
-
-    def idle_tasks(self) -> list[asyncio.Task[None]]:
-        """Return the tasks that end without calling the program again."""
-        return self.consumers.idle_tasks()
 
     # ---------------------------------------------------------------- closing
 

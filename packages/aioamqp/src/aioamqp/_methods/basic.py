@@ -49,14 +49,18 @@ class BasicMethods(Methods):
         no_wait: bool = False,
         arguments: FieldTable | None = None,
         *,
+        concurrent: bool = False,
         timeout: float | None = None,
     ) -> dict[str, Any]:
         """Start a consumer that calls a callback with the messages of a queue. Spec: basic.consume.
 
         The callback is called as ``callback(channel, body, envelope, properties)``, and its result
         is awaited. It gets one message at a time, in the order of delivery, and not before this
-        call has returned. It may call any method of any channel. If it raises an exception, that
-        is logged, the message stays unacknowledged and the next one follows.
+        call has returned. The callbacks of one channel run one at a time, those for returned
+        messages and cancelled consumers among them. It may call any method of any channel, and
+        runs in a copy of the context of this call. Whatever it raises is logged, the message stays
+        unacknowledged and the next one follows; SystemExit and KeyboardInterrupt end the event
+        loop, as in every task.
 
         Args:
             callback: a coroutine function, or any other that takes these arguments.
@@ -67,6 +71,8 @@ class BasicMethods(Methods):
             exclusive: no other consumer may consume from the queue.
             no_wait: see ``Channel``.
             arguments: such as ``{"x-priority": 10}``.
+            concurrent: run the callback beside the other callbacks of the channel, still with one
+                message at a time.
             timeout: see ``Channel``.
 
         Returns:
@@ -75,7 +81,7 @@ class BasicMethods(Methods):
         check_callable("callback", callback)
         tag = consumer_tag or new_tag(self._core.number)
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
-        await self._core.consumers.consume(method, callback, timeout)
+        await self._core.consumers.consume(method, callback, timeout, concurrent)
         self.last_consumer_tag: str | None = tag
         return {"consumer_tag": tag}
 
