@@ -12,13 +12,20 @@ from amqp_codec import FieldTable, basic
 from amqp_codec import channel as channel_methods
 
 from ._channel.core import ChannelCore
+from ._channel.requests import check_timeout
 from ._loggers import channel_logger
 from ._methods.basic import BasicMethods, new_tag
 from ._methods.exchange import ExchangeMethods
 from ._methods.publish import PublishMethods
 from ._methods.queue import QueueMethods
 from ._methods.tx import TxMethods
-from .callbacks import CancellationCallback, ConsumerCallback, ReturnCallback, check_callable
+from .callbacks import (
+    CancellationCallback,
+    CloseCallback,
+    ConsumerCallback,
+    ReturnCallback,
+    check_callable,
+)
 from .envelope import Envelope, ReturnEnvelope
 from .message import Messages
 
@@ -109,6 +116,22 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         """The tags of the consumers that the server has cancelled."""
         return self._core.cancelled_consumers
 
+    @property
+    def on_close(self) -> CloseCallback | None:
+        """The callback for the end of the channel, if the program has not closed it.
+
+        It is called once, as ``callback(error)``, with the error that pending calls raise: a
+        ChannelClosed with the server's code and text, or the error that ended the connection. It is
+        a coroutine function or a plain one, and does not wait for other callbacks of the channel.
+        If the channel has ended already, it is called at once.
+        """
+        return self._core.on_close
+
+    @on_close.setter
+    def on_close(self, callback: CloseCallback | None) -> None:
+        check_callable("on_close", callback)
+        self._core.on_close = callback
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -144,6 +167,20 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         """
         await self._core.close(reply_code, reply_text, timeout)
         return True
+
+    async def wait_closed(self, timeout: float | None = None) -> None:
+        """Wait until the channel has ended, in whatever way; may be called at any time.
+
+        Raises:
+            TimeoutError: it has not ended after so many seconds.
+        """
+        check_timeout(timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._core.wait_closed()
+        except TimeoutError:
+            text = f"Channel {self.channel_id} is not closed after {timeout} seconds"
+            raise TimeoutError(text) from None
 
     async def flow(self, active: bool, *, timeout: float | None = None) -> dict[str, Any]:
         """Ask the server to stop its deliveries, or to resume them. Spec: channel.flow.

@@ -30,7 +30,13 @@ from ._connection.opening import Opening
 from ._legacy import LegacyProtocol
 from ._loggers import protocol_logger
 from .auth import LoginMethod
-from .callbacks import ErrorCallback, ReturnCallback, check_callable
+from .callbacks import (
+    ChannelCloseCallback,
+    CloseCallback,
+    ErrorCallback,
+    ReturnCallback,
+    check_callable,
+)
 from .channel import Channel
 from .exceptions import (
     AioamqpException,
@@ -65,6 +71,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         frame_max: bytes of a frame; the lower of this and the server's limit holds.
         heartbeat: seconds between heartbeats, whatever the server offers; 0 for none.
         max_message_size: bytes that a body may have, in either direction.
+        on_channel_close: see the attribute.
 
     Other arguments are ignored, as in 0.15.
 
@@ -76,6 +83,9 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             ``server_heartbeat``.
         blocked: whether and why the server has blocked the connection; can be waited for.
         connection_closed: set when the transport is closed.
+        on_channel_close: called as ``callback(channel, error)`` with a ChannelClosed whenever the
+            server closes a channel; a coroutine function or a plain one. ``Channel.on_close`` is
+            the same for one channel.
     """
 
     CHANNEL_FACTORY: ClassVar[Callable[..., Channel]] = Channel
@@ -89,11 +99,14 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         frame_max: int | None = None,
         heartbeat: int | None = None,
         max_message_size: int = MAX_MESSAGE_SIZE,
+        on_channel_close: ChannelCloseCallback | None = None,
         **_ignored: object,
     ) -> None:
         check_callable("on_error", on_error)
+        check_callable("on_channel_close", on_channel_close)
         super().__init__()
         self._on_error_callback = on_error
+        self.on_channel_close: ChannelCloseCallback | None = on_channel_close
         self.client_properties: Mapping[str, Any] = (
             {} if client_properties is None else client_properties
         )
@@ -139,13 +152,23 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         self.channels.pop(channel_id, None)
         self._connection.numbers.release(channel_id)
 
+    def report_channel_close(self, channel: Channel, error: ChannelClosed) -> None:
+        """Call ``on_channel_close``: the server has closed a channel."""
+        if self.on_channel_close is not None:
+            self._callbacks.put("on_channel_close", self.on_channel_close, channel, error)
+
     async def channel(
-        self, *, return_callback: ReturnCallback | None = None, **kwargs: Any
+        self,
+        *,
+        return_callback: ReturnCallback | None = None,
+        on_close: CloseCallback | None = None,
+        **kwargs: Any,
     ) -> Channel:
         """Open a channel.
 
         Args:
             return_callback: see ``Channel``.
+            on_close: see ``Channel``.
             kwargs: for ``CHANNEL_FACTORY``; ``Channel`` takes no others.
 
         Raises:
@@ -153,6 +176,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             AmqpClosedConnection: the connection has ended.
             AioamqpException: it is not open yet.
         """
+        check_callable("return_callback", return_callback)
+        check_callable("on_close", on_close)
         await self.ensure_open()
         if return_callback is not None:
             kwargs["return_callback"] = return_callback
@@ -163,6 +188,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         except BaseException:
             numbers.release(number)
             raise
+        if on_close is not None:
+            channel.on_close = on_close
         self.channels[number] = channel
         try:
             await channel.open()
@@ -361,7 +388,13 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the connection: the transport is closed."""
-        self._fail(self._opening.link_lost(exc) if self._opening is not None else lost_link(exc))
+        # Without an error, it is the program that has closed the transport.
+        self._fail(
+            self._opening.link_lost(exc) if self._opening is not None else lost_link(exc),
+            is_logged=exc is not None
+            or self._opening is not None
+            or self._connection.closer.is_aborted_by_program,
+        )
         self.state = CLOSED
         self.server_heartbeat = None
         self.connection_closed.set()
@@ -439,7 +472,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         if core.failure is not None:
             core.closer.abort()
             return
-        core.send(0, connection.Close(violation.code, violation.reply_text))
+        code = violation.code or ReplyCode.INTERNAL_ERROR
+        core.send(0, connection.Close(code, violation.reply_text))
         core.writer.flush()
         self._fail(violation)
         if core.decoder.error is not None:  # so the server's answer could not be read
@@ -452,12 +486,15 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         self._fail(error, asked_for=asked_for)
         self._connection.closer.abort()
 
-    def _fail(self, error: Exception, *, asked_for: bool = False) -> None:
+    def _fail(
+        self, error: Exception, *, asked_for: bool = False, is_logged: bool = True
+    ) -> None:
         """Stop sending, and fail every call that waits. Idempotent: the first error wins.
 
         Args:
             error: raised in the calls.
             asked_for: whether the program ended the connection.
+            is_logged: whether the log says so if it did not.
         """
         core, opening = self._connection, self._opening
         if core.failure is not None:
@@ -465,7 +502,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         was_used = self.state == OPEN or opening is not None  # or else connecting was given up
         self.state = CLOSING
         if was_used and not asked_for:
-            logger.warning("The connection ended: %s", reason(error))
+            if is_logged:
+                logger.warning("The connection ended: %s%s", reason(error), self._shown_consumers())
             if self._on_error_callback is not None:
                 # Before the calls, one of which may end the program at once.
                 self._callbacks.put("on_error", self._on_error_callback, error)
@@ -478,5 +516,14 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         channels = list(self.channels.values())
         self.channels.clear()
         for channel in channels:
-            channel._core.end(error, asked_for)
+            channel._core.end(error, asked_for, is_logged)
         self.stop_now.set()
+
+    def _shown_consumers(self) -> str:
+        """Return the end of a log line: the consumers that end with the connection."""
+        tags = [
+            f"{tag} (channel {number})"
+            for number, channel in self.channels.items()
+            for tag in channel._core.consumers.tags
+        ]
+        return f"; with it end the consumers {', '.join(tags)}" if tags else ""

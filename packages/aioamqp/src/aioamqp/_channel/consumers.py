@@ -65,6 +65,11 @@ class Consumers:
         """The number of consumers that are to be cancelled, or are being cancelled."""
         return sum(c.state in (State.ABANDONED, State.CANCELLING) for c in self._all())
 
+    @property
+    def tags(self) -> list[str]:
+        """The tags of the consumers that get deliveries."""
+        return [consumer.tag for consumer in self._all() if consumer.is_consuming]
+
     async def consume(
         self,
         method: basic.Consume,
@@ -182,6 +187,9 @@ class Consumers:
         """Drain a consumer that the server has cancelled; as in 0.15, its callback is kept."""
         for consumer in list(self._by_tag.get(tag, ())):
             if consumer.is_consuming:
+                text = "The server has cancelled consumer %s of channel %d: its queue was deleted,"
+                text += " or the node that had it is down"
+                channel_logger.warning(text, tag, self._requests.number)
                 consumer.cancelled_by_server()
 
     def handle_cancel_ok(self, tag: str) -> None:

@@ -90,6 +90,9 @@ class ChannelCore:
         self.return_callback: Callback | None = return_callback
         self.cancellation_callbacks: list[Any] = []
         self.cancelled_consumers: set[str] = set()
+        self._on_close: Callback | None = None
+        self._close_callbacks = CallbackQueue(f"the end of channel {number}")
+        self._unreported: Exception | None = None  # why the channel ended, for ``on_close``
         self._until_closed = Waiters()
         # What the server sends by itself, and basic.recover-ok, which the consumers need first;
         # everything else is a reply.
@@ -118,7 +121,32 @@ class ChannelCore:
         if connection.failure is not None or get_running_loop() is not connection.loop:
             connection.check_open()
         if self.state is not _OPEN:
-            raise ChannelClosed from self.failure
+            raise self.closed_error()
+
+    def closed_error(self) -> ChannelClosed:
+        """Return an error for a call on a channel that is not open: why it is not."""
+        error = ChannelClosed()
+        if isinstance(self.failure, ChannelClosed):
+            error = ChannelClosed(self.failure.code, self.failure.message)
+        error.__cause__ = self.failure
+        return error
+
+    async def wait_closed(self) -> None:
+        """Wait until the channel is closed, and its close answered."""
+        await self.close_event.wait()
+        if self.state is State.CLOSING:
+            await self._until_closed.wait()
+
+    @property
+    def on_close(self) -> Callback | None:
+        """The callback that is called with the error which ends the channel."""
+        return self._on_close
+
+    @on_close.setter
+    def on_close(self, callback: Callback | None) -> None:
+        self._on_close = callback
+        self._close_callbacks = CallbackQueue(f"the end of channel {self.number}")
+        self._call_on_close()  # the channel may have ended already
 
     async def settle(self, method: basic.Ack | basic.Nack | basic.Reject) -> None:
         """Acknowledge or reject deliveries; wait only while the write buffer is full."""
@@ -137,7 +165,7 @@ class ChannelCore:
             TimeoutError: the server does not answer.
         """
         if self.state is not _OPEN:
-            raise ChannelClosed
+            raise self.closed_error()
         check_timeout(timeout)
         self._start_closing(code, text)
         seconds = CLOSE_TIMEOUT if timeout is None else timeout
@@ -192,18 +220,21 @@ class ChannelCore:
             case _:
                 pass
 
-    def end(self, error: Exception, asked_for: bool = False) -> None:
+    def end(self, error: Exception, asked_for: bool = False, is_reported: bool = True) -> None:
         """Close the channel at once, since the server closed it or the connection has ended.
 
         Args:
             error: raised in every call that waits.
             asked_for: whether the program closed the connection.
+            is_reported: whether ``on_close`` is called.
         """
         was_open = self.state is _OPEN
         self.state = State.CLOSED
         self._until_closed.wake()
         if was_open:
             self.failure = error
+            self._unreported = error if is_reported and not asked_for else None
+            self._call_on_close()
             self._fail(error, asked_for)
 
     # ---------------------------------------------------------------- closing
@@ -222,8 +253,22 @@ class ChannelCore:
         close = command.method
         assert isinstance(close, channel_methods.Close)
         self._send_close_ok()
-        self.end(ChannelClosed(close.reply_code, close.reply_text))
+        error, tags = ChannelClosed(close.reply_code, close.reply_text), self.consumers.tags
+        channel_logger.warning(
+            "The server closed channel %d: %d %s%s",
+            self.number,
+            error.code,
+            error.message,
+            f"; with it end the consumers {', '.join(tags)}" if tags else "",
+        )
+        self.end(error)
+        self.protocol.report_channel_close(self.channel, error)
         self.protocol.release_channel_id(self.number)
+
+    def _call_on_close(self) -> None:
+        if self._on_close is not None and self._unreported is not None:
+            self._close_callbacks.put("on_close", self._on_close, self._unreported)
+            self._unreported = None
 
     def _send_close_ok(self) -> None:
         self.connection.send(self.number, channel_methods.CloseOk())

@@ -28,15 +28,18 @@ class Requests:
         connection: to write to.
         number: of the channel.
         check_open: raises an error if the channel is not open.
+
+    Attributes:
+        number: of the channel.
     """
 
-    __slots__ = ("_check_open", "_connection", "_number", "_pending")
+    __slots__ = ("_check_open", "_connection", "_pending", "number")
 
     def __init__(
         self, connection: ConnectionCore, number: int, check_open: Callable[[], None]
     ) -> None:
         self._connection = connection
-        self._number = number
+        self.number: int = number
         self._check_open = check_open
         self._pending = PendingRequests()
 
@@ -53,12 +56,12 @@ class Requests:
             AmqpClosedConnection, ChannelClosed: the connection or the channel is closed.
         """
         self._check_open()
-        self._connection.encoder.encode_method(self._number, method)
+        self._connection.encoder.encode_method(self.number, method)
 
     def send(self, method: Method) -> None:
         """Send a method that has no reply."""
         self._check_open()
-        self._connection.send(self._number, method)
+        self._connection.send(self.number, method)
 
     async def request(
         self,
@@ -80,7 +83,7 @@ class Requests:
         self._check_open()
         check_timeout(timeout)
         connection = self._connection
-        connection.send(self._number, method)
+        connection.send(self.number, method)
         reply: asyncio.Future[Command] = connection.loop.create_future()
         self._pending.add(reply, method, on_late_reply)
         connection.writer.flush()

@@ -94,7 +94,7 @@ class _CallbackTask(asyncio.Task[None]):
     has_cancelled_itself = False
 
     def cancel(self, msg: Any = None) -> bool:
-        if asyncio.current_task() is self:
+        if _is_in_task() and asyncio.current_task() is self:
             self.has_cancelled_itself = True
         return super().cancel(msg)
 

@@ -1,0 +1,187 @@
+"""How channels, consumers and connections end: log, callbacks, and what later calls raise."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+import aioamqp
+from aioamqp import AmqpClosedConnection, AmqpProtocol, Channel, ChannelClosed
+from tests.conformance.scenario import Connect, Inbox, scenario
+
+
+class Watched(NamedTuple):
+    """A channel with a consumer and every callback, and another channel beside it."""
+
+    protocol: AmqpProtocol
+    channel: Channel
+    other: Channel
+    calls: "Calls"
+
+
+class Calls(list[tuple[Any, ...]]):
+    """The calls of callbacks: their names and arguments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_more = asyncio.Event()
+
+    def note(self, *call: Any) -> None:
+        self.append(call)
+        self._has_more.set()
+
+    async def wait_for(self, count: int) -> None:
+        while len(self) < count:
+            self._has_more.clear()
+            await self._has_more.wait()
+
+
+async def watched(connect: Connect, name: str) -> Watched:
+    calls = Calls()
+
+    def noted(callback: str) -> Callable[..., None]:
+        return lambda *args: calls.note(callback, *args)
+
+    protocol = await connect(
+        on_error=noted("on_error"), on_channel_close=noted("on_channel_close")
+    )
+    channel = await protocol.channel(on_close=noted("on_close"))
+    other = await protocol.channel()
+    await channel.queue_declare(name)
+    channel.add_cancellation_callback(noted("cancellation"))
+    await channel.basic_consume(Inbox(), name, consumer_tag="mine")
+    return Watched(protocol, channel, other, calls)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the client has logged at WARNING or above."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and record.name.startswith("aioamqp.")
+    ]
+
+
+async def errors_of_later_calls(channel: Channel) -> list[BaseException]:
+    calls = (
+        channel.queue_declare("q"),
+        channel.basic_publish(b"", "", "q"),
+        channel.basic_client_ack(1),
+        channel.close(),
+    )
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    return [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+
+
+@scenario
+async def test_the_server_closes_a_channel(
+    connect: Connect, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Row U1."""
+    protocol, channel, other, calls = await watched(connect, name)
+
+    await channel.basic_client_ack(99)
+    await channel.wait_closed()
+    await calls.wait_for(2)
+
+    (text,) = warnings(caplog)
+    for part in ("channel 1", "406", "PRECONDITION_FAILED - unknown delivery tag 99", "mine"):
+        assert part in text
+    error = next(call[1] for call in calls if call[0] == "on_close")
+    assert sorted(call[0] for call in calls) == ["on_channel_close", "on_close"]
+    assert ("on_channel_close", channel, error) in calls
+    later = await errors_of_later_calls(channel)
+    assert len(later) == 4
+    for each in (error, *later):
+        assert isinstance(each, ChannelClosed)
+        assert each.code == 406
+        assert each.message == "PRECONDITION_FAILED - unknown delivery tag 99"
+    assert other.is_open
+    assert protocol.is_open
+
+
+@scenario
+async def test_the_server_cancels_a_consumer(
+    connect: Connect, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Row U1."""
+    _, channel, other, calls = await watched(connect, name)
+
+    await other.queue_delete(name)
+    await calls.wait_for(1)
+
+    assert calls == [("cancellation", channel, "mine")]
+    (text,) = warnings(caplog)
+    assert "consumer mine of channel 1" in text
+    assert channel.is_open
+
+
+@scenario
+async def test_the_server_closes_the_connection(
+    connect: Connect, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rows U1 and U39."""
+    protocol, channel, other, calls = await watched(connect, name)
+
+    with pytest.raises(ChannelClosed):
+        await other.basic_recover(requeue=False)  # 540
+    await protocol.wait_closed()
+    await calls.wait_for(2)
+
+    (text,) = warnings(caplog)
+    for part in ("540", "NOT_IMPLEMENTED", "mine (channel 1)"):
+        assert part in text
+    assert sorted(call[0] for call in calls) == ["on_close", "on_error"]
+    for _, error in calls:
+        assert error.code == 540
+        assert error.message.startswith("NOT_IMPLEMENTED")
+    later = await errors_of_later_calls(channel)
+    assert [isinstance(each, AmqpClosedConnection) for each in later] == [True, True, True, False]
+    assert all("540 NOT_IMPLEMENTED" in str(each) for each in later[:3])
+
+
+@pytest.mark.parametrize("what", ["channel", "connection", "transport", "consumer"])
+@scenario
+async def test_the_program_ends_it(
+    connect: Connect, name: str, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    """Rows U1 and U41: what the program has asked for is not logged."""
+    transports: list[asyncio.BaseTransport] = []
+
+    class KeepsTransport(AmqpProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transports.append(transport)
+            super().connection_made(transport)
+
+    calls: list[Any] = []
+    protocol = await connect(
+        on_channel_close=lambda *args: calls.append(args), protocol_factory=KeepsTransport
+    )
+    channel = await protocol.channel(on_close=calls.append)
+    await channel.queue_declare(name, exclusive=True)
+    await channel.basic_consume(Inbox(), name, consumer_tag="mine")
+
+    match what:
+        case "channel":
+            await channel.close()
+            await channel.wait_closed()
+            (error, *_) = await errors_of_later_calls(channel)
+            assert isinstance(error, ChannelClosed)
+            assert error.code == 0
+        case "consumer":
+            await channel.basic_cancel("mine")
+        case "connection":
+            await protocol.close()
+            await channel.wait_closed()
+        case _:
+            transports[0].close()
+            await protocol.wait_closed()
+            await channel.wait_closed()
+
+    assert warnings(caplog) == []
+    assert calls == []
+    if what in ("connection", "transport"):
+        with pytest.raises(aioamqp.AmqpClosedConnection):
+            await channel.queue_declare("q")
