@@ -44,9 +44,7 @@ async def watched(connect: Connect, name: str) -> Watched:
     def noted(callback: str) -> Callable[..., None]:
         return lambda *args: calls.note(callback, *args)
 
-    protocol = await connect(
-        on_error=noted("on_error"), on_channel_close=noted("on_channel_close")
-    )
+    protocol = await connect(on_error=noted("on_error"), on_channel_close=noted("on_channel_close"))
     channel = await protocol.channel(on_close=noted("on_close"))
     other = await protocol.channel()
     await channel.queue_declare(name)
@@ -185,3 +183,89 @@ async def test_the_program_ends_it(
     if what in ("connection", "transport"):
         with pytest.raises(aioamqp.AmqpClosedConnection):
             await channel.queue_declare("q")
+
+
+@pytest.mark.parametrize("end", ["channel", "connection", "cancel", "in the callback"])
+@scenario
+async def test_messages_with_no_ack_are_handled_before_the_end(
+    connect: Connect, name: str, end: str
+) -> None:
+    """Row U32."""
+    protocol = await connect()
+    channel, other = await protocol.channel(), await protocol.channel()
+    handled: list[bytes] = []
+    has_begun, is_over = asyncio.Event(), asyncio.Event()
+
+    async def callback(channel: Channel, body: bytes, *_: object) -> None:
+        has_begun.set()
+        await asyncio.sleep(0.001)
+        handled.append(body)
+        if end == "in the callback" and len(handled) == 1:
+            await asyncio.wait_for(channel.close(), 4)
+        if len(handled) == 50:
+            is_over.set()
+
+    await channel.queue_declare(name)
+    bodies = [b"%d" % number for number in range(50)]
+    for body in bodies:
+        await other.basic_publish(body, "", name)
+    while (await other.queue_declare(name, passive=True))["message_count"] < 50:
+        pass
+    await channel.basic_consume(callback, name, no_ack=True, consumer_tag="mine")
+    await has_begun.wait()
+
+    match end:
+        case "channel":
+            await channel.close()
+        case "connection":
+            await protocol.close()
+        case "cancel":
+            await channel.basic_cancel("mine")
+        case _:
+            await is_over.wait()
+
+    left = []
+    if end != "connection":
+        while (count := (await other.queue_declare(name, passive=True))["message_count"]) > 0:
+            left += [(await other.basic_get(name, no_ack=True))["message"] for _ in range(count)]
+    assert handled + left == bodies or end == "connection"
+    if end == "connection":
+        again = await (await connect()).channel()
+        while (count := (await again.queue_declare(name, passive=True))["message_count"]) > 0:
+            left += [(await again.basic_get(name, no_ack=True))["message"] for _ in range(count)]
+        assert handled + left == bodies
+
+
+@pytest.mark.parametrize("what", ["channel", "connection"])
+@scenario
+async def test_a_draining_close_lets_the_running_callback_acknowledge(
+    connect: Connect, name: str, what: str
+) -> None:
+    """Row U5: that message is not delivered again, the others are."""
+    protocol = await connect()
+    channel = await protocol.channel()
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    handled: list[bytes] = []
+
+    async def callback(
+        channel: Channel, body: bytes, envelope: aioamqp.Envelope, _: object
+    ) -> None:
+        begun.set()
+        await may_end.wait()
+        await channel.basic_client_ack(envelope.delivery_tag)
+        handled.append(body)
+
+    await channel.queue_declare(name)
+    for body in (b"1", b"2", b"3"):
+        await channel.basic_publish(body, "", name)
+    await channel.basic_consume(callback, name)
+    await begun.wait()
+
+    asyncio.get_running_loop().call_later(0.1, may_end.set)
+    await (channel if what == "channel" else protocol).close(drain=20)
+
+    assert handled == [b"1"]
+    again = await (await connect()).channel()
+    bodies = [(await again.basic_get(name, no_ack=True))["message"] for _ in range(2)]
+    assert bodies == [b"2", b"3"]
+    assert (await again.queue_declare(name, passive=True))["message_count"] == 0

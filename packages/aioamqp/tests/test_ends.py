@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import aioamqp
-from amqp_codec import channel, connection
-from callbacks_seen import Recorder
+from amqp_codec import basic, channel, connection
+from callbacks_seen import Gate, Recorder
 from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
@@ -138,3 +138,144 @@ async def test_a_transport_that_the_program_closes_is_not_logged(
         await protocol.wait_closed()
 
     assert caplog.records == []
+
+
+async def test_messages_with_no_ack_that_are_not_handled_in_time_are_counted(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Row U32."""
+    opened, gate = await server.open_channel(heartbeat=0), Gate()
+    await opened.basic_consume(gate, "q", "tag", no_ack=True)
+    server.deliver("tag", b"1", b"2", b"3")
+    await wait_idle()
+
+    before = asyncio.get_running_loop().time()
+    await opened.close(timeout=2)
+
+    assert asyncio.get_running_loop().time() - before == pytest.approx(2, abs=0.01)
+    assert gate.bodies == [b"1"]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "2 messages" in record.message
+    assert "consumer tag of channel 1" in record.message
+    gate.is_open.set()
+    await wait_idle()
+    assert gate.finished == 1
+    assert opened.protocol.pending == {}
+    await opened.protocol.close()
+
+
+async def test_messages_with_no_ack_that_arrive_before_the_cancel_ok_are_handled(
+    server: ScriptedServer,
+) -> None:
+    """Row U32: the server sends them until it has received basic.cancel."""
+    opened, seen = await server.open_channel(), Recorder()
+    server.mute(basic.Cancel)
+    await opened.basic_consume(seen, "q", "tag", no_ack=True)
+    server.deliver("tag", b"1")
+    closing = asyncio.create_task(opened.close())
+    await wait_idle()
+
+    assert opened.is_open
+    server.deliver("tag", b"2")
+    server.send(basic.CancelOk("tag"))
+    await closing
+
+    assert seen.bodies == [b"1", b"2"]
+    assert server.names() == ["basic.consume", "basic.cancel", "channel.close"]
+    await opened.protocol.close()
+
+
+async def test_a_loop_gets_messages_with_no_ack_after_the_program_has_closed_the_channel(
+    server: ScriptedServer,
+) -> None:
+    """Row U32."""
+    opened = await server.open_channel()
+    messages = opened.consume("q", consumer_tag="tag", no_ack=True)
+    async with messages:
+        server.deliver("tag", b"1", b"2")
+        await wait_idle()
+        await opened.close()
+
+        assert [message.body async for message in messages] == [b"1", b"2"]
+    await opened.protocol.close()
+
+
+async def test_a_close_that_is_cancelled_while_it_drains_closes_at_once(
+    server: ScriptedServer,
+) -> None:
+    opened, gate = await server.open_channel(), Gate()
+    await opened.basic_consume(gate, "q", "tag")
+    server.deliver("tag", b"1")
+    await wait_idle()
+    closing = asyncio.create_task(opened.close(drain=100))
+    await wait_idle()
+    assert opened.is_open
+
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+
+    assert not opened.is_open
+    gate.is_open.set()
+    await wait_idle()
+    await opened.protocol.close()
+
+
+async def test_a_draining_cancel_waits_for_the_callback(server: ScriptedServer) -> None:
+    """Row U5."""
+    opened, gate = await server.open_channel(), Gate()
+    await opened.basic_consume(gate, "q", "tag")
+    server.deliver("tag", b"1", b"2", b"3")
+    cancelling = asyncio.create_task(opened.basic_cancel("tag", drain=10))
+    await asyncio.sleep(9)
+    assert not cancelling.done()
+
+    assert await cancelling == {"consumer_tag": "tag"}
+
+    await wait_idle()
+    assert [nack.delivery_tag for nack in server.methods(basic.Nack)] == [2, 3]
+    gate.is_open.set()
+    await wait_idle()
+    assert gate.bodies == [b"1"]
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize("wraps", [False, True])
+async def test_a_callback_that_cancels_its_consumer_does_not_wait_for_itself(
+    server: ScriptedServer, wraps: bool
+) -> None:
+    opened, seen = await server.open_channel(heartbeat=0), []
+    loop = asyncio.get_running_loop()
+
+    async def callback(channel: aioamqp.Channel, body: bytes, *_: object) -> None:
+        if body == b"1":
+            before = loop.time()
+            cancel = channel.basic_cancel("tag", drain=20)
+            await (asyncio.wait_for(cancel, 30) if wraps else cancel)
+            assert loop.time() - before < 1
+        seen.append(body)
+
+    await opened.basic_consume(callback, "q", "tag", no_ack=True)
+    server.deliver("tag", b"1", b"2")
+    await asyncio.sleep(1)
+
+    assert seen == [b"1", b"2"]
+    await opened.protocol.close()
+
+
+@pytest.mark.parametrize("close", [{"drain": "1"}, {"timeout": "1"}, {"reply_text": "x" * 256}])
+async def test_a_close_that_is_refused_changes_nothing(
+    server: ScriptedServer, close: dict[str, Any]
+) -> None:
+    opened, gate = await server.open_channel(), Gate()
+    await opened.basic_consume(gate, "q", "tag", no_ack=True)
+    server.received.clear()
+
+    with pytest.raises(aioamqp.InvalidArgument):
+        await opened.close(**close)
+    await wait_idle()
+
+    assert server.received == []
+    assert opened.is_open
+    await opened.protocol.close()

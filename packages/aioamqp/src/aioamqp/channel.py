@@ -154,18 +154,28 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         reply_code: int = 0,
         reply_text: str = "Normal Shutdown",
         *,
+        drain: float | None = None,
         timeout: float | None = None,
     ) -> bool:
-        """Close the channel at once, and wait until its number is free: the server has agreed.
+        """Close the channel, and wait until its number is free: the server has agreed.
 
         Messages that wait for a consumer's callback are dropped; the server queues all messages
-        again that have not been acknowledged.
+        again that have not been acknowledged. Those that were delivered with ``no_ack``, which it
+        does not have any longer, are handled before: within ``timeout`` seconds, or they are lost.
+
+        Args:
+            reply_code: for the server.
+            reply_text: for the server.
+            drain: seconds in which callbacks that run may finish, and acknowledge their messages,
+                after deliveries have been stopped. None to close at once; a callback that runs
+                cannot acknowledge its message then, which is delivered again.
+            timeout: seconds in which the server must agree.
 
         Raises:
             ChannelClosed: it is closed already.
             TimeoutError: the server does not answer, within 5 seconds unless ``timeout`` is given.
         """
-        await self._core.close(reply_code, reply_text, timeout)
+        await self._core.close(reply_code, reply_text, timeout, drain)
         return True
 
     async def wait_closed(self, timeout: float | None = None) -> None:

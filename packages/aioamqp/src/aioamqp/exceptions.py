@@ -50,6 +50,7 @@ class AmqpClosedConnection(AioamqpException):
 
     @cached_property  # which subclasses may set
     def message(self) -> str:
+        """The reply text; the text of the exception if there is none."""
         return str(self)
 
 

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Final, cast
 
 from amqp_codec import HEARTBEAT, Command, DecodeError, Method, ReplyCode, connection
 
+from ._channel.core import drain_channels
 from ._channel.requests import Requests, check_timeout
 from ._connection.blocked import Blocked
 from ._connection.callback_queue import CallbackQueue
@@ -194,7 +195,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         try:
             await channel.open()
         except BaseException:
-            channel._core.abandon()
+            channel._core.abandon(0, "The call that opened the channel was given up")
             raise
         return channel
 
@@ -224,15 +225,20 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         await self.ensure_open()
         await self._requests.request(connection.UpdateSecret(new_secret, reason), timeout)
 
-    async def close(self, no_wait: bool = False, timeout: float | None = None) -> None:
+    async def close(
+        self, no_wait: bool = False, timeout: float | None = None, *, drain: float | None = None
+    ) -> None:
         """Close the connection and all of its channels.
 
         Messages that wait for a consumer's callback are dropped; the server queues all messages
-        again that have not been acknowledged. A callback that is running is not stopped.
+        again that have not been acknowledged. A callback that is running is not stopped. Messages
+        that were delivered with ``no_ack`` are handled before, unless ``no_wait`` is set: within
+        ``timeout`` seconds, or they are lost.
 
         Args:
             no_wait: whether to return before the server has agreed.
             timeout: seconds in which it must agree; 5 if None. After them the transport is aborted.
+            drain: see ``Channel.close``.
 
         Raises:
             AmqpClosedConnection: the connection is not open.
@@ -243,10 +249,19 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         core = self._connection
         core.check_open()
         check_timeout(timeout)
-        core.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
-        core.writer.flush()
-        self._fail(AmqpClosedConnection("The program closed the connection"), asked_for=True)
-        core.closer.close_within(CLOSE_TIMEOUT if timeout is None else timeout)
+        check_timeout(drain, "drain")
+        seconds = CLOSE_TIMEOUT if timeout is None else timeout
+        try:
+            if not no_wait or drain is not None:
+                cores = [channel._core for channel in self.channels.values()]
+                await drain_channels(cores, seconds, drain)
+        finally:
+            if core.failure is None:
+                core.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
+                core.writer.flush()
+                error = AmqpClosedConnection("The program closed the connection")
+                self._fail(error, asked_for=True)
+                core.closer.close_within(seconds)
         if no_wait:
             return
         await self.wait_closed()
@@ -486,9 +501,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         self._fail(error, asked_for=asked_for)
         self._connection.closer.abort()
 
-    def _fail(
-        self, error: Exception, *, asked_for: bool = False, is_logged: bool = True
-    ) -> None:
+    def _fail(self, error: Exception, *, asked_for: bool = False, is_logged: bool = True) -> None:
         """Stop sending, and fail every call that waits. Idempotent: the first error wins.
 
         Args:

@@ -7,7 +7,8 @@ What becomes of the deliveries in a consumer's buffer:
     the channel or connection breaks        they are handled: the       with no_ack the same, else
                                             server may know nothing     they are dropped: the server
                                             of what is lost             queues them again
-    the program closes either               they are dropped; the server queues them again
+    the program closes either               with no_ack they are handled, else they are dropped:
+                                            the server queues them again
     the program calls basic_recover         the same, unless they came with no_ack
     the program gives the consumer up       they are returned to the queue with basic.nack
 """
@@ -15,7 +16,7 @@ What becomes of the deliveries in a consumer's buffer:
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context, copy_context
+from contextvars import Context
 from enum import Enum
 from typing import Any, Final
 
@@ -118,6 +119,9 @@ class Consumer:
     def start(self) -> None:
         """Begin to handle deliveries: the server has agreed. Earlier ones are in the buffer."""
 
+    async def wait_handled(self) -> None:
+        """Wait until the program has handled all deliveries, as far as that can be known."""
+
     def cancelled_by_server(self) -> None:
         """End because the server sent basic.cancel."""
         self.drain()
@@ -168,7 +172,7 @@ class CallbackConsumer(Consumer):
         queue: CallbackQueue,
     ) -> None:
         super().__init__(method, read_flow)
-        self.context: Context = copy_context()
+        self.context: Context = queue.new_context()
         self.is_ready: bool = False
         self._channel = channel
         self._callbacks = callbacks
@@ -179,11 +183,6 @@ class CallbackConsumer(Consumer):
     def name(self) -> str:
         """The consumer in the log."""
         return f"consumer {self.tag}"
-
-    @property
-    def is_handled(self) -> bool:
-        """Whether the callback has returned for all deliveries."""
-        return not self._unhandled
 
     def put(self, delivery: Command) -> None:
         """Add a delivery to the queue of callbacks."""
@@ -232,7 +231,7 @@ class CallbackConsumer(Consumer):
 
         It returns at once if a callback of the same queue calls it, which would wait for itself.
         """
-        while self._unhandled and not self._queue.is_current_task:
+        while self._unhandled and not self._queue.is_caller:
             await self._queue.wait_handled()
 
     async def handle(self, delivery: Command, /) -> None:

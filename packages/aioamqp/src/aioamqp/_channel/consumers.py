@@ -27,6 +27,7 @@ from typing import Any
 from amqp_codec import Command, basic
 
 from .._connection.callback_queue import Callback, CallbackQueue
+from .._connection.core import CLOSE_TIMEOUT
 from .._connection.read_flow import ReadFlow
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
@@ -59,6 +60,7 @@ class Consumers:
         self._loop = asyncio.get_running_loop()
         self._by_tag: dict[str, list[Consumer]] = {}
         self._until_tag_free = Waiters()
+        self._until_cancelled = Waiters()
 
     @property
     def pending(self) -> int:
@@ -281,11 +283,90 @@ class Consumers:
             if consumer.state in (State.ABANDONED, State.CANCELLING):
                 consumer.state = State.ENDED
                 self._remove(consumer)
+            elif asked_for and consumer.no_ack:
+                consumer.drain()
             elif asked_for:
                 consumer.stop(State.DRAINING)
             else:
                 consumer.fail(error)
         self._until_tag_free.wake()
+        self._until_cancelled.wake()
+
+    def to_drain(self, everything: bool) -> list[Consumer]:
+        """Return the consumers to drain before the channel is closed.
+
+        Args:
+            everything: not only those whose messages are lost otherwise, with ``no_ack``.
+        """
+        return [consumer for consumer in self._all() if everything or consumer.no_ack]
+
+    def stop_deliveries(self, consumers: list[Consumer]) -> None:
+        """Send basic.cancel for consumers; what need not be handled is left to the server."""
+        for consumer in consumers:
+            if consumer.state is CONSUMING:
+                self._requests.request_nowait(
+                    basic.Cancel(consumer.tag),
+                    lambda _, tag=consumer.tag: self._deliveries_stopped(tag),  # type: ignore[misc]
+                )
+            if not consumer.no_ack:
+                consumer.drop()  # closing the channel returns them to the queue
+
+    def _deliveries_stopped(self, tag: str) -> None:
+        for consumer in self._by_tag.get(tag, ()):
+            if not consumer.no_ack:
+                consumer.drop()
+        self.handle_cancel_ok(tag)
+        self._until_cancelled.wake()
+
+    async def wait_drained(self, consumers: list[Consumer]) -> None:
+        """Wait until the callbacks of consumers have returned, after ``stop_deliveries``."""
+        self._read_flow.begin_call()
+        try:
+            while any(consumer.state is CONSUMING for consumer in consumers):
+                await self._until_cancelled.wait()
+        finally:
+            self._read_flow.end_call()
+        for consumer in consumers:
+            await consumer.wait_handled()
+
+    def drop_unhandled(self, consumers: list[Consumer]) -> None:
+        """Drop what consumers have not handled in time."""
+        for consumer in consumers:
+            self._warn_of_loss(consumer.drop(), consumer)
+
+    async def wait_handled(self, consumers: list[Consumer], drain: float | None) -> None:
+        """Wait until the callbacks of cancelled consumers have returned for all deliveries.
+
+        Args:
+            consumers: that have been cancelled.
+            drain: seconds after which the deliveries are returned to the queue; None to wait for
+                those with ``no_ack`` only, as long as for closing a channel.
+        """
+        if drain is None:
+            consumers = [consumer for consumer in consumers if consumer.no_ack]
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT if drain is None else drain):
+                for consumer in consumers:
+                    await consumer.wait_handled()
+        except TimeoutError:
+            with suppress(AmqpClosedConnection, ChannelClosed):
+                for consumer in consumers:
+                    if not consumer.no_ack:
+                        self._return_to_queue(consumer.drop(), consumer)
+
+    def _warn_of_loss(self, deliveries: list[Command], consumer: Consumer) -> None:
+        if deliveries and consumer.no_ack:
+            channel_logger.warning(
+                "%d messages that were delivered to consumer %s of channel %d with no_ack have not"
+                " been handled and are lost",
+                len(deliveries),
+                consumer.tag,
+                self._requests.number,
+            )
+
+    def with_tag(self, tag: str) -> list[Consumer]:
+        """Return the consumers with a tag: the last one gets the deliveries."""
+        return list(self._by_tag.get(tag, ()))
 
     def _all(self) -> Iterator[Consumer]:
         for consumers in self._by_tag.values():
@@ -300,6 +381,7 @@ class Consumers:
 
     def _return_to_queue(self, deliveries: list[Command], consumer: Consumer) -> None:
         if consumer.no_ack:
+            self._warn_of_loss(deliveries, consumer)
             return
         for delivery in deliveries:
             assert isinstance(delivery.method, basic.Deliver)

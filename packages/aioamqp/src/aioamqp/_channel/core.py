@@ -157,8 +157,12 @@ class ChannelCore:
             self.check_open()
         connection.send(self.number, method)
 
-    async def close(self, code: int, text: str, timeout: float | None) -> None:
+    async def close(
+        self, code: int, text: str, timeout: float | None, drain: float | None = None
+    ) -> None:
         """Close the channel, fail every pending request, and wait for channel.close-ok.
+
+        Before, it is drained: see ``drain_channels``.
 
         Raises:
             ChannelClosed: the channel is not open.
@@ -167,8 +171,15 @@ class ChannelCore:
         if self.state is not _OPEN:
             raise self.closed_error()
         check_timeout(timeout)
-        self._start_closing(code, text)
+        check_timeout(drain, "drain")
+        self.requests.check(_close_method(code, text))
         seconds = CLOSE_TIMEOUT if timeout is None else timeout
+        try:
+            await drain_channels([self], seconds, drain)
+        except BaseException:
+            self.abandon(code, text)
+            raise
+        self._start_closing(code, text)
         self.connection.read_flow.begin_call()
         try:
             async with asyncio.timeout(seconds):
@@ -181,10 +192,10 @@ class ChannelCore:
         finally:
             self.connection.read_flow.end_call()
 
-    def abandon(self) -> None:
-        """Close the channel if it is open, without waiting: the call that opened it has failed."""
+    def abandon(self, code: int, text: str) -> None:
+        """Close the channel if it is open, without waiting: the call was given up."""
         if self.state is _OPEN:
-            self._start_closing(0, "The call that opened the channel was given up")
+            self._start_closing(code, text)
 
     # ---------------------------------------------------------------- for the connection
 
@@ -242,9 +253,7 @@ class ChannelCore:
     def _start_closing(self, code: int, text: str) -> None:
         """Send channel.close: the channel is not open any longer, but its number is not free."""
         self.check_open()
-        # 0.15 sends 0, which is no reply code.
-        close = channel_methods.Close(code or ReplyCode.REPLY_SUCCESS, text)
-        self.connection.send(self.number, close)
+        self.connection.send(self.number, _close_method(code, text))
         self.connection.writer.flush()
         self.state = State.CLOSING
         self._fail(ChannelClosed(0, "The program closed the channel during this call"), True)
@@ -356,3 +365,36 @@ class ChannelCore:
         else:
             self.may_publish.clear()
         self.requests.send(channel_methods.FlowOk(method.active))
+
+
+def _close_method(code: int, text: str) -> channel_methods.Close:
+    # 0.15 sends 0, which is no reply code.
+    return channel_methods.Close(code or ReplyCode.REPLY_SUCCESS, text)
+
+
+async def drain_channels(cores: list[ChannelCore], seconds: float, drain: float | None) -> None:
+    """Stop deliveries and wait for callbacks, so that channels can be closed without a loss.
+
+    Messages that were delivered with ``no_ack`` are handled, or lost. With ``drain``, consumers
+    with acknowledgements are stopped too, and callbacks that run may finish.
+
+    Args:
+        cores: of the channels.
+        seconds: to wait for messages with ``no_ack``, unless ``drain`` is given.
+        drain: seconds to wait for all callbacks; None to wait for none but those.
+    """
+    draining = [(core, core.consumers.to_drain(drain is not None)) for core in cores]
+    draining = [(core, consumers) for core, consumers in draining if consumers]
+    if not draining:
+        return
+    for core, consumers in draining:
+        if core.state is _OPEN:
+            core.consumers.stop_deliveries(consumers)
+        core.connection.writer.flush()
+    try:
+        async with asyncio.timeout(seconds if drain is None else drain):
+            for core, consumers in draining:
+                await core.consumers.wait_drained(consumers)
+    except TimeoutError:
+        for core, consumers in draining:
+            core.consumers.drop_unhandled(consumers)

@@ -210,15 +210,19 @@ class PendingRequests:
         self._of_consumers.clear()
 
 
-def check_timeout(timeout: object) -> None:
+def check_timeout(timeout: object, name: str = "timeout") -> None:
     """Check that a timeout is a number of seconds or None.
+
+    Args:
+        timeout: to check.
+        name: of the argument.
 
     Raises:
         InvalidArgument: it is not.
     """
     if not isinstance(timeout, int | float | None):
         kind = type(timeout).__name__
-        raise InvalidArgument(f"must be a number of seconds or None, not {kind}", ("timeout",))
+        raise InvalidArgument(f"must be a number of seconds or None, not {kind}", (name,))
 
 
 def _has_result(reply: asyncio.Future[Command]) -> bool:

@@ -14,7 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 from inspect import isawaitable
 from operator import is_
 from typing import Any, Final, Protocol, TypeAlias
@@ -156,6 +156,8 @@ class _Call:
 
 _Entry: TypeAlias = tuple[CallbackSource, Any]
 
+_running: ContextVar["CallbackQueue"] = ContextVar("aioamqp.running")
+
 
 class CallbackQueue:
     """Callbacks that run one after another, in a task that ends when the queue is empty.
@@ -174,7 +176,7 @@ class CallbackQueue:
     def __init__(self, owner: str) -> None:
         self._owner = owner
         self._name = f"aioamqp callbacks of {owner}"
-        self._context = copy_context()
+        self._context = self.new_context()
         self._items: deque[_Entry] = deque()
         self._task: _CallbackTask | None = None
         self._current: _Entry | None = None
@@ -183,10 +185,16 @@ class CallbackQueue:
         self._warned: _Entry | None = None
         self._steps = 0
 
+    def new_context(self) -> Context:
+        """Return a copy of the current context, for callbacks of this queue."""
+        context = copy_context()
+        context.run(_running.set, self)
+        return context
+
     @property
-    def is_current_task(self) -> bool:
-        """Whether one of these callbacks is the caller."""
-        return self._task is not None and asyncio.current_task() is self._task
+    def is_caller(self) -> bool:
+        """Whether one of these callbacks is the caller, or has started the task that is."""
+        return _running.get(None) is self
 
     def put(
         self,
@@ -320,11 +328,10 @@ class CallbackQueue:
 
 
 def _is_same(one: Context, other: Context) -> bool:
-    """Return whether two contexts have the same values; compare them by identity."""
-    if not one and not other:
-        return True
-    return (
-        len(one) == len(other)
-        and all(map(is_, one, other))
-        and all(map(is_, one.values(), other.values()))
+    """Return whether two contexts of one queue have the same values; compare by identity."""
+    size = len(one)
+    if size != len(other):
+        return False
+    return size == 1 or (  # both have ``_running``
+        all(map(is_, one, other)) and all(map(is_, one.values(), other.values()))
     )

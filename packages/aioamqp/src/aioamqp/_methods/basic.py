@@ -5,6 +5,7 @@ from typing import Any
 
 from amqp_codec import Command, FieldTable, basic
 
+from .._channel.requests import check_timeout
 from ..callbacks import ConsumerCallback, check_callable
 from ..exceptions import EmptyQueue
 from ..properties import Properties
@@ -86,25 +87,41 @@ class BasicMethods(Methods):
         return {"consumer_tag": tag}
 
     async def basic_cancel(
-        self, consumer_tag: str, no_wait: bool = False, *, timeout: float | None = None
+        self,
+        consumer_tag: str,
+        no_wait: bool = False,
+        *,
+        drain: float | None = None,
+        timeout: float | None = None,
     ) -> dict[str, Any] | None:
         """Cancel a consumer. Spec: basic.cancel.
 
         Messages that have been delivered are still passed to its callback; with ``no_wait`` also
-        those on their way.
+        those on their way. If they came with ``no_ack``, this call returns when its callback has
+        returned for the last one, or after 5 seconds; unless the callback itself makes the call.
+
+        Args:
+            consumer_tag: of the consumer.
+            no_wait: see ``Channel``.
+            drain: seconds to wait until the callback has returned for the last message; messages
+                that are still waiting then are returned to the queue. None not to wait.
+            timeout: see ``Channel``.
 
         Returns:
             The ``consumer_tag``; None with ``no_wait``.
         """
         method = basic.Cancel(consumer_tag, no_wait)
         core = self._core
+        check_timeout(drain, "drain")
         if no_wait:
             core.requests.send(method)
             return None
+        consumers = core.consumers.with_tag(consumer_tag)
         await core.requests.request(
             method, timeout, lambda _: core.consumers.handle_cancel_ok(consumer_tag)
         )
         core.consumers.handle_cancel_ok(consumer_tag)
+        await core.consumers.wait_handled(consumers, drain)
         return {"consumer_tag": consumer_tag}
 
     async def basic_get(
