@@ -269,3 +269,33 @@ async def test_a_draining_close_lets_the_running_callback_acknowledge(
     bodies = [(await again.basic_get(name, no_ack=True))["message"] for _ in range(2)]
     assert bodies == [b"2", b"3"]
     assert (await again.queue_declare(name, passive=True))["message_count"] == 0
+
+
+@pytest.mark.parametrize("is_closed_by", ["server", "program"])
+@scenario
+async def test_a_closed_channel_can_be_opened_again(
+    connect: Connect, name: str, is_closed_by: str
+) -> None:
+    """Row U36."""
+    protocol, channel, other, calls = await watched(connect, name)
+    if is_closed_by == "server":
+        await channel.basic_client_ack(99)
+        await channel.wait_closed()
+    else:
+        await channel.close()
+
+    assert await channel.open()
+
+    assert channel.is_open
+    assert protocol.channels == {1: channel, 2: other}
+    inbox = Inbox()
+    await channel.basic_consume(inbox, name, no_ack=True, consumer_tag="mine")
+    await other.basic_publish(b"again", "", name)
+    assert await inbox.bodies(1) == [b"again"]
+    del calls[:]
+    await other.queue_delete(name)
+    await calls.wait_for(1)
+    assert calls == [("cancellation", channel, "mine")]
+    await channel.basic_client_ack(99)
+    await calls.wait_for(3)
+    assert [call[0] for call in calls].count("on_close") == 1

@@ -66,6 +66,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
     ) -> None:
         core = ChannelCore(protocol._connection, channel_id, protocol, self, return_callback)
         super().__init__(core)
+        self._reopening = asyncio.Lock()
         self.consumer_queues: dict[str, Any] = {}
         self.response_future: None = None
 
@@ -145,9 +146,46 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
             await self.close()
 
     async def open(self, *, timeout: float | None = None) -> bool:
-        """Open the channel; ``AmqpProtocol.channel`` has done so already."""
-        await self._core.requests.request(channel_methods.Open(), timeout)
+        """Open the channel again after either side has closed it.
+
+        ``AmqpProtocol.channel`` has opened it for the first time. It may get another number. Its
+        callbacks for returned messages, cancelled consumers and its end are kept; consumers,
+        prefetch limits, confirm mode and transactions are not: the server knows nothing of them.
+
+        Raises:
+            AmqpClosedConnection: the connection has ended.
+            NoChannelAvailable: all channel numbers are in use.
+        """
+        check_timeout(timeout)
+        if self.is_open and not self._reopening.locked():
+            await self._core.requests.request(channel_methods.Open(), timeout)
+            return True
+        try:
+            async with asyncio.timeout(timeout), self._reopening:
+                if not self.is_open:
+                    await self._reopen()
+        except TimeoutError:
+            text = f"The server has not opened the channel within {timeout} seconds"
+            raise TimeoutError(text) from None
         return True
+
+    async def _reopen(self) -> None:
+        old, protocol = self._core, self.protocol
+        connection = protocol._connection
+        connection.check_open()
+        await old.wait_closed()
+        connection.check_open()
+        number = connection.numbers.allocate()
+        core = ChannelCore(connection, number, protocol, self, old.return_callback)
+        core.on_close = old.on_close
+        core.cancellation_callbacks = old.cancellation_callbacks
+        self._core = core
+        protocol.channels[number] = self
+        try:
+            await core.requests.request(channel_methods.Open())
+        except BaseException:
+            core.abandon(0, "The call that opened the channel was given up")
+            raise
 
     async def close(
         self,

@@ -13,10 +13,10 @@ CLOSING       the transport is closed                   CLOSED
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from ssl import SSLContext
-from typing import Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from amqp_codec import HEARTBEAT, Command, DecodeError, Method, ReplyCode, connection
 
@@ -50,6 +50,9 @@ from .exceptions import (
     reason,
 )
 
+if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_keys, dict_values
+
 logger: logging.Logger = protocol_logger
 
 CONNECTING: Final = 0
@@ -59,6 +62,25 @@ CLOSED: Final = 3
 
 MAX_MESSAGE_SIZE: Final = 512 * 1024 * 1024
 """Bytes that a body may have. RabbitMQ: max_message_size, which can be set no higher than this."""
+
+
+class _Channels(dict[int, Channel]):
+    """Channels by number; iterating goes over those that were there when it began.
+
+    Programs close all channels in a loop, and a closed channel is removed.
+    """
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(super().__iter__()))
+
+    def keys(self) -> "dict_keys[int, Channel]":
+        return dict(super().items()).keys()
+
+    def values(self) -> "dict_values[int, Channel]":
+        return dict(super().items()).values()
+
+    def items(self) -> "dict_items[int, Channel]":
+        return dict(super().items()).items()
 
 
 class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
@@ -117,7 +139,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         }
         self.state: int = CONNECTING
         self.connection_closed: asyncio.Event = asyncio.Event()
-        self.channels: dict[int, Channel] = {}
+        self.channels: dict[int, Channel] = _Channels()
         self.server_properties: Mapping[str, Any] | None = None
         self.server_channel_max: int | None = None
         self.server_frame_max: int | None = None

@@ -7,6 +7,7 @@ requests in the meantime. So each consumer has a queue of its own.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -223,6 +224,12 @@ def check_timeout(timeout: object, name: str = "timeout") -> None:
     if not isinstance(timeout, int | float | None):
         kind = type(timeout).__name__
         raise InvalidArgument(f"must be a number of seconds or None, not {kind}", (name,))
+    try:
+        is_number = timeout is None or not math.isnan(timeout)
+    except OverflowError:
+        is_number = False
+    if not is_number:
+        raise InvalidArgument("must be a number of seconds that a float can hold, or None", (name,))
 
 
 def _has_result(reply: asyncio.Future[Command]) -> bool:
