@@ -39,7 +39,7 @@ def test_exactly_the_calls_with_a_reply_take_a_timeout() -> None:
     }
 
     assert public - with_timeout == WITHOUT_REPLY
-    assert with_timeout == {rpc.name for rpc in RPCS} | {"open", "close"}
+    assert with_timeout == {rpc.name for rpc in RPCS} | {"open", "close", "wait_closed"}
 
 
 def test_the_oldest_supported_python_is_documented() -> None:

@@ -24,6 +24,7 @@ amqp_codec.EncodeError, a ValueError
     └── MessageTooLarge        a message is larger than the server accepts
 """
 
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from amqp_codec import EncodeError
@@ -38,7 +39,19 @@ class AioamqpException(Exception):
 
 
 class AmqpClosedConnection(AioamqpException):
-    """The connection is closed, or was never opened."""
+    """The connection is closed, or was never opened.
+
+    Attributes:
+        code: the reply code of the server, or for the server; None if there is none.
+        message: the reply text; the text of the exception if there is none.
+    """
+
+    code: int | None = None
+
+    @cached_property  # which subclasses may set
+    def message(self) -> str:
+        """The reply text; the text of the exception if there is none."""
+        return str(self)
 
 
 class ConnectionFailed(AmqpClosedConnection):

@@ -80,14 +80,19 @@ class ChannelCore:
         self.failure: Exception | None = None
         self.close_event: asyncio.Event = asyncio.Event()
         self.requests: Requests = Requests(connection, number, self.check_open)
-        self.consumers: Consumers = Consumers(channel, self.requests, connection.read_flow)
+        self._callbacks = CallbackQueue(f"channel {number}")
+        self.consumers: Consumers = Consumers(
+            channel, self.requests, connection.read_flow, self._callbacks
+        )
         self.confirms: Confirms = Confirms()
         self.may_publish: asyncio.Event = asyncio.Event()
         self.may_publish.set()
         self.return_callback: Callback | None = return_callback
         self.cancellation_callbacks: list[Any] = []
         self.cancelled_consumers: set[str] = set()
-        self._callbacks = CallbackQueue(f"channel {number}")
+        self._on_close: Callback | None = None
+        self._close_callbacks = CallbackQueue(f"the end of channel {number}")
+        self._unreported: Exception | None = None  # why the channel ended, for ``on_close``
         self._until_closed = Waiters()
         # What the server sends by itself, and basic.recover-ok, which the consumers need first;
         # everything else is a reply.
@@ -116,7 +121,32 @@ class ChannelCore:
         if connection.failure is not None or get_running_loop() is not connection.loop:
             connection.check_open()
         if self.state is not _OPEN:
-            raise ChannelClosed from self.failure
+            raise self.closed_error()
+
+    def closed_error(self) -> ChannelClosed:
+        """Return an error for a call on a channel that is not open: why it is not."""
+        error = ChannelClosed()
+        if isinstance(self.failure, ChannelClosed):
+            error = ChannelClosed(self.failure.code, self.failure.message)
+        error.__cause__ = self.failure
+        return error
+
+    async def wait_closed(self) -> None:
+        """Wait until the channel is closed, and its close answered."""
+        await self.close_event.wait()
+        if self.state is State.CLOSING:
+            await self._until_closed.wait()
+
+    @property
+    def on_close(self) -> Callback | None:
+        """The callback that is called with the error which ends the channel."""
+        return self._on_close
+
+    @on_close.setter
+    def on_close(self, callback: Callback | None) -> None:
+        self._on_close = callback
+        self._close_callbacks = CallbackQueue(f"the end of channel {self.number}")
+        self._call_on_close()  # the channel may have ended already
 
     async def settle(self, method: basic.Ack | basic.Nack | basic.Reject) -> None:
         """Acknowledge or reject deliveries; wait only while the write buffer is full."""
@@ -127,18 +157,29 @@ class ChannelCore:
             self.check_open()
         connection.send(self.number, method)
 
-    async def close(self, code: int, text: str, timeout: float | None) -> None:
+    async def close(
+        self, code: int, text: str, timeout: float | None, drain: float | None = None
+    ) -> None:
         """Close the channel, fail every pending request, and wait for channel.close-ok.
+
+        Before, it is drained: see ``drain_channels``.
 
         Raises:
             ChannelClosed: the channel is not open.
             TimeoutError: the server does not answer.
         """
         if self.state is not _OPEN:
-            raise ChannelClosed
+            raise self.closed_error()
         check_timeout(timeout)
-        self._start_closing(code, text)
+        check_timeout(drain, "drain")
+        self.requests.check(_close_method(code, text))
         seconds = CLOSE_TIMEOUT if timeout is None else timeout
+        try:
+            await drain_channels([self], seconds, drain)
+        except BaseException:
+            self.abandon(code, text)
+            raise
+        self._start_closing(code, text)
         self.connection.read_flow.begin_call()
         try:
             async with asyncio.timeout(seconds):
@@ -151,10 +192,10 @@ class ChannelCore:
         finally:
             self.connection.read_flow.end_call()
 
-    def abandon(self) -> None:
-        """Close the channel if it is open, without waiting: the call that opened it has failed."""
+    def abandon(self, code: int, text: str) -> None:
+        """Close the channel if it is open, without waiting: the call was given up."""
         if self.state is _OPEN:
-            self._start_closing(0, "The call that opened the channel was given up")
+            self._start_closing(code, text)
 
     # ---------------------------------------------------------------- for the connection
 
@@ -190,32 +231,29 @@ class ChannelCore:
             case _:
                 pass
 
-    def end(self, error: Exception, asked_for: bool = False) -> None:
+    def end(self, error: Exception, asked_for: bool = False, is_reported: bool = True) -> None:
         """Close the channel at once, since the server closed it or the connection has ended.
 
         Args:
             error: raised in every call that waits.
             asked_for: whether the program closed the connection.
+            is_reported: whether ``on_close`` is called.
         """
         was_open = self.state is _OPEN
         self.state = State.CLOSED
         self._until_closed.wake()
         if was_open:
             self.failure = error
+            self._unreported = error if is_reported and not asked_for else None
+            self._call_on_close()
             self._fail(error, asked_for)
-
-    def idle_tasks(self) -> list[asyncio.Task[None]]:
-        """Return the tasks that end without calling the program again."""
-        return self.consumers.idle_tasks()
 
     # ---------------------------------------------------------------- closing
 
     def _start_closing(self, code: int, text: str) -> None:
         """Send channel.close: the channel is not open any longer, but its number is not free."""
         self.check_open()
-        # 0.15 sends 0, which is no reply code.
-        close = channel_methods.Close(code or ReplyCode.REPLY_SUCCESS, text)
-        self.connection.send(self.number, close)
+        self.connection.send(self.number, _close_method(code, text))
         self.connection.writer.flush()
         self.state = State.CLOSING
         self._fail(ChannelClosed(0, "The program closed the channel during this call"), True)
@@ -224,8 +262,22 @@ class ChannelCore:
         close = command.method
         assert isinstance(close, channel_methods.Close)
         self._send_close_ok()
-        self.end(ChannelClosed(close.reply_code, close.reply_text))
+        error, tags = ChannelClosed(close.reply_code, close.reply_text), self.consumers.tags
+        channel_logger.warning(
+            "The server closed channel %d: %d %s%s",
+            self.number,
+            error.code,
+            error.message,
+            f"; with it end the consumers {', '.join(tags)}" if tags else "",
+        )
+        self.end(error)
+        self.protocol.report_channel_close(self.channel, error)
         self.protocol.release_channel_id(self.number)
+
+    def _call_on_close(self) -> None:
+        if self._on_close is not None and self._unreported is not None:
+            self._close_callbacks.put("on_close", self._on_close, self._unreported)
+            self._unreported = None
 
     def _send_close_ok(self) -> None:
         self.connection.send(self.number, channel_methods.CloseOk())
@@ -313,3 +365,36 @@ class ChannelCore:
         else:
             self.may_publish.clear()
         self.requests.send(channel_methods.FlowOk(method.active))
+
+
+def _close_method(code: int, text: str) -> channel_methods.Close:
+    # 0.15 sends 0, which is no reply code.
+    return channel_methods.Close(code or ReplyCode.REPLY_SUCCESS, text)
+
+
+async def drain_channels(cores: list[ChannelCore], seconds: float, drain: float | None) -> None:
+    """Stop deliveries and wait for callbacks, so that channels can be closed without a loss.
+
+    Messages that were delivered with ``no_ack`` are handled, or lost. With ``drain``, consumers
+    with acknowledgements are stopped too, and callbacks that run may finish.
+
+    Args:
+        cores: of the channels.
+        seconds: to wait for messages with ``no_ack``, unless ``drain`` is given.
+        drain: seconds to wait for all callbacks; None to wait for none but those.
+    """
+    draining = [(core, core.consumers.to_drain(drain is not None)) for core in cores]
+    draining = [(core, consumers) for core, consumers in draining if consumers]
+    if not draining:
+        return
+    for core, consumers in draining:
+        if core.state is _OPEN:
+            core.consumers.stop_deliveries(consumers)
+        core.connection.writer.flush()
+    try:
+        async with asyncio.timeout(seconds if drain is None else drain):
+            for core, consumers in draining:
+                await core.consumers.wait_drained(consumers)
+    except TimeoutError:
+        for core, consumers in draining:
+            core.consumers.drop_unhandled(consumers)

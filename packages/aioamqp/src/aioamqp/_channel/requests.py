@@ -7,6 +7,7 @@ requests in the meantime. So each consumer has a queue of its own.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,15 +29,18 @@ class Requests:
         connection: to write to.
         number: of the channel.
         check_open: raises an error if the channel is not open.
+
+    Attributes:
+        number: of the channel.
     """
 
-    __slots__ = ("_check_open", "_connection", "_number", "_pending")
+    __slots__ = ("_check_open", "_connection", "_pending", "number")
 
     def __init__(
         self, connection: ConnectionCore, number: int, check_open: Callable[[], None]
     ) -> None:
         self._connection = connection
-        self._number = number
+        self.number: int = number
         self._check_open = check_open
         self._pending = PendingRequests()
 
@@ -53,12 +57,12 @@ class Requests:
             AmqpClosedConnection, ChannelClosed: the connection or the channel is closed.
         """
         self._check_open()
-        self._connection.encoder.encode_method(self._number, method)
+        self._connection.encoder.encode_method(self.number, method)
 
     def send(self, method: Method) -> None:
         """Send a method that has no reply."""
         self._check_open()
-        self._connection.send(self._number, method)
+        self._connection.send(self.number, method)
 
     async def request(
         self,
@@ -80,7 +84,7 @@ class Requests:
         self._check_open()
         check_timeout(timeout)
         connection = self._connection
-        connection.send(self._number, method)
+        connection.send(self.number, method)
         reply: asyncio.Future[Command] = connection.loop.create_future()
         self._pending.add(reply, method, on_late_reply)
         connection.writer.flush()
@@ -207,15 +211,25 @@ class PendingRequests:
         self._of_consumers.clear()
 
 
-def check_timeout(timeout: object) -> None:
+def check_timeout(timeout: object, name: str = "timeout") -> None:
     """Check that a timeout is a number of seconds or None.
+
+    Args:
+        timeout: to check.
+        name: of the argument.
 
     Raises:
         InvalidArgument: it is not.
     """
     if not isinstance(timeout, int | float | None):
         kind = type(timeout).__name__
-        raise InvalidArgument(f"must be a number of seconds or None, not {kind}", ("timeout",))
+        raise InvalidArgument(f"must be a number of seconds or None, not {kind}", (name,))
+    try:
+        is_number = timeout is None or not math.isnan(timeout)
+    except OverflowError:
+        is_number = False
+    if not is_number:
+        raise InvalidArgument("must be a number of seconds that a float can hold, or None", (name,))
 
 
 def _has_result(reply: asyncio.Future[Command]) -> bool:

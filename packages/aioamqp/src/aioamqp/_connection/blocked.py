@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from .._loggers import protocol_logger
 from .callback_queue import CallbackQueue
 from .waiters import Waiters
 
@@ -61,6 +62,11 @@ class Blocked:
 
     def change(self, reason: str | None) -> None:
         """Apply a connection.blocked, or a connection.unblocked if ``reason`` is None."""
+        if reason is None:
+            if self:
+                protocol_logger.info("The server no longer blocks the connection (%s)", self.reason)
+        elif reason != self.reason:
+            protocol_logger.warning("The server blocks the connection, publishers wait: %s", reason)
         self.reason = reason
         (self._until_unblocked if reason is None else self._until_blocked).wake()
         if self.on_change is not None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from amqp_codec import Command, FieldTable, basic
 
+from .._channel.requests import check_timeout
 from ..callbacks import ConsumerCallback, check_callable
 from ..exceptions import EmptyQueue
 from ..properties import Properties
@@ -49,14 +50,18 @@ class BasicMethods(Methods):
         no_wait: bool = False,
         arguments: FieldTable | None = None,
         *,
+        concurrent: bool = False,
         timeout: float | None = None,
     ) -> dict[str, Any]:
         """Start a consumer that calls a callback with the messages of a queue. Spec: basic.consume.
 
         The callback is called as ``callback(channel, body, envelope, properties)``, and its result
         is awaited. It gets one message at a time, in the order of delivery, and not before this
-        call has returned. It may call any method of any channel. If it raises an exception, that
-        is logged, the message stays unacknowledged and the next one follows.
+        call has returned. The callbacks of one channel run one at a time, those for returned
+        messages and cancelled consumers among them. It may call any method of any channel, and
+        runs in a copy of the context of this call. Whatever it raises is logged, the message stays
+        unacknowledged and the next one follows; SystemExit and KeyboardInterrupt end the event
+        loop, as in every task.
 
         Args:
             callback: a coroutine function, or any other that takes these arguments.
@@ -67,6 +72,8 @@ class BasicMethods(Methods):
             exclusive: no other consumer may consume from the queue.
             no_wait: see ``Channel``.
             arguments: such as ``{"x-priority": 10}``.
+            concurrent: run the callback beside the other callbacks of the channel, still with one
+                message at a time.
             timeout: see ``Channel``.
 
         Returns:
@@ -75,30 +82,46 @@ class BasicMethods(Methods):
         check_callable("callback", callback)
         tag = consumer_tag or new_tag(self._core.number)
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
-        await self._core.consumers.consume(method, callback, timeout)
+        await self._core.consumers.consume(method, callback, timeout, concurrent)
         self.last_consumer_tag: str | None = tag
         return {"consumer_tag": tag}
 
     async def basic_cancel(
-        self, consumer_tag: str, no_wait: bool = False, *, timeout: float | None = None
+        self,
+        consumer_tag: str,
+        no_wait: bool = False,
+        *,
+        drain: float | None = None,
+        timeout: float | None = None,
     ) -> dict[str, Any] | None:
         """Cancel a consumer. Spec: basic.cancel.
 
         Messages that have been delivered are still passed to its callback; with ``no_wait`` also
-        those on their way.
+        those on their way. If they came with ``no_ack``, this call returns when its callback has
+        returned for the last one, or after 5 seconds; unless the callback itself makes the call.
+
+        Args:
+            consumer_tag: of the consumer.
+            no_wait: see ``Channel``.
+            drain: seconds to wait until the callback has returned for the last message; messages
+                that are still waiting then are returned to the queue. None not to wait.
+            timeout: see ``Channel``.
 
         Returns:
             The ``consumer_tag``; None with ``no_wait``.
         """
         method = basic.Cancel(consumer_tag, no_wait)
         core = self._core
+        check_timeout(drain, "drain")
         if no_wait:
             core.requests.send(method)
             return None
+        consumers = core.consumers.with_tag(consumer_tag)
         await core.requests.request(
             method, timeout, lambda _: core.consumers.handle_cancel_ok(consumer_tag)
         )
         core.consumers.handle_cancel_ok(consumer_tag)
+        await core.consumers.wait_handled(consumers, drain)
         return {"consumer_tag": consumer_tag}
 
     async def basic_get(

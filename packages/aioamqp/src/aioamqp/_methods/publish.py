@@ -10,6 +10,7 @@ from amqp_codec import EncodeError, basic, confirm
 
 from .._channel.confirms import Content
 from .._channel.core import ChannelCore
+from .._channel.requests import check_timeout
 from ..exceptions import AmqpClosedConnection, ChannelClosed, InvalidArgument, not_sent
 from ..properties import Properties, to_codec
 from .base import Methods
@@ -49,6 +50,7 @@ class PublishMethods(Methods):
         """
         method = confirm.Select(no_wait)
         self._core.requests.check(method)
+        check_timeout(timeout)
         if self._core.confirms.is_selected:
             raise ValueError("The channel is in confirm mode already: call confirm_select() once")
         # The server counts from the next message on, whether or not it has answered by then.
