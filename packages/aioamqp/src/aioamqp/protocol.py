@@ -128,6 +128,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         counts = Counter({
             "replies": self._requests.pending,
             "publishers": self._core.gate.pending,
+            "acknowledgements": self._core.ack_gate.pending,
             "waits for blocked": self.blocked.pending,
             "bytes for callbacks": self._core.read_flow.size,
         })  # fmt: skip
@@ -141,22 +142,40 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         self._connection.numbers.release(channel_id)
 
     async def channel(
-        self, *, return_callback: ReturnCallback | None = None, **kwargs: Any
+        self,
+        *,
+        return_callback: ReturnCallback | None = None,
+        timeout: float | None = None,
+        **kwargs: Any,
     ) -> Channel:
         """Open a channel.
 
         Args:
             return_callback: see ``Channel``.
+            timeout: seconds in which the server must agree; None for no limit.
             kwargs: for ``CHANNEL_FACTORY``; ``Channel`` takes no others.
 
         Raises:
             NoChannelAvailable: all channel numbers are in use.
             AmqpClosedConnection: the connection has ended.
             AioamqpException: it is not open yet.
+            TimeoutError: the ``timeout`` has passed; the channel is closed if the server opens it.
         """
-        await self.ensure_open()
+        check_timeout(timeout)
         if return_callback is not None:
             kwargs["return_callback"] = return_callback
+        deadline = asyncio.timeout(timeout)
+        try:
+            async with deadline:
+                return await self._open_channel(kwargs)
+        except TimeoutError:
+            if deadline.expired():
+                text = f"The server has not opened a channel within {timeout} seconds"
+                raise TimeoutError(text) from None
+            raise
+
+    async def _open_channel(self, kwargs: dict[str, Any]) -> Channel:
+        await self.ensure_open()
         numbers = self._connection.numbers
         number = numbers.allocate()
         try:
@@ -349,11 +368,11 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Stop publishers: the transport's write buffer is full."""
-        self._connection.gate.set_full(True)
+        self._connection.set_full(True)
 
     def resume_writing(self) -> None:
         """Resume publishers."""
-        self._connection.gate.set_full(False)
+        self._connection.set_full(False)
 
     def eof_received(self) -> bool:
         """End the connection: the server sends nothing any longer. The transport closes itself."""
@@ -415,10 +434,10 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             case _ if self._opening is not None:
                 self._continue_opening(self._opening, method)
             case connection.Blocked():
-                core.gate.set_blocked(True)
+                core.set_blocked(True)
                 self.blocked.change(method.reason)
             case connection.Unblocked():
-                core.gate.set_blocked(False)
+                core.set_blocked(False)
                 self.blocked.change(None)
             case connection.UpdateSecretOk():
                 self._requests.receive_reply(command)

@@ -13,7 +13,7 @@ from ..exceptions import AmqpClosedConnection, WrongLoop, reason
 from .channel_numbers import ChannelNumbers
 from .encoder import Encoder
 from .frame_log import format_command
-from .gate import Gate
+from .gate import Gate, Reason
 from .handshake import FRAME_MAX
 from .heartbeat import Heartbeat
 from .heartbeat_timer import HeartbeatTimer
@@ -42,6 +42,7 @@ class ConnectionCore:
         encoder: of what is sent.
         writer: has the write buffer.
         gate: where publishers wait.
+        ack_gate: where acknowledgements wait, while the write buffer is full.
         read_flow: pauses reading while too much waits for callbacks.
         heartbeat: when bytes were last sent and received.
         numbers: of the channels.
@@ -60,17 +61,21 @@ class ConnectionCore:
         self.is_traced: bool = protocol_logger.isEnabledFor(logging.DEBUG)
         self.numbers: ChannelNumbers = ChannelNumbers(0)
         self.closer: TransportCloser = TransportCloser(transport)
-        self.gate: Gate = Gate()
+        self.gate: Gate = Gate(self.loop)
+        self.ack_gate: Gate = Gate(self.loop)
         self.heartbeat: Heartbeat = Heartbeat(0, self.loop.time())
         self.decoder: Decoder = Decoder(FRAME_MAX, max_message_size)
         self.encoder: Encoder = Encoder(FRAME_MAX, max_message_size)
-        self.writer: Writer = Writer(transport, self.loop, self.heartbeat, self.gate)
         self.read_flow: ReadFlow = ReadFlow(READ_LIMIT, self._pause_reading, self._resume_reading)
+        self.writer: Writer = Writer(
+            transport, self.loop, self.heartbeat, self.gate, self.read_flow
+        )
         self._transport = transport
         self._heartbeat_timer = HeartbeatTimer(
             self.heartbeat, self.loop, self.send_heartbeat, lambda error: break_off(error, False)
         )
-        self._loop_guard = LoopGuard(lambda error: break_off(error, True))
+        self._break_off = break_off
+        self._loop_guard = LoopGuard(self._end_with_loop)
 
     def check_open(self) -> None:
         """Check that the connection can be used here.
@@ -110,6 +115,15 @@ class ConnectionCore:
             self.log_sent(channel, method)
         self.writer.write(data)
 
+    def set_full(self, is_full: bool) -> None:
+        """Stop publishers and acknowledgements while the transport's write buffer is full."""
+        for gate in (self.ack_gate, self.gate):
+            (gate.close if is_full else gate.open)(Reason.FULL)
+
+    def set_blocked(self, is_blocked: bool) -> None:
+        """Stop publishers while the server has blocked the connection."""
+        (self.gate.close if is_blocked else self.gate.open)(Reason.BLOCKED)
+
     def send_heartbeat(self) -> None:
         """Write a heartbeat now."""
         if self.is_traced:
@@ -130,6 +144,7 @@ class ConnectionCore:
         """Send nothing any longer, and raise an error in every task that waits to send."""
         self.failure = error
         self.gate.fail(error)
+        self.ack_gate.fail(error)
         self.numbers.release_all()
         self._heartbeat_timer.stop()
         # However much waits for callbacks: the close-ok or the end of the link must be read.
@@ -139,6 +154,10 @@ class ConnectionCore:
         """Stop all timers: the transport is closed."""
         self.closer.connection_lost()
         self._loop_guard.connection_lost()
+
+    def _end_with_loop(self, error: Exception) -> None:
+        self.writer.flush()
+        self._break_off(error, True)
 
     def _pause_reading(self) -> None:
         self.heartbeat.pause_reading()

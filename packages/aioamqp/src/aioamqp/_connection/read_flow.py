@@ -24,9 +24,10 @@ class ReadFlow:
     Attributes:
         size: bytes that wait, with their overhead.
         is_paused: whether reading is paused.
+        has_deliveries: whether anything has ever waited for a callback.
     """
 
-    __slots__ = ("_calls", "_limit", "_pause", "_resume", "is_paused", "size")
+    __slots__ = ("_calls", "_limit", "_pause", "_resume", "has_deliveries", "is_paused", "size")
 
     def __init__(self, limit: int, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         self._limit = limit
@@ -35,9 +36,11 @@ class ReadFlow:
         self._calls = 0
         self.size: int = 0
         self.is_paused: bool = False
+        self.has_deliveries: bool = False
 
     def add(self, size: int) -> None:
         """Count a body that waits for a callback from now on."""
+        self.has_deliveries = True
         self.size += size + OVERHEAD
         if self.size > self._limit:
             self._pause_or_resume()

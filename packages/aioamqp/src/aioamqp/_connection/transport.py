@@ -65,6 +65,7 @@ class FlushingTransport(asyncio.Transport):
         super().__init__()
         self._transport = transport
         self._writer = writer
+        writer.joins = True
 
     def __repr__(self) -> str:
         return repr(self._transport)
