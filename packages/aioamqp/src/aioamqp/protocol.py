@@ -333,7 +333,10 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         """Start with a transport. Called by asyncio, as are the methods that follow."""
         # Not every event loop derives its transports from asyncio's class.
         transport = cast("asyncio.Transport", transport)
-        self._core = ConnectionCore(transport, self._max_message_size, self._break_off)
+        self._core = ConnectionCore(
+            transport, self._max_message_size, self._break_off, self._give_up_calls
+        )
+        self._core.decoder.channels = self.channels
         self._make_futures(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -442,7 +445,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             case connection.UpdateSecretOk():
                 self._requests.receive_reply(command)
             case connection.UpdateSecret():
-                core.send(0, connection.UpdateSecretOk())
+                core.answer(0, connection.UpdateSecretOk())
             case _:
                 raise ProtocolViolation(
                     ReplyCode.COMMAND_INVALID, f"it sent {method.NAME}, which is not due"
@@ -478,6 +481,12 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         """End the connection, and abort its transport."""
         self._fail(error, asked_for=asked_for)
         self._connection.closer.abort()
+
+    def _give_up_calls(self, text: str) -> None:
+        """Raise TimeoutError in the calls that wait for replies, which cannot be read."""
+        self._requests.give_up(text)
+        for channel in list(self.channels.values()):
+            channel._core.give_up(text)
 
     def _fail(self, error: Exception, *, asked_for: bool = False) -> None:
         """Stop sending, and fail every call that waits. Idempotent: the first error wins.

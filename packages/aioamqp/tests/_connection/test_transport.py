@@ -23,7 +23,7 @@ def transport() -> Mock:
 @pytest.fixture
 def writer(transport: Mock) -> Writer:
     loop = Mock(spec=asyncio.AbstractEventLoop)
-    read_flow = ReadFlow(0, Mock(), Mock())
+    read_flow = ReadFlow(0, Mock(), Mock(), Mock())
     return Writer(transport, loop, Heartbeat(0, 0), Gate(loop), read_flow)
 
 

@@ -155,6 +155,13 @@ class Confirms:
         if waiter is not None and not waiter.done():
             waiter.set_exception(unconfirmed(TimeoutError(text), tag, tuple(self._unconfirmed)))
 
+    def give_up_all(self, text: str) -> None:
+        """Raise PublishUnconfirmed in every call that waits: no publisher confirm can be read."""
+        tags = tuple(self._unconfirmed)
+        for tag, waiter in self._unconfirmed.items():
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(unconfirmed(TimeoutError(text), tag, tags))
+
     def fail(self, error: Exception) -> None:
         """Raise PublishUnconfirmed in every call that waits: the channel has ended."""
         tags = tuple(self._unconfirmed)

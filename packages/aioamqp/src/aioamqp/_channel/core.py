@@ -184,6 +184,11 @@ class ChannelCore:
             "cancelled consumers": self.consumers.pending,
         }
 
+    def give_up(self, text: str) -> None:
+        """Raise TimeoutError or PublishUnconfirmed in the calls that wait for the server."""
+        self.requests.give_up(text)
+        self.confirms.give_up_all(text)
+
     def dispatch(self, command: Command) -> None:
         """Process a command from the server; nothing here waits.
 
@@ -261,13 +266,23 @@ class ChannelCore:
     def _handle_cancel(self, command: Command) -> None:
         method = command.method
         assert isinstance(method, basic.Cancel)
-        tag = method.consumer_tag
+        tag, read_flow = method.consumer_tag, self.connection.read_flow
+        if not method.no_wait:
+            self.requests.answer(basic.CancelOk(tag))
+        if not self.consumers.is_known(tag):
+            channel_logger.warning("The server cancelled consumer %s, which is not known", tag)
+            return
         self.cancelled_consumers.add(tag)
         self.consumers.handle_cancel(tag)
-        if not method.no_wait:
-            self.requests.send(basic.CancelOk(tag))
         for callback in self.cancellation_callbacks:
-            self._callbacks.put("a cancellation callback", callback, self.channel, tag)
+            read_flow.add(len(tag))
+            self._callbacks.put(
+                "a cancellation callback",
+                callback,
+                self.channel,
+                tag,
+                on_start=lambda: read_flow.remove(len(tag)),
+            )
 
     def _handle_recover_ok(self, command: Command) -> None:
         self.consumers.handle_recover_ok()  # now: what is delivered again may be right behind it
@@ -327,4 +342,4 @@ class ChannelCore:
         method = command.method
         assert isinstance(method, channel_methods.Flow)
         (self.flow_gate.open if method.active else self.flow_gate.close)(Reason.FLOW)
-        self.requests.send(channel_methods.FlowOk(method.active))
+        self.requests.answer(channel_methods.FlowOk(method.active))

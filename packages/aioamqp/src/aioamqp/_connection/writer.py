@@ -93,7 +93,7 @@ class Writer:
             self.flush()
             self._size = 0
             self._gate.close(Reason.TURN)
-        elif self._count >= SHARED_WRITES and self._read_flow.has_deliveries:
+        elif self._count >= SHARED_WRITES and self._read_flow.added:
             self._gate.close(Reason.TURN)
 
     def write_heartbeat(self) -> None:
