@@ -163,6 +163,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         counts = Counter({
             "replies": self._requests.pending,
             "publishers": self._core.gate.pending,
+            "acknowledgements": self._core.ack_gate.pending,
             "waits for blocked": self.blocked.pending,
             "bytes for callbacks": self._core.read_flow.size,
         })  # fmt: skip
@@ -185,6 +186,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         *,
         return_callback: ReturnCallback | None = None,
         on_close: CloseCallback | None = None,
+        timeout: float | None = None,
         **kwargs: Any,
     ) -> Channel:
         """Open a channel.
@@ -192,18 +194,34 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         Args:
             return_callback: see ``Channel``.
             on_close: see ``Channel``.
+            timeout: seconds in which the server must agree; None for no limit.
             kwargs: for ``CHANNEL_FACTORY``; ``Channel`` takes no others.
 
         Raises:
             NoChannelAvailable: all channel numbers are in use.
             AmqpClosedConnection: the connection has ended.
             AioamqpException: it is not open yet.
+            TimeoutError: the ``timeout`` has passed; the channel is closed if the server opens it.
         """
         check_callable("return_callback", return_callback)
         check_callable("on_close", on_close)
-        await self.ensure_open()
+        check_timeout(timeout)
         if return_callback is not None:
             kwargs["return_callback"] = return_callback
+        deadline = asyncio.timeout(timeout)
+        try:
+            async with deadline:
+                return await self._open_channel(on_close, kwargs)
+        except TimeoutError:
+            if deadline.expired():
+                text = f"The server has not opened a channel within {timeout} seconds"
+                raise TimeoutError(text) from None
+            raise
+
+    async def _open_channel(
+        self, on_close: CloseCallback | None, kwargs: dict[str, Any]
+    ) -> Channel:
+        await self.ensure_open()
         numbers = self._connection.numbers
         number = numbers.allocate()
         try:
@@ -370,7 +388,10 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         """Start with a transport. Called by asyncio, as are the methods that follow."""
         # Not every event loop derives its transports from asyncio's class.
         transport = cast("asyncio.Transport", transport)
-        self._core = ConnectionCore(transport, self._max_message_size, self._break_off)
+        self._core = ConnectionCore(
+            transport, self._max_message_size, self._break_off, self._give_up_calls
+        )
+        self._core.decoder.channels = self.channels
         self._make_futures(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -405,11 +426,11 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Stop publishers: the transport's write buffer is full."""
-        self._connection.gate.set_full(True)
+        self._connection.set_full(True)
 
     def resume_writing(self) -> None:
         """Resume publishers."""
-        self._connection.gate.set_full(False)
+        self._connection.set_full(False)
 
     def eof_received(self) -> bool:
         """End the connection: the server sends nothing any longer. The transport closes itself."""
@@ -477,15 +498,15 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             case _ if self._opening is not None:
                 self._continue_opening(self._opening, method)
             case connection.Blocked():
-                core.gate.set_blocked(True)
+                core.set_blocked(True)
                 self.blocked.change(method.reason)
             case connection.Unblocked():
-                core.gate.set_blocked(False)
+                core.set_blocked(False)
                 self.blocked.change(None)
             case connection.UpdateSecretOk():
                 self._requests.receive_reply(command)
             case connection.UpdateSecret():
-                core.send(0, connection.UpdateSecretOk())
+                core.answer(0, connection.UpdateSecretOk())
             case _:
                 raise ProtocolViolation(
                     ReplyCode.COMMAND_INVALID, f"it sent {method.NAME}, which is not due"
@@ -522,6 +543,12 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         """End the connection, and abort its transport."""
         self._fail(error, asked_for=asked_for)
         self._connection.closer.abort()
+
+    def _give_up_calls(self, text: str) -> None:
+        """Raise TimeoutError in the calls that wait for replies, which cannot be read."""
+        self._requests.give_up(text)
+        for channel in list(self.channels.values()):
+            channel._core.give_up(text)
 
     def _fail(self, error: Exception, *, asked_for: bool = False, is_logged: bool = True) -> None:
         """Stop sending, and fail every call that waits. Idempotent: the first error wins.

@@ -173,17 +173,22 @@ class Consumers:
         self._return_or_drop(delivery, consumers or [])
 
     def _return_or_drop(self, delivery: Command, consumers: list[Consumer]) -> None:
+        assert isinstance(delivery.method, basic.Deliver)
         for consumer in consumers:
             if consumer.state in (State.ABANDONED, State.CANCELLING):
-                self._return_to_queue([delivery], consumer)
+                if not consumer.no_ack:
+                    self._requests.answer(basic.Nack(delivery.method.delivery_tag, requeue=True))
                 return
-        assert isinstance(delivery.method, basic.Deliver)
         channel_logger.warning(
             "A message was delivered on channel %d to consumer %s, which is not known:"
             " it is dropped, unacknowledged",
             delivery.channel,
             delivery.method.consumer_tag,
         )
+
+    def is_known(self, tag: str) -> bool:
+        """Return whether there is, or was, a consumer with that tag."""
+        return tag in self._by_tag or tag in self.callbacks
 
     def handle_cancel(self, tag: str) -> None:
         """Drain a consumer that the server has cancelled; as in 0.15, its callback is kept."""

@@ -19,6 +19,7 @@ from amqp_codec import channel as channel_methods
 
 from .._connection.callback_queue import Callback, CallbackQueue
 from .._connection.core import CLOSE_TIMEOUT, ConnectionCore
+from .._connection.gate import Gate, GateTimeout, Reason
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
 from ..envelope import ReturnEnvelope
@@ -58,7 +59,7 @@ class ChannelCore:
         requests: and their replies.
         consumers: by consumer tag.
         confirms: of published messages.
-        may_publish: cleared while the server wants no messages. Spec: channel.flow.
+        flow_gate: where publishers wait while the server wants no messages. Spec: channel.flow.
         return_callback: called with returned messages.
         cancellation_callbacks: called when the server cancels a consumer.
         cancelled_consumers: tags of the consumers that the server has cancelled.
@@ -85,8 +86,7 @@ class ChannelCore:
             channel, self.requests, connection.read_flow, self._callbacks
         )
         self.confirms: Confirms = Confirms()
-        self.may_publish: asyncio.Event = asyncio.Event()
-        self.may_publish.set()
+        self.flow_gate: Gate = Gate(connection.loop)
         self.return_callback: Callback | None = return_callback
         self.cancellation_callbacks: list[Any] = []
         self.cancelled_consumers: set[str] = set()
@@ -148,14 +148,35 @@ class ChannelCore:
         self._close_callbacks = CallbackQueue(f"the end of channel {self.number}")
         self._call_on_close()  # the channel may have ended already
 
-    async def settle(self, method: basic.Ack | basic.Nack | basic.Reject) -> None:
-        """Acknowledge or reject deliveries; wait only while the write buffer is full."""
+    async def settle(
+        self, method: basic.Ack | basic.Nack | basic.Reject, timeout: float | None = None
+    ) -> None:
+        """Acknowledge or reject deliveries; wait only while the write buffer is full.
+
+        Raises:
+            TimeoutError: it has been full for ``timeout`` seconds; nothing was sent.
+        """
         connection = self.connection
         self.check_open()
-        if connection.gate.is_full:
-            await connection.gate.wait()
-            self.check_open()
+        if timeout is not None:
+            check_timeout(timeout)
+        if connection.ack_gate.is_busy:
+            connection.encoder.encode_method(self.number, method)  # an error comes at once
+            await self._wait_to_settle(method, timeout)
         connection.send(self.number, method)
+
+    async def _wait_to_settle(self, method: Method, timeout: float | None) -> None:
+        connection = self.connection
+        deadline = None if timeout is None else connection.loop.time() + timeout
+        connection.read_flow.begin_call()  # the server may read nothing while it is not read from
+        try:
+            await connection.ack_gate.wait(0, self, deadline)
+        except GateTimeout as error:
+            text = f"{method.NAME} could not be sent within {timeout} seconds: {error}"
+            raise TimeoutError(text) from None
+        finally:
+            connection.read_flow.end_call()
+        self.check_open()
 
     async def close(
         self, code: int, text: str, timeout: float | None, drain: float | None = None
@@ -207,6 +228,11 @@ class ChannelCore:
             "confirms": self.confirms.pending,
             "cancelled consumers": self.consumers.pending,
         }
+
+    def give_up(self, text: str) -> None:
+        """Raise TimeoutError or PublishUnconfirmed in the calls that wait for the server."""
+        self.requests.give_up(text)
+        self.confirms.give_up_all(text)
 
     def dispatch(self, command: Command) -> None:
         """Process a command from the server; nothing here waits.
@@ -285,7 +311,8 @@ class ChannelCore:
 
     def _fail(self, error: Exception, asked_for: bool) -> None:
         self.close_event.set()
-        self.may_publish.set()
+        for gate in (self.flow_gate, self.connection.gate, self.connection.ack_gate):
+            gate.fail(error, self)
         self.requests.fail(error)
         self.confirms.fail(error)
         self.consumers.end(error, asked_for)
@@ -295,13 +322,21 @@ class ChannelCore:
     def _handle_cancel(self, command: Command) -> None:
         method = command.method
         assert isinstance(method, basic.Cancel)
-        tag = method.consumer_tag
-        self.cancelled_consumers.add(tag)
-        self.consumers.handle_cancel(tag)
+        tag, read_flow = method.consumer_tag, self.connection.read_flow
         if not method.no_wait:
-            self.requests.send(basic.CancelOk(tag))
+            self.requests.answer(basic.CancelOk(tag))
+        if self.consumers.is_known(tag):  # or else a peer could fill the set with made-up tags
+            self.cancelled_consumers.add(tag)
+            self.consumers.handle_cancel(tag)
         for callback in self.cancellation_callbacks:
-            self._callbacks.put("a cancellation callback", callback, self.channel, tag)
+            read_flow.add(len(tag))
+            self._callbacks.put(
+                "a cancellation callback",
+                callback,
+                self.channel,
+                tag,
+                on_start=lambda: read_flow.remove(len(tag)),
+            )
 
     def _handle_recover_ok(self, command: Command) -> None:
         self.consumers.handle_recover_ok()  # now: what is delivered again may be right behind it
@@ -360,11 +395,8 @@ class ChannelCore:
     def _handle_flow(self, command: Command) -> None:
         method = command.method
         assert isinstance(method, channel_methods.Flow)
-        if method.active:
-            self.may_publish.set()
-        else:
-            self.may_publish.clear()
-        self.requests.send(channel_methods.FlowOk(method.active))
+        (self.flow_gate.open if method.active else self.flow_gate.close)(Reason.FLOW)
+        self.requests.answer(channel_methods.FlowOk(method.active))
 
 
 def _close_method(code: int, text: str) -> channel_methods.Close:

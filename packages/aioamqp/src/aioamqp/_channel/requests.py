@@ -128,6 +128,19 @@ class Requests:
         """
         self._pending.receive_reply(reply)
 
+    def give_up(self, text: str) -> None:
+        """Raise TimeoutError in every call that waits; late replies are recognized."""
+        self._pending.give_up(text)
+
+    def answer(self, method: Method) -> None:
+        """Send the answer to something that the server sent, whether or not it reads it.
+
+        Raises:
+            ProtocolViolation: it does not, and too many answers are buffered.
+        """
+        self._check_open()
+        self._connection.answer(self.number, method)
+
     def fail(self, error: Exception) -> None:
         """Raise an error in every call that waits: the channel has ended."""
         self._pending.fail(error)
@@ -200,6 +213,13 @@ class PendingRequests:
             future.set_result(reply)
         elif on_late_reply is not None:
             on_late_reply(reply)
+
+    def give_up(self, text: str) -> None:
+        """Raise TimeoutError in every call that waits; the replies are still due."""
+        for requests in (self._others, *self._of_consumers.values()):
+            for future, _, _ in requests:
+                if future is not None and not future.done():
+                    future.set_exception(TimeoutError(text))
 
     def fail(self, error: Exception) -> None:
         """Raise an error in every call that waits; no replies are due any longer."""

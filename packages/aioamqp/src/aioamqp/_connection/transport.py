@@ -71,6 +71,7 @@ class FlushingTransport(asyncio.Transport):
         self._closer = closer
         self._transport = transport
         self._writer = writer
+        writer.joins = True
 
     def __repr__(self) -> str:
         return repr(self._transport)

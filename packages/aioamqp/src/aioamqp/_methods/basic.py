@@ -162,20 +162,28 @@ class BasicMethods(Methods):
             "properties": Properties.from_codec(command.properties),
         }
 
-    async def basic_client_ack(self, delivery_tag: int, multiple: bool = False) -> None:
+    async def basic_client_ack(
+        self, delivery_tag: int, multiple: bool = False, *, timeout: float | None = None
+    ) -> None:
         """Acknowledge a message. Spec: basic.ack.
 
         As ``basic_client_nack`` and ``basic_reject``, it waits only while the write buffer is full,
-        and sends nothing if it is cancelled then.
+        and sends nothing if it is cancelled or times out then.
 
         Args:
             delivery_tag: of the message.
             multiple: and of all earlier messages of this channel.
+            timeout: seconds to wait; None for no limit.
         """
-        await self._core.settle(basic.Ack(delivery_tag, multiple))
+        await self._core.settle(basic.Ack(delivery_tag, multiple), timeout)
 
     async def basic_client_nack(
-        self, delivery_tag: int, multiple: bool = False, requeue: bool = True
+        self,
+        delivery_tag: int,
+        multiple: bool = False,
+        requeue: bool = True,
+        *,
+        timeout: float | None = None,
     ) -> None:
         """Reject a message, or several. RabbitMQ: nack.html.
 
@@ -183,17 +191,21 @@ class BasicMethods(Methods):
             delivery_tag: of the message.
             multiple: and of all earlier messages of this channel.
             requeue: return it to the queue, instead of dropping or dead-lettering it.
+            timeout: see ``basic_client_ack``.
         """
-        await self._core.settle(basic.Nack(delivery_tag, multiple, requeue))
+        await self._core.settle(basic.Nack(delivery_tag, multiple, requeue), timeout)
 
-    async def basic_reject(self, delivery_tag: int, requeue: bool = False) -> None:
+    async def basic_reject(
+        self, delivery_tag: int, requeue: bool = False, *, timeout: float | None = None
+    ) -> None:
         """Reject a message. Spec: basic.reject.
 
         Args:
             delivery_tag: of the message.
             requeue: return it to the queue, instead of dropping or dead-lettering it.
+            timeout: see ``basic_client_ack``.
         """
-        await self._core.settle(basic.Reject(delivery_tag, requeue))
+        await self._core.settle(basic.Reject(delivery_tag, requeue), timeout)
 
     async def basic_recover(
         self, requeue: bool = True, *, timeout: float | None = None
