@@ -3,12 +3,14 @@
 import asyncio
 import socket
 import ssl
+from inspect import signature
 from typing import Any
 from unittest import mock
 
 import pytest
 
 import aioamqp
+from aioamqp._arguments import OF_CONNECT, OF_PROTOCOL
 from aioamqp.protocol import CLOSED, OPEN
 from scripted_server import ScriptedServer, wait_idle
 
@@ -105,6 +107,78 @@ async def test_keyword_arguments_go_to_the_protocol_factory(server: ScriptedServ
     assert type(protocol) is Mine
     assert protocol.client_properties == {"a": 1}
     await protocol.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("username", "login"),
+        ("virtual_host", "virtualhost"),
+        ("heartbeats", "heartbeat"),
+        ("Password", "password"),
+        ("onerror", "on_error"),
+        ("frames_max", "frame_max"),
+        ("ssl_context", "ssl"),
+        ("protocol_class", "protocol_factory"),
+    ],
+)
+async def test_an_unknown_argument_is_refused_with_the_nearest_known_one(
+    given: str, meant: str
+) -> None:
+    """Row U3."""
+    dialer = mock.Mock()
+    text = f"'{given}'.* did you mean {meant}\\?"
+
+    with aioamqp.dialing(dialer):
+        with pytest.raises(TypeError, match=text):
+            await aioamqp.connect(**{given: "secret"})
+        with pytest.raises(TypeError, match=text) as caught:
+            await aioamqp.from_url("amqp://h", **{given: "secret"})
+    with pytest.raises(TypeError, match=text):
+        aioamqp.AmqpProtocol(**{given: "secret"})
+
+    assert "secret" not in str(caught.value)
+    dialer.assert_not_called()
+
+
+async def test_an_argument_like_no_other_is_refused_with_all_of_them() -> None:
+    """Row U3."""
+    with pytest.raises(TypeError, match=r"'zzz'.*host, port, login.*heartbeat"):
+        await aioamqp.connect(zzz=1)
+
+
+@pytest.mark.parametrize("name", ["host", "port", "login", "password", "virtualhost"])
+async def test_what_the_url_sets_is_no_argument_of_from_url(name: str) -> None:
+    """Row U3."""
+    with pytest.raises(TypeError, match=f"The URL sets {name}: .*connect") as caught:
+        await aioamqp.from_url("amqp://h", **{name: "secret"})
+
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_protocol_factory_may_take_more_arguments(server: ScriptedServer) -> None:
+    """Row U3."""
+
+    class OfTenant(aioamqp.AmqpProtocol):
+        def __init__(self, *args: object, tenant: str, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.tenant = tenant
+
+    protocol = await server.connect(protocol_factory=OfTenant, tenant="shop", heartbeat=7)
+
+    assert (protocol.tenant, protocol.connection_tunning) == ("shop", {"heartbeat": 7})
+    with pytest.raises(TypeError, match="did you mean heartbeat"):
+        await server.connect(protocol_factory=OfTenant, tenant="shop", heartbeats=7)
+    await protocol.close()
+
+
+async def test_the_known_arguments_are_those_of_the_signatures() -> None:
+    """Row U3."""
+    connect = [each for each in signature(aioamqp.connect).parameters if each != "kwargs"]
+    protocol = set(signature(aioamqp.AmqpProtocol).parameters) - {"_args", "loop", "unknown"}
+
+    assert set(OF_CONNECT) | {"on_error"} == set(connect)
+    assert set(OF_PROTOCOL) == protocol
 
 
 async def test_a_protocol_that_cannot_be_made_leaves_no_link() -> None:

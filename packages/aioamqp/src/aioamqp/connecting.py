@@ -13,6 +13,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar
 
+from ._arguments import argument_of_url
 from ._connection.transport import FlushingTransport
 from .auth import LoginMethod
 from .callbacks import ErrorCallback
@@ -131,10 +132,12 @@ def connect(
         server_hostname: the name to find in the server's certificate, if it is not ``host``; the
             dialer gets it only where it is given.
         on_error: see ``AmqpProtocol``, which gets it and the other arguments.
-        kwargs: ``client_properties``, ``channel_max``, ``frame_max``, ``heartbeat``; a ``loop``,
-            as in 0.15's documentation, must be the running one.
+        kwargs: ``client_properties``, ``channel_max``, ``frame_max``, ``heartbeat``,
+            ``max_message_size``, and what a ``protocol_factory`` of the program takes besides; a
+            ``loop``, as in 0.15's documentation, must be the running one.
 
     Raises:
+        TypeError: an argument is unknown; the error names the nearest known one.
         WrongLoop: ``loop`` is not the running event loop.
         ConnectionFailed: there is no link to the server, or not in time. It is also the OSError
             behind it, such as ConnectionRefusedError.
@@ -248,7 +251,11 @@ def from_url(
 
     Raises:
         ValueError: the URL is wrong, or a file that it names cannot be used.
+        TypeError: an argument is unknown, or is one that the URL sets.
     """
+    given_twice = argument_of_url(kwargs)
+    if given_twice is not None:
+        raise given_twice
     if on_error is not None:
         kwargs["on_error"] = on_error
     return Connecting(_from_url(url, login_method, insist, protocol_factory, kwargs))

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Final, cast
 
 from amqp_codec import HEARTBEAT, Command, DecodeError, Method, ReplyCode, connection
 
+from ._arguments import unknown_argument
 from ._channel.requests import Requests, check_timeout
 from ._connection.blocked import Blocked
 from ._connection.callback_queue import CallbackQueue
@@ -65,8 +66,12 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         frame_max: bytes of a frame; the lower of this and the server's limit holds.
         heartbeat: seconds between heartbeats, whatever the server offers; 0 for none.
         max_message_size: bytes that a body may have, in either direction.
+        loop: not used; ``connect`` refuses another loop than the running one.
 
-    Other arguments are ignored, as in 0.15.
+    Positional arguments are ignored, as in 0.15.
+
+    Raises:
+        TypeError: an argument is unknown; the error names the nearest known one.
 
     Attributes:
         state: CONNECTING, OPEN, CLOSING or CLOSED.
@@ -89,8 +94,11 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         frame_max: int | None = None,
         heartbeat: int | None = None,
         max_message_size: int = MAX_MESSAGE_SIZE,
-        **_ignored: object,
+        loop: object = None,  # noqa: ARG002
+        **unknown: object,
     ) -> None:
+        if unknown:
+            raise unknown_argument(unknown)
         check_callable("on_error", on_error)
         super().__init__()
         self._on_error_callback = on_error
