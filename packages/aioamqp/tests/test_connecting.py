@@ -193,6 +193,42 @@ async def test_a_protocol_that_cannot_be_made_leaves_no_link() -> None:
     dialer.assert_not_called()
 
 
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("amqp://ada:secret@host/", "that is a URL: use from_url"),
+        ("amqps://host", "that is a URL: use from_url"),
+        ("ada:secret@host", "login and password are arguments"),
+        ("host:5672", "the port is an argument"),
+        ("host\n", "line break"),
+        ("[::1]", "without brackets"),
+    ],
+)
+async def test_a_host_that_is_more_than_a_host_is_refused(host: str, text: str) -> None:
+    """Row U4."""
+    dialer = mock.Mock()
+    with (
+        aioamqp.dialing(dialer),
+        pytest.raises(aioamqp.InvalidArgument, match=f"host.*{text}") as caught,
+    ):
+        await aioamqp.connect(host)
+
+    assert "secret" not in str(caught.value)
+    dialer.assert_not_called()
+
+
+@pytest.mark.parametrize("password", ["sec\0ret", "sec\udc80ret"])
+async def test_a_password_that_cannot_be_sent_is_refused_without_it(
+    server: ScriptedServer, password: str
+) -> None:
+    """Row C8."""
+    with pytest.raises(aioamqp.InvalidArgument, match=r"password.* contains a") as caught:
+        await server.connect(password=password)
+
+    assert "ret" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
 async def from_url_calls(url: str, **kwargs: Any) -> dict[str, Any]:
     async def connected(*args: Any, **kwargs: Any) -> tuple[int, int]:
         return 1, 2

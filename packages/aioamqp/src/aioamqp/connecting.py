@@ -6,6 +6,7 @@
 import asyncio
 import errno
 import inspect
+import re
 import ssl as tls
 import sys
 from collections.abc import Callable, Coroutine, Generator
@@ -115,7 +116,7 @@ def connect(
     """Connect to a server: ``await`` for ``(transport, protocol)``, or ``async with`` the protocol.
 
     Args:
-        host: name or address.
+        host: name or address, without a port; for a URL there is ``from_url``.
         port: None for 5672, or 5671 with TLS.
         login: the user's name.
         password: the user's.
@@ -165,6 +166,27 @@ def connect(
     )
 
 
+def _check_host(host: object) -> None:
+    """Raise InvalidArgument for what is more than a host; it may have a password, so no quotes."""
+    if not isinstance(host, str):
+        return  # a dialer may take it
+    text = ""
+    if "://" in host:
+        text = "must be the name or address of a host, but that is a URL: use from_url()"
+    elif "@" in host:
+        text = (
+            "must be the name or address of a host; login and password are arguments of their own"
+        )
+    elif host != host.strip():
+        text = "must not begin or end with a space or a line break"
+    elif re.search(r"^[^:]*:\d+$", host):
+        text = "must be the name or address of a host; the port is an argument of its own"
+    elif host.startswith("["):
+        text = "must be an IPv6 address without brackets, which only a URL has"
+    if text:
+        raise InvalidArgument(text, ("host",))
+
+
 async def _connect(
     host: str,
     port: int | str | None,
@@ -184,6 +206,7 @@ async def _connect(
             "loop is not the running event loop, which the connection would belong to: call"
             " connect() in that loop, from another thread with asyncio.run_coroutine_threadsafe()"
         )
+    _check_host(host)
     if port is None:
         port = default_port(is_secure=bool(ssl))
     where = f"{host}:{port}"
@@ -250,7 +273,8 @@ def from_url(
             default made by ``ssl.create_default_context`` and the parameters of the query.
 
     Raises:
-        ValueError: the URL is wrong, or a file that it names cannot be used.
+        ValueError: the URL is wrong, or a file that it names cannot be used. The text names the
+            character and its escape, and never contains the password.
         TypeError: an argument is unknown, or is one that the URL sets.
     """
     given_twice = argument_of_url(kwargs)

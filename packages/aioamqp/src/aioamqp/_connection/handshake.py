@@ -220,7 +220,19 @@ def mechanism_named(login_method: LoginMethod, login: str, password: str) -> Mec
     for what, value in given.items():
         if not isinstance(value, str) and name != "EXTERNAL":
             raise InvalidArgument(f"must be a string, not {type(value).__name__}", (what,))
+        if isinstance(value, str) and not _is_utf8(value):
+            raise InvalidArgument("contains a character that is not in UTF-8", (what,))
+        if name == "PLAIN" and "\0" in str(value):
+            raise InvalidArgument("contains a zero byte, which PLAIN cannot send", (what,))
     return MECHANISMS[name](login, password)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # it has the text, which may be the password
+        return False
+    return True
 
 
 def _lower(wanted: int | None, offered: int) -> int:
