@@ -21,7 +21,7 @@ from .callbacks import ErrorCallback
 from .dial import current_dialer
 from .exceptions import ConnectionFailed, InvalidArgument, WrongLoop, failed_link
 from .protocol import OPEN, AmqpProtocol
-from .tls import TlsSettings
+from .tls import TlsSettings, explain
 from .uri import default_port, parse_url
 
 CONNECTION_TIMEOUT: Final = 10.0
@@ -141,7 +141,8 @@ def connect(
         TypeError: an argument is unknown; the error names the nearest known one.
         WrongLoop: ``loop`` is not the running event loop.
         ConnectionFailed: there is no link to the server, or not in time. It is also the OSError
-            behind it, such as ConnectionRefusedError.
+            behind it, such as ConnectionRefusedError or ssl.SSLError. If the host has several
+            addresses, all of them have failed.
         HandshakeFailed: the server refuses the login or the virtual host, or is no AMQP server.
     """
     if on_error is not None:
@@ -207,8 +208,18 @@ async def _connect(
             " connect() in that loop, from another thread with asyncio.run_coroutine_threadsafe()"
         )
     _check_host(host)
+    if ssl and ssl is not True and not hasattr(ssl, "wrap_bio"):
+        text = f"must be an SSLContext, True, False or None, not {type(ssl).__name__}"
+        raise InvalidArgument(text, ("ssl",))
+    if getattr(ssl, "protocol", None) is tls.PROTOCOL_TLS_SERVER:
+        raise InvalidArgument("is a context for servers: use PROTOCOL_TLS_CLIENT", ("ssl",))
+    if names and not ssl:
+        text = "is the name in a certificate, so it needs TLS: pass ssl=True or a context"
+        raise InvalidArgument(text, ("server_hostname",))
     if port is None:
         port = default_port(is_secure=bool(ssl))
+    if isinstance(port, int) and not 0 <= port <= 65535:
+        raise InvalidArgument(f"must be a number from 0 to 65535, not {port}", ("port",))
     where = f"{host}:{port}"
     stage = "link"
     made = make_protocol()  # before there is a link: a bad argument must not cost one
@@ -220,17 +231,14 @@ async def _connect(
                     lambda: made, host, port, ssl=ssl, **names
                 )
             except OSError as error:
+                text = explain(error) if ssl else str(error) or type(error).__name__
                 raise failed_link(
-                    ConnectionFailed, error, f"Cannot connect to {where}: {error}"
+                    ConnectionFailed, error, f"Cannot connect to {where}: {text}"
                 ) from error
             except UnicodeError as error:
                 raise ConnectionFailed(
                     f"Cannot connect to {where}: that is not the name of a host"
                 ) from error
-            except OverflowError:
-                raise InvalidArgument(
-                    f"must be a number from 0 to 65535, not {port}", ("port",)
-                ) from None
             stage = "open connection"
             try:
                 await protocol.start_connection(
@@ -243,6 +251,8 @@ async def _connect(
         if not deadline.expired():
             raise
         text = f"Cannot connect to {where}: no {stage} within {connection_timeout:g} seconds"
+        if ssl and stage == "link":
+            text += "; the port may not speak TLS"
         cause = TimeoutError(errno.ETIMEDOUT, text)
         raise failed_link(ConnectionFailed, cause, text) from None
     return FlushingTransport(transport, protocol._connection.writer), protocol

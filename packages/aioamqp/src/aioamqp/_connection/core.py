@@ -72,6 +72,11 @@ class ConnectionCore:
         )
         self._loop_guard = LoopGuard(lambda error: break_off(error, True))
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether the transport has TLS."""
+        return self._transport.get_extra_info("ssl_object") is not None
+
     def check_open(self) -> None:
         """Check that the connection can be used here.
 
