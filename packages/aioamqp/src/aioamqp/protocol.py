@@ -30,6 +30,7 @@ from ._connection.handshake import Handshake, mechanism_named, refusal
 from ._connection.opening import Opening
 from ._legacy import LegacyProtocol
 from ._loggers import protocol_logger
+from ._overrides import OF_PROTOCOL, warn_of_overrides
 from .auth import LoginMethod
 from .callbacks import ErrorCallback, ReturnCallback, check_callable
 from .channel import Channel
@@ -84,6 +85,11 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
     """
 
     CHANNEL_FACTORY: ClassVar[Callable[..., Channel]] = Channel
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Warn of overridden methods that 0.15 called, and this version does not."""
+        super().__init_subclass__(**kwargs)
+        warn_of_overrides(cls, AmqpProtocol, OF_PROTOCOL)
 
     def __init__(
         self,
