@@ -16,6 +16,7 @@ were started earlier, have contexts of their own; a test fixture that must reach
 
 import asyncio
 import errno
+import ipaddress
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
@@ -69,18 +70,28 @@ async def dial_tcp(
     within a quarter of a second, and the first link is used. RFC 8305.
     """
     loop = asyncio.get_running_loop()
-    # Not by create_connection, which leaks a socket when it is cancelled while several connect.
-    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if _is_address(host):  # which needs no thread to resolve it
+        where: dict[str, Any] = {"host": host, "port": port}
+    else:
+        # Not by create_connection, which leaks a socket when it is cancelled while several connect.
+        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        where = {"sock": await _connect_first(_interleaved(addresses))}
+        server_hostname = server_hostname or (host if ssl else None)
     transport, protocol = await loop.create_connection(
-        protocol_factory,
-        sock=await _connect_first(_interleaved(addresses)),
-        ssl=ssl,
-        server_hostname=server_hostname or (host if ssl else None),
+        protocol_factory, ssl=ssl, server_hostname=server_hostname, **where
     )
     link = transport.get_extra_info("socket")
     if link is not None:
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return transport, protocol
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _interleaved(addresses: Sequence[_Address]) -> list[_Address]:
