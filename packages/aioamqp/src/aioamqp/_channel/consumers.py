@@ -9,8 +9,8 @@ CONSUMING   cancelled by basic_cancel or the server     DRAINING
             the program leaves ``async for``            CANCELLING: basic.cancel is sent
 CANCELLING  basic.cancel-ok                             ENDED
 DRAINING    the buffer has been handled                 ENDED
-any         the channel ends                            DRAINING, or ENDED with no one to handle
-                                                        the buffer
+any         the channel ends                            ENDED if ABANDONED or CANCELLING, else
+                                                        DRAINING
 
 RabbitMQ closes the connection with 541 over a basic.cancel that overtakes the basic.consume-ok, and
 with 530 over a consumer tag that is used again before: so an abandoned consumer is cancelled only

@@ -9,6 +9,7 @@ CLOSING    channel.close-ok      CLOSED: both directions are finished
 """
 
 import asyncio
+from asyncio import get_running_loop
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
@@ -42,7 +43,7 @@ _OPEN: Final = State.OPEN  # an Enum's attributes are slow to read in Python 3.1
 class ChannelCore:
     """All parts of one channel on one connection.
 
-    ``Channel`` shows programs what it has. A channel can go on with a new core on a new connection.
+    ``Channel`` shows them to programs, and reaches them through this object only.
 
     Args:
         connection: to write to.
@@ -110,7 +111,10 @@ class ChannelCore:
             AmqpClosedConnection: the connection has ended.
             ChannelClosed: the channel has.
         """
-        self.connection.check_open()
+        connection = self.connection
+        # Without a call: every message that is published or acknowledged is checked here.
+        if connection.failure is not None or get_running_loop() is not connection.loop:
+            connection.check_open()
         if self.state is not _OPEN:
             raise ChannelClosed from self.failure
 

@@ -88,8 +88,7 @@ class ConnectionCore:
             raise AmqpClosedConnection(
                 f"The connection is closed: {reason(self.failure)}"
             ) from self.failure
-        if get_running_loop() is not self.loop:  # one call less, where messages are published
-            self.check_loop()
+        self.check_loop()
 
     def check_loop(self) -> None:
         """Check that the connection belongs to the running event loop.
