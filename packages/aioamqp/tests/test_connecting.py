@@ -1,6 +1,7 @@
 """``connect`` and ``from_url``, dialers, and links that cannot be made."""
 
 import asyncio
+import math
 import socket
 import ssl
 from inspect import signature
@@ -214,6 +215,30 @@ async def test_a_host_that_is_more_than_a_host_is_refused(host: str, text: str) 
         await aioamqp.connect(host)
 
     assert "secret" not in str(caught.value)
+    dialer.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"port": 65536}, "port: must be a number from 0 to 65535, not 65536"),
+        ({"port": -1}, "port: must be a number from 0 to 65535, not -1"),
+        ({"port": "99999"}, "port: must be a number from 0 to 65535, not 99999"),
+        ({"port": "amqp://ada:secret@h"}, "port: must be a number, or the name of a service"),
+        ({"port": ""}, "port: must be a number, or the name of a service"),
+        ({"connection_timeout": "5"}, "connection_timeout: must be 0 seconds or more, or None"),
+        ({"connection_timeout": -1}, "connection_timeout: must be 0 seconds or more, or None"),
+        ({"connection_timeout": math.nan}, "connection_timeout: must be 0 seconds or more"),
+    ],
+)
+async def test_a_port_or_a_timeout_that_is_none_is_refused_before_there_is_a_link(
+    options: dict[str, Any], text: str
+) -> None:
+    """Row U25. Row C8. Some resolvers connect to the port 34463 for 99999."""
+    dialer = mock.Mock()
+    with aioamqp.dialing(dialer), pytest.raises(aioamqp.InvalidArgument, match=text):
+        await aioamqp.connect("rabbit", **options)
+
     dialer.assert_not_called()
 
 

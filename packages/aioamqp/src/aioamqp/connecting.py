@@ -188,6 +188,23 @@ def _check_host(host: object) -> None:
         raise InvalidArgument(text, ("host",))
 
 
+def _check_port(port: object) -> None:
+    """Raise InvalidArgument for what is no port; resolvers take 99999 for another one."""
+    text = port.strip() if isinstance(port, str) else ""
+    if text.isascii() and text.isdigit():
+        port = int(text[:6])
+    if isinstance(port, int) and not 0 <= port <= 65535:
+        raise InvalidArgument(f"must be a number from 0 to 65535, not {port}", ("port",))
+    if isinstance(port, str) and not re.fullmatch(r"[\w.+*-]+", port):
+        # Not quoted: it may be a URL with a password.
+        raise InvalidArgument("must be a number, or the name of a service", ("port",))
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
+        raise InvalidArgument("must be 0 seconds or more, or None", ("connection_timeout",))
+
+
 async def _connect(
     host: str,
     port: int | str | None,
@@ -218,8 +235,8 @@ async def _connect(
         raise InvalidArgument(text, ("server_hostname",))
     if port is None:
         port = default_port(is_secure=bool(ssl))
-    if isinstance(port, int) and not 0 <= port <= 65535:
-        raise InvalidArgument(f"must be a number from 0 to 65535, not {port}", ("port",))
+    _check_port(port)
+    _check_timeout(connection_timeout)
     where = f"{host}:{port}"
     stage = "link"
     made = make_protocol()  # before there is a link: a bad argument must not cost one
