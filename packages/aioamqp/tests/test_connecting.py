@@ -128,15 +128,16 @@ async def test_an_unknown_argument_is_refused_with_the_nearest_known_one(
 ) -> None:
     """Row U3."""
     dialer = mock.Mock()
+    unknown: dict[str, Any] = {given: "secret"}
     text = f"'{given}'.* did you mean {meant}\\?"
 
     with aioamqp.dialing(dialer):
         with pytest.raises(TypeError, match=text):
-            await aioamqp.connect(**{given: "secret"})
+            await aioamqp.connect(**unknown)
         with pytest.raises(TypeError, match=text) as caught:
-            await aioamqp.from_url("amqp://h", **{given: "secret"})
+            await aioamqp.from_url("amqp://h", **unknown)
     with pytest.raises(TypeError, match=text):
-        aioamqp.AmqpProtocol(**{given: "secret"})
+        aioamqp.AmqpProtocol(**unknown)
 
     assert "secret" not in str(caught.value)
     dialer.assert_not_called()
@@ -151,8 +152,9 @@ async def test_an_argument_like_no_other_is_refused_with_all_of_them() -> None:
 @pytest.mark.parametrize("name", ["host", "port", "login", "password", "virtualhost"])
 async def test_what_the_url_sets_is_no_argument_of_from_url(name: str) -> None:
     """Row U3."""
+    set_twice: dict[str, Any] = {name: "secret"}
     with pytest.raises(TypeError, match=f"The URL sets {name}: .*connect") as caught:
-        await aioamqp.from_url("amqp://h", **{name: "secret"})
+        await aioamqp.from_url("amqp://h", **set_twice)
 
     assert "secret" not in str(caught.value)
 
@@ -167,6 +169,7 @@ async def test_a_protocol_factory_may_take_more_arguments(server: ScriptedServer
 
     protocol = await server.connect(protocol_factory=OfTenant, tenant="shop", heartbeat=7)
 
+    assert isinstance(protocol, OfTenant)
     assert (protocol.tenant, protocol.connection_tunning) == ("shop", {"heartbeat": 7})
     with pytest.raises(TypeError, match="did you mean heartbeat"):
         await server.connect(protocol_factory=OfTenant, tenant="shop", heartbeats=7)

@@ -109,10 +109,12 @@ async def test_the_documented_arguments_that_do_nothing_are_accepted(connect: Co
 @pytest.mark.parametrize("name", ["program_name", "virtual_host"])
 async def test_unknown_keyword_arguments_are_refused(connect: Connect, name: str) -> None:
     """Row U3. 0.15 ignored them: a program logged in as guest to "/"."""
+    unknown: dict[str, Any] = {name: "x"}
+
     with pytest.raises(TypeError, match=name):
-        await connect(**{name: "x"})
+        await connect(**unknown)
     with pytest.raises(TypeError, match=name):
-        AmqpProtocol("reader", "writer", **{name: "x"})
+        AmqpProtocol("reader", "writer", **unknown)
 
 
 # ------------------------------------------------------------------------------------ channels
