@@ -70,6 +70,23 @@ async def test_an_explicit_ssl_context_is_used(node: RabbitMQNode, authority: Au
 
 
 @scenario
+async def test_plain_to_the_tls_port_says_which_url_to_use(node: RabbitMQNode) -> None:
+    """Row U24."""
+    with pytest.raises(aioamqp.HandshakeFailed, match="speaks TLS on this port: use amqps://"):
+        await aioamqp.connect("localhost", node.tls_port)
+
+
+@scenario
+async def test_tls_to_the_plain_port_says_which_url_to_use(
+    node: RabbitMQNode, authority: Authority
+) -> None:
+    """Row U24."""
+    context = ssl.create_default_context(cafile=authority.cacertfile)
+    with pytest.raises(aioamqp.ConnectionFailed, match="does not speak TLS on this port"):
+        await aioamqp.connect("localhost", node.port, ssl=context)
+
+
+@scenario
 async def test_ssl_true_trusts_only_the_system_s_authorities(node: RabbitMQNode) -> None:
     with pytest.raises(aioamqp.ConnectionFailed, match="CERTIFICATE_VERIFY_FAILED") as refused:
         await aioamqp.connect("localhost", node.tls_port, ssl=True)

@@ -1,14 +1,17 @@
 """``connect`` and ``from_url``, dialers, and links that cannot be made."""
 
 import asyncio
+import math
 import socket
 import ssl
+from inspect import signature
 from typing import Any
 from unittest import mock
 
 import pytest
 
 import aioamqp
+from aioamqp._arguments import OF_CONNECT, OF_PROTOCOL
 from aioamqp.protocol import CLOSED, OPEN
 from scripted_server import ScriptedServer, wait_idle
 
@@ -107,6 +110,81 @@ async def test_keyword_arguments_go_to_the_protocol_factory(server: ScriptedServ
     await protocol.close()
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("username", "login"),
+        ("virtual_host", "virtualhost"),
+        ("heartbeats", "heartbeat"),
+        ("Password", "password"),
+        ("onerror", "on_error"),
+        ("frames_max", "frame_max"),
+        ("ssl_context", "ssl"),
+        ("protocol_class", "protocol_factory"),
+    ],
+)
+async def test_an_unknown_argument_is_refused_with_the_nearest_known_one(
+    given: str, meant: str
+) -> None:
+    """Row U3."""
+    dialer = mock.Mock()
+    unknown: dict[str, Any] = {given: "secret"}
+    text = f"'{given}'.* did you mean {meant}\\?"
+
+    with aioamqp.dialing(dialer):
+        with pytest.raises(TypeError, match=text):
+            await aioamqp.connect(**unknown)
+        with pytest.raises(TypeError, match=text) as caught:
+            await aioamqp.from_url("amqp://h", **unknown)
+    with pytest.raises(TypeError, match=text):
+        aioamqp.AmqpProtocol(**unknown)
+
+    assert "secret" not in str(caught.value)
+    dialer.assert_not_called()
+
+
+async def test_an_argument_like_no_other_is_refused_with_all_of_them() -> None:
+    """Row U3."""
+    with pytest.raises(TypeError, match=r"'zzz'.*host, port, login.*heartbeat"):
+        await aioamqp.connect(zzz=1)
+
+
+@pytest.mark.parametrize("name", ["host", "port", "login", "password", "virtualhost"])
+async def test_what_the_url_sets_is_no_argument_of_from_url(name: str) -> None:
+    """Row U3."""
+    set_twice: dict[str, Any] = {name: "secret"}
+    with pytest.raises(TypeError, match=f"The URL sets {name}: .*connect") as caught:
+        await aioamqp.from_url("amqp://h", **set_twice)
+
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_protocol_factory_may_take_more_arguments(server: ScriptedServer) -> None:
+    """Row U3."""
+
+    class OfTenant(aioamqp.AmqpProtocol):
+        def __init__(self, *args: object, tenant: str, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.tenant = tenant
+
+    protocol = await server.connect(protocol_factory=OfTenant, tenant="shop", heartbeat=7)
+
+    assert isinstance(protocol, OfTenant)
+    assert (protocol.tenant, protocol.connection_tunning) == ("shop", {"heartbeat": 7})
+    with pytest.raises(TypeError, match="did you mean heartbeat"):
+        await server.connect(protocol_factory=OfTenant, tenant="shop", heartbeats=7)
+    await protocol.close()
+
+
+async def test_the_known_arguments_are_those_of_the_signatures() -> None:
+    """Row U3."""
+    connect = [each for each in signature(aioamqp.connect).parameters if each != "kwargs"]
+    protocol = set(signature(aioamqp.AmqpProtocol).parameters) - {"_args", "loop", "unknown"}
+
+    assert set(OF_CONNECT) | {"on_error"} == set(connect)
+    assert set(OF_PROTOCOL) == protocol
+
+
 async def test_a_protocol_that_cannot_be_made_leaves_no_link() -> None:
     dialer = mock.Mock()
 
@@ -117,6 +195,66 @@ async def test_a_protocol_that_cannot_be_made_leaves_no_link() -> None:
         await aioamqp.connect(protocol_factory=cannot)
 
     dialer.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("amqp://ada:secret@host/", "that is a URL: use from_url"),
+        ("amqps://host", "that is a URL: use from_url"),
+        ("ada:secret@host", "login and password are arguments"),
+        ("host:5672", "the port is an argument"),
+        ("host\n", "line break"),
+        ("[::1]", "without brackets"),
+    ],
+)
+async def test_a_host_that_is_more_than_a_host_is_refused(host: str, text: str) -> None:
+    """Row U4."""
+    dialer = mock.Mock()
+    with (
+        aioamqp.dialing(dialer),
+        pytest.raises(aioamqp.InvalidArgument, match=f"host.*{text}") as caught,
+    ):
+        await aioamqp.connect(host)
+
+    assert "secret" not in str(caught.value)
+    dialer.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"port": 65536}, "port: must be a number from 0 to 65535, not 65536"),
+        ({"port": -1}, "port: must be a number from 0 to 65535, not -1"),
+        ({"port": "99999"}, "port: must be a number from 0 to 65535, not 99999"),
+        ({"port": "amqp://ada:secret@h"}, "port: must be a number, or the name of a service"),
+        ({"port": ""}, "port: must be a number, or the name of a service"),
+        ({"connection_timeout": "5"}, "connection_timeout: must be 0 seconds or more, or None"),
+        ({"connection_timeout": -1}, "connection_timeout: must be 0 seconds or more, or None"),
+        ({"connection_timeout": math.nan}, "connection_timeout: must be 0 seconds or more"),
+    ],
+)
+async def test_a_port_or_a_timeout_that_is_none_is_refused_before_there_is_a_link(
+    options: dict[str, Any], text: str
+) -> None:
+    """Row U25. Row C8. Some resolvers connect to the port 34463 for 99999."""
+    dialer = mock.Mock()
+    with aioamqp.dialing(dialer), pytest.raises(aioamqp.InvalidArgument, match=text):
+        await aioamqp.connect("rabbit", **options)
+
+    dialer.assert_not_called()
+
+
+@pytest.mark.parametrize("password", ["sec\0ret", "sec\udc80ret"])
+async def test_a_password_that_cannot_be_sent_is_refused_without_it(
+    server: ScriptedServer, password: str
+) -> None:
+    """Row C8."""
+    with pytest.raises(aioamqp.InvalidArgument, match=r"password.* contains a") as caught:
+        await server.connect(password=password)
+
+    assert "ret" not in str(caught.value)
+    assert caught.value.__context__ is None
 
 
 async def from_url_calls(url: str, **kwargs: Any) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def connect_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         ("amqp://host:7777", {"host": "host", "port": 7777}),
         ("amqp://tom:pass@host", {"host": "host", "login": "tom", "password": "pass"}),
         ("amqp://tom@host", {"host": "host", "login": "tom"}),
-        ("amqp://tom:@host", {"host": "host", "login": "tom"}),
+        ("amqp://tom:@host", {"host": "host", "login": "tom", "password": ""}),
         ("amqp://:@host", {"host": "host"}),
         ("amqp://host/", {"host": "host"}),
         ("amqp://host//", {"host": "host"}),

@@ -94,21 +94,27 @@ async def test_a_heartbeat_is_sent_once_per_interval(server: ScriptedServer) -> 
     await task
 
 
-async def test_unknown_keyword_arguments_are_ignored(connect: Connect) -> None:
-    unknown: dict[str, Any] = {
-        "loop": asyncio.get_running_loop(),
-        "program_name": "worker",
-        "virtual_host": "other",
-        "verify_ssl": False,
-    }
+async def test_the_documented_arguments_that_do_nothing_are_accepted(connect: Connect) -> None:
+    given: dict[str, Any] = {"loop": asyncio.get_running_loop(), "verify_ssl": False}
 
-    _, protocol = await connect(**unknown)
-    AmqpProtocol("reader", "writer", **unknown)
+    _, protocol = await connect(**given)
+    AmqpProtocol("reader", "writer", loop=given["loop"])
     with mock.patch("aioamqp.connect", return_value=(None, None)) as called:
-        await aioamqp.from_url("amqp://tom:pass@example.com:7777/myvhost", **unknown)
+        await aioamqp.from_url("amqp://tom:pass@example.com:7777/myvhost", **given)
 
     assert protocol.state == OPEN
-    called.assert_called_once_with(**FROM_URL, **unknown)
+    called.assert_called_once_with(**FROM_URL, **given)
+
+
+@pytest.mark.parametrize("name", ["program_name", "virtual_host"])
+async def test_unknown_keyword_arguments_are_refused(connect: Connect, name: str) -> None:
+    """Row U3. 0.15 ignored them: a program logged in as guest to "/"."""
+    unknown: dict[str, Any] = {name: "x"}
+
+    with pytest.raises(TypeError, match=name):
+        await connect(**unknown)
+    with pytest.raises(TypeError, match=name):
+        AmqpProtocol("reader", "writer", **unknown)
 
 
 # ------------------------------------------------------------------------------------ channels

@@ -19,6 +19,7 @@ from ._methods.exchange import ExchangeMethods
 from ._methods.publish import PublishMethods
 from ._methods.queue import QueueMethods
 from ._methods.tx import TxMethods
+from ._overrides import OF_CHANNEL, warn_of_overrides
 from .callbacks import (
     CancellationCallback,
     CloseCallback,
@@ -57,6 +58,11 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         last_consumer_tag: of the latest consumer, also if aioamqp made the tag.
         consumer_queues: always empty, as in 0.15; so is ``response_future`` always None.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Warn of overridden methods that 0.15 called, and this version does not."""
+        super().__init_subclass__(**kwargs)
+        warn_of_overrides(cls, Channel, OF_CHANNEL)
 
     def __init__(
         self,

@@ -6,6 +6,7 @@
 import asyncio
 import errno
 import inspect
+import re
 import ssl as tls
 import sys
 from collections.abc import Callable, Coroutine, Generator
@@ -13,13 +14,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar
 
+from ._arguments import argument_of_url
 from ._connection.transport import FlushingTransport
 from .auth import LoginMethod
 from .callbacks import ErrorCallback
 from .dial import current_dialer
 from .exceptions import ConnectionFailed, InvalidArgument, WrongLoop, failed_link
 from .protocol import OPEN, AmqpProtocol
-from .tls import TlsSettings
+from .tls import TlsSettings, explain
 from .uri import default_port, parse_url
 
 CONNECTION_TIMEOUT: Final = 10.0
@@ -114,7 +116,7 @@ def connect(
     """Connect to a server: ``await`` for ``(transport, protocol)``, or ``async with`` the protocol.
 
     Args:
-        host: name or address.
+        host: name or address, without a port; for a URL there is ``from_url``.
         port: None for 5672, or 5671 with TLS.
         login: the user's name.
         password: the user's.
@@ -131,13 +133,16 @@ def connect(
         server_hostname: the name to find in the server's certificate, if it is not ``host``; the
             dialer gets it only where it is given.
         on_error: see ``AmqpProtocol``, which gets it and the other arguments.
-        kwargs: ``client_properties``, ``channel_max``, ``frame_max``, ``heartbeat``; a ``loop``,
-            as in 0.15's documentation, must be the running one.
+        kwargs: ``client_properties``, ``channel_max``, ``frame_max``, ``heartbeat``,
+            ``max_message_size``, and what a ``protocol_factory`` of the program takes besides; a
+            ``loop``, as in 0.15's documentation, must be the running one.
 
     Raises:
+        TypeError: an argument is unknown; the error names the nearest known one.
         WrongLoop: ``loop`` is not the running event loop.
         ConnectionFailed: there is no link to the server, or not in time. It is also the OSError
-            behind it, such as ConnectionRefusedError.
+            behind it, such as ConnectionRefusedError or ssl.SSLError. If the host has several
+            addresses, all of them have failed.
         HandshakeFailed: the server refuses the login or the virtual host, or is no AMQP server.
     """
     if on_error is not None:
@@ -162,6 +167,44 @@ def connect(
     )
 
 
+def _check_host(host: object) -> None:
+    """Raise InvalidArgument for what is more than a host; it may have a password, so no quotes."""
+    if not isinstance(host, str):
+        return  # a dialer may take it
+    text = ""
+    if "://" in host:
+        text = "must be the name or address of a host, but that is a URL: use from_url()"
+    elif "@" in host:
+        text = (
+            "must be the name or address of a host; login and password are arguments of their own"
+        )
+    elif host != host.strip():
+        text = "must not begin or end with a space or a line break"
+    elif re.search(r"^[^:]*:\d+$", host):
+        text = "must be the name or address of a host; the port is an argument of its own"
+    elif host.startswith("["):
+        text = "must be an IPv6 address without brackets, which only a URL has"
+    if text:
+        raise InvalidArgument(text, ("host",))
+
+
+def _check_port(port: object) -> None:
+    """Raise InvalidArgument for what is no port; resolvers take 99999 for another one."""
+    text = port.strip() if isinstance(port, str) else ""
+    if text.isascii() and text.isdigit():
+        port = int(text[:6])
+    if isinstance(port, int) and not 0 <= port <= 65535:
+        raise InvalidArgument(f"must be a number from 0 to 65535, not {port}", ("port",))
+    if isinstance(port, str) and not re.fullmatch(r"[\w.+*-]+", port):
+        # Not quoted: it may be a URL with a password.
+        raise InvalidArgument("must be a number, or the name of a service", ("port",))
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
+        raise InvalidArgument("must be 0 seconds or more, or None", ("connection_timeout",))
+
+
 async def _connect(
     host: str,
     port: int | str | None,
@@ -181,8 +224,19 @@ async def _connect(
             "loop is not the running event loop, which the connection would belong to: call"
             " connect() in that loop, from another thread with asyncio.run_coroutine_threadsafe()"
         )
+    _check_host(host)
+    if ssl and ssl is not True and not hasattr(ssl, "wrap_bio"):
+        text = f"must be an SSLContext, True, False or None, not {type(ssl).__name__}"
+        raise InvalidArgument(text, ("ssl",))
+    if getattr(ssl, "protocol", None) is tls.PROTOCOL_TLS_SERVER:
+        raise InvalidArgument("is a context for servers: use PROTOCOL_TLS_CLIENT", ("ssl",))
+    if names and not ssl:
+        text = "is the name in a certificate, so it needs TLS: pass ssl=True or a context"
+        raise InvalidArgument(text, ("server_hostname",))
     if port is None:
         port = default_port(is_secure=bool(ssl))
+    _check_port(port)
+    _check_timeout(connection_timeout)
     where = f"{host}:{port}"
     stage = "link"
     made = make_protocol()  # before there is a link: a bad argument must not cost one
@@ -194,17 +248,14 @@ async def _connect(
                     lambda: made, host, port, ssl=ssl, **names
                 )
             except OSError as error:
+                text = explain(error) if ssl else str(error) or type(error).__name__
                 raise failed_link(
-                    ConnectionFailed, error, f"Cannot connect to {where}: {error}"
+                    ConnectionFailed, error, f"Cannot connect to {where}: {text}"
                 ) from error
             except UnicodeError as error:
                 raise ConnectionFailed(
                     f"Cannot connect to {where}: that is not the name of a host"
                 ) from error
-            except OverflowError:
-                raise InvalidArgument(
-                    f"must be a number from 0 to 65535, not {port}", ("port",)
-                ) from None
             stage = "open connection"
             try:
                 await protocol.start_connection(
@@ -217,6 +268,8 @@ async def _connect(
         if not deadline.expired():
             raise
         text = f"Cannot connect to {where}: no {stage} within {connection_timeout:g} seconds"
+        if ssl and stage == "link":
+            text += "; the port may not speak TLS"
         cause = TimeoutError(errno.ETIMEDOUT, text)
         raise failed_link(ConnectionFailed, cause, text) from None
     core = protocol._connection
@@ -248,8 +301,13 @@ def from_url(
             default made by ``ssl.create_default_context`` and the parameters of the query.
 
     Raises:
-        ValueError: the URL is wrong, or a file that it names cannot be used.
+        ValueError: the URL is wrong, or a file that it names cannot be used. The text names the
+            character and its escape, and never contains the password.
+        TypeError: an argument is unknown, or is one that the URL sets.
     """
+    given_twice = argument_of_url(kwargs)
+    if given_twice is not None:
+        raise given_twice
     if on_error is not None:
         kwargs["on_error"] = on_error
     return Connecting(_from_url(url, login_method, insist, protocol_factory, kwargs))

@@ -58,7 +58,8 @@ class ConnectionFailed(AmqpClosedConnection):
     """The server could not be reached.
 
     The exception is also an instance of the class of the OSError behind it, with the same ``errno``
-    and ``args``: ``except ConnectionRefusedError`` and ``except socket.gaierror`` work.
+    and ``args``: ``except ConnectionRefusedError`` and ``except socket.gaierror`` work. With TLS it
+    has ``reason``, ``verify_code`` and ``verify_message``, as ssl.SSLError has.
     """
 
     sentence = ""
@@ -276,7 +277,7 @@ def failed_link(parent: type[_Failure], cause: OSError, sentence: str) -> _Failu
 
     Args:
         parent: ConnectionFailed or ConnectionLost.
-        cause: the OSError, from which ``errno`` and ``args`` are copied.
+        cause: the OSError, of which ``errno``, ``args`` and all other attributes are copied.
         sentence: the text of the exception.
     """
     key = (parent, type(cause))
@@ -285,6 +286,10 @@ def failed_link(parent: type[_Failure], cause: OSError, sentence: str) -> _Failu
         _classes[key] = type(parent.__name__, bases, {"__module__": __name__})
     error = _classes[key](*cause.args)
     assert isinstance(error, parent)
+    vars(error).update(vars(cause))  # such as reason and verify_message of an SSLError
+    for name in ("filename", "filename2"):
+        if getattr(cause, name) is not None:
+            setattr(error, name, getattr(cause, name))
     error.sentence = sentence
     error.__cause__ = cause
     return error
@@ -299,7 +304,8 @@ def lost_link(cause: Exception | None) -> AmqpClosedConnection:
     if cause is None:
         return AmqpClosedConnection("The program closed the transport")
     if isinstance(cause, OSError):
-        return failed_link(ConnectionLost, cause, f"The connection to the server was lost: {cause}")
+        text = str(cause) or type(cause).__name__
+        return failed_link(ConnectionLost, cause, f"The connection to the server was lost: {text}")
     error = ConnectionLost(f"The connection to the server was lost: {cause!r}")
     error.__cause__ = cause
     return error

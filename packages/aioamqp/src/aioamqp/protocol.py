@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from amqp_codec import HEARTBEAT, Command, DecodeError, Method, ReplyCode, connection
 
+from ._arguments import unknown_argument
 from ._channel.core import drain_channels
 from ._channel.requests import Requests, check_timeout
 from ._connection.blocked import Blocked
@@ -30,6 +31,7 @@ from ._connection.handshake import Handshake, mechanism_named, refusal
 from ._connection.opening import Opening
 from ._legacy import LegacyProtocol
 from ._loggers import protocol_logger
+from ._overrides import OF_PROTOCOL, warn_of_overrides
 from .auth import LoginMethod
 from .callbacks import (
     ChannelCloseCallback,
@@ -95,8 +97,12 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         heartbeat: seconds between heartbeats, whatever the server offers; 0 for none.
         max_message_size: bytes that a body may have, in either direction.
         on_channel_close: see the attribute.
+        loop: not used; ``connect`` refuses another loop than the running one.
 
-    Other arguments are ignored, as in 0.15.
+    Positional arguments are ignored, as in 0.15.
+
+    Raises:
+        TypeError: an argument is unknown; the error names the nearest known one.
 
     Attributes:
         state: CONNECTING, OPEN, CLOSING or CLOSED.
@@ -113,6 +119,11 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
 
     CHANNEL_FACTORY: ClassVar[Callable[..., Channel]] = Channel
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Warn of overridden methods that 0.15 called, and this version does not."""
+        super().__init_subclass__(**kwargs)
+        warn_of_overrides(cls, AmqpProtocol, OF_PROTOCOL)
+
     def __init__(
         self,
         *_args: object,
@@ -123,8 +134,11 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         heartbeat: int | None = None,
         max_message_size: int = MAX_MESSAGE_SIZE,
         on_channel_close: ChannelCloseCallback | None = None,
-        **_ignored: object,
+        loop: object = None,  # noqa: ARG002
+        **unknown: object,
     ) -> None:
+        if unknown:
+            raise unknown_argument(unknown)
         check_callable("on_error", on_error)
         check_callable("on_channel_close", on_channel_close)
         super().__init__()

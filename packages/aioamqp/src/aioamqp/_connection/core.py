@@ -90,6 +90,11 @@ class ConnectionCore:
         self._break_off = break_off
         self._loop_guard = LoopGuard(self._end_with_loop)
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether the transport has TLS."""
+        return self._transport.get_extra_info("ssl_object") is not None
+
     def check_open(self) -> None:
         """Check that the connection can be used here.
 

@@ -28,6 +28,7 @@ LARGEST_FRAME: Final = 16 * 1024 * 1024
 """Bytes of a frame that a server can choose: a frame is held until it is complete."""
 
 _HEADER_SIZE: Final = 8
+_TLS_ALERT: Final = b"\x15\x03"  # RFC 8446: 5.1, the type of the record and its version
 _LOCALE: Final = "en_US"
 
 CAPABILITIES: Final = {
@@ -99,17 +100,24 @@ class Handshake:
         """Return the data for the decoder, unless it is a protocol header of the server's own.
 
         Raises:
-            HandshakeFailed: it is: the server does not speak AMQP 0-9-1. Spec: 4.2.2.
+            HandshakeFailed: it is, or it is TLS: the server does not speak AMQP 0-9-1. Spec: 4.2.2.
         """
         if self._is_0_9_1:
             return data
         self._header += data
         if b"AMQP".startswith(self._header[:4]) and len(self._header) < _HEADER_SIZE:
             return b""
+        if self._header == _TLS_ALERT[:1]:
+            return b""
         if self._header.startswith(b"AMQP"):
             version = "-".join(map(str, self._header[5:_HEADER_SIZE]))
             raise HandshakeFailed(
                 f"The server does not take AMQP 0-9-1, it asks for AMQP {version}; check the port"
+            )
+        if self._header.startswith(_TLS_ALERT):
+            raise HandshakeFailed(
+                "The server speaks TLS on this port: use amqps:// and 5671, or ssl=True, or"
+                " the port without TLS, which usually is 5672"
             )
         self._is_0_9_1 = True
         return self._header
@@ -141,12 +149,18 @@ class Handshake:
                     f" does not belong there; it {self._progress()}"
                 )
 
-    def explain_end(self) -> str:
+    def explain_end(self, *, has_tls: bool = False) -> str:
         """Return what it may mean that the link ends now."""
         hint = ""
-        if self.start is None:
+        if self.start is None and has_tls:
             hint = (
-                "; check that an AMQP 0-9-1 server, with or without TLS as asked, is at that port"
+                "; check that an AMQP 0-9-1 server is at that port, and whether it requires a"
+                " client certificate"
+            )
+        elif self.start is None:
+            hint = (
+                "; check that an AMQP 0-9-1 server is at that port, and that it does not speak TLS"
+                " there, for which there is amqps:// and usually the port 5671"
             )
         elif self.tune is None:
             # RabbitMQ: without authentication_failure_close it closes so after a refused login.
@@ -226,7 +240,19 @@ def mechanism_named(login_method: LoginMethod, login: str, password: str) -> Mec
     for what, value in given.items():
         if not isinstance(value, str) and name != "EXTERNAL":
             raise InvalidArgument(f"must be a string, not {type(value).__name__}", (what,))
+        if isinstance(value, str) and not _is_utf8(value):
+            raise InvalidArgument("contains a character that is not in UTF-8", (what,))
+        if name == "PLAIN" and "\0" in str(value):
+            raise InvalidArgument("contains a zero byte, which PLAIN cannot send", (what,))
     return MECHANISMS[name](login, password)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # it has the text, which may be the password
+        return False
+    return True
 
 
 def _lower(wanted: int | None, offered: int) -> int:

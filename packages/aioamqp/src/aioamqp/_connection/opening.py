@@ -1,9 +1,12 @@
 """Opening a connection: the handshake on its transport, and the caller that waits for its end."""
 
+from ssl import SSLError
+
 from amqp_codec import PROTOCOL_HEADER, Method, connection
 
 from .._loggers import protocol_logger
-from ..exceptions import HandshakeFailed
+from ..exceptions import AmqpClosedConnection, ConnectionFailed, HandshakeFailed, failed_link
+from ..tls import explain
 from .core import ConnectionCore
 from .handshake import Handshake
 from .waiters import Waiters
@@ -59,9 +62,12 @@ class Opening:
         if self._handshake.is_finished:
             self._waiters.wake()
 
-    def link_lost(self, cause: Exception | None = None) -> HandshakeFailed:
+    def link_lost(self, cause: Exception | None = None) -> AmqpClosedConnection:
         """Make the error for a link that ends before the connection is open."""
-        failure = HandshakeFailed(self._handshake.explain_end())
+        if isinstance(cause, SSLError):  # with TLS 1.3 the server answers after the handshake
+            text = f"The link ended while the connection was being opened: {explain(cause)}"
+            return failed_link(ConnectionFailed, cause, text)
+        failure = HandshakeFailed(self._handshake.explain_end(has_tls=self._core.has_tls))
         failure.__cause__ = cause
         return failure
 
