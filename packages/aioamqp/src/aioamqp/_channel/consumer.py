@@ -238,36 +238,34 @@ class CallbackConsumer(Consumer):
         """Call the callback with a delivery."""
         self._read_flow.remove(len(delivery.body))
         try:
-            await self._call(delivery)
+            method, codec_properties = delivery.method, delivery.properties
+            assert isinstance(method, basic.Deliver)
+            assert codec_properties is not None
+            callback: Callback | None = self._callbacks.get(self.tag)
+            if callback is None:
+                channel_logger.warning(
+                    "Consumer %s has no callback: the message with delivery tag %d is dropped",
+                    self.tag,
+                    method.delivery_tag,
+                )
+                return
+            try:
+                properties = Properties.from_codec(codec_properties)
+            except DecodeError:
+                channel_logger.exception(
+                    "The headers of the message with delivery tag %d for consumer %s cannot be"
+                    " decoded: it is dropped, unacknowledged",
+                    method.delivery_tag,
+                    self.tag,
+                )
+                return
+            envelope = Envelope.from_codec(method)
+            body = delivery.body
+            await run_callback(self.tag, callback, self._channel, body, envelope, properties)
         finally:
             self._unhandled -= 1
             if self.state is not CONSUMING:
                 self._end_if_handled()
-
-    async def _call(self, delivery: Command) -> None:
-        method, codec_properties = delivery.method, delivery.properties
-        assert isinstance(method, basic.Deliver)
-        assert codec_properties is not None
-        callback: Callback | None = self._callbacks.get(self.tag)
-        if callback is None:
-            channel_logger.warning(
-                "Consumer %s has no callback: the message with delivery tag %d is dropped",
-                self.tag,
-                method.delivery_tag,
-            )
-            return
-        try:
-            properties = Properties.from_codec(codec_properties)
-        except DecodeError:
-            channel_logger.exception(
-                "The headers of the message with delivery tag %d for consumer %s cannot be decoded:"
-                " it is dropped, unacknowledged",
-                method.delivery_tag,
-                self.tag,
-            )
-            return
-        envelope = Envelope.from_codec(method)
-        await run_callback(self.tag, callback, self._channel, delivery.body, envelope, properties)
 
 
 class IteratorConsumer(Consumer):

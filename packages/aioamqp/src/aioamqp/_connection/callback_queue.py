@@ -170,8 +170,8 @@ class CallbackQueue:
         owner: whose callbacks these are, for the log.
     """
 
-    __slots__ = ("_context", "_current", "_items", "_name", "_owner", "_steps", "_task", "_timer",
-                 "_until_handled", "_warned")  # fmt: skip
+    __slots__ = ("_context", "_current", "_has_waiters", "_items", "_name", "_owner", "_steps",
+                 "_task", "_timer", "_until_handled", "_warned")  # fmt: skip
 
     def __init__(self, owner: str) -> None:
         self._owner = owner
@@ -181,6 +181,7 @@ class CallbackQueue:
         self._task: _CallbackTask | None = None
         self._current: _Entry | None = None
         self._until_handled = Waiters()
+        self._has_waiters = False
         self._timer: asyncio.TimerHandle | None = None
         self._warned: _Entry | None = None
         self._steps = 0
@@ -246,37 +247,42 @@ class CallbackQueue:
 
     async def wait_handled(self) -> None:
         """Wait until a callback has returned."""
+        self._has_waiters = True
         await self._until_handled.wait()
 
     async def _run(self) -> None:
+        items, task = self._items, self._task
+        assert task is not None
         try:
-            await self._handle_all()
+            while items:
+                self._current = entry = items.popleft()
+                source, item = entry
+                # Mostly, both contexts have only ``_running``.
+                now = copy_context()
+                if not source.is_ready or (
+                    len(now) + len(source.context) != 2 and not _is_same(now, source.context)
+                ):
+                    items.appendleft(entry)
+                    break
+                if items and self._timer is None:
+                    self._watch()
+                await source.handle(item)
+                if self._has_waiters:
+                    self._wake_waiters()
+                if task.has_cancelled_itself:
+                    await task.undo_cancel()
         except (asyncio.CancelledError, SystemExit, KeyboardInterrupt):
             # Not at once: the event loop may be about to end, as in ``asyncio.run``.
             asyncio.get_running_loop().call_later(RESTART, self._restart)
             raise
         finally:
-            self._task = None
+            self._task = self._current = None
+            self._wake_waiters()
         self.start()  # what needs another context
 
-    async def _handle_all(self) -> None:
-        items, task = self._items, self._task
-        assert task is not None
-        while items:
-            source, item = items[0]
-            if not source.is_ready or not _is_same(copy_context(), source.context):
-                return
-            self._current = items.popleft()
-            if items and self._timer is None:
-                self._watch()
-            try:
-                await source.handle(item)
-            finally:
-                self._current = None
-                if self._until_handled:
-                    self._until_handled.wake()
-            if task.has_cancelled_itself:
-                await task.undo_cancel()
+    def _wake_waiters(self) -> None:
+        self._has_waiters = False
+        self._until_handled.wake()
 
     def _restart(self) -> None:
         if self._task is None and self._items and self._items[0][0].is_ready:
@@ -329,9 +335,6 @@ class CallbackQueue:
 
 def _is_same(one: Context, other: Context) -> bool:
     """Return whether two contexts of one queue have the same values; compare by identity."""
-    size = len(one)
-    if size != len(other):
+    if len(one) != len(other):
         return False
-    return size == 1 or (  # both have ``_running``
-        all(map(is_, one, other)) and all(map(is_, one.values(), other.values()))
-    )
+    return all(map(is_, one, other)) and all(map(is_, one.values(), other.values()))
