@@ -269,10 +269,8 @@ class ChannelCore:
         tag, read_flow = method.consumer_tag, self.connection.read_flow
         if not method.no_wait:
             self.requests.answer(basic.CancelOk(tag))
-        if not self.consumers.is_known(tag):
-            channel_logger.warning("The server cancelled consumer %s, which is not known", tag)
-            return
-        self.cancelled_consumers.add(tag)
+        if self.consumers.is_known(tag):  # a server cannot fill the set with other tags
+            self.cancelled_consumers.add(tag)
         self.consumers.handle_cancel(tag)
         for callback in self.cancellation_callbacks:
             read_flow.add(len(tag))
