@@ -2,7 +2,6 @@
 
 import asyncio
 import tracemalloc
-from typing import Any
 
 import pytest
 
@@ -97,6 +96,7 @@ async def test_cancels_of_unknown_consumers_leave_nothing(server: ScriptedServer
 
     assert opened.cancelled_consumers == set()
     assert len(called) == 1000
+    assert opened.protocol.pending == {}
     await opened.protocol.close()
 
 

@@ -273,3 +273,19 @@ async def test_reading_is_paused_at_the_default_limit(server: ScriptedServer) ->
     slow.is_open.set()
     await wait_idle()
     await opened.protocol.close()
+
+
+@pytest.mark.parametrize(("count", "size"), [(12, 70_000), (300, 20_000), (2000, 100)])
+async def test_gathered_publishes_arrive_in_the_order_of_the_calls(
+    connect: Connect, count: int, size: int
+) -> None:
+    """Rows C1 and U8."""
+    opened = await (await connect()).channel()
+    queue = (await opened.queue_declare("", exclusive=True))["queue"]
+    bodies = [(b"%d " % n).ljust(size, b".") for n in range(count)]
+
+    await asyncio.gather(*(opened.publish(body, "", queue) for body in bodies))
+
+    async with opened.consume(queue, no_ack=True) as messages:
+        received = [(await anext(messages)).body for _ in bodies]
+    assert received == bodies
