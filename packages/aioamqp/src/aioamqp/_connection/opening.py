@@ -63,6 +63,7 @@ class Opening:
         """Make the error for a link that ends before the connection is open."""
         failure = HandshakeFailed(self._handshake.explain_end())
         failure.__cause__ = cause
+        failure.is_link_lost = True
         return failure
 
     def fail(self, error: Exception) -> None:
