@@ -250,7 +250,7 @@ class PublishReturned(PublishFailed):
     Attributes:
         envelope: the reason, and the exchange and routing key of the message.
         body: the body of the message.
-        properties: its properties as the server sent them; empty if they cannot be decoded.
+        properties: its properties as the server sent them.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
 
-from amqp_codec import Command, DecodeError, basic
+from amqp_codec import Command, basic
 
 from .._connection.callback_queue import Callback, run_callback
 from .._connection.read_flow import ReadFlow
@@ -206,16 +206,7 @@ class CallbackConsumer(Consumer):
                 method.delivery_tag,
             )
             return
-        try:
-            properties = Properties.from_codec(codec_properties)
-        except DecodeError:
-            channel_logger.exception(
-                "The headers of the message with delivery tag %d for consumer %s cannot be decoded:"
-                " it is dropped, unacknowledged",
-                method.delivery_tag,
-                self.tag,
-            )
-            return
+        properties = Properties.from_codec(codec_properties)
         envelope = Envelope.from_codec(method)
         await run_callback(self.tag, callback, self._channel, delivery.body, envelope, properties)
 
