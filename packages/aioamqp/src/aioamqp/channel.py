@@ -12,7 +12,9 @@ from amqp_codec import FieldTable, basic
 from amqp_codec import channel as channel_methods
 
 from ._channel.core import ChannelCore
+from ._channel.requests import check_timeout
 from ._loggers import channel_logger
+from ._methods.base import check_flags
 from ._methods.basic import BasicMethods, new_tag
 from ._methods.exchange import ExchangeMethods
 from ._methods.publish import PublishMethods
@@ -153,6 +155,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         Returns:
             Whether the server is ``active`` now.
         """
+        check_flags(active=active)
         reply = await self._request(channel_methods.Flow(active), channel_methods.FlowOk, timeout)
         return {"active": reply.active}
 
@@ -188,10 +191,19 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
             exclusive: no other consumer may consume from the queue.
             arguments: such as ``{"x-priority": 10}``.
             timeout: seconds in which the server must agree to the consumer.
+
+        Raises:
+            InvalidArgument: an argument cannot be sent.
         """
+        check_flags(no_local=no_local, no_ack=no_ack, exclusive=exclusive)
+        check_timeout(timeout)
         tag = consumer_tag or new_tag(self.channel_id)
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, False, arguments)
         qos = None if prefetch_count is None or no_ack else basic.Qos(0, prefetch_count)
+        encoder = self._core.connection.encoder
+        for each in (method, qos):
+            if each is not None:
+                encoder.encode_method(self.channel_id, each)  # which checks the arguments
         return Messages(self, self._core, method, qos, timeout)
 
     def add_cancellation_callback(self, callback: CancellationCallback) -> None:

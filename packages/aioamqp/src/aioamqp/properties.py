@@ -174,8 +174,10 @@ class Properties:
             data = self._codec.encode()
             copy = CodecProperties.decode(data, 0, len(data))
             if self.headers is not None:
+                _check_headers(self.headers)
                 copy.headers = self.headers
         else:
+            _check_headers(self.headers)
             copy = CodecProperties(*_codec_values(self._codec))
             copy.headers = self.headers
         copy.cluster_id = self.cluster_id or None
@@ -223,6 +225,10 @@ def to_codec(properties: Mapping[str, Any] | Properties | None) -> CodecProperti
         codec.timestamp = _to_codec_timestamp(codec.timestamp)
     if codec.expiration is not None:
         codec.expiration = _to_codec_expiration(codec.expiration)
+    if isinstance(codec.priority, int) and codec.priority < 0:
+        raise EncodeError(
+            f"must be 0 to 255, not {codec.priority}", ("basic.properties", "priority")
+        )
     if codec.delivery_mode not in (2, None, 1):  # RabbitMQ would close the channel
         raise EncodeError(
             f"must be 1 (transient) or 2 (persistent), not {codec.delivery_mode!r}",
@@ -239,6 +245,7 @@ def _named(properties: Mapping[str, Any]) -> CodecProperties:
         raise EncodeError(f"must be a dict of properties, not {kind}", ("properties",)) from None
     if "message_type" in named:
         named["type"] = named.pop("message_type")
+    _check_headers(named.get("headers"))
     try:
         return CodecProperties(**named)
     except TypeError:
@@ -248,6 +255,15 @@ def _named(properties: Mapping[str, Any]) -> CodecProperties:
             f"there is no property {unknown}; there are {', '.join(Properties.__slots__)}",
             ("properties",),
         ) from None
+
+
+def _check_headers(headers: object) -> None:
+    if headers is not None and not isinstance(
+        headers, Mapping
+    ):  # the codec takes bytes as they are
+        raise EncodeError(
+            f"must be a dict, not {type(headers).__name__}", ("basic.properties", "headers")
+        )
 
 
 def _to_codec_expiration(expiration: Any) -> str:

@@ -7,16 +7,20 @@ requests in the meantime. So each consumer has a queue of its own.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from amqp_codec import Command, Method, ReplyCode, basic
 
 from .._connection.core import ConnectionCore
 from ..exceptions import AmqpClosedConnection, ChannelClosed, InvalidArgument, ProtocolViolation
 
+_MOST_SECONDS: Final = (
+    1 << 63
+)  # a float, to which the event loop's clock adds it, ends at 2 ** 1024
 ReplyCallback: TypeAlias = Callable[[Command], None]
 """Called with a reply that no call waits for."""
 
@@ -208,14 +212,18 @@ class PendingRequests:
 
 
 def check_timeout(timeout: object) -> None:
-    """Check that a timeout is a number of seconds or None.
+    """Check that a timeout is a number of seconds, 0 or more, or None.
 
     Raises:
         InvalidArgument: it is not.
     """
-    if not isinstance(timeout, int | float | None):
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         kind = type(timeout).__name__
         raise InvalidArgument(f"must be a number of seconds or None, not {kind}", ("timeout",))
+    if not 0 <= timeout <= math.inf or (isinstance(timeout, int) and timeout > _MOST_SECONDS):
+        raise InvalidArgument("must be 0 seconds or more; None for no limit", ("timeout",))
 
 
 def _has_result(reply: asyncio.Future[Command]) -> bool:

@@ -5,8 +5,25 @@ from typing import TypeVar
 from amqp_codec import Method
 
 from .._channel.core import ChannelCore
+from .._channel.requests import check_timeout
+from ..exceptions import InvalidArgument
 
 _Reply = TypeVar("_Reply", bound=Method)
+
+
+def check_flags(**flags: object) -> None:
+    """Check that flags are True or False, or 0, 1 or None as programs for 0.15 give them.
+
+    Anything else is a mistake: an argument at the wrong place, or ``"false"``, which is true.
+
+    Raises:
+        InvalidArgument: one is not; nothing has been sent.
+    """
+    for name, flag in flags.items():
+        if flag is True or flag is False or flag is None:
+            continue
+        if not isinstance(flag, int) or flag not in (0, 1):
+            raise InvalidArgument(f"must be True or False, not {flag!r:.80}", (name,))
 
 
 class Methods:
@@ -23,6 +40,7 @@ class Methods:
     async def _do(self, method: Method, no_wait: bool, timeout: float | None) -> bool | None:
         """Send a method whose reply says nothing; return None without waiting, else True."""
         if no_wait:
+            check_timeout(timeout)
             self._core.requests.send(method)
             return None
         await self._core.requests.request(method, timeout)

@@ -5,10 +5,11 @@ from typing import Any
 
 from amqp_codec import Command, FieldTable, basic
 
+from .._channel.requests import check_timeout
 from ..callbacks import ConsumerCallback, check_callable
 from ..exceptions import EmptyQueue
 from ..properties import Properties
-from .base import Methods
+from .base import Methods, check_flags
 
 
 def new_tag(channel_id: int) -> str:
@@ -35,6 +36,7 @@ class BasicMethods(Methods):
             connection_global: RabbitMQ: for the channel as a whole, not for each new consumer.
             timeout: see ``Channel``.
         """
+        check_flags(connection_global=connection_global)
         method = basic.Qos(prefetch_size, prefetch_count, connection_global)
         return await self._do(method, False, timeout)
 
@@ -73,8 +75,11 @@ class BasicMethods(Methods):
             The ``consumer_tag``.
         """
         check_callable("callback", callback)
+        check_flags(no_local=no_local, no_ack=no_ack, exclusive=exclusive, no_wait=no_wait)
+        check_timeout(timeout)
         tag = consumer_tag or new_tag(self._core.number)
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
+        self._core.requests.check(method)
         await self._core.consumers.consume(method, callback, timeout)
         self.last_consumer_tag: str | None = tag
         return {"consumer_tag": tag}
@@ -90,9 +95,11 @@ class BasicMethods(Methods):
         Returns:
             The ``consumer_tag``; None with ``no_wait``.
         """
+        check_flags(no_wait=no_wait)
         method = basic.Cancel(consumer_tag, no_wait)
         core = self._core
         if no_wait:
+            check_timeout(timeout)
             core.requests.send(method)
             return None
         await core.requests.request(
@@ -116,6 +123,7 @@ class BasicMethods(Methods):
         Raises:
             EmptyQueue: the queue is empty.
         """
+        check_flags(no_ack=no_ack)
         requests = self._core.requests
 
         def return_to_queue(reply: Command) -> None:
@@ -149,6 +157,8 @@ class BasicMethods(Methods):
             delivery_tag: of the message.
             multiple: and of all earlier messages of this channel.
         """
+        if multiple is not False:
+            check_flags(multiple=multiple)
         await self._core.settle(basic.Ack(delivery_tag, multiple))
 
     async def basic_client_nack(
@@ -161,6 +171,7 @@ class BasicMethods(Methods):
             multiple: and of all earlier messages of this channel.
             requeue: return it to the queue, instead of dropping or dead-lettering it.
         """
+        check_flags(multiple=multiple, requeue=requeue)
         await self._core.settle(basic.Nack(delivery_tag, multiple, requeue))
 
     async def basic_reject(self, delivery_tag: int, requeue: bool = False) -> None:
@@ -170,6 +181,7 @@ class BasicMethods(Methods):
             delivery_tag: of the message.
             requeue: return it to the queue, instead of dropping or dead-lettering it.
         """
+        check_flags(requeue=requeue)
         await self._core.settle(basic.Reject(delivery_tag, requeue))
 
     async def basic_recover(
@@ -182,10 +194,12 @@ class BasicMethods(Methods):
                 connection.
             timeout: see ``Channel``.
         """
+        check_flags(requeue=requeue)
         return await self._do(basic.Recover(requeue), False, timeout)
 
     async def basic_recover_async(self, requeue: bool = True) -> None:
         """Deliver unacknowledged messages again, without a reply. Spec: basic.recover-async."""
+        check_flags(requeue=requeue)
         self._core.requests.send(basic.RecoverAsync(requeue))
 
     basic_ack = basic_client_ack

@@ -2,7 +2,7 @@
 
 from amqp_codec import FieldTable, exchange
 
-from .base import Methods
+from .base import Methods, check_flags
 
 
 class ExchangeMethods(Methods):
@@ -21,6 +21,7 @@ class ExchangeMethods(Methods):
         timeout: float | None = None,
     ) -> bool | None:
         """Create an exchange, or check that it exists. Spec: exchange.declare."""
+        check_flags(passive=passive, durable=durable, auto_delete=auto_delete, no_wait=no_wait)
         method = exchange.Declare(
             exchange_name,
             type_name,
@@ -41,6 +42,7 @@ class ExchangeMethods(Methods):
         timeout: float | None = None,
     ) -> bool | None:
         """Delete an exchange. Spec: exchange.delete."""
+        check_flags(if_unused=if_unused, no_wait=no_wait)
         method = exchange.Delete(exchange_name, if_unused, no_wait)
         return await self._do(method, no_wait, timeout)
 
@@ -55,6 +57,7 @@ class ExchangeMethods(Methods):
         timeout: float | None = None,
     ) -> bool | None:
         """Bind an exchange to another one, which it gets messages from. RabbitMQ: e2e.html."""
+        check_flags(no_wait=no_wait)
         method = exchange.Bind(
             exchange_destination, exchange_source, routing_key, no_wait, arguments
         )
@@ -71,6 +74,7 @@ class ExchangeMethods(Methods):
         timeout: float | None = None,
     ) -> bool | None:
         """Remove the binding with the same arguments. RabbitMQ: e2e.html."""
+        check_flags(no_wait=no_wait)
         method = exchange.Unbind(
             exchange_destination, exchange_source, routing_key, no_wait, arguments
         )

@@ -10,9 +10,10 @@ from amqp_codec import EncodeError, basic, confirm
 
 from .._channel.confirms import Content
 from .._channel.core import ChannelCore
+from .._channel.requests import check_timeout
 from ..exceptions import AmqpClosedConnection, ChannelClosed, InvalidArgument, not_sent
 from ..properties import Properties, to_codec
-from .base import Methods
+from .base import Methods, check_flags
 
 _Payload: TypeAlias = bytes | bytearray | memoryview | str
 _Properties: TypeAlias = Mapping[str, Any] | Properties | None
@@ -47,6 +48,8 @@ class PublishMethods(Methods):
         Raises:
             ValueError: the channel is in confirm mode already.
         """
+        check_flags(no_wait=no_wait)
+        check_timeout(timeout)
         method = confirm.Select(no_wait)
         self._core.requests.check(method)
         if self._core.confirms.is_selected:

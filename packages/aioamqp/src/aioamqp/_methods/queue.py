@@ -5,7 +5,8 @@ from typing import Any, Literal, overload
 
 from amqp_codec import FieldTable, queue
 
-from .base import Methods
+from .._channel.requests import check_timeout
+from .base import Methods, check_flags
 
 
 class QueueMethods(Methods):
@@ -66,6 +67,10 @@ class QueueMethods(Methods):
         Returns:
             The ``queue`` name, ``message_count`` and ``consumer_count``; None with ``no_wait``.
         """
+        check_flags(
+            passive=passive, durable=durable, exclusive=exclusive, auto_delete=auto_delete,
+            no_wait=no_wait,
+        )  # fmt: skip
         method = queue.Declare(
             "" if queue_name is None else queue_name,
             passive,
@@ -76,7 +81,7 @@ class QueueMethods(Methods):
             arguments,
         )
         if no_wait:
-            self._core.requests.send(method)
+            await self._do(method, True, timeout)
             return None
         reply = await self._request(method, queue.DeclareOk, timeout)
         return {
@@ -99,6 +104,7 @@ class QueueMethods(Methods):
 
         The ``arguments`` that 0.15 documents are ignored: AMQP has none here.
         """
+        check_flags(if_unused=if_unused, if_empty=if_empty, no_wait=no_wait)
         method = queue.Delete(queue_name, if_unused, if_empty, no_wait)
         deleted = await self._do(method, no_wait, timeout)
         # RabbitMQ cancels the consumers of the queue right behind its reply. In 0.15 cancellation
@@ -117,6 +123,7 @@ class QueueMethods(Methods):
         timeout: float | None = None,
     ) -> bool | None:
         """Bind a queue to an exchange, which it gets messages from. Spec: queue.bind."""
+        check_flags(no_wait=no_wait)
         method = queue.Bind(queue_name, exchange_name, routing_key, no_wait, arguments)
         return await self._do(method, no_wait, timeout)
 
@@ -134,8 +141,10 @@ class QueueMethods(Methods):
 
         The server always answers; with ``no_wait`` the call does not wait for it.
         """
+        check_flags(no_wait=no_wait)
         method = queue.Unbind(queue_name, exchange_name, routing_key, arguments)
         if no_wait:
+            check_timeout(timeout)
             self._core.requests.request_nowait(method)
             return None
         return await self._do(method, False, timeout)
@@ -148,9 +157,10 @@ class QueueMethods(Methods):
         Returns:
             The ``message_count`` that was dropped; None with ``no_wait``.
         """
+        check_flags(no_wait=no_wait)
         method = queue.Purge(queue_name, no_wait)
         if no_wait:
-            self._core.requests.send(method)
+            await self._do(method, True, timeout)
             return None
         reply = await self._request(method, queue.PurgeOk, timeout)
         return {"message_count": reply.message_count}
