@@ -30,8 +30,8 @@ from ._connection.opening import Opening
 from ._legacy import LegacyProtocol
 from ._loggers import protocol_logger
 from .auth import LoginMethod
-from .callbacks import ErrorCallback, ReturnCallback, check_callable
-from .channel import Channel
+from .callbacks import OF_ERROR, ErrorCallback, ReturnCallback, check_callable
+from .channel import Channel, opening
 from .exceptions import (
     AioamqpException,
     AmqpClosedConnection,
@@ -91,7 +91,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         max_message_size: int = MAX_MESSAGE_SIZE,
         **_ignored: object,
     ) -> None:
-        check_callable("on_error", on_error)
+        check_callable("on_error", on_error, OF_ERROR)
         super().__init__()
         self._on_error_callback = on_error
         self.client_properties: Mapping[str, Any] = (
@@ -140,10 +140,11 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         self.channels.pop(channel_id, None)
         self._connection.numbers.release(channel_id)
 
+    @opening
     async def channel(
         self, *, return_callback: ReturnCallback | None = None, **kwargs: Any
     ) -> Channel:
-        """Open a channel.
+        """Open a channel: await the result, or enter it with ``async with``.
 
         Args:
             return_callback: see ``Channel``.

@@ -44,7 +44,8 @@ WAYS = {
 
 ALIASES = {
     "body": "payload", "exchange": "exchange_name", "queue": "queue_name",
-    "exchange_type": "type_name",
+    "exchange_type": "type_name", "destination": "exchange_destination",
+    "source": "exchange_source",
 }  # fmt: skip
 
 GOOD: dict[str, dict[str, Any]] = {

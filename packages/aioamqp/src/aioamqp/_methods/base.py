@@ -9,6 +9,7 @@ from .._channel.requests import check_timeout
 from ..exceptions import InvalidArgument
 
 _Reply = TypeVar("_Reply", bound=Method)
+_T = TypeVar("_T")
 
 
 def check_flags(**flags: object) -> None:
@@ -24,6 +25,38 @@ def check_flags(**flags: object) -> None:
             continue
         if not isinstance(flag, int) or flag not in (0, 1):
             raise InvalidArgument(f"must be True or False, not {flag!r:.80}", (name,))
+
+
+def alias(name: str, value: _T, other_name: str, other: _T | None, absent: object = None) -> _T:
+    """Return the argument that was given by one of its two names, or else its default.
+
+    Args:
+        name: of the argument.
+        value: that was given by it.
+        other_name: of the argument.
+        other: the value that was given by that one.
+        absent: the default of ``value``.
+
+    Raises:
+        InvalidArgument: it was given by both names.
+    """
+    if other is None:
+        return value
+    if value != absent:
+        raise InvalidArgument(f"is another name of {name}: give one of them", (other_name,))
+    return other
+
+
+def given(name: str, value: _T | None, other_name: str = "", other: _T | None = None) -> _T:
+    """Return the argument that was given by one of its names.
+
+    Raises:
+        InvalidArgument: it was given by both, or by none.
+    """
+    argument = alias(name, value, other_name, other)
+    if argument is None:
+        raise InvalidArgument("must be given", (name,))
+    return argument
 
 
 class Methods:

@@ -6,10 +6,10 @@ from typing import Any
 from amqp_codec import Command, FieldTable, basic
 
 from .._channel.requests import check_timeout
-from ..callbacks import ConsumerCallback, check_callable
+from ..callbacks import OF_MESSAGE, ConsumerCallback, check_callable
 from ..exceptions import EmptyQueue
 from ..properties import Properties
-from .base import Methods, check_flags
+from .base import Methods, alias, check_flags
 
 
 def new_tag(channel_id: int) -> str:
@@ -51,6 +51,7 @@ class BasicMethods(Methods):
         no_wait: bool = False,
         arguments: FieldTable | None = None,
         *,
+        queue: str | None = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
         """Start a consumer that calls a callback with the messages of a queue. Spec: basic.consume.
@@ -69,15 +70,17 @@ class BasicMethods(Methods):
             exclusive: no other consumer may consume from the queue.
             no_wait: see ``Channel``.
             arguments: such as ``{"x-priority": 10}``.
+            queue: another name of ``queue_name``.
             timeout: see ``Channel``.
 
         Returns:
             The ``consumer_tag``.
         """
-        check_callable("callback", callback)
+        check_callable("callback", callback, OF_MESSAGE)
         check_flags(no_local=no_local, no_ack=no_ack, exclusive=exclusive, no_wait=no_wait)
         check_timeout(timeout)
         tag = consumer_tag or new_tag(self._core.number)
+        queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
         self._core.requests.check(method)
         await self._core.consumers.consume(method, callback, timeout)
@@ -109,7 +112,12 @@ class BasicMethods(Methods):
         return {"consumer_tag": consumer_tag}
 
     async def basic_get(
-        self, queue_name: str = "", no_ack: bool = False, *, timeout: float | None = None
+        self,
+        queue_name: str = "",
+        no_ack: bool = False,
+        *,
+        queue: str | None = None,
+        timeout: float | None = None,
     ) -> dict[str, Any]:
         """Get one message from a queue. Spec: basic.get.
 
@@ -124,6 +132,7 @@ class BasicMethods(Methods):
             EmptyQueue: the queue is empty.
         """
         check_flags(no_ack=no_ack)
+        queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
         requests = self._core.requests
 
         def return_to_queue(reply: Command) -> None:
