@@ -35,6 +35,32 @@ async def test_two_consumers_receive_messages_in_turn(connect: Connect, name: st
 
 
 @scenario
+async def test_two_consumers_of_a_channel_may_acknowledge_with_multiple(
+    connect: Connect, name: str
+) -> None:
+    """Row U34: their callbacks run one at a time, in the order of the delivery tags."""
+    channel = await (await connect()).channel()
+    tags: list[int] = []
+    all_handled = asyncio.Event()
+
+    async def callback(channel: Channel, _: bytes, envelope: Envelope, __: Properties) -> None:
+        tags.append(envelope.delivery_tag)
+        await asyncio.sleep(0)
+        await channel.basic_client_ack(envelope.delivery_tag, multiple=True)
+        if len(tags) == 100:
+            all_handled.set()
+
+    await exclusive_queue(channel, name, *[b""] * 100)
+    await channel.basic_qos(prefetch_count=5)
+    await channel.basic_consume(callback, name)
+    await channel.basic_consume(callback, name)
+    await all_handled.wait()
+
+    assert tags == list(range(1, 101))
+    assert await drain(channel, name) == []
+
+
+@scenario
 async def test_a_message_goes_to_a_consumer_with_free_prefetch(connect: Connect, name: str) -> None:
     """Row 174."""
     channel = await (await connect()).channel()

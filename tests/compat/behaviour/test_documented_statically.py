@@ -19,9 +19,10 @@ WITHOUT_REPLY = {
     "basic_ack",
     "basic_nack",
     "basic_reject",
-    "basic_recover_async",
 }
-"""The methods of a channel without a timeout, because they do not wait for a reply."""
+"""The methods of a channel that have a timeout because they wait to be sent."""
+
+NEVER_WAIT = {"basic_recover_async"}
 
 
 def test_no_document_or_example_awaits_publish_twice() -> None:
@@ -30,16 +31,32 @@ def test_no_document_or_example_awaits_publish_twice() -> None:
     assert [path for path in (*DOCUMENTS, *EXAMPLES) if "await await" in path.read_text()] == []
 
 
-def test_exactly_the_calls_with_a_reply_take_a_timeout() -> None:
-    """M7. This also checks that the list RPCS is complete."""
+def test_every_call_of_a_channel_that_can_wait_takes_a_timeout() -> None:
+    """M7. Row U2. This also checks that the list RPCS is complete."""
     calls = dict(inspect.getmembers(aioamqp.Channel, inspect.iscoroutinefunction))
     public = {name for name in calls if not name.startswith("_")}
     with_timeout = {
         name for name in public if "timeout" in inspect.signature(calls[name]).parameters
     }
 
-    assert public - with_timeout == WITHOUT_REPLY
-    assert with_timeout == {rpc.name for rpc in RPCS} | {"open", "close"}
+    assert public - with_timeout == NEVER_WAIT
+    assert (
+        with_timeout
+        == {rpc.name for rpc in RPCS} | {"open", "close", "wait_closed"} | WITHOUT_REPLY
+    )
+
+
+def test_every_other_call_that_can_wait_takes_a_timeout() -> None:
+    """Row U2. ``ensure_open`` waits only for the end of a connection, which takes 5 seconds."""
+    never_wait = {"send_heartbeat", "heartbeat", "ensure_open", "start_connection"}
+    without = {
+        name
+        for cls in (aioamqp.AmqpProtocol, aioamqp.Message, type(aioamqp.AmqpProtocol().blocked))
+        for name, call in inspect.getmembers(cls, inspect.iscoroutinefunction)
+        if not name.startswith("_") and "timeout" not in inspect.signature(call).parameters
+    }
+
+    assert without == never_wait
 
 
 def test_the_oldest_supported_python_is_documented() -> None:

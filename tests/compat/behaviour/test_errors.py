@@ -103,10 +103,10 @@ async def test_pending_calls_fail_with_the_code_and_text_of_channel_close(
     await opened.protocol.close()
 
 
-async def test_consumers_stop_without_a_log_entry_when_the_server_closes_the_channel(
+async def test_consumers_stop_with_one_log_entry_when_the_server_closes_the_channel(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """B21."""
+    """B21. 0.15 logged nothing. Row U1."""
     caplog.set_level(logging.INFO)
     seen = Recorder()
     opened = await server.open_channel()
@@ -114,7 +114,10 @@ async def test_consumers_stop_without_a_log_entry_when_the_server_closes_the_cha
     server.deliver("tag", b"before")
     server.send(channel.Close(404, "NOT_FOUND"))
     await wait_idle()
-    assert caplog.records == []
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    for text in ("channel 1", "404", "NOT_FOUND", "consumers tag"):
+        assert text in record.getMessage()
 
     server.deliver("tag", b"after")
     await wait_idle()

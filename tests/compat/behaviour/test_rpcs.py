@@ -131,7 +131,7 @@ async def test_every_call_on_a_closed_channel_raises_channel_closed(
     name: str,
     arguments: tuple[Any, ...],
 ) -> None:
-    """B19."""
+    """B19. Row U1: if the server has closed it, with the server's code and text."""
     opened = await server.open_channel()
     await end(server, opened)
     server.received.clear()
@@ -139,8 +139,9 @@ async def test_every_call_on_a_closed_channel_raises_channel_closed(
     with pytest.raises(aioamqp.ChannelClosed) as refused:
         await getattr(opened, name)(*arguments)
 
-    assert (refused.value.code, refused.value.message) == (0, "Channel is closed")
-    assert refused.value.args == (0, "Channel is closed")
+    why = (404, "NOT_FOUND") if end is closed_by_server else (0, "Channel is closed")
+    assert (refused.value.code, refused.value.message) == why
+    assert refused.value.args == why
     await wait_idle()
     assert server.received == []
     await opened.protocol.close()
@@ -165,7 +166,7 @@ async def test_every_call_on_a_closed_connection_raises_amqp_closed_connection(
 async def test_closing_a_closed_channel_raises_channel_closed(
     server: ScriptedServer, end: str
 ) -> None:
-    """B19."""
+    """B19. Row U1: if the server has closed it, with the server's code and text."""
     opened = await server.open_channel()
     match end:
         case "channel":
@@ -181,7 +182,8 @@ async def test_closing_a_closed_channel_raises_channel_closed(
     with pytest.raises(aioamqp.ChannelClosed) as refused:
         await opened.close()
 
-    assert (refused.value.code, refused.value.message) == (0, "Channel is closed")
+    why = (404, "NOT_FOUND") if end == "server" else (0, "Channel is closed")
+    assert (refused.value.code, refused.value.message) == why
     if opened.protocol.is_open:
         await opened.protocol.close()
 

@@ -288,11 +288,12 @@ async def test_a_callback_may_publish_in_confirm_mode(server: ScriptedServer) ->
 
 
 @fails_on_0_15("waits forever")
-async def test_a_slow_callback_delays_no_other_consumer_and_no_call(
+async def test_a_slow_callback_delays_no_other_channel_and_no_call(
     server: ScriptedServer,
 ) -> None:
     """D16, R4."""
     opened = await server.open_channel()
+    other = await result_of(opened.protocol.channel())
     may_end = asyncio.Event()
 
     async def slow(*_args: Any) -> None:
@@ -304,9 +305,9 @@ async def test_a_slow_callback_delays_no_other_consumer_and_no_call(
         quick.put_nowait(body)
 
     slow_tag = (await result_of(opened.basic_consume(slow, "slow")))["consumer_tag"]
-    tag = (await result_of(opened.basic_consume(on_message, "quick")))["consumer_tag"]
+    tag = (await result_of(other.basic_consume(on_message, "quick")))["consumer_tag"]
     server.deliver(slow_tag, b"1", b"2", b"3")
-    server.deliver(tag, b"one")
+    server.deliver(tag, b"one", channel=2)
     assert await result_of(quick.get()) == b"one"
     assert await result_of(opened.queue_purge("q"))
     may_end.set()

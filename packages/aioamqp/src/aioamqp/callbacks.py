@@ -14,7 +14,7 @@ from .exceptions import InvalidArgument
 if TYPE_CHECKING:
     from .channel import Channel
     from .envelope import Envelope, ReturnEnvelope
-    from .exceptions import AioamqpException
+    from .exceptions import AioamqpException, ChannelClosed
     from .properties import Properties
 
 
@@ -61,6 +61,22 @@ class ErrorCallback(Protocol):
 
     def __call__(self, error: "AioamqpException", /) -> object:
         """Handle the error that closed the connection."""
+        ...
+
+
+class CloseCallback(Protocol):
+    """A callback for the end of a channel: see ``Channel.on_close``."""
+
+    def __call__(self, error: "AioamqpException", /) -> object:
+        """Handle the error that ended the channel."""
+        ...
+
+
+class ChannelCloseCallback(Protocol):
+    """A callback for channels that the server closes: see ``AmqpProtocol.on_channel_close``."""
+
+    def __call__(self, channel: "Channel", error: "ChannelClosed", /) -> object:
+        """Handle the server's channel.close."""
         ...
 
 

@@ -28,6 +28,7 @@ from .callbacks import (
     OF_CANCELLATION,
     OF_MESSAGE,
     CancellationCallback,
+    CloseCallback,
     ConsumerCallback,
     ReturnCallback,
     check_callable,
@@ -75,6 +76,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         check_callable("return_callback", return_callback, OF_MESSAGE)
         core = ChannelCore(protocol._connection, channel_id, protocol, self, return_callback)
         super().__init__(core)
+        self._reopening = asyncio.Lock()
         self.consumer_queues: dict[str, Any] = {}
         self.response_future: None = None
 
@@ -126,6 +128,22 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         """The tags of the consumers that the server has cancelled."""
         return self._core.cancelled_consumers
 
+    @property
+    def on_close(self) -> CloseCallback | None:
+        """The callback for the end of the channel, if the program has not closed it.
+
+        It is called once, as ``callback(error)``, with the error that pending calls raise: a
+        ChannelClosed with the server's code and text, or the error that ended the connection. It is
+        a coroutine function or a plain one, and does not wait for other callbacks of the channel.
+        If the channel has ended already, it is called at once.
+        """
+        return self._core.on_close
+
+    @on_close.setter
+    def on_close(self, callback: CloseCallback | None) -> None:
+        check_callable("on_close", callback)
+        self._core.on_close = callback
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -139,28 +157,89 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
             await self.close()
 
     async def open(self, *, timeout: float | None = None) -> bool:
-        """Open the channel; ``AmqpProtocol.channel`` has done so already."""
-        await self._core.requests.request(channel_methods.Open(), timeout)
+        """Open the channel again after either side has closed it.
+
+        ``AmqpProtocol.channel`` has opened it for the first time. It may get another number. Its
+        callbacks for returned messages, cancelled consumers and its end are kept; consumers,
+        prefetch limits, confirm mode and transactions are not: the server knows nothing of them.
+
+        Raises:
+            AmqpClosedConnection: the connection has ended.
+            NoChannelAvailable: all channel numbers are in use.
+        """
+        check_timeout(timeout)
+        if self.is_open and not self._reopening.locked():
+            await self._core.requests.request(channel_methods.Open(), timeout)
+            return True
+        try:
+            async with asyncio.timeout(timeout), self._reopening:
+                if not self.is_open:
+                    await self._reopen()
+        except TimeoutError:
+            text = f"The server has not opened the channel within {timeout} seconds"
+            raise TimeoutError(text) from None
         return True
+
+    async def _reopen(self) -> None:
+        old, protocol = self._core, self.protocol
+        connection = protocol._connection
+        connection.check_open()
+        await old.wait_closed()
+        connection.check_open()
+        number = connection.numbers.allocate()
+        core = ChannelCore(connection, number, protocol, self, old.return_callback)
+        core.on_close = old.on_close
+        core.cancellation_callbacks = old.cancellation_callbacks
+        self._core = core
+        protocol.channels[number] = self
+        try:
+            await core.requests.request(channel_methods.Open())
+        except BaseException:
+            core.abandon(0, "The call that opened the channel was given up")
+            raise
 
     async def close(
         self,
         reply_code: int = 0,
         reply_text: str = "Normal Shutdown",
         *,
+        drain: float | None = None,
         timeout: float | None = None,
     ) -> bool:
-        """Close the channel at once, and wait until its number is free: the server has agreed.
+        """Close the channel, and wait until its number is free: the server has agreed.
 
         Messages that wait for a consumer's callback are dropped; the server queues all messages
-        again that have not been acknowledged.
+        again that have not been acknowledged. Those that were delivered with ``no_ack``, which it
+        does not have any longer, are handled before: within ``timeout`` seconds, or they are lost.
+
+        Args:
+            reply_code: for the server.
+            reply_text: for the server.
+            drain: seconds in which callbacks that run may finish, and acknowledge their messages,
+                after deliveries have been stopped. None to close at once; a callback that runs
+                cannot acknowledge its message then, which is delivered again.
+            timeout: seconds in which the server must agree.
 
         Raises:
             ChannelClosed: it is closed already.
             TimeoutError: the server does not answer, within 5 seconds unless ``timeout`` is given.
         """
-        await self._core.close(reply_code, reply_text, timeout)
+        await self._core.close(reply_code, reply_text, timeout, drain)
         return True
+
+    async def wait_closed(self, timeout: float | None = None) -> None:
+        """Wait until the channel has ended, in whatever way; may be called at any time.
+
+        Raises:
+            TimeoutError: it has not ended after so many seconds.
+        """
+        check_timeout(timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._core.wait_closed()
+        except TimeoutError:
+            text = f"Channel {self.channel_id} is not closed after {timeout} seconds"
+            raise TimeoutError(text) from None
 
     async def flow(self, active: bool, *, timeout: float | None = None) -> dict[str, Any]:
         """Ask the server to stop its deliveries, or to resume them. Spec: channel.flow.

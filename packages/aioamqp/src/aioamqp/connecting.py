@@ -219,7 +219,8 @@ async def _connect(
         text = f"Cannot connect to {where}: no {stage} within {connection_timeout:g} seconds"
         cause = TimeoutError(errno.ETIMEDOUT, text)
         raise failed_link(ConnectionFailed, cause, text) from None
-    return FlushingTransport(transport, protocol._connection.writer), protocol
+    core = protocol._connection
+    return FlushingTransport(transport, core.writer, core.closer), protocol
 
 
 @_known_as_coroutine_function

@@ -30,6 +30,7 @@ try again or not, on the same channel or on a new channel or connection.
 import builtins
 import pickle
 import ssl
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
 
 from amqp_codec import EncodeError, ReplyCode
@@ -74,7 +75,19 @@ class AioamqpException(Exception):
 
 
 class AmqpClosedConnection(AioamqpException):
-    """The connection is closed, or was never opened."""
+    """The connection is closed, or was never opened.
+
+    Attributes:
+        code: the reply code of the server, or for the server; None if there is none.
+        message: the reply text; the text of the exception if there is none.
+    """
+
+    code: int | None = None
+
+    @cached_property  # which subclasses may set
+    def message(self) -> str:
+        """The reply text; the text of the exception if there is none."""
+        return str(self)
 
     @property
     def is_retryable(self) -> bool:
@@ -275,12 +288,12 @@ class PublishReturned(PublishFailed):
 
 
 class PublishUnconfirmed(AioamqpException):
-    """A message was written, but the channel closed before its publisher confirm arrived.
+    """A message was written, but its publisher confirm did not arrive, or not in time.
 
     The server may or may not have the message: publish it again if a duplicate is better than a
-    lost message. The exception is also an instance of the class of the error that closed the
-    channel, ChannelClosed or AmqpClosedConnection, with the same attributes; that error is its
-    ``__cause__``.
+    lost message. The exception is also an instance of the class of its ``__cause__``, with the same
+    attributes: of the error that closed the channel, ChannelClosed or AmqpClosedConnection, or a
+    TimeoutError.
 
     Attributes:
         delivery_tag: the tag of the message.
@@ -299,10 +312,10 @@ class PublishUnconfirmed(AioamqpException):
 
 
 class PublishNotSent(AioamqpException):
-    """A message was not written because the channel or the connection is closed.
+    """A message was not written: the channel or connection is closed, or the timeout has passed.
 
-    The exception is also a ChannelClosed or an AmqpClosedConnection, with the same attributes as
-    its ``__cause__``.
+    The exception is also a ChannelClosed, an AmqpClosedConnection or a TimeoutError, with the same
+    attributes as its ``__cause__``.
     """
 
     def __str__(self) -> str:

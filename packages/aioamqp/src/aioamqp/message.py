@@ -75,41 +75,47 @@ class Message:
         """Whether the message has been settled; with ``no_ack`` it is from the start."""
         return self._is_settled
 
-    async def ack(self, *, multiple: bool = False) -> None:
+    async def ack(self, *, multiple: bool = False, timeout: float | None = None) -> None:
         """Acknowledge the message. Spec: basic.ack.
 
         Args:
             multiple: and all earlier messages of this channel.
+            timeout: seconds to wait while the write buffer is full; None for no limit.
 
         Raises:
             AlreadySettled: it has been settled, or came with ``no_ack``.
             ChannelClosed, AmqpClosedConnection: the channel is closed, so the server has queued the
                 message again.
+            TimeoutError: the ``timeout`` has passed; nothing was sent, so it may be settled again.
         """
-        await self._settle(basic.Ack(self._method.delivery_tag, multiple))
+        await self._settle(basic.Ack(self._method.delivery_tag, multiple), timeout)
 
-    async def nack(self, *, multiple: bool = False, requeue: bool = True) -> None:
+    async def nack(
+        self, *, multiple: bool = False, requeue: bool = True, timeout: float | None = None
+    ) -> None:
         """Reject the message, and return it to the queue. RabbitMQ: nack.html.
 
         Args:
             multiple: and all earlier messages of this channel.
             requeue: False to drop or dead-letter it instead.
+            timeout: as for ``ack``.
 
         Raises:
-            AlreadySettled, ChannelClosed, AmqpClosedConnection: as for ``ack``.
+            AlreadySettled, ChannelClosed, AmqpClosedConnection, TimeoutError: as for ``ack``.
         """
-        await self._settle(basic.Nack(self._method.delivery_tag, multiple, requeue))
+        await self._settle(basic.Nack(self._method.delivery_tag, multiple, requeue), timeout)
 
-    async def reject(self, *, requeue: bool = False) -> None:
+    async def reject(self, *, requeue: bool = False, timeout: float | None = None) -> None:
         """Reject the message, and drop or dead-letter it. Spec: basic.reject.
 
         Args:
             requeue: True to return it to the queue instead.
+            timeout: as for ``ack``.
 
         Raises:
-            AlreadySettled, ChannelClosed, AmqpClosedConnection: as for ``ack``.
+            AlreadySettled, ChannelClosed, AmqpClosedConnection, TimeoutError: as for ``ack``.
         """
-        await self._settle(basic.Reject(self._method.delivery_tag, requeue))
+        await self._settle(basic.Reject(self._method.delivery_tag, requeue), timeout)
 
     def process(self, *, requeue: bool = False) -> "Processing":
         """Settle the message by how an ``async with`` block ends.
@@ -131,12 +137,14 @@ class Message:
     ) -> None:
         await self.process().__aexit__(error_type, error, traceback)
 
-    async def _settle(self, method: basic.Ack | basic.Nack | basic.Reject) -> None:
+    async def _settle(
+        self, method: basic.Ack | basic.Nack | basic.Reject, timeout: float | None
+    ) -> None:
         self._check_unsettled()
         # Already while it waits for the write buffer, or else it could be settled twice.
         self._is_settled = True
         try:
-            await self._core.settle(method)
+            await self._core.settle(method, timeout)
         except BaseException:
             self._is_settled = False
             raise

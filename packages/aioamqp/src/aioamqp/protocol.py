@@ -13,13 +13,14 @@ CLOSING       the transport is closed                   CLOSED
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from ssl import SSLContext
-from typing import Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from amqp_codec import HEARTBEAT, Command, DecodeError, Method, ReplyCode, connection
 
+from ._channel.core import drain_channels
 from ._channel.requests import Requests, check_timeout
 from ._connection.blocked import Blocked
 from ._connection.callback_queue import CallbackQueue
@@ -30,7 +31,14 @@ from ._connection.opening import Opening
 from ._legacy import LegacyProtocol
 from ._loggers import protocol_logger
 from .auth import LoginMethod
-from .callbacks import OF_ERROR, ErrorCallback, ReturnCallback, check_callable
+from .callbacks import (
+    OF_ERROR,
+    ChannelCloseCallback,
+    CloseCallback,
+    ErrorCallback,
+    ReturnCallback,
+    check_callable,
+)
 from .channel import Channel, opening
 from .exceptions import (
     AioamqpException,
@@ -43,6 +51,9 @@ from .exceptions import (
     reason,
 )
 
+if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_keys, dict_values
+
 logger: logging.Logger = protocol_logger
 
 CONNECTING: Final = 0
@@ -52,6 +63,25 @@ CLOSED: Final = 3
 
 MAX_MESSAGE_SIZE: Final = 512 * 1024 * 1024
 """Bytes that a body may have. RabbitMQ: max_message_size, which can be set no higher than this."""
+
+
+class _Channels(dict[int, Channel]):
+    """Channels by number; iterating goes over those that were there when it began.
+
+    Programs close all channels in a loop, and a closed channel is removed.
+    """
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(super().__iter__()))
+
+    def keys(self) -> "dict_keys[int, Channel]":
+        return dict(super().items()).keys()
+
+    def values(self) -> "dict_values[int, Channel]":
+        return dict(super().items()).values()
+
+    def items(self) -> "dict_items[int, Channel]":
+        return dict(super().items()).items()
 
 
 class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
@@ -65,6 +95,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         frame_max: bytes of a frame; the lower of this and the server's limit holds.
         heartbeat: seconds between heartbeats, whatever the server offers; 0 for none.
         max_message_size: bytes that a body may have, in either direction.
+        on_channel_close: see the attribute.
 
     Other arguments are ignored, as in 0.15.
 
@@ -76,6 +107,9 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             ``server_heartbeat``.
         blocked: whether and why the server has blocked the connection; can be waited for.
         connection_closed: set when the transport is closed.
+        on_channel_close: called as ``callback(channel, error)`` with a ChannelClosed whenever the
+            server closes a channel; a coroutine function or a plain one. ``Channel.on_close`` is
+            the same for one channel.
     """
 
     CHANNEL_FACTORY: ClassVar[Callable[..., Channel]] = Channel
@@ -89,11 +123,14 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         frame_max: int | None = None,
         heartbeat: int | None = None,
         max_message_size: int = MAX_MESSAGE_SIZE,
+        on_channel_close: ChannelCloseCallback | None = None,
         **_ignored: object,
     ) -> None:
         check_callable("on_error", on_error, OF_ERROR)
+        check_callable("on_channel_close", on_channel_close)
         super().__init__()
         self._on_error_callback = on_error
+        self.on_channel_close: ChannelCloseCallback | None = on_channel_close
         self.client_properties: Mapping[str, Any] = (
             {} if client_properties is None else client_properties
         )
@@ -103,7 +140,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         }
         self.state: int = CONNECTING
         self.connection_closed: asyncio.Event = asyncio.Event()
-        self.channels: dict[int, Channel] = {}
+        self.channels: dict[int, Channel] = _Channels()
         self.server_properties: Mapping[str, Any] | None = None
         self.server_channel_max: int | None = None
         self.server_frame_max: int | None = None
@@ -111,7 +148,6 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         self._callbacks = CallbackQueue("the connection")
         self.blocked: Blocked = Blocked(self._callbacks, self._check_not_ended)
         self._opening: Opening | None = None
-        self._ended_channels: list[Channel] = []
 
     # ---------------------------------------------------------------- for programs
 
@@ -128,6 +164,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         counts = Counter({
             "replies": self._requests.pending,
             "publishers": self._core.gate.pending,
+            "acknowledgements": self._core.ack_gate.pending,
             "waits for blocked": self.blocked.pending,
             "bytes for callbacks": self._core.read_flow.size,
         })  # fmt: skip
@@ -140,24 +177,53 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         self.channels.pop(channel_id, None)
         self._connection.numbers.release(channel_id)
 
+    def report_channel_close(self, channel: Channel, error: ChannelClosed) -> None:
+        """Call ``on_channel_close``: the server has closed a channel."""
+        if self.on_channel_close is not None:
+            self._callbacks.put("on_channel_close", self.on_channel_close, channel, error)
+
     @opening
     async def channel(
-        self, *, return_callback: ReturnCallback | None = None, **kwargs: Any
+        self,
+        *,
+        return_callback: ReturnCallback | None = None,
+        on_close: CloseCallback | None = None,
+        timeout: float | None = None,
+        **kwargs: Any,
     ) -> Channel:
         """Open a channel: await the result, or enter it with ``async with``.
 
         Args:
             return_callback: see ``Channel``.
+            on_close: see ``Channel``.
+            timeout: seconds in which the server must agree; None for no limit.
             kwargs: for ``CHANNEL_FACTORY``; ``Channel`` takes no others.
 
         Raises:
             NoChannelAvailable: all channel numbers are in use.
             AmqpClosedConnection: the connection has ended.
             AioamqpException: it is not open yet.
+            TimeoutError: the ``timeout`` has passed; the channel is closed if the server opens it.
         """
-        await self.ensure_open()
+        check_callable("return_callback", return_callback)
+        check_callable("on_close", on_close)
+        check_timeout(timeout)
         if return_callback is not None:
             kwargs["return_callback"] = return_callback
+        deadline = asyncio.timeout(timeout)
+        try:
+            async with deadline:
+                return await self._open_channel(on_close, kwargs)
+        except TimeoutError:
+            if deadline.expired():
+                text = f"The server has not opened a channel within {timeout} seconds"
+                raise TimeoutError(text) from None
+            raise
+
+    async def _open_channel(
+        self, on_close: CloseCallback | None, kwargs: dict[str, Any]
+    ) -> Channel:
+        await self.ensure_open()
         numbers = self._connection.numbers
         number = numbers.allocate()
         try:
@@ -165,11 +231,13 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         except BaseException:
             numbers.release(number)
             raise
+        if on_close is not None:
+            channel.on_close = on_close
         self.channels[number] = channel
         try:
             await channel.open()
         except BaseException:
-            channel._core.abandon()
+            channel._core.abandon(0, "The call that opened the channel was given up")
             raise
         return channel
 
@@ -199,15 +267,20 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         await self.ensure_open()
         await self._requests.request(connection.UpdateSecret(new_secret, reason), timeout)
 
-    async def close(self, no_wait: bool = False, timeout: float | None = None) -> None:
+    async def close(
+        self, no_wait: bool = False, timeout: float | None = None, *, drain: float | None = None
+    ) -> None:
         """Close the connection and all of its channels.
 
         Messages that wait for a consumer's callback are dropped; the server queues all messages
-        again that have not been acknowledged. A callback that is running is not stopped.
+        again that have not been acknowledged. A callback that is running is not stopped. Messages
+        that were delivered with ``no_ack`` are handled before, unless ``no_wait`` is set: within
+        ``timeout`` seconds, or they are lost.
 
         Args:
             no_wait: whether to return before the server has agreed.
             timeout: seconds in which it must agree; 5 if None. After them the transport is aborted.
+            drain: see ``Channel.close``.
 
         Raises:
             AmqpClosedConnection: the connection is not open.
@@ -218,10 +291,19 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         core = self._connection
         core.check_open()
         check_timeout(timeout)
-        core.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
-        core.writer.flush()
-        self._fail(AmqpClosedConnection("The program closed the connection"), asked_for=True)
-        core.closer.close_within(CLOSE_TIMEOUT if timeout is None else timeout)
+        check_timeout(drain, "drain")
+        seconds = CLOSE_TIMEOUT if timeout is None else timeout
+        try:
+            if not no_wait or drain is not None:
+                cores = [channel._core for channel in self.channels.values()]
+                await drain_channels(cores, seconds, drain)
+        finally:
+            if core.failure is None:
+                core.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
+                core.writer.flush()
+                error = AmqpClosedConnection("The program closed the connection")
+                self._fail(error, asked_for=True)
+                core.closer.close_within(seconds)
         if no_wait:
             return
         await self.wait_closed()
@@ -242,13 +324,6 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         try:
             async with asyncio.timeout(timeout):
                 await self.connection_closed.wait()
-                # Tasks of consumers with nothing left to do take a turn of the loop to end. A
-                # callback that still runs is not waited for: it may be the one that waits here.
-                idle = [
-                    task for channel in self._ended_channels for task in channel._core.idle_tasks()
-                ]
-                if idle:
-                    await asyncio.wait(idle)
         except TimeoutError:
             raise TimeoutError(f"The connection is not over after {timeout} seconds") from None
 
@@ -315,7 +390,10 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         """Start with a transport. Called by asyncio, as are the methods that follow."""
         # Not every event loop derives its transports from asyncio's class.
         transport = cast("asyncio.Transport", transport)
-        self._core = ConnectionCore(transport, self._max_message_size, self._break_off)
+        self._core = ConnectionCore(
+            transport, self._max_message_size, self._break_off, self._give_up_calls
+        )
+        self._core.decoder.channels = self.channels
         self._make_futures(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -350,11 +428,11 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Stop publishers: the transport's write buffer is full."""
-        self._connection.gate.set_full(True)
+        self._connection.set_full(True)
 
     def resume_writing(self) -> None:
         """Resume publishers."""
-        self._connection.gate.set_full(False)
+        self._connection.set_full(False)
 
     def eof_received(self) -> bool:
         """End the connection: the server sends nothing any longer. The transport closes itself."""
@@ -370,7 +448,13 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the connection: the transport is closed."""
-        self._fail(self._opening.link_lost(exc) if self._opening is not None else lost_link(exc))
+        # Without an error, it is the program that has closed the transport.
+        self._fail(
+            self._opening.link_lost(exc) if self._opening is not None else lost_link(exc),
+            is_logged=exc is not None
+            or self._opening is not None
+            or self._connection.closer.is_aborted_by_program,
+        )
         self.state = CLOSED
         self.server_heartbeat = None
         self.connection_closed.set()
@@ -416,15 +500,15 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             case _ if self._opening is not None:
                 self._continue_opening(self._opening, method)
             case connection.Blocked():
-                core.gate.set_blocked(True)
+                core.set_blocked(True)
                 self.blocked.change(method.reason)
             case connection.Unblocked():
-                core.gate.set_blocked(False)
+                core.set_blocked(False)
                 self.blocked.change(None)
             case connection.UpdateSecretOk():
                 self._requests.receive_reply(command)
             case connection.UpdateSecret():
-                core.send(0, connection.UpdateSecretOk())
+                core.answer(0, connection.UpdateSecretOk())
             case _:
                 raise ProtocolViolation(
                     ReplyCode.COMMAND_INVALID, f"it sent {method.NAME}, which is not due"
@@ -448,7 +532,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         if core.failure is not None:
             core.closer.abort()
             return
-        core.send(0, connection.Close(violation.code, violation.reply_text))
+        code = violation.code or ReplyCode.INTERNAL_ERROR
+        core.send(0, connection.Close(code, violation.reply_text))
         core.writer.flush()
         self._fail(violation)
         if core.decoder.error is not None:  # so the server's answer could not be read
@@ -461,12 +546,19 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         self._fail(error, asked_for=asked_for)
         self._connection.closer.abort()
 
-    def _fail(self, error: Exception, *, asked_for: bool = False) -> None:
+    def _give_up_calls(self, text: str) -> None:
+        """Raise TimeoutError in the calls that wait for replies, which cannot be read."""
+        self._requests.give_up(text)
+        for channel in list(self.channels.values()):
+            channel._core.give_up(text)
+
+    def _fail(self, error: Exception, *, asked_for: bool = False, is_logged: bool = True) -> None:
         """Stop sending, and fail every call that waits. Idempotent: the first error wins.
 
         Args:
             error: raised in the calls.
             asked_for: whether the program ended the connection.
+            is_logged: whether the log says so if it did not.
         """
         core, opening = self._connection, self._opening
         if core.failure is not None:
@@ -474,7 +566,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         was_used = self.state == OPEN or opening is not None  # or else connecting was given up
         self.state = CLOSING
         if was_used and not asked_for:
-            logger.warning("The connection ended: %s", reason(error))
+            if is_logged:
+                logger.warning("The connection ended: %s%s", reason(error), self._shown_consumers())
             if self._on_error_callback is not None:
                 # Before the calls, one of which may end the program at once.
                 self._callbacks.put("on_error", self._on_error_callback, error)
@@ -484,8 +577,17 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         if opening is not None:
             self._opening = None
             opening.fail(error)
-        self._ended_channels = list(self.channels.values())
+        channels = list(self.channels.values())
         self.channels.clear()
-        for channel in self._ended_channels:
-            channel._core.end(error, asked_for)
+        for channel in channels:
+            channel._core.end(error, asked_for, is_logged)
         self.stop_now.set()
+
+    def _shown_consumers(self) -> str:
+        """Return the end of a log line: the consumers that end with the connection."""
+        tags = [
+            f"{tag} (channel {number})"
+            for number, channel in self.channels.items()
+            for tag in channel._core.consumers.tags
+        ]
+        return f"; with it end the consumers {', '.join(tags)}" if tags else ""

@@ -22,7 +22,10 @@ class Reading:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.backlog = ReadFlow(
-            LIMIT, lambda: self.log.append("pause"), lambda: self.log.append("resume")
+            LIMIT,
+            lambda: self.log.append("pause"),
+            lambda: self.log.append("resume"),
+            lambda: self.log.append("stopped"),
         )
 
 
@@ -71,6 +74,39 @@ def test_a_call_resumes_paused_reading() -> None:
     reading.backlog.end_call()
 
     assert reading.log == ["pause", "resume", "pause"]
+
+
+def test_reading_is_paused_above_the_higher_limit_although_a_call_waits() -> None:
+    """Row C2."""
+    reading = Reading()
+    backlog = reading.backlog
+
+    backlog.begin_call()
+    for _ in range(19):
+        backlog.add(1500)
+    assert reading.log == []
+    backlog.add(1500)
+    assert reading.log == ["pause", "stopped"]
+    backlog.remove(1500)
+    assert reading.log == ["pause", "stopped", "resume"]
+    backlog.add(1500)
+    assert reading.log[3:] == ["pause", "stopped"]
+    backlog.end_call()
+    backlog.begin_call()
+    assert reading.log[5:] == ["stopped"]
+    backlog.lift()
+    assert reading.log[6:] == ["resume"]
+
+
+def test_a_few_large_bodies_do_not_keep_a_call_from_its_reply() -> None:
+    """Row C2."""
+    reading = Reading()
+
+    reading.backlog.begin_call()
+    for _ in range(16):
+        reading.backlog.add(10 * LIMIT)
+
+    assert reading.log == []
 
 
 def test_empty_bodies_count_too() -> None:
@@ -191,4 +227,66 @@ async def test_a_callback_gets_publisher_confirms_while_reading_is_paused(
     server.send(basic.Ack(1))
 
     await done.wait()
+    await opened.protocol.close()
+
+
+# -------------------------------------------------------------------- while calls wait
+
+
+@pytest.mark.asyncio
+async def test_a_program_that_always_waits_for_confirms_does_not_read_a_whole_queue(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row C2. No confirm comes before 1,000 deliveries, of which a part is kept."""
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 10_000)
+    opened, gate = await confirming(server, heartbeat=0), Gate()
+    await opened.basic_consume(gate, "q", "tag")
+    publishing = asyncio.create_task(opened.publish(b"x", "", "q"))
+    await wait_idle()
+
+    for n in range(1, 1001):
+        server.deliver("tag", b"x" * 1000, first=n)
+    server.send(basic.Ack(1))
+    await wait_idle()
+    assert opened.protocol.pending["bytes for callbacks"] <= 4 * 10_000 + 2000
+    assert not publishing.done()
+
+    gate.is_open.set()
+    await publishing
+    await wait_idle()
+    assert len(gate.bodies) == 1000
+    assert opened.protocol.pending == {}
+    await opened.protocol.close()
+
+
+@pytest.mark.asyncio
+async def test_calls_whose_replies_cannot_be_read_fail_when_no_callback_ends(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Row C2. Each callback waits for a reply that comes behind all deliveries."""
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 1000)
+    opened = await confirming(server, heartbeat=0)
+    errors: list[BaseException] = []
+
+    async def callback(channel: aioamqp.Channel, *_: object) -> None:
+        try:
+            await channel.publish(b"answer", "", "q")
+        except aioamqp.PublishUnconfirmed as error:
+            errors.append(error)
+
+    await opened.basic_consume(callback, "q", "tag")
+    for n in range(1, 31):
+        server.deliver("tag", b"x" * 1000, first=n)
+    declaring = asyncio.create_task(opened.queue_declare("q"))
+    await wait_idle()
+    assert not server.is_read()
+    began = asyncio.get_running_loop().time()
+
+    with pytest.raises(TimeoutError, match=r"bytes of messages wait for callbacks.*basic_qos"):
+        await declaring
+
+    assert 60 <= asyncio.get_running_loop().time() - began < 121
+    await wait_idle()
+    assert isinstance(errors[0], TimeoutError)
+    assert [r.levelname for r in caplog.records if "wait for callbacks" in r.message] == ["WARNING"]
     await opened.protocol.close()

@@ -8,6 +8,7 @@ import pytest
 
 from aioamqp._connection.gate import Gate
 from aioamqp._connection.heartbeat import Heartbeat
+from aioamqp._connection.read_flow import ReadFlow
 from aioamqp._connection.transport import FlushingTransport
 from aioamqp._connection.writer import Writer
 
@@ -22,7 +23,8 @@ def transport() -> Mock:
 @pytest.fixture
 def writer(transport: Mock) -> Writer:
     loop = Mock(spec=asyncio.AbstractEventLoop)
-    return Writer(transport, loop, Heartbeat(0, 0), Gate())
+    read_flow = ReadFlow(0, Mock(), Mock(), Mock())
+    return Writer(transport, loop, Heartbeat(0, 0), Gate(loop), read_flow)
 
 
 OWN = {name for cls in asyncio.Transport.__mro__[:-1] for name in vars(cls) if name[0] != "_"}
@@ -36,9 +38,12 @@ def test_the_transport_is_called(transport: Mock, writer: Writer, name: str) -> 
         "set_write_buffer_limits": (10, 5),
     }
     given = arguments.get(name, ())
+    flushing = FlushingTransport(transport, writer)
+    writer.write(b"written")
     writer.write(b"buffered")
+    transport.reset_mock()
 
-    result = getattr(FlushingTransport(transport, writer), name)(*given)
+    result = getattr(flushing, name)(*given)
 
     assert transport.mock_calls == [getattr(call, name)(*given)]
     if name.startswith(("get", "is", "can")):
@@ -51,9 +56,13 @@ def test_the_transport_is_called(transport: Mock, writer: Writer, name: str) -> 
 def test_the_write_buffer_is_flushed_first(
     transport: Mock, writer: Writer, name: str, given: tuple[bytes, ...]
 ) -> None:
+    flushing = FlushingTransport(transport, writer)
+    writer.write(b"written")
     writer.write(b"buffered")
+    transport.reset_mock()
+    transport.is_closing.return_value = False
 
-    getattr(FlushingTransport(transport, writer), name)(*given)
+    getattr(flushing, name)(*given)
 
     assert transport.mock_calls == [
         call.is_closing(),

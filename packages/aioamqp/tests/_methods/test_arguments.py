@@ -37,7 +37,7 @@ WAYS = {
     "if_unused": FLAGS, "if_empty": FLAGS, "connection_global": FLAGS, "no_local": FLAGS,
     "no_ack": FLAGS, "multiple": FLAGS, "requeue": FLAGS, "active": FLAGS, "mandatory": FLAGS,
     "immediate": FLAGS,
-    "arguments": TABLES, "timeout": TIMEOUTS, "prefetch_size": LONGS, "prefetch_count": SHORTS,
+    "concurrent": FLAGS, "drain": TIMEOUTS, "arguments": TABLES, "timeout": TIMEOUTS, "prefetch_size": LONGS, "prefetch_count": SHORTS,
     "reply_code": SHORTS, "delivery_tag": TAGS, "properties": PROPERTIES, "payload": BODIES,
 }  # fmt: skip
 """Values of each argument that cannot be meant."""

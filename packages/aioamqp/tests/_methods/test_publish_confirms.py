@@ -431,7 +431,7 @@ async def test_a_channel_that_the_server_closes_leaves_messages_unconfirmed(
     with pytest.raises(aioamqp.PublishNotSent, match="was not sent") as caught:
         await opened.publish(b"4", "", "q")
     assert isinstance(caught.value, aioamqp.ChannelClosed)
-    assert (caught.value.code, caught.value.message) == (0, "Channel is closed")
+    assert (caught.value.code, caught.value.message) == (404, "NOT_FOUND - no exchange")
     await opened.protocol.close()
 
 

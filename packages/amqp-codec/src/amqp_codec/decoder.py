@@ -15,7 +15,7 @@ Any other frame in a state is an error, and so is an error in a frame: the decod
 on. Heartbeats can come at any point, between the frames of a content too. Spec: 4.2.6, 4.2.7.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from struct import Struct
 from struct import error as StructError
 from typing import Final
@@ -37,6 +37,10 @@ from .protocol.constants import (
 # class, weight and body size of a content header
 _HEADER: Final[Callable[[bytes, int], tuple[int, int, int]]] = Struct(">HHQ").unpack_from
 _INDEX_SIZE: Final = 4
+
+LEAST_UNFINISHED: Final = 16 * 1024 * 1024
+"""Bytes that the unfinished bodies of all channels may have, however small a body must be."""
+
 _DECODE: Final = {index: method.decode for index, method in METHODS.items()}
 _MISFITS: Final = (ValueError, IndexError, StructError)
 _METHOD_ERRORS: Final = (KeyError, DecodeError, *_MISFITS)
@@ -45,13 +49,14 @@ _METHOD_ERRORS: Final = (KeyError, DecodeError, *_MISFITS)
 class _Content:
     """A content of which some frames are still to come."""
 
-    __slots__ = ("method", "pieces", "properties", "remaining")
+    __slots__ = ("body", "is_dropped", "method", "properties", "remaining")
 
     def __init__(self, method: Method) -> None:
         self.method = method
         self.properties: Properties | None = None
         self.remaining = 0
-        self.pieces: list[bytes] = []
+        self.body = bytearray()  # not a list: a peer may send frames of one byte
+        self.is_dropped = False
 
 
 class Decoder:
@@ -59,17 +64,23 @@ class Decoder:
 
     Args:
         frame_max: the largest frame in bytes; 0 is no limit.
-        max_body_size: the largest body in bytes; None is no limit.
+        max_body_size: the largest body in bytes; None is no limit. All unfinished bodies together
+            may have twice as many, and at least LEAST_UNFINISHED.
 
     Attributes:
+        channels: numbers of the channels that are open, if the program knows them, else None. Of a
+            content on another channel nothing is kept when it comes in several pieces: its command
+            has default arguments and properties, and an empty body.
         error: what is wrong with the input, as soon as the decoder has found it, else None.
     """
 
-    __slots__ = ("_contents", "_frames", "error", "max_body_size")
+    __slots__ = ("_contents", "_frames", "_unfinished", "channels", "error", "max_body_size")
 
     def __init__(self, frame_max: int = 0, max_body_size: int | None = None) -> None:
         self.max_body_size: int | None = max_body_size
+        self.channels: Container[int] | None = None
         self.error: DecodeError | None = None
+        self._unfinished = 0  # bytes of all contents
         self._contents: dict[int, _Content] = {}
         self._frames = FrameReader(frame_max)
 
@@ -116,7 +127,7 @@ class Decoder:
                     continue
                 body = frames.next_content()
                 if body is None:
-                    contents[channel] = _Content(method)
+                    contents[channel] = self._begin(channel, method)
                     continue
                 try:
                     start = frames.start + HEADER_SIZE
@@ -151,14 +162,34 @@ class Decoder:
             if size > content.remaining:
                 raise _body_too_long(frames, content)
             content.remaining -= size
-            content.pieces.append(frames.data[frames.start : frames.end])
+            if not content.is_dropped:
+                content.body += frames.data[frames.start : frames.end]
+                self._unfinished += size
+                self._check_unfinished(content)
         else:
             self._check_type()
             return Command(0, HEARTBEAT)
         if content.remaining:
             return None
         del self._contents[channel]
-        return Command(channel, content.method, content.properties, b"".join(content.pieces))
+        self._unfinished -= len(content.body)
+        return Command(channel, content.method, content.properties, bytes(content.body))
+
+    def _begin(self, channel: int, method: Method) -> _Content:
+        if self.channels is None or channel in self.channels:
+            return _Content(method)
+        content = _Content(type(method)())
+        content.is_dropped = True
+        return content
+
+    def _check_unfinished(self, content: _Content) -> None:
+        if self.max_body_size is None:
+            return
+        limit = max(2 * self.max_body_size, LEAST_UNFINISHED)
+        if self._unfinished > limit:
+            reason = f"the unfinished bodies of all channels have more than {limit} bytes"
+            index = content.method.INDEX
+            raise _error(self._frames, ReplyCode.FRAME_ERROR, "body_size", reason, index)
 
     def _decode_header(self, content: _Content) -> Properties:
         """Read a content header, and how much body is to come. Spec: 4.2.6.1."""
@@ -174,7 +205,7 @@ class Decoder:
             raise _refused_properties(frames, method) from None
         if self.max_body_size is not None and content.remaining > self.max_body_size:
             raise self._body_too_large(method, content.remaining)
-        return properties
+        return Properties() if content.is_dropped else properties
 
     def _check_type(self) -> None:
         error = self._wrong_type()

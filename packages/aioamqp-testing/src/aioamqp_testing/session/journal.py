@@ -1,8 +1,7 @@
 """The journal of a broker: what was received and sent on each connection, for failed tests."""
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from amqp_codec import Command, Method, Properties
 
@@ -11,23 +10,8 @@ _LONGEST: Final = 300  # characters of an entry
 _BODY: Final = 40  # bytes of a body that are kept
 
 
-@dataclass(slots=True)
-class _Entry:
-    """A command, with as much of its body as is shown."""
-
-    mark: str
-    channel: int
-    method: Method
-    properties: Properties | None
-    size: int
-    body: bytes
-
-    def __str__(self) -> str:
-        text = f"{self.mark} {self.channel} {self.method!r}"
-        if self.method.HAS_CONTENT:
-            dots = "..." if self.size > len(self.body) else ""
-            text += f" {self.properties!r} {self.size} bytes {self.body!r}{dots}"
-        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+_Entry: TypeAlias = tuple[str, int, Method, Properties | None, int, bytes]
+"""Direction, channel, method, properties, size of the body and the beginning of the body."""
 
 
 class ConnectionJournal:
@@ -51,17 +35,18 @@ class ConnectionJournal:
         self._count += 1
         self._entries.append(f"   {text}")
 
-    def _add(self, mark: str, command: Command) -> None:
+    def _add(self, direction: str, command: Command) -> None:
         self._count += 1
         body = command.body
         kept = bytes(body[:_BODY]) if body else b""
-        entry = _Entry(mark, command.channel, command.method, command.properties, len(body), kept)
-        self._entries.append(entry)
+        self._entries.append(
+            (direction, command.channel, command.method, command.properties, len(body), kept)
+        )
 
     @property
     def lines(self) -> list[str]:
         """One line an entry, the oldest first."""
-        return [str(entry) for entry in self._entries]
+        return [each if isinstance(each, str) else _format(each) for each in self._entries]
 
     def __str__(self) -> str:
         left_out = self._count - len(self._entries)
@@ -92,3 +77,12 @@ class Journal:
 
     def __str__(self) -> str:
         return "\n\n".join(map(str, self._connections))
+
+
+def _format(entry: _Entry) -> str:
+    direction, channel, method, properties, size, body = entry
+    text = f"{direction} {channel} {method!r}"
+    if method.HAS_CONTENT:
+        dots = "..." if size > len(body) else ""
+        text += f" {properties!r} {size} bytes {body!r}{dots}"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -159,6 +159,19 @@ class Confirms:
         found.returned = returned
         return found.waiter is not None and not found.waiter.done()
 
+    def give_up(self, tag: int, text: str) -> None:
+        """Raise PublishUnconfirmed in the call that waits for one message: it waits too long."""
+        waiter = self._unconfirmed.get(tag)
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(unconfirmed(TimeoutError(text), tag, tuple(self._unconfirmed)))
+
+    def give_up_all(self, text: str) -> None:
+        """Raise PublishUnconfirmed in every call that waits: no publisher confirm can be read."""
+        tags = tuple(self._unconfirmed)
+        for tag, waiter in self._unconfirmed.items():
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(unconfirmed(TimeoutError(text), tag, tags))
+
     def fail(self, error: Exception) -> None:
         """Raise PublishUnconfirmed in every call that waits: the channel has ended."""
         tags = tuple(self._unconfirmed)

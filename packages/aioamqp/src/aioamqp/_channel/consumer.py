@@ -7,7 +7,8 @@ What becomes of the deliveries in a consumer's buffer:
     the channel or connection breaks        they are handled: the       with no_ack the same, else
                                             server may know nothing     they are dropped: the server
                                             of what is lost             queues them again
-    the program closes either               they are dropped; the server queues them again
+    the program closes either               with no_ack they are handled, else they are dropped:
+                                            the server queues them again
     the program calls basic_recover         the same, unless they came with no_ack
     the program gives the consumer up       they are returned to the queue with basic.nack
 """
@@ -15,12 +16,13 @@ What becomes of the deliveries in a consumer's buffer:
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from enum import Enum
 from typing import Any, Final
 
 from amqp_codec import Command, basic
 
-from .._connection.callback_queue import Callback, run_callback
+from .._connection.callback_queue import Callback, CallbackQueue, run_callback
 from .._connection.read_flow import ReadFlow
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
@@ -117,6 +119,9 @@ class Consumer:
     def start(self) -> None:
         """Begin to handle deliveries: the server has agreed. Earlier ones are in the buffer."""
 
+    async def wait_handled(self) -> None:
+        """Wait until the program has handled all deliveries, as far as that can be known."""
+
     def cancelled_by_server(self) -> None:
         """End because the server sent basic.cancel."""
         self.drain()
@@ -126,27 +131,37 @@ class Consumer:
         del error
         self.drain()
 
-    @property
-    def idle_task(self) -> asyncio.Task[None] | None:
-        """The task of the consumer if it is about to end without calling the program again."""
-        return None
-
 
 def _ignore(_: Consumer) -> None:
     pass
 
 
+def _call_after(turns: int, callback: Callable[[], None]) -> None:
+    """Call a function after some turns of the event loop."""
+    if turns:
+        asyncio.get_running_loop().call_soon(_call_after, turns - 1, callback)
+    else:
+        callback()
+
+
 class CallbackConsumer(Consumer):
     """A consumer that calls a callback with one delivery at a time.
+
+    Its deliveries wait in the queue of the channel's callbacks, which has the order of the wire.
 
     Args:
         method: see ``Consumer``.
         read_flow: see ``Consumer``.
         channel: the first argument of the callback.
         callbacks: has the callback by consumer tag; it is looked up for each delivery.
+        queue: runs the callback: that of the channel, or one of its own to run beside the others.
+
+    Attributes:
+        context: in a copy of which each callback runs: that in which the consumer was made.
+        is_ready: whether the callback may be called.
     """
 
-    __slots__ = ("_callbacks", "_channel", "_is_busy", "_task")
+    __slots__ = ("_callbacks", "_channel", "_queue", "_unhandled", "context", "is_ready")
 
     def __init__(
         self,
@@ -154,47 +169,82 @@ class CallbackConsumer(Consumer):
         read_flow: ReadFlow,
         channel: object,
         callbacks: dict[str, Any],
+        queue: CallbackQueue,
     ) -> None:
         super().__init__(method, read_flow)
+        self.context: Context = queue.new_context()
+        self.is_ready: bool = False
         self._channel = channel
         self._callbacks = callbacks
-        self._task: asyncio.Task[None] | None = None
-        self._is_busy = False
-
-    def start(self) -> None:
-        """Start the task that calls the callback."""
-        loop = asyncio.get_running_loop()
-        self._task = loop.create_task(self._work(), name=f"aioamqp consumer {self.tag}")
+        self._queue = queue
+        self._unhandled = 0
 
     @property
-    def idle_task(self) -> asyncio.Task[None] | None:
-        """The task that calls the callback, if it is not going to call it again."""
-        if self._is_busy or self._deliveries or self.is_consuming:
-            return None
-        return self._task
+    def name(self) -> str:
+        """The consumer in the log."""
+        return f"consumer {self.tag}"
 
-    async def _work(self) -> None:
-        # The callback must not run before basic_consume has returned. Where that is called through
-        # wait_for or gather, its caller continues two turns of the event loop later.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        try:
-            while True:
-                self._is_busy = True
-                while self._deliveries:
-                    delivery = self._deliveries.popleft()
-                    self._read_flow.remove(len(delivery.body))
-                    await self._handle(delivery)
-                self._is_busy = False
-                if self.state is not CONSUMING:
-                    return
-                await self._waiters.wait()
-        finally:
-            self._is_busy = False
-            self.drop()
+    def put(self, delivery: Command) -> None:
+        """Add a delivery to the queue of callbacks."""
+        self._unhandled += 1
+        self._read_flow.add(len(delivery.body))
+        self._queue.add(self, delivery)
+
+    def drop(self) -> list[Command]:
+        """Remove the deliveries from the queue of callbacks; return them."""
+        dropped: list[Command] = self._queue.remove(self)
+        for delivery in dropped:
+            self._read_flow.remove(len(delivery.body))
+        self._unhandled -= len(dropped)
+        return dropped
+
+    def stop(self, state: State) -> list[Command]:
+        """Remove the deliveries; end as soon as the callback that runs has returned."""
+        dropped = self.drop()
+        self.state = state
+        self._end_if_handled()
+        return dropped
+
+    def drain(self) -> None:
+        """End when the callback has returned for all deliveries."""
+        self.state = State.DRAINING
+        self._end_if_handled()
+
+    def start(self) -> None:
+        """Allow the callback: the server has agreed. Earlier deliveries are in the queue.
+
+        The callback must not run before basic_consume has returned. Where that is called through
+        wait_for or gather, its caller continues two turns of the event loop later.
+        """
+        _call_after(3, self._get_ready)
+
+    def _get_ready(self) -> None:
+        self.is_ready = True
+        self._queue.start()
+
+    def _end_if_handled(self) -> None:
+        if self.state is State.DRAINING and not self._unhandled:
             self.on_ended(self)
 
-    async def _handle(self, delivery: Command) -> None:
+    async def wait_handled(self) -> None:
+        """Wait until the callback has returned for all deliveries.
+
+        It returns at once if a callback of the same queue calls it, which would wait for itself.
+        """
+        while self._unhandled and not self._queue.is_caller:
+            await self._queue.wait_handled()
+
+    async def handle(self, delivery: Command, /) -> None:
+        """Call the callback with a delivery."""
+        self._read_flow.remove(len(delivery.body))
+        try:
+            await self._call(delivery)
+        finally:
+            self._unhandled -= 1
+            if self.state is not CONSUMING:
+                self._end_if_handled()
+
+    async def _call(self, delivery: Command) -> None:
         method, codec_properties = delivery.method, delivery.properties
         assert isinstance(method, basic.Deliver)
         assert codec_properties is not None

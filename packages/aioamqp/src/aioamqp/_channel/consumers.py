@@ -9,8 +9,8 @@ CONSUMING   cancelled by basic_cancel or the server     DRAINING
             the program leaves ``async for``            CANCELLING: basic.cancel is sent
 CANCELLING  basic.cancel-ok                             ENDED
 DRAINING    the buffer has been handled                 ENDED
-any         the channel ends                            DRAINING, or ENDED with no one to handle
-                                                        the buffer
+any         the channel ends                            ENDED if ABANDONED or CANCELLING, else
+                                                        DRAINING
 
 RabbitMQ closes the connection with 541 over a basic.cancel that overtakes the basic.consume-ok, and
 with 530 over a consumer tag that is used again before: so an abandoned consumer is cancelled only
@@ -26,13 +26,14 @@ from typing import Any
 
 from amqp_codec import Command, basic
 
-from .._connection.callback_queue import Callback
+from .._connection.callback_queue import Callback, CallbackQueue
+from .._connection.core import CLOSE_TIMEOUT
 from .._connection.read_flow import ReadFlow
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
 from ..exceptions import AmqpClosedConnection, ChannelClosed
 from .consumer import CONSUMING, STARTING, CallbackConsumer, Consumer, IteratorConsumer, State
-from .requests import Requests
+from .requests import Requests, check_timeout
 
 
 class Consumers:
@@ -42,27 +43,41 @@ class Consumers:
         channel: the first argument of every callback.
         requests: of that channel.
         read_flow: counts what waits for callbacks.
+        queue: runs the callbacks of the channel.
 
     Attributes:
         callbacks: of the consumers, by consumer tag.
     """
 
-    def __init__(self, channel: object, requests: Requests, read_flow: ReadFlow) -> None:
+    def __init__(
+        self, channel: object, requests: Requests, read_flow: ReadFlow, queue: CallbackQueue
+    ) -> None:
         self.callbacks: dict[str, Any] = {}
         self._channel = channel
         self._requests = requests
         self._read_flow = read_flow
+        self._queue = queue
         self._loop = asyncio.get_running_loop()
         self._by_tag: dict[str, list[Consumer]] = {}
         self._until_tag_free = Waiters()
+        self._until_cancelled = Waiters()
 
     @property
     def pending(self) -> int:
         """The number of consumers that are to be cancelled, or are being cancelled."""
         return sum(c.state in (State.ABANDONED, State.CANCELLING) for c in self._all())
 
+    @property
+    def tags(self) -> list[str]:
+        """The tags of the consumers that get deliveries."""
+        return [consumer.tag for consumer in self._all() if consumer.is_consuming]
+
     async def consume(
-        self, method: basic.Consume, callback: Callback | None, timeout: float | None
+        self,
+        method: basic.Consume,
+        callback: Callback | None,
+        timeout: float | None,
+        concurrent: bool = False,
     ) -> None:
         """Start a consumer that calls a callback with its deliveries.
 
@@ -70,8 +85,12 @@ class Consumers:
             method: to send, with a consumer tag.
             callback: to register under that tag.
             timeout: seconds in which the server must agree, if it is to answer at all.
+            concurrent: whether the callback runs beside the other callbacks of the channel.
         """
-        consumer = CallbackConsumer(method, self._read_flow, self._channel, self.callbacks)
+        check_timeout(timeout)
+        tag = method.consumer_tag
+        queue = CallbackQueue(f"consumer {tag}") if concurrent else self._queue
+        consumer = CallbackConsumer(method, self._read_flow, self._channel, self.callbacks, queue)
         await self._wait_for_tag(consumer.tag, timeout)
         self._requests.check(method)  # a bad argument must not cost another consumer its callback
         self._add(consumer)
@@ -88,6 +107,7 @@ class Consumers:
             qos: to send just before it, so that it holds for this consumer.
             timeout: seconds in which the server must agree.
         """
+        check_timeout(timeout)
         consumer = IteratorConsumer(method, self._read_flow)
         await self._wait_for_tag(consumer.tag, timeout)
         self._requests.check(method)
@@ -110,13 +130,13 @@ class Consumers:
 
     def _add(self, consumer: Consumer) -> None:
         """Add a consumer before its request is sent, since deliveries may come first."""
-        older = self._by_tag.setdefault(consumer.tag, [])
-        for each in older:
+        older = self._by_tag.get(consumer.tag, [])
+        for each in list(older):
             # A tag that is in use is for the server to refuse: RabbitMQ closes with 530.
             each.drops_callback = False
             if each.is_consuming:
                 each.drain()
-        older.append(consumer)
+        self._by_tag.setdefault(consumer.tag, []).append(consumer)
         consumer.on_ended = self._drained
 
     async def _start(self, consumer: Consumer, timeout: float | None) -> None:
@@ -153,11 +173,12 @@ class Consumers:
         self._return_or_drop(delivery, consumers or [])
 
     def _return_or_drop(self, delivery: Command, consumers: list[Consumer]) -> None:
+        assert isinstance(delivery.method, basic.Deliver)
         for consumer in consumers:
             if consumer.state in (State.ABANDONED, State.CANCELLING):
-                self._return_to_queue([delivery], consumer)
+                if not consumer.no_ack:
+                    self._requests.answer(basic.Nack(delivery.method.delivery_tag, requeue=True))
                 return
-        assert isinstance(delivery.method, basic.Deliver)
         channel_logger.warning(
             "A message was delivered on channel %d to consumer %s, which is not known:"
             " it is dropped, unacknowledged",
@@ -165,10 +186,17 @@ class Consumers:
             delivery.method.consumer_tag,
         )
 
+    def is_known(self, tag: str) -> bool:
+        """Return whether there is, or was, a consumer with that tag."""
+        return tag in self._by_tag or tag in self.callbacks
+
     def handle_cancel(self, tag: str) -> None:
         """Drain a consumer that the server has cancelled; as in 0.15, its callback is kept."""
-        for consumer in self._by_tag.get(tag, ()):
+        for consumer in list(self._by_tag.get(tag, ())):
             if consumer.is_consuming:
+                text = "The server has cancelled consumer %s of channel %d: its queue was deleted,"
+                text += " or the node that had it is down"
+                channel_logger.warning(text, tag, self._requests.number)
                 consumer.cancelled_by_server()
 
     def handle_cancel_ok(self, tag: str) -> None:
@@ -177,7 +205,7 @@ class Consumers:
         if not consumers:
             self.callbacks.pop(tag, None)
             return
-        for consumer in consumers:
+        for consumer in list(consumers):
             consumer.drops_callback = True
             if consumer.is_consuming:
                 consumer.drain()
@@ -260,16 +288,90 @@ class Consumers:
             if consumer.state in (State.ABANDONED, State.CANCELLING):
                 consumer.state = State.ENDED
                 self._remove(consumer)
+            elif asked_for and consumer.no_ack:
+                consumer.drain()
             elif asked_for:
                 consumer.stop(State.DRAINING)
             else:
                 consumer.fail(error)
         self._until_tag_free.wake()
+        self._until_cancelled.wake()
 
-    def idle_tasks(self) -> list[asyncio.Task[None]]:
-        """Return the tasks of consumers that end without calling the program again."""
-        tasks = (consumer.idle_task for consumer in self._all())
-        return [task for task in tasks if task is not None]
+    def to_drain(self, everything: bool) -> list[Consumer]:
+        """Return the consumers to drain before the channel is closed.
+
+        Args:
+            everything: not only those whose messages are lost otherwise, with ``no_ack``.
+        """
+        return [consumer for consumer in self._all() if everything or consumer.no_ack]
+
+    def stop_deliveries(self, consumers: list[Consumer]) -> None:
+        """Send basic.cancel for consumers; what need not be handled is left to the server."""
+        for consumer in consumers:
+            if consumer.state is CONSUMING:
+                self._requests.request_nowait(
+                    basic.Cancel(consumer.tag),
+                    lambda _, tag=consumer.tag: self._deliveries_stopped(tag),  # type: ignore[misc]
+                )
+            if not consumer.no_ack:
+                consumer.drop()  # closing the channel returns them to the queue
+
+    def _deliveries_stopped(self, tag: str) -> None:
+        for consumer in self._by_tag.get(tag, ()):
+            if not consumer.no_ack:
+                consumer.drop()
+        self.handle_cancel_ok(tag)
+        self._until_cancelled.wake()
+
+    async def wait_drained(self, consumers: list[Consumer]) -> None:
+        """Wait until the callbacks of consumers have returned, after ``stop_deliveries``."""
+        self._read_flow.begin_call()
+        try:
+            while any(consumer.state is CONSUMING for consumer in consumers):
+                await self._until_cancelled.wait()
+        finally:
+            self._read_flow.end_call()
+        for consumer in consumers:
+            await consumer.wait_handled()
+
+    def drop_unhandled(self, consumers: list[Consumer]) -> None:
+        """Drop what consumers have not handled in time."""
+        for consumer in consumers:
+            self._warn_of_loss(consumer.drop(), consumer)
+
+    async def wait_handled(self, consumers: list[Consumer], drain: float | None) -> None:
+        """Wait until the callbacks of cancelled consumers have returned for all deliveries.
+
+        Args:
+            consumers: that have been cancelled.
+            drain: seconds after which the deliveries are returned to the queue; None to wait for
+                those with ``no_ack`` only, as long as for closing a channel.
+        """
+        if drain is None:
+            consumers = [consumer for consumer in consumers if consumer.no_ack]
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT if drain is None else drain):
+                for consumer in consumers:
+                    await consumer.wait_handled()
+        except TimeoutError:
+            with suppress(AmqpClosedConnection, ChannelClosed):
+                for consumer in consumers:
+                    if not consumer.no_ack:
+                        self._return_to_queue(consumer.drop(), consumer)
+
+    def _warn_of_loss(self, deliveries: list[Command], consumer: Consumer) -> None:
+        if deliveries and consumer.no_ack:
+            channel_logger.warning(
+                "%d messages that were delivered to consumer %s of channel %d with no_ack have not"
+                " been handled and are lost",
+                len(deliveries),
+                consumer.tag,
+                self._requests.number,
+            )
+
+    def with_tag(self, tag: str) -> list[Consumer]:
+        """Return the consumers with a tag: the last one gets the deliveries."""
+        return list(self._by_tag.get(tag, ()))
 
     def _all(self) -> Iterator[Consumer]:
         for consumers in self._by_tag.values():
@@ -284,6 +386,7 @@ class Consumers:
 
     def _return_to_queue(self, deliveries: list[Command], consumer: Consumer) -> None:
         if consumer.no_ack:
+            self._warn_of_loss(deliveries, consumer)
             return
         for delivery in deliveries:
             assert isinstance(delivery.method, basic.Deliver)

@@ -9,6 +9,7 @@ CLOSING    channel.close-ok      CLOSED: both directions are finished
 """
 
 import asyncio
+from asyncio import get_running_loop
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
@@ -18,6 +19,7 @@ from amqp_codec import channel as channel_methods
 
 from .._connection.callback_queue import Callback, CallbackQueue
 from .._connection.core import CLOSE_TIMEOUT, ConnectionCore
+from .._connection.gate import Gate, GateTimeout, Reason
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
 from ..envelope import ReturnEnvelope
@@ -42,7 +44,7 @@ _OPEN: Final = State.OPEN  # an Enum's attributes are slow to read in Python 3.1
 class ChannelCore:
     """All parts of one channel on one connection.
 
-    ``Channel`` shows programs what it has. A channel can go on with a new core on a new connection.
+    ``Channel`` shows them to programs, and reaches them through this object only.
 
     Args:
         connection: to write to.
@@ -57,7 +59,7 @@ class ChannelCore:
         requests: and their replies.
         consumers: by consumer tag.
         confirms: of published messages.
-        may_publish: cleared while the server wants no messages. Spec: channel.flow.
+        flow_gate: where publishers wait while the server wants no messages. Spec: channel.flow.
         return_callback: called with returned messages.
         cancellation_callbacks: called when the server cancels a consumer.
         cancelled_consumers: tags of the consumers that the server has cancelled.
@@ -79,14 +81,18 @@ class ChannelCore:
         self.failure: Exception | None = None
         self.close_event: asyncio.Event = asyncio.Event()
         self.requests: Requests = Requests(connection, number, self.check_open)
-        self.consumers: Consumers = Consumers(channel, self.requests, connection.read_flow)
+        self._callbacks = CallbackQueue(f"channel {number}")
+        self.consumers: Consumers = Consumers(
+            channel, self.requests, connection.read_flow, self._callbacks
+        )
         self.confirms: Confirms = Confirms()
-        self.may_publish: asyncio.Event = asyncio.Event()
-        self.may_publish.set()
+        self.flow_gate: Gate = Gate(connection.loop)
         self.return_callback: Callback | None = return_callback
         self.cancellation_callbacks: list[Any] = []
         self.cancelled_consumers: set[str] = set()
-        self._callbacks = CallbackQueue(f"channel {number}")
+        self._on_close: Callback | None = None
+        self._close_callbacks = CallbackQueue(f"the end of channel {number}")
+        self._unreported: Exception | None = None  # why the channel ended, for ``on_close``
         self._until_closed = Waiters()
         # What the server sends by itself, and basic.recover-ok, which the consumers need first;
         # everything else is a reply.
@@ -110,31 +116,91 @@ class ChannelCore:
             AmqpClosedConnection: the connection has ended.
             ChannelClosed: the channel has.
         """
-        self.connection.check_open()
+        connection = self.connection
+        # Without a call: every message that is published or acknowledged is checked here.
+        if connection.failure is not None or get_running_loop() is not connection.loop:
+            connection.check_open()
         if self.state is not _OPEN:
-            raise ChannelClosed from self.failure
+            raise self.closed_error()
 
-    async def settle(self, method: basic.Ack | basic.Nack | basic.Reject) -> None:
-        """Acknowledge or reject deliveries; wait only while the write buffer is full."""
+    def closed_error(self) -> ChannelClosed:
+        """Return an error for a call on a channel that is not open: why it is not."""
+        error = ChannelClosed()
+        if isinstance(self.failure, ChannelClosed):
+            error = ChannelClosed(self.failure.code, self.failure.message)
+        error.__cause__ = self.failure
+        return error
+
+    async def wait_closed(self) -> None:
+        """Wait until the channel is closed, and its close answered."""
+        await self.close_event.wait()
+        if self.state is State.CLOSING:
+            await self._until_closed.wait()
+
+    @property
+    def on_close(self) -> Callback | None:
+        """The callback that is called with the error which ends the channel."""
+        return self._on_close
+
+    @on_close.setter
+    def on_close(self, callback: Callback | None) -> None:
+        self._on_close = callback
+        self._close_callbacks = CallbackQueue(f"the end of channel {self.number}")
+        self._call_on_close()  # the channel may have ended already
+
+    async def settle(
+        self, method: basic.Ack | basic.Nack | basic.Reject, timeout: float | None = None
+    ) -> None:
+        """Acknowledge or reject deliveries; wait only while the write buffer is full.
+
+        Raises:
+            TimeoutError: it has been full for ``timeout`` seconds; nothing was sent.
+        """
         connection = self.connection
         self.check_open()
-        if connection.gate.is_full:
-            await connection.gate.wait()
-            self.check_open()
+        if timeout is not None:
+            check_timeout(timeout)
+        if connection.ack_gate.is_busy:
+            connection.encoder.encode_method(self.number, method)  # an error comes at once
+            await self._wait_to_settle(method, timeout)
         connection.send(self.number, method)
 
-    async def close(self, code: int, text: str, timeout: float | None) -> None:
+    async def _wait_to_settle(self, method: Method, timeout: float | None) -> None:
+        connection = self.connection
+        deadline = None if timeout is None else connection.loop.time() + timeout
+        connection.read_flow.begin_call()  # the server may read nothing while it is not read from
+        try:
+            await connection.ack_gate.wait(0, self, deadline)
+        except GateTimeout as error:
+            text = f"{method.NAME} could not be sent within {timeout} seconds: {error}"
+            raise TimeoutError(text) from None
+        finally:
+            connection.read_flow.end_call()
+        self.check_open()
+
+    async def close(
+        self, code: int, text: str, timeout: float | None, drain: float | None = None
+    ) -> None:
         """Close the channel, fail every pending request, and wait for channel.close-ok.
+
+        Before, it is drained: see ``drain_channels``.
 
         Raises:
             ChannelClosed: the channel is not open.
             TimeoutError: the server does not answer.
         """
         if self.state is not _OPEN:
-            raise ChannelClosed
+            raise self.closed_error()
         check_timeout(timeout)
-        self._start_closing(code, text)
+        check_timeout(drain, "drain")
+        self.requests.check(_close_method(code, text))
         seconds = CLOSE_TIMEOUT if timeout is None else timeout
+        try:
+            await drain_channels([self], seconds, drain)
+        except BaseException:
+            self.abandon(code, text)
+            raise
+        self._start_closing(code, text)
         self.connection.read_flow.begin_call()
         try:
             async with asyncio.timeout(seconds):
@@ -147,10 +213,10 @@ class ChannelCore:
         finally:
             self.connection.read_flow.end_call()
 
-    def abandon(self) -> None:
-        """Close the channel if it is open, without waiting: the call that opened it has failed."""
+    def abandon(self, code: int, text: str) -> None:
+        """Close the channel if it is open, without waiting: the call was given up."""
         if self.state is _OPEN:
-            self._start_closing(0, "The call that opened the channel was given up")
+            self._start_closing(code, text)
 
     # ---------------------------------------------------------------- for the connection
 
@@ -162,6 +228,11 @@ class ChannelCore:
             "confirms": self.confirms.pending,
             "cancelled consumers": self.consumers.pending,
         }
+
+    def give_up(self, text: str) -> None:
+        """Raise TimeoutError or PublishUnconfirmed in the calls that wait for the server."""
+        self.requests.give_up(text)
+        self.confirms.give_up_all(text)
 
     def dispatch(self, command: Command) -> None:
         """Process a command from the server; nothing here waits.
@@ -186,32 +257,29 @@ class ChannelCore:
             case _:
                 pass
 
-    def end(self, error: Exception, asked_for: bool = False) -> None:
+    def end(self, error: Exception, asked_for: bool = False, is_reported: bool = True) -> None:
         """Close the channel at once, since the server closed it or the connection has ended.
 
         Args:
             error: raised in every call that waits.
             asked_for: whether the program closed the connection.
+            is_reported: whether ``on_close`` is called.
         """
         was_open = self.state is _OPEN
         self.state = State.CLOSED
         self._until_closed.wake()
         if was_open:
             self.failure = error
+            self._unreported = error if is_reported and not asked_for else None
+            self._call_on_close()
             self._fail(error, asked_for)
-
-    def idle_tasks(self) -> list[asyncio.Task[None]]:
-        """Return the tasks that end without calling the program again."""
-        return self.consumers.idle_tasks()
 
     # ---------------------------------------------------------------- closing
 
     def _start_closing(self, code: int, text: str) -> None:
         """Send channel.close: the channel is not open any longer, but its number is not free."""
         self.check_open()
-        # 0.15 sends 0, which is no reply code.
-        close = channel_methods.Close(code or ReplyCode.REPLY_SUCCESS, text)
-        self.connection.send(self.number, close)
+        self.connection.send(self.number, _close_method(code, text))
         self.connection.writer.flush()
         self.state = State.CLOSING
         self._fail(ChannelClosed(0, "The program closed the channel during this call"), True)
@@ -220,8 +288,22 @@ class ChannelCore:
         close = command.method
         assert isinstance(close, channel_methods.Close)
         self._send_close_ok()
-        self.end(ChannelClosed(close.reply_code, close.reply_text))
+        error, tags = ChannelClosed(close.reply_code, close.reply_text), self.consumers.tags
+        channel_logger.warning(
+            "The server closed channel %d: %d %s%s",
+            self.number,
+            error.code,
+            error.message,
+            f"; with it end the consumers {', '.join(tags)}" if tags else "",
+        )
+        self.end(error)
+        self.protocol.report_channel_close(self.channel, error)
         self.protocol.release_channel_id(self.number)
+
+    def _call_on_close(self) -> None:
+        if self._on_close is not None and self._unreported is not None:
+            self._close_callbacks.put("on_close", self._on_close, self._unreported)
+            self._unreported = None
 
     def _send_close_ok(self) -> None:
         self.connection.send(self.number, channel_methods.CloseOk())
@@ -229,7 +311,8 @@ class ChannelCore:
 
     def _fail(self, error: Exception, asked_for: bool) -> None:
         self.close_event.set()
-        self.may_publish.set()
+        for gate in (self.flow_gate, self.connection.gate, self.connection.ack_gate):
+            gate.fail(error, self)
         self.requests.fail(error)
         self.confirms.fail(error)
         self.consumers.end(error, asked_for)
@@ -239,13 +322,21 @@ class ChannelCore:
     def _handle_cancel(self, command: Command) -> None:
         method = command.method
         assert isinstance(method, basic.Cancel)
-        tag = method.consumer_tag
-        self.cancelled_consumers.add(tag)
-        self.consumers.handle_cancel(tag)
+        tag, read_flow = method.consumer_tag, self.connection.read_flow
         if not method.no_wait:
-            self.requests.send(basic.CancelOk(tag))
+            self.requests.answer(basic.CancelOk(tag))
+        if self.consumers.is_known(tag):  # or else a peer could fill the set with made-up tags
+            self.cancelled_consumers.add(tag)
+            self.consumers.handle_cancel(tag)
         for callback in self.cancellation_callbacks:
-            self._callbacks.put("a cancellation callback", callback, self.channel, tag)
+            read_flow.add(len(tag))
+            self._callbacks.put(
+                "a cancellation callback",
+                callback,
+                self.channel,
+                tag,
+                on_start=lambda: read_flow.remove(len(tag)),
+            )
 
     def _handle_recover_ok(self, command: Command) -> None:
         self.consumers.handle_recover_ok()  # now: what is delivered again may be right behind it
@@ -300,8 +391,38 @@ class ChannelCore:
     def _handle_flow(self, command: Command) -> None:
         method = command.method
         assert isinstance(method, channel_methods.Flow)
-        if method.active:
-            self.may_publish.set()
-        else:
-            self.may_publish.clear()
-        self.requests.send(channel_methods.FlowOk(method.active))
+        (self.flow_gate.open if method.active else self.flow_gate.close)(Reason.FLOW)
+        self.requests.answer(channel_methods.FlowOk(method.active))
+
+
+def _close_method(code: int, text: str) -> channel_methods.Close:
+    # 0.15 sends 0, which is no reply code.
+    return channel_methods.Close(code or ReplyCode.REPLY_SUCCESS, text)
+
+
+async def drain_channels(cores: list[ChannelCore], seconds: float, drain: float | None) -> None:
+    """Stop deliveries and wait for callbacks, so that channels can be closed without a loss.
+
+    Messages that were delivered with ``no_ack`` are handled, or lost. With ``drain``, consumers
+    with acknowledgements are stopped too, and callbacks that run may finish.
+
+    Args:
+        cores: of the channels.
+        seconds: to wait for messages with ``no_ack``, unless ``drain`` is given.
+        drain: seconds to wait for all callbacks; None to wait for none but those.
+    """
+    draining = [(core, core.consumers.to_drain(drain is not None)) for core in cores]
+    draining = [(core, consumers) for core, consumers in draining if consumers]
+    if not draining:
+        return
+    for core, consumers in draining:
+        if core.state is _OPEN:
+            core.consumers.stop_deliveries(consumers)
+        core.connection.writer.flush()
+    try:
+        async with asyncio.timeout(seconds if drain is None else drain):
+            for core, consumers in draining:
+                await core.consumers.wait_drained(consumers)
+    except TimeoutError:
+        for core, consumers in draining:
+            core.consumers.drop_unhandled(consumers)

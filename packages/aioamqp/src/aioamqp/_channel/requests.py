@@ -32,15 +32,18 @@ class Requests:
         connection: to write to.
         number: of the channel.
         check_open: raises an error if the channel is not open.
+
+    Attributes:
+        number: of the channel.
     """
 
-    __slots__ = ("_check_open", "_connection", "_number", "_pending")
+    __slots__ = ("_check_open", "_connection", "_pending", "number")
 
     def __init__(
         self, connection: ConnectionCore, number: int, check_open: Callable[[], None]
     ) -> None:
         self._connection = connection
-        self._number = number
+        self.number: int = number
         self._check_open = check_open
         self._pending = PendingRequests()
 
@@ -57,12 +60,12 @@ class Requests:
             AmqpClosedConnection, ChannelClosed: the connection or the channel is closed.
         """
         self._check_open()
-        self._connection.encoder.encode_method(self._number, method)
+        self._connection.encoder.encode_method(self.number, method)
 
     def send(self, method: Method) -> None:
         """Send a method that has no reply."""
         self._check_open()
-        self._connection.send(self._number, method)
+        self._connection.send(self.number, method)
 
     async def request(
         self,
@@ -84,7 +87,7 @@ class Requests:
         self._check_open()
         check_timeout(timeout)
         connection = self._connection
-        connection.send(self._number, method)
+        connection.send(self.number, method)
         reply: asyncio.Future[Command] = connection.loop.create_future()
         self._pending.add(reply, method, on_late_reply)
         connection.writer.flush()
@@ -127,6 +130,19 @@ class Requests:
             ProtocolViolation: no call waits for such a reply.
         """
         self._pending.receive_reply(reply)
+
+    def give_up(self, text: str) -> None:
+        """Raise TimeoutError in every call that waits; late replies are recognized."""
+        self._pending.give_up(text)
+
+    def answer(self, method: Method) -> None:
+        """Send the answer to something that the server sent, whether or not it reads it.
+
+        Raises:
+            ProtocolViolation: it does not, and too many answers are buffered.
+        """
+        self._check_open()
+        self._connection.answer(self.number, method)
 
     def fail(self, error: Exception) -> None:
         """Raise an error in every call that waits: the channel has ended."""
@@ -201,6 +217,13 @@ class PendingRequests:
         elif on_late_reply is not None:
             on_late_reply(reply)
 
+    def give_up(self, text: str) -> None:
+        """Raise TimeoutError in every call that waits; the replies are still due."""
+        for requests in (self._others, *self._of_consumers.values()):
+            for future, _, _ in requests:
+                if future is not None and not future.done():
+                    future.set_exception(TimeoutError(text))
+
     def fail(self, error: Exception) -> None:
         """Raise an error in every call that waits; no replies are due any longer."""
         for requests in (self._others, *self._of_consumers.values()):
@@ -211,8 +234,12 @@ class PendingRequests:
         self._of_consumers.clear()
 
 
-def check_timeout(timeout: object) -> None:
+def check_timeout(timeout: object, name: str = "timeout") -> None:
     """Check that a timeout is a number of seconds, 0 or more, or None.
+
+    Args:
+        timeout: to check.
+        name: of the argument.
 
     Raises:
         InvalidArgument: it is not.
@@ -221,9 +248,9 @@ def check_timeout(timeout: object) -> None:
         return
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         kind = type(timeout).__name__
-        raise InvalidArgument(f"must be a number of seconds or None, not {kind}", ("timeout",))
+        raise InvalidArgument(f"must be a number of seconds or None, not {kind}", (name,))
     if not 0 <= timeout <= math.inf or (isinstance(timeout, int) and timeout > _MOST_SECONDS):
-        raise InvalidArgument("must be 0 seconds or more; None for no limit", ("timeout",))
+        raise InvalidArgument("must be 0 seconds or more; None for no limit", (name,))
 
 
 def _has_result(reply: asyncio.Future[Command]) -> bool:

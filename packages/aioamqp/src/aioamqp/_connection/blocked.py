@@ -1,7 +1,9 @@
 """Whether the server has blocked the connection. RabbitMQ: connection-blocked.html."""
 
+import asyncio
 from collections.abc import Callable
 
+from .._loggers import protocol_logger
 from .callback_queue import CallbackQueue
 from .waiters import Waiters
 
@@ -34,25 +36,27 @@ class Blocked:
     def __bool__(self) -> bool:
         return self.reason is not None
 
-    async def wait(self) -> None:
+    async def wait(self, timeout: float | None = None) -> None:
         """Wait until the connection is blocked.
 
         Raises:
             AmqpClosedConnection, ChannelClosed: the connection ends, or has ended.
+            TimeoutError: ``timeout`` seconds have passed.
         """
         self._check_open()
         if not self:
-            await self._until_blocked.wait()
+            await _wait(self._until_blocked, timeout, "blocked")
 
-    async def wait_over(self) -> None:
+    async def wait_over(self, timeout: float | None = None) -> None:
         """Wait until the connection is not blocked; return at once if it is not.
 
         Raises:
             AmqpClosedConnection, ChannelClosed: the connection ends, or has ended.
+            TimeoutError: ``timeout`` seconds have passed.
         """
         self._check_open()
         if self:
-            await self._until_unblocked.wait()
+            await _wait(self._until_unblocked, timeout, "unblocked")
 
     @property
     def pending(self) -> int:
@@ -61,6 +65,11 @@ class Blocked:
 
     def change(self, reason: str | None) -> None:
         """Apply a connection.blocked, or a connection.unblocked if ``reason`` is None."""
+        if reason is None:
+            if self:
+                protocol_logger.info("The server no longer blocks the connection (%s)", self.reason)
+        elif reason != self.reason:
+            protocol_logger.warning("The server blocks the connection, publishers wait: %s", reason)
         self.reason = reason
         (self._until_unblocked if reason is None else self._until_blocked).wake()
         if self.on_change is not None:
@@ -70,3 +79,15 @@ class Blocked:
         """Raise an error in every task that waits: the connection has ended."""
         self._until_blocked.fail(error)
         self._until_unblocked.fail(error)
+
+
+async def _wait(waiters: Waiters, timeout: float | None, event: str) -> None:
+    deadline = asyncio.timeout(timeout)
+    try:
+        async with deadline:
+            await waiters.wait()
+    except TimeoutError:
+        if deadline.expired():
+            text = f"The server has not {event} the connection within {timeout} seconds"
+            raise TimeoutError(text) from None
+        raise

@@ -24,6 +24,9 @@ from .channel_numbers import HIGHEST
 FRAME_MAX: Final = 131072
 """Bytes of a frame where neither side sets a limit: what RabbitMQ offers by default."""
 
+LARGEST_FRAME: Final = 16 * 1024 * 1024
+"""Bytes of a frame that a server can choose: a frame is held until it is complete."""
+
 _HEADER_SIZE: Final = 8
 _LOCALE: Final = "en_US"
 
@@ -54,7 +57,7 @@ class Handshake:
         virtual_host: to open.
         client_properties: replace those that are sent by default, by name.
         channel_max: the highest channel number wanted; None or 0 for the server's limit.
-        frame_max: bytes of a frame wanted; None or 0 for the server's limit.
+        frame_max: bytes of a frame wanted; None or 0 for the server's limit, up to 16 MiB.
         heartbeat: seconds, even above the server's; 0 for none, None for the server's.
 
     Attributes:
@@ -194,7 +197,10 @@ class Handshake:
     def _negotiate(self, tune: connection.Tune) -> connection.TuneOk:
         return connection.TuneOk(
             _lower(self._channel_max, tune.channel_max),
-            _lower(self._frame_max, tune.frame_max) or FRAME_MAX,
+            min(
+                _lower(self._frame_max, tune.frame_max) or FRAME_MAX,
+                self._frame_max or LARGEST_FRAME,
+            ),
             tune.heartbeat if self._heartbeat is None else self._heartbeat,
         )
 

@@ -14,10 +14,12 @@ class TransportCloser:
 
     Attributes:
         was_forced: whether the transport was aborted because it was not closed in time.
+        is_aborted_by_program: whether the program has aborted the transport.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.was_forced: bool = False
+        self.is_aborted_by_program: bool = False
         self._transport = transport
         self._timer: asyncio.TimerHandle | None = None
 
@@ -57,14 +59,19 @@ class FlushingTransport(asyncio.Transport):
     Args:
         transport: does the work.
         writer: has the write buffer.
+        closer: of the connection; it is told when the program aborts the transport.
     """
 
-    __slots__ = ("_transport", "_writer")
+    __slots__ = ("_closer", "_transport", "_writer")
 
-    def __init__(self, transport: asyncio.Transport, writer: Writer) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, writer: Writer, closer: TransportCloser | None = None
+    ) -> None:
         super().__init__()
+        self._closer = closer
         self._transport = transport
         self._writer = writer
+        writer.joins = True
 
     def __repr__(self) -> str:
         return repr(self._transport)
@@ -79,6 +86,8 @@ class FlushingTransport(asyncio.Transport):
 
     def abort(self) -> None:
         """Close the transport at once."""
+        if self._closer is not None:
+            self._closer.is_aborted_by_program = True
         self._transport.abort()
 
     def is_closing(self) -> bool:

@@ -1,30 +1,61 @@
-"""The write buffer of a connection."""
+"""The write buffer of a connection: what is written when, and what becomes of it at an end."""
 
 import asyncio
+import atexit
+import os
+from contextlib import suppress
 from typing import Final
+from weakref import WeakSet
 
 from amqp_codec import HEARTBEAT, Command, encode_command
 
-from .gate import Gate
+from .gate import Gate, Reason
 from .heartbeat import Heartbeat
+from .read_flow import ReadFlow
 
 FLUSH_AT: Final = 64 * 1024
 """Bytes at which the buffer is flushed early: more gain nothing and take memory."""
+
+SHARED_WRITES: Final = 64
+"""Writes of one turn after which publishers wait for the next, on a connection that consumes."""
 
 HEARTBEAT_FRAME: Final = encode_command(Command(0, HEARTBEAT))
 
 
 class Writer:
-    """Joins what one turn of the event loop writes, and writes it to the transport at once.
+    """Writes the first data of a turn of the event loop at once, and joins what follows in it.
+
+    A fast link never pauses writing, and a program that publishes in a loop would delay heartbeats,
+    replies and timers: so after FLUSH_AT bytes in one turn, publishers wait for the next. If the
+    connection delivers messages too, they wait after SHARED_WRITES: a delivery and its
+    acknowledgement take several turns.
 
     Args:
         transport: of the connection.
         loop: of the connection.
         heartbeat: notes when bytes are sent.
-        gate: makes the next publisher give the event loop a turn when the buffer is flushed early.
+        gate: where publishers wait.
+        read_flow: knows whether the connection delivers messages.
+
+    Attributes:
+        joins: whether data is joined. Without, all is written at once: for a transport that a
+            program may close without flushing this buffer.
     """
 
-    __slots__ = ("_buffer", "_gate", "_heartbeat", "_is_scheduled", "_loop", "_size", "_transport")
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_count",
+        "_gate",
+        "_heartbeat",
+        "_is_scheduled",
+        "_loop",
+        "_process",
+        "_read_flow",
+        "_size",
+        "_transport",
+        "joins",
+    )
 
     def __init__(
         self,
@@ -32,25 +63,38 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
         heartbeat: Heartbeat,
         gate: Gate,
+        read_flow: ReadFlow,
     ) -> None:
+        self.joins: bool = False
         self._transport = transport
         self._loop = loop
         self._heartbeat = heartbeat
         self._gate = gate
+        self._read_flow = read_flow
         self._buffer: list[bytes] = []
-        self._size = 0
+        self._size = 0  # bytes of this turn, up to FLUSH_AT
+        self._count = 0  # writes of this turn
         self._is_scheduled = False
+        self._process = os.getpid()
+        _writers.add(self)
 
     def write(self, data: bytes) -> None:
-        """Write data in this turn of the event loop, together with what else is written in it."""
-        self._buffer.append(data)
+        """Write data: now if it is the first of this turn of the event loop, else at its end."""
         self._size += len(data)
+        self._count += 1
+        if self._is_scheduled and self.joins:
+            self._buffer.append(data)
+        else:
+            if not self._is_scheduled:
+                self._is_scheduled = True
+                self._loop.call_soon(_EndOfTurn(self))
+            self._write_now(data)
         if self._size >= FLUSH_AT:
             self.flush()
-            self._gate.owes_turn = True
-        elif not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self._flush_scheduled)
+            self._size = 0
+            self._gate.close(Reason.TURN)
+        elif self._count >= SHARED_WRITES and self._read_flow.added:
+            self._gate.close(Reason.TURN)
 
     def write_heartbeat(self) -> None:
         """Write a heartbeat now. Spec: 4.2.7."""
@@ -59,15 +103,54 @@ class Writer:
 
     def flush(self) -> None:
         """Write the buffer to the transport now."""
-        if not self._buffer:
-            return
-        data = b"".join(self._buffer)
-        self._buffer.clear()
-        self._size = 0
+        if self._buffer:
+            data = b"".join(self._buffer)
+            self._buffer.clear()
+            self._write_now(data)
+
+    def end_turn(self) -> None:
+        """Flush, and wake publishers that have waited for the next turn."""
+        self._is_scheduled = False
+        self._size = self._count = 0
+        self.flush()
+        self._gate.open(Reason.TURN)
+
+    def flush_at_end(self) -> None:
+        """Flush because the event loop is closed or the interpreter ends; raise nothing."""
+        # In a forked child it is the parent that writes. In another thread the loop may still run.
+        if self._buffer and self._process == os.getpid() and not self._loop.is_running():
+            with suppress(Exception):  # the socket may be closed already
+                self.flush()
+
+    def _write_now(self, data: bytes) -> None:
         if not self._transport.is_closing():
             self._heartbeat.last_sent = self._loop.time()
             self._transport.write(data)
 
-    def _flush_scheduled(self) -> None:
-        self._is_scheduled = False
-        self.flush()
+
+class _EndOfTurn:
+    """Ends the turn of a writer when the event loop calls it, or flushes when it never will.
+
+    ``loop.close()`` drops what is scheduled, and so the last reference to this object.
+    """
+
+    __slots__ = ("_writer",)
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def __call__(self) -> None:
+        self._writer.end_turn()
+
+    def __del__(self) -> None:
+        self._writer.flush_at_end()
+
+
+_writers: WeakSet[Writer] = WeakSet()
+
+
+@atexit.register
+def _flush_all() -> None:
+    """Write what waits for the next turn of event loops that will not run again."""
+    for writer in tuple(_writers):
+        writer.flush_at_end()

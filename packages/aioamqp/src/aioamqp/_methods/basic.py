@@ -51,6 +51,7 @@ class BasicMethods(Methods):
         no_wait: bool = False,
         arguments: FieldTable | None = None,
         *,
+        concurrent: bool = False,
         queue: str | None = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
@@ -58,8 +59,11 @@ class BasicMethods(Methods):
 
         The callback is called as ``callback(channel, body, envelope, properties)``, and its result
         is awaited. It gets one message at a time, in the order of delivery, and not before this
-        call has returned. It may call any method of any channel. If it raises an exception, that
-        is logged, the message stays unacknowledged and the next one follows.
+        call has returned. The callbacks of one channel run one at a time, those for returned
+        messages and cancelled consumers among them. It may call any method of any channel, and
+        runs in a copy of the context of this call. Whatever it raises is logged, the message stays
+        unacknowledged and the next one follows; SystemExit and KeyboardInterrupt end the event
+        loop, as in every task.
 
         Args:
             callback: a coroutine function, or any other that takes these arguments.
@@ -71,6 +75,8 @@ class BasicMethods(Methods):
             no_wait: see ``Channel``.
             arguments: such as ``{"x-priority": 10}``.
             queue: another name of ``queue_name``.
+            concurrent: run the callback beside the other callbacks of the channel, still with one
+                message at a time.
             timeout: see ``Channel``.
 
         Returns:
@@ -82,18 +88,32 @@ class BasicMethods(Methods):
         tag = consumer_tag or new_tag(self._core.number)
         queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
+        check_flags(concurrent=concurrent)
         self._core.requests.check(method)
-        await self._core.consumers.consume(method, callback, timeout)
+        await self._core.consumers.consume(method, callback, timeout, concurrent)
         self.last_consumer_tag: str | None = tag
         return {"consumer_tag": tag}
 
     async def basic_cancel(
-        self, consumer_tag: str, no_wait: bool = False, *, timeout: float | None = None
+        self,
+        consumer_tag: str,
+        no_wait: bool = False,
+        *,
+        drain: float | None = None,
+        timeout: float | None = None,
     ) -> dict[str, Any] | None:
         """Cancel a consumer. Spec: basic.cancel.
 
         Messages that have been delivered are still passed to its callback; with ``no_wait`` also
-        those on their way.
+        those on their way. If they came with ``no_ack``, this call returns when its callback has
+        returned for the last one, or after 5 seconds; unless the callback itself makes the call.
+
+        Args:
+            consumer_tag: of the consumer.
+            no_wait: see ``Channel``.
+            drain: seconds to wait until the callback has returned for the last message; messages
+                that are still waiting then are returned to the queue. None not to wait.
+            timeout: see ``Channel``.
 
         Returns:
             The ``consumer_tag``; None with ``no_wait``.
@@ -101,14 +121,18 @@ class BasicMethods(Methods):
         check_flags(no_wait=no_wait)
         method = basic.Cancel(consumer_tag, no_wait)
         core = self._core
+        check_timeout(drain, "drain")
         if no_wait:
             check_timeout(timeout)
             core.requests.send(method)
             return None
+        core.requests.check(method)
+        consumers = core.consumers.with_tag(consumer_tag)
         await core.requests.request(
             method, timeout, lambda _: core.consumers.handle_cancel_ok(consumer_tag)
         )
         core.consumers.handle_cancel_ok(consumer_tag)
+        await core.consumers.wait_handled(consumers, drain)
         return {"consumer_tag": consumer_tag}
 
     async def basic_get(
@@ -156,22 +180,30 @@ class BasicMethods(Methods):
             "properties": Properties.from_codec(command.properties),
         }
 
-    async def basic_client_ack(self, delivery_tag: int, multiple: bool = False) -> None:
+    async def basic_client_ack(
+        self, delivery_tag: int, multiple: bool = False, *, timeout: float | None = None
+    ) -> None:
         """Acknowledge a message. Spec: basic.ack.
 
         As ``basic_client_nack`` and ``basic_reject``, it waits only while the write buffer is full,
-        and sends nothing if it is cancelled then.
+        and sends nothing if it is cancelled or times out then.
 
         Args:
             delivery_tag: of the message.
             multiple: and of all earlier messages of this channel.
+            timeout: seconds to wait; None for no limit.
         """
         if multiple is not False:
             check_flags(multiple=multiple)
-        await self._core.settle(basic.Ack(delivery_tag, multiple))
+        await self._core.settle(basic.Ack(delivery_tag, multiple), timeout)
 
     async def basic_client_nack(
-        self, delivery_tag: int, multiple: bool = False, requeue: bool = True
+        self,
+        delivery_tag: int,
+        multiple: bool = False,
+        requeue: bool = True,
+        *,
+        timeout: float | None = None,
     ) -> None:
         """Reject a message, or several. RabbitMQ: nack.html.
 
@@ -179,19 +211,23 @@ class BasicMethods(Methods):
             delivery_tag: of the message.
             multiple: and of all earlier messages of this channel.
             requeue: return it to the queue, instead of dropping or dead-lettering it.
+            timeout: see ``basic_client_ack``.
         """
         check_flags(multiple=multiple, requeue=requeue)
-        await self._core.settle(basic.Nack(delivery_tag, multiple, requeue))
+        await self._core.settle(basic.Nack(delivery_tag, multiple, requeue), timeout)
 
-    async def basic_reject(self, delivery_tag: int, requeue: bool = False) -> None:
+    async def basic_reject(
+        self, delivery_tag: int, requeue: bool = False, *, timeout: float | None = None
+    ) -> None:
         """Reject a message. Spec: basic.reject.
 
         Args:
             delivery_tag: of the message.
             requeue: return it to the queue, instead of dropping or dead-lettering it.
+            timeout: see ``basic_client_ack``.
         """
         check_flags(requeue=requeue)
-        await self._core.settle(basic.Reject(delivery_tag, requeue))
+        await self._core.settle(basic.Reject(delivery_tag, requeue), timeout)
 
     async def basic_recover(
         self, requeue: bool = True, *, timeout: float | None = None

@@ -1,6 +1,5 @@
 """The methods of a channel about publishing and publisher confirms."""
 
-import asyncio
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,13 @@ from amqp_codec import EncodeError, basic, confirm
 from .._channel.confirms import Content
 from .._channel.core import ChannelCore
 from .._channel.requests import check_timeout
-from ..exceptions import AmqpClosedConnection, ChannelClosed, InvalidArgument, not_sent
+from .._connection.gate import GateTimeout
+from ..exceptions import (
+    AmqpClosedConnection,
+    ChannelClosed,
+    InvalidArgument,
+    not_sent,
+)
 from ..properties import Properties, to_codec
 from .base import Methods, check_flags
 
@@ -69,11 +74,13 @@ class PublishMethods(Methods):
         *,
         exchange: str | None = None,
         body: _Payload | None = None,
+        timeout: float | None = None,
     ) -> None:
         """Publish a message, and never wait for its publisher confirm. Spec: basic.publish.
 
-        It is written together with what else is written in the same turn of the event loop. The
-        call waits only while the connection cannot take more; cancelled then, nothing is sent.
+        The first write of a turn of the event loop is sent at once; what else is written in it is
+        sent together at its end. The call waits only while the connection cannot take more. Calls
+        that wait are sent in their order; one that is cancelled or times out then is not sent.
 
         Args:
             payload: the body; a string is sent as UTF-8.
@@ -84,18 +91,22 @@ class PublishMethods(Methods):
             immediate: RabbitMQ: not supported, it closes the connection.
             exchange: another name of ``exchange_name``.
             body: another name of ``payload``.
+            timeout: seconds to wait while the connection cannot take more; None for no limit.
 
         Raises:
             InvalidArgument: an argument cannot be sent; nothing was sent.
-            PublishNotSent: the channel or the connection is closed; also a ChannelClosed or an
-                AmqpClosedConnection.
+            PublishNotSent: the channel or the connection is closed, or the ``timeout`` has passed;
+                also a ChannelClosed, an AmqpClosedConnection or a TimeoutError.
         """
         core = self._core
         data, content = _encode(
             core, payload, exchange_name, routing_key, properties, mandatory, immediate, exchange,
             body,
         )  # fmt: skip
-        await _wait_for_gate(core)
+        if timeout is not None:
+            check_timeout(timeout)
+        if core.connection.gate.is_busy or core.flow_gate.is_busy:
+            await _wait_for_gates(core, len(data), timeout)
         core.connection.writer.write(data)
         if core.confirms.is_selected:
             core.confirms.add(None, content)
@@ -111,6 +122,7 @@ class PublishMethods(Methods):
         *,
         exchange: str | None = None,
         body: _Payload | None = None,
+        timeout: float | None = None,
     ) -> None:
         """Publish a message and, in confirm mode, wait for its publisher confirm.
 
@@ -127,14 +139,16 @@ class PublishMethods(Methods):
             immediate: see there.
             exchange: see there.
             body: see there.
+            timeout: seconds for all of it, including the publisher confirm; None for no limit.
 
         Raises:
             InvalidArgument: an argument cannot be sent; nothing was sent.
-            PublishNotSent: the channel or the connection is closed; also a ChannelClosed or an
-                AmqpClosedConnection.
-            PublishUnconfirmed: the channel or the connection ended before the publisher confirm,
-                so the server may have the message or not; also a ChannelClosed or an
-                AmqpClosedConnection.
+            PublishNotSent: the channel or the connection is closed, or the ``timeout`` has passed
+                before the message was written; also a ChannelClosed, an AmqpClosedConnection or a
+                TimeoutError.
+            PublishUnconfirmed: the channel or the connection ended before the publisher confirm, or
+                the ``timeout`` passed, so the server may have the message or not; also a
+                ChannelClosed, an AmqpClosedConnection or a TimeoutError.
             PublishReturned: no queue took the mandatory message.
             PublishFailed: the server could not take the message.
         """
@@ -149,16 +163,27 @@ class PublishMethods(Methods):
             core, payload, exchange_name, routing_key, properties, mandatory, immediate, exchange,
             body,
         )  # fmt: skip
-        await _wait_for_gate(core)
+        deadline = None
+        if timeout is not None:
+            check_timeout(timeout)
+            deadline = connection.loop.time() + timeout
+        if connection.gate.is_busy or core.flow_gate.is_busy:
+            await _wait_for_gates(core, len(data), timeout)
         connection.writer.write(data)
         if not core.confirms.is_selected:
             return
         outcome = connection.loop.create_future()
-        core.confirms.add(outcome, content)
+        tag = core.confirms.add(outcome, content)
+        timer = None
+        if deadline is not None:
+            text = f"The server has not confirmed it within {timeout} seconds"
+            timer = connection.loop.call_at(deadline, core.confirms.give_up, tag, text)
         connection.read_flow.begin_call()  # it may be a consumer's callback that waits here
         try:
             await outcome
         finally:
+            if timer is not None:
+                timer.cancel()
             outcome.cancel()  # has an effect only if the coroutine was closed
             connection.read_flow.end_call()
 
@@ -205,20 +230,23 @@ def _encode(
     return data, Content.of(exchange_name, routing_key, codec_properties, bytes(payload))
 
 
-async def _wait_for_gate(core: ChannelCore) -> None:
-    """Wait until the connection can take a message, and the server wants one."""
-    gate, may_publish = core.connection.gate, core.may_publish
-    if gate.owes_turn:
-        gate.owes_turn = False
-        await asyncio.sleep(0)
-        _check_open(core)
-    while gate.is_paused or not may_publish.is_set():
-        try:
-            await gate.wait()
-        except (AmqpClosedConnection, ChannelClosed) as error:
-            raise not_sent(error) from error
-        await may_publish.wait()
-        _check_open(core)
+async def _wait_for_gates(core: ChannelCore, size: int, timeout: float | None) -> None:
+    """Wait in line until the server wants a message and the connection can take it."""
+    connection = core.connection
+    deadline = None if timeout is None else connection.loop.time() + timeout
+    connection.read_flow.begin_call()  # the server may read nothing while it is not read from
+    try:
+        for gate in (core.flow_gate, connection.gate):
+            if gate.is_busy:
+                await gate.wait(size, core, deadline)
+                _check_open(core)
+    except GateTimeout as error:
+        cause = TimeoutError(f"it could not be written within {timeout} seconds: {error}")
+        raise not_sent(cause) from cause
+    except (AmqpClosedConnection, ChannelClosed) as error:
+        raise not_sent(error) from error
+    finally:
+        connection.read_flow.end_call()
 
 
 def _check_open(core: ChannelCore) -> None:

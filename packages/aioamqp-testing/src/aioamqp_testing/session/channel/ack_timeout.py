@@ -19,9 +19,21 @@ class AckTimeout:
         seconds: how old a delivery may be; None is any age.
         oldest: returns when the oldest delivery was sent, None when there is none.
         fail: called with the error when it is too old.
+
+    Attributes:
+        is_running: whether the timer is running.
     """
 
-    __slots__ = ("_fail", "_number", "_oldest", "_opened", "_seconds", "_timer", "_vhost")
+    __slots__ = (
+        "_fail",
+        "_number",
+        "_oldest",
+        "_opened",
+        "_seconds",
+        "_timer",
+        "_vhost",
+        "is_running",
+    )
 
     def __init__(
         self,
@@ -31,6 +43,7 @@ class AckTimeout:
         oldest: Callable[[], float | None],
         fail: Callable[[BrokerError], None],
     ) -> None:
+        self.is_running = False
         self._number = number
         self._vhost = vhost
         self._seconds = seconds
@@ -41,18 +54,19 @@ class AckTimeout:
 
     def start(self) -> None:
         """Start the timer, unless it is running: there is a delivery."""
-        if self._timer is None and self._seconds is not None:
+        if not self.is_running and self._seconds is not None:
             since = self._vhost.clock.time() - self._opened
             self._timer = self._vhost.agenda.call_later(_PERIOD - since % _PERIOD, self._check)
+            self.is_running = True
 
     def cancel(self) -> None:
         """Stop the timer: the channel is closed."""
+        self.is_running = False
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
 
     def _check(self) -> None:
-        self._timer = None
+        self.is_running = False
         sent = self._oldest()
         if sent is None or self._seconds is None:
             return

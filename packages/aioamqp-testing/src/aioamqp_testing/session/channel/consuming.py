@@ -221,7 +221,8 @@ class Consuming:
     def _add_unacked(self, source: Queue, consumer: Consumer | None, queued: QueuedMessage) -> None:
         sent = self._vhost.clock.time()
         self._unacked.add(Delivery(self._last_tag, source, consumer, queued, sent))
-        self._timeout.start()
+        if not self._timeout.is_running:
+            self._timeout.start()
 
     def _deliver_reply(self, message: Message) -> None:
         """Deliver a direct reply."""

@@ -1,13 +1,7 @@
 """Frames of one channel to commands, and RabbitMQ's reply texts for frames that do not fit.
 
-state             frame           result                             next state
-between commands  method          without content: a command         between commands
-                                  with content                       header expected
-header expected   content header  size 0: a command                  between commands
-                                  else                               body expected
-body expected     content body    a part of the body                 body expected
-                                  the last part: a command           between commands
-                                  more than announced                body never complete
+The states of a channel are those of ``amqp_codec.Decoder``, but for a body that is longer than its
+header says: RabbitMQ does not refuse it, and waits for more of it.
 """
 
 from struct import Struct
