@@ -1,11 +1,15 @@
 """Messages arrive as they were published: body, properties, headers, order."""
 
+import asyncio
+import functools
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from aioamqp import EmptyQueue, Properties
+import aioamqp
+from aioamqp import Channel, EmptyQueue, Envelope, Properties
 from amqp_codec import (
     FieldValue,
     Float32,
@@ -18,7 +22,9 @@ from amqp_codec import (
     UInt8,
     UInt16,
     UInt32,
+    encode_table,
 )
+from amqp_codec import Properties as CodecProperties
 from tests.conformance.scenario import Connect, Inbox, drain, exclusive_queue, scenario
 
 # All except expiration, which has its own test.
@@ -247,3 +253,59 @@ async def test_getting_from_an_empty_queue_raises_empty_queue(connect: Connect, 
         await channel.basic_get(name)
 
     assert channel.is_open
+
+
+DEEP = functools.reduce(lambda table, _: {"in": table}, range(101), dict[str, Any]())
+"""Headers that the server takes, and that are nested deeper than the codec decodes."""
+
+
+def unreadable() -> Properties:
+    """Return properties whose headers cannot be decoded, but published."""
+    flags, app_id = b"\x20\x08", b"\x03app"
+    data = flags + encode_table(DEEP, 200) + app_id
+    return Properties.from_codec(CodecProperties.decode(data, 0, len(data)))
+
+
+@scenario
+async def test_headers_that_cannot_be_decoded_are_passed_on_in_every_way(rabbitmq_url: str) -> None:
+    """Row C3. Not on the fake broker, which refuses such headers."""
+    async with aioamqp.from_url(rabbitmq_url) as protocol:
+        await pass_on_unreadable_headers(await protocol.channel())
+
+
+async def pass_on_unreadable_headers(channel: Channel) -> None:
+    await channel.basic_qos(prefetch_count=1)
+    name = (await channel.queue_declare(exclusive=True))["queue"]
+    sent = unreadable()
+    for number in range(4):
+        await channel.publish(b"%d" % number, "", name, sent)
+
+    got = await channel.basic_get(name)
+    await channel.basic_ack(got["delivery_tag"])
+    received: asyncio.Queue[tuple[bytes, Properties]] = asyncio.Queue()
+
+    async def on_message(
+        channel: Channel, body: bytes, envelope: Envelope, properties: Properties
+    ) -> None:
+        received.put_nowait((body, properties))
+        await channel.basic_ack(envelope.delivery_tag)
+
+    tag = (await channel.basic_consume(on_message, name))["consumer_tag"]
+    called = [await received.get() for _ in range(3)]
+    await channel.basic_cancel(tag)
+    await channel.publish(b"4", "", name, sent)
+    async with channel.consume(name, prefetch_count=1) as messages:
+        message = await anext(messages)
+        await message.ack()
+    channel.return_callback = lambda _, body, envelope, properties: received.put_nowait(
+        (body, properties)
+    )
+    await channel.basic_publish(b"5", "", f"no {name}", sent, mandatory=True)
+    returned = await received.get()
+
+    arrived = [(got["message"], got["properties"]), *called, (message.body, message.properties)]
+    arrived.append(returned)
+    assert [body for body, _ in arrived] == [b"%d" % number for number in range(6)]
+    assert [properties for _, properties in arrived] == [sent] * 6
+    assert [properties.app_id for _, properties in arrived] == ["app"] * 6
+    assert all(properties.raw_headers == sent.raw_headers for _, properties in arrived)

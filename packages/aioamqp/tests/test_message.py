@@ -222,8 +222,8 @@ async def test_the_exception_of_a_block_is_not_hidden_by_a_closed_channel(
     await message.channel.protocol.close()
 
 
-async def test_damaged_headers_fail_where_they_are_read(server: ScriptedServer) -> None:
-    """R11."""
+async def test_headers_that_cannot_be_decoded_cost_only_themselves(server: ScriptedServer) -> None:
+    """R11. Row C3."""
     channel = await server.open_channel()
     messages = channel.consume("q", consumer_tag="tag")
     whole = Properties(content_type="x", headers={"key": "value"}).encode()
@@ -234,8 +234,10 @@ async def test_damaged_headers_fail_where_they_are_read(server: ScriptedServer) 
     poisoned = await anext(messages)
 
     assert (poisoned.body, poisoned.envelope.delivery_tag) == (b"body", 7)
-    with pytest.raises(DecodeError):
-        _ = poisoned.properties.headers
+    assert poisoned.properties.headers is None
+    assert poisoned.properties.content_type == "x"
+    assert isinstance(poisoned.properties.headers_error, DecodeError)
+    assert poisoned.properties.raw_headers == damaged[4:]
     await poisoned.reject()
 
     assert await channel.queue_declare("still open")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from aioamqp.constants import DeliveryMode
 from aioamqp.envelope import Envelope, ReturnEnvelope
 from aioamqp.properties import Properties, from_pamqp, to_codec
 from amqp_codec import DecodeError, EncodeError, basic
@@ -56,11 +57,83 @@ def test_received_properties_are_read_once() -> None:
     assert properties.headers is properties.headers
 
 
-def test_damaged_headers_are_found_before_a_program_reads_them() -> None:
-    damaged = CodecProperties.decode(b"\x20\x00\x00\x00\x00\x03\x01a?", 0, 9)
+DAMAGED = b"\x20\x00\x00\x00\x00\x03\x01a?"
 
-    with pytest.raises(DecodeError):
-        Properties.from_codec(damaged)
+
+def test_headers_that_cannot_be_decoded_are_none_and_their_bytes_are_kept() -> None:
+    """Row C3."""
+    codec = CodecProperties("text/plain", delivery_mode=2).encode()
+    data = bytes([codec[0] | 0x20]) + codec[1:13] + DAMAGED[2:] + codec[13:]
+
+    properties = Properties.from_codec(CodecProperties.decode(data, 0, len(data)))
+
+    assert properties.headers is None
+    assert isinstance(properties.headers_error, DecodeError)
+    assert properties.raw_headers == DAMAGED[2:]
+    assert (properties.content_type, properties.delivery_mode) == ("text/plain", 2)
+
+
+def test_headers_that_cannot_be_decoded_are_published_again_as_they_are() -> None:
+    """Row C3."""
+    properties = Properties.from_codec(CodecProperties.decode(DAMAGED, 0, len(DAMAGED)))
+
+    codec = to_codec(properties)
+
+    assert codec is not None
+    assert codec.encode() == DAMAGED
+
+
+def test_headers_that_cannot_be_decoded_can_be_replaced() -> None:
+    """Row C3."""
+    properties = Properties.from_codec(CodecProperties.decode(DAMAGED, 0, len(DAMAGED)))
+
+    properties.headers = {"a": 1}
+
+    assert to_codec(properties) == CodecProperties(headers={"a": 1})
+
+
+def test_headers_that_can_be_decoded_have_no_error() -> None:
+    properties = Properties.from_codec(CodecProperties(headers={"a": 1}))
+
+    assert (properties.headers_error, properties.raw_headers) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("expiration", "text"),
+    [
+        ("60000", "60000"),
+        (timedelta(minutes=1), "60000"),
+        (timedelta(0), "0"),
+        (timedelta(microseconds=1), "1"),
+    ],
+)
+def test_an_expiration_is_milliseconds_or_a_timedelta(expiration: object, text: str) -> None:
+    """Row U28."""
+    codec = to_codec({"expiration": expiration})
+
+    assert codec is not None
+    assert codec.expiration == text
+
+
+@pytest.mark.parametrize(
+    ("expiration", "text"),
+    [
+        (60, r"timedelta or a str of milliseconds, not int: timedelta\(minutes=1\) or '60000'"),
+        (b"60", "not bytes"),
+        (timedelta(seconds=-1), "must not be negative"),
+    ],
+)
+def test_an_expiration_without_a_unit_is_refused(expiration: object, text: str) -> None:
+    """Row U28."""
+    with pytest.raises(EncodeError, match=text):
+        to_codec({"expiration": expiration})
+
+
+def test_the_delivery_mode_has_names() -> None:
+    """Row U28."""
+    codec = to_codec({"delivery_mode": DeliveryMode.PERSISTENT})
+
+    assert codec == CodecProperties(delivery_mode=2)
 
 
 @pytest.mark.parametrize(

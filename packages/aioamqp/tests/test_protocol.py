@@ -321,7 +321,7 @@ ENDS: list[tuple[Callable[[ScriptedServer], object], tuple[type[BaseException], 
         (aioamqp.AmqpClosedConnection,),
         r"queue\.purge-ok on channel 1, where queue\.decl",
     ),
-    (silence, (aioamqp.AmqpClosedConnection, ConnectionError, TimeoutError), "for 120 seconds"),
+    (silence, (aioamqp.AmqpClosedConnection, ConnectionError), "for 120 seconds"),
 ]
 
 

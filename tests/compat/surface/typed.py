@@ -214,6 +214,6 @@ async def calling(channel: Channel) -> None:
         async with message:
             await message.channel.basic_publish(b"", "", "q", {"priority": 1})
 
-    await channel.exchange_declare("e", "direct", True, False, False, False, None, 5)  # type: ignore[call-arg]
+    await channel.exchange_declare("e", "direct", True, False, False, False, None, None)  # type: ignore[call-arg]
     await channel.basic_publish({}, "", "q")  # type: ignore[arg-type]
     await channel.basic_qos(prefetch_cont=1)  # type: ignore[call-arg]

@@ -17,6 +17,7 @@ from .callbacks import (
 )
 from .channel import Channel
 from .connecting import connect, from_url
+from .constants import DeliveryMode, ExchangeType
 from .dial import Dialer, dialing
 from .envelope import Envelope, ReturnEnvelope
 from .exceptions import (
@@ -61,11 +62,13 @@ __all__ = [
     "ConnectionLost",
     "ConsumerCallback",
     "ConsumerCancelled",
+    "DeliveryMode",
     "Dialer",
     "DuplicateConsumerTag",
     "EmptyQueue",
     "Envelope",
     "ErrorCallback",
+    "ExchangeType",
     "External",
     "HandshakeFailed",
     "InvalidArgument",

@@ -4,9 +4,13 @@
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import functools
+import inspect
 import logging
+import sys
+from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, cast
 
 from amqp_codec import FieldTable, basic
 from amqp_codec import channel as channel_methods
@@ -14,6 +18,7 @@ from amqp_codec import channel as channel_methods
 from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._loggers import channel_logger
+from ._methods.base import alias, check_flags
 from ._methods.basic import BasicMethods, new_tag
 from ._methods.exchange import ExchangeMethods
 from ._methods.publish import PublishMethods
@@ -21,6 +26,9 @@ from ._methods.queue import QueueMethods
 from ._methods.tx import TxMethods
 from ._overrides import OF_CHANNEL, warn_of_overrides
 from .callbacks import (
+    OF_CANCELLATION,
+    OF_ERROR,
+    OF_MESSAGE,
     CancellationCallback,
     CloseCallback,
     ConsumerCallback,
@@ -37,6 +45,8 @@ __all__ = ["Channel", "Envelope", "ReturnEnvelope", "logger"]
 
 logger: logging.Logger = channel_logger
 
+_P = ParamSpec("_P")
+
 PREFETCH_COUNT: Final = 100
 """Messages that ``consume`` has on their way unless the caller sets others."""
 
@@ -52,7 +62,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
     - ChannelClosed or AmqpClosedConnection if the channel or the connection is closed.
     - InvalidArgument, which is a TypeError and a ValueError, before anything is sent.
 
-    ``async with await protocol.channel() as channel:`` closes the channel when the block ends.
+    ``async with protocol.channel() as channel:`` closes the channel when the block ends.
 
     Attributes:
         last_consumer_tag: of the latest consumer, also if aioamqp made the tag.
@@ -70,6 +80,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         channel_id: int,
         return_callback: ReturnCallback | None = None,
     ) -> None:
+        check_callable("return_callback", return_callback, OF_MESSAGE)
         core = ChannelCore(protocol._connection, channel_id, protocol, self, return_callback)
         super().__init__(core)
         self._reopening = asyncio.Lock()
@@ -106,6 +117,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
 
     @return_callback.setter
     def return_callback(self, callback: ReturnCallback | None) -> None:
+        check_callable("return_callback", callback, OF_MESSAGE)
         self._core.return_callback = callback
 
     @property
@@ -136,7 +148,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
 
     @on_close.setter
     def on_close(self, callback: CloseCallback | None) -> None:
-        check_callable("on_close", callback)
+        check_callable("on_close", callback, OF_ERROR)
         self._core.on_close = callback
 
     async def __aenter__(self) -> Self:
@@ -244,6 +256,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         Returns:
             Whether the server is ``active`` now.
         """
+        check_flags(active=active)
         reply = await self._request(channel_methods.Flow(active), channel_methods.FlowOk, timeout)
         return {"active": reply.active}
 
@@ -251,6 +264,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         self,
         queue_name: str = "",
         *,
+        queue: str | None = None,
         prefetch_count: int | None = PREFETCH_COUNT,
         consumer_tag: str = "",
         no_local: bool = False,
@@ -270,6 +284,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
 
         Args:
             queue_name: empty for the queue that was declared last on this channel.
+            queue: another name of ``queue_name``.
             prefetch_count: messages that may be delivered and not settled yet; 0 for no limit. It
                 is set by ``basic.qos`` and so holds for later consumers of the channel too, until
                 they ask for another. None leaves it as it is; with ``no_ack`` it has no meaning.
@@ -279,10 +294,20 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
             exclusive: no other consumer may consume from the queue.
             arguments: such as ``{"x-priority": 10}``.
             timeout: seconds in which the server must agree to the consumer.
+
+        Raises:
+            InvalidArgument: an argument cannot be sent.
         """
+        check_flags(no_local=no_local, no_ack=no_ack, exclusive=exclusive)
+        check_timeout(timeout)
         tag = consumer_tag or new_tag(self.channel_id)
+        queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, False, arguments)
         qos = None if prefetch_count is None or no_ack else basic.Qos(0, prefetch_count)
+        encoder = self._core.connection.encoder
+        for each in (method, qos):
+            if each is not None:
+                encoder.encode_method(self.channel_id, each)  # which checks the arguments
         return Messages(self, self._core, method, qos, timeout)
 
     def add_cancellation_callback(self, callback: CancellationCallback) -> None:
@@ -291,5 +316,71 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         It is called as ``callback(channel, consumer_tag)`` and may call any method, such as consume
         again. RabbitMQ: consumer-cancel.html, for example when the queue is deleted.
         """
-        check_callable("callback", callback)
+        check_callable("callback", callback, OF_CANCELLATION)
         self.cancellation_callbacks.append(callback)
+
+
+class ChannelOpening(Coroutine[Any, Any, Channel]):
+    """A channel that is being opened: await it, or enter it with ``async with``.
+
+    Both return the channel; leaving the block closes it. It is a coroutine for
+    ``asyncio.create_task`` and the like.
+    """
+
+    __slots__ = ("_channel", "_coroutine")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Channel]) -> None:
+        self._coroutine = coroutine
+        self._channel: Channel | None = None
+
+    def __await__(self) -> Generator[Any, Any, Channel]:
+        return self._coroutine.__await__()
+
+    def send(self, value: Any, /) -> Any:
+        """See ``collections.abc.Coroutine``."""
+        return self._coroutine.send(value)
+
+    def throw(
+        self,
+        typ: type[BaseException] | BaseException,
+        val: BaseException | object = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> Any:
+        """See ``collections.abc.Coroutine``."""
+        if isinstance(typ, BaseException):
+            return self._coroutine.throw(typ)
+        return self._coroutine.throw(typ, val, tb)
+
+    def close(self) -> None:
+        """See ``collections.abc.Coroutine``."""
+        self._coroutine.close()
+
+    async def __aenter__(self) -> Channel:
+        self._channel = await self._coroutine
+        return self._channel
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._channel is not None
+        await self._channel.__aexit__(error_type, error, traceback)
+
+
+def opening(
+    function: Callable[_P, Coroutine[Any, Any, Channel]],
+) -> Callable[_P, ChannelOpening]:
+    """Return a function whose result can also be entered with ``async with``."""
+
+    @functools.wraps(function)
+    def enterable(*args: _P.args, **kwargs: _P.kwargs) -> ChannelOpening:
+        return ChannelOpening(function(*args, **kwargs))
+
+    # So mock.patch replaces it with an AsyncMock, as in 0.15.
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(enterable)
+    enterable._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+    return enterable

@@ -65,11 +65,7 @@ class Message:
 
     @property
     def properties(self) -> Properties:
-        """Its properties.
-
-        Raises:
-            amqp_codec.DecodeError: the headers cannot be decoded; body and envelope are good.
-        """
+        """Its properties; see ``Properties.headers_error`` for headers that cannot be decoded."""
         if self._properties is None:
             self._properties = Properties.from_codec(self._codec_properties)
         return self._properties

@@ -3,16 +3,19 @@
 import calendar
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, Final
 
-from amqp_codec import EncodeError, FieldTable
+from amqp_codec import DecodeError, EncodeError, FieldTable
 from amqp_codec import Properties as CodecProperties
+
+from ._loggers import channel_logger
 
 _CODEC_NAMES: Final = CodecProperties.__match_args__
 _codec_values: Final = attrgetter(*_CODEC_NAMES)
-_OWN_SLOTS: tuple[str, ...] = ("_codec", "cluster_id", "headers")
+_OWN_SLOTS: tuple[str, ...] = ("_codec", "_headers_error", "cluster_id", "headers")
+_TABLE_SIZE: Final = 4  # bytes of the length in front of a field table. Spec: 4.2.5.5
 
 
 def _codec_property(name: str) -> Any:
@@ -25,17 +28,36 @@ def _codec_property(name: str) -> Any:
 
 
 class Properties:
-    """Properties of a received message; one that is absent is None.
+    """Properties of a message; one that is absent is None. Spec: class basic.
 
-    Most of them are read from what the codec has decoded, since programs look at few of the
-    fourteen, and copying all of them for every delivery takes longer.
+    Properties are equal if they are published as the same; they can be copied and pickled.
 
     Attributes:
-        timestamp: a datetime in UTC; the bare number of seconds where no datetime can hold it.
-        cluster_id: obsolete; empty when absent, as in 0.15.
+        content_type: MIME type of the body, such as ``application/json``.
+        content_encoding: such as ``gzip``; neither side compresses the body by it.
+        headers: a dict of your own values, which headers exchanges route by; None if absent, and
+            if they cannot be decoded: see ``headers_error``.
+        delivery_mode: 1 or 2, see ``DeliveryMode``: a persistent message in a durable queue
+            survives a restart of the server.
+        priority: 0 to 255, higher first, in a queue with ``x-max-priority``.
+        correlation_id: of the request that the message answers.
+        reply_to: the queue for answers.
+        expiration: milliseconds as a str, after which the message leaves a queue; "0" expires it
+            unless it can be delivered at once. In messages to publish also a timedelta.
+        message_id: chosen by the publisher.
+        timestamp: a datetime in UTC, whole seconds; the bare number of seconds since 1970 where no
+            datetime can hold it.
+        message_type: such as ``order.created``; ``type`` in the specification.
+        user_id: the publisher's login. RabbitMQ: closes the channel if it is another one.
+        app_id: the program that published.
+        cluster_id: obsolete; empty when absent in received messages, as in 0.15.
     """
 
+    # Most of them are read from what the codec has decoded, since programs look at few of the
+    # fourteen, and copying all of them for every delivery takes longer.
+
     __slots__: tuple[str, ...] = _OWN_SLOTS
+    _headers_error: DecodeError | None
 
     content_type: str | None = _codec_property("content_type")
     content_encoding: str | None = _codec_property("content_encoding")
@@ -85,28 +107,90 @@ class Properties:
         self.headers: FieldTable | None = headers
         self.cluster_id: str | None = cluster_id
 
-    def __reduce__(self) -> tuple[type["Properties"], tuple[object, ...]]:
-        return type(self), tuple(getattr(self, name) for name in self.__slots__)
+    @property
+    def headers_error(self) -> DecodeError | None:
+        """The error of the headers of a received message that cannot be decoded; else None."""
+        return getattr(self, "_headers_error", None)
+
+    @property
+    def raw_headers(self) -> bytes | None:
+        """The bytes of the headers that cannot be decoded, with their length; else None.
+
+        They are published again as they are, unless ``headers`` is set.
+        """
+        if self.headers_error is None:
+            return None
+        before = CodecProperties(self._codec.content_type, self._codec.content_encoding)
+        table = self._codec.encode()[len(before.encode()) :]
+        return table[: _TABLE_SIZE + int.from_bytes(table[:_TABLE_SIZE], "big")]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Properties) or type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values() and self.raw_headers == other.raw_headers
+
+    def __hash__(self) -> int:
+        return hash((self.message_id, self.correlation_id))  # headers have no hash
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={value!r}" for name, value in self._values().items() if value is not None]
+        if self.headers_error is not None:
+            shown.append(f"headers_error={self.headers_error!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.headers_error is None:
+            return type(self), tuple(getattr(self, name) for name in self.__slots__)
+        return _restore_unreadable, (
+            type(self), self._codec.encode(), self.headers, self.cluster_id
+        )  # fmt: skip
+
+    def _values(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in self.__slots__}
+        values["cluster_id"] = self.cluster_id or None
+        return values
 
     @classmethod
     def from_codec(cls, codec: CodecProperties) -> "Properties":
-        """Return the properties of a content header.
-
-        Raises:
-            amqp_codec.DecodeError: the headers cannot be decoded.
-        """
+        """Return the properties of a content header."""
         properties = cls.__new__(cls)
         properties._codec = codec
-        properties.headers = codec.headers
+        try:
+            properties.headers = codec.headers
+        except DecodeError as error:
+            properties.headers = None
+            properties._headers_error = error.with_traceback(None)
+            channel_logger.warning(
+                "The headers of a message cannot be decoded (%s): it is passed on without them,"
+                " properties.raw_headers has their bytes",
+                error,
+            )
         properties.cluster_id = codec.cluster_id or ""
         return properties
 
     def to_codec(self) -> CodecProperties:
         """Return a copy for a content header."""
-        copy = CodecProperties(*_codec_values(self._codec))
-        copy.headers = self.headers
+        if self.headers_error is not None:
+            data = self._codec.encode()
+            copy = CodecProperties.decode(data, 0, len(data))
+            if self.headers is not None:
+                _check_headers(self.headers)
+                copy.headers = self.headers
+        else:
+            _check_headers(self.headers)
+            copy = CodecProperties(*_codec_values(self._codec))
+            copy.headers = self.headers
         copy.cluster_id = self.cluster_id or None
         return copy
+
+
+def _restore_unreadable(
+    cls: type[Properties], data: bytes, headers: FieldTable | None, cluster_id: str | None
+) -> Properties:
+    properties = cls.from_codec(CodecProperties.decode(data, 0, len(data)))
+    properties.headers = headers
+    properties.cluster_id = cluster_id
+    return properties
 
 
 # As in 0.15, for programs that read the names of all properties here.
@@ -139,6 +223,12 @@ def to_codec(properties: Mapping[str, Any] | Properties | None) -> CodecProperti
     codec = properties.to_codec() if isinstance(properties, Properties) else _named(properties)
     if codec.timestamp is not None:
         codec.timestamp = _to_codec_timestamp(codec.timestamp)
+    if codec.expiration is not None:
+        codec.expiration = _to_codec_expiration(codec.expiration)
+    if isinstance(codec.priority, int) and codec.priority < 0:
+        raise EncodeError(
+            f"must be 0 to 255, not {codec.priority}", ("basic.properties", "priority")
+        )
     if codec.delivery_mode not in (2, None, 1):  # RabbitMQ would close the channel
         raise EncodeError(
             f"must be 1 (transient) or 2 (persistent), not {codec.delivery_mode!r}",
@@ -155,6 +245,7 @@ def _named(properties: Mapping[str, Any]) -> CodecProperties:
         raise EncodeError(f"must be a dict of properties, not {kind}", ("properties",)) from None
     if "message_type" in named:
         named["type"] = named.pop("message_type")
+    _check_headers(named.get("headers"))
     try:
         return CodecProperties(**named)
     except TypeError:
@@ -164,6 +255,30 @@ def _named(properties: Mapping[str, Any]) -> CodecProperties:
             f"there is no property {unknown}; there are {', '.join(Properties.__slots__)}",
             ("properties",),
         ) from None
+
+
+def _check_headers(headers: object) -> None:
+    if headers is not None and not isinstance(
+        headers, Mapping
+    ):  # the codec takes bytes as they are
+        raise EncodeError(
+            f"must be a dict, not {type(headers).__name__}", ("basic.properties", "headers")
+        )
+
+
+def _to_codec_expiration(expiration: Any) -> str:
+    if isinstance(expiration, str):
+        return expiration
+    if not isinstance(expiration, timedelta):
+        # Not a bare number either: other clients take it for seconds, the server for milliseconds.
+        raise EncodeError(
+            f"must be a timedelta or a str of milliseconds, not {type(expiration).__name__}:"
+            " timedelta(minutes=1) or '60000'",
+            ("basic.properties", "expiration"),
+        )
+    if expiration < timedelta(0):
+        raise EncodeError(f"must not be negative: {expiration}", ("basic.properties", "expiration"))
+    return str(-(-expiration // timedelta(milliseconds=1)))  # rounded up: "0" expires at once
 
 
 def _to_codec_timestamp(timestamp: Any) -> Any:

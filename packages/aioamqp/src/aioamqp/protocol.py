@@ -34,13 +34,16 @@ from ._loggers import protocol_logger
 from ._overrides import OF_PROTOCOL, warn_of_overrides
 from .auth import LoginMethod
 from .callbacks import (
+    OF_CHANNEL_CLOSE,
+    OF_ERROR,
+    OF_MESSAGE,
     ChannelCloseCallback,
     CloseCallback,
     ErrorCallback,
     ReturnCallback,
     check_callable,
 )
-from .channel import Channel
+from .channel import Channel, opening
 from .exceptions import (
     AioamqpException,
     AmqpClosedConnection,
@@ -139,8 +142,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
     ) -> None:
         if unknown:
             raise unknown_argument(unknown)
-        check_callable("on_error", on_error)
-        check_callable("on_channel_close", on_channel_close)
+        check_callable("on_error", on_error, OF_ERROR)
+        check_callable("on_channel_close", on_channel_close, OF_CHANNEL_CLOSE)
         super().__init__()
         self._on_error_callback = on_error
         self.on_channel_close: ChannelCloseCallback | None = on_channel_close
@@ -195,6 +198,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         if self.on_channel_close is not None:
             self._callbacks.put("on_channel_close", self.on_channel_close, channel, error)
 
+    @opening
     async def channel(
         self,
         *,
@@ -203,7 +207,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         timeout: float | None = None,
         **kwargs: Any,
     ) -> Channel:
-        """Open a channel.
+        """Open a channel: await the result, or enter it with ``async with``.
 
         Args:
             return_callback: see ``Channel``.
@@ -217,8 +221,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             AioamqpException: it is not open yet.
             TimeoutError: the ``timeout`` has passed; the channel is closed if the server opens it.
         """
-        check_callable("return_callback", return_callback)
-        check_callable("on_close", on_close)
+        check_callable("return_callback", return_callback, OF_MESSAGE)
+        check_callable("on_close", on_close, OF_ERROR)
         check_timeout(timeout)
         if return_callback is not None:
             kwargs["return_callback"] = return_callback

@@ -241,3 +241,26 @@ async def test_publish_returned_names_exchange_and_routing_key() -> None:
     assert isinstance(error, PublishFailed)
     assert (error.delivery_tag, error.args) == (7, (7,))
     assert all(word in str(error) for word in ("7", "'ex'", "'key'", "312 NO_ROUTE"))
+
+
+async def test_matching_returns_without_their_bcc_header_is_linear() -> None:
+    """RabbitMQ takes the header BCC out of a returned message, so its properties differ."""
+    comparisons = 0
+
+    class Counted(bytes):
+        def __eq__(self, other: object) -> bool:
+            nonlocal comparisons
+            comparisons += 1
+            return super().__eq__(other)
+
+        __hash__ = bytes.__hash__
+
+    confirms, count = Confirms(), 300
+    for number in range(count):
+        confirms.add(None, Content("", "q", Counted(b"with BCC %d" % number), b"body"))
+    for _ in range(count):
+        confirms.handle_return(Content("", "q", Counted(b"without"), b"body"), RETURNED)
+
+    assert comparisons <= 10 * count
+    confirms.handle_ack(basic.Ack(count, multiple=True))
+    assert confirms.pending == 0

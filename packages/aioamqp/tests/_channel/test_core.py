@@ -243,16 +243,24 @@ async def test_a_returned_message_without_a_callback_is_logged(
     await opened.protocol.close()
 
 
-async def test_a_returned_message_with_damaged_headers_is_logged(
+async def test_a_returned_message_with_damaged_headers_is_passed_on(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Row C3."""
+    seen: list[tuple[Any, ...]] = []
     damaged = Properties.decode(b"\x20\x00\x00\x00\x00\x03\x01a?", 0, 9)
     opened = await server.open_channel(on_error=print)
-    opened.return_callback = print
+    opened.return_callback = lambda *args: seen.append(args)
 
-    server.send(Command(1, basic.Return(312, "NO_ROUTE", "ex", "key"), damaged, b""))
+    server.send(Command(1, basic.Return(312, "NO_ROUTE", "ex", "key"), damaged, b"body"))
     await wait_idle()
 
+    ((_, body, _, properties),) = seen
+    assert (body, properties.headers, properties.raw_headers) == (
+        b"body",
+        None,
+        b"\0\0\0\x03\x01a?",
+    )
     assert "cannot be decoded" in caplog.text
     assert opened.is_open
     await opened.protocol.close()

@@ -1,18 +1,27 @@
 """Heartbeats on a connection."""
 
 import asyncio
+import errno
 
 import pytest
 
 import aioamqp
+from aioamqp._connection.heartbeat import Heartbeat
+from aioamqp._connection.heartbeat_timer import HeartbeatTimer
 from amqp_codec import HEARTBEAT, basic
 from scripted_server import ScriptedServer, wait_idle
+from virtual_loop import VirtualLoop
 
 pytestmark = pytest.mark.asyncio
 
 
 def heartbeats(server: ScriptedServer) -> int:
     return sum(command.method is HEARTBEAT for command in server.received)
+
+
+def block(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    assert isinstance(loop, VirtualLoop)
+    loop.advance(seconds)
 
 
 async def alive(server: ScriptedServer, seconds: int) -> None:
@@ -69,6 +78,47 @@ async def test_the_connection_ends_once_after_two_missed_heartbeats(
     (error,) = errors
     assert isinstance(error, aioamqp.ConnectionLost)
     assert "20 seconds" in str(error)
+    # except TimeoutError is for calls with a timeout.
+    assert not isinstance(error, TimeoutError)
+    assert isinstance(error, ConnectionError)
+    assert error.errno == errno.ETIMEDOUT
+
+
+async def test_a_server_is_not_blamed_for_its_silence_while_the_loop_was_blocked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """On loops such as uvloop, timers run before the bytes that have come are read."""
+    missed: list[Exception] = []
+    sent: list[float] = []
+    loop = asyncio.get_running_loop()
+    heartbeat = Heartbeat(0, loop.time())
+    timer = HeartbeatTimer(heartbeat, loop, lambda: sent.append(loop.time()), missed.append)
+    timer.start(10)
+
+    await asyncio.sleep(8)
+    block(loop, 60)
+    await wait_idle()
+    assert (missed, sent) == ([], [68])
+    assert "The event loop was blocked for at least 58.0 seconds" in caplog.text
+
+    heartbeat.last_received = loop.time()  # the bytes are read
+    await asyncio.sleep(19)
+    assert missed == []
+    await asyncio.sleep(2)
+    assert [type(error) for error in missed] == [aioamqp.ConnectionLost]
+
+
+async def test_a_blocked_loop_is_named_when_the_server_has_ended_the_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop = asyncio.get_running_loop()
+    timer = HeartbeatTimer(Heartbeat(0, loop.time()), loop, print, print)
+    timer.start(10)
+
+    block(loop, 60)
+    timer.stop()  # the end of the link is read before the timer fires
+
+    assert "The event loop was blocked for at least 50.0 seconds" in caplog.text
 
 
 async def test_a_closing_transport_that_cannot_send_is_aborted(

@@ -33,3 +33,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._virtual.now
+
+    def advance(self, seconds: float) -> None:
+        """Move the time on at once, as while a callback blocks the loop."""
+        self._virtual.now += seconds

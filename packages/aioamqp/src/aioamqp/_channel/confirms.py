@@ -10,7 +10,7 @@ has not been returned yet.
 
 from asyncio import Future
 from collections import deque
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from amqp_codec import Properties as CodecProperties
 from amqp_codec import basic
@@ -20,6 +20,7 @@ from ..envelope import ReturnEnvelope
 from ..exceptions import PublishFailed, PublishReturned, unconfirmed
 from ..properties import Properties
 
+_K = TypeVar("_K")
 _Route: TypeAlias = tuple[str, str, bytes]  # exchange, routing key, body
 
 
@@ -62,6 +63,11 @@ class Returned(NamedTuple):
 class _Mandatory:
     __slots__ = ("content", "is_settled", "returned", "waiter")
 
+    @property
+    def is_returnable(self) -> bool:
+        """Whether it may still be returned."""
+        return not self.is_settled and self.returned is None
+
     def __init__(self, content: Content, waiter: Future[None] | None) -> None:
         self.content = content
         self.waiter = waiter
@@ -77,7 +83,10 @@ class Confirms:
         last_tag: the delivery tag of the latest message; 0 before the first.
     """
 
-    __slots__ = ("_first", "_mandatory", "_returnable", "_unconfirmed", "is_selected", "last_tag")
+    __slots__ = (
+        "_by_content", "_by_route", "_first", "_mandatory", "_unconfirmed", "is_selected",
+        "last_tag",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.is_selected: bool = False
@@ -85,12 +94,16 @@ class Confirms:
         self._first = 1  # all tags below it are settled
         self._unconfirmed: dict[int, Future[None] | None] = {}
         self._mandatory: dict[int, _Mandatory] = {}
-        self._returnable: dict[_Route, deque[_Mandatory]] = {}
+        # Both in the order of publishing; those that cannot be returned any longer are dropped
+        # when they come to the front.
+        self._by_content: dict[Content, deque[_Mandatory]] = {}
+        self._by_route: dict[_Route, deque[_Mandatory]] = {}
 
     @property
     def pending(self) -> int:
         """The number of records that are kept of unconfirmed messages."""
-        return len(self._unconfirmed) + len(self._mandatory) + len(self._returnable)
+        returnable = len(self._by_content) + len(self._by_route)
+        return len(self._unconfirmed) + len(self._mandatory) + returnable
 
     def add(self, waiter: Future[None] | None, content: Content | None = None) -> int:
         """Count a message; call it right after writing.
@@ -107,7 +120,8 @@ class Confirms:
         if content is not None:
             mandatory = _Mandatory(content, waiter)
             self._mandatory[self.last_tag] = mandatory
-            self._returnable.setdefault(content.route, deque()).append(mandatory)
+            self._by_content.setdefault(content, deque()).append(mandatory)
+            self._by_route.setdefault(content.route, deque()).append(mandatory)
         return self.last_tag
 
     def handle_ack(self, ack: basic.Ack | basic.Nack) -> None:
@@ -138,15 +152,11 @@ class Confirms:
         Returns:
             Whether a call waits for the outcome of that message.
         """
-        candidates = self._returnable.get(content.route, deque())
-        unsettled = (each for each in candidates if not each.is_settled)
-        exact = (each for each in unsettled if each.content.properties == content.properties)
         # RabbitMQ takes the header BCC out of what it returns: so the properties may differ.
-        found = next(exact, None) or next((m for m in candidates if not m.is_settled), None)
+        found = _first(self._by_content, content) or _first(self._by_route, content.route)
         if found is None:
             return False
         found.returned = returned
-        candidates.remove(found)
         return found.waiter is not None and not found.waiter.done()
 
     def give_up(self, tag: int, text: str) -> None:
@@ -170,7 +180,8 @@ class Confirms:
                 waiter.set_exception(unconfirmed(error, tag, tags))
         self._unconfirmed.clear()
         self._mandatory.clear()
-        self._returnable.clear()
+        self._by_content.clear()
+        self._by_route.clear()
 
     def _settle(self, tag: int, is_acked: bool) -> None:
         if tag not in self._unconfirmed:
@@ -189,11 +200,18 @@ class Confirms:
             waiter.set_exception(PublishFailed(tag))
 
     def _forget(self, mandatory: _Mandatory) -> None:
-        """Expect no return of a message; only the front is tidied, since most end in order."""
+        """Expect no return of a message."""
         mandatory.is_settled = True
-        route = mandatory.content.route
-        candidates = self._returnable.get(route)
-        while candidates and candidates[0].is_settled:
-            candidates.popleft()
-        if not candidates:
-            self._returnable.pop(route, None)
+        _first(self._by_content, mandatory.content)
+        _first(self._by_route, mandatory.content.route)
+
+
+def _first(candidates: dict[_K, deque[_Mandatory]], key: _K) -> _Mandatory | None:
+    """Return the first message with a key that may be returned; drop those before it."""
+    queue = candidates.get(key)
+    while queue and not queue[0].is_returnable:
+        queue.popleft()
+    if queue:
+        return queue[0]
+    candidates.pop(key, None)
+    return None

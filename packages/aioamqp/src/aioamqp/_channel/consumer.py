@@ -20,7 +20,7 @@ from contextvars import Context
 from enum import Enum
 from typing import Any, Final
 
-from amqp_codec import Command, DecodeError, basic
+from amqp_codec import Command, basic
 
 from .._connection.callback_queue import Callback, CallbackQueue, run_callback
 from .._connection.read_flow import ReadFlow
@@ -249,16 +249,7 @@ class CallbackConsumer(Consumer):
                     method.delivery_tag,
                 )
                 return
-            try:
-                properties = Properties.from_codec(codec_properties)
-            except DecodeError:
-                channel_logger.exception(
-                    "The headers of the message with delivery tag %d for consumer %s cannot be"
-                    " decoded: it is dropped, unacknowledged",
-                    method.delivery_tag,
-                    self.tag,
-                )
-                return
+            properties = Properties.from_codec(codec_properties)
             envelope = Envelope.from_codec(method)
             body = delivery.body
             await run_callback(self.tag, callback, self._channel, body, envelope, properties)

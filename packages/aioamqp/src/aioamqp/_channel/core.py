@@ -14,7 +14,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
 
-from amqp_codec import Command, DecodeError, Method, ReplyCode, basic
+from amqp_codec import Command, Method, ReplyCode, basic
 from amqp_codec import channel as channel_methods
 
 from .._connection.callback_queue import Callback, CallbackQueue
@@ -355,19 +355,15 @@ class ChannelCore:
         assert isinstance(method, basic.Return)
         assert codec_properties is not None
         body = bytes(command.body)
-        try:
-            properties = Properties.from_codec(codec_properties)
-        except DecodeError:
-            channel_logger.exception("The headers of a returned message cannot be decoded")
-            properties = None
+        properties = Properties.from_codec(codec_properties)
         envelope = ReturnEnvelope.from_codec(method)
         is_awaited = self.confirms.is_selected and self.confirms.handle_return(
             Content.of(method.exchange, method.routing_key, codec_properties, body),
-            Returned(envelope, body, properties or Properties()),
+            Returned(envelope, body, properties),
         )
-        if self.return_callback is not None and properties is not None:
+        if self.return_callback is not None:
             self._call_return_callback(self.return_callback, body, envelope, properties)
-        elif self.return_callback is None and not is_awaited:
+        elif not is_awaited:
             channel_logger.warning(
                 "A message to exchange %r with routing key %r was returned: %d %s."
                 " Set channel.return_callback to receive it",

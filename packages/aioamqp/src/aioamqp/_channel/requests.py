@@ -11,13 +11,16 @@ import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from amqp_codec import Command, Method, ReplyCode, basic
 
 from .._connection.core import ConnectionCore
 from ..exceptions import AmqpClosedConnection, ChannelClosed, InvalidArgument, ProtocolViolation
 
+_MOST_SECONDS: Final = (
+    1 << 63
+)  # a float, to which the event loop's clock adds it, ends at 2 ** 1024
 ReplyCallback: TypeAlias = Callable[[Command], None]
 """Called with a reply that no call waits for."""
 
@@ -232,7 +235,7 @@ class PendingRequests:
 
 
 def check_timeout(timeout: object, name: str = "timeout") -> None:
-    """Check that a timeout is a number of seconds or None.
+    """Check that a timeout is a number of seconds, 0 or more, or None.
 
     Args:
         timeout: to check.
@@ -241,15 +244,13 @@ def check_timeout(timeout: object, name: str = "timeout") -> None:
     Raises:
         InvalidArgument: it is not.
     """
-    if not isinstance(timeout, int | float | None):
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         kind = type(timeout).__name__
         raise InvalidArgument(f"must be a number of seconds or None, not {kind}", (name,))
-    try:
-        is_number = timeout is None or not math.isnan(timeout)
-    except OverflowError:
-        is_number = False
-    if not is_number:
-        raise InvalidArgument("must be a number of seconds that a float can hold, or None", (name,))
+    if not 0 <= timeout <= math.inf or (isinstance(timeout, int) and timeout > _MOST_SECONDS):
+        raise InvalidArgument("must be 0 seconds or more; None for no limit", (name,))
 
 
 def _has_result(reply: asyncio.Future[Command]) -> bool:

@@ -80,6 +80,10 @@ class Encoder:
         try:
             return self._publishes[arguments]
         except (KeyError, TypeError):  # new, or of a type that encode() refuses
+            for name, flag in (("mandatory", arguments[2]), ("immediate", arguments[3])):
+                if flag not in (False, True, None):  # 0 and 1 are equal to these
+                    text = f"must be True or False, not {flag!r:.80}"
+                    raise EncodeError(text, (name,)) from None
             method = basic.Publish(*arguments).encode()
         if len(self._publishes) >= CACHED_PUBLISHES:
             self._publishes.clear()

@@ -42,6 +42,10 @@ class Heartbeat:
         self._ignores_silence = False
         self.last_received = now
 
+    def excuse_silence(self, now: float) -> None:
+        """Expect bytes within one more interval: those that came have not been read yet."""
+        self.last_received = max(self.last_received, now - (SILENCE - 1) * self.interval)
+
     def check(self, now: float) -> Verdict:
         """Return what must be done now."""
         if now >= self._death():

@@ -4,9 +4,14 @@ import asyncio
 import errno
 import math
 from collections.abc import Callable
+from typing import Final
 
-from ..exceptions import ConnectionLost, failed_link
+from .._loggers import protocol_logger
+from ..exceptions import ConnectionLost
 from .heartbeat import SILENCE, Heartbeat, Verdict
+
+LATE: Final = 0.5
+"""Intervals after which a timer that has not fired means that the event loop was blocked."""
 
 
 class HeartbeatTimer:
@@ -40,11 +45,31 @@ class HeartbeatTimer:
     def stop(self) -> None:
         """Stop sending and expecting heartbeats."""
         if self._timer is not None:
+            # The server may have ended the connection because no heartbeat could be sent.
+            self._is_late(self._loop.time())
             self._timer.cancel()
+            self._timer = None
+
+    def _is_late(self, now: float) -> bool:
+        """Return whether the timer should have fired long ago; log that the loop was blocked."""
+        if self._timer is None:
+            return False
+        lateness = now - self._timer.when()
+        if lateness < LATE * self._heartbeat.interval:
+            return False
+        protocol_logger.warning(
+            "The event loop was blocked for at least %.1f seconds, so no heartbeat could be sent or"
+            " read: find the callback that blocks it, for example with asyncio's debug mode",
+            lateness,
+        )
+        return True
 
     def _check(self) -> None:
         heartbeat = self._heartbeat
         now = self._loop.time()
+        if self._is_late(now):
+            heartbeat.excuse_silence(now)
+        self._timer = None
         match heartbeat.check(now):
             case Verdict.DEAD:
                 self._on_missed(heartbeats_missed(SILENCE * heartbeat.interval))
@@ -60,6 +85,11 @@ class HeartbeatTimer:
 
 
 def heartbeats_missed(seconds: float) -> ConnectionLost:
-    """Make the error that ends a connection whose server was silent for so many seconds."""
+    """Make the error that ends a connection whose server was silent for so many seconds.
+
+    It is no TimeoutError: that is what a call raises whose ``timeout`` is over.
+    """
     text = f"The server sent nothing, not even a heartbeat, for {seconds:g} seconds"
-    return failed_link(ConnectionLost, TimeoutError(errno.ETIMEDOUT, text), text)
+    error = ConnectionLost(errno.ETIMEDOUT, text)
+    error.sentence = text
+    return error

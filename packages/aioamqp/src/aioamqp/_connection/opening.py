@@ -69,6 +69,7 @@ class Opening:
             return failed_link(ConnectionFailed, cause, text)
         failure = HandshakeFailed(self._handshake.explain_end(has_tls=self._core.has_tls))
         failure.__cause__ = cause
+        failure.is_link_lost = True
         return failure
 
     def fail(self, error: Exception) -> None:

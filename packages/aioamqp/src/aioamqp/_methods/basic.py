@@ -6,10 +6,10 @@ from typing import Any
 from amqp_codec import Command, FieldTable, basic
 
 from .._channel.requests import check_timeout
-from ..callbacks import ConsumerCallback, check_callable
+from ..callbacks import OF_MESSAGE, ConsumerCallback, check_callable
 from ..exceptions import EmptyQueue
 from ..properties import Properties
-from .base import Methods
+from .base import Methods, alias, check_flags
 
 
 def new_tag(channel_id: int) -> str:
@@ -36,6 +36,7 @@ class BasicMethods(Methods):
             connection_global: RabbitMQ: for the channel as a whole, not for each new consumer.
             timeout: see ``Channel``.
         """
+        check_flags(connection_global=connection_global)
         method = basic.Qos(prefetch_size, prefetch_count, connection_global)
         return await self._do(method, False, timeout)
 
@@ -51,6 +52,7 @@ class BasicMethods(Methods):
         arguments: FieldTable | None = None,
         *,
         concurrent: bool = False,
+        queue: str | None = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
         """Start a consumer that calls a callback with the messages of a queue. Spec: basic.consume.
@@ -72,6 +74,7 @@ class BasicMethods(Methods):
             exclusive: no other consumer may consume from the queue.
             no_wait: see ``Channel``.
             arguments: such as ``{"x-priority": 10}``.
+            queue: another name of ``queue_name``.
             concurrent: run the callback beside the other callbacks of the channel, still with one
                 message at a time.
             timeout: see ``Channel``.
@@ -79,9 +82,14 @@ class BasicMethods(Methods):
         Returns:
             The ``consumer_tag``.
         """
-        check_callable("callback", callback)
+        check_callable("callback", callback, OF_MESSAGE)
+        check_flags(no_local=no_local, no_ack=no_ack, exclusive=exclusive, no_wait=no_wait)
+        check_timeout(timeout)
         tag = consumer_tag or new_tag(self._core.number)
+        queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
+        check_flags(concurrent=concurrent)
+        self._core.requests.check(method)
         await self._core.consumers.consume(method, callback, timeout, concurrent)
         self.last_consumer_tag: str | None = tag
         return {"consumer_tag": tag}
@@ -110,12 +118,15 @@ class BasicMethods(Methods):
         Returns:
             The ``consumer_tag``; None with ``no_wait``.
         """
+        check_flags(no_wait=no_wait)
         method = basic.Cancel(consumer_tag, no_wait)
         core = self._core
         check_timeout(drain, "drain")
         if no_wait:
+            check_timeout(timeout)
             core.requests.send(method)
             return None
+        core.requests.check(method)
         consumers = core.consumers.with_tag(consumer_tag)
         await core.requests.request(
             method, timeout, lambda _: core.consumers.handle_cancel_ok(consumer_tag)
@@ -125,7 +136,12 @@ class BasicMethods(Methods):
         return {"consumer_tag": consumer_tag}
 
     async def basic_get(
-        self, queue_name: str = "", no_ack: bool = False, *, timeout: float | None = None
+        self,
+        queue_name: str = "",
+        no_ack: bool = False,
+        *,
+        queue: str | None = None,
+        timeout: float | None = None,
     ) -> dict[str, Any]:
         """Get one message from a queue. Spec: basic.get.
 
@@ -139,6 +155,8 @@ class BasicMethods(Methods):
         Raises:
             EmptyQueue: the queue is empty.
         """
+        check_flags(no_ack=no_ack)
+        queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
         requests = self._core.requests
 
         def return_to_queue(reply: Command) -> None:
@@ -175,6 +193,8 @@ class BasicMethods(Methods):
             multiple: and of all earlier messages of this channel.
             timeout: seconds to wait; None for no limit.
         """
+        if multiple is not False:
+            check_flags(multiple=multiple)
         await self._core.settle(basic.Ack(delivery_tag, multiple), timeout)
 
     async def basic_client_nack(
@@ -193,6 +213,7 @@ class BasicMethods(Methods):
             requeue: return it to the queue, instead of dropping or dead-lettering it.
             timeout: see ``basic_client_ack``.
         """
+        check_flags(multiple=multiple, requeue=requeue)
         await self._core.settle(basic.Nack(delivery_tag, multiple, requeue), timeout)
 
     async def basic_reject(
@@ -205,6 +226,7 @@ class BasicMethods(Methods):
             requeue: return it to the queue, instead of dropping or dead-lettering it.
             timeout: see ``basic_client_ack``.
         """
+        check_flags(requeue=requeue)
         await self._core.settle(basic.Reject(delivery_tag, requeue), timeout)
 
     async def basic_recover(
@@ -217,10 +239,12 @@ class BasicMethods(Methods):
                 connection.
             timeout: see ``Channel``.
         """
+        check_flags(requeue=requeue)
         return await self._do(basic.Recover(requeue), False, timeout)
 
     async def basic_recover_async(self, requeue: bool = True) -> None:
         """Deliver unacknowledged messages again, without a reply. Spec: basic.recover-async."""
+        check_flags(requeue=requeue)
         self._core.requests.send(basic.RecoverAsync(requeue))
 
     basic_ack = basic_client_ack

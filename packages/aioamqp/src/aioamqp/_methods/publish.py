@@ -18,7 +18,7 @@ from ..exceptions import (
     not_sent,
 )
 from ..properties import Properties, to_codec
-from .base import Methods
+from .base import Methods, check_flags
 
 _Payload: TypeAlias = bytes | bytearray | memoryview | str
 _Properties: TypeAlias = Mapping[str, Any] | Properties | None
@@ -53,9 +53,10 @@ class PublishMethods(Methods):
         Raises:
             ValueError: the channel is in confirm mode already.
         """
+        check_flags(no_wait=no_wait)
+        check_timeout(timeout)
         method = confirm.Select(no_wait)
         self._core.requests.check(method)
-        check_timeout(timeout)
         if self._core.confirms.is_selected:
             raise ValueError("The channel is in confirm mode already: call confirm_select() once")
         # The server counts from the next message on, whether or not it has answered by then.
