@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -39,15 +38,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def make_tasks_eager() -> None:
     """Start the tasks of every event loop that is made from now on eagerly."""
-    if sys.version_info < (3, 12):
+    eager_task_factory = getattr(asyncio, "eager_task_factory", None)
+    if eager_task_factory is None:
         pytest.exit("--eager-tasks needs Python 3.12 or later", returncode=4)
     make_loop = asyncio.BaseEventLoop.__init__
 
     def make_eager_loop(loop: asyncio.BaseEventLoop) -> None:
         make_loop(loop)
-        loop.set_task_factory(asyncio.eager_task_factory)
+        loop.set_task_factory(eager_task_factory)
 
-    asyncio.BaseEventLoop.__init__ = make_eager_loop
+    asyncio.BaseEventLoop.__init__ = make_eager_loop  # type: ignore[method-assign]
 
 
 def pytest_collection_finish() -> None:

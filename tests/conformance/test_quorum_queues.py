@@ -51,7 +51,7 @@ def delivery_count(properties: Any) -> int | None:
 @pytest.mark.parametrize("kind", ["quorum", "stream"])
 @scenario
 async def test_a_replicated_queue_must_be_durable_and_shared(
-    connect: Connect, name: str, kind: str, options: dict[str, bool], what: str
+    connect: Connect, name: str, kind: str, options: dict[str, Any], what: str
 ) -> None:
     """Row 214."""
     channel = await (await connect()).channel()
