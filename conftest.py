@@ -47,7 +47,7 @@ def make_tasks_eager() -> None:
         make_loop(loop)
         loop.set_task_factory(eager_task_factory)
 
-    asyncio.BaseEventLoop.__init__ = make_eager_loop  # type: ignore[method-assign]
+    asyncio.BaseEventLoop.__init__ = make_eager_loop  # type: ignore[assignment, method-assign]
 
 
 def pytest_collection_finish() -> None:

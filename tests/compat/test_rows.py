@@ -61,7 +61,7 @@ FAMILIES = (
 
 def is_reported(docstring: str | None) -> bool:
     """Return whether a docstring names a report of users, such as ``Row U2.``"""
-    return re.search(r"\bRow [UC]\d+\b", docstring or "") is not None
+    return re.search(r"\bRows? [UC]\d+\b", docstring or "") is not None
 
 
 def rows_of(docstring: str | None) -> set[str]:
