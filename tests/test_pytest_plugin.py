@@ -65,6 +65,7 @@ def virtual_hosts(node: RabbitMQNode) -> set[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # many calls of rabbitmqctl, each of which starts an Erlang VM
 def test_each_test_gets_its_own_virtual_host(
     project: pytest.Pytester, rabbitmq_node: RabbitMQNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
