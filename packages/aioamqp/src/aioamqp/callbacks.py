@@ -114,7 +114,7 @@ def check_callable(what: str, callback: object, arguments: tuple[str, ...] = ())
         return
     if arguments is OF_MESSAGE and [*inspect.signature(callback).parameters] == [*arguments[1:]]:
         channel_logger.warning(
-            "%s %r will fail: it is called with (%s); the first argument is new since aioamqp 0.4",
+            "%s %r will fail: it is called with (%s); the first argument is new since aioamqp 0.5",
             what,
             callback,
             ", ".join(arguments),
