@@ -22,8 +22,32 @@ TURNS_TO_END = 3
 """Iterations of the event loop in which a task that was cancelled, or is returning, can end."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--eager-tasks",
+        action="store_true",
+        help="run all event loops with asyncio.eager_task_factory, which needs Python 3.12",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than a second")
+    if config.getoption("--eager-tasks"):
+        make_tasks_eager()
+
+
+def make_tasks_eager() -> None:
+    """Start the tasks of every event loop that is made from now on eagerly."""
+    eager_task_factory = getattr(asyncio, "eager_task_factory", None)
+    if eager_task_factory is None:
+        pytest.exit("--eager-tasks needs Python 3.12 or later", returncode=4)
+    make_loop = asyncio.BaseEventLoop.__init__
+
+    def make_eager_loop(loop: asyncio.BaseEventLoop) -> None:
+        make_loop(loop)
+        loop.set_task_factory(eager_task_factory)
+
+    asyncio.BaseEventLoop.__init__ = make_eager_loop  # type: ignore[assignment, method-assign]
 
 
 def pytest_collection_finish() -> None:

@@ -2,7 +2,8 @@
 
     python reconnect.py
 
-Restart the broker to see it. If the first attempt fails, the program ends: the URL may be wrong.
+Restart the broker to see it. If the first attempt fails, the program ends: the URL may be wrong. It
+ends as well after an error that trying again does not mend, such as a queue with other arguments.
 """
 
 import asyncio
@@ -38,8 +39,8 @@ async def main(url: str, first_pause: float) -> None:
             async with aioamqp.from_url(url) as protocol:
                 was_connected, pause = True, first_pause
                 await consume(protocol)
-        except (aioamqp.AioamqpException, OSError) as error:
-            if not was_connected:
+        except aioamqp.AioamqpException as error:
+            if not (was_connected and error.is_retryable):
                 raise
             print(f"{error}. Trying again in {pause:g} seconds.")
         await asyncio.sleep(pause)

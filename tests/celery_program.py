@@ -1,5 +1,8 @@
-"""A program with Celery: `python celery_program.py URL QUEUE` calls its tasks, and prints what
-becomes of them as JSON; a worker runs them."""
+"""A Celery program: run as a script, it calls its tasks and prints their results as JSON.
+
+A Celery worker with the same module runs the tasks. The environment variables CELERY_URL and
+CELERY_QUEUE name the broker and the queue.
+"""
 
 import json
 import os
@@ -28,7 +31,7 @@ def fail(text: str) -> None:
 
 @app.task(bind=True, max_retries=1)  # type: ignore[untyped-decorator]
 def try_again(self: Any) -> int:
-    """Fail the first time."""
+    """Retry once."""
     if not self.request.retries:
         raise self.retry(countdown=0)
     return int(self.request.retries)
@@ -37,10 +40,10 @@ def try_again(self: Any) -> int:
 def main() -> int:
     results = [add.delay(2, 3), fail.delay("no"), try_again.delay(), add.delay(4, 5)]
     outcomes = [str(result.get(timeout=30, propagate=False)) for result in results]
-    # by a fanout exchange to the workers, and by a direct one back
+    # The ping goes to the workers through a fanout exchange; replies use a direct exchange.
     pongs = app.control.ping(timeout=10, limit=1)
-    seen = {"outcomes": outcomes, "pongs": [list(pong.values()) for pong in pongs]}
-    sys.stdout.write(json.dumps(seen))
+    report = {"outcomes": outcomes, "pongs": [list(pong.values()) for pong in pongs]}
+    sys.stdout.write(json.dumps(report))
     return 0
 
 

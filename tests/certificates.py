@@ -1,4 +1,4 @@
-"""A private certificate authority for one test run, made with the `openssl` program."""
+"""A private certificate authority for one test run, created with the `openssl` program."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class OpenSSLMissing(Exception):
-    """The `openssl` program is not installed here."""
+    """The `openssl` program is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Certificate:
 
 
 class Authority:
-    """Issues certificates into a folder of its own.
+    """Issues certificates into a folder.
 
     Raises:
         OpenSSLMissing: `openssl` is not on PATH.
@@ -33,11 +33,11 @@ class Authority:
 
     @property
     def cacertfile(self) -> Path:
-        """What to trust."""
+        """The certificate of the authority, for clients that trust it."""
         return self.own.certfile
 
     def issue(self, common_name: str, alternative_name: str) -> Certificate:
-        """Make a certificate, for a server with `DNS:...` or `IP:...` as the alternative name."""
+        """Issue a certificate; the alternative name is `DNS:...` or `IP:...`."""
         return self._issue(
             common_name,
             common_name,
@@ -46,15 +46,15 @@ class Authority:
         )
 
     def _issue(self, file_name: str, subject: str, extension: str, *signer: str) -> Certificate:
-        made = Certificate(self._folder / f"{file_name}.pem", self._folder / f"{file_name}.key")
+        issued = Certificate(self._folder / f"{file_name}.pem", self._folder / f"{file_name}.key")
         subprocess.run(
             [
                 *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", f"/CN={subject}"),
                 *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
                 *("-addext", extension, *signer),
-                *("-out", str(made.certfile), "-keyout", str(made.keyfile)),
+                *("-out", str(issued.certfile), "-keyout", str(issued.keyfile)),
             ],
             check=True,
             capture_output=True,
         )
-        return made
+        return issued

@@ -1,5 +1,6 @@
-"""Fixtures of the tests that cross packages."""
+"""Fixtures of the tests that use several packages."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -12,15 +13,22 @@ SKIPPED = "no RabbitMQ: "
 
 @pytest.fixture(scope="session")
 def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQNode]:
-    """A RabbitMQ node that belongs to this test run.
+    """A private RabbitMQ node, shared by all tests of this test run.
 
-    All tests share it, so each one gives its queues and exchanges names of its own. A virtual host
-    per test would be neater, but only `rabbitmqctl` can make one, in a second or more each time.
+    Each test uses its own names for queues and exchanges. Virtual hosts per test would need
+    `rabbitmqctl`, which takes a second or more each time.
     """
     try:
         authority = Authority(tmp_path_factory.mktemp("authority"))
     except OpenSSLMissing:
         authority = None
+    with node_or_skip(authority) as node:
+        yield node
+
+
+@contextlib.contextmanager
+def node_or_skip(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
+    """Run a private RabbitMQ node; without RabbitMQ, skip the test, or fail it if required."""
     try:
         with running_node(authority) as node:
             yield node
@@ -32,7 +40,7 @@ def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ
 
 @pytest.fixture(scope="session")
 def rabbitmq_url(rabbitmq_node: RabbitMQNode) -> str:
-    """The URL of the test run's own RabbitMQ, as `amqp://guest:guest@127.0.0.1:PORT/`."""
+    """The URL of the private RabbitMQ node: `amqp://guest:guest@127.0.0.1:PORT/`."""
     return rabbitmq_node.url
 
 
@@ -52,7 +60,7 @@ def uses_rabbitmq(item: pytest.Item) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests did not run for want of RabbitMQ: a green run must not hide it."""
+    """Report how many tests were skipped because RabbitMQ is not installed."""
     skipped = [
         report
         for report in terminalreporter.stats.get("skipped", [])

@@ -1,5 +1,6 @@
-"""A RabbitMQ node for one test run, with ports and a folder of its own, that ends with the run."""
+"""A private RabbitMQ node for one test run, with its own ports and data folder."""
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -20,7 +21,7 @@ METHOD_FRAME_ON_CHANNEL_0 = b"\x01\x00\x00"
 CONNECTION_START = b"\x00\x0a\x00\x0a"
 
 START_SECONDS = 50.0
-"""Three to ten seconds are usual; below pytest's time limit for a test, so that this error wins."""
+"""The longest time to start; usually 3 to 10 seconds. Less than pytest's timeout for a test."""
 
 STOP_SECONDS = 20.0
 
@@ -28,7 +29,7 @@ CONFIGURATION = """\
 log.file = false
 log.console = true
 log.console.level = error
-# A nearly full disk is no reason to block the publishers of a node that is thrown away.
+# Do not block publishers when the disk is nearly full: this node is temporary.
 disk_free_limit.absolute = 1MB
 """
 
@@ -45,9 +46,9 @@ auth_mechanisms.2 = AMQPLAIN
 auth_mechanisms.3 = EXTERNAL
 """
 
-# The node must not outlive the test run, however that ends: finished, Ctrl-C, kill -9. The run
-# holds the other end of this script's standard input, which closes in each of these cases.
-# The node has an epmd of its own, because one that Erlang starts by itself would stay for ever.
+# The node must end with the test run, even after Ctrl-C or kill -9. The test run holds the other end
+# of this script's standard input, which is closed in each of these cases. The node has its own epmd,
+# because an epmd that Erlang starts by itself is never stopped.
 GUARD = """
 exec 3<&0
 epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 <&- & names=$!
@@ -60,26 +61,31 @@ rm -rf "$HOME"
 
 
 def is_required() -> bool:
-    """Tell whether a test that cannot have RabbitMQ is to fail instead of being skipped."""
+    """Return whether a test fails, instead of being skipped, if RabbitMQ is not installed."""
     return os.environ.get("AMQP_REQUIRE_RABBITMQ", "0") not in ("", "0")
 
 
 class RabbitMQMissing(Exception):
-    """RabbitMQ is not installed here; the message says what is missing."""
+    """RabbitMQ is not installed; the message names the missing program."""
 
 
 class RabbitMQNotStarted(Exception):
-    """RabbitMQ is installed but did not come up; the message holds its output."""
+    """RabbitMQ is installed but did not start; the message contains its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class RabbitMQNode:
-    """A running node; `name` is what it calls itself, as in `name@localhost`.
+    """A running node.
 
-    `environment` is what `rabbitmqctl` needs to speak to it.
+    With TLS, the certificate of the node is for `localhost`. A client with a certificate of the same
+    authority can log in with EXTERNAL as the user in the common name of its certificate.
 
-    Over TLS it calls itself `localhost`, and a client with a certificate of the same authority can
-    log in with EXTERNAL as the user that is the certificate's common name.
+    Attributes:
+        name: the part of the node name before `@localhost`.
+        port: for AMQP without TLS.
+        authority: that issued the node's certificate; None without TLS.
+        tls_port: for AMQP with TLS; None without TLS.
+        environment: in which `rabbitmqctl` connects to this node.
     """
 
     name: str
@@ -95,14 +101,14 @@ class RabbitMQNode:
 
 @contextlib.contextmanager
 def running_node(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
-    """Start a node, wait until it answers, and stop it and remove its folder on leaving.
+    """Start a node, wait until it accepts connections, and stop it and delete its folder on exit.
 
     Args:
-        authority: gives the node its certificate; None for a node without TLS.
+        authority: issues the certificate of the node; None for a node without TLS.
 
     Raises:
-        RabbitMQMissing: `rabbitmq-server` or Erlang's `epmd` is not on PATH.
-        RabbitMQNotStarted: The node ended, or was not ready in time.
+        RabbitMQMissing: `rabbitmq-server` or `epmd` is not on PATH.
+        RabbitMQNotStarted: the node ended, or was not ready in time.
     """
     program = server_program()
     node_port, distribution_port, epmd_port, tls_port = free_ports(4)
@@ -123,7 +129,7 @@ def running_node(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
     (folder / "enabled_plugins").write_text(f"[{plugins}].\n")
     (folder / "rabbitmq-env.conf").touch()
     environment = node_environment(folder, node, distribution_port, epmd_port)
-    # a wrapper again, which would ask another node: the commands beside the script come first
+    # Debian's rabbitmqctl is a wrapper too, for another node: find the one beside the script first.
     path = f"{program.parent}{os.pathsep}{environment['PATH']}"
     node = replace(node, environment=environment | {"PATH": path})
     with tempfile.TemporaryFile() as output:
@@ -134,7 +140,7 @@ def running_node(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
             stderr=subprocess.STDOUT,
             cwd=folder,
             env=environment,
-            # Ctrl-C at the terminal is for the test run, which then stops the node in its own time.
+            # Ctrl-C at the terminal must reach only the test run, which then stops the node.
             start_new_session=True,
         )
         try:
@@ -146,10 +152,10 @@ def running_node(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
 
 
 def server_program() -> Path:
-    """Find the script that starts RabbitMQ.
+    """Return the path of the script that starts RabbitMQ.
 
-    Debian's and Ubuntu's command is a wrapper that insists on the user rabbitmq and the system's
-    folders; the script behind it runs as anybody, anywhere.
+    On Debian and Ubuntu the command is a wrapper that requires the user rabbitmq and the system's
+    folders; the script behind it works for any user and any folder.
     """
     for name in ("rabbitmq-server", "epmd"):
         if shutil.which(name) is None:
@@ -161,7 +167,7 @@ def server_program() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ask the operating system for ports that nobody listens on."""
+    """Return ports that the operating system reports as free."""
     with contextlib.ExitStack() as sockets:
         listeners = [sockets.enter_context(socket.socket()) for _ in range(count)]
         for listener in listeners:
@@ -172,14 +178,14 @@ def free_ports(count: int) -> list[int]:
 def node_environment(
     folder: Path, node: RabbitMQNode, distribution_port: int, epmd_port: int
 ) -> dict[str, str]:
-    """Give the environment in which nothing of the machine's own RabbitMQ is read or written."""
+    """Return an environment in which the machine's own RabbitMQ is neither read nor written."""
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("RABBITMQ_", "ERL_"))
     }
     return inherited | {
-        # Erlang makes its cookie in the home folder; a cookie of our own keeps other nodes out.
+        # Erlang creates its cookie in the home folder; a private cookie keeps other nodes out.
         "HOME": str(folder),
         "ERL_EPMD_PORT": str(epmd_port),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -201,7 +207,7 @@ def node_environment(
 def wait_until_ready(
     node: RabbitMQNode, guard: "subprocess.Popen[bytes]", output: IO[bytes]
 ) -> None:
-    """Return when the node offers a connection; it opens its port as the last step of starting."""
+    """Wait until the node offers a connection; it opens its port as the last step of starting."""
     deadline = time.monotonic() + START_SECONDS
     while not offers_connection(node.port):
         if guard.poll() is not None:
@@ -214,20 +220,20 @@ def wait_until_ready(
 
 
 def offers_connection(port: int) -> bool:
-    """Tell whether the peer answers the protocol header with connection.start."""
+    """Return whether the peer answers the protocol header with connection.start."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(PROTOCOL_HEADER)
-            answer = b""
-            while len(answer) < 11 and (chunk := connection.recv(11 - len(answer))):
-                answer += chunk
+            reply = b""
+            while len(reply) < 11 and (chunk := connection.recv(11 - len(reply))):
+                reply += chunk
     except OSError:
         return False
-    return answer.startswith(METHOD_FRAME_ON_CHANNEL_0) and answer.endswith(CONNECTION_START)
+    return reply.startswith(METHOD_FRAME_ON_CHANNEL_0) and reply.endswith(CONNECTION_START)
 
 
 def stop(guard: "subprocess.Popen[bytes]") -> None:
-    """Let the guard stop the node, and kill both when that takes too long."""
+    """Stop the node through its guard script, and kill both if that takes too long."""
     assert guard.stdin is not None
     guard.stdin.close()
     try:
@@ -238,6 +244,18 @@ def stop(guard: "subprocess.Popen[bytes]") -> None:
 
 
 def tail(output: IO[bytes], size: int = 4000) -> str:
-    """Read the last characters of what the node printed."""
+    """Return the end of the output of the node."""
     output.seek(0)
     return output.read().decode(errors="replace")[-size:]
+
+
+async def rabbitmqctl(node: RabbitMQNode, *arguments: str) -> None:
+    """Run `rabbitmqctl` for a node; fail if it reports an error."""
+    process = await asyncio.create_subprocess_exec(
+        *("rabbitmqctl", "--quiet", *arguments),
+        env=dict(node.environment),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, (arguments, output.decode())

@@ -1,4 +1,4 @@
-"""The demo: run as the program it is, and its accounting on its own."""
+"""The demo, run as a program, and unit tests of its accounting."""
 
 import asyncio
 import importlib.util
@@ -15,7 +15,7 @@ import pytest
 from aioamqp_testing import FakeBroker
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo.py"
-ALL_IS_WELL = ["sent 500", "routed 500", "delivered 500", "acknowledged 500"]
+ALL_ARRIVED = ["sent 500", "routed 500", "delivered 500", "acknowledged 500"]
 
 
 def run_demo(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -28,61 +28,61 @@ def rows(output: str) -> list[str]:
     return [" ".join(line.split()) for line in output.splitlines()]
 
 
-def assert_one_sentence(stderr: str, *parts: str) -> None:
+def assert_one_line(stderr: str, *parts: str) -> None:
     assert len(stderr.splitlines()) == 1, stderr
     assert "Traceback" not in stderr
     for part in parts:
         assert part in stderr
 
 
-def account(total: int, **happened: Any) -> Any:
-    """Make an account of `total` messages that all went well, but for what is given."""
+def account(total: int, **changed: Any) -> Any:
+    """Return an account of `total` messages that all arrived, with changed attributes."""
     spec = importlib.util.spec_from_file_location("demo", DEMO)
     assert spec is not None
     assert spec.loader is not None
     demo = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(demo)
     numbers = range(total)
-    went_well = {"sent": total, "delivered": Counter(numbers), "acknowledged": set(numbers)}
-    return demo.Account(total, **went_well | happened)
+    complete = {"sent": total, "delivered": Counter(numbers), "acknowledged": set(numbers)}
+    return demo.Account(total, **complete | changed)
 
 
 # -------------------------------------------------------------------- the program
 
 
-def test_on_the_embedded_broker_all_messages_arrive_and_nothing_is_animated() -> None:
-    ran = run_demo("--messages", "500", "--producers", "3", "--consumers", "2")
+def test_all_messages_arrive_on_the_fake_broker_without_terminal_escapes() -> None:
+    demo_run = run_demo("--messages", "500", "--producers", "3", "--consumers", "2")
 
-    assert ran.stderr == ""
-    assert ran.returncode == 0
-    assert rows(ran.stdout)[:6] == [*ALL_IS_WELL, "duplicates 0", "lost 0"]
-    assert "\x1b" not in ran.stdout
-    assert len(rows(ran.stdout)) == 8
-
-
-def test_on_rabbitmq_all_messages_arrive(rabbitmq_url: str) -> None:
-    ran = run_demo("--messages", "500", "--url", rabbitmq_url)
-
-    assert ran.stderr == ""
-    assert ran.returncode == 0
-    assert rows(ran.stdout)[:6] == [*ALL_IS_WELL, "duplicates 0", "lost 0"]
+    assert demo_run.stderr == ""
+    assert demo_run.returncode == 0
+    assert rows(demo_run.stdout)[:6] == [*ALL_ARRIVED, "duplicates 0", "lost 0"]
+    assert "\x1b" not in demo_run.stdout
+    assert len(rows(demo_run.stdout)) == 8
 
 
-def test_more_producers_and_consumers_than_messages_are_no_trouble() -> None:
-    ran = run_demo("--messages", "2", "--producers", "5", "--consumers", "5")
+def test_all_messages_arrive_on_rabbitmq(rabbitmq_url: str) -> None:
+    demo_run = run_demo("--messages", "500", "--url", rabbitmq_url)
 
-    assert ran.returncode == 0, ran.stderr
+    assert demo_run.stderr == ""
+    assert demo_run.returncode == 0
+    assert rows(demo_run.stdout)[:6] == [*ALL_ARRIVED, "duplicates 0", "lost 0"]
 
 
-def test_a_port_where_nobody_listens_is_said_in_a_sentence() -> None:
+def test_there_may_be_more_producers_and_consumers_than_messages() -> None:
+    demo_run = run_demo("--messages", "2", "--producers", "5", "--consumers", "5")
+
+    assert demo_run.returncode == 0, demo_run.stderr
+
+
+def test_a_refused_connection_is_reported_in_one_line() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # but not listening: nobody else can get it meanwhile
+        taken.bind(("127.0.0.1", 0))  # but not listening, so that the port stays reserved
         where = f"127.0.0.1:{taken.getsockname()[1]}"
 
-        ran = run_demo("--url", f"amqp://{where}/")
+        demo_run = run_demo("--url", f"amqp://{where}/")
 
-    assert ran.returncode == 1
-    assert_one_sentence(ran.stderr, "Cannot connect", where)
+    assert demo_run.returncode == 1
+    assert_one_line(demo_run.stderr, "Cannot connect", where)
 
 
 @pytest.mark.parametrize(
@@ -94,74 +94,76 @@ def test_a_port_where_nobody_listens_is_said_in_a_sentence() -> None:
         ("amqp://localhost/?heartbeet=5", "heartbeet"),
     ],
 )
-def test_a_wrong_url_is_said_in_a_sentence(url: str, what: str) -> None:
-    ran = run_demo("--url", url)
+def test_an_invalid_url_is_reported_in_one_line(url: str, what: str) -> None:
+    demo_run = run_demo("--url", url)
 
-    assert ran.returncode == 1
-    assert_one_sentence(ran.stderr, "The URL cannot be used", what)
-
-
-def test_an_unknown_host_is_said_in_a_sentence() -> None:
-    ran = run_demo("--url", "amqp://no-such-host.invalid/")
-
-    assert ran.returncode == 1
-    assert_one_sentence(ran.stderr, "no-such-host.invalid")
+    assert demo_run.returncode == 1
+    assert_one_line(demo_run.stderr, "The URL cannot be used", what)
 
 
-def test_a_wrong_password_is_said_in_a_sentence(rabbitmq_url: str) -> None:
-    ran = run_demo("--url", rabbitmq_url.replace("guest:guest", "guest:wrong"))
+def test_an_unknown_host_is_reported_in_one_line() -> None:
+    demo_run = run_demo("--url", "amqp://no-such-host.invalid/")
 
-    assert ran.returncode == 1
-    assert_one_sentence(ran.stderr, "403", "ACCESS_REFUSED")
-
-
-def test_a_run_that_takes_too_long_ends_and_says_what_is_missing() -> None:
-    ran = run_demo("--messages", "3000", "--deadline", "0.001")
-
-    assert ran.returncode == 1
-    assert_one_sentence(ran.stderr, "Not finished after 0.001 seconds", "Of 3000 messages")
+    assert demo_run.returncode == 1
+    assert_one_line(demo_run.stderr, "no-such-host.invalid")
 
 
-def test_an_interrupted_run_exits_with_130_and_a_sentence() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        url = f"amqp://127.0.0.1:{mute.getsockname()[1]}/"
-        # Where the tests run in the background, the program would inherit that Ctrl-C is ignored.
-        ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+def test_a_wrong_password_is_reported_in_one_line(rabbitmq_url: str) -> None:
+    demo_run = run_demo("--url", rabbitmq_url.replace("guest:guest", "guest:wrong"))
+
+    assert demo_run.returncode == 1
+    assert_one_line(demo_run.stderr, "403", "ACCESS_REFUSED")
+
+
+def test_a_run_past_its_deadline_reports_missing_messages() -> None:
+    demo_run = run_demo("--messages", "3000", "--deadline", "0.001")
+
+    assert demo_run.returncode == 1
+    assert_one_line(demo_run.stderr, "Not finished after 0.001 seconds", "Of 3000 messages")
+
+
+def test_an_interrupted_run_exits_with_130_and_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"amqp://127.0.0.1:{listener.getsockname()[1]}/"
+        # A program started by background tests would otherwise inherit that SIGINT is ignored.
+        previous = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             demo = subprocess.Popen(
                 [sys.executable, DEMO, "--url", url], stderr=subprocess.PIPE, text=True
             )
         finally:
-            signal.signal(signal.SIGINT, ours)
-        with mute.accept()[0] as link:
-            link.recv(8)  # the protocol header: now it waits for our answer
+            signal.signal(signal.SIGINT, previous)
+        with listener.accept()[0] as link:
+            link.recv(8)  # the protocol header: the demo waits for connection.start now
             demo.send_signal(signal.SIGINT)
             _, stderr = demo.communicate(timeout=30)
 
     assert demo.returncode == 130
-    assert_one_sentence(stderr, "Interrupted", "0 of 5000")
+    assert_one_line(stderr, "Interrupted", "0 of 5000")
 
 
 @pytest.mark.asyncio
-async def test_a_link_that_breaks_on_the_way_ends_the_run_at_once_with_a_sentence() -> None:
-    async with FakeBroker() as broker, asyncio.TaskGroup() as pumps:
+async def test_a_lost_connection_ends_the_run_with_one_line() -> None:
+    async with FakeBroker() as broker, asyncio.TaskGroup() as copies:
         port = int((await broker.listen()).rstrip("/").rpartition(":")[2])
 
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, most: int) -> None:
-            """Pass octets on, then break both links when `most` have passed."""
-            while most > 0 and (data := await source.read(min(most, 4096))):
-                most -= len(data)
+        async def copy(
+            source: asyncio.StreamReader, sink: asyncio.StreamWriter, limit: int
+        ) -> None:
+            """Copy up to `limit` bytes, then abort the connection."""
+            while limit > 0 and (data := await source.read(min(limit, 4096))):
+                limit -= len(data)
                 sink.write(data)
             sink.transport.abort()
 
-        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", port)
-            pumps.create_task(pump(reader, broker_writer, 1 << 40))
-            pumps.create_task(pump(broker_reader, writer, 20_000))
+            copies.create_task(copy(reader, broker_writer, 1 << 40))
+            copies.create_task(copy(broker_reader, writer, 20_000))
 
-        async with await asyncio.start_server(relay, "127.0.0.1", 0) as server:
+        async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
             url = f"amqp://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-            # Far less than the deadline of the demo itself, but ample.
+            # Much less than the deadline of the demo itself.
             async with asyncio.timeout(30):
                 demo = await asyncio.create_subprocess_exec(
                     *(sys.executable, DEMO, "--url", url),
@@ -171,18 +173,18 @@ async def test_a_link_that_breaks_on_the_way_ends_the_run_at_once_with_a_sentenc
                 _, stderr = await demo.communicate()
 
     assert demo.returncode == 1
-    assert_one_sentence(stderr.decode(), "was lost")
+    assert_one_line(stderr.decode(), "was lost")
 
 
 # -------------------------------------------------------------------- the account
 
 
-def test_an_account_without_a_flaw_has_no_complaint() -> None:
+def test_a_complete_account_has_no_complaint() -> None:
     assert account(5).complaint() == ""
     assert account(5).is_complete
 
 
-def test_a_lost_message_is_named() -> None:
+def test_a_lost_message_is_reported_by_number() -> None:
     delivered = Counter([0, 1, 3, 4])
 
     gap = account(5, delivered=delivered, acknowledged=set(delivered))
@@ -192,27 +194,27 @@ def test_a_lost_message_is_named() -> None:
     assert gap.complaint() == "Of 5 messages: 1 not delivered (first: number 2)."
 
 
-def test_a_duplicate_is_named() -> None:
+def test_a_duplicate_is_reported_by_number() -> None:
     twice = account(5, delivered=Counter([0, 1, 2, 3, 3, 4]))
 
     assert twice.duplicates == [3]
     assert twice.complaint() == "Of 5 messages: 1 delivered more than once (first: number 3)."
 
 
-def test_a_duplicate_does_not_make_up_for_a_lost_message() -> None:
+def test_a_duplicate_does_not_compensate_for_a_lost_message() -> None:
     delivered = Counter([0, 1, 3, 3, 4])
 
     assert not account(5, delivered=delivered, acknowledged=set(delivered)).is_complete
 
 
-def test_a_message_that_came_back_is_named_and_not_waited_for() -> None:
+def test_a_returned_message_is_reported_and_not_waited_for() -> None:
     back = account(3, returned={1}, delivered=Counter([0, 2]), acknowledged={0, 2})
 
     assert back.is_complete
     assert back.complaint() == ("Of 3 messages: 1 returned as unroutable (first: number 1).")
 
 
-def test_a_missing_acknowledgement_is_named() -> None:
+def test_a_missing_acknowledgement_is_reported_by_number() -> None:
     unacknowledged = account(3, acknowledged={0, 2})
 
     assert unacknowledged.complaint() == (
@@ -220,7 +222,7 @@ def test_a_missing_acknowledgement_is_named() -> None:
     )
 
 
-def test_what_is_left_in_the_queue_or_was_never_sent_is_counted() -> None:
+def test_messages_left_in_the_queue_or_not_sent_are_counted() -> None:
     assert account(3, left_in_queue=2).complaint() == (
         "Of 3 messages: 2 still in the queue at the end."
     )

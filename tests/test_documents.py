@@ -25,12 +25,15 @@ SOMETHING = re.compile(r"\bX\b")
 
 def paths_in(text: str) -> Iterator[tuple[str, str]]:
     """Yield what looks like a path, with the heading of its section."""
-    for section in re.split(r"^(?=#+ )", FENCED.sub("", text), flags=re.MULTILINE):
+    for section in re.split(r"^(?=#+ )", text, flags=re.MULTILINE):
         heading = section.partition("\n")[0]
-        for word in QUOTED.findall(section) + LINKED.findall(section):
-            is_named_like_one = "/" in word or word.endswith(SUFFIXES)
-            if is_named_like_one and PATH.fullmatch(word):
-                yield heading, word
+        sentences, drawings = FENCED.sub("", section), " ".join(FENCED.findall(section))
+        words = [
+            *(word for word in QUOTED.findall(sentences) if "/" in word or word.endswith(SUFFIXES)),
+            *(word for word in drawings.split() if word.endswith(("/", *SUFFIXES))),
+            *LINKED.findall(sentences),
+        ]
+        yield from ((heading, word) for word in words if PATH.fullmatch(word))
 
 
 def places(heading: str, document: Path) -> list[Path]:
@@ -75,7 +78,8 @@ def test_the_tour_names_many_paths() -> None:
         ("see `values.py`", 1),
         ("## The codec (`amqp_codec`)\n\nsee `values.py`", 0),
         ("## The codec (`amqp_codec`)\n\n## The rest\n\nsee `values.py`", 1),
-        ("```\nsee `nothing.py`\n```\n", 0),
+        ("```\nnothing.py\n nothing/ ─▶ a / b\n```\n", 2),
+        ("## `amqp_codec`\n\n```\nprotocol/ ─▶ values.py ─▶ print(a/b)\n```\n", 0),
     ],
 )
 def test_a_path_that_does_not_exist_is_found(text: str, count: int) -> None:

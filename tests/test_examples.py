@@ -1,4 +1,4 @@
-"""The examples, each run as the program it is, on RabbitMQ and on the fake over TCP."""
+"""The examples, each run as a program with RabbitMQ and with the fake broker over TCP."""
 
 import asyncio
 import os
@@ -19,124 +19,124 @@ import aioamqp
 from aioamqp_testing import FakeBroker
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-WORDS = {"receive_log_direct.py": ["error"], "receive_log_topic.py": ["*.error"]}
-"""Arguments of the programs that do nothing without."""
+ARGUMENTS = {"receive_log_direct.py": ["error"], "receive_log_topic.py": ["*.error"]}
+"""Arguments of the programs that require some."""
 PROGRAMS = sorted({path.name for path in EXAMPLES.glob("[!_]*.py")} - {"demo.py"})
-WAITING = sorted(
+LONG_RUNNING = sorted(
     {name for name in PROGRAMS if name.startswith("receive")}
     | {"consume.py", "worker.py", "rpc_server.py", "server_cancellation.py"}
 )
-"""Those that only Ctrl-C ends, or the broker."""
+"""Programs that run until Ctrl-C or until the broker closes the connection."""
 
 QUEUES = ("hello", "task_queue", "rpc_queue", "my_queue", "no-such-queue")
 EXCHANGES = ("logs", "direct_logs", "topic_logs")
 READY = "Press Ctrl-C to end."
-INTERRUPTED = 130
+EXIT_CODE_OF_SIGINT = 130
 
-TOOK_LONG = re.compile(r"Executing <.*> took [\d.]+ seconds\n")
-"""asyncio says so in development mode, where the machine has much else to do."""
+SLOW_CALLBACK = re.compile(r"Executing <.*> took [\d.]+ seconds\n")
+"""A warning of asyncio's debug mode, which appears on a busy machine."""
 
 
 class Program:
-    """An example that runs."""
+    """A running example."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
-    async def start(cls, name: str, *words: str, **environment: str) -> Self:
+    async def start(cls, name: str, *arguments: str, **environment: str) -> Self:
         inherited = {key: value for key, value in os.environ.items() if key != "AMQP_URL"}
         strict = {"PYTHONDEVMODE": "1", "PYTHONUNBUFFERED": "1"}
-        # Where the tests run in the background, the program would inherit that Ctrl-C is ignored.
-        ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+        # A program started by background tests would otherwise inherit that SIGINT is ignored.
+        previous = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-W", "error", str(EXAMPLES / name), *words),
+                *(sys.executable, "-W", "error", str(EXAMPLES / name), *arguments),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env=inherited | strict | environment,
             )
         finally:
-            signal.signal(signal.SIGINT, ours)
+            signal.signal(signal.SIGINT, previous)
         return cls(process)
 
-    async def line(self) -> str:
-        """Wait for the next line that it prints; empty if it has ended instead."""
+    async def next_line(self) -> str:
+        """Return the next line of standard output; empty at the end."""
         assert self._process.stdout is not None
         return (await self._process.stdout.readline()).decode().rstrip("\n")
 
-    async def error(self) -> str:
-        """Wait for the next line of its errors; empty if it has ended instead."""
+    async def next_error_line(self) -> str:
+        """Return the next line of standard error; empty at the end."""
         assert self._process.stderr is not None
         return (await self._process.stderr.readline()).decode().rstrip("\n")
 
-    async def is_ready(self) -> Self:
-        """Wait until it says that it waits for messages."""
-        line = await self.line()
-        assert line.endswith(READY), (line, *await self.end())
+    async def wait_ready(self) -> Self:
+        """Wait until the program prints that it is ready for messages."""
+        line = await self.next_line()
+        assert line.endswith(READY), (line, *await self.wait())
         return self
 
-    async def end(self) -> tuple[int | None, list[str], str]:
-        """Wait until it ends; return the exit code, the rest of what it prints, and its errors."""
+    async def wait(self) -> tuple[int | None, list[str], str]:
+        """Wait until the program ends; return exit code, remaining output lines, and standard error."""
         stdout, stderr = await self._process.communicate()
-        errors = TOOK_LONG.sub("", stderr.decode())
+        errors = SLOW_CALLBACK.sub("", stderr.decode())
         return self._process.returncode, stdout.decode().splitlines(), errors
 
     async def interrupt(self) -> list[str]:
-        """End it with Ctrl-C, of which it must make nothing; return the rest of what it prints."""
+        """Send SIGINT and assert a clean exit; return the remaining output lines."""
         self._process.send_signal(signal.SIGINT)
-        code, lines, errors = await self.end()
-        assert (code, errors) == (INTERRUPTED, "")
+        code, lines, errors = await self.wait()
+        assert (code, errors) == (EXIT_CODE_OF_SIGINT, "")
         return lines
 
     async def kill(self) -> None:
-        """End it if the test has not."""
+        """Kill the program if it still runs."""
         if self._process.returncode is None:
             self._process.kill()
-            await self.end()
+            await self.wait()
 
 
 class Start(Protocol):
-    """Starts an example with some words; it ends with the test, if not before."""
+    """Starts an example with arguments; it is killed when the test ends."""
 
-    async def __call__(self, name: str, *words: str) -> Program: ...
+    async def __call__(self, name: str, *arguments: str) -> Program: ...
 
 
-class Relay:
-    """Passes on what goes between programs and a broker, until it is told to cut their links."""
+class Proxy:
+    """A TCP proxy between programs and a broker that can abort all connections."""
 
     def __init__(self, url: str) -> None:
         self._broker = urlsplit(url)
-        self._links: list[asyncio.StreamWriter] = []
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> Self:
-        self._pumps = await asyncio.TaskGroup().__aenter__()
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+        self._copies = await asyncio.TaskGroup().__aenter__()
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         self._server.close()
-        self.cut()
-        await self._pumps.__aexit__(None, None, None)
+        self.abort()
+        await self._copies.__aexit__(None, None, None)
         await self._server.wait_closed()
 
     @property
     def url(self) -> str:
         return f"amqp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
 
-    def cut(self) -> None:
-        for link in self._links:
-            link.transport.abort()
-        self._links.clear()
+    def abort(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
 
-    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         broker = await asyncio.open_connection(self._broker.hostname, self._broker.port)
-        self._links += [sink, broker[1]]
-        self._pumps.create_task(self._pump(source, broker[1]))
-        self._pumps.create_task(self._pump(broker[0], sink))
+        self._writers += [sink, broker[1]]
+        self._copies.create_task(self._copy(source, broker[1]))
+        self._copies.create_task(self._copy(broker[0], sink))
 
     @staticmethod
-    async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while data := await source.read(1 << 16):
             sink.write(data)
         sink.close()
@@ -144,7 +144,10 @@ class Relay:
 
 @pytest.fixture(params=["fake", "rabbitmq"])
 def broker(request: pytest.FixtureRequest) -> str:
-    """`fake`, or the URL of RabbitMQ: not asynchronous, so that it starts in its own time."""
+    """`fake`, or the URL of RabbitMQ.
+
+    Not asynchronous, so that RabbitMQ is started outside of a test's event loop.
+    """
     if request.param == "rabbitmq":
         return str(request.getfixturevalue("rabbitmq_url"))
     return "fake"
@@ -152,7 +155,7 @@ def broker(request: pytest.FixtureRequest) -> str:
 
 @pytest_asyncio.fixture
 async def url(broker: str) -> AsyncIterator[str]:
-    """The URL of a broker that has nothing yet of what the examples declare."""
+    """The URL of a broker without the queues and exchanges of the examples."""
     async with AsyncExitStack() as stack:
         if broker == "fake":
             broker = await (await stack.enter_async_context(FakeBroker())).listen()
@@ -174,8 +177,8 @@ async def clear(url: str) -> None:
 async def start(url: str) -> AsyncIterator[Start]:
     programs: list[Program] = []
 
-    async def start_one(name: str, *words: str) -> Program:
-        programs.append(await Program.start(name, "--url", url, *words))
+    async def start_one(name: str, *arguments: str) -> Program:
+        programs.append(await Program.start(name, "--url", url, *arguments))
         return programs[-1]
 
     yield start_one
@@ -184,8 +187,8 @@ async def start(url: str) -> AsyncIterator[Start]:
 
 
 async def output(program: Program) -> list[str]:
-    """Wait for a program that ends by itself, and well; return what it prints."""
-    code, lines, errors = await program.end()
+    """Wait until a program ends with exit code 0; return its output lines."""
+    code, lines, errors = await program.wait()
     assert (code, errors) == (0, "")
     return lines
 
@@ -195,37 +198,39 @@ async def output(program: Program) -> list[str]:
 
 @pytest.mark.asyncio
 async def test_hello_world(start: Start) -> None:
-    receiver = await (await start("receive.py")).is_ready()
+    receiver = await (await start("receive.py")).wait_ready()
 
     assert await output(await start("send.py")) == ["Sent 'Hello World!'"]
 
-    assert await receiver.line() == "Received 'Hello World!'"
+    assert await receiver.next_line() == "Received 'Hello World!'"
     assert await receiver.interrupt() == []
 
 
 @pytest.mark.asyncio
-async def test_hello_world_when_the_receiver_comes_later(start: Start) -> None:
+async def test_hello_world_when_the_receiver_starts_later(start: Start) -> None:
     for _ in range(2):
         await output(await start("send.py"))
 
-    receiver = await (await start("receive.py")).is_ready()
+    receiver = await (await start("receive.py")).wait_ready()
 
-    assert [await receiver.line(), await receiver.line()] == ["Received 'Hello World!'"] * 2
+    assert [await receiver.next_line(), await receiver.next_line()] == [
+        "Received 'Hello World!'"
+    ] * 2
     assert await receiver.interrupt() == []
 
 
 @pytest.mark.asyncio
 async def test_work_is_shared_by_workers(start: Start) -> None:
-    busy = await (await start("worker.py")).is_ready()
+    busy = await (await start("worker.py")).wait_ready()
     long_task = "one that is not done before the test is " + "." * 99
     assert await output(await start("new_task.py", long_task)) == [f"Sent {long_task!r}"]
-    assert await busy.line() == f"Received {long_task!r}"
-    idle = await (await start("worker.py")).is_ready()
+    assert await busy.next_line() == f"Received {long_task!r}"
+    idle = await (await start("worker.py")).wait_ready()
 
     for task in ("the second", "the third"):
         await output(await start("new_task.py", task))
 
-    assert [await idle.line() for _ in range(4)] == [
+    assert [await idle.next_line() for _ in range(4)] == [
         "Received 'the second'", "Done", "Received 'the third'", "Done",
     ]  # fmt: skip
     assert await idle.interrupt() == []
@@ -233,48 +238,54 @@ async def test_work_is_shared_by_workers(start: Start) -> None:
 
 
 @pytest.mark.asyncio
-async def test_the_work_of_a_worker_that_is_stopped_is_done_by_another(start: Start) -> None:
+async def test_the_task_of_a_stopped_worker_goes_to_another(start: Start) -> None:
     task = "." * 99
-    stopped = await (await start("worker.py")).is_ready()
+    stopped = await (await start("worker.py")).wait_ready()
     await output(await start("new_task.py", task))
-    assert await stopped.line() == f"Received {task!r}"
-    other = await (await start("worker.py")).is_ready()
+    assert await stopped.next_line() == f"Received {task!r}"
+    other = await (await start("worker.py")).wait_ready()
 
     assert await stopped.interrupt() == []
 
-    assert await other.line() == f"Received {task!r}"
+    assert await other.next_line() == f"Received {task!r}"
     assert await other.interrupt() == []
 
 
 @pytest.mark.asyncio
 async def test_publish_and_subscribe(start: Start) -> None:
-    receivers = [await (await start("receive_log.py")).is_ready() for _ in range(2)]
+    receivers = [await (await start("receive_log.py")).wait_ready() for _ in range(2)]
 
     assert await output(await start("emit_log.py", "all", "is", "well")) == ["Sent 'all is well'"]
     assert await output(await start("emit_log.py")) == ["Sent 'info: Hello World!'"]
 
     for receiver in receivers:
-        assert [await receiver.line() for _ in range(2)] == ["all is well", "info: Hello World!"]
+        assert [await receiver.next_line() for _ in range(2)] == [
+            "all is well",
+            "info: Hello World!",
+        ]
         assert await receiver.interrupt() == []
 
 
 @pytest.mark.asyncio
 async def test_routing(start: Start) -> None:
     receiver = await start("receive_log_direct.py", "warning", "error")
-    assert await receiver.line() == f"Waiting for warning, error. {READY}"
+    assert await receiver.next_line() == f"Waiting for warning, error. {READY}"
 
     assert await output(await start("emit_log_direct.py")) == ["Sent 'Hello World!' as info"]
     for severity in ("error", "warning"):
         await output(await start("emit_log_direct.py", severity, "the", "disk"))
 
-    assert [await receiver.line() for _ in range(2)] == ["error: the disk", "warning: the disk"]
+    assert [await receiver.next_line() for _ in range(2)] == [
+        "error: the disk",
+        "warning: the disk",
+    ]
     assert await receiver.interrupt() == []
 
 
 @pytest.mark.asyncio
 async def test_topics(start: Start) -> None:
     receiver = await start("receive_log_topic.py", "*.critical", "nginx.#")
-    assert await receiver.line() == f"Waiting for *.critical, nginx.#. {READY}"
+    assert await receiver.next_line() == f"Waiting for *.critical, nginx.#. {READY}"
 
     assert await output(await start("emit_log_topic.py")) == [
         "Sent 'Hello World!' as anonymous.info"
@@ -282,7 +293,7 @@ async def test_topics(start: Start) -> None:
     for key in ("kern.critical", "nginx.info.more"):
         await output(await start("emit_log_topic.py", key, "the", "disk"))
 
-    assert [await receiver.line() for _ in range(2)] == [
+    assert [await receiver.next_line() for _ in range(2)] == [
         "kern.critical: the disk", "nginx.info.more: the disk",
     ]  # fmt: skip
     assert await receiver.interrupt() == []
@@ -290,7 +301,7 @@ async def test_topics(start: Start) -> None:
 
 @pytest.mark.asyncio
 async def test_rpc(start: Start) -> None:
-    server = await (await start("rpc_server.py")).is_ready()
+    server = await (await start("rpc_server.py")).wait_ready()
 
     assert await output(await start("rpc_client.py", "10", "0", "7")) == [
         "fib(10) is 55", "fib(0) is 0", "fib(7) is 13",
@@ -300,35 +311,39 @@ async def test_rpc(start: Start) -> None:
 
 
 @pytest.mark.asyncio
-async def test_rpc_without_a_server_is_given_up_with_a_sentence(start: Start) -> None:
+async def test_rpc_without_a_server_times_out_with_one_line(start: Start) -> None:
     client = await start("rpc_client.py", "--timeout", "0.01")
 
     sentence = "No answer within 0.01 seconds. Is rpc_server.py running?\n"
-    assert await client.end() == (1, [], sentence)
+    assert await client.wait() == (1, [], sentence)
 
 
-# -------------------------------------------------------------------- what else there is
+# -------------------------------------------------------------------- other examples
 
 
 @pytest.mark.asyncio
 async def test_consuming_with_async_for(start: Start) -> None:
-    consumer = await (await start("consume.py")).is_ready()
+    consumer = await (await start("consume.py")).wait_ready()
 
     for _ in range(2):
         await output(await start("send.py"))
 
-    assert [await consumer.line(), await consumer.line()] == ["Received 'Hello World!'"] * 2
+    assert [await consumer.next_line(), await consumer.next_line()] == [
+        "Received 'Hello World!'"
+    ] * 2
     assert await consumer.interrupt() == []
 
 
 @pytest.mark.asyncio
-async def test_consuming_with_async_for_ends_with_the_queue(start: Start, url: str) -> None:
-    consumer = await (await start("consume.py")).is_ready()
+async def test_consuming_with_async_for_ends_when_the_queue_is_deleted(
+    start: Start, url: str
+) -> None:
+    consumer = await (await start("consume.py")).wait_ready()
 
     async with aioamqp.from_url(url) as protocol:
         await (await protocol.channel()).queue_delete("hello")
 
-    code, lines, errors = await consumer.end()
+    code, lines, errors = await consumer.wait()
     assert (code, lines) == (1, [])
     assert "cancelled" in errors
     assert len(errors.splitlines()) == 1
@@ -360,50 +375,50 @@ async def test_on_error(start: Start) -> None:
 
 @pytest.mark.asyncio
 async def test_server_cancellation(start: Start, url: str) -> None:
-    consumer = await (await start("server_cancellation.py")).is_ready()
+    consumer = await (await start("server_cancellation.py")).wait_ready()
 
     async with aioamqp.from_url(url) as protocol:
         channel = await protocol.channel()
         for body in (b"one", b"two"):
             await channel.queue_delete("my_queue")
-            assert await consumer.line() == "The broker cancelled printer; consuming again."
+            assert await consumer.next_line() == "The broker cancelled printer; consuming again."
             await channel.basic_publish(body, "", "my_queue")
-            assert await consumer.line() == f"Received {body.decode()!r}"
+            assert await consumer.next_line() == f"Received {body.decode()!r}"
 
     assert await consumer.interrupt() == []
 
 
 @pytest.mark.asyncio
 async def test_reconnecting(start: Start, url: str) -> None:
-    async with Relay(url) as relay:
+    async with Proxy(url) as proxy:
         consumer = await (
-            await start("reconnect.py", "--pause", "0", "--url", relay.url)
-        ).is_ready()
+            await start("reconnect.py", "--pause", "0", "--url", proxy.url)
+        ).wait_ready()
 
         for _ in range(2):
-            relay.cut()
-            assert (await consumer.line()).endswith(". Trying again in 0 seconds.")
-            await consumer.is_ready()
+            proxy.abort()
+            assert (await consumer.next_line()).endswith(". Trying again in 0 seconds.")
+            await consumer.wait_ready()
             await output(await start("send.py"))
-            assert await consumer.line() == "Received 'Hello World!'"
+            assert await consumer.next_line() == "Received 'Hello World!'"
 
         assert await consumer.interrupt() == []
 
 
-# -------------------------------------------------------------------- what goes wrong
+# -------------------------------------------------------------------- errors
 
 
-@pytest.mark.parametrize("name", WAITING)
+@pytest.mark.parametrize("name", LONG_RUNNING)
 @pytest.mark.asyncio
-async def test_a_broker_that_stops_ends_those_who_wait_with_a_sentence(name: str) -> None:
+async def test_a_stopping_broker_ends_waiting_programs_with_one_line(name: str) -> None:
     async with FakeBroker() as broker:
         url = await broker.listen()
-        program = await Program.start(name, "--url", url, *WORDS.get(name, []))
-        await program.is_ready()
+        program = await Program.start(name, "--url", url, *ARGUMENTS.get(name, []))
+        await program.wait_ready()
 
         await broker.close()
 
-        code, lines, errors = await program.end()
+        code, lines, errors = await program.wait()
 
     assert (code, lines) == (1, [])
     assert errors.endswith(
@@ -413,14 +428,14 @@ async def test_a_broker_that_stops_ends_those_who_wait_with_a_sentence(name: str
 
 
 @pytest.mark.asyncio
-async def test_a_callback_that_fails_is_heard_of(start: Start, url: str) -> None:
-    server = await (await start("rpc_server.py")).is_ready()
+async def test_an_exception_in_a_callback_is_printed(start: Start, url: str) -> None:
+    server = await (await start("rpc_server.py")).wait_ready()
 
     async with aioamqp.from_url(url) as protocol:
         await (await protocol.channel()).basic_publish(b"seven", "", "rpc_queue")
 
-    assert "error on dispatch" in await server.error()
-    while line := await server.error():
+    assert "error on dispatch" in await server.next_error_line()
+    while line := await server.next_error_line():
         if line.startswith("ValueError: "):
             break
     assert "seven" in line
@@ -428,23 +443,25 @@ async def test_a_callback_that_fails_is_heard_of(start: Start, url: str) -> None
 
 
 @pytest.mark.asyncio
-async def test_ctrl_c_ends_a_program_also_while_it_connects() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:
+async def test_ctrl_c_ends_a_program_while_it_connects() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         program = await Program.start(
-            "send.py", "--url", f"amqp://127.0.0.1:{mute.getsockname()[1]}/"
+            "send.py", "--url", f"amqp://127.0.0.1:{listener.getsockname()[1]}/"
         )
-        with (await asyncio.to_thread(mute.accept))[0] as link:
-            await asyncio.to_thread(link.recv, 8)  # the protocol header: now it waits for an answer
+        with (await asyncio.to_thread(listener.accept))[0] as link:
+            await asyncio.to_thread(
+                link.recv, 8
+            )  # the protocol header: the program waits for connection.start now
 
             assert await program.interrupt() == []
 
 
 @pytest.mark.asyncio
-async def test_the_url_is_taken_from_the_environment_where_no_other_is_given() -> None:
+async def test_the_default_url_is_taken_from_the_environment() -> None:
     async with FakeBroker() as broker:
         program = await Program.start("send.py", AMQP_URL=await broker.listen())
 
-        assert await program.end() == (0, ["Sent 'Hello World!'"], "")
+        assert await program.wait() == (0, ["Sent 'Hello World!'"], "")
         assert "hello" in broker.vhost.queues
 
 
@@ -456,13 +473,13 @@ def test_the_readme_names_every_program() -> None:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.asyncio
-async def test_a_broker_that_is_not_there_is_said_in_a_sentence(name: str) -> None:
+async def test_an_unreachable_broker_is_reported_in_one_line(name: str) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # but not listening: nobody else can get it meanwhile
+        taken.bind(("127.0.0.1", 0))  # but not listening, so that the port stays reserved
         where = f"127.0.0.1:{taken.getsockname()[1]}"
 
-        ran = await Program.start(name, *WORDS.get(name, []), "--url", f"amqp://{where}/")
-        code, lines, errors = await ran.end()
+        program = await Program.start(name, *ARGUMENTS.get(name, []), "--url", f"amqp://{where}/")
+        code, lines, errors = await program.wait()
 
     assert (code, lines) == (1, [])
     assert errors.startswith(f"Cannot connect to {where}: ")
@@ -471,10 +488,10 @@ async def test_a_broker_that_is_not_there_is_said_in_a_sentence(name: str) -> No
 
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.asyncio
-async def test_a_typing_error_in_the_url_is_said_in_a_sentence(name: str) -> None:
-    ran = await Program.start(name, *WORDS.get(name, []), "--url", "ampq://localhost/")
+async def test_an_unknown_url_scheme_is_reported_in_one_line(name: str) -> None:
+    program = await Program.start(name, *ARGUMENTS.get(name, []), "--url", "ampq://localhost/")
 
-    assert await ran.end() == (
+    assert await program.wait() == (
         1,
         [],
         "An AMQP URL begins with amqp:// or amqps://; this one has the scheme 'ampq'\n",

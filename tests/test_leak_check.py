@@ -1,4 +1,4 @@
-"""The checks of the root's conftest.py, shown to fail by a run in which tests leak on purpose."""
+"""The leak checks of the root conftest.py, run on tests that leak on purpose."""
 
 from pathlib import Path
 
@@ -69,7 +69,7 @@ EXPECTED_TO_LEAK = [
 
 
 @pytest.mark.slow
-def test_exactly_the_tests_that_leave_something_behind_fail(pytester: pytest.Pytester) -> None:
+def test_exactly_the_leaking_tests_fail(pytester: pytest.Pytester) -> None:
     pytester.makeconftest((ROOT / "conftest.py").read_text())
     pytester.makepyprojecttoml((ROOT / "pyproject.toml").read_text())
     pytester.makepyfile(test_leaks=LEAKING_TESTS)

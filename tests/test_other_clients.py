@@ -1,4 +1,4 @@
-"""Other clients take the fake broker for RabbitMQ: each of them does the same on both."""
+"""Other AMQP clients give the same results with the fake broker and with RabbitMQ."""
 
 import asyncio
 import json
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.asyncio
 
 
 @dataclass
-class Seen:
-    """What a client has seen of a broker; the errors are reply codes and texts."""
+class Results:
+    """Results of a client; errors are reply codes and texts."""
 
     confirmed: bool
     returned: tuple[int, str]
@@ -39,8 +39,8 @@ class Seen:
     inequivalent: tuple[int, str]
 
 
-def expected(queue: str) -> Seen:
-    return Seen(
+def expected(queue: str) -> Results:
+    return Results(
         confirmed=True,
         returned=(312, "NO_ROUTE"),
         received=b"hello",
@@ -55,11 +55,11 @@ def expected(queue: str) -> Seen:
 
 
 # Every client declares a durable queue, binds it to a topic exchange, publishes with confirms,
-# receives, acknowledges, publishes to nowhere, makes two mistakes that close a channel, deletes
-# what it has declared, and closes.
+# receives, acknowledges, publishes an unroutable message, causes two channel errors, deletes the queue,
+# and closes the connection.
 
 
-def use_pika(url: str, queue: str) -> Seen:
+def use_pika(url: str, queue: str) -> Results:
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
     channel.queue_declare(queue, durable=True)
@@ -80,8 +80,8 @@ def use_pika(url: str, queue: str) -> Seen:
         connection.channel().queue_declare(queue)
     connection.channel().queue_delete(queue)
     connection.close()
-    return Seen(
-        confirmed=True,  # or basic_publish had raised
+    return Results(
+        confirmed=True,  # otherwise basic_publish raises
         returned=(returned.method.reply_code, returned.method.reply_text),
         received=body,
         left=left,
@@ -90,7 +90,7 @@ def use_pika(url: str, queue: str) -> Seen:
     )
 
 
-def use_py_amqp(url: str, queue: str) -> Seen:
+def use_py_amqp(url: str, queue: str) -> Results:
     address = urlsplit(url)
     connection = amqp.Connection(f"{address.hostname}:{address.port}", confirm_publish=True)
     connection.connect()
@@ -118,7 +118,7 @@ def use_py_amqp(url: str, queue: str) -> Seen:
         connection.channel().queue_declare(queue, auto_delete=False)
     connection.channel().queue_delete(queue)
     connection.close()
-    return Seen(
+    return Results(
         confirmed=confirmed == [1, 2],
         returned=returned[0],
         received=received[0].body.encode(),
@@ -128,7 +128,7 @@ def use_py_amqp(url: str, queue: str) -> Seen:
     )
 
 
-def use_kombu(url: str, queue: str) -> Seen:
+def use_kombu(url: str, queue: str) -> Results:
     received: list[Any] = []
     returned: list[tuple[int, str]] = []
     with kombu.Connection(url, transport_options={"confirm_publish": True}) as connection:
@@ -154,8 +154,8 @@ def use_kombu(url: str, queue: str) -> Seen:
         with pytest.raises(amqp.PreconditionFailed) as inequivalent:
             connection.channel().queue_declare(queue, auto_delete=False)
         kombu.Queue(queue)(connection.channel()).delete()
-    return Seen(
-        confirmed=True,  # or publish had raised
+    return Results(
+        confirmed=True,  # otherwise publish raises
         returned=returned[0],
         received=str(received[0].payload).encode(),
         left=left,
@@ -164,7 +164,7 @@ def use_kombu(url: str, queue: str) -> Seen:
     )
 
 
-def use_amqpstorm(url: str, queue: str) -> Seen:
+def use_amqpstorm(url: str, queue: str) -> Results:
     connection = amqpstorm.UriConnection(url)
     channel = connection.channel()
     channel.queue.declare(queue, durable=True)
@@ -190,7 +190,7 @@ def use_amqpstorm(url: str, queue: str) -> Seen:
     connection.channel().queue.delete(queue)
     connection.close()
     code, text = returned.value.error_code, str(returned.value)
-    return Seen(
+    return Results(
         confirmed=confirmed is True,
         returned=(code, "NO_ROUTE" if "NO_ROUTE" in text else text),
         received=received[0].body.encode(),
@@ -203,7 +203,7 @@ def use_amqpstorm(url: str, queue: str) -> Seen:
     )
 
 
-async def use_aio_pika(url: str, name: str) -> Seen:
+async def use_aio_pika(url: str, name: str) -> Results:
     connection = await aio_pika.connect_robust(url)
     async with connection:
         channel = await connection.channel(on_return_raises=True)
@@ -226,7 +226,7 @@ async def use_aio_pika(url: str, name: str) -> Seen:
         last = await connection.channel()
         await last.queue_delete(name)
     method = returned.value.message.delivery
-    return Seen(
+    return Results(
         confirmed=isinstance(confirm, aiormq.spec.Basic.Ack),
         returned=(method.reply_code, method.reply_text),
         received=message.body,
@@ -248,41 +248,40 @@ async def fake_url() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("use", BLOCKING)
-async def test_a_blocking_client_is_content_with_the_fake_broker(
-    use: Callable[[str, str], Seen], fake_url: str
+async def test_a_blocking_client_works_with_the_fake_broker(
+    use: Callable[[str, str], Results], fake_url: str
 ) -> None:
     assert await asyncio.to_thread(use, fake_url, "orders") == expected("orders")
 
 
-async def test_aio_pika_is_content_with_the_fake_broker(fake_url: str) -> None:
+async def test_aio_pika_works_with_the_fake_broker(fake_url: str) -> None:
     assert await use_aio_pika(fake_url, "orders") == expected("orders")
 
 
 @pytest.mark.parametrize("use", BLOCKING)
-async def test_a_blocking_client_sees_the_same_of_rabbitmq(
-    use: Callable[[str, str], Seen], rabbitmq_url: str
+async def test_a_blocking_client_gives_the_same_results_with_rabbitmq(
+    use: Callable[[str, str], Results], rabbitmq_url: str
 ) -> None:
     queue = f"clients-{uuid.uuid4().hex}"
 
     assert await asyncio.to_thread(use, rabbitmq_url, queue) == expected(queue)
 
 
-async def test_aio_pika_sees_the_same_of_rabbitmq(rabbitmq_url: str) -> None:
+async def test_aio_pika_gives_the_same_results_with_rabbitmq(rabbitmq_url: str) -> None:
     queue = f"clients-{uuid.uuid4().hex}"
 
     assert await use_aio_pika(rabbitmq_url, queue) == expected(queue)
 
 
-# A Celery worker runs tasks in a process of its own, and another process calls them. It uses about
-# all that kombu does: fanout and topic exchanges, queues that expire, messages that do, control by
-# broadcast.
+# A Celery worker runs tasks in one process, and another process calls them. Together they use most of
+# kombu: fanout and topic exchanges, expiring queues and messages, remote control by broadcast.
 
 CELERY_PROGRAM = Path(__file__).with_name("celery_program.py")
 
 
 @asynccontextmanager
 async def celery_worker(environment: dict[str, str]) -> AsyncGenerator[None]:
-    """Run a worker from when it is ready on, and stop it in good order."""
+    """Run a worker, which is ready in the block, and assert that it shuts down cleanly."""
     options = ["-A", CELERY_PROGRAM.stem, "worker", "--pool=solo", "--loglevel=INFO"]
     worker = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "celery", *options),
@@ -320,7 +319,7 @@ async def use_celery(url: str, queue: str) -> Any:
     environment = os.environ | {
         "CELERY_URL": url,
         "CELERY_QUEUE": queue,
-        "C_FORCE_ROOT": "1",  # it is nobody else's machine
+        "C_FORCE_ROOT": "1",  # allow Celery to run as root
     }
     async with celery_worker(environment):
         program = await asyncio.create_subprocess_exec(
@@ -335,10 +334,10 @@ TASKS_DONE = {"outcomes": ["5", "no", "1", "9"], "pongs": [[{"ok": "pong"}]]}
 
 
 @pytest.mark.slow
-async def test_a_celery_worker_runs_tasks_on_the_fake_broker(fake_url: str) -> None:
+async def test_a_celery_worker_runs_tasks_with_the_fake_broker(fake_url: str) -> None:
     assert await use_celery(fake_url, "tasks") == TASKS_DONE
 
 
 @pytest.mark.slow
-async def test_a_celery_worker_does_the_same_on_rabbitmq(rabbitmq_url: str) -> None:
+async def test_a_celery_worker_gives_the_same_results_with_rabbitmq(rabbitmq_url: str) -> None:
     assert await use_celery(rabbitmq_url, f"clients-{uuid.uuid4().hex}") == TASKS_DONE

@@ -1,4 +1,4 @@
-"""The pytest plugin with a real broker: the same tests, on RabbitMQ."""
+"""The pytest plugin with RabbitMQ instead of the fake broker."""
 
 import json
 import threading
@@ -53,7 +53,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-def use_ctl_of(node: RabbitMQNode, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_rabbitmqctl_of(node: RabbitMQNode, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOME", "PATH", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS", "RABBITMQ_NODENAME"):
         monkeypatch.setenv(name, node.environment[name])
 
@@ -65,10 +65,11 @@ def virtual_hosts(node: RabbitMQNode) -> set[str]:
 
 
 @pytest.mark.slow
-def test_each_test_runs_in_a_virtual_host_of_its_own(
+@pytest.mark.timeout(300)  # many calls of rabbitmqctl, each of which starts an Erlang VM
+def test_each_test_gets_its_own_virtual_host(
     project: pytest.Pytester, rabbitmq_node: RabbitMQNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_ctl_of(rabbitmq_node, monkeypatch)
+    use_rabbitmqctl_of(rabbitmq_node, monkeypatch)
     before = virtual_hosts(rabbitmq_node)
 
     run = project.runpytest(f"--amqp-backend={rabbitmq_node.url}", "-rs")
@@ -76,9 +77,9 @@ def test_each_test_runs_in_a_virtual_host_of_its_own(
     run.assert_outcomes(passed=2, skipped=2)
     run.stdout.fnmatch_lines(
         [
-            "amqp: AmqpUrl(*guest:[*]*127.0.0.1*a virtual host for each test, by rabbitmqctl",
-            "*amqp_broker.vhost is only there on the fake broker, and this is a real one*",
-            "*only the fake broker has options, and this is a real one: {'clock': 'manual'}*",
+            "amqp: AmqpUrl(*guest:[*]*127.0.0.1*a virtual host for each test (rabbitmqctl)",
+            "*amqp_broker.vhost exists only on the fake broker, and --amqp-backend is a real one*",
+            "*the options {'clock': 'manual'} are for the fake broker, and --amqp-backend is a real one*",
         ]
     )
     assert virtual_hosts(rabbitmq_node) == before
@@ -118,19 +119,19 @@ def test_that_wants_more(amqp_broker):
 """
 
 
-def test_without_a_way_to_make_virtual_hosts_names_are_removed_again(
+def test_names_are_deleted_if_virtual_hosts_cannot_be_created(
     project: pytest.Pytester, rabbitmq_url: str
 ) -> None:
-    # rabbitmqctl speaks to no node or to another one, as the environment says nothing of this one
+    # rabbitmqctl cannot reach this node, because the environment does not name it
     project.makepyfile(test_it=NAMES)
 
     run = project.runpytest(f"--amqp-backend={rabbitmq_url}")
 
     run.assert_outcomes(passed=4, skipped=1)
-    run.stdout.fnmatch_lines(["amqp: *all tests in one virtual host, where only names of *"])
+    run.stdout.fnmatch_lines(["amqp: *one virtual host for all tests, where only names from *"])
 
 
-ELSEWHERE = """
+OTHER_HOST = """
 import aioamqp
 
 
@@ -140,32 +141,32 @@ async def test_it(amqp_broker):
 """
 
 
-def test_on_a_real_broker_too_no_connection_goes_to_another_host(
+def test_connections_to_any_host_reach_the_real_broker(
     project: pytest.Pytester, rabbitmq_url: str
 ) -> None:
-    project.makepyfile(test_it=ELSEWHERE)
+    project.makepyfile(test_it=OTHER_HOST)
 
     project.runpytest(f"--amqp-backend={rabbitmq_url}").assert_outcomes(passed=1)
 
 
-def test_a_node_that_does_not_listen_on_the_port_is_left_alone(
+def test_rabbitmqctl_is_not_used_for_a_node_on_another_port(
     rabbitmq_node: RabbitMQNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_ctl_of(rabbitmq_node, monkeypatch)
+    use_rabbitmqctl_of(rabbitmq_node, monkeypatch)
 
     with pytest.raises(NoVirtualHosts, match=r"does not listen on port 1$"):
         Rabbitmqctl("amqp://guest:guest@127.0.0.1:1/")
 
 
 class Api(BaseHTTPRequestHandler):
-    """As much of the management API as the plugin uses; it writes down what it is asked."""
+    """The part of the management API that the plugin uses; it keeps the requests."""
 
-    seen: list[tuple[str, str, object]]
+    requests: list[tuple[str, str, object]]
 
     def _answer(self) -> None:
         size = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(size)) if size else None
-        self.seen.append((self.command, self.path, body))
+        self.requests.append((self.command, self.path, body))
         is_known = self.headers["Authorization"] == "Basic Z3Vlc3Q6Z3Vlc3Q="
         self.send_response(204 if is_known else 401)
         self.end_headers()
@@ -173,12 +174,12 @@ class Api(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_DELETE = _answer  # noqa: N815 (http.server looks for these names)
 
     def log_message(self, *_: object) -> None:
-        """Print nothing."""
+        """Disable logging to standard error."""
 
 
 @pytest.fixture
 def api() -> Iterator[str]:
-    Api.seen = []
+    Api.requests = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -187,13 +188,13 @@ def api() -> Iterator[str]:
         thread.join()
 
 
-def test_the_management_api_makes_a_virtual_host_that_the_user_may_use(api: str) -> None:
+def test_the_management_api_creates_a_virtual_host_with_permissions(api: str) -> None:
     management = Management("amqp://guest:guest@localhost/", api)
     management.add("a/b")
     management.remove("a/b")
 
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
-    assert Api.seen == [
+    assert Api.requests == [
         ("GET", "/api/whoami", None),
         ("PUT", "/api/vhosts/a%2Fb", {}),
         ("PUT", "/api/permissions/a%2Fb/guest", everything),
@@ -206,7 +207,7 @@ def test_a_management_api_that_refuses_the_user_is_not_used(api: str) -> None:
         Management("amqp://somebody:guest@localhost/", api)
 
 
-def test_a_management_api_that_is_not_there_is_not_used(api: str) -> None:
+def test_an_unreachable_management_api_is_not_used(api: str) -> None:
     port = urlsplit(api).port
 
     with pytest.raises(NoVirtualHosts, match="refused"):

@@ -1,4 +1,4 @@
-"""The tests' own RabbitMQ: that it is one and ours, and what is said when it cannot be had."""
+"""The private RabbitMQ node of the tests, and the errors if it cannot be started."""
 
 import socket
 from pathlib import Path
@@ -13,18 +13,18 @@ STANDARD_PORT = 5672
 
 
 def first_command(port: int) -> Command:
-    """Send the protocol header and decode what the broker answers."""
+    """Send the protocol header and return the first command of the broker."""
     decoder = Decoder()
     with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
         peer.sendall(PROTOCOL_HEADER)
         while data := peer.recv(65536):
             if commands := decoder.feed(data):
                 return commands[0]
-    pytest.fail("the broker closed the connection instead of answering")
+    pytest.fail("the broker closed the connection without a command")
 
 
 def put_programs_on_path(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
-    """Make these shell scripts the only programs there are; `_` in a name stands for `-`."""
+    """Set PATH to a folder with only these shell scripts; `_` in a name stands for `-`."""
     for name, script in scripts.items():
         program = folder / name.replace("_", "-")
         program.write_text(f"#!/bin/sh\n{script}\n")
@@ -42,7 +42,7 @@ def test_the_node_answers_the_protocol_header_with_connection_start(
     assert command.method.server_properties["product"] == "RabbitMQ"
 
 
-def test_the_node_is_not_the_one_that_the_machine_may_be_running(
+def test_the_node_is_private_to_the_test_run(
     rabbitmq_node: RabbitMQNode, rabbitmq_url: str
 ) -> None:
     start = first_command(rabbitmq_node.port).method
@@ -53,7 +53,7 @@ def test_the_node_is_not_the_one_that_the_machine_may_be_running(
     assert str(start.server_properties["cluster_name"]).startswith(f"{rabbitmq_node.name}@")
 
 
-def test_debians_wrapper_is_passed_by_for_the_script_behind_it(
+def test_the_script_behind_debians_wrapper_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_programs_on_path(tmp_path, monkeypatch, epmd="exit", rabbitmq_script_wrapper="exit")
@@ -77,9 +77,9 @@ def test_a_node_that_ends_while_starting_is_reported_with_its_output(
         rm=f'{path} exec rm "$@"',
     )
 
-    last_words = "ended while it was starting:\nthe disk is on fire"
-    with pytest.raises(RabbitMQNotStarted, match=last_words), running_node():
-        pytest.fail("a dead node was taken for a running one")
+    error = "ended while it was starting:\nthe disk is on fire"
+    with pytest.raises(RabbitMQNotStarted, match=error), running_node():
+        pytest.fail("running_node() returned although the node has ended")
 
 
 TESTS_THAT_NEED_RABBITMQ = """
@@ -100,7 +100,7 @@ def run_without_rabbitmq(
 
 
 @pytest.mark.slow
-def test_without_rabbitmq_its_tests_are_skipped_and_counted(
+def test_tests_are_skipped_and_counted_without_rabbitmq(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AMQP_REQUIRE_RABBITMQ", raising=False)
@@ -115,7 +115,7 @@ def test_without_rabbitmq_its_tests_are_skipped_and_counted(
 
 
 @pytest.mark.slow
-def test_without_rabbitmq_but_required_its_tests_fail(
+def test_tests_fail_without_rabbitmq_if_it_is_required(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AMQP_REQUIRE_RABBITMQ", "1")

@@ -1,4 +1,4 @@
-"""The examples of the README files do what they say, as programs of their own."""
+"""The Python examples of the README files, each run as a program or as a pytest file."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ EXAMPLES = {
     )
 }
 FOR_PYTEST = {name: text for name, text in EXAMPLES.items() if "import pytest" in text}
-ON_THEIR_OWN = {
+WITHOUT_A_BROKER = {
     name: text
     for name, text in EXAMPLES.items()
     if name not in FOR_PYTEST and not BROKER.search(text)
@@ -39,7 +39,7 @@ def is_report_of_unittest(text: str) -> bool:
     return re.search(r"\nRan [1-9]\d* tests? in .*\n\nOK\n$", text) is not None
 
 
-def test_every_distribution_shows_an_example() -> None:
+def test_every_distribution_has_an_example() -> None:
     files = {name.partition(",")[0] for name in EXAMPLES}
 
     assert files == {
@@ -49,9 +49,9 @@ def test_every_distribution_shows_an_example() -> None:
     assert len(WITH_A_BROKER) >= 2
 
 
-@pytest.mark.parametrize("name", ON_THEIR_OWN)
+@pytest.mark.parametrize("name", WITHOUT_A_BROKER)
 def test_an_example_runs(name: str, tmp_path: Path) -> None:
-    run(ON_THEIR_OWN[name], tmp_path)
+    run(WITHOUT_A_BROKER[name], tmp_path)
 
 
 @pytest.mark.parametrize("name", FOR_PYTEST)

@@ -1,4 +1,4 @@
-"""TLS with a real RabbitMQ, a private certificate authority, and certificates of clients."""
+"""TLS with RabbitMQ, a private certificate authority, and client certificates."""
 
 import ssl
 import subprocess
@@ -26,7 +26,7 @@ def node(rabbitmq_node: RabbitMQNode) -> RabbitMQNode:
 
 @pytest.fixture
 def authority(node: RabbitMQNode) -> Authority:
-    """Whom the node's certificate is from."""
+    """The authority that issued the certificate of the node."""
     assert node.authority is not None
     return node.authority
 
@@ -35,8 +35,23 @@ def url(node: RabbitMQNode, host: str = "localhost", **query: object) -> str:
     return f"amqps://{host}:{node.tls_port}/?{urlencode(query)}"
 
 
+def url_with_certificate(
+    node: RabbitMQNode, authority: Authority, user: str, **query: object
+) -> str:
+    """Return a URL with a new client certificate whose common name is ``user``."""
+    certificate = authority.issue(user, "DNS:client")
+    return url(
+        node,
+        "localhost",
+        cacertfile=authority.cacertfile,
+        certfile=certificate.certfile,
+        keyfile=certificate.keyfile,
+        **query,
+    )
+
+
 @scenario
-async def test_a_server_of_a_trusted_authority_is_accepted(
+async def test_a_server_with_a_trusted_certificate_is_accepted(
     node: RabbitMQNode, authority: Authority
 ) -> None:
     async with aioamqp.from_url(url(node, cacertfile=authority.cacertfile)) as protocol:
@@ -47,7 +62,7 @@ async def test_a_server_of_a_trusted_authority_is_accepted(
 
 
 @scenario
-async def test_a_context_of_one_s_own_is_used(node: RabbitMQNode, authority: Authority) -> None:
+async def test_an_explicit_ssl_context_is_used(node: RabbitMQNode, authority: Authority) -> None:
     context = ssl.create_default_context(cafile=authority.cacertfile)
 
     async with aioamqp.connect("localhost", node.tls_port, ssl=context) as protocol:
@@ -55,7 +70,24 @@ async def test_a_context_of_one_s_own_is_used(node: RabbitMQNode, authority: Aut
 
 
 @scenario
-async def test_true_trusts_the_system_and_so_not_this_server(node: RabbitMQNode) -> None:
+async def test_plain_to_the_tls_port_says_which_url_to_use(node: RabbitMQNode) -> None:
+    """Row U24."""
+    with pytest.raises(aioamqp.HandshakeFailed, match="speaks TLS on this port: use amqps://"):
+        await aioamqp.connect("localhost", node.tls_port)
+
+
+@scenario
+async def test_tls_to_the_plain_port_says_which_url_to_use(
+    node: RabbitMQNode, authority: Authority
+) -> None:
+    """Row U24."""
+    context = ssl.create_default_context(cafile=authority.cacertfile)
+    with pytest.raises(aioamqp.ConnectionFailed, match="does not speak TLS on this port"):
+        await aioamqp.connect("localhost", node.port, ssl=context)
+
+
+@scenario
+async def test_ssl_true_trusts_only_the_system_s_authorities(node: RabbitMQNode) -> None:
     with pytest.raises(aioamqp.ConnectionFailed, match="CERTIFICATE_VERIFY_FAILED") as refused:
         await aioamqp.connect("localhost", node.tls_port, ssl=True)
 
@@ -63,7 +95,9 @@ async def test_true_trusts_the_system_and_so_not_this_server(node: RabbitMQNode)
 
 
 @scenario
-async def test_a_server_of_another_authority_is_refused(node: RabbitMQNode, tmp_path: Path) -> None:
+async def test_a_server_with_an_untrusted_certificate_is_refused(
+    node: RabbitMQNode, tmp_path: Path
+) -> None:
     other = Authority(tmp_path, "another")
 
     with pytest.raises(aioamqp.ConnectionFailed, match="CERTIFICATE_VERIFY_FAILED"):
@@ -79,19 +113,19 @@ async def test_a_certificate_of_another_host_is_refused(
 
 
 @scenario
-async def test_a_url_may_say_which_name_the_certificate_has(
+async def test_a_url_may_set_server_name_indication(
     node: RabbitMQNode, authority: Authority
 ) -> None:
-    where = url(
+    target_url = url(
         node, "127.0.0.1", cacertfile=authority.cacertfile, server_name_indication="localhost"
     )
 
-    async with aioamqp.from_url(where) as protocol:
+    async with aioamqp.from_url(target_url) as protocol:
         assert protocol.is_open
 
 
 @scenario
-async def test_unverified_by_name_any_server_is_accepted_with_a_warning(
+async def test_verify_none_accepts_any_server_with_a_warning(
     node: RabbitMQNode, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with aioamqp.from_url(url(node, "127.0.0.1", verify="verify_none")) as protocol:
@@ -101,7 +135,7 @@ async def test_unverified_by_name_any_server_is_accepted_with_a_warning(
 
 
 @scenario
-async def test_verification_is_switched_off_by_verify_ssl_with_a_warning(
+async def test_verify_ssl_false_accepts_any_server_with_a_warning(
     node: RabbitMQNode, caplog: pytest.LogCaptureFixture
 ) -> None:
     """M8, M9."""
@@ -113,7 +147,7 @@ async def test_verification_is_switched_off_by_verify_ssl_with_a_warning(
 
 
 @scenario
-async def test_verify_ssl_changes_no_context_of_one_s_own(
+async def test_verify_ssl_does_not_change_an_explicit_context(
     node: RabbitMQNode, authority: Authority
 ) -> None:
     """M8, M9."""
@@ -124,34 +158,28 @@ async def test_verify_ssl_changes_no_context_of_one_s_own(
 
 
 @scenario
-async def test_a_client_s_certificate_is_a_login(node: RabbitMQNode, authority: Authority) -> None:
-    mine = authority.issue("guest", "DNS:client")
-    where = url(
-        node,
-        cacertfile=authority.cacertfile,
-        certfile=mine.certfile,
-        keyfile=mine.keyfile,
-        auth_mechanism="external",
-    )
+async def test_a_client_certificate_authenticates_its_user(
+    node: RabbitMQNode, authority: Authority
+) -> None:
+    target_url = url_with_certificate(node, authority, "guest", auth_mechanism="external")
 
-    async with aioamqp.from_url(where) as protocol:
+    async with aioamqp.from_url(target_url) as protocol:
         assert protocol.is_open
 
 
 @scenario
-async def test_a_client_s_certificate_of_no_user_is_refused(
+async def test_a_client_certificate_of_an_unknown_user_is_refused(
     node: RabbitMQNode, authority: Authority
 ) -> None:
-    mine = authority.issue("nobody", "DNS:client")
-    where = url(node, cacertfile=authority.cacertfile, certfile=mine.certfile, keyfile=mine.keyfile)
+    target_url = url_with_certificate(node, authority, "nobody")
 
     with pytest.raises(aioamqp.HandshakeFailed, match="mechanism EXTERNAL") as refused:
-        await aioamqp.from_url(where, login_method="EXTERNAL")
+        await aioamqp.from_url(target_url, login_method="EXTERNAL")
 
     assert refused.value.code == 403
 
 
-def test_a_private_key_with_a_password_is_refused_and_nobody_is_asked_for_it(
+def test_an_encrypted_private_key_is_refused_without_a_prompt(
     authority: Authority, tmp_path: Path
 ) -> None:
     locked = tmp_path / "locked.key"

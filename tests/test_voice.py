@@ -42,7 +42,7 @@ PHRASES = re.compile(
 )
 """They have to be read twice. The glossary of ARCHITECTURE.md has the words to use instead."""
 
-OCTETS = re.compile(r"\boctets\b(?! = <<)", re.IGNORECASE)
+OCTETS = re.compile(r"\b[Oo]ctets\b(?! = <<)")
 """Bytes, but for the specification and its field types; RabbitMQ's texts quote `octets = <<`."""
 
 FIELD_TYPES = (
@@ -109,7 +109,7 @@ def test_octets_are_bytes_outside_of_field_types(path: Path) -> None:
     assert [line for text in prose(path) for line in text.splitlines() if found(OCTETS, line)] == []
 
 
-# What follows shows that the rules above can fail.
+# The tests below show that the rules above can fail.
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""Any call can be cancelled at any turn of the event loop, and leaves nothing behind.
+"""Any call can be cancelled at any iteration of the event loop and leaves nothing behind.
 
-Each call is tried anew for each turn that it takes: it is begun, cancelled after so many turns, and
-then client and broker are looked at. The turns are those of a loop in virtual time, so the same
-happens in every run, and what waits for ever fails at once.
+Each call is made once for each iteration that it takes: it is started, cancelled after that many
+iterations, and then client and broker are checked. The loop has virtual time, so every run is the same,
+and a call that never returns fails at once.
 """
 
 import asyncio
@@ -18,34 +18,34 @@ import pytest
 import aioamqp
 from aioamqp import ChannelClosed, EmptyQueue
 from aioamqp.channel import Channel
-from aioamqp.message import Message
-from aioamqp.messages import Messages
+from aioamqp.message import Message, Messages
 from aioamqp.protocol import AmqpProtocol
 from aioamqp_testing import FakeBroker
 from virtual_loop import VirtualLoop
 
 BODIES: Final = [b"1", b"2", b"3"]
-"""Of the messages that are in the queue ``q`` at first."""
+"""Bodies of the messages that are in the queue ``q`` before the call."""
 
-MOST_TURNS: Final = 100
-"""No call takes as many; one that does is not going to end."""
+MAX_ITERATIONS: Final = 100
+"""More loop iterations than any call takes."""
 
 
 @dataclass
 class Scene:
-    """A broker and a client of it, in whose channel a call is going to be made."""
+    """A broker, and a client with the channel of the call."""
 
     broker: FakeBroker
+    transport: asyncio.Transport
     protocol: AmqpProtocol
     channel: Channel
-    heard: list[bytes] = field(default_factory=list)
-    """Bodies of messages that the call has taken, and so are not in the queue any more."""
+    acknowledged: list[bytes] = field(default_factory=list)
+    """Bodies of the messages that the call has acknowledged."""
     messages: Messages | None = None
     message: Message | None = None
     tag: str = ""
 
-    def hear(self, channel: Channel, body: bytes, envelope: Any, properties: Any) -> None:
-        """Be a consumer's callback, which leaves its messages unacknowledged."""
+    def ignore(self, channel: Channel, body: bytes, envelope: Any, properties: Any) -> None:
+        """Ignore a message and leave it unacknowledged; a consumer callback."""
 
     @property
     def the_messages(self) -> Messages:
@@ -65,13 +65,13 @@ async def nothing(scene: Scene) -> None:
     pass
 
 
-def soon(what: Callable[[], object], turns: int = 5) -> None:
-    """Do something a few turns from now, while the call is on its way."""
+def soon(function: Callable[[], object], iterations: int = 5) -> None:
+    """Call a function a few loop iterations from now, during the call."""
     loop = asyncio.get_running_loop()
-    loop.call_soon(what if turns == 1 else lambda: soon(what, turns - 1))
+    loop.call_soon(function if iterations == 1 else lambda: soon(function, iterations - 1))
 
 
-# ------------------------------------------------------------------------- what is done before it
+# --------------------------------------------------------------------------- before the call
 
 
 async def confirming(scene: Scene) -> None:
@@ -79,7 +79,7 @@ async def confirming(scene: Scene) -> None:
 
 
 async def consuming(scene: Scene) -> None:
-    declared = await scene.channel.basic_consume(scene.hear, "q")
+    declared = await scene.channel.basic_consume(scene.ignore, "q")
     scene.tag = declared["consumer_tag"]
 
 
@@ -116,7 +116,7 @@ async def blocked(scene: Scene) -> None:
     soon(scene.broker.unblock)
 
 
-# ------------------------------------------------------------------------------------ what is called
+# ------------------------------------------------------------------------------------ calls
 
 
 async def enter_and_leave(scene: Scene) -> None:
@@ -130,7 +130,7 @@ async def loop_twice(scene: Scene) -> None:
     messages = scene.channel.consume("q")
     for _ in range(2):
         async with await anext(messages) as message:
-            scene.heard.append(message.body)
+            scene.acknowledged.append(message.body)
     await messages.aclose()
 
 
@@ -164,10 +164,10 @@ CALLS: dict[str, tuple[Step, Step]] = {
     "basic_qos": (nothing, lambda s: s.channel.basic_qos(prefetch_count=5)),
     "basic_recover": (iterating, lambda s: s.channel.basic_recover()),
     "basic_get": (nothing, lambda s: s.channel.basic_get("q")),
-    "basic_consume": (nothing, lambda s: s.channel.basic_consume(s.hear, "q")),
+    "basic_consume": (nothing, lambda s: s.channel.basic_consume(s.ignore, "q")),
     "basic_consume again": (
         nothing,
-        lambda s: s.channel.basic_consume(s.hear, "q", consumer_tag="mine"),
+        lambda s: s.channel.basic_consume(s.ignore, "q", consumer_tag="mine"),
     ),
     "basic_cancel": (consuming, lambda s: s.channel.basic_cancel(s.tag)),
     "confirm_select": (nothing, lambda s: s.channel.confirm_select()),
@@ -198,11 +198,11 @@ CALLS: dict[str, tuple[Step, Step]] = {
 }
 
 
-# --------------------------------------------------------------------- what happens to it meanwhile
+# --------------------------------------------------------------------------- during the call
 
 
 async def close_the_channel(scene: Scene) -> None:
-    """Let the server do so, by what it objects to."""
+    """Cause a channel error."""
     if scene.channel.is_open:
         await scene.channel.queue_declare("not there", passive=True, no_wait=True)
 
@@ -213,18 +213,18 @@ async def close_the_connection(scene: Scene) -> None:
 
 
 async def lose_the_link(scene: Scene) -> None:
-    scene.protocol._transport.abort()
+    scene.transport.abort()
 
 
-MEANWHILE: dict[str, Step] = {
+EVENTS: dict[str, Step] = {
     "the server closes the channel": close_the_channel,
     "the server closes the connection": close_the_connection,
     "the link is lost": lose_the_link,
 }
 
 
-class Complaints(logging.Handler):
-    """What is logged as an error, by asyncio too."""
+class ErrorLog(logging.Handler):
+    """A log handler that keeps errors, including those of asyncio."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -234,53 +234,53 @@ class Complaints(logging.Handler):
         self.texts.append(self.format(record))
 
 
-def tried_at_every_turn(trial: Callable[[int], Coroutine[Any, Any, bool]]) -> int:
-    """Try for 0 turns, 1, 2, until the call ends sooner; return how many it takes."""
-    complaints = Complaints()
-    logging.getLogger().addHandler(complaints)
+def iterations_until_done(trial: Callable[[int], Coroutine[Any, Any, bool]]) -> int:
+    """Run the trial for 0, 1, 2, ... iterations until the call ends before; return that number."""
+    error_log = ErrorLog()
+    logging.getLogger().addHandler(error_log)
     try:
-        for turns in itertools.count():
-            assert turns < MOST_TURNS, "the call does not end"
+        for iterations in itertools.count():
+            assert iterations < MAX_ITERATIONS, "the call does not return"
             with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-                was_cancelled = runner.run(trial(turns))
-            assert complaints.texts == [], f"after {turns} turns"
+                was_cancelled = runner.run(trial(iterations))
+            assert error_log.texts == [], f"after {iterations} iterations"
             if not was_cancelled:
                 break
         gc.collect()
-        assert complaints.texts == []
-        return turns
+        assert error_log.texts == []
+        return iterations
     finally:
-        logging.getLogger().removeHandler(complaints)
+        logging.getLogger().removeHandler(error_log)
 
 
-async def cancelled_after(turns: int, call: Awaitable[object]) -> bool:
-    """Cancel a call after so many turns; return whether it had not ended by then."""
+async def cancelled_after(iterations: int, call: Awaitable[object]) -> bool:
+    """Cancel a call after ``iterations`` iterations; return whether it was still running."""
     task = asyncio.ensure_future(call)
-    for _ in range(turns):
+    for _ in range(iterations):
         await asyncio.sleep(0)
     was_cancelled = task.cancel()
     await asyncio.wait([task])
     if was_cancelled:
-        assert task.cancelled(), f"cancelled after {turns} turns, it ended as {task!r}"
+        assert task.cancelled(), f"cancelled after {iterations} iterations, it ended as {task!r}"
     elif not task.cancelled():
         task.exception()
     return was_cancelled
 
 
 async def scene_in(broker: FakeBroker) -> Scene:
-    _, protocol = await broker.connect()
+    transport, protocol = await broker.connect()
     channel = await protocol.channel()
     for queue in "q", "empty":
         await channel.queue_declare(queue)
     for body in BODIES:
         broker.publish("", "q", body)
-    return Scene(broker, protocol, channel)
+    return Scene(broker, transport, protocol, channel)
 
 
 async def check_usable(scene: Scene) -> None:
-    """Make sure that all works on after a call that was cancelled."""
+    """Assert that connection and channel work after a cancelled call."""
     protocol, channel = scene.protocol, scene.channel
-    for _ in range(10):  # until what was to happen soon has
+    for _ in range(10):  # until the functions given to soon() have been called
         await asyncio.sleep(0)
     await scene.broker.wait_idle()
     if scene.messages is not None:
@@ -295,68 +295,67 @@ async def check_usable(scene: Scene) -> None:
     try:
         if not channel.publisher_confirms:
             await channel.confirm_select()
-    except ChannelClosed:  # it has transactions
+    except ChannelClosed:  # the channel is in transaction mode
         channel = await protocol.channel()
         await channel.confirm_select()
-    # the tags of both sides agree, or else it would not end, or with another's outcome
+    # with different delivery tags on both sides these would wait forever or get a wrong outcome
     with pytest.raises(aioamqp.exceptions.PublishReturned):
         await channel.publish(b"back", "amq.fanout", "", mandatory=True)
     await channel.publish(b"there", "", "empty")
     assert (await channel.basic_get("empty", no_ack=True))["message"] == b"there"
     with pytest.raises(EmptyQueue):
         await channel.basic_get("empty", no_ack=True)
-    for each in protocol.channels.values():
-        assert not each.inbound.dialogue._replies
-        assert each.inbound.confirms._open == {}
-        assert each.inbound.consumers._given_up == {}
-        assert each.inbound.consumers._unconfirmed == {}
-    assert not protocol.wire._waiters
-    assert not protocol.blocked._waiters
+    assert protocol.pending == {}
 
 
 async def check_nothing_left(scene: Scene, is_settled: bool) -> None:
-    """Make sure that the broker has all of its messages, and no consumer more than is known."""
+    """Assert that the broker has all messages and, after the connection is closed, no consumer."""
     vhost = scene.broker.vhost
     queue = vhost.queues["q"]
-    assert queue.message_count + queue.unacked_count + len(scene.heard) == len(BODIES) - is_settled
+    assert (
+        queue.message_count + queue.unacked_count + len(scene.acknowledged)
+        == len(BODIES) - is_settled
+    )
     if scene.protocol.is_open:
         await scene.protocol.close()
     await scene.broker.wait_idle()
     assert queue.consumer_count == 0
-    assert sorted([m.body for m in queue.messages] + scene.heard) == BODIES[is_settled:]
+    assert sorted([m.body for m in queue.messages] + scene.acknowledged) == BODIES[is_settled:]
     assert len(scene.broker.sessions) == 0
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_can_be_cancelled_at_any_turn(name: str) -> None:
+def test_a_call_can_be_cancelled_at_any_loop_iteration(name: str) -> None:
     before, call = CALLS[name]
 
-    async def trial(turns: int) -> bool:
+    async def trial(iterations: int) -> bool:
         async with FakeBroker() as broker:
             scene = await scene_in(broker)
             await before(scene)
-            was_cancelled = await cancelled_after(turns, call(scene))
+            was_cancelled = await cancelled_after(iterations, call(scene))
             await check_usable(scene)
             is_settled = scene.message is not None and name.startswith("ack")
             await check_nothing_left(scene, bool(is_settled and scene.the_message.is_settled))
         return was_cancelled
 
-    assert tried_at_every_turn(trial) > 0
+    assert iterations_until_done(trial) > 0
 
 
-@pytest.mark.parametrize("meanwhile", MEANWHILE)
+@pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_can_be_cancelled_while_what_it_is_made_on_ends(name: str, meanwhile: str) -> None:
+def test_a_call_can_be_cancelled_while_its_channel_or_connection_closes(
+    name: str, event: str
+) -> None:
     before, call = CALLS[name]
 
-    async def trial(turns: int) -> bool:
+    async def trial(iterations: int) -> bool:
         async with FakeBroker() as broker:
             scene = await scene_in(broker)
             await before(scene)
             task = asyncio.ensure_future(call(scene))
             await asyncio.sleep(0)
-            await MEANWHILE[meanwhile](scene)
-            was_cancelled = await cancelled_after(turns, task)
+            await EVENTS[event](scene)
+            was_cancelled = await cancelled_after(iterations, task)
             await scene.broker.wait_idle()
             if scene.protocol.is_open:
                 await check_usable(scene)
@@ -364,23 +363,23 @@ def test_a_call_can_be_cancelled_while_what_it_is_made_on_ends(name: str, meanwh
             await scene.protocol.wait_closed()
         return was_cancelled
 
-    tried_at_every_turn(trial)
+    iterations_until_done(trial)
 
 
-def test_connecting_can_be_cancelled_at_any_turn() -> None:
-    async def trial(turns: int) -> bool:
+def test_connecting_can_be_cancelled_at_any_loop_iteration() -> None:
+    async def trial(iterations: int) -> bool:
         async with FakeBroker() as broker:
-            was_cancelled = await cancelled_after(turns, broker.connect())
+            was_cancelled = await cancelled_after(iterations, broker.connect())
             if not was_cancelled:
                 broker.close_all_connections("the end")
             await broker.wait_idle()
             assert len(broker.sessions) == 0
         return was_cancelled
 
-    assert tried_at_every_turn(trial) > 0
+    assert iterations_until_done(trial) > 0
 
 
-def test_what_waits_and_is_given_up_again_and_again_leaves_nothing() -> None:
+def test_repeatedly_cancelled_waits_leave_no_futures() -> None:
     async def try_all(scene: Scene) -> None:
         scene.protocol.pause_writing()
         for wait in (

@@ -1,6 +1,6 @@
-"""Each defect of aioamqp 0.15 has a test that passes here, and that fails on 0.15.0.
+"""Each defect of aioamqp 0.15 has a test that passes with this aioamqp and fails with 0.15.0.
 
-The tests are in the folder defects. Here they are run with 0.15.0 in place of ours.
+The tests are in the folder defects. This file runs them with aioamqp 0.15.0.
 """
 
 import ast
@@ -22,7 +22,7 @@ DEFECTS = Path(__file__).parent / "defects"
 ROWS = next(family.rows for family in FAMILIES if family.letter == "D")
 
 FIXED = {"D32": "decoding and sending of basic.cancel, and of basic.return"}
-"""Rows that 0.15.0 itself has fixed: their tests pass there too."""
+"""Rows that 0.15.0 has fixed itself, so their tests pass with it."""
 
 
 class Case(NamedTuple):
@@ -30,8 +30,8 @@ class Case(NamedTuple):
 
     Attributes:
         name: of the function.
-        rows: those that its docstring begins with, such as D7 or R3.
-        fails: whether it must fail on 0.15.0.
+        rows: at the beginning of its docstring, such as D7 or R3.
+        fails: whether it must fail with 0.15.0.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Case(NamedTuple):
 
 
 def cases_in(source: str) -> Iterator[Case]:
-    """Find the tests of a module."""
+    """Yield the tests of a module."""
     for node in ast.parse(source).body:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -57,15 +57,15 @@ CASES = [case for path in sorted(DEFECTS.glob("test_*.py")) for case in cases_in
 
 
 def test_every_defect_has_a_test_that_fails_on_0_15() -> None:
-    shown = {row for case in CASES if case.fails for row in case.rows if row[0] == "D"}
+    tested = {row for case in CASES if case.fails for row in case.rows if row[0] == "D"}
 
-    assert sorted(ROWS - shown) == sorted(FIXED)
+    assert sorted(ROWS - tested) == sorted(FIXED)
 
 
-def test_every_test_of_a_defect_says_which() -> None:
-    silent = [case.name for case in CASES if case.fails and not case.rows]
+def test_every_test_of_a_defect_names_its_row() -> None:
+    without_row = [case.name for case in CASES if case.fails and not case.rows]
 
-    assert silent == []
+    assert without_row == []
 
 
 # ---------------------------------------------------------------- on 0.15.0
@@ -73,9 +73,9 @@ def test_every_test_of_a_defect_says_which() -> None:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with aioamqp 0.15.0 and nothing else.
+    """A folder that contains only aioamqp 0.15.0.
 
-    In front of Python's path it takes the place of ours. What else 0.15.0 needs is installed here.
+    At the front of PYTHONPATH it replaces this aioamqp. The dependencies of 0.15.0 are in the environment.
     """
     folder = tmp_path_factory.mktemp("aioamqp-0.15.0")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -86,13 +86,13 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_on_0_15(library: Path, tmp_path: Path, *tests: Path) -> subprocess.CompletedProcess[str]:
-    """Run tests with that library, and without this repository's own settings of pytest."""
+    """Run tests with aioamqp 0.15.0 and without the pytest settings of this repository."""
     settings = tmp_path / "pytest.ini"
     settings.write_text(
         "[pytest]\n"
         "asyncio_mode = strict\n"
         "asyncio_default_fixture_loop_scope = function\n"
-        "timeout = 20\n"  # of real time: for what blocks the loop itself
+        "timeout = 20\n"  # seconds of real time, for code that blocks the event loop
     )
     command = [sys.executable, "-m", "pytest", "-c", str(settings), "--rootdir", str(tmp_path)]
     command += ["--confcutdir", str(DEFECTS), "--import-mode=importlib"]
@@ -114,7 +114,7 @@ def run_on_0_15(library: Path, tmp_path: Path, *tests: Path) -> subprocess.Compl
 
 
 @pytest.mark.slow
-def test_each_of_them_fails_on_0_15_as_it_says_and_the_others_pass(
+def test_marked_tests_fail_with_their_symptom_on_0_15_and_others_pass(
     library: Path, tmp_path: Path
 ) -> None:
     done = run_on_0_15(library, tmp_path, DEFECTS)
@@ -127,7 +127,9 @@ def test_each_of_them_fails_on_0_15_as_it_says_and_the_others_pass(
 
 
 @pytest.mark.slow
-def test_a_test_that_shows_no_defect_is_found_out(library: Path, tmp_path: Path) -> None:
+def test_a_marked_test_that_passes_or_fails_otherwise_is_reported(
+    library: Path, tmp_path: Path
+) -> None:
     test = tmp_path / "defects" / "test_none.py"
     test.parent.mkdir()
     (test.parent / "conftest.py").write_text((DEFECTS / "conftest.py").read_text())
@@ -150,7 +152,7 @@ def test_a_test_that_shows_no_defect_is_found_out(library: Path, tmp_path: Path)
 
 
 def counts(output: str) -> tuple[int, int]:
-    """Return how many tests passed, and how many failed as they should."""
+    """Return how many tests passed and how many failed as expected."""
     found = re.search(r"^=+ (\d+) passed, (\d+) xfailed in", output, re.MULTILINE)
     assert found is not None, output[-2000:]
     return int(found[1]), int(found[2])

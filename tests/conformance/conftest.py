@@ -1,4 +1,4 @@
-"""The three brokers that every scenario runs on."""
+"""Fixtures of the scenarios: three brokers, and connections to them."""
 
 import asyncio
 import itertools
@@ -14,10 +14,10 @@ import aioamqp
 from aioamqp.protocol import OPEN
 from aioamqp_testing import FakeBroker
 from amqp_codec import connection, exchange, queue
-from tests.conformance.administering import Administer, ErlangAdministration
-from tests.conformance.raw import Door
+from tests.conformance.administration import Administer, ErlangAdministration
+from tests.conformance.client import LogIn, OpenClient, ScriptedClient
+from tests.conformance.raw_client import Endpoint
 from tests.conformance.scenario import BROKERS, DEADLINE, Connect, NewName
-from tests.conformance.wire import LogIn, OpenWire, Wire
 
 numbers = itertools.count(1)
 
@@ -26,9 +26,9 @@ Dial: TypeAlias = Callable[..., Awaitable[tuple[asyncio.BaseTransport, aioamqp.A
 
 @pytest.fixture(params=BROKERS)
 def broker(request: pytest.FixtureRequest) -> str:
-    """`memory` or `tcp` for a fake, or the URL of RabbitMQ.
+    """`memory` or `tcp` for the fake broker, or the URL of RabbitMQ.
 
-    Not asynchronous, so that RabbitMQ is not started within the time of a test's event loop.
+    Not asynchronous, so that starting RabbitMQ does not count against the deadline of a scenario.
     """
     if request.param == "rabbitmq":
         return str(request.getfixturevalue("rabbitmq_url"))
@@ -37,13 +37,13 @@ def broker(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def names() -> list[str]:
-    """The names that the test has been given."""
+    """The names that were returned to the test."""
     return []
 
 
 @pytest.fixture
 def new_name(names: list[str]) -> NewName:
-    """A function that makes up names of the test's own."""
+    """A function that returns names that no other test uses."""
 
     def make() -> str:
         names.append(f"conformance-{next(numbers)}")
@@ -54,13 +54,13 @@ def new_name(names: list[str]) -> NewName:
 
 @pytest.fixture
 def name(new_name: NewName) -> str:
-    """One such name."""
+    """A name that no other test uses."""
     return new_name()
 
 
 @pytest_asyncio.fixture
 async def fake(broker: str) -> AsyncIterator[FakeBroker | None]:
-    """The fake, where the broker is one."""
+    """The fake broker, or None if the broker is RabbitMQ."""
     if broker in ("memory", "tcp"):
         async with FakeBroker() as fake:
             yield fake
@@ -72,7 +72,7 @@ async def fake(broker: str) -> AsyncIterator[FakeBroker | None]:
 async def connect(broker: str, fake: FakeBroker | None, names: list[str]) -> AsyncIterator[Connect]:
     """A function that opens connections to the broker; they are closed when the test ends."""
     opened: list[aioamqp.AmqpProtocol] = []
-    dial = await reach(broker, fake)
+    dial = await connect_function(broker, fake)
 
     async def open_one(**kwargs: Any) -> aioamqp.AmqpProtocol:
         _, protocol = await dial(**kwargs)
@@ -82,16 +82,16 @@ async def connect(broker: str, fake: FakeBroker | None, names: list[str]) -> Asy
     yield open_one
     async with asyncio.timeout(DEADLINE):
         for protocol in opened:
-            await ended(protocol)
-        # A fake takes what is left with it.
+            await close_or_wait(protocol)
+        # The queues and exchanges of a fake broker end with it.
         if fake is None and names:
             _, protocol = await dial()
-            await remove(protocol, names)
-            await ended(protocol)
+            await delete_entities(protocol, names)
+            await close_or_wait(protocol)
 
 
-async def reach(broker: str, fake: FakeBroker | None) -> Dial:
-    """Return what connects to the broker, as `aioamqp.connect` does."""
+async def connect_function(broker: str, fake: FakeBroker | None) -> Dial:
+    """Return a function that connects to the broker as `aioamqp.connect` does."""
     if fake is not None and broker == "memory":
         return fake.connect
     address = await address_of(broker, fake)
@@ -103,38 +103,38 @@ async def reach(broker: str, fake: FakeBroker | None) -> Dial:
 
 
 async def address_of(broker: str, fake: FakeBroker | None) -> SplitResult:
-    """Return the broker's URL in parts."""
+    """Return the URL of the broker, parsed."""
     return urlsplit(broker if fake is None else await fake.listen())
 
 
 @pytest_asyncio.fixture
-async def door(broker: str, names: list[str]) -> AsyncIterator[Door]:
-    """Where connections come in that say any octets; they are hung up on when the test ends."""
+async def endpoint(broker: str, names: list[str]) -> AsyncIterator[Endpoint]:
+    """The endpoint of the broker for raw connections, which are aborted when the test ends."""
     async with AsyncExitStack() as stack:
-        door = await door_of(broker, stack)
-        yield door
+        endpoint = await endpoint_of(broker, stack)
+        yield endpoint
         async with asyncio.timeout(DEADLINE):
-            await door.close(names)
+            await endpoint.close(names)
 
 
-async def door_of(broker: str, stack: AsyncExitStack, **options: Any) -> Door:
-    """Return the way into the broker; the clock of a fake stands still."""
+async def endpoint_of(broker: str, stack: AsyncExitStack, **options: Any) -> Endpoint:
+    """Return the endpoint of the broker; a fake broker gets a manual clock."""
     if broker not in ("memory", "tcp"):
-        return Door(broker, None)
+        return Endpoint(broker, None)
     fake = await stack.enter_async_context(FakeBroker(clock="manual", **options))
-    return Door(await fake.listen() if broker == "tcp" else None, fake)
+    return Endpoint(await fake.listen() if broker == "tcp" else None, fake)
 
 
-async def ended(protocol: aioamqp.AmqpProtocol) -> None:
-    """Close a connection, unless its end is what the test was about."""
+async def close_or_wait(protocol: aioamqp.AmqpProtocol) -> None:
+    """Close a connection, or wait until it is closed if the test has ended it."""
     if protocol.state == OPEN:
         await protocol.close()
     else:
         await protocol.wait_closed()
 
 
-async def remove(protocol: aioamqp.AmqpProtocol, names: list[str]) -> None:
-    """Delete the queues and exchanges with these names; RabbitMQ does not mind if there is none."""
+async def delete_entities(protocol: aioamqp.AmqpProtocol, names: list[str]) -> None:
+    """Delete the queues and exchanges with these names; missing ones are ignored by RabbitMQ."""
     channel = await protocol.channel()
     for name in names:
         await channel.queue_delete(name)
@@ -143,49 +143,49 @@ async def remove(protocol: aioamqp.AmqpProtocol, names: list[str]) -> None:
 
 @pytest_asyncio.fixture
 async def log_in(broker: str, fake: FakeBroker | None) -> AsyncIterator[LogIn]:
-    """A function that opens connections which speak word by word, or is told why it may not."""
-    opened: list[Wire] = []
+    """A function that opens scripted connections, or returns the connection.close of a refusal."""
+    opened: list[ScriptedClient] = []
     address = None if broker == "memory" else await address_of(broker, fake)
 
     async def open_one(
         *channels: int, user: str = "guest", password: str = "guest", vhost: str = "/"
-    ) -> Wire | connection.Close:
-        wire = Wire()
+    ) -> ScriptedClient | connection.Close:
+        client = ScriptedClient()
         if address is not None:
             loop = asyncio.get_running_loop()
-            await loop.create_connection(lambda: wire, address.hostname or "", address.port or 0)
+            await loop.create_connection(lambda: client, address.hostname or "", address.port or 0)
         elif fake is not None:
-            await fake.dial(lambda: wire)
-        opened.append(wire)
-        return await wire.log_in(user, password, vhost, *(channels or (1,))) or wire
+            await fake.dial(lambda: client)
+        opened.append(client)
+        return await client.log_in(user, password, vhost, *(channels or (1,))) or client
 
     yield open_one
     async with asyncio.timeout(DEADLINE):
-        for wire in opened:
-            await wire.close()
+        for client in opened:
+            await client.close()
 
 
 @pytest_asyncio.fixture
-async def open_wire(
+async def open_client(
     log_in: LogIn, fake: FakeBroker | None, names: list[str]
-) -> AsyncIterator[OpenWire]:
-    """A function that opens connections which speak word by word."""
+) -> AsyncIterator[OpenClient]:
+    """A function that opens scripted connections."""
 
-    async def open_one(*channels: int, **options: str) -> Wire:
-        wire = await log_in(*channels, **options)
-        assert isinstance(wire, Wire), wire
-        return wire
+    async def open_one(*channels: int, **options: str) -> ScriptedClient:
+        client = await log_in(*channels, **options)
+        assert isinstance(client, ScriptedClient), client
+        return client
 
     yield open_one
     if fake is None and names:
-        wire = await open_one()
+        client = await open_one()
         for name in names:
-            await wire.say(queue.Delete(name), exchange.Delete(name))
+            await client.call(queue.Delete(name), exchange.Delete(name))
 
 
 @pytest.fixture
 def administer(request: pytest.FixtureRequest, fake: FakeBroker | None) -> Administer:
-    """A block in which the broker is administrated."""
+    """A function that returns a block in which the broker can be administered."""
 
     @asynccontextmanager
     async def block() -> AsyncIterator[FakeBroker | ErlangAdministration]:
@@ -194,6 +194,6 @@ def administer(request: pytest.FixtureRequest, fake: FakeBroker | None) -> Admin
         else:
             administration = ErlangAdministration(request.getfixturevalue("rabbitmq_node"))
             yield administration
-            await administration.done()
+            await administration.apply()
 
     return block

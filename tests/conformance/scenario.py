@@ -1,4 +1,4 @@
-"""What scenarios are written with: a deadline, a consumer's callback, and refusals as values."""
+"""Building blocks of scenarios: a deadline, a consumer callback, queues, and errors as values."""
 
 import asyncio
 import functools
@@ -9,8 +9,11 @@ import pytest
 
 from aioamqp import AmqpProtocol, Channel, ChannelClosed, EmptyQueue, Envelope, Properties
 
-DEADLINE = 10.0
-"""Seconds after which a scenario is taken for stuck; each one takes a fraction of one."""
+DEADLINE = 30.0
+"""Seconds after which a scenario fails, below pytest's timeout for a test.
+
+Each one takes a fraction of a second, or some seconds if it calls `rabbitmqctl`.
+"""
 
 BROKERS = ("memory", "tcp", "rabbitmq")
 
@@ -22,7 +25,7 @@ P = ParamSpec("P")
 def scenario(
     test: Callable[P, Coroutine[Any, Any, None]],
 ) -> Callable[P, Coroutine[Any, Any, None]]:
-    """Make a test of it that ends in time, whatever the broker leaves unanswered."""
+    """Make an asyncio test that fails after ``DEADLINE`` if the broker does not reply."""
 
     @functools.wraps(test)
     async def bounded(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -34,19 +37,19 @@ def scenario(
 
 
 class Connect(Protocol):
-    """Opens a connection to the broker of the test, which is closed when the test ends."""
+    """Opens a connection to the broker of the test; it is closed when the test ends."""
 
     async def __call__(self, **kwargs: Any) -> AmqpProtocol: ...
 
 
 class NewName(Protocol):
-    """Makes up a name for a queue or an exchange, which is deleted when the test ends."""
+    """Returns a new name for a queue or an exchange, which is deleted when the test ends."""
 
     def __call__(self) -> str: ...
 
 
 class Message(NamedTuple):
-    """A message as a consumer's callback gets it."""
+    """A message with the arguments of a consumer callback."""
 
     body: bytes
     envelope: Envelope
@@ -54,7 +57,7 @@ class Message(NamedTuple):
 
 
 class Inbox:
-    """A consumer's callback that keeps what it is called with."""
+    """A consumer callback that keeps the messages."""
 
     def __init__(self) -> None:
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
@@ -64,21 +67,21 @@ class Inbox:
     ) -> None:
         self._messages.put_nowait(Message(body, envelope, properties))
 
-    async def take(self) -> Message:
+    async def next_message(self) -> Message:
         """Wait for the next message."""
         return await self._messages.get()
 
     async def bodies(self, count: int) -> list[bytes]:
-        """Wait for some messages; return what is in them."""
-        return [(await self.take()).body for _ in range(count)]
+        """Wait for ``count`` messages; return their bodies."""
+        return [(await self.next_message()).body for _ in range(count)]
 
-    def rest(self) -> list[bytes]:
-        """Return what is in the messages that have come and were not taken."""
+    def waiting_bodies(self) -> list[bytes]:
+        """Return the bodies of the messages that were received and not read, without waiting."""
         return [self._messages.get_nowait().body for _ in range(self._messages.qsize())]
 
 
-async def drained(channel: Channel, queue: str) -> list[bytes]:
-    """Take all messages out of a queue."""
+async def drain(channel: Channel, queue: str) -> list[bytes]:
+    """Get all messages of a queue; return their bodies."""
     bodies = []
     try:
         while True:
@@ -88,34 +91,39 @@ async def drained(channel: Channel, queue: str) -> list[bytes]:
 
 
 async def refusal(call: Awaitable[object]) -> tuple[int, str]:
-    """Return the code and the text with which the server refuses a call."""
+    """Return the code and the text of the channel or connection error that a call raises."""
     with pytest.raises(ChannelClosed) as refused:
         await call
     return refused.value.code, refused.value.message
 
 
 async def exclusive_queue(channel: Channel, name: str, *bodies: bytes) -> str:
-    """Declare a queue of this connection's own and publish to it."""
+    """Declare an exclusive queue and publish messages to it."""
     await channel.queue_declare(name, exclusive=True)
     for body in bodies:
         await channel.basic_publish(body, "", name)
     return name
 
 
-async def mortal_queue(channel: Channel, new_name: NewName, **arguments: Any) -> tuple[str, str]:
-    """Declare a queue of this connection's own and another one for its dead letters.
+async def dead_lettering_queue(
+    channel: Channel, new_name: NewName, **arguments: Any
+) -> tuple[str, str]:
+    """Declare two exclusive queues; the first one dead-letters to the second one.
 
     Args:
-        channel: to declare on.
-        new_name: makes up the names.
+        channel: on which they are declared.
+        new_name: returns their names.
         arguments: of the first queue, without x- and with _ for -.
 
     Returns:
         the names of both.
     """
-    queue, grave = new_name(), new_name()
-    await channel.queue_declare(grave, exclusive=True)
-    table: dict[str, Any] = {"dead_letter_exchange": "", "dead_letter_routing_key": grave}
+    queue, dead_letter_queue = new_name(), new_name()
+    await channel.queue_declare(dead_letter_queue, exclusive=True)
+    table: dict[str, Any] = {
+        "dead_letter_exchange": "",
+        "dead_letter_routing_key": dead_letter_queue,
+    }
     await channel.queue_declare(
         queue,
         exclusive=True,
@@ -123,21 +131,21 @@ async def mortal_queue(channel: Channel, new_name: NewName, **arguments: Any) ->
             f"x-{name.replace('_', '-')}": value for name, value in {**table, **arguments}.items()
         },
     )
-    return queue, grave
+    return queue, dead_letter_queue
 
 
 async def inbox_of(channel: Channel, queue: str, **options: Any) -> Inbox:
-    """Consume from a queue, without acknowledging."""
+    """Consume from a queue without acknowledgements; return the callback."""
     inbox = Inbox()
     await channel.basic_consume(inbox, queue, no_ack=True, **options)
     return inbox
 
 
 async def count(channel: Channel, queue: str) -> int:
-    """Return how many messages are ready."""
+    """Return the number of ready messages of a queue."""
     return int((await channel.queue_declare(queue, passive=True))["message_count"])
 
 
-async def rejected(channel: Channel, queue: str) -> None:
+async def get_and_reject(channel: Channel, queue: str) -> None:
     """Get a message and reject it."""
     await channel.basic_reject((await channel.basic_get(queue))["delivery_tag"])

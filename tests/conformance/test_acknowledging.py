@@ -1,4 +1,4 @@
-"""Who has a message: acknowledging, requeueing, prefetch limits."""
+"""Acknowledging and requeueing of deliveries, and prefetch limits."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.conformance.scenario import (
     Connect,
     Inbox,
     count,
-    drained,
+    drain,
     exclusive_queue,
     refusal,
     scenario,
@@ -17,7 +17,7 @@ BODIES = [b"0", b"1", b"2", b"3", b"4"]
 
 
 @scenario
-async def test_an_acknowledged_message_is_gone_and_others_come_back(
+async def test_only_acknowledged_messages_are_removed_when_the_channel_closes(
     connect: Connect, name: str
 ) -> None:
     """Row 72, row 180."""
@@ -30,11 +30,13 @@ async def test_an_acknowledged_message_is_gone_and_others_come_back(
     await channel.basic_client_ack(tags[3])
     await channel.close()
 
-    assert await drained(await protocol.channel(), name) == [b"0", b"2", b"4"]
+    assert await drain(await protocol.channel(), name) == [b"0", b"2", b"4"]
 
 
 @scenario
-async def test_acknowledging_multiple_takes_all_up_to_the_tag(connect: Connect, name: str) -> None:
+async def test_ack_with_multiple_acknowledges_all_up_to_the_tag(
+    connect: Connect, name: str
+) -> None:
     """Row 186."""
     protocol = await connect()
     channel = await protocol.channel()
@@ -44,12 +46,12 @@ async def test_acknowledging_multiple_takes_all_up_to_the_tag(connect: Connect, 
     await channel.basic_client_ack(tags[2], multiple=True)
     await channel.close()
 
-    assert await drained(await protocol.channel(), name) == [b"3", b"4"]
+    assert await drain(await protocol.channel(), name) == [b"3", b"4"]
 
 
 @pytest.mark.parametrize("how", ["nack", "reject"])
 @scenario
-async def test_a_requeued_message_returns_to_its_place_and_is_redelivered(
+async def test_a_requeued_message_keeps_its_position_and_is_redelivered(
     connect: Connect, name: str, how: str
 ) -> None:
     """Row 187."""
@@ -57,7 +59,7 @@ async def test_a_requeued_message_returns_to_its_place_and_is_redelivered(
     await exclusive_queue(channel, name, *BODIES)
     tags = [(await channel.basic_get(name))["delivery_tag"] for _ in range(3)]
 
-    # Neither the order of requeueing nor what is still out matters.
+    # The result depends neither on the order of requeueing nor on other unacknowledged messages.
     for tag in (tags[2], tags[0]):
         if how == "nack":
             await channel.basic_client_nack(tag, requeue=True)
@@ -88,11 +90,11 @@ async def test_a_message_that_is_not_requeued_is_dropped(
     else:
         await channel.basic_reject(tag)
 
-    assert await drained(channel, name) == [b"wanted"]
+    assert await drain(channel, name) == [b"wanted"]
 
 
 @scenario
-async def test_nacking_multiple_requeues_all_unacknowledged_up_to_the_tag(
+async def test_nack_with_multiple_requeues_all_unacknowledged_up_to_the_tag(
     connect: Connect, name: str
 ) -> None:
     """Row 187."""
@@ -103,11 +105,11 @@ async def test_nacking_multiple_requeues_all_unacknowledged_up_to_the_tag(
 
     await channel.basic_client_nack(tags[3], multiple=True)
 
-    assert await drained(channel, name) == [b"0", b"2", b"3"]
+    assert await drain(channel, name) == [b"0", b"2", b"3"]
 
 
 @scenario
-async def test_a_rejected_delivery_comes_again_to_the_consumer_redelivered(
+async def test_a_rejected_and_requeued_delivery_is_redelivered_to_the_consumer(
     connect: Connect, name: str
 ) -> None:
     """Row 187."""
@@ -116,9 +118,9 @@ async def test_a_rejected_delivery_comes_again_to_the_consumer_redelivered(
     inbox = Inbox()
     await channel.basic_consume(inbox, name)
 
-    first = await inbox.take()
+    first = await inbox.next_message()
     await channel.basic_reject(first.envelope.delivery_tag, requeue=True)
-    second = await inbox.take()
+    second = await inbox.next_message()
 
     assert (first.body, first.envelope.delivery_tag, first.envelope.is_redeliver) == (
         b"again",
@@ -181,19 +183,21 @@ async def test_a_consumer_is_delivered_no_more_than_its_prefetch_count(
     await channel.basic_qos(prefetch_count=2)
     await channel.basic_consume(inbox, name)
 
-    first, second = await inbox.take(), await inbox.take()
-    # What another can take, the consumer was not given.
+    first, second = await inbox.next_message(), await inbox.next_message()
+    # A message that another channel can get was not delivered to the consumer.
     taken = await other.basic_get(name, no_ack=True)
     await channel.basic_client_ack(first.envelope.delivery_tag)
-    third = await inbox.take()
+    third = await inbox.next_message()
 
     assert [first.body, second.body, taken["message"], third.body] == BODIES[:4]
-    assert await drained(other, name) == [b"4"]
-    assert inbox.rest() == []
+    assert await drain(other, name) == [b"4"]
+    assert inbox.waiting_bodies() == []
 
 
 @scenario
-async def test_acknowledging_multiple_makes_room_for_as_many(connect: Connect, name: str) -> None:
+async def test_ack_with_multiple_frees_the_prefetch_of_all_acknowledged_deliveries(
+    connect: Connect, name: str
+) -> None:
     """Row 181, row 186."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES, b"5")
@@ -202,14 +206,14 @@ async def test_acknowledging_multiple_makes_room_for_as_many(connect: Connect, n
     await channel.basic_consume(inbox, name)
 
     assert await inbox.bodies(2) == BODIES[:2]
-    last = await inbox.take()
+    last = await inbox.next_message()
     await channel.basic_client_ack(last.envelope.delivery_tag, multiple=True)
 
     assert await inbox.bodies(3) == [b"3", b"4", b"5"]
 
 
 @scenario
-async def test_a_prefetch_count_holds_for_each_consumer_that_comes_after_it(
+async def test_a_prefetch_count_applies_to_consumers_started_after_it(
     connect: Connect, name: str
 ) -> None:
     """Row 181."""
@@ -223,7 +227,7 @@ async def test_a_prefetch_count_holds_for_each_consumer_that_comes_after_it(
 
     assert await left.bodies(1) == [b"0"]
     assert await right.bodies(2) == [b"1", b"2"]
-    assert await drained(channel, name) == [b"3", b"4"]
+    assert await drain(channel, name) == [b"3", b"4"]
 
 
 @scenario
@@ -239,7 +243,7 @@ async def test_a_global_prefetch_count_is_shared_by_the_consumers_of_the_channel
     await channel.basic_consume(inbox, name, consumer_tag="right")
 
     assert await inbox.bodies(3) == [b"0", b"1", b"2"]
-    assert await drained(channel, name) == [b"3", b"4"]
+    assert await drain(channel, name) == [b"3", b"4"]
 
 
 @scenario
@@ -259,12 +263,12 @@ async def test_a_consumer_that_does_not_acknowledge_has_no_prefetch_limit(
 
 @pytest.mark.parametrize("what", ["channel", "connection"])
 @scenario
-async def test_closing_requeues_what_is_unacknowledged(
+async def test_closing_requeues_unacknowledged_messages(
     connect: Connect, name: str, what: str
 ) -> None:
     """Row 72."""
-    keeper, leaver = await connect(), await connect()
-    channel, other = await leaver.channel(), await keeper.channel()
+    observer, closing = await connect(), await connect()
+    channel, other = await closing.channel(), await observer.channel()
     await other.queue_declare(name)
     for body in BODIES:
         await channel.basic_publish(body, "", name)
@@ -277,7 +281,7 @@ async def test_closing_requeues_what_is_unacknowledged(
     if what == "channel":
         await channel.close()
     else:
-        await leaver.close()
+        await closing.close()
 
     got = [await other.basic_get(name, no_ack=True) for _ in BODIES]
     assert [(message["message"], message["redelivered"]) for message in got] == [
@@ -304,7 +308,7 @@ async def test_a_prefetch_size_is_not_implemented(connect: Connect) -> None:
 
 
 @scenario
-async def test_what_is_recovered_is_delivered_again(connect: Connect, name: str) -> None:
+async def test_recover_redelivers_unacknowledged_messages(connect: Connect, name: str) -> None:
     """Row 188."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"1", b"2")
@@ -313,7 +317,7 @@ async def test_what_is_recovered_is_delivered_again(connect: Connect, name: str)
     await inbox.bodies(2)
 
     assert await channel.basic_recover() is True
-    again = [await inbox.take(), await inbox.take()]
+    again = [await inbox.next_message(), await inbox.next_message()]
     await channel.basic_recover_async()
     once_more = await inbox.bodies(2)
 
@@ -323,7 +327,7 @@ async def test_what_is_recovered_is_delivered_again(connect: Connect, name: str)
 
 
 @scenario
-async def test_recovering_without_requeueing_is_not_implemented(connect: Connect) -> None:
+async def test_recover_without_requeue_is_not_implemented(connect: Connect) -> None:
     """Row 189."""
     channel = await (await connect()).channel()
 
@@ -335,7 +339,7 @@ async def test_recovering_without_requeueing_is_not_implemented(connect: Connect
 
 @pytest.mark.parametrize("how", ["no_ack", "other channel"])
 @scenario
-async def test_a_delivery_tag_is_of_what_waits_for_it_on_its_channel(
+async def test_a_delivery_tag_is_known_only_on_its_channel_and_only_with_acknowledgements(
     connect: Connect, name: str, how: str
 ) -> None:
     """Row 179, row 180, row 184."""
@@ -343,19 +347,21 @@ async def test_a_delivery_tag_is_of_what_waits_for_it_on_its_channel(
     channel, other = await protocol.channel(), await protocol.channel()
     await exclusive_queue(channel, name, b"")
     tag = (await channel.basic_get(name, no_ack=how == "no_ack"))["delivery_tag"]
-    stranger = channel if how == "no_ack" else other
+    acknowledging = channel if how == "no_ack" else other
 
-    await stranger.basic_client_ack(tag)
+    await acknowledging.basic_client_ack(tag)
 
-    assert await refusal(stranger.basic_qos(prefetch_count=1)) == (
+    assert await refusal(acknowledging.basic_qos(prefetch_count=1)) == (
         406,
         f"PRECONDITION_FAILED - unknown delivery tag {tag}",
     )
 
 
 @scenario
-async def test_acknowledging_0_and_multiple_takes_all_there_is(connect: Connect, name: str) -> None:
-    """Row 185. It may be nothing."""
+async def test_ack_of_tag_0_with_multiple_acknowledges_everything(
+    connect: Connect, name: str
+) -> None:
+    """Row 185. Also if there is nothing to acknowledge."""
     protocol = await connect()
     channel = await protocol.channel()
     await exclusive_queue(channel, name, *BODIES)
@@ -366,11 +372,11 @@ async def test_acknowledging_0_and_multiple_takes_all_there_is(connect: Connect,
     await channel.basic_client_ack(0, multiple=True)
     await channel.close()
 
-    assert await drained(await protocol.channel(), name) == [b"4"]
+    assert await drain(await protocol.channel(), name) == [b"4"]
 
 
 @scenario
-async def test_acknowledging_0_alone_is_an_unknown_tag(connect: Connect) -> None:
+async def test_ack_of_tag_0_without_multiple_is_an_unknown_tag(connect: Connect) -> None:
     """Row 185."""
     channel = await (await connect()).channel()
 
@@ -383,7 +389,7 @@ async def test_acknowledging_0_alone_is_an_unknown_tag(connect: Connect) -> None
 
 
 @scenario
-async def test_nothing_is_acknowledged_up_to_a_tag_that_is_not_out(
+async def test_ack_with_multiple_of_an_unknown_tag_acknowledges_nothing(
     connect: Connect, name: str
 ) -> None:
     """Row 186."""
@@ -399,11 +405,11 @@ async def test_nothing_is_acknowledged_up_to_a_tag_that_is_not_out(
         406,
         "PRECONDITION_FAILED - unknown delivery tag 7",
     )
-    assert await drained(await protocol.channel(), name) == [b"0", b"1"]
+    assert await drain(await protocol.channel(), name) == [b"0", b"1"]
 
 
 @scenario
-async def test_a_shared_limit_holds_at_once_and_together_with_that_of_a_consumer(
+async def test_a_global_prefetch_applies_at_once_and_together_with_that_of_a_consumer(
     connect: Connect, name: str
 ) -> None:
     """Row 182."""
@@ -416,9 +422,9 @@ async def test_a_shared_limit_holds_at_once_and_together_with_that_of_a_consumer
     await channel.basic_qos(prefetch_count=4, connection_global=True)
     await channel.basic_consume(inbox, name, consumer_tag="wide")
 
-    first = [await inbox.take() for _ in range(4)]
+    first = [await inbox.next_message() for _ in range(4)]
     await channel.basic_qos(prefetch_count=5, connection_global=True)
-    raised = await inbox.take()
+    raised = await inbox.next_message()
     await channel.basic_qos(prefetch_count=2, connection_global=True)
     await channel.basic_client_ack(3, multiple=True)
     lowered = await count(channel, name)
@@ -436,10 +442,10 @@ async def test_a_shared_limit_holds_at_once_and_together_with_that_of_a_consumer
 
 
 @scenario
-async def test_a_limit_for_consumers_to_come_takes_the_shared_one_away(
+async def test_a_per_consumer_prefetch_removes_the_global_prefetch(
     connect: Connect, name: str
 ) -> None:
-    """Row 181, row 182. It is not in them, but RabbitMQ does so."""
+    """Row 181, row 182. The rows do not say so, but RabbitMQ does it."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *BODIES)
     inbox = Inbox()
@@ -453,7 +459,7 @@ async def test_a_limit_for_consumers_to_come_takes_the_shared_one_away(
 
 
 @scenario
-async def test_getting_says_how_many_are_left(connect: Connect, name: str) -> None:
+async def test_basic_get_reports_the_remaining_message_count(connect: Connect, name: str) -> None:
     """Row 190."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"0", b"1")
@@ -464,7 +470,7 @@ async def test_getting_says_how_many_are_left(connect: Connect, name: str) -> No
 
 
 @scenario
-async def test_an_error_gives_back_what_consumers_of_the_channel_had(
+async def test_a_channel_error_requeues_the_deliveries_of_its_consumers(
     connect: Connect, name: str
 ) -> None:
     """Row 70."""
@@ -480,7 +486,7 @@ async def test_an_error_gives_back_what_consumers_of_the_channel_had(
 
     await refusal(channel.queue_declare(f"{name}-missing", passive=True))
 
-    again = [await next_inbox.take() for _ in range(2)]
+    again = [await next_inbox.next_message() for _ in range(2)]
     assert [(message.body, message.envelope.is_redeliver) for message in again] == [
         (b"0", True),
         (b"1", True),

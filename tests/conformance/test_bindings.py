@@ -1,36 +1,39 @@
-"""Bindings of exchanges to exchanges, and what undoes a binding."""
+"""Bindings of exchanges to exchanges, and unbinding."""
 
-from tests.conformance.scenario import Connect, NewName, drained, exclusive_queue, scenario
+from aioamqp import Channel
+from tests.conformance.scenario import Connect, NewName, drain, exclusive_queue, scenario
+
+
+async def exchanges_and_queue(channel: Channel, new_name: NewName) -> tuple[str, str, str]:
+    """Declare two direct exchanges and an exclusive queue; return their names."""
+    source, destination, queue = new_name(), new_name(), new_name()
+    for exchange in (source, destination):
+        await channel.exchange_declare(exchange, "direct")
+    return source, destination, await exclusive_queue(channel, queue)
 
 
 @scenario
-async def test_a_message_flows_through_exchanges_that_are_bound(
+async def test_a_message_is_routed_through_bound_exchanges(
     connect: Connect, new_name: NewName
 ) -> None:
     """Row 133."""
     channel = await (await connect()).channel()
-    source, destination, queue = new_name(), new_name(), new_name()
-    for exchange in (source, destination):
-        await channel.exchange_declare(exchange, "direct")
-    await exclusive_queue(channel, queue)
+    source, destination, queue = await exchanges_and_queue(channel, new_name)
 
     await channel.queue_bind(queue, destination, "key")
     await channel.exchange_bind(destination, source, "key")
     await channel.basic_publish(b"through", source, "key")
     await channel.basic_publish(b"elsewhere", source, "other")
 
-    assert await drained(channel, queue) == [b"through"]
+    assert await drain(channel, queue) == [b"through"]
 
 
 @scenario
-async def test_nothing_flows_through_a_binding_of_exchanges_that_was_undone(
+async def test_a_message_is_not_routed_after_exchange_unbind(
     connect: Connect, new_name: NewName
 ) -> None:
     channel = await (await connect()).channel()
-    source, destination, queue = new_name(), new_name(), new_name()
-    for exchange in (source, destination):
-        await channel.exchange_declare(exchange, "direct")
-    await exclusive_queue(channel, queue)
+    source, destination, queue = await exchanges_and_queue(channel, new_name)
     await channel.queue_bind(queue, destination, "key")
     await channel.exchange_bind(destination, source, "key", no_wait=True)
 
@@ -38,29 +41,29 @@ async def test_nothing_flows_through_a_binding_of_exchanges_that_was_undone(
     await channel.basic_publish(b"lost", source, "key")
     await channel.basic_publish(b"direct", destination, "key")
 
-    assert await drained(channel, queue) == [b"direct"]
+    assert await drain(channel, queue) == [b"direct"]
 
 
 @scenario
-async def test_nothing_flows_through_a_binding_of_a_queue_that_was_undone(
-    connect: Connect, name: str
-) -> None:
+async def test_a_message_is_not_routed_after_queue_unbind(connect: Connect, name: str) -> None:
     """Row 124."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name)
-    for key in ("kept", "undone", "undone unheard"):
+    for key in ("kept", "unbound", "unbound with no_wait"):
         await channel.queue_bind(name, "amq.direct", f"{name} {key}", arguments={"a": 1})
 
-    await channel.queue_unbind(name, "amq.direct", f"{name} undone", {"a": 1})
-    await channel.queue_unbind(name, "amq.direct", f"{name} undone unheard", {"a": 1}, no_wait=True)
-    for key in ("undone", "undone unheard", "kept"):
+    await channel.queue_unbind(name, "amq.direct", f"{name} unbound", {"a": 1})
+    await channel.queue_unbind(
+        name, "amq.direct", f"{name} unbound with no_wait", {"a": 1}, no_wait=True
+    )
+    for key in ("unbound", "unbound with no_wait", "kept"):
         await channel.basic_publish(key.encode(), "amq.direct", f"{name} {key}")
 
-    assert await drained(channel, name) == [b"kept"]
+    assert await drain(channel, name) == [b"kept"]
 
 
 @scenario
-async def test_a_binding_that_never_was_can_be_undone(connect: Connect, name: str) -> None:
+async def test_unbinding_a_missing_binding_succeeds(connect: Connect, name: str) -> None:
     """Row 85."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name)

@@ -1,4 +1,4 @@
-"""Channels: many calls at once, calls that are given up, errors that stay where they are."""
+"""Channels: concurrent calls, cancelled calls, and channel errors."""
 
 import asyncio
 
@@ -10,17 +10,15 @@ from tests.conformance.scenario import (
     Connect,
     Inbox,
     NewName,
-    drained,
+    drain,
     exclusive_queue,
     refusal,
     scenario,
 )
 
-# It is the queue that sends these two, by way of the channel, so they are as late as the queue is.
-
 
 @scenario
-async def test_an_error_leaves_other_channels_and_the_connection_alone(
+async def test_a_channel_error_does_not_affect_other_channels_or_the_connection(
     connect: Connect, new_name: NewName
 ) -> None:
     """Row 68."""
@@ -40,7 +38,7 @@ async def test_an_error_leaves_other_channels_and_the_connection_alone(
 
 
 @scenario
-async def test_an_error_fails_all_calls_of_the_channel_with_its_code_and_text(
+async def test_a_channel_error_fails_all_pending_calls_with_its_code_and_text(
     connect: Connect, new_name: NewName
 ) -> None:
     channel = await (await connect()).channel()
@@ -62,7 +60,9 @@ async def test_an_error_fails_all_calls_of_the_channel_with_its_code_and_text(
 
 
 @scenario
-async def test_what_follows_an_error_is_not_done(connect: Connect, new_name: NewName) -> None:
+async def test_methods_after_a_channel_error_are_ignored(
+    connect: Connect, new_name: NewName
+) -> None:
     """Row 66."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
@@ -81,7 +81,7 @@ async def test_what_follows_an_error_is_not_done(connect: Connect, new_name: New
 
 
 @scenario
-async def test_a_closed_channel_takes_no_more_calls(connect: Connect, name: str) -> None:
+async def test_calls_on_a_closed_channel_raise_channel_closed(connect: Connect, name: str) -> None:
     channel = await (await connect()).channel()
 
     assert await channel.close()
@@ -97,7 +97,7 @@ async def test_a_closed_channel_takes_no_more_calls(connect: Connect, name: str)
 
 
 @scenario
-async def test_closing_a_channel_fails_the_calls_that_wait(connect: Connect, name: str) -> None:
+async def test_closing_a_channel_fails_pending_calls(connect: Connect, name: str) -> None:
     channel = await (await connect()).channel()
 
     declared, closed = await asyncio.gather(
@@ -109,7 +109,7 @@ async def test_closing_a_channel_fails_the_calls_that_wait(connect: Connect, nam
 
 
 @scenario
-async def test_a_number_is_used_again_for_a_fresh_channel(connect: Connect, name: str) -> None:
+async def test_a_channel_id_is_reused_after_a_close(connect: Connect, name: str) -> None:
     """Row 69."""
     protocol = await connect()
     first = await protocol.channel()
@@ -124,7 +124,7 @@ async def test_a_number_is_used_again_for_a_fresh_channel(connect: Connect, name
 
 
 @scenario
-async def test_a_number_is_used_again_after_an_error(connect: Connect, name: str) -> None:
+async def test_a_channel_id_is_reused_after_a_channel_error(connect: Connect, name: str) -> None:
     """Row 69."""
     protocol = await connect()
     first = await protocol.channel()
@@ -137,7 +137,7 @@ async def test_a_number_is_used_again_after_an_error(connect: Connect, name: str
 
 
 @scenario
-async def test_each_of_many_calls_at_once_gets_its_own_reply(
+async def test_concurrent_calls_each_get_their_own_reply(
     connect: Connect, new_name: NewName
 ) -> None:
     channel = await (await connect()).channel()
@@ -151,7 +151,7 @@ async def test_each_of_many_calls_at_once_gets_its_own_reply(
 
 
 @scenario
-async def test_calls_of_different_kinds_at_once_get_their_own_replies(
+async def test_concurrent_calls_of_different_methods_each_get_their_own_reply(
     connect: Connect, new_name: NewName
 ) -> None:
     protocol = await connect()
@@ -186,7 +186,7 @@ async def test_calls_of_different_kinds_at_once_get_their_own_replies(
 
 
 @scenario
-async def test_consuming_among_other_calls_at_once_gets_its_own_reply(
+async def test_basic_consume_among_concurrent_calls_gets_its_own_reply(
     connect: Connect, new_name: NewName
 ) -> None:
     channel = await (await connect()).channel()
@@ -209,7 +209,7 @@ async def test_consuming_among_other_calls_at_once_gets_its_own_reply(
 
 
 @scenario
-async def test_cancelling_consumers_among_other_calls_at_once_gets_its_own_reply(
+async def test_basic_cancel_among_concurrent_calls_gets_its_own_reply(
     connect: Connect, new_name: NewName
 ) -> None:
     channel = await (await connect()).channel()
@@ -233,13 +233,13 @@ async def test_cancelling_consumers_among_other_calls_at_once_gets_its_own_reply
 
 
 @scenario
-async def test_a_cancelled_call_leaves_the_channel_usable(
+async def test_the_channel_works_after_a_cancelled_call(
     connect: Connect, new_name: NewName
 ) -> None:
     channel = await (await connect()).channel()
-    given_up, wanted = new_name(), new_name()
-    call = asyncio.create_task(channel.queue_declare(given_up, exclusive=True))
-    await asyncio.sleep(0)  # its request is written now
+    abandoned, wanted = new_name(), new_name()
+    call = asyncio.create_task(channel.queue_declare(abandoned, exclusive=True))
+    await asyncio.sleep(0)  # the request has been written
 
     call.cancel()
     reply = await channel.queue_declare(wanted, exclusive=True)
@@ -247,11 +247,11 @@ async def test_a_cancelled_call_leaves_the_channel_usable(
     with pytest.raises(asyncio.CancelledError):
         await call
     assert reply["queue"] == wanted
-    assert (await channel.queue_declare(given_up, passive=True))["queue"] == given_up
+    assert (await channel.queue_declare(abandoned, passive=True))["queue"] == abandoned
 
 
 @scenario
-async def test_a_call_that_runs_out_of_time_leaves_the_channel_usable(
+async def test_the_channel_works_after_a_call_has_timed_out(
     connect: Connect, new_name: NewName
 ) -> None:
     channel = await (await connect()).channel()
@@ -265,18 +265,18 @@ async def test_a_call_that_runs_out_of_time_leaves_the_channel_usable(
 
 
 @scenario
-async def test_a_cancelled_get_gives_its_message_back(connect: Connect, name: str) -> None:
+async def test_a_cancelled_basic_get_requeues_its_message(connect: Connect, name: str) -> None:
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"first", b"second")
     call = asyncio.create_task(channel.basic_get(name))
     await asyncio.sleep(0)
 
     call.cancel()
-    await channel.basic_qos()  # answered after the get, so the message has come
+    await channel.basic_qos()  # the reply follows get-ok
 
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert await drained(channel, name) == [b"first", b"second"]
+    assert await drain(channel, name) == [b"first", b"second"]
 
 
 @scenario
@@ -291,13 +291,13 @@ async def test_a_cancelled_consume_leaves_no_consumer(connect: Connect, name: st
 
     with pytest.raises(asyncio.CancelledError):
         await call
-    # Two calls: the first is answered after the consumer is cancelled and its messages have come,
-    # the second after they were sent back.
+    # The reply to the first call follows cancel-ok and the deliveries, the reply to the second one
+    # follows their requeueing.
     await channel.basic_qos()
     await channel.basic_qos()
     assert (await channel.queue_declare(name, passive=True))["consumer_count"] == 0
-    assert await drained(channel, name) == [b"first", b"second"]
-    assert inbox.rest() == []
+    assert await drain(channel, name) == [b"first", b"second"]
+    assert inbox.waiting_bodies() == []
 
 
 @scenario
@@ -352,7 +352,7 @@ async def test_an_immediate_message_closes_the_connection(connect: Connect, name
 
 
 @scenario
-async def test_the_flow_of_deliveries_can_be_asked_to_go_on_but_not_to_stop(
+async def test_channel_flow_accepts_only_active_true(
     connect: Connect,
 ) -> None:
     """Rows 73 and 74."""

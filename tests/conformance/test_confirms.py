@@ -1,4 +1,4 @@
-"""What a publisher is told about its messages."""
+"""Publisher confirms and returned messages in confirm mode."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from aioamqp import Channel, ChannelClosed, PublishNotSent, PublishReturned, Pub
 from tests.conformance.scenario import (
     Connect,
     NewName,
-    drained,
+    drain,
     exclusive_queue,
     scenario,
 )
@@ -27,41 +27,41 @@ async def test_a_confirmed_message_is_in_its_queue(connect: Connect, name: str) 
 
     await channel.publish(b"hello", "", name)
 
-    assert await drained(channel, name) == [b"hello"]
+    assert await drain(channel, name) == [b"hello"]
 
 
 @scenario
-async def test_many_messages_are_confirmed_side_by_side(connect: Connect, name: str) -> None:
+async def test_many_publishes_can_be_confirmed_concurrently(connect: Connect, name: str) -> None:
     channel = await confirming(connect)
     await exclusive_queue(channel, name)
     bodies = [b"%d" % number for number in range(500)]
 
     await asyncio.gather(*(channel.publish(body, "", name) for body in bodies))
 
-    assert await drained(channel, name) == bodies
+    assert await drain(channel, name) == bodies
 
 
 @scenario
-async def test_confirm_mode_can_be_turned_on_without_an_answer(connect: Connect, name: str) -> None:
+async def test_confirm_select_works_with_no_wait(connect: Connect, name: str) -> None:
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"before")
 
     await channel.confirm_select(no_wait=True)
     await channel.publish(b"after", "", name)
 
-    assert await drained(channel, name) == [b"before", b"after"]
+    assert await drain(channel, name) == [b"before", b"after"]
 
 
 @scenario
-async def test_messages_that_nobody_waits_for_do_not_confuse_the_count(
+async def test_basic_publish_takes_a_delivery_tag_in_confirm_mode(
     connect: Connect, name: str
 ) -> None:
     channel = await confirming(connect)
     await exclusive_queue(channel, name)
 
     for _ in range(20):
-        await channel.basic_publish(b"unheard", "", name)
-        await channel.publish(b"heard", "", name)
+        await channel.basic_publish(b"unconfirmed", "", name)
+        await channel.publish(b"confirmed", "", name)
     with pytest.raises(PublishReturned) as caught:
         await channel.publish(b"back", "", f"{name}-missing", mandatory=True)
 
@@ -69,7 +69,7 @@ async def test_messages_that_nobody_waits_for_do_not_confuse_the_count(
 
 
 @scenario
-async def test_a_cancelled_publish_does_not_confuse_the_count(connect: Connect, name: str) -> None:
+async def test_a_cancelled_publish_keeps_its_delivery_tag(connect: Connect, name: str) -> None:
     channel = await confirming(connect)
     await exclusive_queue(channel, name)
 
@@ -79,7 +79,7 @@ async def test_a_cancelled_publish_does_not_confuse_the_count(connect: Connect, 
     await asyncio.wait([task])
     await channel.publish(b"next", "", name)
 
-    assert await drained(channel, name) == [b"cancelled", b"next"]
+    assert await drain(channel, name) == [b"cancelled", b"next"]
 
 
 @scenario
@@ -100,7 +100,9 @@ async def test_an_unroutable_message_is_confirmed_unless_it_is_mandatory(
 
 
 @scenario
-async def test_equal_messages_that_come_back_each_fail(connect: Connect, name: str) -> None:
+async def test_each_of_several_equal_returned_messages_fails_its_publish(
+    connect: Connect, name: str
+) -> None:
     channel = await confirming(connect)
 
     outcomes = await asyncio.gather(
@@ -113,7 +115,7 @@ async def test_equal_messages_that_come_back_each_fail(connect: Connect, name: s
 
 
 @scenario
-async def test_only_the_messages_that_come_back_fail(connect: Connect, name: str) -> None:
+async def test_only_the_publishes_of_returned_messages_fail(connect: Connect, name: str) -> None:
     channel = await confirming(connect)
     await exclusive_queue(channel, name)
     properties = {"headers": {"text": "grüße", "number": 5}, "delivery_mode": 2}
@@ -133,11 +135,11 @@ async def test_only_the_messages_that_come_back_fail(connect: Connect, name: str
     )
 
     assert [isinstance(outcome, PublishReturned) for outcome in outcomes] == [True, False] * 10
-    assert [len(body) for body in await drained(channel, name)] == list(range(1, 20, 2))
+    assert [len(body) for body in await drain(channel, name)] == list(range(1, 20, 2))
 
 
 @scenario
-async def test_what_was_published_to_a_missing_exchange_stays_unconfirmed(
+async def test_publishing_to_a_missing_exchange_raises_publish_unconfirmed(
     connect: Connect, new_name: NewName
 ) -> None:
     channel = await confirming(connect)
@@ -157,7 +159,7 @@ async def test_what_was_published_to_a_missing_exchange_stays_unconfirmed(
 
 
 @scenario
-async def test_a_new_channel_counts_from_the_start(connect: Connect, name: str) -> None:
+async def test_delivery_tags_start_at_1_on_a_new_channel(connect: Connect, name: str) -> None:
     protocol = await connect()
     first = await protocol.channel()
     await first.confirm_select()
@@ -174,7 +176,9 @@ async def test_a_new_channel_counts_from_the_start(connect: Connect, name: str) 
 
 
 @scenario
-async def test_a_message_that_comes_back_changed_is_recognized(connect: Connect, name: str) -> None:
+async def test_a_returned_message_without_its_bcc_header_is_matched_to_its_publish(
+    connect: Connect, name: str
+) -> None:
     channel = await confirming(connect)
     headers = {"BCC": [f"{name}-blind"], "kept": 1}
 

@@ -1,4 +1,4 @@
-"""Connections: opening, being refused, limits that are settled, closing without a trace."""
+"""Connections: opening, refused logins, negotiated limits, and closing."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tests.conformance.scenario import Connect, Inbox, exclusive_queue, refusal,
 
 
 @scenario
-async def test_the_broker_offers_what_rabbitmq_offers(connect: Connect) -> None:
+async def test_the_broker_announces_mechanisms_locales_and_capabilities(connect: Connect) -> None:
     """Rows 6 and 7."""
     protocol = await connect()
 
@@ -35,7 +35,7 @@ async def test_the_broker_offers_what_rabbitmq_offers(connect: Connect) -> None:
 
 
 @scenario
-async def test_limits_are_the_brokers_where_the_client_names_none(connect: Connect) -> None:
+async def test_the_limits_of_the_broker_are_the_default(connect: Connect) -> None:
     """Row 8."""
     protocol = await connect()
 
@@ -45,7 +45,7 @@ async def test_limits_are_the_brokers_where_the_client_names_none(connect: Conne
 
 
 @scenario
-async def test_limits_are_the_lower_ones_and_the_heartbeat_is_the_clients(
+async def test_limits_are_the_lower_of_both_and_the_heartbeat_is_the_client_s(
     connect: Connect,
 ) -> None:
     protocol = await connect(heartbeat=120, frame_max=8192, channel_max=65535)
@@ -56,7 +56,7 @@ async def test_limits_are_the_lower_ones_and_the_heartbeat_is_the_clients(
 
 
 @scenario
-async def test_a_connection_without_heartbeats_can_be_agreed_on(connect: Connect) -> None:
+async def test_a_heartbeat_of_0_disables_heartbeats(connect: Connect) -> None:
     protocol = await connect(heartbeat=0)
 
     assert protocol.server_heartbeat == 0
@@ -73,6 +73,27 @@ async def test_a_wrong_password_is_refused_with_code_and_text(connect: Connect) 
     assert (refused.value.code, refused.value.message) == (
         403,
         "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN."
+        " For details see the broker logfile.",
+    )
+
+
+@scenario
+async def test_a_user_can_log_in_with_amqplain(connect: Connect) -> None:
+    """Row 9."""
+    protocol = await connect(login_method="AMQPLAIN")
+
+    assert protocol.state == OPEN
+
+
+@scenario
+async def test_a_wrong_password_is_refused_with_amqplain(connect: Connect) -> None:
+    """Row 10."""
+    with pytest.raises(HandshakeFailed) as refused:
+        await connect(login_method="AMQPLAIN", password="wrong")
+
+    assert (refused.value.code, refused.value.message) == (
+        403,
+        "ACCESS_REFUSED - Login was refused using authentication mechanism AMQPLAIN."
         " For details see the broker logfile.",
     )
 
@@ -100,7 +121,7 @@ async def test_an_unknown_virtual_host_is_refused_with_code_and_text(connect: Co
 
 
 @scenario
-async def test_a_closed_connection_takes_no_more_calls(connect: Connect) -> None:
+async def test_calls_on_a_closed_connection_fail(connect: Connect) -> None:
     protocol = await connect()
     channel = await protocol.channel()
 
@@ -114,7 +135,7 @@ async def test_a_closed_connection_takes_no_more_calls(connect: Connect) -> None
 
 
 @scenario
-async def test_closing_the_connection_is_no_error(connect: Connect) -> None:
+async def test_closing_the_connection_does_not_call_on_error(connect: Connect) -> None:
     errors: list[Exception] = []
     protocol = await connect(on_error=errors.append)
     await protocol.channel()
@@ -126,7 +147,7 @@ async def test_closing_the_connection_is_no_error(connect: Connect) -> None:
 
 
 @scenario
-async def test_the_broker_closing_the_connection_is_reported_once(
+async def test_on_error_is_called_once_when_the_broker_closes_the_connection(
     connect: Connect, name: str
 ) -> None:
     errors: asyncio.Queue[Exception] = asyncio.Queue()
@@ -137,14 +158,16 @@ async def test_the_broker_closing_the_connection_is_reported_once(
     await protocol.wait_closed()
 
     error = await errors.get()
-    await connect()  # time enough for a second report
+    await connect()  # time for an unwanted second call of on_error
     assert isinstance(error, ChannelClosed)
     assert (error.code, error.message) == refused
     assert errors.empty()
 
 
 @scenario
-async def test_connections_do_not_disturb_each_other(connect: Connect, name: str) -> None:
+async def test_an_error_on_one_connection_does_not_affect_another(
+    connect: Connect, name: str
+) -> None:
     broken, healthy = await connect(), await connect()
     channel = await healthy.channel()
 
@@ -155,7 +178,7 @@ async def test_connections_do_not_disturb_each_other(connect: Connect, name: str
 
 
 @scenario
-async def test_closing_waits_for_all_that_was_sent_before(connect: Connect, name: str) -> None:
+async def test_messages_published_before_a_close_arrive(connect: Connect, name: str) -> None:
     publisher, reader = await connect(), await connect()
     channel = await reader.channel()
     inbox = Inbox()
@@ -179,7 +202,7 @@ async def test_a_closed_connection_leaves_no_task(connect: Connect, name: str) -
     await exclusive_queue(channel, name, b"0", b"1")
     inbox = Inbox()
     await channel.basic_consume(inbox, name)
-    await inbox.take()
+    await inbox.next_message()
 
     await protocol.close()
 
@@ -187,7 +210,7 @@ async def test_a_closed_connection_leaves_no_task(connect: Connect, name: str) -
 
 
 @scenario
-async def test_credentials_can_be_renewed(connect: Connect) -> None:
+async def test_update_secret_is_accepted(connect: Connect) -> None:
     """Row 53."""
     protocol = await connect()
 

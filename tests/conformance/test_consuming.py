@@ -1,4 +1,4 @@
-"""Consumers: who gets what, callbacks that call, cancelling from either side."""
+"""Consumers: round robin, calls from callbacks, and cancelling by client and broker."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tests.conformance.scenario import (
     Connect,
     Inbox,
     NewName,
-    drained,
+    drain,
     exclusive_queue,
     refusal,
     scenario,
@@ -18,7 +18,7 @@ from tests.conformance.scenario import (
 
 
 @scenario
-async def test_two_consumers_take_turns(connect: Connect, name: str) -> None:
+async def test_two_consumers_receive_messages_in_turn(connect: Connect, name: str) -> None:
     """Row 174."""
     protocol = await connect()
     channel, publisher = await protocol.channel(), await protocol.channel()
@@ -35,7 +35,33 @@ async def test_two_consumers_take_turns(connect: Connect, name: str) -> None:
 
 
 @scenario
-async def test_a_message_goes_to_the_consumer_that_has_room(connect: Connect, name: str) -> None:
+async def test_two_consumers_of_a_channel_may_acknowledge_with_multiple(
+    connect: Connect, name: str
+) -> None:
+    """Row U34: their callbacks run one at a time, in the order of the delivery tags."""
+    channel = await (await connect()).channel()
+    tags: list[int] = []
+    all_handled = asyncio.Event()
+
+    async def callback(channel: Channel, _: bytes, envelope: Envelope, __: Properties) -> None:
+        tags.append(envelope.delivery_tag)
+        await asyncio.sleep(0)
+        await channel.basic_client_ack(envelope.delivery_tag, multiple=True)
+        if len(tags) == 100:
+            all_handled.set()
+
+    await exclusive_queue(channel, name, *[b""] * 100)
+    await channel.basic_qos(prefetch_count=5)
+    await channel.basic_consume(callback, name)
+    await channel.basic_consume(callback, name)
+    await all_handled.wait()
+
+    assert tags == list(range(1, 101))
+    assert await drain(channel, name) == []
+
+
+@scenario
+async def test_a_message_goes_to_a_consumer_with_free_prefetch(connect: Connect, name: str) -> None:
     """Row 174."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
@@ -50,13 +76,11 @@ async def test_a_message_goes_to_the_consumer_that_has_room(connect: Connect, na
 
     assert await busy.bodies(1) == [b"0"]
     assert await free.bodies(3) == [b"1", b"2", b"3"]
-    assert busy.rest() == []
+    assert busy.waiting_bodies() == []
 
 
 @scenario
-async def test_consumers_of_one_channel_share_the_count_of_delivery_tags(
-    connect: Connect, new_name: NewName
-) -> None:
+async def test_delivery_tags_are_counted_per_channel(connect: Connect, new_name: NewName) -> None:
     """Row 180."""
     channel = await (await connect()).channel()
     inbox = Inbox()
@@ -64,13 +88,13 @@ async def test_consumers_of_one_channel_share_the_count_of_delivery_tags(
         await exclusive_queue(channel, queue, b"")
         await channel.basic_consume(inbox, queue)
 
-    tags = [(await inbox.take()).envelope.delivery_tag for _ in range(2)]
+    tags = [(await inbox.next_message()).envelope.delivery_tag for _ in range(2)]
 
     assert tags == [1, 2]
 
 
 @scenario
-async def test_a_callback_may_call_the_broker_on_its_own_and_on_other_channels(
+async def test_a_callback_may_make_calls_on_its_own_and_on_other_channels(
     connect: Connect, name: str
 ) -> None:
     protocol = await connect()
@@ -110,12 +134,14 @@ async def test_a_callback_may_cancel_its_own_consumer(connect: Connect, name: st
     await channel.basic_consume(handle, name)
 
     assert await cancelled.get() == b"first"
-    assert await drained(channel, name) == [b"second"]
+    assert await drain(channel, name) == [b"second"]
 
 
 @pytest.mark.parametrize("what", ["channel", "connection"])
 @scenario
-async def test_a_callback_may_close_what_it_runs_on(connect: Connect, name: str, what: str) -> None:
+async def test_a_callback_may_close_its_channel_or_connection(
+    connect: Connect, name: str, what: str
+) -> None:
     protocol, witness = await connect(), await (await connect()).channel()
     channel = await protocol.channel()
     await witness.queue_declare(name)
@@ -134,11 +160,13 @@ async def test_a_callback_may_close_what_it_runs_on(connect: Connect, name: str,
 
     assert not channel.is_open
     assert protocol.is_open == (what == "channel")
-    assert await drained(witness, name) == [b"unacknowledged"]
+    assert await drain(witness, name) == [b"unacknowledged"]
 
 
 @scenario
-async def test_a_cancelled_consumer_gets_no_more_messages(connect: Connect, name: str) -> None:
+async def test_a_cancelled_consumer_receives_no_further_messages(
+    connect: Connect, name: str
+) -> None:
     """Row 169."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"before")
@@ -149,28 +177,30 @@ async def test_a_cancelled_consumer_gets_no_more_messages(connect: Connect, name
     assert await channel.basic_cancel("reader") == {"consumer_tag": "reader"}
     await channel.basic_publish(b"after", "", name)
 
-    assert await drained(channel, name) == [b"after"]
-    assert inbox.rest() == []
+    assert await drain(channel, name) == [b"after"]
+    assert inbox.waiting_bodies() == []
 
 
 @scenario
-async def test_cancelling_leaves_deliveries_to_be_acknowledged(connect: Connect, name: str) -> None:
+async def test_deliveries_can_be_acknowledged_after_cancelling_the_consumer(
+    connect: Connect, name: str
+) -> None:
     """Row 169."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"first", b"second")
     inbox = Inbox()
     await channel.basic_consume(inbox, name, consumer_tag="reader")
-    first, second = await inbox.take(), await inbox.take()
+    first, second = await inbox.next_message(), await inbox.next_message()
 
     await channel.basic_cancel("reader")
     await channel.basic_client_ack(first.envelope.delivery_tag)
     await channel.basic_client_nack(second.envelope.delivery_tag)
 
-    assert await drained(channel, name) == [b"second"]
+    assert await drain(channel, name) == [b"second"]
 
 
 @scenario
-async def test_cancelling_an_unknown_consumer_is_agreed_to(connect: Connect) -> None:
+async def test_cancelling_an_unknown_consumer_succeeds(connect: Connect) -> None:
     """Row 169."""
     channel = await (await connect()).channel()
 
@@ -178,7 +208,7 @@ async def test_cancelling_an_unknown_consumer_is_agreed_to(connect: Connect) -> 
 
 
 @scenario
-async def test_a_tag_may_be_used_again_after_cancelling(connect: Connect, name: str) -> None:
+async def test_a_consumer_tag_can_be_reused_after_cancelling(connect: Connect, name: str) -> None:
     """Row 167, row 169."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
@@ -190,7 +220,7 @@ async def test_a_tag_may_be_used_again_after_cancelling(connect: Connect, name: 
     await channel.basic_publish(b"hello", "", name)
 
     assert await new.bodies(1) == [b"hello"]
-    assert old.rest() == []
+    assert old.waiting_bodies() == []
 
 
 @scenario
@@ -274,7 +304,7 @@ async def test_the_same_tag_on_another_channel_is_another_consumer(
 
 
 @scenario
-async def test_an_exclusive_consumer_keeps_others_away(connect: Connect, name: str) -> None:
+async def test_an_exclusive_consumer_prevents_other_consumers(connect: Connect, name: str) -> None:
     """Row 171."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
@@ -304,9 +334,7 @@ async def test_consuming_from_a_missing_queue_closes_the_channel(
 
 
 @scenario
-async def test_a_consumer_may_have_what_its_own_connection_published(
-    connect: Connect, name: str
-) -> None:
+async def test_no_local_is_ignored(connect: Connect, name: str) -> None:
     """Row 178: RabbitMQ ignores no_local."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"own")

@@ -1,4 +1,4 @@
-"""Dead letters: what is written on them, where they go, where they do not."""
+"""Dead letters: their headers, their routing, and cycles."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,10 +12,10 @@ from tests.conformance.scenario import (
     Message,
     NewName,
     count,
-    drained,
+    dead_lettering_queue,
+    drain,
+    get_and_reject,
     inbox_of,
-    mortal_queue,
-    rejected,
     scenario,
 )
 
@@ -32,8 +32,8 @@ def deaths_of(message: Message) -> list[tuple[str, str, int]]:
     ]
 
 
-async def circle(channel: Channel, new_name: NewName, *, ttl: int = 1) -> tuple[str, str]:
-    """Declare two queues: the first dead-letters to the second, where messages expire and go back.
+async def cycle(channel: Channel, new_name: NewName, *, ttl: int = 1) -> tuple[str, str]:
+    """Declare two queues that dead-letter to each other; messages expire in the second one.
 
     Returns:
         the names of both.
@@ -54,44 +54,44 @@ async def circle(channel: Channel, new_name: NewName, *, ttl: int = 1) -> tuple[
 
 @pytest.mark.parametrize("reason", ["rejected", "expired", "maxlen"])
 @scenario
-async def test_a_dead_letter_says_why_it_died(
+async def test_x_death_contains_the_reason(
     connect: Connect, new_name: NewName, reason: str
 ) -> None:
     """Row 196."""
     channel = await (await connect()).channel()
     arguments = {"expired": {"message_ttl": 1}, "maxlen": {"max_length": 0}, "rejected": {}}
-    queue, grave = await mortal_queue(channel, new_name, **arguments[reason])
-    dead = await inbox_of(channel, grave)
+    queue, dead_letter_queue = await dead_lettering_queue(channel, new_name, **arguments[reason])
+    dead_letters = await inbox_of(channel, dead_letter_queue)
 
     await channel.basic_publish(b"m", "", queue)
     if reason == "rejected":
-        await rejected(channel, queue)
+        await get_and_reject(channel, queue)
 
-    letter = await dead.take()
-    assert deaths_of(letter) == [(queue, reason, 1)]
+    dead_letter = await dead_letters.next_message()
+    assert deaths_of(dead_letter) == [(queue, reason, 1)]
 
 
 @scenario
-async def test_a_dead_letter_keeps_its_key_and_properties_but_the_expiration(
+async def test_a_dead_letter_keeps_its_routing_key_and_properties_except_the_expiration(
     connect: Connect, new_name: NewName
 ) -> None:
     """Row 197."""
     channel = await (await connect()).channel()
-    exchange, queue, grave = new_name(), new_name(), new_name()
+    exchange, queue, dead_letter_queue = new_name(), new_name(), new_name()
     await channel.exchange_declare(exchange, "direct", auto_delete=True)
-    await channel.queue_declare(grave, exclusive=True)
-    await channel.queue_bind(grave, exchange, queue)
+    await channel.queue_declare(dead_letter_queue, exclusive=True)
+    await channel.queue_bind(dead_letter_queue, exchange, queue)
     await channel.queue_declare(
         queue, exclusive=True, arguments={"x-dead-letter-exchange": exchange}
     )
-    dead = await inbox_of(channel, grave)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
     properties = {"message_id": "1", "delivery_mode": 2, "priority": 3, "expiration": "60000"}
 
     await channel.basic_publish(b"m", "", queue, properties)
-    await rejected(channel, queue)
+    await get_and_reject(channel, queue)
 
-    letter = await dead.take()
-    envelope, kept = letter.envelope, letter.properties
+    dead_letter = await dead_letters.next_message()
+    envelope, kept = dead_letter.envelope, dead_letter.properties
     assert (envelope.exchange_name, envelope.routing_key) == (exchange, queue)
     assert not envelope.is_redeliver
     assert (kept.message_id, kept.delivery_mode, kept.priority) == ("1", 2, 3)
@@ -99,20 +99,20 @@ async def test_a_dead_letter_keeps_its_key_and_properties_but_the_expiration(
 
 
 @scenario
-async def test_the_first_death_is_written_down_in_this_order(
+async def test_the_first_death_adds_headers_in_this_order(
     connect: Connect, new_name: NewName
 ) -> None:
     """Row 198."""
     channel = await (await connect()).channel()
-    queue, grave = await mortal_queue(channel, new_name)
-    dead = await inbox_of(channel, grave)
+    queue, dead_letter_queue = await dead_lettering_queue(channel, new_name)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
 
     await channel.basic_publish(
         b"m", "", queue, {"headers": {"z": 1, "a": "x"}, "expiration": "60000"}
     )
-    await rejected(channel, queue)
+    await get_and_reject(channel, queue)
 
-    headers = headers_of(await dead.take())
+    headers = headers_of(await dead_letters.next_message())
     (death,) = headers["x-death"]
     assert list(headers) == [
         "a",
@@ -139,19 +139,21 @@ async def test_the_first_death_is_written_down_in_this_order(
 
 
 @scenario
-async def test_later_deaths_are_counted_and_come_first(connect: Connect, new_name: NewName) -> None:
-    """Row 199, row 201: with a rejection in it, a circle goes on for ever."""
+async def test_later_deaths_are_counted_and_listed_first(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row 199, row 201: a cycle with a rejection in it is not detected."""
     channel = await (await connect()).channel()
-    first, second = await circle(channel, new_name)
+    first, second = await cycle(channel, new_name)
     await channel.basic_publish(b"m", "", first)
 
     deaths: list[list[tuple[str, str, int]]] = []
     orders: list[list[list[str]]] = []
     last = b""
     for _ in range(3):
-        await rejected(channel, first)
+        await get_and_reject(channel, first)
         inbox = await inbox_of(channel, first, consumer_tag="looking")
-        message = await inbox.take()
+        message = await inbox.next_message()
         await channel.basic_cancel("looking")
         deaths.append(deaths_of(message))
         orders.append([list(death) for death in headers_of(message)["x-death"]])
@@ -169,17 +171,20 @@ async def test_later_deaths_are_counted_and_come_first(connect: Connect, new_nam
 
 
 @scenario
-async def test_the_order_of_deaths_in_three_queues_is_rabbitmqs(
+async def test_the_deaths_of_three_queues_are_in_the_order_of_rabbitmq(
     connect: Connect, new_name: NewName
 ) -> None:
-    """Row 199: of the deaths that were there before, the order turns round each time."""
+    """Row 199: each death reverses the order of the earlier ones."""
     channel = await (await connect()).channel()
     names = [new_name() for _ in range(4)]
     for queue, following in zip(names, [*names[1:], ""], strict=True):
         await channel.queue_declare(
             queue,
             exclusive=True,
-            arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": following}
+            arguments={
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": following,
+            }
             if following
             else {},
         )
@@ -193,43 +198,45 @@ async def test_the_order_of_deaths_in_three_queues_is_rabbitmqs(
                 got = await channel.basic_get(queue)
         await channel.basic_reject(got["delivery_tag"])
 
-    letter = await last.take()
-    assert [queue for queue, _, _ in deaths_of(letter)] == [names[2], names[0], names[1]]
+    dead_letter = await last.next_message()
+    assert [queue for queue, _, _ in deaths_of(dead_letter)] == [names[2], names[0], names[1]]
 
 
 @pytest.mark.parametrize("how", ["with another key", "with its own keys"])
 @scenario
-async def test_further_keys_are_kept_unless_there_is_another_key(
+async def test_cc_keys_are_kept_unless_a_dead_letter_routing_key_is_set(
     connect: Connect, new_name: NewName, how: str
 ) -> None:
     """Row 198, row 200."""
     channel = await (await connect()).channel()
-    exchange, grave, queue = new_name(), new_name(), new_name()
+    exchange, dead_letter_queue, queue = new_name(), new_name(), new_name()
     await channel.exchange_declare(exchange, "direct", auto_delete=True)
-    await channel.queue_declare(grave, exclusive=True)
-    await channel.queue_bind(grave, exchange, "copy")
+    await channel.queue_declare(dead_letter_queue, exclusive=True)
+    await channel.queue_bind(dead_letter_queue, exchange, "copy")
     arguments = {"x-dead-letter-exchange": exchange}
     if how == "with another key":
         arguments["x-dead-letter-routing-key"] = "copy"
     await channel.queue_declare(queue, exclusive=True, arguments=arguments)
-    dead = await inbox_of(channel, grave)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
 
     await channel.basic_publish(b"m", "", queue, {"headers": {"CC": ["copy"], "BCC": ["secret"]}})
-    await rejected(channel, queue)
+    await get_and_reject(channel, queue)
 
-    letter = await dead.take()
-    headers = headers_of(letter)
+    dead_letter = await dead_letters.next_message()
+    headers = headers_of(dead_letter)
     assert headers["x-death"][0]["routing-keys"] == [queue, "copy"]
     if how == "with another key":
-        assert letter.envelope.routing_key == "copy"
+        assert dead_letter.envelope.routing_key == "copy"
         assert "CC" not in headers
     else:
-        assert letter.envelope.routing_key == queue
+        assert dead_letter.envelope.routing_key == queue
         assert headers["CC"] == ["copy"]
 
 
 @scenario
-async def test_a_circle_without_a_rejection_ends(connect: Connect, new_name: NewName) -> None:
+async def test_a_dead_letter_cycle_without_a_rejection_is_dropped(
+    connect: Connect, new_name: NewName
+) -> None:
     """Row 201."""
     channel = await (await connect()).channel()
     queue = new_name()
@@ -238,55 +245,57 @@ async def test_a_circle_without_a_rejection_ends(connect: Connect, new_name: New
         exclusive=True,
         arguments={"x-message-ttl": 1, "x-dead-letter-exchange": ""},
     )
-    hourglass, grave = await mortal_queue(channel, new_name, message_ttl=20)
-    glass = await inbox_of(channel, grave)
+    timer_queue, dead_letter_queue = await dead_lettering_queue(channel, new_name, message_ttl=20)
+    timer = await inbox_of(channel, dead_letter_queue)
 
     await channel.basic_publish(b"m", "", queue)
-    await channel.basic_publish(b"", "", hourglass)
-    await glass.take()
+    await channel.basic_publish(b"", "", timer_queue)
+    await timer.next_message()
 
-    assert await drained(channel, queue) == []
+    assert await drain(channel, queue) == []
 
 
 @scenario
-async def test_a_death_that_the_publisher_made_up_counts(
+async def test_an_x_death_header_set_by_the_publisher_counts_for_cycle_detection(
     connect: Connect, new_name: NewName
 ) -> None:
     """Row 202."""
     channel = await (await connect()).channel()
-    queue, grave = await mortal_queue(channel, new_name, message_ttl=1)
-    dead = await inbox_of(channel, grave)
-    made_up = {"queue": grave, "reason": "expired", "count": 1}
+    queue, dead_letter_queue = await dead_lettering_queue(channel, new_name, message_ttl=1)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
+    forged = {"queue": dead_letter_queue, "reason": "expired", "count": 1}
 
-    await channel.basic_publish(b"cycle", "", queue, {"headers": {"x-death": [made_up]}})
+    await channel.basic_publish(b"cycle", "", queue, {"headers": {"x-death": [forged]}})
     await channel.basic_publish(b"none", "", queue)
 
-    assert await dead.bodies(1) == [b"none"]
+    assert await dead_letters.bodies(1) == [b"none"]
 
 
 @scenario
-async def test_deaths_of_a_wrong_type_are_replaced(connect: Connect, new_name: NewName) -> None:
+async def test_an_x_death_header_of_a_wrong_type_is_replaced(
+    connect: Connect, new_name: NewName
+) -> None:
     """Row 203."""
     channel = await (await connect()).channel()
-    queue, grave = await mortal_queue(channel, new_name)
-    dead = await inbox_of(channel, grave)
+    queue, dead_letter_queue = await dead_lettering_queue(channel, new_name)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
 
     await channel.basic_publish(b"m", "", queue, {"headers": {"x-death": "never"}})
-    await rejected(channel, queue)
+    await get_and_reject(channel, queue)
 
-    letter = await dead.take()
-    assert list(headers_of(letter)) == ["x-death"]
-    assert deaths_of(letter) == [(queue, "rejected", 1)]
+    dead_letter = await dead_letters.next_message()
+    assert list(headers_of(dead_letter)) == ["x-death"]
+    assert deaths_of(dead_letter) == [(queue, "rejected", 1)]
 
 
 @pytest.mark.parametrize("exchange", ["missing", ""])
 @scenario
-async def test_a_dead_letter_that_has_nowhere_to_go_is_dropped(
+async def test_an_unroutable_dead_letter_is_dropped(
     connect: Connect, new_name: NewName, exchange: str
 ) -> None:
     """Row 107, row 204."""
     channel = await (await connect()).channel()
-    queue, _ = await mortal_queue(
+    queue, _ = await dead_lettering_queue(
         channel,
         new_name,
         dead_letter_exchange=exchange and new_name(),
@@ -294,35 +303,35 @@ async def test_a_dead_letter_that_has_nowhere_to_go_is_dropped(
     )
     await channel.basic_publish(b"m", "", queue)
 
-    await rejected(channel, queue)
+    await get_and_reject(channel, queue)
 
-    assert await drained(channel, queue) == []
+    assert await drain(channel, queue) == []
     assert channel.is_open
 
 
 @pytest.mark.parametrize("end", ["purge", "delete"])
 @scenario
-async def test_what_is_purged_or_deleted_with_its_queue_is_no_dead_letter(
+async def test_purged_and_deleted_messages_are_not_dead_lettered(
     connect: Connect, new_name: NewName, end: str
 ) -> None:
     """Row 205."""
     channel = await (await connect()).channel()
-    queue, grave = await mortal_queue(channel, new_name)
-    dead = await inbox_of(channel, grave)
+    queue, dead_letter_queue = await dead_lettering_queue(channel, new_name)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
     await channel.basic_publish(b"gone", "", queue)
 
-    # It is RabbitMQ's queue that has to be asked: a purge comes behind the publish.
+    # A purge is processed by the queue itself, so after the publish.
     if end == "purge":
         assert await channel.queue_purge(queue) == {"message_count": 1}
     else:
         await channel.queue_delete(queue)
-    await channel.basic_publish(b"last", "", grave)
+    await channel.basic_publish(b"last", "", dead_letter_queue)
 
-    assert await dead.bodies(1) == [b"last"]
+    assert await dead_letters.bodies(1) == [b"last"]
 
 
 @pytest.mark.parametrize(
-    ("made_up", "counts"),
+    ("forged", "counts"),
     [
         ([{}], [1, None]),
         ([{"reason": "rejected"}], [1, None]),
@@ -332,20 +341,20 @@ async def test_what_is_purged_or_deleted_with_its_queue_is_no_dead_letter(
     ],
 )
 @scenario
-async def test_deaths_that_a_publisher_made_up_are_counted(
-    connect: Connect, new_name: NewName, made_up: list[Any], counts: list[int | None]
+async def test_deaths_set_by_the_publisher_are_counted(
+    connect: Connect, new_name: NewName, forged: list[Any], counts: list[int | None]
 ) -> None:
-    """Row 199: those without a count are counted only where there are several."""
+    """Row 199: deaths without a count are counted only if there are several."""
     channel = await (await connect()).channel()
-    queue, grave = await mortal_queue(channel, new_name)
-    dead = await inbox_of(channel, grave)
+    queue, dead_letter_queue = await dead_lettering_queue(channel, new_name)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
     deaths = [
         {key: queue if value == "this" else value for key, value in death.items()}
-        for death in made_up
+        for death in forged
     ]
 
     await channel.basic_publish(b"m", "", queue, {"headers": {"x-death": deaths}})
-    await rejected(channel, queue)
+    await get_and_reject(channel, queue)
 
-    headers = headers_of(await dead.take())
+    headers = headers_of(await dead_letters.next_message())
     assert [death.get("count") for death in headers["x-death"]] == counts

@@ -1,4 +1,4 @@
-"""What may be declared, deleted and bound, and in what words the rest is refused."""
+"""Declaring, deleting and binding, and the error texts of what is refused."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from amqp_codec import Command, FieldValue, LongStr, basic, exchange, queue
+from tests.conformance.client import MethodOrCommand, OpenClient, publish
 from tests.conformance.scenario import NO_SUCH_QUEUE, NewName, scenario
-from tests.conformance.wire import OpenWire, Said, publish
 
 DEFAULT_EXCHANGE = (403, "ACCESS_REFUSED - operation not permitted on the default exchange")
 NO_SUCH_EXCHANGE = "NOT_FOUND - no exchange '{}' in vhost '/'"
@@ -15,51 +15,57 @@ NO_QUEUE_YET = (404, "NOT_FOUND - no previously declared queue")
 
 
 @scenario
-async def test_a_missing_queue_is_named(open_wire: OpenWire, name: str) -> None:
+async def test_the_error_for_a_missing_queue_names_the_queue(
+    open_client: OpenClient, name: str
+) -> None:
     """Row 82."""
-    wire = await open_wire()
+    client = await open_client()
     for method in (
         queue.Declare(name, passive=True),
         basic.Consume(name),
         basic.Get(name),
         queue.Purge(name),
     ):
-        assert await wire.refusal(method) == (404, NO_SUCH_QUEUE.format(name)), method
+        assert await client.refusal(method) == (404, NO_SUCH_QUEUE.format(name)), method
 
 
 @scenario
-async def test_a_missing_exchange_is_named(open_wire: OpenWire, name: str) -> None:
+async def test_the_error_for_a_missing_exchange_names_the_exchange(
+    open_client: OpenClient, name: str
+) -> None:
     """Row 83."""
-    wire = await open_wire()
-    asked: list[Said] = [
+    client = await open_client()
+    asked: list[MethodOrCommand] = [
         exchange.Declare(name, passive=True),
         exchange.Declare(name, "no type", passive=True),
         publish("k", name),
     ]
     for each in asked:
-        assert await wire.refusal(each) == (404, NO_SUCH_EXCHANGE.format(name)), each
+        assert await client.refusal(each) == (404, NO_SUCH_EXCHANGE.format(name)), each
 
 
 @scenario
-async def test_of_a_missing_exchange_and_a_missing_queue_the_exchange_is_named(
-    open_wire: OpenWire, name: str
+async def test_a_missing_exchange_is_reported_before_a_missing_queue(
+    open_client: OpenClient, name: str
 ) -> None:
     """Row 84."""
-    wire = await open_wire()
+    client = await open_client()
 
-    assert await wire.refusal(queue.Bind(name, name, "k")) == (404, NO_SUCH_EXCHANGE.format(name))
-    assert await wire.refusal(queue.Bind(name, "amq.topic", "k")) == (
+    assert await client.refusal(queue.Bind(name, name, "k")) == (404, NO_SUCH_EXCHANGE.format(name))
+    assert await client.refusal(queue.Bind(name, "amq.topic", "k")) == (
         404,
         NO_SUCH_QUEUE.format(name),
     )
 
 
 @scenario
-async def test_what_is_not_there_can_be_deleted_and_unbound(open_wire: OpenWire, name: str) -> None:
+async def test_deleting_and_unbinding_missing_entities_succeeds(
+    open_client: OpenClient, name: str
+) -> None:
     """Row 85."""
-    wire = await open_wire()
+    client = await open_client()
 
-    assert await wire.say(
+    assert await client.call(
         queue.Delete(name),
         exchange.Delete(name),
         queue.Unbind(name, "amq.direct", "k"),
@@ -77,18 +83,20 @@ async def test_what_is_not_there_can_be_deleted_and_unbound(open_wire: OpenWire,
 
 
 @scenario
-async def test_exchanges_that_are_missing_cannot_be_bound(open_wire: OpenWire, name: str) -> None:
+async def test_missing_exchanges_cannot_be_bound(open_client: OpenClient, name: str) -> None:
     """Row 86."""
-    wire = await open_wire()
+    client = await open_client()
 
     for method in (exchange.Bind(name, "amq.direct", "k"), exchange.Bind("amq.direct", name, "k")):
-        assert await wire.refusal(method) == (404, NO_SUCH_EXCHANGE.format(name))
+        assert await client.refusal(method) == (404, NO_SUCH_EXCHANGE.format(name))
 
 
 @scenario
-async def test_an_empty_name_means_nothing_before_a_queue_is_declared(open_wire: OpenWire) -> None:
-    """Rows 87, 88. The second one is for passive declarations."""
-    wire = await open_wire()
+async def test_an_empty_queue_name_is_an_error_before_a_queue_is_declared(
+    open_client: OpenClient,
+) -> None:
+    """Rows 87, 88. Row 88 is about passive declarations."""
+    client = await open_client()
 
     for method in (
         basic.Consume(""),
@@ -97,30 +105,30 @@ async def test_an_empty_name_means_nothing_before_a_queue_is_declared(open_wire:
         queue.Purge(""),
         queue.Delete(""),
     ):
-        assert await wire.refusal(method) == NO_QUEUE_YET, method
-    assert await wire.refusal(queue.Declare("", passive=True)) == (404, NO_SUCH_QUEUE.format(""))
+        assert await client.refusal(method) == NO_QUEUE_YET, method
+    assert await client.refusal(queue.Declare("", passive=True)) == (404, NO_SUCH_QUEUE.format(""))
 
 
 @scenario
-async def test_an_empty_name_is_the_queue_declared_last_even_when_it_is_deleted(
-    open_wire: OpenWire, name: str
+async def test_an_empty_queue_name_is_the_last_declared_queue_even_if_deleted(
+    open_client: OpenClient, name: str
 ) -> None:
-    """Row 89. With an empty key too, a queue is bound with its name as the key."""
-    wire = await open_wire()
-    await wire.say(queue.Declare(name, exclusive=True), queue.Bind("", "amq.direct", ""))
-    await wire.say(publish(name, "amq.direct"))
-    assert await wire.bodies(name) == [b"m"]
+    """Row 89. If the routing key is empty too, the queue is bound with its name as the key."""
+    client = await open_client()
+    await client.call(queue.Declare(name, exclusive=True), queue.Bind("", "amq.direct", ""))
+    await client.call(publish(name, "amq.direct"))
+    assert await client.bodies(name) == [b"m"]
 
-    assert await wire.say(queue.Delete("")) == [queue.DeleteOk(0)]
-    assert await wire.refusal(basic.Get("")) == (404, NO_SUCH_QUEUE.format(name))
+    assert await client.call(queue.Delete("")) == [queue.DeleteOk(0)]
+    assert await client.refusal(basic.Get("")) == (404, NO_SUCH_QUEUE.format(name))
 
 
 @scenario
-async def test_the_broker_makes_names_up(open_wire: OpenWire) -> None:
+async def test_the_broker_generates_queue_names(open_client: OpenClient) -> None:
     """Row 90."""
-    wire = await open_wire()
+    client = await open_client()
 
-    (declared,) = await wire.say(queue.Declare("", exclusive=True))
+    (declared,) = await client.call(queue.Declare("", exclusive=True))
 
     assert isinstance(declared, queue.DeclareOk)
     assert declared.queue.startswith("amq.gen-")
@@ -128,39 +136,41 @@ async def test_the_broker_makes_names_up(open_wire: OpenWire) -> None:
 
 
 @scenario
-async def test_names_that_begin_with_amq_are_the_brokers(open_wire: OpenWire, name: str) -> None:
+async def test_names_with_the_prefix_amq_are_reserved(open_client: OpenClient, name: str) -> None:
     """Rows 91-93."""
-    wire = await open_wire()
+    client = await open_client()
     reserved = f"amq.{name}"
 
-    assert await wire.refusal(queue.Declare(reserved)) == (
+    assert await client.refusal(queue.Declare(reserved)) == (
         403,
         f"ACCESS_REFUSED - queue name '{reserved}' contains reserved prefix 'amq.*'",
     )
-    assert await wire.refusal(exchange.Declare(reserved, "direct")) == (
+    assert await client.refusal(exchange.Declare(reserved, "direct")) == (
         403,
         f"ACCESS_REFUSED - exchange name '{reserved}' contains reserved prefix 'amq.*'",
     )
-    assert await wire.refusal(queue.Declare(reserved, passive=True)) == (
+    assert await client.refusal(queue.Declare(reserved, passive=True)) == (
         404,
         NO_SUCH_QUEUE.format(reserved),
     )
-    assert await wire.say(
+    assert await client.call(
         exchange.Declare("amq.direct", passive=True),
         exchange.Declare("amq.direct", "direct", durable=True),
     ) == [exchange.DeclareOk(), exchange.DeclareOk()]
     for system in ("amq.direct", reserved):
-        assert await wire.refusal(exchange.Delete(system)) == (
+        assert await client.refusal(exchange.Delete(system)) == (
             403,
             f"ACCESS_REFUSED - deletion of system exchange '{system}' in vhost '/' not allowed",
         )
 
 
 @scenario
-async def test_the_default_exchange_is_left_alone(open_wire: OpenWire, name: str) -> None:
+async def test_the_default_exchange_cannot_be_declared_deleted_or_bound(
+    open_client: OpenClient, name: str
+) -> None:
     """Row 94."""
-    wire = await open_wire()
-    await wire.say(queue.Declare(name, exclusive=True))
+    client = await open_client()
+    await client.call(queue.Declare(name, exclusive=True))
 
     for method in (
         exchange.Declare("", "direct"),
@@ -172,54 +182,58 @@ async def test_the_default_exchange_is_left_alone(open_wire: OpenWire, name: str
         exchange.Bind("", "amq.direct", "k"),
         exchange.Unbind("", "amq.direct", "k"),
     ):
-        assert await wire.refusal(method) == DEFAULT_EXCHANGE, method
+        assert await client.refusal(method) == DEFAULT_EXCHANGE, method
 
 
 @scenario
-async def test_exchanges_to_send_on_to_need_to_be_names_but_not_to_exist(
-    open_wire: OpenWire, new_name: NewName
+async def test_a_dead_letter_or_alternate_exchange_must_be_a_string_but_need_not_exist(
+    open_client: OpenClient, new_name: NewName
 ) -> None:
     """Rows 106 and 107."""
-    wire = await open_wire()
+    client = await open_client()
     name = new_name()
 
-    assert await wire.refusal(queue.Declare(name, arguments={"x-dead-letter-exchange": 5})) == (
+    assert await client.refusal(queue.Declare(name, arguments={"x-dead-letter-exchange": 5})) == (
         406,
         "PRECONDITION_FAILED - invalid type 'byte' for arg 'x-dead-letter-exchange'"
         f" in queue '{name}' in vhost '/'",
     )
-    assert await wire.refusal(
+    assert await client.refusal(
         exchange.Declare(name, "direct", arguments={"alternate-exchange": True})
     ) == (
         406,
         "PRECONDITION_FAILED - invalid type 'bool' for arg 'alternate-exchange'"
         f" in exchange '{name}' in vhost '/'",
     )
-    assert await wire.say(
+    assert await client.call(
         queue.Declare(name, exclusive=True, arguments={"x-dead-letter-exchange": new_name()}),
         exchange.Declare(name, "direct", arguments={"alternate-exchange": new_name()}),
     ) == [queue.DeclareOk(name, 0, 0), exchange.DeclareOk()]
 
 
 @scenario
-async def test_an_unknown_queue_master_ends_the_connection_without_a_word(
-    open_wire: OpenWire, name: str
+async def test_an_unknown_queue_master_locator_is_an_internal_error(
+    open_client: OpenClient, name: str
 ) -> None:
     """Row 108."""
-    wire = await open_wire()
+    client = await open_client()
 
-    assert await wire.refusal(queue.Declare(name, arguments={"x-queue-master-locator": "foo"})) == (
+    assert await client.refusal(
+        queue.Declare(name, arguments={"x-queue-master-locator": "foo"})
+    ) == (
         541,
         "INTERNAL_ERROR",
     )
 
 
 @scenario
-async def test_an_exchange_is_compared_in_a_certain_order(open_wire: OpenWire, name: str) -> None:
-    """Row 109. Arguments other than alternate-exchange do not count."""
-    wire = await open_wire()
+async def test_exchange_properties_are_compared_in_a_fixed_order(
+    open_client: OpenClient, name: str
+) -> None:
+    """Row 109. Arguments other than alternate-exchange are not compared."""
+    client = await open_client()
     alternate = {"alternate-exchange": "amq.fanout"}
-    await wire.say(exchange.Declare(name, "direct", arguments=alternate))
+    await client.call(exchange.Declare(name, "direct", arguments=alternate))
     inequivalent = (
         f"PRECONDITION_FAILED - inequivalent arg '{{}}' for exchange '{name}' in vhost '/': {{}}"
     )
@@ -251,9 +265,9 @@ async def test_an_exchange_is_compared_in_a_certain_order(open_wire: OpenWire, n
             "received none but current is the value 'amq.fanout' of type 'longstr'",
         ),
     ):
-        assert await wire.refusal(method) == (406, inequivalent.format(argument, how))
+        assert await client.refusal(method) == (406, inequivalent.format(argument, how))
     again = exchange.Declare(name, "direct", arguments={**alternate, "other": 1})
-    assert await wire.say(again) == [exchange.DeclareOk()]
+    assert await client.call(again) == [exchange.DeclareOk()]
 
 
 @pytest.mark.parametrize(
@@ -261,94 +275,100 @@ async def test_an_exchange_is_compared_in_a_certain_order(open_wire: OpenWire, n
     [("no-type", "unknown"), ("queue", "invalid"), ("", "invalid"), ("null", "invalid")],
 )
 @scenario
-async def test_an_unknown_type_of_exchange_ends_the_connection(
-    open_wire: OpenWire, kind: str, word: str
+async def test_an_unknown_exchange_type_is_a_connection_error(
+    open_client: OpenClient, kind: str, word: str
 ) -> None:
-    """Row 110. It comes before every other mistake."""
-    wire = await open_wire()
+    """Row 110. It is reported before any other error."""
+    client = await open_client()
 
-    assert await wire.refusal(exchange.Declare("", kind)) == (
+    assert await client.refusal(exchange.Declare("", kind)) == (
         503,
         f"COMMAND_INVALID - {word} exchange type '{kind}'",
     )
 
 
 @scenario
-async def test_what_is_in_use_or_not_empty_stays_if_so_asked(
-    open_wire: OpenWire, name: str
+async def test_if_unused_and_if_empty_prevent_a_deletion(
+    open_client: OpenClient, name: str
 ) -> None:
-    """Rows 111 and 112. An exchange is in use as a source, not as a destination."""
-    wire = await open_wire(1, 2)
-    await wire.say(queue.Declare(name, exclusive=True), publish(name), number=1)
+    """Rows 111 and 112. An exchange is in use if it is the source of a binding."""
+    client = await open_client(1, 2)
+    await client.call(queue.Declare(name, exclusive=True), publish(name), channel=1)
 
-    assert await wire.refusal(queue.Delete(name, if_empty=True)) == (
+    assert await client.refusal(queue.Delete(name, if_empty=True)) == (
         406,
         f"PRECONDITION_FAILED - queue '{name}' in vhost '/' not empty",
     )
-    await wire.say(queue.Purge(name))
-    wire.send(basic.Consume(name, "tag"), number=2)
-    assert await wire.hear() == basic.ConsumeOk("tag")
-    assert await wire.refusal(queue.Delete(name, if_unused=True)) == (
+    await client.call(queue.Purge(name))
+    client.send(basic.Consume(name, "tag"), channel=2)
+    assert await client.next_command() == basic.ConsumeOk("tag")
+    assert await client.refusal(queue.Delete(name, if_unused=True)) == (
         406,
         f"PRECONDITION_FAILED - queue '{name}' in vhost '/' in use",
     )
-    await wire.say(exchange.Declare(name, "direct"), exchange.Bind(name, "amq.fanout", name))
-    await wire.say(queue.Bind(name, name, "k"))
-    assert await wire.refusal(exchange.Delete(name, if_unused=True)) == (
+    await client.call(exchange.Declare(name, "direct"), exchange.Bind(name, "amq.fanout", name))
+    await client.call(queue.Bind(name, name, "k"))
+    assert await client.refusal(exchange.Delete(name, if_unused=True)) == (
         406,
         f"PRECONDITION_FAILED - exchange '{name}' in vhost '/' in use",
     )
-    assert await wire.say(queue.Unbind(name, name, "k"), exchange.Delete(name, if_unused=True)) == [
+    assert await client.call(
+        queue.Unbind(name, name, "k"), exchange.Delete(name, if_unused=True)
+    ) == [
         queue.UnbindOk(),
         exchange.DeleteOk(),
     ]
 
 
 @scenario
-async def test_an_auto_delete_exchange_goes_with_its_last_binding_as_a_source(
-    open_wire: OpenWire, new_name: NewName
+async def test_an_auto_delete_exchange_is_deleted_with_its_last_binding_as_a_source(
+    open_client: OpenClient, new_name: NewName
 ) -> None:
     """Row 119."""
-    wire = await open_wire()
+    client = await open_client()
     name, target = new_name(), new_name()
-    await wire.say(
+    await client.call(
         exchange.Declare(name, "direct", auto_delete=True),
         exchange.Declare(target, "direct"),
         exchange.Bind(name, "amq.fanout", name),
         exchange.Unbind(name, "amq.fanout", name),
     )
-    assert await wire.say(exchange.Declare(name, passive=True)) == [exchange.DeclareOk()]
+    assert await client.call(exchange.Declare(name, passive=True)) == [exchange.DeclareOk()]
 
-    await wire.say(exchange.Bind(target, name, "1"), exchange.Bind(target, name, "2"))
-    await wire.say(exchange.Unbind(target, name, "1"))
-    assert await wire.say(exchange.Declare(name, passive=True)) == [exchange.DeclareOk()]
+    await client.call(exchange.Bind(target, name, "1"), exchange.Bind(target, name, "2"))
+    await client.call(exchange.Unbind(target, name, "1"))
+    assert await client.call(exchange.Declare(name, passive=True)) == [exchange.DeclareOk()]
 
-    await wire.say(exchange.Delete(target))
-    assert await wire.refusal(exchange.Declare(name, passive=True)) == (
+    await client.call(exchange.Delete(target))
+    assert await client.refusal(exchange.Declare(name, passive=True)) == (
         404,
         NO_SUCH_EXCHANGE.format(name),
     )
 
 
 @scenario
-async def test_names_lose_their_line_breaks(open_wire: OpenWire, name: str) -> None:
-    """RabbitMQ does so in names that are declared; basic.get looks for the name as it is."""
-    wire = await open_wire()
+async def test_line_breaks_are_removed_from_declared_names(
+    open_client: OpenClient, name: str
+) -> None:
+    """RabbitMQ removes them only from declared names; basic.get uses the name unchanged."""
+    client = await open_client()
     first, last = name[:4], name[4:]
 
-    assert await wire.say(queue.Declare(f"{first}\r\n{last}", exclusive=True)) == [
+    assert await client.call(queue.Declare(f"{first}\r\n{last}", exclusive=True)) == [
         queue.DeclareOk(name, 0, 0)
     ]
-    answer = await wire.refusal(basic.Get(f"{first}\n{last}"))
-    assert answer == (404, NO_SUCH_QUEUE.format(f"{first}\n{last}"))
+    reply = await client.refusal(basic.Get(f"{first}\n{last}"))
+    assert reply == (404, NO_SUCH_QUEUE.format(f"{first}\n{last}"))
 
 
 @scenario
-async def test_who_asks_with_no_wait_hears_of_mistakes_only(open_wire: OpenWire, name: str) -> None:
-    wire = await open_wire()
+async def test_methods_with_no_wait_are_answered_only_on_errors(
+    open_client: OpenClient, name: str
+) -> None:
+    client = await open_client()
 
     assert (
-        await wire.say(
+        await client.call(
             exchange.Declare(name, "topic", no_wait=True),
             queue.Declare(name, exclusive=True, no_wait=True),
             queue.Bind(name, name, "#", no_wait=True),
@@ -357,13 +377,13 @@ async def test_who_asks_with_no_wait_hears_of_mistakes_only(open_wire: OpenWire,
         )
         == []
     )
-    assert isinstance((await wire.say(publish("k", name), basic.Get(name)))[0], Command)
-    refused = await wire.refusal(exchange.Declare(name, "fanout", no_wait=True))
+    assert isinstance((await client.call(publish("k", name), basic.Get(name)))[0], Command)
+    refused = await client.refusal(exchange.Declare(name, "fanout", no_wait=True))
     assert refused[0] == 406
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "printed"),
     [
         (1.5, "the value '1.5' of type 'double'"),
         (100.0, "the value '100.0' of type 'double'"),
@@ -382,40 +402,40 @@ async def test_who_asks_with_no_wait_hears_of_mistakes_only(open_wire: OpenWire,
     ],
 )
 @scenario
-async def test_an_argument_that_is_new_is_printed_as_erlang_does(
-    open_wire: OpenWire, name: str, value: FieldValue, shown: str
+async def test_a_new_argument_is_printed_as_an_erlang_term_with_its_type(
+    open_client: OpenClient, name: str, value: FieldValue, printed: str
 ) -> None:
     """Rows 98 and 109."""
-    wire = await open_wire()
-    await wire.say(exchange.Declare(name, "direct"))
+    client = await open_client()
+    await client.call(exchange.Declare(name, "direct"))
 
-    code, text = await wire.refusal(
+    code, text = await client.refusal(
         exchange.Declare(name, "direct", arguments={"alternate-exchange": value})
     )
 
-    assert (code, text.partition(": ")[2]) == (406, f"received {shown} but current is none")
+    assert (code, text.partition(": ")[2]) == (406, f"received {printed} but current is none")
 
 
 @scenario
-async def test_an_argument_that_differs_is_printed_without_its_type(
-    open_wire: OpenWire, name: str
+async def test_a_changed_argument_is_printed_without_its_type(
+    open_client: OpenClient, name: str
 ) -> None:
-    """Rows 97 and 109. A string may come as octets, and nothing is none."""
-    wire = await open_wire()
-    await wire.say(exchange.Declare(name, "direct", arguments={"alternate-exchange": "a"}))
+    """Rows 97 and 109. A string may be sent as bytes, and void equals an absent argument."""
+    client = await open_client()
+    await client.call(exchange.Declare(name, "direct", arguments={"alternate-exchange": "a"}))
 
     others: list[tuple[FieldValue, str]] = [
         (b"b", "'b'"),
         (None, "none"),
         ([True], "'[{bool,true}]'"),
     ]
-    for value, shown in others:
-        code, text = await wire.refusal(
+    for value, printed in others:
+        code, text = await client.refusal(
             exchange.Declare(name, "direct", arguments={"alternate-exchange": value})
         )
-        assert (code, text.partition(": ")[2]) == (406, f"received {shown} but current is 'a'")
+        assert (code, text.partition(": ")[2]) == (406, f"received {printed} but current is 'a'")
     same = exchange.Declare(name, "direct", arguments={"alternate-exchange": b"a"})
-    assert await wire.say(same) == [exchange.DeclareOk()]
+    assert await client.call(same) == [exchange.DeclareOk()]
 
 
 @pytest.mark.parametrize(
@@ -429,31 +449,31 @@ async def test_an_argument_that_differs_is_printed_without_its_type(
 )
 @scenario
 async def test_some_arguments_of_a_queue_are_an_internal_error(
-    open_wire: OpenWire, name: str, named: bool, arguments: dict[str, FieldValue]
+    open_client: OpenClient, name: str, named: bool, arguments: dict[str, FieldValue]
 ) -> None:
     """Rows 64 and 104."""
-    wire = await open_wire()
+    client = await open_client()
 
     declare = queue.Declare(name if named else "", durable=True, arguments=arguments)
 
-    assert await wire.refusal(declare) == (541, "INTERNAL_ERROR")
+    assert await client.refusal(declare) == (541, "INTERNAL_ERROR")
 
 
 @scenario
-async def test_a_decimal_where_something_else_was_is_an_internal_error(
-    open_wire: OpenWire, name: str
+async def test_a_decimal_in_place_of_an_integer_argument_is_an_internal_error(
+    open_client: OpenClient, name: str
 ) -> None:
     """Rows 64 and 97."""
-    wire = await open_wire()
-    await wire.say(queue.Declare(name, exclusive=True, arguments={"x-max-length": 5}))
+    client = await open_client()
+    await client.call(queue.Declare(name, exclusive=True, arguments={"x-max-length": 5}))
 
     declare = queue.Declare(name, exclusive=True, arguments={"x-max-length": Decimal(5)})
 
-    assert await wire.refusal(declare) == (541, "INTERNAL_ERROR")
+    assert await client.refusal(declare) == (541, "INTERNAL_ERROR")
 
 
 @pytest.mark.parametrize(
-    ("mode", "shown"),
+    ("mode", "printed"),
     [
         ("a\nb", "\"unsupported queue mode 'a\\nb'\""),
         (LongStr(b"\xff"), "\"unsupported queue mode '\udcff'\""),
@@ -465,22 +485,22 @@ async def test_a_decimal_where_something_else_was_is_an_internal_error(
     ],
 )
 @scenario
-async def test_a_mode_that_there_is_not_is_quoted_as_erlang_quotes_lists(
-    open_wire: OpenWire, name: str, mode: FieldValue, shown: str
+async def test_an_unknown_queue_mode_is_quoted_as_an_erlang_list(
+    open_client: OpenClient, name: str, mode: FieldValue, printed: str
 ) -> None:
     """Row 104."""
-    wire = await open_wire()
+    client = await open_client()
 
-    assert await wire.refusal(queue.Declare(name, arguments={"x-queue-mode": mode})) == (
+    assert await client.refusal(queue.Declare(name, arguments={"x-queue-mode": mode})) == (
         406,
-        f"PRECONDITION_FAILED - invalid arg 'x-queue-mode' for queue '{name}' in vhost '/': {shown}",
+        f"PRECONDITION_FAILED - invalid arg 'x-queue-mode' for queue '{name}' in vhost '/': {printed}",
     )
 
 
 @scenario
-async def test_a_string_that_is_not_utf_8_is_a_string(open_wire: OpenWire, name: str) -> None:
+async def test_a_string_argument_need_not_be_utf_8(open_client: OpenClient, name: str) -> None:
     """Rows 104 and 106."""
-    wire = await open_wire()
+    client = await open_client()
     arguments: dict[str, FieldValue] = {
         "x-dead-letter-exchange": LongStr(b"\xff"),
         "x-dead-letter-routing-key": LongStr(b"\xfe"),
@@ -488,41 +508,41 @@ async def test_a_string_that_is_not_utf_8_is_a_string(open_wire: OpenWire, name:
 
     declare = queue.Declare(name, exclusive=True, arguments=arguments)
 
-    assert await wire.say(declare) == [queue.DeclareOk(name, 0, 0)]
+    assert await client.call(declare) == [queue.DeclareOk(name, 0, 0)]
 
 
 @scenario
-async def test_a_binding_is_found_by_its_arguments_in_any_order_but_not_by_their_own(
-    open_wire: OpenWire, name: str
+async def test_the_order_of_binding_arguments_is_ignored_but_not_inside_a_table(
+    open_client: OpenClient, name: str
 ) -> None:
     """Row 124."""
-    wire = await open_wire()
+    client = await open_client()
     bound: dict[str, FieldValue] = {"a": {"x": 1, "y": 2}, "b": 3}
-    await wire.say(queue.Declare(name, exclusive=True))
-    await wire.say(queue.Bind(name, "amq.topic", name, arguments=bound))
+    await client.call(queue.Declare(name, exclusive=True))
+    await client.call(queue.Bind(name, "amq.topic", name, arguments=bound))
     returned = publish(name, "amq.topic", mandatory=True)
 
     other = queue.Unbind(name, "amq.topic", name, {"a": {"y": 2, "x": 1}, "b": 3})
-    assert await wire.say(other, returned) == [queue.UnbindOk()]
+    assert await client.call(other, returned) == [queue.UnbindOk()]
     same = queue.Unbind(name, "amq.topic", name, {"b": 3, "a": {"x": 1, "y": 2}})
-    unbound, said = await wire.say(same, returned)
+    unbound, returned_message = await client.call(same, returned)
 
     assert unbound == queue.UnbindOk()
-    assert isinstance(said, Command)
-    assert isinstance(said.method, basic.Return)
+    assert isinstance(returned_message, Command)
+    assert isinstance(returned_message.method, basic.Return)
 
 
 @scenario
-async def test_a_classic_queue_is_of_no_type_that_there_is_not(
-    open_wire: OpenWire, name: str
+async def test_an_unknown_queue_type_is_inequivalent_to_a_classic_queue(
+    open_client: OpenClient, name: str
 ) -> None:
     """Row 101."""
-    wire = await open_wire()
-    await wire.say(queue.Declare(name, exclusive=True))
+    client = await open_client()
+    await client.call(queue.Declare(name, exclusive=True))
 
     again = queue.Declare(name, exclusive=True, arguments={"x-queue-type": "foo"})
 
-    assert await wire.refusal(again) == (
+    assert await client.refusal(again) == (
         406,
         f"PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue '{name}' in vhost '/':"
         " received the value 'foo' of type 'longstr' but current is none",
@@ -530,16 +550,16 @@ async def test_a_classic_queue_is_of_no_type_that_there_is_not(
 
 
 @scenario
-async def test_what_a_consumer_asks_for_is_checked(open_wire: OpenWire, name: str) -> None:
-    """Rows 64 and 105. Only a table can give credit; anything else crashes the queue."""
-    wire = await open_wire()
-    await wire.say(queue.Declare(name, exclusive=True))
+async def test_consumer_arguments_are_checked(open_client: OpenClient, name: str) -> None:
+    """Rows 64 and 105. An x-credit that is not a table crashes the queue."""
+    client = await open_client()
+    await client.call(queue.Declare(name, exclusive=True))
 
     consume = basic.Consume(name, arguments={"x-cancel-on-ha-failover": "yes"})
-    assert await wire.refusal(consume) == (
+    assert await client.refusal(consume) == (
         406,
         f"PRECONDITION_FAILED - invalid arg 'x-cancel-on-ha-failover' for queue '{name}'"
         " in vhost '/': {unacceptable_type,longstr}",
     )
     consume = basic.Consume(name, arguments={"x-credit": 5})
-    assert await wire.refusal(consume) == (541, "INTERNAL_ERROR")
+    assert await client.refusal(consume) == (541, "INTERNAL_ERROR")

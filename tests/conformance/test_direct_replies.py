@@ -1,4 +1,4 @@
-"""Direct reply-to: answers that go straight to a channel, without a queue."""
+"""Direct reply-to: replies that are delivered to a channel without a queue."""
 
 from base64 import b64encode
 from typing import Final
@@ -6,8 +6,8 @@ from typing import Final
 import pytest
 
 from amqp_codec import Command, Properties, basic, channel, queue, tx
+from tests.conformance.client import OpenClient, ScriptedClient, publish
 from tests.conformance.scenario import NO_SUCH_QUEUE, NewName, scenario
-from tests.conformance.wire import OpenWire, Wire, publish
 
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
 
@@ -16,29 +16,29 @@ def consume(tag: str = "replies", *, no_ack: bool = True) -> basic.Consume:
     return basic.Consume(REPLY_TO, tag, no_ack=no_ack)
 
 
-async def address_of(wire: Wire, name: str) -> str:
-    """Ask a question on channel 1, and return where its answer is to go."""
-    await wire.say(queue.Declare(name, exclusive=True))
-    await wire.say(publish(name, reply_to=REPLY_TO))
-    question = await wire.get(name)
-    assert question is not None
-    assert question.properties is not None
-    assert question.properties.reply_to is not None
-    return question.properties.reply_to
+async def address_of(client: ScriptedClient, name: str) -> str:
+    """Publish a request on channel 1, and return the reply address that the broker puts in it."""
+    await client.call(queue.Declare(name, exclusive=True))
+    await client.call(publish(name, reply_to=REPLY_TO))
+    request = await client.get(name)
+    assert request is not None
+    assert request.properties is not None
+    assert request.properties.reply_to is not None
+    return request.properties.reply_to
 
 
 @scenario
-async def test_a_reply_comes_without_a_queue(open_wire: OpenWire, name: str) -> None:
+async def test_a_reply_is_delivered_without_a_queue(open_client: OpenClient, name: str) -> None:
     """Rows 231, 232 and 237."""
-    asking, answering = await open_wire(), await open_wire()
-    assert await asking.say(consume()) == [basic.ConsumeOk("replies")]
-    address = await address_of(asking, name)
+    requester, responder = await open_client(), await open_client()
+    assert await requester.call(consume()) == [basic.ConsumeOk("replies")]
+    address = await address_of(requester, name)
     assert address.startswith(f"{REPLY_TO}.g1h")
     assert address.removeprefix(f"{REPLY_TO}.").count(".") == 1
 
-    await answering.say(publish(address, body=b"answer", correlation_id="7"))
+    await responder.call(publish(address, body=b"answer", correlation_id="7"))
 
-    assert await asking.hear() == Command(
+    assert await requester.next_command() == Command(
         1,
         basic.Deliver("replies", 2, False, "", address),
         Properties(correlation_id="7"),
@@ -47,153 +47,159 @@ async def test_a_reply_comes_without_a_queue(open_wire: OpenWire, name: str) -> 
 
 
 @scenario
-async def test_the_broker_makes_tags_up_and_nothing_else_counts(open_wire: OpenWire) -> None:
+async def test_the_broker_generates_a_consumer_tag_and_ignores_other_arguments(
+    open_client: OpenClient,
+) -> None:
     """Row 231."""
-    wire = await open_wire()
+    client = await open_client()
     odd = basic.Consume(REPLY_TO, "", False, True, True, False, {"x-priority": "high"})
 
-    (answer,) = await wire.say(odd)
+    (reply,) = await client.call(odd)
 
-    assert isinstance(answer, basic.ConsumeOk)
-    assert answer.consumer_tag.startswith("amq.ctag-")
+    assert isinstance(reply, basic.ConsumeOk)
+    assert reply.consumer_tag.startswith("amq.ctag-")
 
 
 @scenario
-async def test_a_question_needs_a_consumer_on_its_own_channel(
-    open_wire: OpenWire, name: str
+async def test_a_request_needs_a_reply_consumer_on_its_channel(
+    open_client: OpenClient, name: str
 ) -> None:
     """Row 233."""
-    wire = await open_wire(1, 2)
-    await wire.say(consume(), number=2)
+    client = await open_client(1, 2)
+    await client.call(consume(), channel=2)
 
-    assert await wire.refusal(publish(name, reply_to=REPLY_TO)) == (
+    assert await client.refusal(publish(name, reply_to=REPLY_TO)) == (
         406,
         "PRECONDITION_FAILED - fast reply consumer does not exist",
     )
 
 
 @scenario
-async def test_replies_are_not_acknowledged_and_have_one_consumer_a_channel(
-    open_wire: OpenWire,
+async def test_a_channel_may_have_one_reply_consumer_without_acknowledgements(
+    open_client: OpenClient,
 ) -> None:
     """Row 234."""
-    wire = await open_wire()
+    client = await open_client()
 
-    assert await wire.refusal(consume(no_ack=False)) == (
+    assert await client.refusal(consume(no_ack=False)) == (
         406,
         "PRECONDITION_FAILED - reply consumer cannot acknowledge",
     )
     for tag in ("replies", "other"):
-        await wire.say(consume())
-        assert await wire.refusal(consume(tag)) == (
+        await client.call(consume())
+        assert await client.refusal(consume(tag)) == (
             406,
             "PRECONDITION_FAILED - reply consumer already set",
         )
 
 
 @scenario
-async def test_the_tag_of_another_consumer_is_taken(open_wire: OpenWire, name: str) -> None:
+async def test_a_consumer_tag_in_use_is_refused_for_the_reply_consumer(
+    open_client: OpenClient, name: str
+) -> None:
     """Row 234."""
-    wire = await open_wire()
-    await wire.say(queue.Declare(name, exclusive=True))
-    wire.send(basic.Consume(name, "tag"))
-    await wire.hear()
+    client = await open_client()
+    await client.call(queue.Declare(name, exclusive=True))
+    client.send(basic.Consume(name, "tag"))
+    await client.next_command()
 
-    assert await wire.refusal(consume("tag")) == (
+    assert await client.refusal(consume("tag")) == (
         530,
         "NOT_ALLOWED - attempt to reuse consumer tag 'tag'",
     )
 
 
 @scenario
-async def test_the_bare_name_is_always_declared(open_wire: OpenWire) -> None:
-    """Row 235. The name of a queue that is declared last may be left out."""
-    wire = await open_wire()
+async def test_declaring_the_pseudo_queue_always_succeeds(open_client: OpenClient) -> None:
+    """Row 235. It counts as the last declared queue, too."""
+    client = await open_client()
 
     for passive in (True, False):
-        assert await wire.say(queue.Declare(REPLY_TO, passive=passive)) == [
+        assert await client.call(queue.Declare(REPLY_TO, passive=passive)) == [
             queue.DeclareOk(REPLY_TO, 0, 1)
         ]
-    assert await wire.say(basic.Consume("", "tag", no_ack=True)) == [basic.ConsumeOk("tag")]
-    assert await wire.refusal(consume()) == (
+    assert await client.call(basic.Consume("", "tag", no_ack=True)) == [basic.ConsumeOk("tag")]
+    assert await client.refusal(consume()) == (
         406,
         "PRECONDITION_FAILED - reply consumer already set",
     )
 
 
 @scenario
-async def test_an_address_is_declared_as_long_as_someone_waits(
-    open_wire: OpenWire, name: str
+async def test_declaring_a_reply_address_succeeds_while_it_has_a_consumer(
+    open_client: OpenClient, name: str
 ) -> None:
-    """Row 236. Dots beside the one that counts do not."""
-    asking, wire = await open_wire(), await open_wire()
-    await asking.say(consume())
-    address = await address_of(asking, name)
+    """Row 236. Additional dots in the address are ignored."""
+    requester, client = await open_client(), await open_client()
+    await requester.call(consume())
+    address = await address_of(requester, name)
     dotted = address.replace("reply-to.", "reply-to...")
 
     for each in (address, dotted):
         for passive in (True, False):
-            assert await wire.say(queue.Declare(each, passive=passive)) == [
+            assert await client.call(queue.Declare(each, passive=passive)) == [
                 queue.DeclareOk(each, 0, 1)
             ]
-    dead = [f"{address}x", f"{address}.x", f"{REPLY_TO}.", f"{REPLY_TO}x", f"{REPLY_TO}.x"]
-    assert await asking.say(basic.Cancel("replies")) == [basic.CancelOk("replies")]
-    for each in (*dead, address):
-        assert await wire.refusal(queue.Declare(each, passive=True)) == (
+    unknown = [f"{address}x", f"{address}.x", f"{REPLY_TO}.", f"{REPLY_TO}x", f"{REPLY_TO}.x"]
+    assert await requester.call(basic.Cancel("replies")) == [basic.CancelOk("replies")]
+    for each in (*unknown, address):
+        assert await client.refusal(queue.Declare(each, passive=True)) == (
             404,
             NO_SUCH_QUEUE.format(each),
         )
 
 
 @scenario
-async def test_replies_have_the_next_delivery_tag_and_do_not_use_it_up(
-    open_wire: OpenWire, name: str
+async def test_a_reply_has_the_next_delivery_tag_but_does_not_use_it(
+    open_client: OpenClient, name: str
 ) -> None:
     """Row 237."""
-    asking, answering = await open_wire(), await open_wire()
-    await asking.say(consume())
-    address = await address_of(asking, name)
+    requester, responder = await open_client(), await open_client()
+    await requester.call(consume())
+    address = await address_of(requester, name)
 
-    await answering.say(publish(address), publish(address))
+    await responder.call(publish(address), publish(address))
 
     deliver = basic.Deliver("replies", 2, False, "", address)
     for _ in range(2):
-        assert await asking.hear() == Command(1, deliver, Properties(), b"m")
-    await asking.say(publish(name))
-    got = await asking.get(name)
+        assert await requester.next_command() == Command(1, deliver, Properties(), b"m")
+    await requester.call(publish(name))
+    got = await requester.get(name)
     assert got is not None
     assert isinstance(got.method, basic.GetOk)
     assert got.method.delivery_tag == 2
 
 
 @scenario
-async def test_a_mandatory_reply_is_delivered_and_returned(open_wire: OpenWire, name: str) -> None:
+async def test_a_mandatory_reply_is_delivered_and_returned(
+    open_client: OpenClient, name: str
+) -> None:
     """Row 238."""
-    asking, answering = await open_wire(), await open_wire()
-    await asking.say(consume())
-    address = await address_of(asking, name)
+    requester, responder = await open_client(), await open_client()
+    await requester.call(consume())
+    address = await address_of(requester, name)
 
-    (returned,) = await answering.say(publish(address, mandatory=True))
+    (returned,) = await responder.call(publish(address, mandatory=True))
 
     assert isinstance(returned, Command)
     assert returned.method == basic.Return(312, "NO_ROUTE", "", address)
-    assert isinstance(await asking.hear(), Command)
+    assert isinstance(await requester.next_command(), Command)
 
 
 @pytest.mark.parametrize("end", [basic.Cancel("replies"), channel.Close(200, "bye")])
 @scenario
 async def test_a_late_reply_is_dropped(
-    open_wire: OpenWire, name: str, end: basic.Cancel | channel.Close
+    open_client: OpenClient, name: str, end: basic.Cancel | channel.Close
 ) -> None:
     """Row 239."""
-    asking, answering = await open_wire(), await open_wire()
-    await asking.say(consume())
-    address = await address_of(asking, name)
-    asking.send(end)
-    await asking.hear()
+    requester, responder = await open_client(), await open_client()
+    await requester.call(consume())
+    address = await address_of(requester, name)
+    requester.send(end)
+    await requester.next_command()
 
-    assert await answering.say(publish(address)) == []
-    (returned,) = await answering.say(publish(address, mandatory=True))
+    assert await responder.call(publish(address)) == []
+    (returned,) = await responder.call(publish(address, mandatory=True))
 
     assert isinstance(returned, Command)
     assert returned.method == basic.Return(312, "NO_ROUTE", "", address)
@@ -201,107 +207,113 @@ async def test_a_late_reply_is_dropped(
 
 @pytest.mark.parametrize("address", ["zz.yy", "%%%.k", "g2EB.k"])
 @scenario
-async def test_an_address_that_cannot_be_one_ends_the_connection_without_a_word(
-    open_wire: OpenWire, address: str
+async def test_a_malformed_reply_address_is_an_internal_error(
+    open_client: OpenClient, address: str
 ) -> None:
-    """Row 240. What has one part, or three, is no address at all."""
+    """Row 240. A key with one or three parts is not taken for an address."""
     nonsense = f"{REPLY_TO}.{address}"
 
     for wrong in (publish(nonsense), queue.Declare(nonsense, passive=True)):
-        wire = await open_wire()
-        assert await wire.refusal(wrong) == (541, "INTERNAL_ERROR")
-    wire = await open_wire()
-    assert await wire.say(publish(f"{nonsense}.x"), publish(f"{REPLY_TO}.x")) == []
+        client = await open_client()
+        assert await client.refusal(wrong) == (541, "INTERNAL_ERROR")
+    client = await open_client()
+    assert await client.call(publish(f"{nonsense}.x"), publish(f"{REPLY_TO}.x")) == []
 
 
 @scenario
-async def test_there_is_no_queue_behind_the_name(open_wire: OpenWire, name: str) -> None:
-    """Row 241, and the same for an address."""
-    asking, wire = await open_wire(), await open_wire()
-    await asking.say(consume())
+async def test_the_pseudo_queue_does_not_exist_for_other_methods(
+    open_client: OpenClient, name: str
+) -> None:
+    """Row 241, and the same for a reply address."""
+    requester, client = await open_client(), await open_client()
+    await requester.call(consume())
 
-    for each in (REPLY_TO, await address_of(asking, name)):
+    for each in (REPLY_TO, await address_of(requester, name)):
         for method in (basic.Get(each), queue.Bind(each, "amq.fanout"), queue.Purge(each)):
-            assert await wire.refusal(method) == (404, NO_SUCH_QUEUE.format(each)), method
-        assert await wire.say(queue.Delete(each), queue.Unbind(each, "amq.fanout")) == [
+            assert await client.refusal(method) == (404, NO_SUCH_QUEUE.format(each)), method
+        assert await client.call(queue.Delete(each), queue.Unbind(each, "amq.fanout")) == [
             queue.DeleteOk(0),
             queue.UnbindOk(),
         ]
 
 
 @scenario
-async def test_only_the_default_exchange_leads_to_addresses_by_any_key(
-    open_wire: OpenWire, new_name: NewName
+async def test_only_the_default_exchange_routes_to_reply_addresses_by_any_key(
+    open_client: OpenClient, new_name: NewName
 ) -> None:
-    """Row 237. A delivery has the first key, even when it was another one that led here."""
-    asking, wire = await open_wire(), await open_wire()
-    await asking.say(consume())
-    address = await address_of(asking, new_name())
+    """Row 237. A delivery has the routing key, even if the address was in the CC header."""
+    requester, client = await open_client(), await open_client()
+    await requester.call(consume())
+    address = await address_of(requester, new_name())
 
-    await wire.say(publish(address, "amq.fanout"), publish("k", headers={"CC": [address]}))
+    await client.call(publish(address, "amq.fanout"), publish("k", headers={"CC": [address]}))
 
-    said = await asking.hear()
-    assert isinstance(said, Command)
-    assert said.method == basic.Deliver("replies", 2, False, "", "k")
-
-
-@scenario
-async def test_replies_do_not_wait_for_a_commit(open_wire: OpenWire, name: str) -> None:
-    asking, answering = await open_wire(), await open_wire()
-    await asking.say(consume())
-    address = await address_of(asking, name)
-
-    await answering.say(tx.Select(), publish(address, body=b"answer"))
-
-    said = await asking.hear()
-    assert isinstance(said, Command)
-    assert bytes(said.body) == b"answer"
-    assert await answering.say(tx.Rollback()) == [tx.RollbackOk()]
+    delivered = await requester.next_command()
+    assert isinstance(delivered, Command)
+    assert delivered.method == basic.Deliver("replies", 2, False, "", "k")
 
 
 @scenario
-async def test_a_channel_cannot_ask_for_its_own_address(open_wire: OpenWire, name: str) -> None:
-    """Row 236, which is about others: whoever waits for replies would wait for itself."""
-    wire = await open_wire(1, 2)
-    await wire.say(consume())
-    address = await address_of(wire, name)
+async def test_a_reply_published_in_a_transaction_is_delivered_at_once(
+    open_client: OpenClient, name: str
+) -> None:
+    requester, responder = await open_client(), await open_client()
+    await requester.call(consume())
+    address = await address_of(requester, name)
 
-    assert await wire.say(queue.Declare(address, passive=True), number=2) == [
+    await responder.call(tx.Select(), publish(address, body=b"answer"))
+
+    delivered = await requester.next_command()
+    assert isinstance(delivered, Command)
+    assert bytes(delivered.body) == b"answer"
+    assert await responder.call(tx.Rollback()) == [tx.RollbackOk()]
+
+
+@scenario
+async def test_declaring_its_own_reply_address_is_an_internal_error(
+    open_client: OpenClient, name: str
+) -> None:
+    """Row 236, from the channel of the consumer, which would wait for itself."""
+    client = await open_client(1, 2)
+    await client.call(consume())
+    address = await address_of(client, name)
+
+    assert await client.call(queue.Declare(address, passive=True), channel=2) == [
         queue.DeclareOk(address, 0, 1)
     ]
-    await wire.say(basic.Cancel("replies"))
-    assert await wire.refusal(queue.Declare(address, passive=True)) == (541, "INTERNAL_ERROR")
+    await client.call(basic.Cancel("replies"))
+    assert await client.refusal(queue.Declare(address, passive=True)) == (541, "INTERNAL_ERROR")
 
 
 @pytest.mark.parametrize("node", [b"a@b", b"reply@1", b"reply"])
 @scenario
-async def test_an_address_on_a_node_that_there_is_not_is_an_internal_error(
-    open_wire: OpenWire, node: bytes
+async def test_a_reply_address_on_an_unknown_node_is_an_internal_error(
+    open_client: OpenClient, node: bytes
 ) -> None:
     """Row 240."""
     process = b"\x83Xv" + len(node).to_bytes(2, "big") + node + bytes(12)
     address = f"{REPLY_TO}.{b64encode(process).decode()}.key"
 
     for wrong in (publish(address), queue.Declare(address, passive=True)):
-        wire = await open_wire()
-        assert await wire.refusal(wrong) == (541, "INTERNAL_ERROR")
+        client = await open_client()
+        assert await client.refusal(wrong) == (541, "INTERNAL_ERROR")
 
 
 @scenario
-async def test_a_dead_letter_can_be_a_reply(open_wire: OpenWire, new_name: NewName) -> None:
+async def test_a_dead_letter_can_be_a_reply(open_client: OpenClient, new_name: NewName) -> None:
     """Row 237, row 197."""
-    wire = await open_wire()
-    await wire.say(consume())
-    address = await address_of(wire, new_name())
+    client = await open_client()
+    await client.call(consume())
+    address = await address_of(client, new_name())
     arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": address}
-    mortal = new_name()
-    await wire.say(queue.Declare(mortal, exclusive=True, arguments=arguments))
+    expiring = new_name()
+    await client.call(queue.Declare(expiring, exclusive=True, arguments=arguments))
 
-    wire.send(publish(mortal, body=b"answer", expiration="0"))
+    client.send(publish(expiring, body=b"answer", expiration="0"))
 
-    said = await wire.hear()
+    delivered = await client.next_command()
 
-    assert isinstance(said, Command)
-    assert said.method == basic.Deliver("replies", 2, False, "", address)
-    assert said.properties is not None
-    assert (said.properties.headers or {})["x-first-death-reason"] == "expired"
+    assert isinstance(delivered, Command)
+    assert delivered.method == basic.Deliver("replies", 2, False, "", address)
+    assert delivered.properties is not None
+    assert (delivered.properties.headers or {})["x-first-death-reason"] == "expired"

@@ -1,100 +1,104 @@
-"""How each type of exchange routes, over bindings, exchanges and alternate exchanges."""
+"""Routing by each exchange type, through exchange bindings and alternate exchanges."""
 
 from typing import Any
 
 import pytest
 
 from amqp_codec import Command, Float32, Int64, LongStr, Timestamp, basic, exchange, queue
+from tests.conformance.client import OpenClient, ScriptedClient, publish
 from tests.conformance.scenario import NewName, scenario
-from tests.conformance.wire import OpenWire, Wire, publish
 
 
-async def bound(wire: Wire, name: str, source: str, key: str = "", **arguments: Any) -> None:
-    """Declare a queue of the connection's own and bind it."""
-    await wire.say(
+async def bound(
+    client: ScriptedClient, name: str, source: str, key: str = "", **arguments: Any
+) -> None:
+    """Declare an exclusive queue and bind it."""
+    await client.call(
         queue.Declare(name, exclusive=True), queue.Bind(name, source, key, arguments=arguments)
     )
 
 
 @scenario
 async def test_a_queue_gets_one_copy_however_many_bindings_match(
-    open_wire: OpenWire, new_name: NewName
+    open_client: OpenClient, new_name: NewName
 ) -> None:
     """Row 123."""
-    wire = await open_wire()
+    client = await open_client()
     name, source = new_name(), new_name()
-    await wire.say(exchange.Declare(source, "topic", auto_delete=True))
+    await client.call(exchange.Declare(source, "topic", auto_delete=True))
     for key in ("a.*", "a.*", "#", "a.b"):
-        await bound(wire, name, source, key)
+        await bound(client, name, source, key)
 
-    await wire.say(publish("a.b", source))
+    await client.call(publish("a.b", source))
 
-    assert await wire.bodies(name) == [b"m"]
-
-
-@scenario
-async def test_a_binding_is_told_apart_by_its_arguments(open_wire: OpenWire, name: str) -> None:
-    """Row 124."""
-    wire = await open_wire()
-    await bound(wire, name, "amq.direct", name)
-    await bound(wire, name, "amq.direct", name, a=1, b="x")
-
-    await wire.say(queue.Unbind(name, "amq.direct", name))
-    await wire.say(queue.Unbind(name, "amq.direct", name, {"a": Int64(1), "b": "x"}))
-    await wire.say(queue.Unbind(name, "amq.direct", name, {"a": 1}))
-    await wire.say(publish(name, "amq.direct"))
-    assert await wire.bodies(name) == [b"m"]
-
-    await wire.say(queue.Unbind(name, "amq.direct", name, {"b": "x", "a": 1}))
-    await wire.say(publish(name, "amq.direct"))
-    assert await wire.bodies(name) == []
+    assert await client.bodies(name) == [b"m"]
 
 
 @scenario
-async def test_the_order_of_arguments_counts_in_a_table_among_them(
-    open_wire: OpenWire, name: str
+async def test_bindings_with_different_arguments_are_different(
+    open_client: OpenClient, name: str
 ) -> None:
     """Row 124."""
-    wire = await open_wire()
-    await wire.say(queue.Declare(name, exclusive=True))
-    await wire.say(queue.Bind(name, "amq.direct", name, arguments={"t": {"a": 1, "b": 2}}))
+    client = await open_client()
+    await bound(client, name, "amq.direct", name)
+    await bound(client, name, "amq.direct", name, a=1, b="x")
 
-    await wire.say(queue.Unbind(name, "amq.direct", name, {"t": {"b": 2, "a": 1}}))
-    await wire.say(publish(name, "amq.direct"))
-    assert await wire.bodies(name) == [b"m"]
+    await client.call(queue.Unbind(name, "amq.direct", name))
+    await client.call(queue.Unbind(name, "amq.direct", name, {"a": Int64(1), "b": "x"}))
+    await client.call(queue.Unbind(name, "amq.direct", name, {"a": 1}))
+    await client.call(publish(name, "amq.direct"))
+    assert await client.bodies(name) == [b"m"]
 
-    await wire.say(queue.Unbind(name, "amq.direct", name, {"t": {"a": 1, "b": 2}}))
-    await wire.say(publish(name, "amq.direct"))
-    assert await wire.bodies(name) == []
+    await client.call(queue.Unbind(name, "amq.direct", name, {"b": "x", "a": 1}))
+    await client.call(publish(name, "amq.direct"))
+    assert await client.bodies(name) == []
 
 
 @scenario
-async def test_the_default_exchange_has_no_name_for_the_consumer_either(
-    open_wire: OpenWire, name: str
+async def test_the_order_inside_a_table_argument_distinguishes_bindings(
+    open_client: OpenClient, name: str
+) -> None:
+    """Row 124."""
+    client = await open_client()
+    await client.call(queue.Declare(name, exclusive=True))
+    await client.call(queue.Bind(name, "amq.direct", name, arguments={"t": {"a": 1, "b": 2}}))
+
+    await client.call(queue.Unbind(name, "amq.direct", name, {"t": {"b": 2, "a": 1}}))
+    await client.call(publish(name, "amq.direct"))
+    assert await client.bodies(name) == [b"m"]
+
+    await client.call(queue.Unbind(name, "amq.direct", name, {"t": {"a": 1, "b": 2}}))
+    await client.call(publish(name, "amq.direct"))
+    assert await client.bodies(name) == []
+
+
+@scenario
+async def test_the_exchange_of_a_delivery_is_empty_for_the_default_exchange(
+    open_client: OpenClient, name: str
 ) -> None:
     """Row 125."""
-    wire = await open_wire()
-    await wire.say(queue.Declare(name, exclusive=True), publish(name))
+    client = await open_client()
+    await client.call(queue.Declare(name, exclusive=True), publish(name))
 
-    message = await wire.get(name)
+    message = await client.get(name)
 
     assert message is not None
     assert message.method == basic.GetOk(1, False, "", name, 0)
 
 
 @scenario
-async def test_a_fanout_exchange_does_not_look_at_keys(
-    open_wire: OpenWire, new_name: NewName
+async def test_a_fanout_exchange_ignores_routing_keys(
+    open_client: OpenClient, new_name: NewName
 ) -> None:
-    wire = await open_wire()
+    client = await open_client()
     source, queues = new_name(), [new_name(), new_name()]
-    await wire.say(exchange.Declare(source, "fanout", auto_delete=True))
+    await client.call(exchange.Declare(source, "fanout", auto_delete=True))
     for name in queues:
-        await bound(wire, name, source, name)
+        await bound(client, name, source, name)
 
-    await wire.say(publish("any key", source, b"1"), publish("", source, b"2"))
+    await client.call(publish("any key", source, b"1"), publish("", source, b"2"))
 
-    assert [await wire.bodies(name) for name in queues] == [[b"1", b"2"]] * 2
+    assert [await client.bodies(name) for name in queues] == [[b"1", b"2"]] * 2
 
 
 KEYS = [
@@ -146,18 +150,20 @@ MATCHES = {
 
 
 @scenario
-async def test_a_topic_is_matched_word_by_word(open_wire: OpenWire, new_name: NewName) -> None:
-    """Row 126: each key beside each pattern, as the catalogue has it and some more."""
-    wire = await open_wire()
+async def test_a_topic_exchange_matches_word_by_word(
+    open_client: OpenClient, new_name: NewName
+) -> None:
+    """Row 126: each routing key with each pattern."""
+    client = await open_client()
     source = new_name()
-    await wire.say(exchange.Declare(source, "topic", auto_delete=True))
+    await client.call(exchange.Declare(source, "topic", auto_delete=True))
     queues = {pattern: new_name() for pattern in MATCHES}
     for pattern, name in queues.items():
-        await bound(wire, name, source, pattern)
+        await bound(client, name, source, pattern)
 
-    await wire.say(*(publish(key, source, key.encode()) for key in KEYS))
+    await client.call(*(publish(key, source, key.encode()) for key in KEYS))
 
-    matched = {pattern: await wire.bodies(name) for pattern, name in queues.items()}
+    matched = {pattern: await client.bodies(name) for pattern, name in queues.items()}
     assert matched == {
         pattern: [key.encode() for key in KEYS if key in keys] for pattern, keys in MATCHES.items()
     }
@@ -231,25 +237,27 @@ MATCHING = [
 
 
 @scenario
-async def test_headers_are_matched_by_value(open_wire: OpenWire, new_name: NewName) -> None:
-    """Rows 127-130: each message beside each binding."""
-    wire = await open_wire()
+async def test_a_headers_exchange_matches_by_value(
+    open_client: OpenClient, new_name: NewName
+) -> None:
+    """Rows 127-130: each message with each binding."""
+    client = await open_client()
     source = new_name()
-    await wire.say(exchange.Declare(source, "headers", auto_delete=True))
+    await client.call(exchange.Declare(source, "headers", auto_delete=True))
     queues = [new_name() for _ in BINDINGS]
     for name, arguments in zip(queues, BINDINGS, strict=True):
-        await wire.say(
+        await client.call(
             queue.Declare(name, exclusive=True),
             queue.Bind(name, source, "ignored", arguments=arguments),
         )
 
     bodies = [b"%d" % position for position in range(len(HEADERS))]
     for body, headers in zip(bodies, HEADERS, strict=True):
-        await wire.say(publish("", source, body, headers=headers))
+        await client.call(publish("", source, body, headers=headers))
 
     matched = []
     for name in queues:
-        got = await wire.bodies(name)
+        got = await client.bodies(name)
         matched.append("".join("1" if body in got else "0" for body in bodies))
     assert matched == MATCHING
 
@@ -267,131 +275,133 @@ async def test_headers_are_matched_by_value(open_wire: OpenWire, new_name: NewNa
     ],
 )
 @scenario
-async def test_an_x_match_that_says_nothing_is_refused(
-    open_wire: OpenWire, name: str, value: Any, how: str
+async def test_an_invalid_x_match_is_refused(
+    open_client: OpenClient, name: str, value: Any, how: str
 ) -> None:
-    """Row 131. It comes before the question whose the queue is, and unbinding does not mind."""
-    owner, wire = await open_wire(), await open_wire()
-    await owner.say(queue.Declare(name, exclusive=True))
+    """Row 131. It is checked before exclusive access, and not when unbinding."""
+    owner, client = await open_client(), await open_client()
+    await owner.call(queue.Declare(name, exclusive=True))
     arguments = {"x-match": value}
 
     refusal = (406, f"PRECONDITION_FAILED - Invalid x-match field {how}")
-    assert await wire.refusal(queue.Bind(name, "amq.match", arguments=arguments)) == refusal
+    assert await client.refusal(queue.Bind(name, "amq.match", arguments=arguments)) == refusal
     bind = exchange.Bind("amq.fanout", "amq.headers", arguments=arguments)
-    assert await wire.refusal(bind) == refusal
-    assert await wire.say(queue.Unbind(name, "amq.match", "", arguments)) == [queue.UnbindOk()]
+    assert await client.refusal(bind) == refusal
+    assert await client.call(queue.Unbind(name, "amq.match", "", arguments)) == [queue.UnbindOk()]
 
 
 @scenario
-async def test_an_alternate_exchange_takes_what_an_exchange_routes_nowhere(
-    open_wire: OpenWire, new_name: NewName
+async def test_unroutable_messages_go_to_the_alternate_exchange(
+    open_client: OpenClient, new_name: NewName
 ) -> None:
-    """Row 132. Consumers see the exchange and the key that were published to."""
-    wire = await open_wire()
+    """Row 132. Deliveries have the exchange and the routing key of the publish."""
+    client = await open_client()
     main, alternate, known, other = (new_name() for _ in range(4))
-    await wire.say(
+    await client.call(
         exchange.Declare(alternate, "fanout"),
         exchange.Declare(main, "direct", arguments={"alternate-exchange": alternate}),
     )
-    await bound(wire, known, main, "known")
-    await bound(wire, other, alternate)
+    await bound(client, known, main, "known")
+    await bound(client, other, alternate)
 
-    assert await wire.say(publish("known", main), publish("k", main, mandatory=True)) == []
+    assert await client.call(publish("known", main), publish("k", main, mandatory=True)) == []
 
-    assert await wire.bodies(known) == [b"m"]
-    message = await wire.get(other)
+    assert await client.bodies(known) == [b"m"]
+    message = await client.get(other)
     assert message is not None
     assert message.method == basic.GetOk(2, False, main, "k", 0)
-    assert await wire.bodies(other) == []
+    assert await client.bodies(other) == []
 
 
 @scenario
-async def test_every_exchange_on_the_way_has_its_own_alternate(
-    open_wire: OpenWire, new_name: NewName
+async def test_every_exchange_on_a_route_uses_its_own_alternate_exchange(
+    open_client: OpenClient, new_name: NewName
 ) -> None:
-    """Row 132. An exchange that leads to another one has routed the message."""
-    wire = await open_wire()
+    """Row 132. A binding to another exchange counts as a route."""
+    client = await open_client()
     first, second, name, never = (new_name() for _ in range(4))
-    await wire.say(
+    await client.call(
         exchange.Declare(first, "fanout", arguments={"alternate-exchange": "amq.direct"}),
         exchange.Declare(second, "direct", arguments={"alternate-exchange": "amq.fanout"}),
         exchange.Bind(second, first),
     )
-    await bound(wire, never, "amq.direct", "k")
-    await bound(wire, name, "amq.fanout")
+    await bound(client, never, "amq.direct", "k")
+    await bound(client, name, "amq.fanout")
 
-    assert await wire.say(publish("k", first, mandatory=True)) == []
+    assert await client.call(publish("k", first, mandatory=True)) == []
 
-    assert await wire.bodies(name) == [b"m"]
-    assert await wire.bodies(never) == []
+    assert await client.bodies(name) == [b"m"]
+    assert await client.bodies(never) == []
 
 
 @pytest.mark.parametrize("alternate", ["missing", "itself", "default"])
 @scenario
-async def test_an_alternate_exchange_that_leads_nowhere_leaves_a_message_unroutable(
-    open_wire: OpenWire, new_name: NewName, alternate: str
+async def test_a_message_stays_unroutable_if_the_alternate_exchange_routes_nowhere(
+    open_client: OpenClient, new_name: NewName, alternate: str
 ) -> None:
-    """Row 132. The default exchange does not lead to queues by their names here."""
-    wire = await open_wire()
+    """Row 132. As an alternate exchange, the default exchange does not route to queue names."""
+    client = await open_client()
     main, name = new_name(), new_name()
     other = {"missing": new_name(), "itself": main, "default": ""}[alternate]
-    await wire.say(
+    await client.call(
         exchange.Declare(main, "direct", arguments={"alternate-exchange": other}),
         queue.Declare(name, exclusive=True),
     )
 
-    (returned,) = await wire.say(publish(name, main, mandatory=True))
+    (returned,) = await client.call(publish(name, main, mandatory=True))
 
     assert isinstance(returned, Command)
     assert returned.method == basic.Return(312, "NO_ROUTE", main, name)
 
 
 @scenario
-async def test_bound_exchanges_may_form_circles(open_wire: OpenWire, new_name: NewName) -> None:
-    """Row 133. There is one copy a queue, whatever the paths, and it names the first exchange."""
-    wire = await open_wire()
+async def test_exchange_bindings_may_form_cycles(
+    open_client: OpenClient, new_name: NewName
+) -> None:
+    """Row 133. Each queue gets one copy, which has the exchange of the publish."""
+    client = await open_client()
     name, *exchanges = (new_name() for _ in range(4))
     for each in exchanges:
-        await wire.say(exchange.Declare(each, "fanout"))
-        await bound(wire, name, each)
+        await client.call(exchange.Declare(each, "fanout"))
+        await bound(client, name, each)
     for destination in exchanges:
         for source in exchanges:
-            await wire.say(exchange.Bind(destination, source))
+            await client.call(exchange.Bind(destination, source))
 
-    await wire.say(publish("k", exchanges[1]))
+    await client.call(publish("k", exchanges[1]))
 
-    message = await wire.get(name)
+    message = await client.get(name)
     assert message is not None
     assert message.method == basic.GetOk(1, False, exchanges[1], "k", 0)
-    assert await wire.bodies(name) == []
+    assert await client.bodies(name) == []
 
 
 @scenario
 async def test_an_internal_exchange_takes_messages_from_exchanges_only(
-    open_wire: OpenWire, new_name: NewName
+    open_client: OpenClient, new_name: NewName
 ) -> None:
     """Row 134."""
-    wire = await open_wire()
+    client = await open_client()
     internal, name = new_name(), new_name()
-    await wire.say(
+    await client.call(
         exchange.Declare(internal, "direct", internal=True),
         exchange.Bind(internal, "amq.direct", name),
     )
-    await bound(wire, name, internal, name)
+    await bound(client, name, internal, name)
 
     for refusing in (internal, "amq.rabbitmq.trace"):
-        assert await wire.refusal(publish(name, refusing)) == (
+        assert await client.refusal(publish(name, refusing)) == (
             403,
             f"ACCESS_REFUSED - cannot publish to internal exchange '{refusing}' in vhost '/'",
         )
-    await wire.say(publish(name, "amq.direct"))
-    assert await wire.bodies(name) == [b"m"]
+    await client.call(publish(name, "amq.direct"))
+    assert await client.bodies(name) == [b"m"]
 
 
 @scenario
-async def test_some_exchanges_are_always_there(open_wire: OpenWire) -> None:
+async def test_predeclared_exchanges_exist(open_client: OpenClient) -> None:
     """Row 138."""
-    wire = await open_wire()
+    client = await open_client()
     types = {
         "amq.direct": "direct",
         "amq.fanout": "fanout",
@@ -400,6 +410,8 @@ async def test_some_exchanges_are_always_there(open_wire: OpenWire) -> None:
         "amq.match": "headers",
     }
     for name, kind in types.items():
-        assert await wire.say(exchange.Declare(name, kind, durable=True)) == [exchange.DeclareOk()]
+        assert await client.call(exchange.Declare(name, kind, durable=True)) == [
+            exchange.DeclareOk()
+        ]
     trace = exchange.Declare("amq.rabbitmq.trace", "topic", durable=True, internal=True)
-    assert await wire.say(trace) == [exchange.DeclareOk()]
+    assert await client.call(trace) == [exchange.DeclareOk()]

@@ -1,10 +1,18 @@
-"""Frames that are none, do not fit, or come at the wrong time: what is said about them, and to whom."""
+"""Invalid and unexpected frames, and the errors that the broker sends for them."""
 
 import pytest
 
 from aioamqp_testing.session.reader.undocumented import AccessRequest, AccessRequestOk, CreditOk
 from amqp_codec import Command, Method, Properties, basic, channel, connection, encode_method, queue
-from tests.conformance.raw import Door, Raw, close, close_channel, content_header, frame
+from tests.conformance.client import method_of
+from tests.conformance.raw_client import (
+    Endpoint,
+    RawClient,
+    close,
+    close_channel,
+    content_header,
+    frame,
+)
 from tests.conformance.scenario import scenario
 
 METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
@@ -21,44 +29,44 @@ UNREADABLE = encode_method(1, queue.Declare("").encode()[:4] + b"\0\0\5ab")
 NOT_UTF_8 = encode_method(1, queue.Declare("").encode()[:4] + b"\0\0\2\xff\xfe\0\0\0\0\0")
 
 DAMAGED = b"\x80\0\x09ab"
-"""Properties that end in the middle of a content type."""
+"""Encoded properties that end inside the content type."""
 
 
-async def own_queue(raw: Raw) -> str:
-    """Declare a queue of the connection's own."""
-    declared = await raw.ask(queue.Declare(exclusive=True))
+async def own_queue(raw: RawClient) -> str:
+    """Declare an exclusive queue; return its name."""
+    declared = await raw.request(queue.Declare(exclusive=True))
     assert isinstance(declared, queue.DeclareOk)
     return declared.queue
 
 
 @scenario
-async def test_a_frame_may_be_eight_octets_larger_than_agreed(door: Door) -> None:
+async def test_a_frame_may_be_eight_bytes_larger_than_frame_max(endpoint: Endpoint) -> None:
     """Row 25."""
-    raw = await door.enter(1, frame_max=4096)
+    raw = await endpoint.open_connection(1, frame_max=4096)
     name = await own_queue(raw)
 
-    raw.frame(METHOD, 1, basic.Publish("", name).encode())
-    raw.frame(HEADER, 1, content_header(4096))
-    raw.frame(BODY, 1, b"x" * 4096)
+    raw.send_frame(METHOD, 1, basic.Publish("", name).encode())
+    raw.send_frame(HEADER, 1, content_header(4096))
+    raw.send_frame(BODY, 1, b"x" * 4096)
 
-    got = await raw.ask(basic.Get(name, no_ack=True))
+    got = await raw.request(basic.Get(name, no_ack=True))
     assert isinstance(got, Command)
     assert got.body == b"x" * 4096
 
 
 @scenario
-async def test_a_frame_that_is_too_large_is_refused_by_its_first_octets(door: Door) -> None:
+async def test_a_frame_that_is_too_large_is_refused_by_its_header(endpoint: Endpoint) -> None:
     """Row 26."""
-    raw = await door.enter(1, frame_max=4096)
+    raw = await endpoint.open_connection(1, frame_max=4096)
 
     raw.send(frame(BODY, 1, b"x" * 4097)[:7])
 
     text = "FRAME_ERROR - type 3, all octets = <<>>: {frame_too_large,4097,4088}"
-    assert await raw.hear() == close(501, text)
+    assert await raw.next_command() == close(501, text)
 
 
 @pytest.mark.parametrize(
-    ("payload", "end", "shown"),
+    ("payload", "end", "quoted"),
     [
         (b"\0\x3c\0\x0a", 0, "all octets = <<0,60,0,10>>: {invalid_frame_end_marker,0}"),
         (
@@ -66,7 +74,7 @@ async def test_a_frame_that_is_too_large_is_refused_by_its_first_octets(door: Do
             7,
             'all octets = <<"\\f\\f\\f\\f\\f\\f\\f\\f\\f">>: {invalid_frame_end_marker,7}',
         ),
-        # Erlang's lines have 80 columns.
+        # Erlang wraps terms at 80 columns.
         (
             b"\0\x3c\0\x0a" + b"\0" * 13,
             120,
@@ -88,15 +96,15 @@ async def test_a_frame_that_is_too_large_is_refused_by_its_first_octets(door: Do
     ],
 )
 @scenario
-async def test_a_wrong_end_of_a_frame_is_quoted(
-    door: Door, payload: bytes, end: int, shown: str
+async def test_an_invalid_frame_end_is_quoted(
+    endpoint: Endpoint, payload: bytes, end: int, quoted: str
 ) -> None:
     """Row 27."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    raw.frame(METHOD, 1, payload, bytes([end]))
+    raw.send_frame(METHOD, 1, payload, bytes([end]))
 
-    assert await raw.hear() == close(501, f"FRAME_ERROR - type 1, {shown}")
+    assert await raw.next_command() == close(501, f"FRAME_ERROR - type 1, {quoted}")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +118,7 @@ async def test_a_wrong_end_of_a_frame_is_quoted(
             501,
             'FRAME_ERROR - type 9, first 16 octets = <<"abcdefghijklmnop">>: unknown_frame',
         ),
-        # Erlang's lines have 80 columns.
+        # Erlang wraps terms at 80 columns.
         (
             77,
             1,
@@ -151,7 +159,7 @@ async def test_a_wrong_end_of_a_frame_is_quoted(
         (BODY, 0, b"abc", 505, 'UNEXPECTED_FRAME - type 3, all octets = <<"abc">>'),
         (HEADER, 1, content_header(1), 505, NO_METHOD),
         (BODY, 1, b"abc", 505, NO_METHOD),
-        # Frames that are too short for what they say they are.
+        # Payloads that are too short for their frame type.
         (METHOD, 1, b"\0", 501, "FRAME_ERROR - type 1, all octets = <<0>>: unknown_frame"),
         (
             HEADER,
@@ -163,26 +171,26 @@ async def test_a_wrong_end_of_a_frame_is_quoted(
     ],
 )
 @scenario
-async def test_a_frame_that_does_not_belong_there_is_quoted(
-    door: Door, kind: int, number: int, payload: bytes, code: int, text: str
+async def test_an_unexpected_or_unknown_frame_is_quoted(
+    endpoint: Endpoint, kind: int, number: int, payload: bytes, code: int, text: str
 ) -> None:
     """Rows 28, 33, 39, 40, 42."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    raw.frame(kind, number, payload)
+    raw.send_frame(kind, number, payload)
 
-    assert await raw.hear() == close(code, text)
+    assert await raw.next_command() == close(code, text)
 
 
 @scenario
-async def test_channel_max_limits_how_many_channels_there_are(door: Door) -> None:
-    """Row 29. Their numbers do not count."""
-    raw = await door.enter(7, 9, channel_max=2)
+async def test_channel_max_limits_the_number_of_open_channels(endpoint: Endpoint) -> None:
+    """Row 29. The limit is on the number of channels, not on channel numbers."""
+    raw = await endpoint.open_connection(7, 9, channel_max=2)
 
-    answer = await raw.ask(channel.Open())
+    reply = await raw.request(channel.Open())
 
     text = "NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)"
-    assert answer == close(530, text)
+    assert reply == close(530, text)
 
 
 BAD_TABLE = b"\0\0\0\0\0\0\0\x04\x01aZ\0"
@@ -192,15 +200,15 @@ INFINITE = b"\0\0\0\0\0\0\0\x0b\x01ad\xff\xf0\0\0\0\0\0\0"
 
 @pytest.mark.parametrize("arguments", [BAD_TABLE, NOT_A_NUMBER, INFINITE])
 @scenario
-async def test_a_table_that_cannot_be_read_is_answered_with_a_reset(
-    door: Door, arguments: bytes
+async def test_a_table_that_cannot_be_decoded_resets_the_connection(
+    endpoint: Endpoint, arguments: bytes
 ) -> None:
     """Row 31."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    raw.arguments(1, queue.Declare.INDEX, arguments)
+    raw.send_method(1, queue.Declare.INDEX, arguments)
 
-    assert await raw.rest() == []
+    assert await raw.commands_until_eof() == []
     assert raw.was_reset
 
 
@@ -208,20 +216,20 @@ async def test_a_table_that_cannot_be_read_is_answered_with_a_reset(
     ("number", "method"), [(1, 99 << 16 | 10), (1, 60 << 16 | 99), (0, 10 << 16 | 99)]
 )
 @scenario
-async def test_an_unknown_method_is_answered_with_a_reset(
-    door: Door, number: int, method: int
+async def test_an_unknown_method_resets_the_connection(
+    endpoint: Endpoint, number: int, method: int
 ) -> None:
     """Row 31."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    raw.arguments(number, method)
+    raw.send_method(number, method)
 
-    assert await raw.rest() == []
+    assert await raw.commands_until_eof() == []
     assert raw.was_reset
 
 
 @pytest.mark.parametrize(
-    ("method", "arguments", "shown"),
+    ("method", "arguments", "quoted"),
     [
         (queue.Declare, b"\0\0\5ab", "<<0,0,5,97,98>>"),
         (basic.Qos, b"\0" * 7 + b"junk", "<<0,0,0,0,0,0,0,106,117,110,107>>"),
@@ -231,14 +239,14 @@ async def test_an_unknown_method_is_answered_with_a_reset(
 )
 @scenario
 async def test_arguments_that_are_too_short_or_too_long_are_quoted(
-    door: Door, method: type[Method], arguments: bytes, shown: str
+    endpoint: Endpoint, method: type[Method], arguments: bytes, quoted: str
 ) -> None:
     """Row 32."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    raw.arguments(1, method.INDEX, arguments)
+    raw.send_method(1, method.INDEX, arguments)
 
-    assert await raw.hear() == close(501, f"FRAME_ERROR - cannot decode {shown}", method)
+    assert await raw.next_command() == close(501, f"FRAME_ERROR - cannot decode {quoted}", method)
 
 
 @pytest.mark.parametrize(
@@ -252,30 +260,30 @@ async def test_arguments_that_are_too_short_or_too_long_are_quoted(
     ],
 )
 @scenario
-async def test_arguments_on_channel_0_that_cannot_be_read_are_an_internal_error(
-    door: Door, method: type[Method], arguments: bytes
+async def test_arguments_on_channel_0_that_cannot_be_decoded_are_an_internal_error(
+    endpoint: Endpoint, method: type[Method], arguments: bytes
 ) -> None:
     """Rows 32, 64."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    raw.arguments(0, method.INDEX, arguments)
+    raw.send_method(0, method.INDEX, arguments)
 
-    assert await raw.hear() == close(541, "INTERNAL_ERROR")
+    assert await raw.next_command() == close(541, "INTERNAL_ERROR")
 
 
 @scenario
-async def test_a_short_string_on_channel_0_has_to_be_utf_8(door: Door) -> None:
+async def test_a_short_string_on_channel_0_must_be_utf_8(endpoint: Endpoint) -> None:
     """Row 62."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    raw.arguments(0, connection.UpdateSecret.INDEX, b"\0\0\0\0\2\xff\xfe")
+    raw.send_method(0, connection.UpdateSecret.INDEX, b"\0\0\0\0\2\xff\xfe")
 
     text = "FRAME_ERROR - Malformed UTF-8 in shortstr"
-    assert await raw.hear() == close(501, text, connection.UpdateSecret)
+    assert await raw.next_command() == close(501, text, connection.UpdateSecret)
 
 
 @pytest.mark.parametrize(
-    ("octets", "text"),
+    ("data", "text"),
     [
         (QOS, NO_HEADER),
         (frame(BODY, 1, b"abc"), NO_HEADER),
@@ -286,7 +294,7 @@ async def test_a_short_string_on_channel_0_has_to_be_utf_8(door: Door) -> None:
         ),
         (frame(HEADER, 1, content_header(5)) + QOS, NO_BODY),
         (frame(HEADER, 1, content_header(5)) * 2, NO_BODY),
-        # Nobody looks at what is in a frame that does not belong there.
+        # The payload of an unexpected frame is not decoded.
         (UNREADABLE, NO_HEADER),
         (NOT_UTF_8, NO_HEADER),
         (frame(HEADER, 1, content_header(5)) + UNREADABLE, NO_BODY),
@@ -294,46 +302,46 @@ async def test_a_short_string_on_channel_0_has_to_be_utf_8(door: Door) -> None:
     ],
 )
 @scenario
-async def test_a_content_that_does_not_go_on_names_its_method(
-    door: Door, octets: bytes, text: str
+async def test_an_interrupted_content_is_an_error_of_its_method(
+    endpoint: Endpoint, data: bytes, text: str
 ) -> None:
     """Rows 34, 35, 36."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    raw.send(PUBLISH + octets)
+    raw.send(PUBLISH + data)
 
-    assert await raw.hear() == close(505, text, basic.Publish)
+    assert await raw.next_command() == close(505, text, basic.Publish)
 
 
 @scenario
-async def test_a_body_that_is_longer_than_announced_makes_its_channel_wait_for_ever(
-    door: Door,
+async def test_a_body_longer_than_announced_stops_its_channel(
+    endpoint: Endpoint,
 ) -> None:
     """Row 37."""
-    raw = await door.enter(1, 2)
+    raw = await endpoint.open_connection(1, 2)
 
     raw.send(PUBLISH + frame(HEADER, 1, content_header(1)) + frame(BODY, 1, b"toolong"))
     raw.send(frame(BODY, 1, b"more"))
 
-    assert await raw.ask(basic.Qos(0, 1), number=2) == basic.QosOk()
+    assert await raw.request(basic.Qos(0, 1), channel=2) == basic.QosOk()
     raw.send(QOS)
-    assert await raw.hear() == close(505, NO_BODY, basic.Publish)
+    assert await raw.next_command() == close(505, NO_BODY, basic.Publish)
 
 
 @scenario
-async def test_an_empty_message_is_complete_without_a_body(door: Door) -> None:
+async def test_an_empty_message_is_complete_without_a_body_frame(endpoint: Endpoint) -> None:
     """Rows 38, 33."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
     name = await own_queue(raw)
 
-    raw.frame(METHOD, 1, basic.Publish("", name).encode())
-    raw.frame(HEADER, 1, content_header(0))
-    got = await raw.ask(basic.Get(name, no_ack=True))
+    raw.send_frame(METHOD, 1, basic.Publish("", name).encode())
+    raw.send_frame(HEADER, 1, content_header(0))
+    got = await raw.request(basic.Get(name, no_ack=True))
     assert isinstance(got, Command)
     assert got.body == b""
 
     raw.send(PUBLISH + frame(HEADER, 1, content_header(0)) + frame(BODY, 1, b""))
-    assert await raw.hear() == close(505, NO_METHOD)
+    assert await raw.next_command() == close(505, NO_METHOD)
 
 
 @pytest.mark.parametrize(
@@ -347,14 +355,16 @@ async def test_an_empty_message_is_complete_without_a_body(door: Door) -> None:
     ],
 )
 @scenario
-async def test_channel_0_is_for_the_connections_business(door: Door, method: Method) -> None:
+async def test_a_channel_method_on_channel_0_is_a_connection_error(
+    endpoint: Endpoint, method: Method
+) -> None:
     """Row 41."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    answer = await raw.ask(method, number=0)
+    reply = await raw.request(method, channel=0)
 
     text = "CHANNEL_ERROR - unexpected method in connection state running"
-    assert answer == close(504, text, type(method))
+    assert reply == close(504, text, type(method))
 
 
 @pytest.mark.parametrize(
@@ -371,20 +381,20 @@ async def test_channel_0_is_for_the_connections_business(door: Door, method: Met
     ],
 )
 @scenario
-async def test_a_method_that_nobody_says_on_a_channel_is_not_implemented(
-    door: Door, method: Method | Command
+async def test_a_method_that_no_client_sends_on_a_channel_is_not_implemented(
+    endpoint: Endpoint, method: Method | Command
 ) -> None:
     """Row 43."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    answer = await raw.ask(method)
+    reply = await raw.request(method)
 
-    said = method.method if isinstance(method, Command) else method
-    assert answer == close(503, "COMMAND_INVALID - unimplemented method", type(said))
+    text = "COMMAND_INVALID - unimplemented method"
+    assert reply == close(503, text, type(method_of(method)))
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         queue.Declare("x"),
         basic.Qos(0, 1),
@@ -394,56 +404,58 @@ async def test_a_method_that_nobody_says_on_a_channel_is_not_implemented(
     ],
 )
 @scenario
-async def test_a_channel_has_to_be_opened_first(door: Door, said: Method | Command) -> None:
+async def test_a_method_on_an_unopened_channel_is_a_connection_error(
+    endpoint: Endpoint, sent: Method | Command
+) -> None:
     """Row 44."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    answer = await raw.ask(said, number=5)
+    reply = await raw.request(sent, channel=5)
 
-    method = said.method if isinstance(said, Command) else said
-    assert answer == close(504, "CHANNEL_ERROR - expected 'channel.open'", type(method))
+    text = "CHANNEL_ERROR - expected 'channel.open'"
+    assert reply == close(504, text, type(method_of(sent)))
 
 
 @scenario
-async def test_a_channel_that_was_closed_has_to_be_opened_again(door: Door) -> None:
+async def test_a_method_on_a_closed_channel_is_a_connection_error(endpoint: Endpoint) -> None:
     """Row 44."""
-    raw = await door.enter(1)
-    assert await raw.ask(channel.Close(200, "bye")) == channel.CloseOk()
+    raw = await endpoint.open_connection(1)
+    assert await raw.request(channel.Close(200, "bye")) == channel.CloseOk()
 
-    answer = await raw.ask(basic.Qos(0, 1))
+    reply = await raw.request(basic.Qos(0, 1))
 
-    assert answer == close(504, "CHANNEL_ERROR - expected 'channel.open'", basic.Qos)
+    assert reply == close(504, "CHANNEL_ERROR - expected 'channel.open'", basic.Qos)
 
 
 @scenario
-async def test_a_channel_cannot_be_opened_twice(door: Door) -> None:
+async def test_a_channel_cannot_be_opened_twice(endpoint: Endpoint) -> None:
     """Row 45."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    answer = await raw.ask(channel.Open())
+    reply = await raw.request(channel.Open())
 
-    assert answer == close(504, "CHANNEL_ERROR - second 'channel.open' seen", channel.Open)
+    assert reply == close(504, "CHANNEL_ERROR - second 'channel.open' seen", channel.Open)
 
 
 @scenario
-async def test_a_short_string_has_to_be_utf_8(door: Door) -> None:
+async def test_a_short_string_must_be_utf_8(endpoint: Endpoint) -> None:
     """Row 62."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    raw.arguments(1, queue.Declare.INDEX, b"\0\0\2\xff\xfe\0\0\0\0\0")
+    raw.send_method(1, queue.Declare.INDEX, b"\0\0\2\xff\xfe\0\0\0\0\0")
 
-    assert await raw.hear() == close(501, "FRAME_ERROR - Malformed UTF-8 in shortstr")
+    assert await raw.next_command() == close(501, "FRAME_ERROR - Malformed UTF-8 in shortstr")
 
 
 @scenario
-async def test_a_text_that_is_too_long_ends_in_dots(door: Door) -> None:
+async def test_a_long_reply_text_is_truncated_with_dots(endpoint: Endpoint) -> None:
     """Row 63."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    answer = await raw.ask(queue.Declare("q" * 255, passive=True))
+    reply = await raw.request(queue.Declare("q" * 255, passive=True))
 
     text = "NOT_FOUND - no queue '" + "q" * 230 + "..."
-    assert answer == close_channel(404, text, queue.Declare)
+    assert reply == close_channel(404, text, queue.Declare)
 
 
 @pytest.mark.parametrize(
@@ -455,56 +467,58 @@ async def test_a_text_that_is_too_long_ends_in_dots(door: Door) -> None:
     ],
 )
 @scenario
-async def test_an_unknown_method_is_one_in_the_middle_of_a_content_too(
-    door: Door, begun: bytes
+async def test_an_unknown_method_inside_a_content_resets_the_connection(
+    endpoint: Endpoint, begun: bytes
 ) -> None:
     """Row 31."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
     raw.send(PUBLISH + begun)
-    raw.arguments(1, 60 << 16 | 99)
+    raw.send_method(1, 60 << 16 | 99)
 
-    assert await raw.rest() == []
+    assert await raw.commands_until_eof() == []
 
 
 @pytest.mark.parametrize("rest", [b"\x20\0\0\0\0\4\1kZ\0", DAMAGED, b"\0\0ab"])
 @scenario
-async def test_what_a_channel_does_not_survive_is_an_internal_error(
-    door: Door, rest: bytes
+async def test_properties_that_cannot_be_decoded_are_an_internal_error(
+    endpoint: Endpoint, rest: bytes
 ) -> None:
-    """Row 64. It is the channel that looks at properties, once all of the message is there."""
-    raw = await door.enter(1, 2)
+    """Row 64. The channel decodes properties when the message is complete."""
+    raw = await endpoint.open_connection(1, 2)
     name = await own_queue(raw)
 
-    raw.frame(METHOD, 1, basic.Publish("", name).encode())
-    raw.frame(HEADER, 1, content_header(3, rest=rest))
-    assert await raw.ask(basic.Qos(0, 1), number=2) == basic.QosOk()
-    raw.frame(BODY, 1, b"abc")
+    raw.send_frame(METHOD, 1, basic.Publish("", name).encode())
+    raw.send_frame(HEADER, 1, content_header(3, rest=rest))
+    assert await raw.request(basic.Qos(0, 1), channel=2) == basic.QosOk()
+    raw.send_frame(BODY, 1, b"abc")
 
-    assert await raw.hear() == close(541, "INTERNAL_ERROR")
+    assert await raw.next_command() == close(541, "INTERNAL_ERROR")
 
 
 @scenario
-async def test_properties_are_looked_at_only_where_there_is_an_exchange(door: Door) -> None:
+async def test_properties_are_decoded_only_if_the_exchange_exists(endpoint: Endpoint) -> None:
     """Rows 64, 139."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
 
-    raw.frame(METHOD, 1, basic.Publish("no-such-exchange").encode())
-    raw.frame(HEADER, 1, content_header(0, rest=DAMAGED))
+    raw.send_frame(METHOD, 1, basic.Publish("no-such-exchange").encode())
+    raw.send_frame(HEADER, 1, content_header(0, rest=DAMAGED))
 
     text = "NOT_FOUND - no exchange 'no-such-exchange' in vhost '/'"
-    assert await raw.hear() == close_channel(404, text, basic.Publish)
+    assert await raw.next_command() == close_channel(404, text, basic.Publish)
 
 
 @scenario
-async def test_an_integer_of_64_bits_may_have_a_capital_letter(door: Door, name: str) -> None:
+async def test_a_64_bit_integer_may_have_the_type_letter_capital_l(
+    endpoint: Endpoint, name: str
+) -> None:
     """Rows 99, 100."""
-    raw = await door.enter(1)
+    raw = await endpoint.open_connection(1)
     long = b"\x0cx-max-lengthL" + (5).to_bytes(8, "big")
     arguments = b"\0\0%c%b\x04%b%b" % (len(name), name.encode(), len(long).to_bytes(4, "big"), long)
 
-    raw.arguments(1, queue.Declare.INDEX, arguments)
+    raw.send_method(1, queue.Declare.INDEX, arguments)
 
-    assert await raw.hear() == queue.DeclareOk(name, 0, 0)
+    assert await raw.next_command() == queue.DeclareOk(name, 0, 0)
     same = queue.Declare(name, exclusive=True, arguments={"x-max-length": 5})
-    assert await raw.ask(same) == queue.DeclareOk(name, 0, 0)
+    assert await raw.request(same) == queue.DeclareOk(name, 0, 0)

@@ -1,4 +1,4 @@
-"""From the protocol header to the first channel, and the silence that most mistakes end in."""
+"""The handshake from protocol header to first channel, and its errors."""
 
 import asyncio
 
@@ -15,9 +15,9 @@ from amqp_codec import (
     encode_table,
     queue,
 )
-from tests.conformance.raw import Door, Raw, close, frame, start_ok
+from tests.conformance.client import MethodOrCommand
+from tests.conformance.raw_client import Endpoint, RawClient, close, frame, start_ok
 from tests.conformance.scenario import scenario
-from tests.conformance.wire import Said
 
 CAPABILITIES = [
     "publisher_confirms",
@@ -48,52 +48,54 @@ LOGIN_REFUSED = (
     ],
 )
 @scenario
-async def test_another_protocol_is_answered_with_the_header_of_this_one(
-    door: Door, header: bytes
+async def test_another_protocol_header_is_answered_with_that_of_0_9_1(
+    endpoint: Endpoint, header: bytes
 ) -> None:
     """Rows 1, 2."""
-    raw = await door.dial()
+    raw = await endpoint.connect()
 
     raw.send(header)
 
-    assert await raw.rest() == []
-    assert raw.octets == PROTOCOL_HEADER
+    assert await raw.commands_until_eof() == []
+    assert raw.received_bytes == PROTOCOL_HEADER
 
 
 @scenario
-async def test_the_header_of_0_9_is_as_good_as_that_of_0_9_1(door: Door) -> None:
+async def test_the_protocol_header_of_0_9_is_accepted(endpoint: Endpoint) -> None:
     """Row 3."""
-    raw = await door.dial()
+    raw = await endpoint.connect()
 
-    start = await raw.greet(b"AMQP\1\1\0\x09")
+    start = await raw.start_handshake(b"AMQP\1\1\0\x09")
 
     assert (start.version_major, start.version_minor) == (0, 9)
     assert start.server_properties["capabilities"] == dict.fromkeys(CAPABILITIES, True)
-    assert isinstance(await raw.ask(start_ok(), number=0), connection.Tune)
+    assert isinstance(await raw.request(start_ok(), channel=0), connection.Tune)
 
 
 @pytest.mark.parametrize("version", [b"\1\1\x08\0", b"\1\1\x09\1"])
 @scenario
-async def test_the_headers_of_0_8_are_answered_with_version_8_0(door: Door, version: bytes) -> None:
+async def test_the_protocol_headers_of_0_8_are_answered_with_version_8_0(
+    endpoint: Endpoint, version: bytes
+) -> None:
     """Row 4."""
-    raw = await door.dial()
+    raw = await endpoint.connect()
 
-    start = await raw.greet(b"AMQP" + version)
+    start = await raw.start_handshake(b"AMQP" + version)
 
     assert (start.version_major, start.version_minor) == (8, 0)
     assert start.server_properties["capabilities"] == {}
 
 
 @scenario
-async def test_the_broker_introduces_itself(door: Door) -> None:
+async def test_connection_start_describes_the_broker(endpoint: Endpoint) -> None:
     """Rows 6, 7."""
-    raw = await door.dial()
+    raw = await endpoint.connect()
 
-    start = await raw.greet()
+    start = await raw.start_handshake()
 
     assert (start.version_major, start.version_minor) == (0, 9)
     assert start.locales == b"en_US"
-    # Which one comes first is up to the node.
+    # RabbitMQ may list them in any order; it can change when a node is restarted.
     assert set(start.mechanisms.split()) == {b"AMQPLAIN", b"PLAIN"}
     assert list(start.server_properties) == [
         "capabilities",
@@ -119,16 +121,16 @@ async def test_the_broker_introduces_itself(door: Door) -> None:
     ],
 )
 @scenario
-async def test_good_credentials_are_answered_with_limits(
-    door: Door, mechanism: str, response: bytes
+async def test_correct_credentials_are_answered_with_tune(
+    endpoint: Endpoint, mechanism: str, response: bytes
 ) -> None:
     """Rows 8, 9."""
-    raw = await door.dial()
-    await raw.greet()
+    raw = await endpoint.connect()
+    await raw.start_handshake()
 
-    answer = await raw.ask(start_ok(mechanism, response), number=0)
+    reply = await raw.request(start_ok(mechanism, response), channel=0)
 
-    assert answer == connection.Tune(2047, 131072, 60)
+    assert reply == connection.Tune(2047, 131072, 60)
 
 
 @pytest.mark.parametrize(
@@ -140,49 +142,53 @@ async def test_good_credentials_are_answered_with_limits(
     ],
 )
 @scenario
-async def test_bad_credentials_are_refused_to_a_client_that_understands_this(
-    door: Door, mechanism: str, response: bytes
+async def test_wrong_credentials_are_refused_with_authentication_failure_close(
+    endpoint: Endpoint, mechanism: str, response: bytes
 ) -> None:
     """Row 10."""
-    raw = await door.dial()
-    await raw.greet()
+    raw = await endpoint.connect()
+    await raw.start_handshake()
 
-    answer = await raw.ask(start_ok(mechanism, response), number=0)
+    reply = await raw.request(start_ok(mechanism, response), channel=0)
 
-    assert answer == close(403, LOGIN_REFUSED.format(mechanism))
+    assert reply == close(403, LOGIN_REFUSED.format(mechanism))
 
 
 @scenario
-async def test_a_channel_cannot_be_opened_before_the_connection_is(door: Door) -> None:
+async def test_a_channel_cannot_be_opened_before_connection_open(endpoint: Endpoint) -> None:
     """Row 15."""
-    raw = await door.dial()
-    await raw.greet()
-    await raw.ask(start_ok(), number=0)
+    raw = await endpoint.connect()
+    await raw.start_handshake()
+    await raw.request(start_ok(), channel=0)
 
-    raw.send(connection.TuneOk(2047, 131072, 0), number=0)
-    answer = await raw.ask(channel.Open())
+    raw.send(connection.TuneOk(2047, 131072, 0), channel=0)
+    reply = await raw.request(channel.Open())
 
     text = "UNEXPECTED_FRAME - type 1, all octets = <<0,20,0,10,0>>"
-    assert answer == close(505, text)
+    assert reply == close(505, text)
 
 
 @scenario
-async def test_an_unknown_virtual_host_is_named(door: Door) -> None:
+async def test_the_error_for_an_unknown_virtual_host_names_it(endpoint: Endpoint) -> None:
     """Row 17."""
-    raw = await door.dial()
-    await raw.greet()
-    await raw.ask(start_ok(), number=0)
+    raw = await endpoint.connect()
+    await raw.start_handshake()
+    await raw.request(start_ok(), channel=0)
 
-    answer = await raw.ask(connection.TuneOk(2047, 131072, 0), connection.Open("nowhere"), number=0)
+    reply = await raw.request(
+        connection.TuneOk(2047, 131072, 0), connection.Open("nowhere"), channel=0
+    )
 
-    assert answer == close(530, "NOT_ALLOWED - vhost nowhere not found", connection.Open)
+    assert reply == close(530, "NOT_ALLOWED - vhost nowhere not found", connection.Open)
 
 
 @scenario
-async def test_everything_up_to_the_first_queue_may_come_in_one_piece(door: Door) -> None:
+async def test_the_handshake_and_a_queue_declaration_may_be_sent_in_one_write(
+    endpoint: Endpoint,
+) -> None:
     """Row 22."""
-    raw = await door.dial()
-    said: list[tuple[int, Method]] = [
+    raw = await endpoint.connect()
+    sent: list[tuple[int, Method]] = [
         (0, start_ok()),
         (0, connection.TuneOk(2047, 131072, 0)),
         (0, connection.Open("/")),
@@ -190,9 +196,9 @@ async def test_everything_up_to_the_first_queue_may_come_in_one_piece(door: Door
         (1, queue.Declare(exclusive=True)),
     ]
 
-    raw.send(PROTOCOL_HEADER + b"".join(encode_command(Command(*each)) for each in said))
+    raw.send(PROTOCOL_HEADER + b"".join(encode_command(Command(*each)) for each in sent))
 
-    answers = [type(await raw.hear()) for _ in said]
+    answers = [type(await raw.next_command()) for _ in sent]
     assert answers == [
         connection.Start,
         connection.Tune,
@@ -203,45 +209,45 @@ async def test_everything_up_to_the_first_queue_may_come_in_one_piece(door: Door
 
 
 @scenario
-async def test_what_opens_something_is_answered_with_an_empty_string(door: Door) -> None:
+async def test_open_ok_methods_contain_an_empty_reserved_string(endpoint: Endpoint) -> None:
     """Row 24."""
-    raw = await door.enter()
-    assert raw.octets.endswith(frame(1, 0, b"\0\x0a\0\x29" + b"\0"))
+    raw = await endpoint.open_connection()
+    assert raw.received_bytes.endswith(frame(1, 0, b"\0\x0a\0\x29" + b"\0"))
 
-    await raw.ask(channel.Open())
+    await raw.request(channel.Open())
 
-    assert raw.octets.endswith(frame(1, 1, b"\0\x14\0\x0b" + b"\0\0\0\0"))
+    assert raw.received_bytes.endswith(frame(1, 1, b"\0\x14\0\x0b" + b"\0\0\0\0"))
 
 
-async def refused_in_silence(door: Door, *said: Said) -> Raw:
-    """Say some methods to log in, each of which but the last one is answered."""
-    raw = await door.dial()
-    await raw.greet()
-    for method in said[:-1]:
-        await raw.ask(method, number=0)
-    raw.send(said[-1], number=0)
+async def send_handshake(endpoint: Endpoint, *sent: MethodOrCommand) -> RawClient:
+    """Send handshake methods; all but the last one are answered."""
+    raw = await endpoint.connect()
+    await raw.start_handshake()
+    for method in sent[:-1]:
+        await raw.request(method, channel=0)
+    raw.send(sent[-1], channel=0)
     return raw
 
 
 @pytest.mark.slow
 @scenario
-async def test_most_mistakes_are_answered_with_three_seconds_of_silence_and_a_reset(
-    door: Door,
+async def test_most_handshake_errors_reset_the_connection_after_three_silent_seconds(
+    endpoint: Endpoint,
 ) -> None:
-    """Rows 11, 12, 13, 14, 16, 26, 27, 52. All at once, because RabbitMQ takes its time for each.
+    """Rows 11, 12, 13, 14, 16, 26, 27, 52. All concurrently, because each takes three seconds.
 
-    A client that owes heartbeats is reset after three intervals, too, but hears some meanwhile.
+    A client that sends no heartbeats is reset after three intervals, but receives heartbeats.
     """
-    beating = await door.enter(heartbeat=1)
-    octets = encode_table({"LOGIN": b"guest", "PASSWORD": b"guest"})[4:]
+    beating = await endpoint.open_connection(heartbeat=1)
+    amqplain_response = encode_table({"LOGIN": b"guest", "PASSWORD": b"guest"})[4:]
     silent = [
-        await refused_in_silence(door, *said)
-        for said in (
+        await send_handshake(endpoint, *sent)
+        for sent in (
             [start_ok(response=b"\0guest\0wrong", capabilities={})],
             [start_ok("FOO")],
             [start_ok("EXTERNAL", b"")],
             [start_ok(response=b"guest guest")],
-            [start_ok("AMQPLAIN", octets)],
+            [start_ok("AMQPLAIN", amqplain_response)],
             [start_ok(), connection.Open("/")],
             [start_ok(), connection.TuneOk(2047, 1000, 0)],
             [start_ok(), connection.TuneOk(2047, 1000000, 0)],
@@ -250,28 +256,30 @@ async def test_most_mistakes_are_answered_with_three_seconds_of_silence_and_a_re
             [start_ok(), connection.TuneOk(0, 131072, 0)],
         )
     ]
-    refused = await refused_in_silence(door, start_ok(response=b"\0guest\0wrong"))
-    assert isinstance(await refused.hear(), connection.Close)
+    refused = await send_handshake(endpoint, start_ok(response=b"\0guest\0wrong"))
+    assert isinstance(await refused.next_command(), connection.Close)
     for arguments in (b"", b"\0\0\0\4\1aZ\0", b"\0\0\0\0\2\xff\xfe\0\0\0\0\0"):
-        silent.append(await door.dial())
-        await silent[-1].greet()
-        silent[-1].arguments(0, connection.StartOk.INDEX, arguments)
-    silent.append(await refused_in_silence(door, start_ok(), connection.TuneOk(2047, 131072, 0)))
-    silent[-1].arguments(0, connection.Open.INDEX, b"")
-    closed = [await door.enter(1, frame_max=4096) for _ in range(2)]
+        silent.append(await endpoint.connect())
+        await silent[-1].start_handshake()
+        silent[-1].send_method(0, connection.StartOk.INDEX, arguments)
+    silent.append(await send_handshake(endpoint, start_ok(), connection.TuneOk(2047, 131072, 0)))
+    silent[-1].send_method(0, connection.Open.INDEX, b"")
+    closed = [await endpoint.open_connection(1, frame_max=4096) for _ in range(2)]
     closed[0].send(frame(3, 1, b"x" * 4097)[:7])
-    closed[1].frame(1, 1, b"\0\x14\0\x28\0", end=b"\0")
+    closed[1].send_frame(1, 1, b"\0\x14\0\x28\0", end=b"\0")
     for raw in closed:
-        assert isinstance(await raw.hear(), connection.Close)
-        # It is not even read any more that the client agrees.
-        raw.send(connection.CloseOk(), number=0)
+        assert isinstance(await raw.next_command(), connection.Close)
+        # After a framing error, close-ok is no longer read.
+        raw.send(connection.CloseOk(), channel=0)
 
     for _ in range(6):
-        await door.let_pass(0.5)
+        await endpoint.advance_time(0.5)
 
-    assert await asyncio.gather(*(raw.rest() for raw in (*silent, *closed))) == [[]] * 17
+    assert (
+        await asyncio.gather(*(raw.commands_until_eof() for raw in (*silent, *closed))) == [[]] * 17
+    )
     assert [raw.was_reset for raw in silent] == [True] * 15
-    assert (await refused.rest(), refused.was_reset) == ([], True)
-    heartbeats = await beating.rest()
+    assert (await refused.commands_until_eof(), refused.was_reset) == ([], True)
+    heartbeats = await beating.commands_until_eof()
     assert heartbeats.count(HEARTBEAT) >= 4
     assert set(map(type, heartbeats)) == {type(HEARTBEAT)}

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from aioamqp import Channel, ChannelClosed, ConsumerCancelled
-from tests.conformance.scenario import Connect, NewName, drained, exclusive_queue, scenario
+from tests.conformance.scenario import Connect, NewName, drain, exclusive_queue, scenario
 
 
-async def prepared(connect: Connect, name: str, *bodies: bytes) -> Channel:
-    """Return a channel whose connection owns a queue of that name with these messages."""
+async def channel_with_queue(connect: Connect, name: str, *bodies: bytes) -> Channel:
+    """Return a channel whose connection has an exclusive queue with these messages."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, *bodies)
     return channel
@@ -17,7 +17,7 @@ async def prepared(connect: Connect, name: str, *bodies: bytes) -> Channel:
 
 @scenario
 async def test_messages_are_acknowledged_one_by_one(connect: Connect, name: str) -> None:
-    channel = await prepared(connect, name, b"1", b"2", b"3")
+    channel = await channel_with_queue(connect, name, b"1", b"2", b"3")
 
     async with channel.consume(name) as messages:
         async for message in messages:
@@ -25,30 +25,30 @@ async def test_messages_are_acknowledged_one_by_one(connect: Connect, name: str)
                 if message.body == b"2":
                     break
 
-    assert await drained(channel, name) == [b"3"]
+    assert await drain(channel, name) == [b"3"]
 
 
 @scenario
-async def test_no_more_than_the_prefetch_is_on_its_way(connect: Connect, name: str) -> None:
-    channel = await prepared(connect, name, *(b"%d" % number for number in range(10)))
+async def test_no_more_than_the_prefetch_count_is_delivered(connect: Connect, name: str) -> None:
+    channel = await channel_with_queue(connect, name, *(b"%d" % number for number in range(10)))
 
     async with channel.consume(name, prefetch_count=4) as messages:
         await anext(messages)
         other = await channel.protocol.channel()
-        # Reads the queue after the four deliveries were handed out.
+        # This reply follows the four deliveries.
         ready = (await other.queue_declare(name, passive=True))["message_count"]
 
     assert ready == 6
 
 
 @scenario
-async def test_what_was_not_asked_for_is_in_its_old_place(connect: Connect, name: str) -> None:
-    channel = await prepared(connect, name, b"1", b"2", b"3", b"4")
+async def test_unread_messages_are_requeued_in_order(connect: Connect, name: str) -> None:
+    channel = await channel_with_queue(connect, name, b"1", b"2", b"3", b"4")
 
     async with channel.consume(name) as messages:
         first = await anext(messages)
         await first.ack()
-    # The requeueing is behind the cancellation, and this behind both.
+    # The broker processes this consume after the cancel and the requeueing.
     async with channel.consume(name) as messages:
         again = [await anext(messages) for _ in range(3)]
 
@@ -57,10 +57,8 @@ async def test_what_was_not_asked_for_is_in_its_old_place(connect: Connect, name
 
 
 @scenario
-async def test_a_rejected_message_comes_again_if_it_is_requeued(
-    connect: Connect, name: str
-) -> None:
-    channel = await prepared(connect, name, b"1")
+async def test_a_requeued_message_is_redelivered(connect: Connect, name: str) -> None:
+    channel = await channel_with_queue(connect, name, b"1")
     tries = 0
 
     async for message in channel.consume(name):
@@ -73,31 +71,31 @@ async def test_a_rejected_message_comes_again_if_it_is_requeued(
             async with message.process(requeue=True):
                 raise ZeroDivisionError
 
-    assert await drained(channel, name) == []
+    assert await drain(channel, name) == []
 
 
 @scenario
-async def test_what_is_recovered_comes_once_and_can_be_acknowledged(
+async def test_recovered_messages_are_delivered_once_and_can_be_acknowledged(
     connect: Connect, name: str
 ) -> None:
-    channel = await prepared(connect, name, b"1", b"2", b"3")
+    channel = await channel_with_queue(connect, name, b"1", b"2", b"3")
 
     async with asyncio.timeout(5), channel.consume(name) as messages:
         await anext(messages)
-        await channel.queue_declare(name, passive=True)  # the others are on their way by now
+        await channel.queue_declare(name, passive=True)  # the other messages have been delivered
         await channel.basic_recover()
         again = [await anext(messages) for _ in range(3)]
         for message in again:
             await message.ack()
 
     assert [message.body for message in again] == [b"1", b"2", b"3"]
-    assert await drained(channel, name) == []
+    assert await drain(channel, name) == []
 
 
 @scenario
 async def test_deleting_the_queue_ends_the_loop(connect: Connect, name: str) -> None:
     """R17."""
-    channel = await prepared(connect, name, b"1")
+    channel = await channel_with_queue(connect, name, b"1")
     other = await channel.protocol.channel()
 
     with pytest.raises(ConsumerCancelled):
@@ -110,7 +108,7 @@ async def test_deleting_the_queue_ends_the_loop(connect: Connect, name: str) -> 
 
 @scenario
 async def test_closing_the_channel_ends_the_loop(connect: Connect, name: str) -> None:
-    channel = await prepared(connect, name, b"1")
+    channel = await channel_with_queue(connect, name, b"1")
 
     async for message in channel.consume(name):
         assert message.body == b"1"
@@ -118,8 +116,8 @@ async def test_closing_the_channel_ends_the_loop(connect: Connect, name: str) ->
 
 
 @scenario
-async def test_an_error_of_the_channel_ends_the_loop(connect: Connect, name: str) -> None:
-    channel = await prepared(connect, name, b"1")
+async def test_a_channel_error_ends_the_loop(connect: Connect, name: str) -> None:
+    channel = await channel_with_queue(connect, name, b"1")
 
     with pytest.raises(ChannelClosed) as caught:
         async for message in channel.consume(name):
@@ -129,7 +127,7 @@ async def test_an_error_of_the_channel_ends_the_loop(connect: Connect, name: str
 
 
 @scenario
-async def test_a_missing_queue_is_said_at_the_first_step(
+async def test_a_missing_queue_is_reported_at_the_first_iteration(
     connect: Connect, new_name: NewName
 ) -> None:
     channel = await (await connect()).channel()
@@ -142,7 +140,7 @@ async def test_a_missing_queue_is_said_at_the_first_step(
 
 @scenario
 async def test_calls_can_be_made_while_iterating(connect: Connect, name: str) -> None:
-    channel = await prepared(connect, name, b"1", b"2")
+    channel = await channel_with_queue(connect, name, b"1", b"2")
     await channel.confirm_select()
     copies = f"{name}-copies"
     await channel.queue_declare(copies, exclusive=True)
@@ -154,16 +152,18 @@ async def test_calls_can_be_made_while_iterating(connect: Connect, name: str) ->
             if message.body == b"2":
                 break
 
-    assert await drained(channel, copies) == [b"1", b"2"]
+    assert await drain(channel, copies) == [b"1", b"2"]
 
 
 @scenario
-async def test_the_block_of_a_channel_gives_its_messages_back(connect: Connect, name: str) -> None:
-    channel = await prepared(connect, name, b"1")
+async def test_leaving_the_block_of_a_channel_requeues_its_messages(
+    connect: Connect, name: str
+) -> None:
+    channel = await channel_with_queue(connect, name, b"1")
 
     async with await channel.protocol.channel() as other:
         message = await anext(other.consume(name))
     with pytest.raises(ChannelClosed):
         await message.ack()
 
-    assert await drained(channel, name) == [b"1"]
+    assert await drain(channel, name) == [b"1"]

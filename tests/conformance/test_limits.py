@@ -1,4 +1,4 @@
-"""Limits: how long a queue may be, and what gives way."""
+"""Length limits of queues and what they do with messages above the limit."""
 
 import asyncio
 
@@ -9,102 +9,112 @@ from tests.conformance.scenario import (
     Connect,
     NewName,
     count,
-    drained,
+    dead_lettering_queue,
+    drain,
     exclusive_queue,
     inbox_of,
-    mortal_queue,
     refusal,
     scenario,
 )
 
 
 @scenario
-async def test_the_oldest_ready_message_gives_way(connect: Connect, new_name: NewName) -> None:
+async def test_the_oldest_ready_message_is_dropped_above_max_length(
+    connect: Connect, new_name: NewName
+) -> None:
     """Row 206."""
     channel = await (await connect()).channel()
-    queue, grave = await mortal_queue(channel, new_name, max_length=2)
-    dead = await inbox_of(channel, grave)
+    queue, dead_letter_queue = await dead_lettering_queue(channel, new_name, max_length=2)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
     await channel.basic_publish(b"held", "", queue)
     held = await channel.basic_get(queue)
 
     for body in (b"0", b"1", b"2"):
         await channel.basic_publish(body, "", queue)
-    assert await dead.bodies(1) == [b"0"]
+    assert await dead_letters.bodies(1) == [b"0"]
     await channel.basic_client_nack(held["delivery_tag"], requeue=True)
 
-    assert await dead.bodies(1) == [b"held"]
-    assert await drained(channel, queue) == [b"1", b"2"]
+    assert await dead_letters.bodies(1) == [b"held"]
+    assert await drain(channel, queue) == [b"1", b"2"]
 
 
 @scenario
-async def test_the_octets_of_bodies_have_a_limit(connect: Connect, new_name: NewName) -> None:
-    """Row 207. A message that is too large by itself pushes out everything, itself too."""
+async def test_max_length_bytes_limits_the_size_of_bodies(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row 207. A message larger than the limit removes all messages including itself."""
     channel = await (await connect()).channel()
     await channel.confirm_select()
-    queue, grave = await mortal_queue(channel, new_name, max_length_bytes=6)
-    dead = await inbox_of(channel, grave)
+    queue, dead_letter_queue = await dead_lettering_queue(channel, new_name, max_length_bytes=6)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
 
     for body in (b"aa", b"bbbb", b"c"):
         await channel.publish(body, "", queue, {"headers": {"they": "do not count"}})
-    assert await dead.bodies(1) == [b"aa"]
+    assert await dead_letters.bodies(1) == [b"aa"]
     await channel.publish(b"too large", "", queue)
 
-    assert await dead.bodies(3) == [b"bbbb", b"c", b"too large"]
-    assert await drained(channel, queue) == []
+    assert await dead_letters.bodies(3) == [b"bbbb", b"c", b"too large"]
+    assert await drain(channel, queue) == []
 
 
 @scenario
-async def test_a_queue_of_length_0_only_hands_on(connect: Connect, new_name: NewName) -> None:
+async def test_a_queue_with_a_max_length_of_0_delivers_only_to_ready_consumers(
+    connect: Connect, new_name: NewName
+) -> None:
     """Row 208."""
     channel = await (await connect()).channel()
-    queue, grave = await mortal_queue(channel, new_name, max_length=0)
-    dead = await inbox_of(channel, grave)
+    queue, dead_letter_queue = await dead_lettering_queue(channel, new_name, max_length=0)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
 
     await channel.basic_publish(b"nobody is there", "", queue)
-    assert await dead.bodies(1) == [b"nobody is there"]
+    assert await dead_letters.bodies(1) == [b"nobody is there"]
     inbox = await inbox_of(channel, queue)
     await channel.basic_publish(b"handed on", "", queue)
 
     assert await inbox.bodies(1) == [b"handed on"]
-    assert dead.rest() == []
+    assert dead_letters.waiting_bodies() == []
 
 
 @pytest.mark.parametrize("overflow", ["reject-publish", "reject-publish-dlx"])
 @scenario
-async def test_a_queue_can_refuse_what_is_too_much(
+async def test_a_full_queue_with_reject_publish_nacks_publishes(
     connect: Connect, new_name: NewName, overflow: str
 ) -> None:
     """Row 209, row 210."""
     channel = await (await connect()).channel()
     await channel.confirm_select()
-    queue, grave = await mortal_queue(channel, new_name, max_length=1, overflow=overflow)
-    dead = await inbox_of(channel, grave)
+    queue, dead_letter_queue = await dead_lettering_queue(
+        channel, new_name, max_length=1, overflow=overflow
+    )
+    dead_letters = await inbox_of(channel, dead_letter_queue)
 
     await channel.publish(b"taken", "", queue)
     with pytest.raises(PublishFailed):
         await channel.publish(b"refused", "", queue)
     if overflow == "reject-publish-dlx":
-        letter = await dead.take()
-        assert letter.body == b"refused"
-        assert (letter.properties.headers or {})["x-first-death-reason"] == "maxlen"
+        dead_letter = await dead_letters.next_message()
+        assert dead_letter.body == b"refused"
+        assert (dead_letter.properties.headers or {})["x-first-death-reason"] == "maxlen"
 
-    assert await drained(channel, queue) == [b"taken"]
+    assert await drain(channel, queue) == [b"taken"]
     await channel.publish(b"taken again", "", queue)
-    assert dead.rest() == []
+    assert dead_letters.waiting_bodies() == []
 
 
 @scenario
-async def test_without_confirms_nobody_hears_of_a_refusal(
+async def test_a_full_queue_with_reject_publish_drops_silently_without_confirms(
     connect: Connect, new_name: NewName
 ) -> None:
     """Row 209."""
     channel = await (await connect()).channel()
-    queue, _ = await mortal_queue(channel, new_name, max_length=1, overflow="reject-publish")
+    queue, _ = await dead_lettering_queue(
+        channel, new_name, max_length=1, overflow="reject-publish"
+    )
 
     await channel.basic_publish(b"taken", "", queue)
     await channel.basic_publish(b"refused", "", queue, mandatory=True)
 
-    assert await drained(channel, queue) == [b"taken"]
+    assert await drain(channel, queue) == [b"taken"]
 
 
 @scenario
@@ -114,7 +124,7 @@ async def test_a_publish_is_refused_if_one_queue_of_several_is_full(
     """Row 159."""
     channel = await (await connect()).channel()
     await channel.confirm_select()
-    full, _ = await mortal_queue(channel, new_name, max_length=1, overflow="reject-publish")
+    full, _ = await dead_lettering_queue(channel, new_name, max_length=1, overflow="reject-publish")
     free = new_name()
     await channel.queue_declare(free, exclusive=True)
     for queue in (full, free):
@@ -124,12 +134,14 @@ async def test_a_publish_is_refused_if_one_queue_of_several_is_full(
     with pytest.raises(PublishFailed):
         await channel.publish(b"second", "amq.direct", full)
 
-    assert await drained(channel, full) == [b"first"]
-    assert await drained(channel, free) == [b"first", b"second"]
+    assert await drain(channel, full) == [b"first"]
+    assert await drain(channel, free) == [b"first", b"second"]
 
 
 @scenario
-async def test_what_goes_with_its_queue_is_confirmed(connect: Connect, name: str) -> None:
+async def test_messages_of_a_queue_deleted_meanwhile_are_confirmed(
+    connect: Connect, name: str
+) -> None:
     """Row 158."""
     channel = await (await connect()).channel()
     other = await (await connect()).channel()
@@ -154,10 +166,15 @@ async def test_what_goes_with_its_queue_is_confirmed(connect: Connect, name: str
         ("x-queue-type", "foo", "\"unsupported queue type 'foo'\""),
         ("x-dead-letter-routing-key", "k", "routing_key_but_no_dlx_defined"),
         ("x-single-active-consumer", "yes", "{unacceptable_type,longstr}"),
+        ("x-expires", 0, "{value_zero,0}"),
+        ("x-message-ttl", -1, "{value_negative,-1}"),
+        ("x-message-ttl", 315_360_000_001, "{value_too_large,315360000001}"),
+        ("x-expires", 315_360_000_001, "{value_too_large,315360000001}"),
+        ("x-message-ttl", "1", '"expected integer, got longstr"'),
     ],
 )
 @scenario
-async def test_a_bad_argument_is_refused(
+async def test_an_invalid_queue_argument_is_refused(
     connect: Connect, name: str, argument: str, value: int | str, reason: str
 ) -> None:
     """Row 104."""
@@ -170,9 +187,7 @@ async def test_a_bad_argument_is_refused(
 
 
 @scenario
-async def test_messages_that_are_ready_go_first_to_whoever_comes(
-    connect: Connect, name: str
-) -> None:
+async def test_ready_messages_go_to_the_first_consumer(connect: Connect, name: str) -> None:
     """Row 175."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"0", b"1", b"2")
@@ -180,5 +195,5 @@ async def test_messages_that_are_ready_go_first_to_whoever_comes(
     first, second = await inbox_of(channel, name), await inbox_of(channel, name)
 
     assert await first.bodies(3) == [b"0", b"1", b"2"]
-    assert second.rest() == []
+    assert second.waiting_bodies() == []
     assert await count(channel, name) == 0

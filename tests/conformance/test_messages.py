@@ -1,11 +1,15 @@
-"""What is published is what arrives: body, properties, headers, order."""
+"""Messages arrive as they were published: body, properties, headers, order."""
 
+import asyncio
+import functools
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from aioamqp import EmptyQueue, Properties
+import aioamqp
+from aioamqp import Channel, EmptyQueue, Envelope, Properties
 from amqp_codec import (
     FieldValue,
     Float32,
@@ -18,10 +22,12 @@ from amqp_codec import (
     UInt8,
     UInt16,
     UInt32,
+    encode_table,
 )
-from tests.conformance.scenario import Connect, Inbox, drained, exclusive_queue, scenario
+from amqp_codec import Properties as CodecProperties
+from tests.conformance.scenario import Connect, Inbox, drain, exclusive_queue, scenario
 
-# All but expiration, which has a test of its own.
+# All except expiration, which has its own test.
 EVERY_PROPERTY: dict[str, object] = {
     "content_type": "application/json",
     "content_encoding": "gzip",
@@ -54,7 +60,7 @@ EVERY_HEADER: dict[str, FieldValue] = {
     "text": "grüße 🐇",
     "empty text": "",
     "text that is not utf-8": LongStr(b"\xff\xfe"),
-    "octets": b"\x00\xce\xff",
+    "bytes": b"\x00\xce\xff",
     "time": datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC),
     "time past the year 9999": Timestamp(2**63),
     "void": None,
@@ -75,7 +81,7 @@ async def test_a_published_message_is_delivered_and_acknowledged(
     inbox = Inbox()
 
     consumer = await channel.basic_consume(inbox, name, consumer_tag="reader")
-    message = await inbox.take()
+    message = await inbox.next_message()
     await channel.basic_client_ack(message.envelope.delivery_tag)
 
     assert consumer == {"consumer_tag": "reader"}
@@ -87,7 +93,7 @@ async def test_a_published_message_is_delivered_and_acknowledged(
     assert message.envelope.is_redeliver is False
     await channel.basic_cancel("reader")
     await channel.basic_client_nack(0, multiple=True)
-    assert await drained(channel, name) == []
+    assert await drain(channel, name) == []
 
 
 @scenario
@@ -99,7 +105,7 @@ async def test_every_property_arrives_as_it_was_sent(connect: Connect, name: str
 
     await channel.basic_publish(b"", "", name, EVERY_PROPERTY)
 
-    properties = (await inbox.take()).properties
+    properties = (await inbox.next_message()).properties
     assert {key: getattr(properties, key) for key in EVERY_PROPERTY} == EVERY_PROPERTY
     assert properties.expiration is None
 
@@ -138,7 +144,7 @@ async def test_a_header_of_every_type_arrives_with_its_value_and_its_type(
 
     await channel.basic_publish(b"", "", name, {"headers": EVERY_HEADER})
 
-    headers = (await inbox.take()).properties.headers
+    headers = (await inbox.next_message()).properties.headers
     assert headers is not None
     assert headers == EVERY_HEADER
     assert list(headers) == list(EVERY_HEADER)
@@ -149,7 +155,7 @@ async def test_a_header_of_every_type_arrives_with_its_value_and_its_type(
 
 
 @scenario
-async def test_relayed_properties_arrive_as_they_came(connect: Connect, name: str) -> None:
+async def test_received_properties_can_be_published_unchanged(connect: Connect, name: str) -> None:
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
     await channel.basic_publish(b"", "", name, {**EVERY_PROPERTY, "headers": EVERY_HEADER})
@@ -174,12 +180,12 @@ async def test_messages_arrive_in_the_order_of_publishing(connect: Connect, name
     for body in bodies:
         await publisher.basic_publish(body, "", name)
 
-    messages = [await inbox.take() for _ in bodies]
+    messages = [await inbox.next_message() for _ in bodies]
     assert [message.body for message in messages] == bodies
     assert [message.envelope.delivery_tag for message in messages] == list(range(1, 501))
 
 
-@pytest.mark.parametrize("size", [0, 1, 4088, 4089, 8176, 300_000], ids="{}-octets".format)
+@pytest.mark.parametrize("size", [0, 1, 4088, 4089, 8176, 300_000], ids="{}-bytes".format)
 @scenario
 async def test_a_body_of_any_size_arrives_whole_through_small_frames(
     connect: Connect, name: str, size: int
@@ -217,7 +223,9 @@ async def test_text_is_sent_as_utf_8(connect: Connect, name: str) -> None:
 
 
 @scenario
-async def test_get_tells_what_it_found_and_how_much_is_left(connect: Connect, name: str) -> None:
+async def test_basic_get_returns_the_message_and_the_remaining_count(
+    connect: Connect, name: str
+) -> None:
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"first", b"second", b"third")
 
@@ -232,7 +240,7 @@ async def test_get_tells_what_it_found_and_how_much_is_left(connect: Connect, na
         "message_count": 2,
         "message": b"first",
     }
-    assert await drained(channel, name) == [b"second", b"third"]
+    assert await drain(channel, name) == [b"second", b"third"]
 
 
 @scenario
@@ -245,3 +253,59 @@ async def test_getting_from_an_empty_queue_raises_empty_queue(connect: Connect, 
         await channel.basic_get(name)
 
     assert channel.is_open
+
+
+DEEP = functools.reduce(lambda table, _: {"in": table}, range(101), dict[str, Any]())
+"""Headers that the server takes, and that are nested deeper than the codec decodes."""
+
+
+def unreadable() -> Properties:
+    """Return properties whose headers cannot be decoded, but published."""
+    flags, app_id = b"\x20\x08", b"\x03app"
+    data = flags + encode_table(DEEP, 200) + app_id
+    return Properties.from_codec(CodecProperties.decode(data, 0, len(data)))
+
+
+@scenario
+async def test_headers_that_cannot_be_decoded_are_passed_on_in_every_way(rabbitmq_url: str) -> None:
+    """Row C3. Not on the fake broker, which refuses such headers."""
+    async with aioamqp.from_url(rabbitmq_url) as protocol:
+        await pass_on_unreadable_headers(await protocol.channel())
+
+
+async def pass_on_unreadable_headers(channel: Channel) -> None:
+    await channel.basic_qos(prefetch_count=1)
+    name = (await channel.queue_declare(exclusive=True))["queue"]
+    sent = unreadable()
+    for number in range(4):
+        await channel.publish(b"%d" % number, "", name, sent)
+
+    got = await channel.basic_get(name)
+    await channel.basic_ack(got["delivery_tag"])
+    received: asyncio.Queue[tuple[bytes, Properties]] = asyncio.Queue()
+
+    async def on_message(
+        channel: Channel, body: bytes, envelope: Envelope, properties: Properties
+    ) -> None:
+        received.put_nowait((body, properties))
+        await channel.basic_ack(envelope.delivery_tag)
+
+    tag = (await channel.basic_consume(on_message, name))["consumer_tag"]
+    called = [await received.get() for _ in range(3)]
+    await channel.basic_cancel(tag)
+    await channel.publish(b"4", "", name, sent)
+    async with channel.consume(name, prefetch_count=1) as messages:
+        message = await anext(messages)
+        await message.ack()
+    channel.return_callback = lambda _, body, envelope, properties: received.put_nowait(
+        (body, properties)
+    )
+    await channel.basic_publish(b"5", "", f"no {name}", sent, mandatory=True)
+    returned = await received.get()
+
+    arrived = [(got["message"], got["properties"]), *called, (message.body, message.properties)]
+    arrived.append(returned)
+    assert [body for body, _ in arrived] == [b"%d" % number for number in range(6)]
+    assert [properties for _, properties in arrived] == [sent] * 6
+    assert [properties.app_id for _, properties in arrived] == ["app"] * 6
+    assert all(properties.raw_headers == sent.raw_headers for _, properties in arrived)

@@ -1,4 +1,4 @@
-"""Alarms and restarts: on the fake, and on a RabbitMQ of their own, as other tests share theirs."""
+"""Alarms and restarts, on the fake broker and on a RabbitMQ node that no other test uses."""
 
 import asyncio
 import contextlib
@@ -8,22 +8,23 @@ import pytest
 import pytest_asyncio
 
 import aioamqp
-from aioamqp.protocol import OPEN
 from aioamqp_testing import FakeBroker
 from amqp_codec import Command, basic, channel, queue
-from tests.conformance.raw import Door
-from tests.conformance.scenario import BROKERS
-from tests.conformance.wire import publish
-from tests.rabbitmq import RabbitMQMissing, RabbitMQNode, is_required, running_node
+from tests.conformance.client import publish
+from tests.conformance.conftest import close_or_wait
+from tests.conformance.raw_client import Endpoint
+from tests.conformance.scenario import BROKERS, count
+from tests.conftest import node_or_skip
+from tests.rabbitmq import RabbitMQNode, rabbitmqctl
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 DEADLINE = 45.0
-"""Seconds: RabbitMQ takes some to stop and to start."""
+"""Seconds after which a test fails; RabbitMQ takes several to stop and to start."""
 
 
-class Outage:
-    """A broker that a test can bring down, and the connections to it."""
+class RestartableBroker:
+    """A broker that a test can block, stop and start, and the connections to it."""
 
     def __init__(self) -> None:
         self._opened: list[aioamqp.AmqpProtocol] = []
@@ -31,7 +32,7 @@ class Outage:
     async def dial(self) -> aioamqp.AmqpProtocol:
         raise NotImplementedError
 
-    def door(self) -> Door:
+    def endpoint(self) -> Endpoint:
         raise NotImplementedError
 
     async def block(self) -> None:
@@ -51,15 +52,12 @@ class Outage:
         self._opened.append(protocol)
         return await protocol.channel()
 
-    async def end(self) -> None:
+    async def close(self) -> None:
         for protocol in self._opened:
-            if protocol.state == OPEN:
-                await protocol.close()
-            else:
-                await protocol.wait_closed()
+            await close_or_wait(protocol)
 
 
-class FakeOutage(Outage):
+class RestartableFake(RestartableBroker):
     def __init__(self, broker: FakeBroker, url: str | None) -> None:
         super().__init__()
         self._broker = broker
@@ -70,8 +68,8 @@ class FakeOutage(Outage):
             return (await self._broker.connect())[1]
         return (await aioamqp.from_url(self._url))[1]
 
-    def door(self) -> Door:
-        return Door(self._url, self._broker)
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self._url, self._broker)
 
     async def block(self) -> None:
         self._broker.block()
@@ -86,7 +84,7 @@ class FakeOutage(Outage):
         await self._broker.start()
 
 
-class RealOutage(Outage):
+class RestartableRabbitMQ(RestartableBroker):
     def __init__(self, node: RabbitMQNode) -> None:
         super().__init__()
         self._node = node
@@ -94,76 +92,64 @@ class RealOutage(Outage):
     async def dial(self) -> aioamqp.AmqpProtocol:
         return (await aioamqp.from_url(self._node.url))[1]
 
-    def door(self) -> Door:
-        return Door(self._node.url, None)
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self._node.url, None)
 
     async def block(self) -> None:
-        await self._control("eval", "rabbit_alarm:set_alarm({{resource_limit,memory,node()},[]}).")
+        await rabbitmqctl(
+            self._node, "eval", "rabbit_alarm:set_alarm({{resource_limit,memory,node()},[]})."
+        )
 
     async def unblock(self) -> None:
-        await self._control("eval", "rabbit_alarm:clear_alarm({resource_limit,memory,node()}).")
+        await rabbitmqctl(
+            self._node, "eval", "rabbit_alarm:clear_alarm({resource_limit,memory,node()})."
+        )
 
     async def stop(self) -> None:
-        await self._control("stop_app")
+        await rabbitmqctl(self._node, "stop_app")
 
     async def start(self) -> None:
-        await self._control("start_app")
-
-    async def _control(self, *arguments: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *("rabbitmqctl", "--quiet", *arguments),
-            env=dict(self._node.environment),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        assert process.returncode == 0, output.decode()
+        await rabbitmqctl(self._node, "start_app")
 
 
 @pytest.fixture(scope="module")
-def own_node() -> Iterator[RabbitMQNode]:
-    with contextlib.ExitStack() as stack:
-        try:
-            node = stack.enter_context(running_node())
-        except RabbitMQMissing as missing:
-            if is_required():
-                pytest.fail(f"AMQP_REQUIRE_RABBITMQ is set, but {missing}", pytrace=False)
-            pytest.skip(f"no RabbitMQ: {missing}")
+def private_node() -> Iterator[RabbitMQNode]:
+    with node_or_skip() as node:
         yield node
 
 
 @pytest.fixture(params=BROKERS)
-def own_broker(request: pytest.FixtureRequest) -> str | RabbitMQNode:
-    """Not asynchronous, so that RabbitMQ is not started within the time of a test's event loop."""
+def private_broker(request: pytest.FixtureRequest) -> str | RabbitMQNode:
+    """Not asynchronous, so that starting RabbitMQ does not count against the deadline of a test."""
     if request.param == "rabbitmq":
-        node: RabbitMQNode = request.getfixturevalue("own_node")
+        node: RabbitMQNode = request.getfixturevalue("private_node")
         return node
     return str(request.param)
 
 
 @pytest_asyncio.fixture
-async def outage(own_broker: str | RabbitMQNode) -> AsyncIterator[Outage]:
+async def restartable(private_broker: str | RabbitMQNode) -> AsyncIterator[RestartableBroker]:
     async with asyncio.timeout(DEADLINE), contextlib.AsyncExitStack() as stack:
-        if isinstance(own_broker, RabbitMQNode):
-            outage: Outage = RealOutage(own_broker)
+        if isinstance(private_broker, RabbitMQNode):
+            restartable: RestartableBroker = RestartableRabbitMQ(private_broker)
         else:
             broker = await stack.enter_async_context(FakeBroker())
-            outage = FakeOutage(broker, None if own_broker == "memory" else await broker.listen())
-        yield outage
-        await outage.end()
+            restartable = RestartableFake(
+                broker, None if private_broker == "memory" else await broker.listen()
+            )
+        yield restartable
+        await restartable.close()
 
 
-async def count(channel: aioamqp.Channel, queue: str) -> int:
-    return int((await channel.queue_declare(queue, passive=True))["message_count"])
-
-
-async def test_an_alarm_blocks_those_who_publish(outage: Outage) -> None:
+async def test_an_alarm_blocks_publishing_connections(restartable: RestartableBroker) -> None:
     """Rows 59 and 60."""
-    publisher, other = await outage.channel(), await outage.channel()
+    publisher, other = await restartable.channel(), await restartable.channel()
     await publisher.queue_declare("alarm", durable=True)
     await publisher.queue_purge("alarm")
-    await outage.block()
-    await publisher.queue_declare("alarm", passive=True)  # who publishes nothing is not blocked
+    await restartable.block()
+    await publisher.queue_declare(
+        "alarm", passive=True
+    )  # only connections that publish are blocked
     assert not publisher.protocol.blocked
 
     await publisher.basic_publish(b"kept back", "", "alarm")
@@ -175,22 +161,22 @@ async def test_an_alarm_blocks_those_who_publish(outage: Outage) -> None:
     assert not declaring.done()
     assert not other.protocol.blocked
 
-    await outage.unblock()
+    await restartable.unblock()
     await declaring
     assert not publisher.protocol.blocked
     got = await publisher.basic_get("alarm", no_ack=True)
     assert got["message"] == b"kept back"
 
 
-async def test_deliveries_go_on_during_an_alarm(outage: Outage) -> None:
+async def test_deliveries_continue_during_an_alarm(restartable: RestartableBroker) -> None:
     """Row 59."""
-    publisher = await outage.channel()
+    publisher = await restartable.channel()
     await publisher.queue_declare("alarm", durable=True)
     await publisher.queue_purge("alarm")
     await publisher.confirm_select()
     await publisher.publish(b"before", "", "alarm")
-    await outage.block()
-    blocked, consumer = await outage.channel(), await outage.channel()
+    await restartable.block()
+    blocked, consumer = await restartable.channel(), await restartable.channel()
     await blocked.basic_publish(b"kept back", "", "nowhere")
     await blocked.protocol.blocked.wait()
     delivered = asyncio.Event()
@@ -200,35 +186,37 @@ async def test_deliveries_go_on_during_an_alarm(outage: Outage) -> None:
 
     await consumer.basic_consume(callback, "alarm", no_ack=True)
     await delivered.wait()
-    await outage.unblock()
+    await restartable.unblock()
     await blocked.protocol.blocked.wait_over()
 
 
-async def test_a_client_that_does_not_know_of_alarms_gets_no_answers_meanwhile(
-    outage: Outage,
+async def test_a_publisher_without_the_blocked_capability_gets_no_replies_during_an_alarm(
+    restartable: RestartableBroker,
 ) -> None:
     """Row 61."""
-    door, other = outage.door(), await outage.channel()
-    raw = await door.enter(1, capabilities={})
-    await raw.ask(queue.Declare("alarm", durable=True))
-    await raw.ask(queue.Purge("alarm"))
-    await outage.block()
+    endpoint, other = restartable.endpoint(), await restartable.channel()
+    raw = await endpoint.open_connection(1, capabilities={})
+    await raw.request(queue.Declare("alarm", durable=True))
+    await raw.request(queue.Purge("alarm"))
+    await restartable.block()
 
     raw.send(publish("alarm"), basic.Get("alarm", no_ack=True), channel.Flow(active=True))
-    answer = asyncio.create_task(raw.hear())
+    reply = asyncio.create_task(raw.next_command())
     for _ in range(3):
         assert await count(other, "alarm") == 0
-    assert not answer.done()
-    await outage.unblock()
+    assert not reply.done()
+    await restartable.unblock()
 
-    assert isinstance(await answer, Command)  # and nothing about the alarm before it, or behind
-    assert await raw.hear() == channel.FlowOk(active=True)
-    await door.close(["alarm"])
+    assert isinstance(await reply, Command)  # and no connection.blocked or connection.unblocked
+    assert await raw.next_command() == channel.FlowOk(active=True)
+    await endpoint.close(["alarm"])
 
 
-async def test_a_broker_that_stops_says_so_and_keeps_what_is_durable(outage: Outage) -> None:
+async def test_a_stopping_broker_closes_connections_and_keeps_durable_entities(
+    restartable: RestartableBroker,
+) -> None:
     """Rows 58 and 120."""
-    channel = await outage.channel()
+    channel = await restartable.channel()
     await channel.queue_declare("durable", durable=True)
     await channel.queue_purge("durable")
     await channel.queue_declare("transient")
@@ -239,17 +227,17 @@ async def test_a_broker_that_stops_says_so_and_keeps_what_is_durable(outage: Out
     await channel.publish(b"2", "", "durable", properties={"delivery_mode": 1})
     await channel.publish(b"3", "", "durable", properties={"delivery_mode": 2})
 
-    await outage.stop()
+    await restartable.stop()
     await channel.protocol.wait_closed()
     with pytest.raises(aioamqp.AmqpClosedConnection) as caught:
         await channel.queue_declare("durable", passive=True)
     text = "320 CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
     assert text in str(caught.value)
     with pytest.raises(OSError):
-        await outage.dial()
-    await outage.start()
+        await restartable.dial()
+    await restartable.start()
 
-    channel = await outage.channel()
+    channel = await restartable.channel()
     got = [await channel.basic_get("durable", no_ack=True) for _ in range(2)]
     assert [(each["message"], each["redelivered"]) for each in got] == [
         (b"1", False),
@@ -260,6 +248,6 @@ async def test_a_broker_that_stops_says_so_and_keeps_what_is_durable(outage: Out
     await channel.exchange_declare("kept", passive=True, type_name="fanout")
     with pytest.raises(aioamqp.ChannelClosed, match="no queue 'transient'"):
         await channel.queue_declare("transient", passive=True)
-    channel = await outage.channel()
+    channel = await restartable.channel()
     with pytest.raises(aioamqp.ChannelClosed, match="no exchange 'gone'"):
         await channel.exchange_declare("gone", passive=True, type_name="fanout")

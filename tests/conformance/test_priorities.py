@@ -1,4 +1,4 @@
-"""Priorities of messages and of consumers, and consumers that are alone."""
+"""Priorities of messages and consumers, single active consumers, and exclusive consumers."""
 
 import pytest
 
@@ -7,10 +7,10 @@ from tests.conformance.scenario import (
     Inbox,
     NewName,
     count,
-    drained,
+    dead_lettering_queue,
+    drain,
     exclusive_queue,
     inbox_of,
-    mortal_queue,
     refusal,
     scenario,
 )
@@ -19,7 +19,9 @@ IN_USE = "ACCESS_REFUSED - queue '{}' in vhost '/' in exclusive use"
 
 
 @scenario
-async def test_messages_of_a_higher_priority_go_first(connect: Connect, name: str) -> None:
+async def test_messages_of_a_higher_priority_are_delivered_first(
+    connect: Connect, name: str
+) -> None:
     """Row 211."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True, arguments={"x-max-priority": 3})
@@ -32,42 +34,43 @@ async def test_messages_of_a_higher_priority_go_first(connect: Connect, name: st
     await channel.basic_reject(first["delivery_tag"], requeue=True)
 
     assert (first["message"], first["properties"].priority) == (b"9", 9)
-    assert await drained(channel, name) == [b"9", b"3", b"3b", b"1", b"1b", b"none", b"0"]
+    assert await drain(channel, name) == [b"9", b"3", b"3b", b"1", b"1b", b"none", b"0"]
 
 
 @scenario
-async def test_an_expired_message_may_sit_behind_one_of_a_higher_priority(
+async def test_an_expired_message_may_stay_behind_one_of_a_higher_priority(
     connect: Connect, new_name: NewName
 ) -> None:
     """Row 212."""
     channel = await (await connect()).channel()
-    queue, grave = await mortal_queue(channel, new_name, max_priority=5)
-    hourglass, glass_grave = await mortal_queue(channel, new_name, message_ttl=20)
-    dead, glass = await inbox_of(channel, grave), await inbox_of(channel, glass_grave)
+    queue, dead_letter_queue = await dead_lettering_queue(channel, new_name, max_priority=5)
+    timer_queue, timer_target = await dead_lettering_queue(channel, new_name, message_ttl=20)
+    dead_letters, timer = (
+        await inbox_of(channel, dead_letter_queue),
+        await inbox_of(channel, timer_target),
+    )
 
     await channel.basic_publish(b"low", "", queue, {"expiration": "1", "priority": 1})
-    await dead.take()
+    await dead_letters.next_message()
     await channel.basic_publish(b"high", "", queue, {"priority": 5})
     await channel.basic_publish(b"low", "", queue, {"expiration": "1", "priority": 1})
-    await channel.basic_publish(b"", "", hourglass)
-    await glass.take()
+    await channel.basic_publish(b"", "", timer_queue)
+    await timer.next_message()
 
     assert await count(channel, queue) == 2
-    assert await drained(channel, queue) == [b"high"]
-    assert await dead.bodies(1) == [b"low"]
+    assert await drain(channel, queue) == [b"high"]
+    assert await dead_letters.bodies(1) == [b"low"]
 
 
 @scenario
-async def test_a_lazy_queue_is_another_one_only_by_its_argument(
-    connect: Connect, name: str
-) -> None:
+async def test_a_lazy_queue_differs_only_in_its_argument(connect: Connect, name: str) -> None:
     """Row 213."""
     protocol = await connect()
     channel = await protocol.channel()
     await channel.queue_declare(name, exclusive=True, arguments={"x-queue-mode": "lazy"})
     await channel.basic_publish(b"m", "", name)
 
-    assert await drained(channel, name) == [b"m"]
+    assert await drain(channel, name) == [b"m"]
     default = channel.queue_declare(name, exclusive=True, arguments={"x-queue-mode": "default"})
     assert await refusal(default) == (
         406,
@@ -77,7 +80,7 @@ async def test_a_lazy_queue_is_another_one_only_by_its_argument(
 
 
 @scenario
-async def test_a_consumer_of_a_higher_priority_has_all_while_it_has_room(
+async def test_a_consumer_of_a_higher_priority_receives_all_messages_until_its_prefetch_is_used(
     connect: Connect, name: str
 ) -> None:
     """Row 176."""
@@ -90,7 +93,7 @@ async def test_a_consumer_of_a_higher_priority_has_all_while_it_has_room(
 
     for number in range(3):
         await channel.basic_publish(b"%d" % number, "", name)
-    first = await high.take()
+    first = await high.next_message()
     assert await high.bodies(1) == [b"1"]
     assert await low.bodies(1) == [b"2"]
     await channel.basic_client_ack(first.envelope.delivery_tag)
@@ -100,7 +103,7 @@ async def test_a_consumer_of_a_higher_priority_has_all_while_it_has_room(
 
 
 @scenario
-async def test_the_priority_of_a_consumer_is_a_number(connect: Connect, name: str) -> None:
+async def test_a_consumer_priority_must_be_an_integer(connect: Connect, name: str) -> None:
     """Row 176."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
@@ -114,9 +117,7 @@ async def test_the_priority_of_a_consumer_is_a_number(connect: Connect, name: st
 
 
 @scenario
-async def test_whether_a_consumer_is_cancelled_on_failover_is_true_or_false(
-    connect: Connect, name: str
-) -> None:
+async def test_x_cancel_on_ha_failover_must_be_a_boolean(connect: Connect, name: str) -> None:
     """Row 176."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
@@ -130,7 +131,7 @@ async def test_whether_a_consumer_is_cancelled_on_failover_is_true_or_false(
 
 
 @scenario
-async def test_a_single_active_consumer_is_followed_by_the_next(
+async def test_the_next_consumer_becomes_active_when_the_single_active_consumer_is_cancelled(
     connect: Connect, name: str
 ) -> None:
     """Row 177."""
@@ -148,12 +149,12 @@ async def test_a_single_active_consumer_is_followed_by_the_next(
     await other.basic_cancel("active")
     await channel.basic_publish(b"2", "", name)
     assert await waiting.bodies(1) == [b"2"]
-    # What the old one held stays with its channel, and comes back with the end of it.
-    assert waiting.rest() == []
+    # Unacknowledged messages of the cancelled consumer are requeued when its channel is closed.
+    assert waiting.waiting_bodies() == []
     await other.close()
 
     assert await waiting.bodies(2) == [b"0", b"1"]
-    assert last.rest() == []
+    assert last.waiting_bodies() == []
 
 
 @scenario
@@ -168,7 +169,7 @@ async def test_a_single_active_consumer_cannot_be_exclusive(connect: Connect, na
 
 @pytest.mark.parametrize("second", [False, True])
 @scenario
-async def test_nobody_consumes_beside_an_exclusive_consumer_but_may_get(
+async def test_an_exclusive_consumer_prevents_other_consumers_but_not_basic_get(
     connect: Connect, name: str, second: bool
 ) -> None:
     """Row 171."""
@@ -184,7 +185,9 @@ async def test_nobody_consumes_beside_an_exclusive_consumer_but_may_get(
 
 
 @scenario
-async def test_a_consumer_cannot_be_exclusive_beside_others(connect: Connect, name: str) -> None:
+async def test_an_exclusive_consumer_is_refused_if_the_queue_has_consumers(
+    connect: Connect, name: str
+) -> None:
     """Row 171."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()

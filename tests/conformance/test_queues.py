@@ -1,4 +1,4 @@
-"""Queues: declaring, counting, whom they belong to, purging, deleting."""
+"""Queues: declaring, counting, exclusive access, purging, deleting."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from tests.conformance.scenario import (
     Connect,
     Inbox,
     NewName,
-    drained,
+    drain,
     exclusive_queue,
     refusal,
     scenario,
@@ -43,12 +43,12 @@ async def test_declaring_again_counts_ready_messages_and_consumers(
     """Row 190."""
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"0", b"1", b"2", b"3", b"4")
-    # RabbitMQ counts without waiting for publishes that are under way. A get comes after them.
+    # RabbitMQ may count before pending publishes have reached the queue; a get follows them.
     assert (await channel.basic_get(name))["message_count"] == 4
     inbox = Inbox()
     await channel.basic_qos(prefetch_count=1)
     await channel.basic_consume(inbox, name)
-    await inbox.take()
+    await inbox.next_message()
 
     counted = {"queue": name, "message_count": 3, "consumer_count": 1}
     assert await channel.queue_declare(name, exclusive=True) == counted
@@ -56,7 +56,7 @@ async def test_declaring_again_counts_ready_messages_and_consumers(
 
 
 @scenario
-async def test_the_broker_makes_up_a_name_if_none_is_given(connect: Connect) -> None:
+async def test_the_broker_generates_a_name_if_none_is_given(connect: Connect) -> None:
     channel = await (await connect()).channel()
 
     names = [(await channel.queue_declare(exclusive=True))["queue"] for _ in range(2)]
@@ -66,9 +66,7 @@ async def test_the_broker_makes_up_a_name_if_none_is_given(connect: Connect) -> 
 
 
 @scenario
-async def test_an_empty_name_means_the_queue_that_was_declared_last(
-    connect: Connect, name: str
-) -> None:
+async def test_an_empty_name_means_the_last_declared_queue(connect: Connect, name: str) -> None:
     channel = await (await connect()).channel()
     await exclusive_queue(channel, name, b"hello")
     inbox = Inbox()
@@ -90,7 +88,7 @@ async def test_a_missing_queue_cannot_be_declared_passively(connect: Connect, na
 
 
 @scenario
-async def test_a_reply_text_that_is_too_long_is_cut(connect: Connect) -> None:
+async def test_a_long_reply_text_is_truncated(connect: Connect) -> None:
     channel = await (await connect()).channel()
     name = 240 * "n"
 
@@ -155,8 +153,8 @@ async def test_an_exclusive_queue_is_locked_for_other_connections(
     connect: Connect, name: str, use: str
 ) -> None:
     """Row 96."""
-    owner, stranger = await connect(), await connect()
-    channel = await stranger.channel()
+    owner, other = await connect(), await connect()
+    channel = await other.channel()
     await exclusive_queue(await owner.channel(), name)
     uses: dict[str, Callable[[], Awaitable[object]]] = {
         "declare": lambda: channel.queue_declare(name, exclusive=True),
@@ -169,7 +167,7 @@ async def test_an_exclusive_queue_is_locked_for_other_connections(
     }
 
     assert await refusal(uses[use]()) == (405, LOCKED.format(name))
-    assert stranger.is_open
+    assert other.is_open
 
 
 @scenario
@@ -177,13 +175,13 @@ async def test_any_connection_may_publish_to_an_exclusive_queue(
     connect: Connect, name: str
 ) -> None:
     """Row 96."""
-    owner, stranger = await connect(), await connect()
+    owner, other = await connect(), await connect()
     channel = await owner.channel()
     inbox = Inbox()
     await channel.queue_declare(name, exclusive=True)
     await channel.basic_consume(inbox, name, no_ack=True)
 
-    await (await stranger.channel()).basic_publish(b"hello", "", name)
+    await (await other.channel()).basic_publish(b"hello", "", name)
 
     assert await inbox.bodies(1) == [b"hello"]
 
@@ -193,7 +191,7 @@ async def test_an_exclusive_queue_outlives_its_channel_but_not_its_connection(
     connect: Connect, name: str
 ) -> None:
     """Row 115."""
-    owner, stranger = await connect(), await connect()
+    owner, other = await connect(), await connect()
     channel = await owner.channel()
     await channel.queue_declare(name, exclusive=True)
 
@@ -202,7 +200,7 @@ async def test_an_exclusive_queue_outlives_its_channel_but_not_its_connection(
     await owner.close()
 
     assert still_there["queue"] == name
-    channel = await stranger.channel()
+    channel = await other.channel()
     assert await refusal(channel.queue_declare(name, passive=True)) == (
         404,
         NO_SUCH_QUEUE.format(name),
@@ -210,7 +208,7 @@ async def test_an_exclusive_queue_outlives_its_channel_but_not_its_connection(
 
 
 @scenario
-async def test_an_auto_delete_queue_ends_with_its_last_consumer(
+async def test_an_auto_delete_queue_is_deleted_with_its_last_consumer(
     connect: Connect, name: str
 ) -> None:
     """Row 114."""
@@ -230,7 +228,7 @@ async def test_an_auto_delete_queue_ends_with_its_last_consumer(
 
 
 @scenario
-async def test_purging_drops_what_is_ready_and_leaves_what_is_unacknowledged(
+async def test_purging_removes_ready_but_not_unacknowledged_messages(
     connect: Connect, name: str
 ) -> None:
     """Row 113."""
@@ -241,7 +239,7 @@ async def test_purging_drops_what_is_ready_and_leaves_what_is_unacknowledged(
     assert await channel.queue_purge(name) == {"message_count": 2}
 
     await channel.basic_client_nack(taken["delivery_tag"])
-    assert await drained(channel, name) == [b"taken"]
+    assert await drain(channel, name) == [b"taken"]
 
 
 @scenario
@@ -277,7 +275,7 @@ async def test_a_queue_with_consumers_is_not_deleted_if_unused(connect: Connect,
 
 
 @scenario
-async def test_deleting_what_does_not_exist_is_agreed_to(
+async def test_deleting_a_missing_queue_or_exchange_succeeds(
     connect: Connect, new_name: NewName
 ) -> None:
     channel = await (await connect()).channel()
@@ -287,7 +285,7 @@ async def test_deleting_what_does_not_exist_is_agreed_to(
 
 
 @scenario
-async def test_a_declaration_without_waiting_takes_effect(connect: Connect, name: str) -> None:
+async def test_queue_declare_with_no_wait_takes_effect(connect: Connect, name: str) -> None:
     """Row 103."""
     channel = await (await connect()).channel()
 
@@ -346,7 +344,7 @@ async def test_redeclaring_a_queue_with_other_arguments_is_refused(
 
 
 @scenario
-async def test_a_queue_is_the_same_with_arguments_that_do_not_matter(
+async def test_unknown_and_equivalent_arguments_are_ignored_when_redeclaring(
     connect: Connect, name: str
 ) -> None:
     """Row 99, row 100, row 101."""
@@ -359,7 +357,7 @@ async def test_a_queue_is_the_same_with_arguments_that_do_not_matter(
 
 @pytest.mark.parametrize("argument", ["x-delivery-limit", "x-max-age"])
 @scenario
-async def test_an_argument_of_another_type_of_queue_is_refused(
+async def test_an_argument_of_another_queue_type_is_refused(
     connect: Connect, name: str, argument: str
 ) -> None:
     """Row 105."""
@@ -373,7 +371,7 @@ async def test_an_argument_of_another_type_of_queue_is_refused(
 
 
 @scenario
-async def test_a_declaration_without_waiting_may_be_refused(connect: Connect, name: str) -> None:
+async def test_queue_declare_with_no_wait_may_be_refused(connect: Connect, name: str) -> None:
     """Row 103."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name)
@@ -385,10 +383,10 @@ async def test_a_declaration_without_waiting_may_be_refused(connect: Connect, na
 
 @pytest.mark.parametrize("end", ["channel", "connection"])
 @scenario
-async def test_an_auto_delete_queue_ends_with_the_channel_of_its_last_consumer(
+async def test_an_auto_delete_queue_is_deleted_with_the_channel_of_its_last_consumer(
     connect: Connect, name: str, end: str
 ) -> None:
-    """Row 114. It does not end with the connection that declared it, nor with a get."""
+    """Row 114. Neither closing the declaring connection nor a basic.get deletes it."""
     declarer, user, witness = await connect(), await connect(), await connect()
     await (await declarer.channel()).queue_declare(name, auto_delete=True)
     await declarer.close()
@@ -407,7 +405,7 @@ async def test_an_auto_delete_queue_ends_with_the_channel_of_its_last_consumer(
 
 
 @scenario
-async def test_an_exclusive_queue_may_be_called_durable(connect: Connect, name: str) -> None:
+async def test_an_exclusive_queue_may_be_declared_durable(connect: Connect, name: str) -> None:
     """Row 115."""
     channel = await (await connect()).channel()
 
@@ -417,7 +415,9 @@ async def test_an_exclusive_queue_may_be_called_durable(connect: Connect, name: 
 
 
 @scenario
-async def test_an_unknown_queue_master_is_an_internal_error(connect: Connect, name: str) -> None:
+async def test_an_unknown_queue_master_locator_is_an_internal_error(
+    connect: Connect, name: str
+) -> None:
     """Row 108."""
     protocol = await connect()
     channel = await protocol.channel()

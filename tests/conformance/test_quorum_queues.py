@@ -1,4 +1,4 @@
-"""Quorum queues: what they count, where messages come back to, what they refuse."""
+"""Quorum queues: delivery counts, requeueing, and unsupported features."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,24 +7,24 @@ import pytest
 
 from aioamqp import Channel
 from amqp_codec import Command, FieldTable, Int64, basic, channel, confirm, queue
+from tests.conformance.client import OpenClient, publish
 from tests.conformance.scenario import (
     Connect,
     Inbox,
     NewName,
     count,
-    drained,
+    dead_lettering_queue,
+    drain,
     inbox_of,
-    mortal_queue,
     refusal,
     scenario,
 )
-from tests.conformance.wire import OpenWire, publish
 
 QUORUM = {"x-queue-type": "quorum"}
 
 
 async def quorum_queue(channel: Channel, name: str, *bodies: bytes, **arguments: Any) -> str:
-    """Declare a quorum queue and publish to it; return when the messages are in it."""
+    """Declare a quorum queue and publish to it; return when the messages are confirmed."""
     table = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
     await channel.queue_declare(name, durable=True, arguments={**QUORUM, **table})
     await channel.confirm_select()
@@ -50,8 +50,8 @@ def delivery_count(properties: Any) -> int | None:
 )
 @pytest.mark.parametrize("kind", ["quorum", "stream"])
 @scenario
-async def test_a_replicated_queue_is_durable_and_for_all(
-    connect: Connect, name: str, kind: str, options: dict[str, bool], what: str
+async def test_a_replicated_queue_must_be_durable_and_shared(
+    connect: Connect, name: str, kind: str, options: dict[str, Any], what: str
 ) -> None:
     """Row 214."""
     channel = await (await connect()).channel()
@@ -78,7 +78,7 @@ async def test_a_replicated_queue_needs_a_name(connect: Connect, kind: str) -> N
 
 @pytest.mark.parametrize("argument", [{"x-max-priority": 5}, {"x-queue-mode": "lazy"}])
 @scenario
-async def test_a_quorum_queue_refuses_what_only_classic_queues_know(
+async def test_a_quorum_queue_refuses_arguments_of_classic_queues(
     connect: Connect, name: str, argument: dict[str, Any]
 ) -> None:
     """Row 105, row 216."""
@@ -97,7 +97,7 @@ async def test_a_quorum_queue_refuses_what_only_classic_queues_know(
     "argument", [{"x-overflow": "reject-publish-dlx"}, {"x-delivery-limit": "a"}]
 )
 @scenario
-async def test_a_quorum_queue_takes_what_it_does_not_understand(
+async def test_a_quorum_queue_accepts_some_values_that_it_ignores(
     connect: Connect, name: str, argument: dict[str, Any]
 ) -> None:
     """Row 216."""
@@ -109,7 +109,7 @@ async def test_a_quorum_queue_takes_what_it_does_not_understand(
 
 
 @scenario
-async def test_a_quorum_queue_is_not_for_a_shared_prefetch(connect: Connect, name: str) -> None:
+async def test_a_quorum_queue_does_not_support_global_prefetch(connect: Connect, name: str) -> None:
     """Row 217."""
     protocol = await connect()
     channel = await protocol.channel()
@@ -124,8 +124,10 @@ async def test_a_quorum_queue_is_not_for_a_shared_prefetch(connect: Connect, nam
 
 
 @scenario
-async def test_getting_counts_from_the_first_time_on(connect: Connect, name: str) -> None:
-    """Row 218, row 220: without a limit a message comes back to the tail."""
+async def test_basic_get_reports_the_delivery_count_from_the_first_delivery(
+    connect: Connect, name: str
+) -> None:
+    """Row 218, row 220: without a delivery limit a message is requeued at the tail."""
     channel = await (await connect()).channel()
     await quorum_queue(channel, name, b"0", b"1")
 
@@ -140,7 +142,7 @@ async def test_getting_counts_from_the_first_time_on(connect: Connect, name: str
 
 
 @scenario
-async def test_consumers_hear_of_the_count_from_the_second_time_on(
+async def test_consumers_see_the_delivery_count_from_the_second_delivery(
     connect: Connect, name: str
 ) -> None:
     """Row 218, row 223."""
@@ -151,7 +153,7 @@ async def test_consumers_hear_of_the_count_from_the_second_time_on(
 
     messages = []
     for _ in range(3):
-        messages.append(await inbox.take())
+        messages.append(await inbox.next_message())
         await channel.basic_reject(messages[-1].envelope.delivery_tag, requeue=True)
 
     assert [(each.envelope.is_redeliver, delivery_count(each.properties)) for each in messages] == [
@@ -162,12 +164,14 @@ async def test_consumers_hear_of_the_count_from_the_second_time_on(
 
 
 @scenario
-async def test_a_delivery_limit_ends_in_a_dead_letter(connect: Connect, new_name: NewName) -> None:
-    """Row 196, row 219, row 220: with a limit what comes back goes out next."""
+async def test_a_message_above_the_delivery_limit_is_dead_lettered(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row 196, row 219, row 220: with a delivery limit a message is requeued at the head."""
     channel = await (await connect()).channel()
-    grave = new_name()
-    await channel.queue_declare(grave, exclusive=True)
-    dead = await inbox_of(channel, grave)
+    dead_letter_queue = new_name()
+    await channel.queue_declare(dead_letter_queue, exclusive=True)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
     queue = await quorum_queue(
         channel,
         new_name(),
@@ -175,7 +179,7 @@ async def test_a_delivery_limit_ends_in_a_dead_letter(connect: Connect, new_name
         b"1",
         delivery_limit=1,
         dead_letter_exchange="",
-        dead_letter_routing_key=grave,
+        dead_letter_routing_key=dead_letter_queue,
     )
     inbox = Inbox()
     await channel.basic_qos(prefetch_count=1)
@@ -183,19 +187,19 @@ async def test_a_delivery_limit_ends_in_a_dead_letter(connect: Connect, new_name
 
     bodies = []
     for _ in range(3):
-        message = await inbox.take()
+        message = await inbox.next_message()
         bodies.append(message.body)
         await channel.basic_reject(message.envelope.delivery_tag, requeue=True)
 
     assert bodies == [b"0", b"0", b"1"]
-    letter = await dead.take()
-    headers = letter.properties.headers or {}
-    assert (letter.body, headers["x-first-death-reason"]) == (b"0", "delivery_limit")
+    dead_letter = await dead_letters.next_message()
+    headers = dead_letter.properties.headers or {}
+    assert (dead_letter.body, headers["x-first-death-reason"]) == (b"0", "delivery_limit")
     assert "x-delivery-count" not in headers
 
 
 @scenario
-async def test_what_a_closed_channel_held_comes_back_to_the_head(
+async def test_messages_of_a_closed_channel_are_requeued_at_the_head(
     connect: Connect, name: str
 ) -> None:
     """Row 72, row 220."""
@@ -214,7 +218,7 @@ async def test_what_a_closed_channel_held_comes_back_to_the_head(
 
 
 @scenario
-async def test_a_quorum_queue_with_a_single_active_consumer_is_not_for_getting(
+async def test_a_quorum_queue_with_a_single_active_consumer_refuses_basic_get(
     connect: Connect, name: str
 ) -> None:
     """Row 221."""
@@ -230,7 +234,7 @@ async def test_a_quorum_queue_with_a_single_active_consumer_is_not_for_getting(
 
 @pytest.mark.parametrize("flag", ["if-unused", "if-empty"])
 @scenario
-async def test_a_quorum_queue_is_deleted_without_conditions(
+async def test_a_quorum_queue_does_not_support_if_unused_and_if_empty(
     connect: Connect, name: str, flag: str
 ) -> None:
     """Row 222."""
@@ -248,7 +252,7 @@ async def test_a_quorum_queue_is_deleted_without_conditions(
 
 
 @scenario
-async def test_consumers_of_a_quorum_queue_are_not_alone_even_if_exclusive(
+async def test_exclusive_consumers_are_not_enforced_by_a_quorum_queue(
     connect: Connect, name: str
 ) -> None:
     """Row 173."""
@@ -260,28 +264,30 @@ async def test_consumers_of_a_quorum_queue_are_not_alone_even_if_exclusive(
 
 
 @scenario
-async def test_a_quorum_queue_expires_and_limits_like_a_classic_one(
+async def test_max_length_and_message_ttl_work_on_a_quorum_queue(
     connect: Connect, new_name: NewName
 ) -> None:
     """Row 192, row 206."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
-    grave = new_name()
-    await channel.queue_declare(grave, exclusive=True)
-    dead = await inbox_of(channel, grave)
-    letters = {"dead_letter_exchange": "", "dead_letter_routing_key": grave}
+    dead_letter_queue = new_name()
+    await channel.queue_declare(dead_letter_queue, exclusive=True)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
+    dead_lettering = {"dead_letter_exchange": "", "dead_letter_routing_key": dead_letter_queue}
 
-    short = await quorum_queue(channel, new_name(), b"0", b"1", max_length=1, **letters)
-    assert await dead.bodies(1) == [b"0"]
-    brief = await quorum_queue(other, new_name(), b"late", message_ttl=1, **letters)
-    assert await dead.bodies(1) == [b"late"]
+    short = await quorum_queue(channel, new_name(), b"0", b"1", max_length=1, **dead_lettering)
+    assert await dead_letters.bodies(1) == [b"0"]
+    brief = await quorum_queue(other, new_name(), b"late", message_ttl=1, **dead_lettering)
+    assert await dead_letters.bodies(1) == [b"late"]
 
-    assert await drained(channel, short) == [b"1"]
-    assert await drained(channel, brief) == []
+    assert await drain(channel, short) == [b"1"]
+    assert await drain(channel, brief) == []
 
 
 @scenario
-async def test_a_queue_of_another_type_is_another_queue(connect: Connect, name: str) -> None:
+async def test_redeclaring_a_queue_with_another_type_is_refused(
+    connect: Connect, name: str
+) -> None:
     """Row 101."""
     protocol = await connect()
     channel = await protocol.channel()
@@ -303,67 +309,69 @@ async def test_a_queue_of_another_type_is_another_queue(connect: Connect, name: 
 
 
 @scenario
-async def test_what_a_quorum_queue_drops_at_once_dies_in_reverse_order(
+async def test_messages_dropped_together_are_dead_lettered_in_reverse_order(
     connect: Connect, new_name: NewName
 ) -> None:
     """Row 207."""
     channel = await (await connect()).channel()
-    grave = new_name()
-    await channel.queue_declare(grave, exclusive=True)
-    dead = await inbox_of(channel, grave)
-    table = {"dead_letter_exchange": "", "dead_letter_routing_key": grave}
+    dead_letter_queue = new_name()
+    await channel.queue_declare(dead_letter_queue, exclusive=True)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
+    table = {"dead_letter_exchange": "", "dead_letter_routing_key": dead_letter_queue}
 
     await quorum_queue(channel, new_name(), b"1", b"22", b"too long", max_length_bytes=4, **table)
 
-    assert await dead.bodies(3) == [b"too long", b"22", b"1"]
+    assert await dead_letters.bodies(3) == [b"too long", b"22", b"1"]
 
 
 @scenario
-async def test_a_quorum_queue_that_was_full_lets_publishers_in_at_four_fifths(
-    open_wire: OpenWire, name: str
+async def test_a_full_quorum_queue_accepts_publishes_again_at_four_fifths_of_its_limit(
+    open_client: OpenClient, name: str
 ) -> None:
-    """Row 209: it refuses them once it is beyond its limit."""
-    wire = await open_wire()
+    """Row 209: it refuses publishes when it is above its limit."""
+    client = await open_client()
     arguments: FieldTable = {**QUORUM, "x-max-length": 2, "x-overflow": "reject-publish"}
-    await wire.say(queue.Declare(name, durable=True, arguments=arguments), confirm.Select())
+    await client.call(queue.Declare(name, durable=True, arguments=arguments), confirm.Select())
 
     async def is_taken() -> bool:
-        wire.send(publish(name))
-        return isinstance(await wire.hear(), basic.Ack)
+        client.send(publish(name))
+        return isinstance(await client.next_command(), basic.Ack)
 
     taken = [await is_taken() for _ in range(4)]
     for _ in range(3):
-        wire.send(basic.Get(name, no_ack=True))
-        await wire.hear()
+        client.send(basic.Get(name, no_ack=True))
+        await client.next_command()
         taken.append(await is_taken())
 
     assert taken == [True, True, True, False, False, True, True]
 
 
 @scenario
-async def test_a_full_quorum_queue_takes_dead_letters(connect: Connect, new_name: NewName) -> None:
+async def test_a_full_quorum_queue_accepts_dead_letters(
+    connect: Connect, new_name: NewName
+) -> None:
     """Row 209: only publishers are refused."""
     channel = await (await connect()).channel()
-    grave, mortal = new_name(), new_name()
-    await quorum_queue(channel, grave, b"0", b"1", max_length=1, overflow="reject-publish")
+    dead_letter_queue, dropping = new_name(), new_name()
+    await quorum_queue(
+        channel, dead_letter_queue, b"0", b"1", max_length=1, overflow="reject-publish"
+    )
     table: FieldTable = {
         "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": grave,
+        "x-dead-letter-routing-key": dead_letter_queue,
         "x-max-length": 0,
     }
-    await channel.queue_declare(mortal, exclusive=True, arguments=table)
+    await channel.queue_declare(dropping, exclusive=True, arguments=table)
 
-    await channel.publish(b"2", "", mortal)
+    await channel.publish(b"2", "", dropping)
 
-    dead = await inbox_of(channel, grave)
-    assert await dead.bodies(3) == [b"0", b"1", b"2"]
+    dead_letters = await inbox_of(channel, dead_letter_queue)
+    assert await dead_letters.bodies(3) == [b"0", b"1", b"2"]
 
 
 @scenario
-async def test_the_next_single_active_consumer_is_the_one_that_waits_the_longest(
-    connect: Connect, name: str
-) -> None:
-    """Row 177, of quorum queues: priorities do not count."""
+async def test_the_next_single_active_consumer_is_the_oldest(connect: Connect, name: str) -> None:
+    """Row 177, for quorum queues: priorities are ignored."""
     channel = await (await connect()).channel()
     await quorum_queue(channel, name, single_active_consumer=True)
     inboxes = {
@@ -378,43 +386,41 @@ async def test_the_next_single_active_consumer_is_the_one_that_waits_the_longest
 
 
 @scenario
-async def test_a_quorum_queue_does_not_expire_to_the_moment(
-    connect: Connect, new_name: NewName
-) -> None:
-    """Row 116, of quorum queues: RabbitMQ looks every five seconds."""
+async def test_a_quorum_queue_expires_with_a_delay(connect: Connect, new_name: NewName) -> None:
+    """Row 116, for quorum queues: RabbitMQ checks every five seconds."""
     channel = await (await connect()).channel()
-    queue, grave = await mortal_queue(channel, new_name, message_ttl=50)
-    hourglass = await inbox_of(channel, grave)
+    queue, dead_letter_queue = await dead_lettering_queue(channel, new_name, message_ttl=50)
+    timer_queue = await inbox_of(channel, dead_letter_queue)
     brief = await quorum_queue(channel, new_name(), expires=1)
 
     await channel.basic_publish(b"", "", queue)
-    await hourglass.take()
+    await timer_queue.next_message()
 
     assert await count(channel, brief) == 0
 
 
 @scenario
-async def test_a_quorum_queue_goes_on_delivering_to_a_channel_until_its_error_is_understood(
-    open_wire: OpenWire, name: str
+async def test_a_quorum_queue_delivers_to_a_failed_channel_until_close_ok(
+    open_client: OpenClient, name: str
 ) -> None:
-    """Row 70, of quorum queues: they have everything back after close-ok."""
-    wire = await open_wire(1, 2)
-    await wire.say(queue.Declare(name, durable=True, arguments=QUORUM), confirm.Select())
-    wire.send(basic.Consume(name, "A"), number=2)
-    assert await wire.hear() == basic.ConsumeOk("A")
-    wire.send(basic.Ack(99), number=2)
-    assert isinstance(await wire.hear(), channel.Close)
+    """Row 70, for quorum queues: messages are requeued after close-ok."""
+    client = await open_client(1, 2)
+    await client.call(queue.Declare(name, durable=True, arguments=QUORUM), confirm.Select())
+    client.send(basic.Consume(name, "A"), channel=2)
+    assert await client.next_command() == basic.ConsumeOk("A")
+    client.send(basic.Ack(99), channel=2)
+    assert isinstance(await client.next_command(), channel.Close)
 
-    wire.send(publish(name))
+    client.send(publish(name))
 
-    heard = [await wire.hear(), await wire.hear()]
-    (delivered,) = [said for said in heard if isinstance(said, Command)]
+    received = [await client.next_command(), await client.next_command()]
+    (delivered,) = [each for each in received if isinstance(each, Command)]
     assert delivered.method == basic.Deliver("A", 1, False, "", name)
-    assert await wire.say(queue.Declare(name, passive=True)) == [queue.DeclareOk(name, 0, 1)]
-    wire.send(channel.CloseOk(), channel.Open(), number=2)
-    assert isinstance(await wire.hear(), channel.OpenOk)
-    wire.send(basic.Consume(name, "B", no_ack=True))
-    assert await wire.hear() == basic.ConsumeOk("B")
-    again = await wire.hear()
+    assert await client.call(queue.Declare(name, passive=True)) == [queue.DeclareOk(name, 0, 1)]
+    client.send(channel.CloseOk(), channel.Open(), channel=2)
+    assert isinstance(await client.next_command(), channel.OpenOk)
+    client.send(basic.Consume(name, "B", no_ack=True))
+    assert await client.next_command() == basic.ConsumeOk("B")
+    again = await client.next_command()
     assert isinstance(again, Command)
     assert again.method == basic.Deliver("B", 1, True, "", name)

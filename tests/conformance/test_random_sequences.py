@@ -1,9 +1,9 @@
-"""Random sequences of calls, on the fake and on RabbitMQ side by side: a client sees the same.
+"""Random sequences of calls, compared on the fake broker and RabbitMQ.
 
-After each step both sides must come to the same view: what consumers were given, in their order,
-and what is in each queue. RabbitMQ may take its time for that, so its view is asked for again until
-it is the fake's, or the step has failed. Delivery tags are not compared: which of two queues is the
-first to deliver to a channel is a matter of timing.
+After each step both sides must reach the same state: the deliveries of each consumer in order, and the
+counts of each queue. RabbitMQ may need some time, so its state is read until it equals that of the
+fake, or until the time limit. Delivery tags are not compared: which of two queues delivers first to a
+channel depends on timing.
 
 To look for new sequences: `hatch run test tests/conformance/test_random_sequences.py
 --hypothesis-profile=explore`.
@@ -39,14 +39,14 @@ SELDOM = st.sampled_from((False, False, False, True))
 
 Call = Callable[[aioamqp.Channel, Callable[[str], str]], Awaitable[object]]
 
-PATIENCE = 2.0
-"""Seconds after which RabbitMQ's view counts as different; it takes some milliseconds."""
+TIME_LIMIT = 2.0
+"""Seconds after which different states are a failure; RabbitMQ takes some milliseconds."""
 
 numbers = itertools.count(1)
 
 
-class Given(NamedTuple):
-    """A message as a client was given it."""
+class Delivery(NamedTuple):
+    """A delivery to a consumer, without its delivery tag."""
 
     body: bytes
     redelivered: bool
@@ -55,15 +55,15 @@ class Given(NamedTuple):
 
 
 class Client:
-    """One side: two channels that work and one that looks on.
+    """A client of one broker, with two channels for the calls and one for reading the state.
 
     Args:
-        prefix: of all names, so that sequences do not meet on a broker that they share.
+        prefix: of all names, so that sequences on a shared broker do not interfere.
     """
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self.deliveries: dict[tuple[int, str], list[Given]] = {}
+        self.deliveries: dict[tuple[int, str], list[Delivery]] = {}
         self.tags: dict[tuple[int, str], list[int]] = {}
         self.protocol: aioamqp.AmqpProtocol
         self.channels: list[aioamqp.Channel] = []
@@ -87,7 +87,7 @@ class Client:
         return channel
 
     async def do(self, number: int, call: Callable[[aioamqp.Channel], Awaitable[Any]]) -> object:
-        """Make a call on a channel; return what came of it. A channel that it closes is replaced."""
+        """Make a call on a channel; return its result or error. A closed channel is replaced."""
         channel = self.channels[number]
         try:
             result = await call(channel)
@@ -104,22 +104,20 @@ class Client:
     def _without_prefix(self, result: object) -> object:
         if not isinstance(result, dict):
             return result
-        shown = {k: v for k, v in result.items() if k not in ("delivery_tag", "properties")}
-        return {
-            k: v.replace(self.prefix, "") if isinstance(v, str) else v for k, v in shown.items()
-        }
+        kept = {k: v for k, v in result.items() if k not in ("delivery_tag", "properties")}
+        return {k: v.replace(self.prefix, "") if isinstance(v, str) else v for k, v in kept.items()}
 
     async def consume(self, number: int, tag: str, queue: str, no_ack: bool) -> object:
         key = number, tag
 
         async def keep(_: object, body: bytes, envelope: aioamqp.Envelope, __: object) -> None:
-            given = Given(
+            delivery = Delivery(
                 bytes(body),
                 envelope.is_redeliver,
                 envelope.exchange_name.replace(self.prefix, ""),
                 envelope.routing_key.replace(self.prefix, ""),
             )
-            self.deliveries[key].append(given)
+            self.deliveries[key].append(delivery)
             if not no_ack:
                 self.tags[key].append(envelope.delivery_tag)
 
@@ -141,17 +139,17 @@ class Client:
 
         return await self.do(number, call)
 
-    async def view(self, queues: list[str]) -> object:
-        """Return what consumers were given, and what the queues hold."""
+    async def read_state(self, queues: list[str]) -> object:
+        """Return the deliveries of all consumers and the counts of the queues."""
         counts = {}
         for queue in queues:
             declared = await self.observer.queue_declare(self.prefix + queue, passive=True)
             counts[queue] = declared["message_count"], declared["consumer_count"]
-        return {key: list(given) for key, given in self.deliveries.items()}, counts
+        return {key: list(value) for key, value in self.deliveries.items()}, counts
 
 
 class Sequences(RuleBasedStateMachine):
-    """What a program may do, in any order."""
+    """The calls that a program may make, in any order."""
 
     url = ""
 
@@ -178,7 +176,7 @@ class Sequences(RuleBasedStateMachine):
         self.runner.close()
 
     async def _close(self) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             await self.fake.close()
             await self.real.close()
             await self.broker.close()
@@ -190,9 +188,9 @@ class Sequences(RuleBasedStateMachine):
 
         Args:
             number: of the channel.
-            call: given the channel, and what makes a side's own name of a name.
-            new: a queue that there is if the channel stays open.
-            gone: a queue that there is not any more then.
+            call: takes the channel, and a function that adds the prefix to a name.
+            new: a queue that exists if the call succeeds.
+            gone: a queue that no longer exists if the call succeeds.
         """
         was_there = gone in self.queues
         self.queues.discard(gone or "")
@@ -204,11 +202,11 @@ class Sequences(RuleBasedStateMachine):
         return closes
 
     def step(self, act: Callable[[Client], Awaitable[object]], new: str | None = None) -> bool:
-        """Do the same on both sides; both must say the same, and come to the same view."""
+        """Run an action on both sides; assert equal results and equal states."""
         return self.runner.run(self._step(act, new))
 
     async def _step(self, act: Callable[[Client], Awaitable[object]], new: str | None) -> bool:
-        async with asyncio.timeout(2 * PATIENCE):
+        async with asyncio.timeout(2 * TIME_LIMIT):
             expected, found = await act(self.fake), await act(self.real)
         assert found == expected
         closes = isinstance(expected, tuple)
@@ -218,10 +216,10 @@ class Sequences(RuleBasedStateMachine):
         elif new is not None:
             self.queues.add(new)
         queues = sorted(self.queues)
-        expected = await self.fake.view(queues)
+        expected = await self.fake.read_state(queues)
         try:
-            async with asyncio.timeout(PATIENCE):
-                while (found := await self.real.view(queues)) != expected:
+            async with asyncio.timeout(TIME_LIMIT):
+                while (found := await self.real.read_state(queues)) != expected:
                     pass
         except TimeoutError:
             assert found == expected
@@ -299,7 +297,7 @@ class Sequences(RuleBasedStateMachine):
     )
     def consume(self, queue: str, tag: str, number: int, no_ack: bool, prefetch: int) -> None:
         if queue not in self.queues or (number, tag) in self.fake.deliveries:
-            return  # a tag that is in use closes the connection: that is for a test of its own
+            return  # a consumer tag in use would close the connection
 
         async def act(client: Client) -> object:
             await client.do(number, lambda c: c.basic_qos(prefetch_count=prefetch))
@@ -323,7 +321,7 @@ class Sequences(RuleBasedStateMachine):
         if queue in self.queues:
             self.step(act)
 
-    def _settle(self, data: st.DataObject, how: str) -> None:
+    def _settle_delivery(self, data: st.DataObject, how: str) -> None:
         key = data.draw(st.sampled_from(sorted(k for k, tags in self.fake.tags.items() if tags)))
         index = data.draw(st.integers(0, len(self.fake.tags[key]) - 1))
 
@@ -335,18 +333,18 @@ class Sequences(RuleBasedStateMachine):
 
     @precondition(lambda self: any(self.fake.tags.values()))
     @rule(data=st.data(), how=st.sampled_from(("ack", "nack", "reject")))
-    def wait_idle(self, data: st.DataObject, how: str) -> None:
-        self._settle(data, how)
+    def settle(self, data: st.DataObject, how: str) -> None:
+        self._settle_delivery(data, how)
 
     @precondition(lambda self: any(self.fake.tags.values()))
     @rule(data=st.data(), how=st.sampled_from(("requeue by nack", "requeue by reject")))
     def requeue(self, data: st.DataObject, how: str) -> None:
-        self._settle(data, how)
+        self._settle_delivery(data, how)
 
     @precondition(lambda self: any(self.fake.tags.values()))
     @rule(data=st.data(), how=st.sampled_from(("ack", "requeue by nack")))
     def settle_another(self, data: st.DataObject, how: str) -> None:
-        self._settle(data, how)
+        self._settle_delivery(data, how)
 
     @rule(number=CHANNEL, how=st.sampled_from(("ack", "requeue", "recover")), now=SELDOM)
     def settle_all(self, number: int, how: str, now: bool) -> None:
@@ -418,20 +416,25 @@ SETTLE_ALL: dict[str, Callable[[aioamqp.Channel], Awaitable[object]]] = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_random_sequences_look_the_same_on_rabbitmq(rabbitmq_url: str) -> None:
-    machine = type("OnRabbitMQ", (Sequences,), {"url": rabbitmq_url})
+def run_sequences(machine: type[Sequences], max_examples: int, **attributes: Any) -> None:
+    """Run random sequences of a machine; ``attributes`` are set on its class.
+
+    The profile "explore" runs more of them. Only there a failing sequence is shrunk, which takes minutes.
+    """
     explores = not settings().derandomize
-    # Making a failing sequence shorter takes minutes: only for whoever looks for new ones.
-    phases = tuple(Phase) if explores else (Phase.generate,)
 
     run_state_machine_as_test(
-        machine,
+        type("OnRabbitMQ", (machine,), attributes),
         settings=settings(
-            max_examples=200 if explores else 30,
+            max_examples=200 if explores else max_examples,
             stateful_step_count=40,
-            phases=phases,
+            phases=tuple(Phase) if explores else (Phase.generate,),
             print_blob=False,
         ),
     )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_random_sequences_give_the_same_results_on_rabbitmq(rabbitmq_url: str) -> None:
+    run_sequences(Sequences, 30, url=rabbitmq_url)

@@ -1,4 +1,4 @@
-"""Random exchanges, bindings and messages, on the fake and on RabbitMQ: the same queues get them.
+"""Random exchanges, bindings and messages, compared on the fake broker and RabbitMQ.
 
 To look for new ones: `hatch run test tests/conformance/test_random_topologies.py
 --hypothesis-profile=explore`.
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from aioamqp_testing import FakeBroker
 from amqp_codec import Command, Int64, exchange, queue
-from tests.conformance.wire import Said, Wire, publish
+from tests.conformance.client import MethodOrCommand, ScriptedClient, method_of, publish
 
 PREFIX = "random-topology-"
 QUEUES = ("q1", "q2", "q3", "q4")
@@ -35,13 +35,13 @@ class Binding:
     key: str
     arguments: dict[str, Any]
 
-    def bind(self) -> Said:
+    def bind(self) -> MethodOrCommand:
         source, destination = PREFIX + self.source, PREFIX + self.destination
         if self.destination in QUEUES:
             return queue.Bind(destination, source, self.key, arguments=self.arguments)
         return exchange.Bind(destination, source, self.key, arguments=self.arguments)
 
-    def unbind(self) -> Said:
+    def unbind(self) -> MethodOrCommand:
         source, destination = PREFIX + self.source, PREFIX + self.destination
         if self.destination in QUEUES:
             return queue.Unbind(destination, source, self.key, self.arguments)
@@ -55,7 +55,7 @@ class Sent:
     copies: list[str]
     headers: dict[str, Any]
 
-    def publish(self, body: bytes) -> Said:
+    def publish(self, body: bytes) -> MethodOrCommand:
         headers = {**self.headers, "CC": self.copies[:1], "BCC": self.copies[1:]}
         name = PREFIX + self.exchange if self.exchange else ""
         return publish(self.key, name, body, mandatory=True, headers=headers)
@@ -63,7 +63,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is declared and bound, what of it is undone, and what is published then."""
+    """What is declared, bound, unbound, deleted, and then published."""
 
     types: list[str]
     alternates: list[str | None]
@@ -72,14 +72,16 @@ class Plan:
     deleted: str
     messages: list[Sent] = field(default_factory=list)
 
-    def topology(self) -> list[Said]:
-        declared: list[Said] = [queue.Declare(PREFIX + name, exclusive=True) for name in QUEUES]
+    def topology(self) -> list[MethodOrCommand]:
+        declared: list[MethodOrCommand] = [
+            queue.Declare(PREFIX + name, exclusive=True) for name in QUEUES
+        ]
         for name, kind, alternate in zip(EXCHANGES, self.types, self.alternates, strict=True):
             arguments = {} if alternate is None else {"alternate-exchange": alternate}
             declared.append(exchange.Declare(PREFIX + name, kind, arguments=arguments))
         bound = [binding.bind() for binding in self.bindings]
         undone = [binding.unbind() for binding in self.unbound]
-        gone: Said = exchange.Delete(PREFIX + self.deleted)
+        gone: MethodOrCommand = exchange.Delete(PREFIX + self.deleted)
         if self.deleted in QUEUES:
             gone = queue.Delete(PREFIX + self.deleted)
         return [*declared, *bound, *undone, gone]
@@ -117,21 +119,21 @@ def plans(draw: st.DrawFn) -> Plan:
     )
 
 
-async def outcome(wire: Wire, plan: Plan) -> object:
-    """Carry a plan out; return what was answered, what came back, and what is in each queue."""
-    answers = await wire.say(*plan.topology())
+async def outcome(client: ScriptedClient, plan: Plan) -> object:
+    """Carry out a plan; return the replies, the returned messages, and the contents of all queues."""
+    answers = await client.call(*plan.topology())
     returned: list[object] = []
     for number, message in enumerate(plan.messages):
-        for said in await wire.say(message.publish(b"%d" % number)):
-            content = said.body if isinstance(said, Command) else b""
-            returned.append((said.method if isinstance(said, Command) else said, bytes(content)))
+        for reply in await client.call(message.publish(b"%d" % number)):
+            content = reply.body if isinstance(reply, Command) else b""
+            returned.append((method_of(reply), bytes(content)))
     got: dict[str, object] = {}
     for name in QUEUES:
-        (declared,) = await wire.say(queue.Declare(PREFIX + name, exclusive=True))
+        (declared,) = await client.call(queue.Declare(PREFIX + name, exclusive=True))
         assert isinstance(declared, queue.DeclareOk)
-        got[name] = await wire.bodies(PREFIX + name)
-    await wire.say(*(queue.Delete(PREFIX + name) for name in QUEUES))
-    await wire.say(*(exchange.Delete(PREFIX + name) for name in EXCHANGES))
+        got[name] = await client.bodies(PREFIX + name)
+    await client.call(*(queue.Delete(PREFIX + name) for name in QUEUES))
+    await client.call(*(exchange.Delete(PREFIX + name) for name in EXCHANGES))
     return answers, returned, got
 
 
@@ -139,7 +141,7 @@ async def outcome(wire: Wire, plan: Plan) -> object:
 def test_messages_reach_the_same_queues_in_random_topologies(rabbitmq_url: str) -> None:
     """Rows 123-130, 132, 133, 135 and 137."""
     address = urlsplit(rabbitmq_url)
-    fake, rabbitmq = Wire(), Wire()
+    fake, rabbitmq = ScriptedClient(), ScriptedClient()
     explores = not settings().derandomize
 
     async def connect() -> FakeBroker:
@@ -147,8 +149,8 @@ def test_messages_reach_the_same_queues_in_random_topologies(rabbitmq_url: str) 
         await broker.dial(lambda: fake)
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: rabbitmq, address.hostname or "", address.port or 0)
-        for wire in (fake, rabbitmq):
-            assert await wire.log_in("guest", "guest", "/", 1) is None
+        for client in (fake, rabbitmq):
+            assert await client.log_in("guest", "guest", "/", 1) is None
         return broker
 
     async def both(plan: Plan) -> None:
@@ -156,8 +158,8 @@ def test_messages_reach_the_same_queues_in_random_topologies(rabbitmq_url: str) 
             assert await outcome(fake, plan) == await outcome(rabbitmq, plan)
 
     async def close(broker: FakeBroker) -> None:
-        for wire in (fake, rabbitmq):
-            await wire.close()
+        for client in (fake, rabbitmq):
+            await client.close()
         await broker.close()
 
     with asyncio.Runner() as runner:

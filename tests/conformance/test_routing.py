@@ -1,13 +1,13 @@
-"""Where messages go: the default exchange, direct exchanges, and back to the publisher."""
+"""Routing: the default exchange, direct exchanges, and returned messages."""
 
 import asyncio
 
 from aioamqp import Channel, Properties, ReturnEnvelope
-from tests.conformance.scenario import Connect, NewName, drained, refusal, scenario
+from tests.conformance.scenario import Connect, NewName, drain, refusal, scenario
 
 
 class Returns:
-    """A return callback that keeps what it is called with."""
+    """A return callback that keeps the returned messages."""
 
     def __init__(self) -> None:
         self._returned: asyncio.Queue[tuple[bytes, ReturnEnvelope, Properties]] = asyncio.Queue()
@@ -17,7 +17,7 @@ class Returns:
     ) -> None:
         self._returned.put_nowait((body, envelope, properties))
 
-    async def take(self) -> tuple[bytes, ReturnEnvelope, Properties]:
+    async def next_return(self) -> tuple[bytes, ReturnEnvelope, Properties]:
         return await self._returned.get()
 
     @property
@@ -39,8 +39,8 @@ async def test_a_direct_exchange_routes_by_the_exact_key(
     for key in ("red", "green", "both", "RED", "", "red.more"):
         await channel.basic_publish(key.encode(), exchange, key)
 
-    assert await drained(channel, red) == [b"red", b"both"]
-    assert await drained(channel, green) == [b"green", b"both"]
+    assert await drain(channel, red) == [b"red", b"both"]
+    assert await drain(channel, green) == [b"green", b"both"]
 
 
 @scenario
@@ -66,11 +66,11 @@ async def test_a_queue_gets_one_copy_however_often_it_is_bound(connect: Connect,
 
     await channel.basic_publish(b"once", "amq.direct", name)
 
-    assert await drained(channel, name) == [b"once"]
+    assert await drain(channel, name) == [b"once"]
 
 
 @scenario
-async def test_bindings_end_with_their_queue(connect: Connect, name: str) -> None:
+async def test_bindings_are_deleted_with_their_queue(connect: Connect, name: str) -> None:
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
     await channel.queue_bind(name, "amq.direct", name)
@@ -80,11 +80,13 @@ async def test_bindings_end_with_their_queue(connect: Connect, name: str) -> Non
     await channel.basic_publish(b"to nobody", "amq.direct", name)
     await channel.basic_publish(b"to the queue", "", name)
 
-    assert await drained(channel, name) == [b"to the queue"]
+    assert await drain(channel, name) == [b"to the queue"]
 
 
 @scenario
-async def test_bindings_end_with_their_exchange(connect: Connect, new_name: NewName) -> None:
+async def test_bindings_are_deleted_with_their_exchange(
+    connect: Connect, new_name: NewName
+) -> None:
     channel = await (await connect()).channel()
     exchange, queue = new_name(), new_name()
     await channel.queue_declare(queue, exclusive=True)
@@ -96,11 +98,11 @@ async def test_bindings_end_with_their_exchange(connect: Connect, new_name: NewN
     await channel.basic_publish(b"to nobody", exchange, "key")
     await channel.basic_publish(b"to the queue", "", queue)
 
-    assert await drained(channel, queue) == [b"to the queue"]
+    assert await drain(channel, queue) == [b"to the queue"]
 
 
 @scenario
-async def test_an_auto_delete_exchange_ends_with_its_last_binding(
+async def test_an_auto_delete_exchange_is_deleted_with_its_last_binding(
     connect: Connect, new_name: NewName
 ) -> None:
     """Row 119."""
@@ -119,9 +121,7 @@ async def test_an_auto_delete_exchange_ends_with_its_last_binding(
 
 
 @scenario
-async def test_a_mandatory_message_that_no_queue_takes_comes_back(
-    connect: Connect, name: str
-) -> None:
+async def test_an_unroutable_mandatory_message_is_returned(connect: Connect, name: str) -> None:
     """Row 141."""
     returns = Returns()
     channel = await (await connect()).channel(return_callback=returns)
@@ -130,7 +130,7 @@ async def test_a_mandatory_message_that_no_queue_takes_comes_back(
         b"body", "amq.direct", name, {"message_id": "7", "headers": {"a": 1}}, mandatory=True
     )
 
-    body, envelope, properties = await returns.take()
+    body, envelope, properties = await returns.next_return()
     assert body == b"body"
     assert (envelope.reply_code, envelope.reply_text) == (312, "NO_ROUTE")
     assert (envelope.exchange_name, envelope.routing_key) == ("amq.direct", name)
@@ -139,7 +139,7 @@ async def test_a_mandatory_message_that_no_queue_takes_comes_back(
 
 
 @scenario
-async def test_only_unroutable_mandatory_messages_come_back(connect: Connect, name: str) -> None:
+async def test_only_unroutable_mandatory_messages_are_returned(connect: Connect, name: str) -> None:
     """Row 140."""
     returns = Returns()
     channel = await (await connect()).channel(return_callback=returns)
@@ -149,14 +149,16 @@ async def test_only_unroutable_mandatory_messages_come_back(connect: Connect, na
     await channel.basic_publish(b"dropped", "", f"{name}-missing")
     await channel.basic_publish(b"back", "", f"{name}-missing", mandatory=True)
 
-    body, _, _ = await returns.take()
+    body, _, _ = await returns.next_return()
     assert body == b"back"
     assert returns.count == 0
-    assert await drained(channel, name) == [b"routed"]
+    assert await drain(channel, name) == [b"routed"]
 
 
 @scenario
-async def test_returns_keep_the_order_of_publishing(connect: Connect, name: str) -> None:
+async def test_messages_are_returned_in_the_order_of_publishing(
+    connect: Connect, name: str
+) -> None:
     returns = Returns()
     channel = await (await connect()).channel(return_callback=returns)
     bodies = [b"%d" % number for number in range(50)]
@@ -164,7 +166,7 @@ async def test_returns_keep_the_order_of_publishing(connect: Connect, name: str)
     for body in bodies:
         await channel.basic_publish(body, "", name, mandatory=True)
 
-    assert [(await returns.take())[0] for _ in bodies] == bodies
+    assert [(await returns.next_return())[0] for _ in bodies] == bodies
 
 
 @scenario

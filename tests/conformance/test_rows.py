@@ -1,7 +1,7 @@
 """Every row of the catalogue of RabbitMQ's behaviour has a scenario, or a reason why it has none.
 
-A test says which rows it is about at the beginning of its docstring: "Row 29." or "Rows 29, 44.",
-with or without a sentence behind it. The rows without a scenario are in a table of COVERAGE.md.
+The docstring of a test begins with its rows: "Row 29." or "Rows 29, 44.", with or without another
+sentence. The rows without a scenario are in a table of COVERAGE.md.
 """
 
 import ast
@@ -37,14 +37,14 @@ class Gap(NamedTuple):
 
 
 def rows_of(docstring: str | None) -> set[int]:
-    """Return the rows that a docstring begins with."""
+    """Return the rows at the beginning of a docstring."""
     named = NAMED.match(docstring or "")
     found = re.findall(r"(\d+)(?:-(\d+))?", named[1]) if named else []
     return {row for first, last in found for row in range(int(first), int(last or first) + 1)}
 
 
 def docstrings(source: str) -> Iterator[tuple[str, str]]:
-    """Go through names and docstrings of the tests that are run, and expected to pass."""
+    """Yield names and docstrings of the tests that are run and expected to pass."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -53,7 +53,7 @@ def docstrings(source: str) -> Iterator[tuple[str, str]]:
 
 
 def rows_in(sources: Iterable[str]) -> set[int]:
-    """Return the rows that some test is about."""
+    """Return the rows that the tests of all sources name."""
     return {row for source in sources for _, text in docstrings(source) for row in rows_of(text)}
 
 
@@ -68,32 +68,32 @@ def sources(folder: Path) -> list[str]:
     return [path.read_text() for path in sorted(folder.rglob("test_*.py"))]
 
 
-def test_every_row_has_a_scenario_or_a_line_that_says_why_not() -> None:
+def test_every_row_has_a_scenario_or_a_line_in_coverage_md() -> None:
     gaps = {gap.row for gap in gaps_in(COVERAGE.read_text())}
 
     assert sorted(ROWS - rows_in(sources(SCENARIOS)) - gaps) == []
 
 
-def test_no_row_has_both() -> None:
+def test_no_row_has_a_scenario_and_a_line_in_coverage_md() -> None:
     gaps = {gap.row for gap in gaps_in(COVERAGE.read_text())}
 
     assert sorted(gaps & rows_in(sources(SCENARIOS))) == []
 
 
-def test_of_the_rows_without_a_scenario_those_said_to_be_are_tested_on_the_fake() -> None:
+def test_the_column_tested_on_the_fake_is_correct() -> None:
     gaps = gaps_in(COVERAGE.read_text())
 
     tested = {gap.row for gap in gaps if gap.is_tested_on_the_fake}
     assert tested == rows_in(sources(TESTS_OF_THE_FAKE)) & {gap.row for gap in gaps}
 
 
-def test_no_test_is_about_a_row_that_does_not_exist() -> None:
+def test_every_row_named_by_a_test_exists() -> None:
     named = rows_in(sources(SCENARIOS)) | rows_in(sources(TESTS_OF_THE_FAKE))
 
     assert sorted(named - ROWS) == []
 
 
-def test_every_docstring_that_begins_with_a_row_can_be_read() -> None:
+def test_every_docstring_that_begins_with_row_is_understood() -> None:
     texts = [
         text
         for folder in (SCENARIOS, TESTS_OF_THE_FAKE)
@@ -104,7 +104,7 @@ def test_every_docstring_that_begins_with_a_row_can_be_read() -> None:
     assert [text for text in texts if text.startswith("Row") and not rows_of(text)] == []
 
 
-# What follows shows that the rules above can fail.
+# The tests below show that the rules above can fail.
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_every_docstring_that_begins_with_a_row_can_be_read() -> None:
         (None, set()),
     ],
 )
-def test_rows_are_read_at_the_beginning_of_a_docstring(
+def test_rows_are_read_from_the_beginning_of_a_docstring(
     docstring: str | None, rows: set[int]
 ) -> None:
     assert rows_of(docstring) == rows
@@ -144,11 +144,11 @@ def test_rows_are_read_at_the_beginning_of_a_docstring(
         ('def test_a():\n "Row 1."\n pytest.skip("no")', set()),
     ],
 )
-def test_only_tests_that_are_run_and_should_pass_count(source: str, rows: set[int]) -> None:
+def test_skipped_and_expected_to_fail_tests_do_not_count(source: str, rows: set[int]) -> None:
     assert rows_in([source]) == rows
 
 
-def test_gaps_are_read_from_their_own_table() -> None:
+def test_gaps_are_read_only_from_their_own_table() -> None:
     text = f"| 1 | a | b | no |\n{TABLE}\n| Row |\n| --- |\n| 2 | a | b | no |\n| 3 | c, d | e | yes |\n"
 
     assert gaps_in(text) == [Gap(2, "b", False), Gap(3, "e", True)]

@@ -1,4 +1,4 @@
-"""Streams over AMQP 0-9-1: where reading begins, what acknowledging does, what they refuse."""
+"""Streams over AMQP 0-9-1: offsets, acknowledging, and unsupported features."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,22 +10,22 @@ import pytest
 
 from aioamqp import Channel
 from amqp_codec import FieldTable, FieldValue, Int64, LongStr, basic, confirm, encode_method, queue
-from tests.conformance.raw import Door
+from tests.conformance.client import OpenClient, publish
+from tests.conformance.raw_client import Endpoint
 from tests.conformance.scenario import (
     Connect,
     Inbox,
     Message,
     NewName,
-    mortal_queue,
+    dead_lettering_queue,
+    get_and_reject,
     refusal,
-    rejected,
     scenario,
 )
-from tests.conformance.wire import OpenWire, publish
 
 
 async def stream(channel: Channel, name: str, *bodies: bytes, **arguments: Any) -> None:
-    """Declare a stream and publish to it; return when the messages are in it."""
+    """Declare a stream and publish to it; return when the messages are confirmed."""
     table = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
     await channel.queue_declare(name, durable=True, arguments={"x-queue-type": "stream", **table})
     await channel.confirm_select()
@@ -61,7 +61,7 @@ def offset_of(message: Message) -> int:
     ids=str,
 )
 @scenario
-async def test_a_stream_is_read_from_where_the_consumer_likes(
+async def test_a_stream_is_read_from_the_requested_offset(
     connect: Connect, name: str, offset: Any, first: int
 ) -> None:
     """Row 227."""
@@ -72,7 +72,7 @@ async def test_a_stream_is_read_from_where_the_consumer_likes(
     inbox = await read(channel, name, offset)
     await channel.publish(b"3", "", name)
 
-    messages = [await inbox.take() for _ in range(first, 4)]
+    messages = [await inbox.next_message() for _ in range(first, 4)]
     assert [(message.body, offset_of(message)) for message in messages] == [
         (b"%d" % number, number) for number in range(first, 4)
     ]
@@ -80,17 +80,15 @@ async def test_a_stream_is_read_from_where_the_consumer_likes(
 
 
 @scenario
-async def test_a_stream_is_read_by_each_consumer_for_itself_and_again(
-    connect: Connect, name: str
-) -> None:
-    """Row 227: the offset goes among the headers, which are sorted."""
+async def test_a_stream_can_be_read_again_by_every_consumer(connect: Connect, name: str) -> None:
+    """Row 227: the offset is added to the headers, which are sorted."""
     channel = await (await connect()).channel()
     await stream(channel, name)
     await channel.publish(b"m", "", name, {"headers": {"z": 1, "a": "x"}, "priority": 3})
     await channel.basic_qos(prefetch_count=10)
 
     for _ in range(2):
-        message = await (await read(channel, name, "first")).take()
+        message = await (await read(channel, name, "first")).next_message()
         await channel.basic_client_ack(message.envelope.delivery_tag)
         assert message.properties.priority == 3
         assert list((message.properties.headers or {}).items()) == [
@@ -101,17 +99,17 @@ async def test_a_stream_is_read_by_each_consumer_for_itself_and_again(
 
 
 @scenario
-async def test_a_stream_keeps_neither_arrays_nor_tables_nor_a_cluster(
+async def test_a_stream_drops_array_and_table_headers_and_the_cluster_id(
     connect: Connect, name: str
 ) -> None:
-    """Row 147, row 148: RabbitMQ 3.10 stores messages in the form of AMQP 1.0."""
+    """Row 147, row 148: RabbitMQ 3.10 stores messages as AMQP 1.0."""
     channel = await (await connect()).channel()
     await stream(channel, name)
     headers = {"array": [1], "table": {"k": 1}, "text": "x", "void": None, "number": 1.5}
     await channel.publish(b"m", "", name, {"headers": headers, "cluster_id": "c", "app_id": "a"})
     await channel.basic_qos(prefetch_count=10)
 
-    properties = (await (await read(channel, name, "first")).take()).properties
+    properties = (await (await read(channel, name, "first")).next_message()).properties
 
     assert properties.headers == {"number": 1.5, "text": "x", "void": None, "x-stream-offset": 0}
     assert (properties.cluster_id or None, properties.app_id) == (None, "a")
@@ -119,23 +117,27 @@ async def test_a_stream_keeps_neither_arrays_nor_tables_nor_a_cluster(
 
 @scenario
 async def test_dead_letters_do_not_reach_a_stream(connect: Connect, new_name: NewName) -> None:
-    """Row 204: RabbitMQ 3.10 drops them without a word."""
+    """Row 204: RabbitMQ 3.10 drops them silently."""
     channel = await (await connect()).channel()
-    grave = new_name()
-    await stream(channel, grave)
-    queue, _ = await mortal_queue(channel, new_name, dead_letter_routing_key=grave)
+    dead_letter_queue = new_name()
+    await stream(channel, dead_letter_queue)
+    queue, _ = await dead_lettering_queue(
+        channel, new_name, dead_letter_routing_key=dead_letter_queue
+    )
     await channel.basic_qos(prefetch_count=10)
-    inbox = await read(channel, grave, "first")
+    inbox = await read(channel, dead_letter_queue, "first")
 
     await channel.publish(b"dead", "", queue)
-    await rejected(channel, queue)
-    await channel.publish(b"alive", "", grave)
+    await get_and_reject(channel, queue)
+    await channel.publish(b"alive", "", dead_letter_queue)
 
     assert await inbox.bodies(1) == [b"alive"]
 
 
 @scenario
-async def test_acknowledging_lets_a_reader_have_more(connect: Connect, name: str) -> None:
+async def test_acknowledging_a_stream_delivery_frees_the_prefetch(
+    connect: Connect, name: str
+) -> None:
     """Row 227."""
     channel = await (await connect()).channel()
     await stream(channel, name)
@@ -144,14 +146,14 @@ async def test_acknowledging_lets_a_reader_have_more(connect: Connect, name: str
 
     for number in range(3):
         await channel.publish(b"%d" % number, "", name)
-        message = await inbox.take()
+        message = await inbox.next_message()
         assert message.body == b"%d" % number
-        assert inbox.rest() == []
+        assert inbox.waiting_bodies() == []
         await channel.basic_client_ack(message.envelope.delivery_tag)
 
 
 @scenario
-async def test_a_reader_has_to_have_a_prefetch_count(connect: Connect, name: str) -> None:
+async def test_a_stream_consumer_needs_a_prefetch_count(connect: Connect, name: str) -> None:
     """Row 224."""
     channel = await (await connect()).channel()
     await stream(channel, name)
@@ -164,7 +166,7 @@ async def test_a_reader_has_to_have_a_prefetch_count(connect: Connect, name: str
 
 
 @scenario
-async def test_a_reader_has_to_acknowledge(connect: Connect, name: str) -> None:
+async def test_a_stream_consumer_must_acknowledge(connect: Connect, name: str) -> None:
     """Row 225."""
     protocol = await connect()
     channel = await protocol.channel()
@@ -180,7 +182,7 @@ async def test_a_reader_has_to_acknowledge(connect: Connect, name: str) -> None:
 
 
 @scenario
-async def test_a_reader_cannot_share_its_prefetch(connect: Connect, name: str) -> None:
+async def test_a_stream_does_not_support_global_prefetch(connect: Connect, name: str) -> None:
     """Row 217."""
     protocol = await connect()
     channel = await protocol.channel()
@@ -205,7 +207,7 @@ async def test_a_reader_cannot_share_its_prefetch(connect: Connect, name: str) -
     ],
 )
 @scenario
-async def test_a_stream_gives_nothing_away_and_takes_nothing_back(
+async def test_a_stream_does_not_support_get_purge_nack_and_reject(
     connect: Connect, name: str, what: str, text: str
 ) -> None:
     """Row 226."""
@@ -213,7 +215,7 @@ async def test_a_stream_gives_nothing_away_and_takes_nothing_back(
     channel = await protocol.channel()
     await stream(channel, name, b"m")
     await channel.basic_qos(prefetch_count=10)
-    tag = (await (await read(channel, name, "first")).take()).envelope.delivery_tag
+    tag = (await (await read(channel, name, "first")).next_message()).envelope.delivery_tag
     attempts: dict[str, Callable[[], Awaitable[object]]] = {
         "get": lambda: channel.basic_get(name),
         "purge": lambda: channel.queue_purge(name),
@@ -234,7 +236,7 @@ async def test_a_stream_gives_nothing_away_and_takes_nothing_back(
 
 @pytest.mark.parametrize("offset", ["bogus", "", True, 1.5, b"x", [], LongStr(b"\xff")])
 @scenario
-async def test_an_offset_that_is_none_is_an_internal_error(
+async def test_an_invalid_stream_offset_is_an_internal_error(
     connect: Connect, name: str, offset: Any
 ) -> None:
     """Row 228."""
@@ -248,7 +250,9 @@ async def test_an_offset_that_is_none_is_an_internal_error(
 
 
 @scenario
-async def test_an_age_without_a_unit_is_refused(connect: Connect, name: str) -> None:
+async def test_a_relative_offset_with_an_unknown_unit_is_refused(
+    connect: Connect, name: str
+) -> None:
     """Row 228."""
     channel = await (await connect()).channel()
     await stream(channel, name)
@@ -262,7 +266,7 @@ async def test_an_age_without_a_unit_is_refused(connect: Connect, name: str) -> 
 
 
 @scenario
-async def test_recovering_what_a_stream_has_sent_is_an_internal_error(
+async def test_recovering_stream_deliveries_is_an_internal_error(
     connect: Connect, name: str
 ) -> None:
     """Row 188, row 226."""
@@ -270,14 +274,14 @@ async def test_recovering_what_a_stream_has_sent_is_an_internal_error(
     channel = await protocol.channel()
     await stream(channel, name, b"m")
     await channel.basic_qos(prefetch_count=10)
-    await (await read(channel, name, "first")).take()
+    await (await read(channel, name, "first")).next_message()
 
     assert await refusal(channel.basic_recover()) == (541, "INTERNAL_ERROR")
     await protocol.wait_closed()
 
 
 @scenario
-async def test_deleting_a_stream_cancels_its_readers(connect: Connect, name: str) -> None:
+async def test_deleting_a_stream_cancels_its_consumers(connect: Connect, name: str) -> None:
     """Row 230."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
@@ -304,7 +308,7 @@ async def test_deleting_a_stream_cancels_its_readers(connect: Connect, name: str
     ],
 )
 @scenario
-async def test_a_stream_refuses_arguments_of_other_queues(
+async def test_a_stream_refuses_arguments_of_other_queue_types(
     connect: Connect, name: str, argument: dict[str, Any], text: str
 ) -> None:
     """Row 104, row 105."""
@@ -314,31 +318,31 @@ async def test_a_stream_refuses_arguments_of_other_queues(
         name, durable=True, arguments={"x-queue-type": "stream", **argument}
     )
 
-    code, told = await refusal(declare)
+    code, text_received = await refusal(declare)
 
     where = f"PRECONDITION_FAILED - invalid arg '{key}' for queue '{name}' in vhost '/'"
     assert code == 406
-    assert told.replace(" ", "") == f"{where}{text}".replace(" ", "")
+    assert text_received.replace(" ", "") == f"{where}{text}".replace(" ", "")
 
 
 @pytest.mark.parametrize(
     "offset", [True, 1.5, None, {"a": 1}, [1], Decimal("1.5"), b"1h"], ids=repr
 )
 @scenario
-async def test_an_offset_of_a_wrong_type_is_an_internal_error(
-    open_wire: OpenWire, name: str, offset: FieldValue
+async def test_a_stream_offset_of_a_wrong_type_is_an_internal_error(
+    open_client: OpenClient, name: str, offset: FieldValue
 ) -> None:
     """Row 228."""
-    wire = await open_wire()
+    client = await open_client()
     arguments: FieldTable = {"x-stream-offset": offset}
-    await wire.say(queue.Declare(name, durable=True, arguments={"x-queue-type": "stream"}))
-    await wire.say(basic.Qos(0, 10))
+    await client.call(queue.Declare(name, durable=True, arguments={"x-queue-type": "stream"}))
+    await client.call(basic.Qos(0, 10))
 
-    assert await wire.refusal(basic.Consume(name, arguments=arguments)) == (541, "INTERNAL_ERROR")
+    assert await client.refusal(basic.Consume(name, arguments=arguments)) == (541, "INTERNAL_ERROR")
 
 
 @scenario
-async def test_the_words_for_offsets_may_be_octets(connect: Connect, name: str) -> None:
+async def test_a_named_offset_may_be_bytes(connect: Connect, name: str) -> None:
     """Row 227."""
     channel = await (await connect()).channel()
     await stream(channel, name, b"0")
@@ -364,46 +368,48 @@ async def test_the_words_for_offsets_may_be_octets(connect: Connect, name: str) 
     ],
 )
 @scenario
-async def test_an_age_without_a_number_is_an_internal_error(
-    open_wire: OpenWire, name: str, age: str, refused: tuple[int, str]
+async def test_an_invalid_max_age_is_refused(
+    open_client: OpenClient, name: str, age: str, refused: tuple[int, str]
 ) -> None:
-    """Row 106, of streams."""
-    wire = await open_wire()
+    """Row 106, for streams."""
+    client = await open_client()
     arguments: FieldTable = {"x-queue-type": "stream", "x-max-age": age}
 
-    code, text = await wire.refusal(queue.Declare(name, durable=True, arguments=arguments))
+    code, text = await client.refusal(queue.Declare(name, durable=True, arguments=arguments))
 
     assert (code, text) == (refused[0], refused[1].format(name))
 
 
 @scenario
-async def test_a_decimal_among_the_headers_is_too_much_for_a_stream(
-    open_wire: OpenWire, name: str
+async def test_a_decimal_header_published_to_a_stream_is_an_internal_error(
+    open_client: OpenClient, name: str
 ) -> None:
-    """Row 226: what is published to a stream must be something that AMQP 1.0 has, too."""
-    wire = await open_wire()
-    await wire.say(queue.Declare(name, durable=True, arguments={"x-queue-type": "stream"}))
-    await wire.say(publish(name, headers={"inside": {"price": Decimal("1.5")}}))
+    """Row 226: a message in a stream must be representable in AMQP 1.0."""
+    client = await open_client()
+    await client.call(queue.Declare(name, durable=True, arguments={"x-queue-type": "stream"}))
+    await client.call(publish(name, headers={"inside": {"price": Decimal("1.5")}}))
 
-    assert await wire.refusal(publish(name, headers={"price": Decimal("1.5")})) == (
+    assert await client.refusal(publish(name, headers={"price": Decimal("1.5")})) == (
         541,
         "INTERNAL_ERROR",
     )
 
 
 @scenario
-async def test_credit_for_a_reader_is_answered_with_what_it_buys(door: Door, name: str) -> None:
-    """Row 77, of a stream."""
-    raw = await door.enter(1)
-    await raw.ask(queue.Declare(name, durable=True, arguments={"x-queue-type": "stream"}))
-    await raw.ask(confirm.Select())
-    await raw.ask(basic.Qos(0, 1))
+async def test_basic_credit_on_a_stream_is_answered_with_credit_ok(
+    endpoint: Endpoint, name: str
+) -> None:
+    """Row 77, for a stream."""
+    raw = await endpoint.open_connection(1)
+    await raw.request(queue.Declare(name, durable=True, arguments={"x-queue-type": "stream"}))
+    await raw.request(confirm.Select())
+    await raw.request(basic.Qos(0, 1))
     for _ in range(4):
-        assert isinstance(await raw.ask(publish(name)), basic.Ack)
-    await raw.ask(basic.Consume(name, "A", arguments={"x-stream-offset": "first"}))
-    await raw.hear()
+        assert isinstance(await raw.request(publish(name)), basic.Ack)
+    await raw.request(basic.Consume(name, "A", arguments={"x-stream-offset": "first"}))
+    await raw.next_command()
     credit = encode_method(1, (60 << 16 | 200).to_bytes(4, "big") + b"\x01A\0\0\0\2\0")
 
     credit_ok = encode_method(1, (60 << 16 | 201).to_bytes(4, "big") + b"\0\0\0\2")
 
-    assert (await raw.ask_octets(credit, len(credit_ok))).startswith(credit_ok)
+    assert (await raw.request_bytes(credit, len(credit_ok))).startswith(credit_ok)

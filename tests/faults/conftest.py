@@ -1,4 +1,4 @@
-"""A client and a broker in one event loop, whose time passes only when nothing else can happen."""
+"""Fixtures for a client and a fake broker in one event loop with virtual time."""
 
 from collections.abc import AsyncIterator, Callable
 

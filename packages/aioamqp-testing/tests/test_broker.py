@@ -1,4 +1,4 @@
-"""FakeBroker from the outside: in memory, over TCP, and with aioamqp."""
+"""FakeBroker: connections in memory, over TCP, and of aioamqp."""
 
 import asyncio
 from collections.abc import Callable
@@ -32,50 +32,50 @@ HELLO = [
 ]
 
 
-def octets(*commands: Command) -> bytes:
+def encoded(*commands: Command) -> bytes:
     return b"".join(encode_command(command) for command in commands)
 
 
 async def turns_until(predicate: Callable[[], bool]) -> None:
-    """Let the loop go on until the broker has taken notice of what came over a socket."""
+    """Run the loop until the broker has handled what has arrived over a socket."""
     for _ in range(10_000):
         if predicate():
             return
         await asyncio.sleep(0)
-    raise AssertionError("the broker takes no notice")
+    raise AssertionError("the broker has not handled it")
 
 
-class Wire:
-    """A client over asyncio's streams that is told every word."""
+class StreamClient:
+    """A client over the streams of asyncio that sends what a test passes to it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self._decoder = Decoder()
-        self._heard: list[Method] = []
+        self._methods: list[Method] = []
 
     @classmethod
-    async def open(cls, url: str) -> "Wire":
+    async def open(cls, url: str) -> "StreamClient":
         parts = urlsplit(url)
-        wire = cls(*await asyncio.open_connection(parts.hostname, parts.port))
-        wire.writer.write(PROTOCOL_HEADER + octets(*HELLO))
-        assert [type(await wire.hear()) for _ in range(4)] == [
+        client = cls(*await asyncio.open_connection(parts.hostname, parts.port))
+        client.writer.write(PROTOCOL_HEADER + encoded(*HELLO))
+        assert [type(await client.receive()) for _ in range(4)] == [
             connection.Start,
             connection.Tune,
             connection.OpenOk,
             channel.OpenOk,
         ]
-        return wire
+        return client
 
-    def say(self, *methods: Method) -> None:
-        self.writer.write(octets(*(Command(1, method) for method in methods)))
+    def send(self, *methods: Method) -> None:
+        self.writer.write(encoded(*(Command(1, method) for method in methods)))
 
-    async def hear(self) -> Method:
-        while not self._heard:
+    async def receive(self) -> Method:
+        while not self._methods:
             received = await self.reader.read(65536)
             if not received:
                 raise EOFError
-            self._heard += [command.method for command in self._decoder.feed(received)]
-        return self._heard.pop(0)
+            self._methods += [command.method for command in self._decoder.feed(received)]
+        return self._methods.pop(0)
 
     async def close(self) -> None:
         self.writer.close()
@@ -86,31 +86,31 @@ async def test_any_client_can_connect_over_tcp() -> None:
     async with FakeBroker() as broker:
         url = await broker.listen()
         assert url.startswith("amqp://guest:guest@127.0.0.1:")
-        wire = await Wire.open(url)
+        client = await StreamClient.open(url)
 
-        wire.say(queue.Declare("q"))
-        assert await wire.hear() == queue.DeclareOk("q")
-        wire.writer.write(octets(Command(1, basic.Publish("", "q"), Properties(), b"m")))
-        wire.say(basic.Get("q"))
-        assert await wire.hear() == basic.GetOk(1, False, "", "q", 0)
+        client.send(queue.Declare("q"))
+        assert await client.receive() == queue.DeclareOk("q")
+        client.writer.write(encoded(Command(1, basic.Publish("", "q"), Properties(), b"m")))
+        client.send(basic.Get("q"))
+        assert await client.receive() == basic.GetOk(1, False, "", "q", 0)
 
         assert len(broker.sessions) == 1
-        await wire.close()
+        await client.close()
 
 
 async def test_a_client_that_hangs_up_is_forgotten() -> None:
     async with FakeBroker() as broker:
-        wire = await Wire.open(await broker.listen())
-        other = await Wire.open(await broker.listen())
-        wire.say(queue.Declare("mine", exclusive=True))
-        await wire.hear()
-        other.say(queue.Declare("q"), basic.Consume("q", "c"))
-        assert [await other.hear(), await other.hear()] == [
+        client = await StreamClient.open(await broker.listen())
+        other = await StreamClient.open(await broker.listen())
+        client.send(queue.Declare("mine", exclusive=True))
+        await client.receive()
+        other.send(queue.Declare("q"), basic.Consume("q", "c"))
+        assert [await other.receive(), await other.receive()] == [
             queue.DeclareOk("q"),
             basic.ConsumeOk("c"),
         ]
 
-        await wire.close()
+        await client.close()
         await turns_until(lambda: len(broker.sessions) == 1)
 
         assert list(broker.vhost.queues) == ["q"]
@@ -150,53 +150,53 @@ async def test_a_client_that_said_nothing_is_reset() -> None:
 async def test_leaving_the_broker_tells_its_clients_and_closes_its_port() -> None:
     async with FakeBroker() as broker:
         url = await broker.listen()
-        wire = await Wire.open(url)
+        client = await StreamClient.open(url)
 
-    close = await wire.hear()
+    close = await client.receive()
     assert isinstance(close, connection.Close)
     assert close.reply_code == 320
     with pytest.raises((EOFError, ConnectionResetError)):
-        await wire.hear()
-    await asyncio.gather(wire.close(), return_exceptions=True)
+        await client.receive()
+    await asyncio.gather(client.close(), return_exceptions=True)
     with pytest.raises(OSError):
-        await Wire.open(url)
+        await StreamClient.open(url)
     assert broker.sessions == []
 
 
 async def test_a_client_that_does_not_read_cannot_keep_the_broker_from_stopping() -> None:
     async with FakeBroker() as broker:
-        wire = await Wire.open(await broker.listen())
-        wire.say(queue.Declare("q"))
-        await wire.hear()
+        client = await StreamClient.open(await broker.listen())
+        client.send(queue.Declare("q"))
+        await client.receive()
         for _ in range(64):
             broker.vhost.queues["q"].publish(a_message(bytes(2**20)))
-        wire.say(basic.Consume("q", no_ack=True))
-        await turns_until(lambda: broker.sessions[0].flow.is_congested)
+        client.send(basic.Consume("q", no_ack=True))
+        await turns_until(lambda: broker.sessions[0].output.is_congested)
 
     assert broker.sessions == []
-    wire.writer.transport.abort()
-    await asyncio.gather(wire.writer.wait_closed(), return_exceptions=True)
+    client.writer.transport.abort()
+    await asyncio.gather(client.writer.wait_closed(), return_exceptions=True)
 
 
 async def test_a_client_that_does_not_read_gets_no_more_until_it_does() -> None:
     async with FakeBroker() as broker:
-        wire = await Wire.open(await broker.listen())
-        wire.say(queue.Declare("q"))
-        await wire.hear()
+        client = await StreamClient.open(await broker.listen())
+        client.send(queue.Declare("q"))
+        await client.receive()
         for _ in range(64):
             broker.vhost.queues["q"].publish(a_message(bytes(2**20)))
-        wire.say(basic.Consume("q", "c", no_ack=True))
-        await turns_until(lambda: broker.sessions[0].flow.is_congested)
+        client.send(basic.Consume("q", "c", no_ack=True))
+        await turns_until(lambda: broker.sessions[0].output.is_congested)
         for _ in range(100):
             await asyncio.sleep(0)
         assert broker.vhost.queues["q"].message_count > 32
 
-        assert await wire.hear() == basic.ConsumeOk("c")
-        tags = [(await wire.hear()).delivery_tag for _ in range(64)]  # type: ignore[attr-defined]
+        assert await client.receive() == basic.ConsumeOk("c")
+        tags = [(await client.receive()).delivery_tag for _ in range(64)]  # type: ignore[attr-defined]
 
         assert tags == list(range(1, 65))
         assert broker.vhost.queues["q"].message_count == 0
-        await wire.close()
+        await client.close()
 
 
 async def test_a_broker_that_is_not_running_refuses_connections() -> None:
@@ -217,7 +217,7 @@ async def test_any_protocol_of_asyncio_can_be_joined_in_memory() -> None:
         transport, recorder = await broker.dial(Recorder, "host", 1)
         assert transport.get_extra_info("peername") == ("host", 1)
 
-        transport.write(PROTOCOL_HEADER + octets(*HELLO))
+        transport.write(PROTOCOL_HEADER + encoded(*HELLO))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         answers = [command.method for command in Decoder().feed(recorder.octets)]
@@ -293,12 +293,12 @@ async def test_aioamqp_hears_of_a_channel_error_as_from_rabbitmq() -> None:
 
 async def test_what_the_broker_cannot_do_yet_is_in_refused() -> None:
     async with FakeBroker() as broker:
-        wire = await Wire.open(await broker.listen())
+        client = await StreamClient.open(await broker.listen())
 
-        wire.say(queue.Declare("q", durable=True, arguments=UNSUPPORTED))
+        client.send(queue.Declare("q", durable=True, arguments=UNSUPPORTED))
 
-        close = await wire.hear()
+        close = await client.receive()
         assert isinstance(close, connection.Close)
         assert close.reply_code == 540
         assert broker.refused == ["a queue with x-dead-letter-strategy at-least-once"]
-        await wire.close()
+        await client.close()

@@ -1,4 +1,4 @@
-"""What the tests of this package share: a time of their own, and a server that obeys."""
+"""Fixtures of this package: an event loop in virtual time, and a scripted server."""
 
 from collections.abc import Callable
 

@@ -1,32 +1,38 @@
-"""connect and from_url, dialing, and every way in which a connection may fail to come about."""
+"""``connect`` and ``from_url``, dialers, and links that cannot be made."""
 
 import asyncio
+import math
 import socket
 import ssl
+from inspect import signature
 from typing import Any
 from unittest import mock
 
 import pytest
 
 import aioamqp
+from aioamqp._arguments import OF_CONNECT, OF_PROTOCOL
 from aioamqp.protocol import CLOSED, OPEN
-from amqp_codec import connection
-from scripted_server import START, ScriptedServer, wait_idle
+from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
 
-async def test_awaited_it_gives_the_transport_and_the_protocol(server: ScriptedServer) -> None:
+async def test_awaiting_connect_returns_the_transport_and_the_protocol(
+    server: ScriptedServer,
+) -> None:
     with aioamqp.dialing(server.dial):
         transport, protocol = await aioamqp.connect()
 
-    assert repr(transport) == repr(server.transport)  # which it stands for
+    assert repr(transport) == repr(server.transport)  # which it wraps
     assert isinstance(protocol, aioamqp.AmqpProtocol)
     assert protocol.state == OPEN
     await protocol.close()
 
 
-async def test_entered_it_gives_the_protocol_and_closes_it(server: ScriptedServer) -> None:
+async def test_entering_connect_returns_the_protocol_and_closes_it_in_the_end(
+    server: ScriptedServer,
+) -> None:
     with aioamqp.dialing(server.dial):
         async with aioamqp.connect() as protocol:
             assert protocol.state == OPEN
@@ -35,7 +41,7 @@ async def test_entered_it_gives_the_protocol_and_closes_it(server: ScriptedServe
     assert server.names()[-1] == "connection.close"
 
 
-async def test_leaving_does_not_hide_the_exception_that_made_it_leave(
+async def test_the_exception_of_the_block_is_not_hidden(
     server: ScriptedServer,
 ) -> None:
     with aioamqp.dialing(server.dial), pytest.raises(KeyError, match="mine"):
@@ -45,7 +51,7 @@ async def test_leaving_does_not_hide_the_exception_that_made_it_leave(
     assert protocol.state == CLOSED
 
 
-async def test_leaving_a_connection_that_is_closed_already_is_no_error(
+async def test_leaving_the_block_of_a_closed_connection_is_no_error(
     server: ScriptedServer,
 ) -> None:
     with aioamqp.dialing(server.dial):
@@ -55,7 +61,7 @@ async def test_leaving_a_connection_that_is_closed_already_is_no_error(
     assert server.names().count("connection.close") == 1
 
 
-async def test_it_can_be_made_a_task_as_a_coroutine_can(server: ScriptedServer) -> None:
+async def test_connect_can_be_made_a_task(server: ScriptedServer) -> None:
     with aioamqp.dialing(server.dial):
         _, first = await asyncio.create_task(aioamqp.connect())
         await first.close()
@@ -63,7 +69,7 @@ async def test_it_can_be_made_a_task_as_a_coroutine_can(server: ScriptedServer) 
         await second.close()
 
 
-async def test_a_dialer_holds_inside_its_block_only(server: ScriptedServer) -> None:
+async def test_a_dialer_is_used_inside_its_block_only(server: ScriptedServer) -> None:
     async def other(*args: Any, **kwargs: Any) -> Any:
         raise ConnectionRefusedError(111, "the other one")
 
@@ -104,6 +110,81 @@ async def test_keyword_arguments_go_to_the_protocol_factory(server: ScriptedServ
     await protocol.close()
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("username", "login"),
+        ("virtual_host", "virtualhost"),
+        ("heartbeats", "heartbeat"),
+        ("Password", "password"),
+        ("onerror", "on_error"),
+        ("frames_max", "frame_max"),
+        ("ssl_context", "ssl"),
+        ("protocol_class", "protocol_factory"),
+    ],
+)
+async def test_an_unknown_argument_is_refused_with_the_nearest_known_one(
+    given: str, meant: str
+) -> None:
+    """Row U3."""
+    dialer = mock.Mock()
+    unknown: dict[str, Any] = {given: "secret"}
+    text = f"'{given}'.* did you mean {meant}\\?"
+
+    with aioamqp.dialing(dialer):
+        with pytest.raises(TypeError, match=text):
+            await aioamqp.connect(**unknown)
+        with pytest.raises(TypeError, match=text) as caught:
+            await aioamqp.from_url("amqp://h", **unknown)
+    with pytest.raises(TypeError, match=text):
+        aioamqp.AmqpProtocol(**unknown)
+
+    assert "secret" not in str(caught.value)
+    dialer.assert_not_called()
+
+
+async def test_an_argument_like_no_other_is_refused_with_all_of_them() -> None:
+    """Row U3."""
+    with pytest.raises(TypeError, match=r"'zzz'.*host, port, login.*heartbeat"):
+        await aioamqp.connect(zzz=1)
+
+
+@pytest.mark.parametrize("name", ["host", "port", "login", "password", "virtualhost"])
+async def test_what_the_url_sets_is_no_argument_of_from_url(name: str) -> None:
+    """Row U3."""
+    set_twice: dict[str, Any] = {name: "secret"}
+    with pytest.raises(TypeError, match=f"The URL sets {name}: .*connect") as caught:
+        await aioamqp.from_url("amqp://h", **set_twice)
+
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_protocol_factory_may_take_more_arguments(server: ScriptedServer) -> None:
+    """Row U3."""
+
+    class OfTenant(aioamqp.AmqpProtocol):
+        def __init__(self, *args: object, tenant: str, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.tenant = tenant
+
+    protocol = await server.connect(protocol_factory=OfTenant, tenant="shop", heartbeat=7)
+
+    assert isinstance(protocol, OfTenant)
+    assert (protocol.tenant, protocol.connection_tunning) == ("shop", {"heartbeat": 7})
+    with pytest.raises(TypeError, match="did you mean heartbeat"):
+        await server.connect(protocol_factory=OfTenant, tenant="shop", heartbeats=7)
+    await protocol.close()
+
+
+async def test_the_known_arguments_are_those_of_the_signatures() -> None:
+    """Row U3."""
+    connect = [each for each in signature(aioamqp.connect).parameters if each != "kwargs"]
+    protocol = set(signature(aioamqp.AmqpProtocol).parameters) - {"_args", "loop", "unknown"}
+
+    assert set(OF_CONNECT) | {"on_error"} == set(connect)
+    assert set(OF_PROTOCOL) == protocol
+
+
 async def test_a_protocol_that_cannot_be_made_leaves_no_link() -> None:
     dialer = mock.Mock()
 
@@ -116,25 +197,64 @@ async def test_a_protocol_that_cannot_be_made_leaves_no_link() -> None:
     dialer.assert_not_called()
 
 
-async def test_what_was_settled_can_be_seen(server: ScriptedServer) -> None:
-    protocol = await server.connect(channel_max=10, frame_max=1_000_000, heartbeat=100)
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("amqp://ada:secret@host/", "that is a URL: use from_url"),
+        ("amqps://host", "that is a URL: use from_url"),
+        ("ada:secret@host", "login and password are arguments"),
+        ("host:5672", "the port is an argument"),
+        ("host\n", "line break"),
+        ("[::1]", "without brackets"),
+    ],
+)
+async def test_a_host_that_is_more_than_a_host_is_refused(host: str, text: str) -> None:
+    """Row U4."""
+    dialer = mock.Mock()
+    with (
+        aioamqp.dialing(dialer),
+        pytest.raises(aioamqp.InvalidArgument, match=f"host.*{text}") as caught,
+    ):
+        await aioamqp.connect(host)
 
-    assert protocol.connection_tunning == {
-        "channel_max": 10,
-        "frame_max": 1_000_000,
-        "heartbeat": 100,
-    }
-    assert protocol.server_channel_max == 10
-    assert protocol.server_frame_max == 131072
-    assert protocol.server_heartbeat == 100
-    assert protocol.server_properties == {"product": "script"}
-    assert protocol.server_mechanisms == "PLAIN AMQPLAIN"
-    assert protocol.server_locales == "en_US"
-    assert (protocol.version_major, protocol.version_minor) == (0, 9)
-    await protocol.close()
+    assert "secret" not in str(caught.value)
+    dialer.assert_not_called()
 
 
-# -------------------------------------------------------------------- from_url
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"port": 65536}, "port: must be a number from 0 to 65535, not 65536"),
+        ({"port": -1}, "port: must be a number from 0 to 65535, not -1"),
+        ({"port": "99999"}, "port: must be a number from 0 to 65535, not 99999"),
+        ({"port": "amqp://ada:secret@h"}, "port: must be a number, or the name of a service"),
+        ({"port": ""}, "port: must be a number, or the name of a service"),
+        ({"connection_timeout": "5"}, "connection_timeout: must be 0 seconds or more, or None"),
+        ({"connection_timeout": -1}, "connection_timeout: must be 0 seconds or more, or None"),
+        ({"connection_timeout": math.nan}, "connection_timeout: must be 0 seconds or more"),
+    ],
+)
+async def test_a_port_or_a_timeout_that_is_none_is_refused_before_there_is_a_link(
+    options: dict[str, Any], text: str
+) -> None:
+    """Row U25. Row C8. Some resolvers connect to the port 34463 for 99999."""
+    dialer = mock.Mock()
+    with aioamqp.dialing(dialer), pytest.raises(aioamqp.InvalidArgument, match=text):
+        await aioamqp.connect("rabbit", **options)
+
+    dialer.assert_not_called()
+
+
+@pytest.mark.parametrize("password", ["sec\0ret", "sec\udc80ret"])
+async def test_a_password_that_cannot_be_sent_is_refused_without_it(
+    server: ScriptedServer, password: str
+) -> None:
+    """Row C8."""
+    with pytest.raises(aioamqp.InvalidArgument, match=r"password.* contains a") as caught:
+        await server.connect(password=password)
+
+    assert "ret" not in str(caught.value)
+    assert caught.value.__context__ is None
 
 
 async def from_url_calls(url: str, **kwargs: Any) -> dict[str, Any]:
@@ -148,7 +268,7 @@ async def from_url_calls(url: str, **kwargs: Any) -> dict[str, Any]:
     return dict(connect.call_args.kwargs)
 
 
-async def test_from_url_calls_connect_with_what_the_url_says_and_no_more() -> None:
+async def test_from_url_calls_connect_with_the_parts_of_the_url() -> None:
     assert await from_url_calls("amqp://tom:pass@example.com:7777/myvhost") == {
         "host": "example.com",
         "port": 7777,
@@ -161,7 +281,7 @@ async def test_from_url_calls_connect_with_what_the_url_says_and_no_more() -> No
     }
 
 
-async def test_arguments_of_from_url_go_before_the_query() -> None:
+async def test_arguments_of_from_url_take_precedence_over_the_query() -> None:
     options = await from_url_calls(
         "amqp://h/?heartbeat=5&frame_max=8192", heartbeat=7, on_error=print
     )
@@ -181,9 +301,6 @@ async def test_a_wrong_scheme_is_a_value_error() -> None:
         await aioamqp.from_url("http://host")
 
 
-# -------------------------------------------------------------------- failures
-
-
 @pytest.mark.parametrize(
     "cause",
     [
@@ -194,7 +311,9 @@ async def test_a_wrong_scheme_is_a_value_error() -> None:
     ],
     ids=lambda cause: type(cause).__name__,
 )
-async def test_a_link_that_cannot_be_made_is_both_errors(cause: OSError) -> None:
+async def test_a_link_that_cannot_be_made_is_a_connection_failed_and_the_oserror(
+    cause: OSError,
+) -> None:
     async def dialer(*args: Any, **kwargs: Any) -> Any:
         raise cause
 
@@ -208,7 +327,7 @@ async def test_a_link_that_cannot_be_made_is_both_errors(cause: OSError) -> None
     assert caught.value.args == cause.args
 
 
-async def test_what_is_no_host_name_is_refused_with_a_sentence() -> None:
+async def test_an_invalid_host_name_is_a_connection_failed() -> None:
     async def dialer(*args: Any, **kwargs: Any) -> Any:
         "a..b".encode("idna")  # as getaddrinfo does
 
@@ -219,7 +338,7 @@ async def test_what_is_no_host_name_is_refused_with_a_sentence() -> None:
         await aioamqp.connect("a..b")
 
 
-async def test_a_link_that_never_comes_about_is_given_up_in_time() -> None:
+async def test_a_link_that_takes_too_long_times_out() -> None:
     async def dialer(*args: Any, **kwargs: Any) -> Any:
         await asyncio.Event().wait()
 
@@ -234,7 +353,7 @@ async def test_a_link_that_never_comes_about_is_given_up_in_time() -> None:
     assert 10 <= loop.time() < 10.01
 
 
-async def test_a_server_that_stays_mute_is_given_up_and_the_link_cut(
+async def test_a_server_that_never_answers_times_out_and_the_transport_is_aborted(
     server: ScriptedServer,
 ) -> None:
     server.greets = False
@@ -248,7 +367,7 @@ async def test_a_server_that_stays_mute_is_given_up_and_the_link_cut(
     assert errors == []
 
 
-async def test_a_cancelled_connect_cuts_the_link(server: ScriptedServer) -> None:
+async def test_a_cancelled_connect_aborts_the_transport(server: ScriptedServer) -> None:
     server.greets = False
     errors: list[Exception] = []
 
@@ -260,7 +379,7 @@ async def test_a_cancelled_connect_cuts_the_link(server: ScriptedServer) -> None
     assert errors == []
 
 
-async def test_a_connect_that_is_a_task_can_be_cancelled(server: ScriptedServer) -> None:
+async def test_a_task_that_connects_can_be_cancelled(server: ScriptedServer) -> None:
     server.greets = False
     with aioamqp.dialing(server.dial):
         task = asyncio.create_task(aioamqp.connect())
@@ -271,101 +390,3 @@ async def test_a_connect_that_is_a_task_can_be_cancelled(server: ScriptedServer)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert server.transport.was_aborted
-
-
-@pytest.mark.parametrize(
-    ("octets", "sentence"),
-    [
-        (b"AMQP\x00\x01\x00\x00", "AMQP 1-0-0"),
-        (b"HTTP/1.1 400 Bad Request\r\n", "does not speak AMQP"),
-        (b"-ERR unknown command\r\n", "does not speak AMQP"),
-    ],
-)
-async def test_a_server_that_is_no_amqp_server_is_found_out(
-    server: ScriptedServer, octets: bytes, sentence: str
-) -> None:
-    server.greets = False
-    asyncio.get_running_loop().call_later(0.1, lambda: server.send(octets))
-
-    with pytest.raises(aioamqp.HandshakeFailed, match=sentence):
-        await server.connect()
-
-    assert server.transport.was_aborted
-
-
-async def test_a_refused_login_has_code_and_text_and_is_told_to_on_error_once(
-    server: ScriptedServer,
-) -> None:
-    errors: list[Exception] = []
-    server.answers[connection.StartOk] = lambda _: connection.Close(403, "ACCESS_REFUSED - no")
-
-    with pytest.raises(aioamqp.HandshakeFailed) as caught:
-        await server.connect(on_error=errors.append)
-
-    assert (caught.value.code, caught.value.message) == (403, "ACCESS_REFUSED - no")
-    assert server.names()[-1] == "connection.close-ok"
-    await wait_idle()
-    assert errors == [caught.value]
-
-
-async def test_a_link_that_ends_during_the_login_says_what_that_may_mean(
-    server: ScriptedServer,
-) -> None:
-    def hang_up(_: object) -> None:
-        server.transport.end(ConnectionResetError(104, "reset"))
-
-    server.answers[connection.StartOk] = hang_up
-
-    with pytest.raises(aioamqp.HandshakeFailed, match="login may have been refused"):
-        await server.connect()
-
-
-async def test_an_end_of_file_during_the_handshake_is_a_failed_handshake(
-    server: ScriptedServer,
-) -> None:
-    def end(_: object) -> None:
-        asyncio.get_running_loop().call_soon(server.transport.protocol.eof_received)
-
-    server.answers[connection.Open] = end
-
-    with pytest.raises(aioamqp.HandshakeFailed, match="virtual host"):
-        await server.connect()
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"virtualhost": "v" * 256}, {"client_properties": {"a": object()}}, {"frame_max": 1}],
-    ids=lambda options: next(iter(options)),
-)
-async def test_an_argument_that_cannot_be_sent_is_a_value_error_and_cuts_the_link(
-    server: ScriptedServer, options: dict[str, Any]
-) -> None:
-    with pytest.raises(ValueError, match=r"255|object|frame_max"):
-        await server.connect(**options)
-
-    assert server.transport.was_aborted
-
-
-async def test_heartbeats_during_the_handshake_are_no_answer(server: ScriptedServer) -> None:
-    heartbeat = b"\x08\x00\x00\x00\x00\x00\x00\xce"
-    server.greets = False
-    asyncio.get_running_loop().call_later(
-        1, lambda: server.send(heartbeat, START, heartbeat, channel=0)
-    )
-
-    protocol = await server.connect()
-
-    assert protocol.is_open
-    await protocol.close()
-
-
-async def test_the_password_is_in_no_log(
-    server: ScriptedServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level("DEBUG", logger="aioamqp.protocol"):
-        protocol = await server.connect(login="me", password="hunter2")
-        await protocol.close()
-
-    assert "> 0 connection.start-ok" in caplog.text
-    assert "< 0 connection.tune " in caplog.text
-    assert "hunter2" not in caplog.text

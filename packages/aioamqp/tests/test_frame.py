@@ -33,7 +33,7 @@ def stream(*pieces: bytes) -> asyncio.StreamReader:
     return reader
 
 
-async def test_what_is_written_can_be_read() -> None:
+async def test_a_written_frame_can_be_read() -> None:
     written = Written()
     frame.write(written, 1, queue.Declare("q"))
     frame.write(written, 0, HEARTBEAT)
@@ -55,13 +55,13 @@ async def test_contents_of_two_channels_may_be_mixed() -> None:
     assert await frame.read(reader) == (1, deliveries[0])
 
 
-@pytest.mark.parametrize("octets", [b"", b"\x01\x00", b"\x01\x00\x01\x00\x00\x00\x04\x00"])
-async def test_the_end_of_the_link_is_that_of_the_connection(octets: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"\x01\x00", b"\x01\x00\x01\x00\x00\x00\x04\x00"])
+async def test_eof_is_a_closed_connection(data: bytes) -> None:
     with pytest.raises(AmqpClosedConnection):
-        await frame.read(stream(octets))
+        await frame.read(stream(data))
 
 
-async def test_a_broken_link_is_the_end_of_the_connection() -> None:
+async def test_a_broken_link_is_a_closed_connection() -> None:
     reader = asyncio.StreamReader()
     reader.set_exception(ConnectionResetError("reset"))
 
@@ -71,12 +71,12 @@ async def test_a_broken_link_is_the_end_of_the_connection() -> None:
     assert isinstance(caught.value.__cause__, ConnectionResetError)
 
 
-async def test_no_reader_is_no_connection() -> None:
+async def test_reading_without_a_reader_is_a_closed_connection() -> None:
     with pytest.raises(AmqpClosedConnection):
         await frame.read(None)
 
 
-async def test_octets_that_are_no_frame_are_refused() -> None:
+async def test_bytes_that_are_no_frame_are_refused() -> None:
     with pytest.raises(DecodeError):
         await frame.read(stream(b"\x63\x00\x00\x00\x00\x00\x00\xce"))
 

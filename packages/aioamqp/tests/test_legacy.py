@@ -1,4 +1,4 @@
-"""What programs and tests written for 0.15 touch, done as they do it."""
+"""What programs and tests written for 0.15 use, done as they do it."""
 
 import asyncio
 from unittest import mock
@@ -38,13 +38,13 @@ async def test_the_transport_can_be_closed_through_the_stream_reader(
     assert protocol.state == CLOSED
 
 
-async def test_before_there_is_a_connection_there_is_nothing_of_it() -> None:
+async def test_an_unconnected_protocol_has_no_worker_and_no_streams() -> None:
     protocol = aioamqp.AmqpProtocol()
 
     assert (protocol.worker, protocol.connecting, protocol._stream_reader) == (None, None, None)
 
 
-async def test_the_wait_for_a_worker_can_be_given_up(server: ScriptedServer) -> None:
+async def test_waiting_for_the_worker_can_time_out(server: ScriptedServer) -> None:
     protocol = await server.connect()
     assert protocol.worker is not None
 
@@ -54,7 +54,7 @@ async def test_the_wait_for_a_worker_can_be_given_up(server: ScriptedServer) -> 
     await protocol.close()
 
 
-async def test_a_heartbeat_can_be_sent_by_hand(server: ScriptedServer) -> None:
+async def test_send_heartbeat_sends_a_heartbeat(server: ScriptedServer) -> None:
     protocol = await server.connect()
 
     await protocol.send_heartbeat()
@@ -65,7 +65,7 @@ async def test_a_heartbeat_can_be_sent_by_hand(server: ScriptedServer) -> None:
         await protocol.send_heartbeat()
 
 
-async def test_waiting_by_the_name_of_heartbeat_ends_with_the_connection(
+async def test_heartbeat_waits_for_the_end_of_the_connection(
     server: ScriptedServer,
 ) -> None:
     protocol = await server.connect()
@@ -78,7 +78,7 @@ async def test_waiting_by_the_name_of_heartbeat_ends_with_the_connection(
     await task
 
 
-async def test_the_heartbeat_can_be_made_shorter_as_0_15_s_own_test_does(
+async def test_the_heartbeat_can_be_shortened_as_the_tests_of_0_15_do(
     server: ScriptedServer,
 ) -> None:
     protocol = await server.connect(heartbeat=60)
@@ -99,7 +99,9 @@ async def test_the_heartbeat_can_be_made_shorter_as_0_15_s_own_test_does(
     await asyncio.gather(protocol._heartbeat_send_worker, protocol._heartbeat_recv_worker)
 
 
-async def test_hand_made_heartbeats_end_with_the_connection(server: ScriptedServer) -> None:
+async def test_the_heartbeat_coroutines_of_0_15_end_with_the_connection(
+    server: ScriptedServer,
+) -> None:
     protocol = await server.connect(heartbeat=60)
     tasks = [
         asyncio.create_task(protocol._heartbeat_send()),

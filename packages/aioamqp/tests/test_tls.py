@@ -1,4 +1,4 @@
-"""How TLS is asked for: contexts, verify_ssl, and what an amqps URL says."""
+"""TLS: contexts, verify_ssl, and the parameters of amqps URLs."""
 
 import ssl
 from pathlib import Path

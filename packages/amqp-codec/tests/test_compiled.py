@@ -1,4 +1,4 @@
-"""Which of the two builds is being tested."""
+"""Check that the tests run on the intended build of the codec, pure or compiled."""
 
 import os
 

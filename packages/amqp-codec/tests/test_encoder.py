@@ -1,4 +1,4 @@
-"""Commands to octets."""
+"""The encoder: commands to bytes."""
 
 import struct
 from typing import Any
@@ -23,7 +23,7 @@ PUBLISH = basic.Publish("x", "k").encode()
 
 
 def frames(data: bytes) -> list[tuple[int, int, bytes]]:
-    """Cut octets into type, channel and payload, independently of the codec."""
+    """Split bytes into type, channel and payload of each frame, without the codec."""
     found = []
     while data:
         frame_type, number, size = struct.unpack_from(">BHI", data)

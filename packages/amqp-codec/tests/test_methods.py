@@ -1,4 +1,4 @@
-"""The generated classes, and what is wrong with an argument."""
+"""The generated classes, and the errors for invalid arguments."""
 
 import os
 from datetime import UTC, datetime

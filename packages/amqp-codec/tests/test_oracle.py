@@ -1,4 +1,4 @@
-"""The same octets as pamqp 4.0.1, in both directions.
+"""The same bytes as pamqp 4.0.1, in both directions.
 
 Known differences, each kept out of the generated arguments by name:
 
@@ -73,7 +73,7 @@ SPEC = {c.index << 16 | m.index: m for c in amqp_spec.load().classes for m in c.
 
 
 def theirs_of(method: Method) -> pamqp.base.Frame:
-    """Build pamqp's object for a method: its attributes stand in the order of the wire too."""
+    """Create pamqp's object for a method, whose attributes are also in the order of encoding."""
     cls: Any = pamqp.commands.INDEX_MAPPING[method.INDEX]
     theirs: pamqp.base.Frame = cls()
     ours = iter(method.FIELDS)
@@ -86,7 +86,7 @@ def theirs_of(method: Method) -> pamqp.base.Frame:
 
 
 def plain(value: object) -> object:
-    """Make values comparable: pamqp gives bytearray and dict."""
+    """Return comparable values: pamqp decodes to bytearray and dict."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):

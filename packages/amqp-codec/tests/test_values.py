@@ -392,9 +392,9 @@ def test_headers_stay_octets_until_someone_asks() -> None:
     raw = b"\x20\x00" + octets
     properties = Properties.decode(raw, 0, len(raw))
 
-    assert properties.encode() == raw  # not looked at
+    assert properties.encode() == raw  # not accessed
     assert properties.headers == {"k": 2}
-    assert properties.encode() == raw  # looked at, not changed
+    assert properties.encode() == raw  # accessed, not changed
     properties.headers = {"k": 3}
     assert properties.encode() == b"\x20\x00" + wire(b"\x01kb\x03")
 

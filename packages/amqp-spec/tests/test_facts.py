@@ -1,4 +1,4 @@
-"""The XML against the facts of AMQP 0-9-1 and RabbitMQ, kept apart from it in facts.txt."""
+"""The XML compared with the facts of AMQP 0-9-1 and RabbitMQ in facts.txt."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ FACTS = Path(__file__).with_name("facts.txt")
 
 
 def lines(spec: amqp_spec.Spec) -> Iterator[str]:
-    """Print a specification the way facts.txt does."""
+    """Return a specification in the format of facts.txt."""
     yield f"protocol {spec.major}-{spec.minor}-{spec.revision} port {spec.port}"
     for constant in spec.constants:
         yield f"constant {constant.name} {constant.value} {constant.kind or ''}".rstrip()
@@ -47,7 +47,7 @@ def test_the_xml_says_what_the_facts_say() -> None:
 
 
 def test_the_facts_are_complete() -> None:
-    """Nobody shortens the list by accident: these counts are those of the protocol."""
+    """The counts are those of the protocol, so the list cannot be shortened by accident."""
     kinds = [line.split()[0] for line in facts()]
 
     assert kinds.count("constant") == 25

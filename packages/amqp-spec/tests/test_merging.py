@@ -1,4 +1,4 @@
-"""What load() makes of one file and of several."""
+"""The result of load() for one file and for several."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Labels and docs become docstrings: none may be missing, empty talk, or more than plain text."""
+"""Labels and docs become docstrings: each one exists, is meaningful and is plain text."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def words(text: str) -> str:
 
 
 def exceptions(rule: Callable[[Described], object]) -> list[str]:
-    """Name what does not follow a rule, so that a failure lists all of it."""
+    """List everything that violates a rule, for the message of the failure."""
     return [name for name, item in EVERYTHING.items() if not rule(item)]
 
 

@@ -1,4 +1,4 @@
-"""The README's example, run."""
+"""The example of the README prints what the README shows."""
 
 import re
 import runpy

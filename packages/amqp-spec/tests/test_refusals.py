@@ -1,4 +1,4 @@
-"""Every way to get the XML wrong, and the line and the sentence that say so."""
+"""Every kind of error in the XML, with its line and message."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ CHASSIS = '<chassis name="server"/>'
 
 
 def in_method(text: str) -> str:
-    """Put a text on line 3 of a file, inside a method."""
+    """Return a file with a text inside a method, on line 3."""
     return (
         '<class name="a" index="1"><method name="m" index="1"><chassis name="server"/>\n'
         f"{text}</method></class>"

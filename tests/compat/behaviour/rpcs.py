@@ -1,4 +1,4 @@
-"""The calls of a channel that the server answers."""
+"""The methods of a channel that wait for a reply from the server."""
 
 from typing import Any, NamedTuple
 
@@ -7,14 +7,13 @@ from amqp_codec import Method, basic, channel, confirm, exchange, queue, tx
 
 
 class Rpc(NamedTuple):
-    """One such call.
+    """A call of such a method.
 
     Attributes:
         name: of the method of ``aioamqp.Channel``.
-        arguments: that it is called with.
-        sends: what the server gets then.
-        returns: what the call returns, or the class of what it raises, with the answers of
-            ``scripted_server``.
+        arguments: of the call.
+        sends: the class of the AMQP method that is sent.
+        returns: the result, or the class of the exception, with the answers of ``scripted_server``.
     """
 
     name: str
@@ -23,7 +22,7 @@ class Rpc(NamedTuple):
     returns: Any = True
 
     async def call(self, opened: aioamqp.Channel, **options: Any) -> Any:
-        """Make the call; an exception that is due is returned as its class."""
+        """Make the call; return its result, or the class of an expected exception."""
         try:
             return await getattr(opened, self.name)(*self.arguments, **options)
         except (aioamqp.EmptyQueue, ValueError) as error:
@@ -59,9 +58,9 @@ RPCS = [
     Rpc("tx_commit", (), tx.Commit),
     Rpc("tx_rollback", (), tx.Rollback),
 ]
-"""All of them except ``open`` and ``close``."""
+"""All methods with a reply except ``open`` and ``close``."""
 
 
 def name_of(rpc: Rpc) -> str:
-    """Give a test's parameter its name."""
+    """Return the name for test ids."""
     return rpc.name

@@ -1,4 +1,4 @@
-"""Section 2 of the contract with aioamqp 0.15: channels and their numbers."""
+"""Section 2 of the contract with aioamqp 0.15: channels and channel ids."""
 
 import logging
 
@@ -29,7 +29,7 @@ async def test_channels_are_numbered_from_1_and_released_numbers_come_first(
     await protocol.close()
 
 
-async def test_the_numbers_in_use_are_counted(server: ScriptedServer) -> None:
+async def test_channels_ids_count_is_the_number_of_channels_in_use(server: ScriptedServer) -> None:
     """B13."""
     protocol = await server.connect()
     counts = [protocol.channels_ids_count]
@@ -37,7 +37,7 @@ async def test_the_numbers_in_use_are_counted(server: ScriptedServer) -> None:
     counts.append(protocol.channels_ids_count)
     server.mute(channel.Close)
     closing = first.close(timeout=1)
-    with pytest.raises(TimeoutError):  # its number is not free before close-ok
+    with pytest.raises(TimeoutError):  # its channel id is not free before close-ok
         await closing
     counts.append(protocol.channels_ids_count)
     server.send(channel.CloseOk(), channel=1)
@@ -54,7 +54,7 @@ async def test_the_numbers_in_use_are_counted(server: ScriptedServer) -> None:
     assert counts == [0, 2, 2, 1, 0, 0]
 
 
-async def test_a_server_without_a_limit_sets_none(server: ScriptedServer) -> None:
+async def test_a_channel_max_of_0_means_no_limit(server: ScriptedServer) -> None:
     """B14."""
     server.answers[connection.StartOk] = lambda _: connection.Tune(0, 131072, 60)
     protocol = await server.connect()
@@ -66,8 +66,8 @@ async def test_a_server_without_a_limit_sets_none(server: ScriptedServer) -> Non
     await protocol.close()
 
 
-async def test_with_channel_max_2_the_third_channel_is_not_available(connect: Connect) -> None:
-    """B14. And the connection goes on; 0.15 asked for one channel too many and lost it."""
+async def test_a_third_channel_is_not_available_with_a_channel_max_of_2(connect: Connect) -> None:
+    """B14. The connection stays open; 0.15 opened one channel too many and lost the connection."""
     protocol = await connect(channel_max=2)
     first, second = await protocol.channel(), await protocol.channel()
     assert (first.channel_id, second.channel_id) == (1, 2)
@@ -80,7 +80,7 @@ async def test_with_channel_max_2_the_third_channel_is_not_available(connect: Co
     assert (await first.queue_declare(exclusive=True))["message_count"] == 0
 
 
-async def test_the_return_callback_is_given_at_creation_or_later(server: ScriptedServer) -> None:
+async def test_the_return_callback_is_an_argument_or_assigned_later(server: ScriptedServer) -> None:
     """B15."""
     early, late = Recorder(), Recorder()
     protocol = await server.connect()
@@ -96,7 +96,7 @@ async def test_the_return_callback_is_given_at_creation_or_later(server: Scripte
     await protocol.close()
 
 
-async def test_what_comes_for_an_unknown_channel_is_logged_and_dropped(
+async def test_a_frame_for_an_unknown_channel_is_logged_and_dropped(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """B16."""

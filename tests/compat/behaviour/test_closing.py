@@ -1,4 +1,4 @@
-"""Section 2 of the contract with aioamqp 0.15: closing on purpose."""
+"""Section 2 of the contract with aioamqp 0.15: closing by the program."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio
 async def test_closing_a_channel_marks_it_closed_at_once_and_returns_true(
     server: ScriptedServer,
 ) -> None:
-    """B47. The code is 200, reply-success; 0.15 sent 0, which is none."""
+    """B47. The code is 200, reply-success; 0.15 sent 0, which is not a reply code."""
     opened = await server.open_channel()
     server.mute(channel.Close)
     closing = asyncio.create_task(opened.close())
@@ -47,8 +47,10 @@ async def test_a_channel_is_closed_with_the_caller_s_code_and_text(
     await opened.protocol.close()
 
 
-async def test_closing_a_connection_waits_until_it_is_gone(server: ScriptedServer) -> None:
-    """B48. The code is 200, reply-success; 0.15 sent 0, which is none."""
+async def test_closing_a_connection_waits_until_the_transport_is_closed(
+    server: ScriptedServer,
+) -> None:
+    """B48. The code is 200, reply-success; 0.15 sent 0, which is not a reply code."""
     protocol = await server.connect()
     server.mute(connection.Close)
     closing = asyncio.create_task(protocol.close())
@@ -68,7 +70,7 @@ async def test_closing_a_connection_waits_until_it_is_gone(server: ScriptedServe
         await protocol.close()
 
 
-async def test_close_with_no_wait_does_not_wait(server: ScriptedServer) -> None:
+async def test_close_with_no_wait_returns_before_close_ok(server: ScriptedServer) -> None:
     """B48."""
     protocol = await server.connect()
 
@@ -83,10 +85,10 @@ async def test_close_with_no_wait_does_not_wait(server: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize("is_stuck", [False, True])
-async def test_the_timeout_of_close_bounds_all_of_it(
+async def test_the_timeout_of_close_covers_close_ok_and_the_transport(
     server: ScriptedServer, is_stuck: bool
 ) -> None:
-    """B48. Whether the server does not answer, or its answer does not end the link."""
+    """B48. Both if the server does not answer, and if the transport is not closed after close-ok."""
     protocol = await server.connect()
     if is_stuck:
         server.transport.is_stuck = True
@@ -104,7 +106,7 @@ async def test_the_timeout_of_close_bounds_all_of_it(
         await protocol.close()
 
 
-async def test_a_connection_is_closed_once(connect: Connect) -> None:
+async def test_closing_a_closed_connection_is_an_error(connect: Connect) -> None:
     """B48."""
     protocol = await connect()
     opened = await protocol.channel()
@@ -133,7 +135,7 @@ async def test_the_transport_may_be_closed_afterwards_and_more_than_once(
 
 
 @pytest.mark.parametrize("name", ["_reader", "_stream_reader", "_stream_writer"])
-async def test_the_transport_alone_may_be_closed_and_waited_for(
+async def test_closing_only_the_transport_closes_the_connection(
     connect: Connect, name: str
 ) -> None:
     """B49."""
@@ -147,7 +149,7 @@ async def test_the_transport_alone_may_be_closed_and_waited_for(
     assert not opened.is_open
 
 
-async def test_a_clean_close_is_silent_at_info_and_leaves_nothing_behind(
+async def test_a_clean_close_logs_nothing_and_leaves_no_task(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     """B50."""
@@ -169,13 +171,13 @@ async def test_a_clean_close_is_silent_at_info_and_leaves_nothing_behind(
     await other.publish(b"m", "", name)
     assert await seen.get() == b"m"
     await other.close()
-    waiting = asyncio.create_task(opened.basic_recover())  # one call that still waits
+    waiting = asyncio.create_task(opened.basic_recover())  # a call that is pending during the close
 
     await protocol.close()
     await asyncio.gather(waiting, return_exceptions=True)
     await protocol.wait_closed()
     del waiting, opened, other, protocol
-    gc.collect()  # what was never retrieved would be logged now
+    gc.collect()  # an exception that was never retrieved would be logged now
 
     assert caplog.records == []
     assert asyncio.all_tasks() == before

@@ -1,4 +1,4 @@
-"""Section 2 of the contract with aioamqp 0.15: consumers, and the server's cancelling them."""
+"""Section 2 of the contract with aioamqp 0.15: consumers and their cancellation by the server."""
 
 import asyncio
 import logging
@@ -26,15 +26,15 @@ async def test_the_callback_gets_channel_body_envelope_and_properties_by_positio
 ) -> None:
     """B29."""
     opened = await (await connect()).channel()
-    got: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+    received: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
 
     async def callback(*args: Any) -> None:
-        got.put_nowait(args)
+        received.put_nowait(args)
 
     name = (await opened.queue_declare(exclusive=True))["queue"]
     tag = (await opened.basic_consume(callback, name))["consumer_tag"]
     await opened.basic_publish(b"body", "", name, {"message_id": "m", "headers": {"a": 1}})
-    given, body, envelope, properties = await got.get()
+    given, body, envelope, properties = await received.get()
 
     assert given is opened
     assert type(body) is bytes
@@ -48,7 +48,7 @@ async def test_the_callback_gets_channel_body_envelope_and_properties_by_positio
     assert (properties.content_type, properties.cluster_id) == (None, "")
 
 
-async def test_a_consumer_has_one_message_at_a_time_in_the_order_of_the_wire(
+async def test_a_consumer_handles_one_message_at_a_time_in_the_order_received(
     server: ScriptedServer,
 ) -> None:
     """B29, B30."""
@@ -57,7 +57,7 @@ async def test_a_consumer_has_one_message_at_a_time_in_the_order_of_the_wire(
 
     async def callback(_: object, body: bytes, *__: object) -> None:
         running.append(body)
-        await asyncio.sleep(int(body) % 3)  # later ones may take less
+        await asyncio.sleep(int(body) % 3)  # some later ones take less time
         assert running == [body]
         seen.append(running.pop())
 
@@ -71,10 +71,10 @@ async def test_a_consumer_has_one_message_at_a_time_in_the_order_of_the_wire(
     await opened.protocol.close()
 
 
-async def test_a_slow_callback_delays_no_other_consumer_or_channel_and_no_answer(
+async def test_a_slow_callback_delays_no_other_channel_or_reply(
     server: ScriptedServer,
 ) -> None:
-    """B30."""
+    """B30. Row U34: the other consumers of its channel wait, as in 0.15."""
     slow, quick = Gate(), Recorder()
     opened = await server.open_channel()
     other = await opened.protocol.channel()
@@ -86,13 +86,13 @@ async def test_a_slow_callback_delays_no_other_consumer_or_channel_and_no_answer
     server.deliver("other", b"4", channel=2)
     await wait_idle()
 
-    assert (slow.bodies, quick.bodies) == ([b"1"], [b"3", b"4"])
+    assert (slow.bodies, quick.bodies) == ([b"1"], [b"4"])
     assert (await opened.queue_declare("q"))["queue"] == "q"
     assert (await other.queue_declare("q"))["queue"] == "q"
     assert (await opened.protocol.channel()).channel_id == 3
     slow.is_open.set()
     await wait_idle()
-    assert slow.bodies == [b"1", b"2"]
+    assert (slow.bodies, quick.bodies) == ([b"1", b"2"], [b"4", b"3"])
     await opened.protocol.close()
 
 
@@ -111,11 +111,11 @@ async def test_a_callback_may_make_any_call_of_any_channel(connect: Connect) -> 
         there = await protocol.channel()
         assert (await there.queue_declare(here, passive=True))["message_count"] == 0
         await other.publish(b"confirmed", "", here)
-        got = (await there.basic_get(here, no_ack=True))["message"]
+        received = (await there.basic_get(here, no_ack=True))["message"]
         await given.basic_client_ack(envelope.delivery_tag)
         await given.basic_cancel(envelope.consumer_tag)
         await there.close()
-        done.put_nowait(got)
+        done.put_nowait(received)
 
     await opened.basic_consume(callback, name)
     await opened.basic_publish(b"m", "", name)
@@ -124,7 +124,7 @@ async def test_a_callback_may_make_any_call_of_any_channel(connect: Connect) -> 
     assert opened.consumer_callbacks == {}
 
 
-WRAPS: list[Callable[[Any], Awaitable[Any]]] = [
+WAYS_TO_WAIT: list[Callable[[Any], Awaitable[Any]]] = [
     lambda call: call,
     asyncio.create_task,
     lambda call: asyncio.wait_for(call, 5),
@@ -132,16 +132,16 @@ WRAPS: list[Callable[[Any], Awaitable[Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("wrap", WRAPS, ids=["await", "create_task", "wait_for", "gather"])
-async def test_the_callback_does_not_run_before_basic_consume_has_returned(
-    server: ScriptedServer, wrap: Callable[[Any], Awaitable[Any]]
+@pytest.mark.parametrize("wait", WAYS_TO_WAIT, ids=["await", "create_task", "wait_for", "gather"])
+async def test_the_callback_runs_only_after_basic_consume_has_returned(
+    server: ScriptedServer, wait: Callable[[Any], Awaitable[Any]]
 ) -> None:
     """B31."""
     opened, seen = await server.open_channel(), Recorder()
     server.mute(basic.Consume)
 
     async def consume() -> list[bytes]:
-        await wrap(opened.basic_consume(seen, "q", "tag"))
+        await wait(opened.basic_consume(seen, "q", "tag"))
         return list(seen.bodies)
 
     consuming = asyncio.create_task(consume())
@@ -154,7 +154,7 @@ async def test_the_callback_does_not_run_before_basic_consume_has_returned(
     await opened.protocol.close()
 
 
-async def test_with_no_wait_the_callback_runs_without_the_server_s_word(
+async def test_the_callback_runs_without_consume_ok_with_no_wait(
     server: ScriptedServer,
 ) -> None:
     """B31."""
@@ -206,7 +206,7 @@ async def test_a_callback_that_fails_is_logged_and_the_next_message_follows(
     await opened.protocol.close()
 
 
-async def test_the_message_of_a_callback_that_failed_stays_unacknowledged(
+async def test_a_message_stays_unacknowledged_when_its_callback_fails(
     connect: Connect,
 ) -> None:
     """B32."""
@@ -226,11 +226,17 @@ async def test_the_message_of_a_callback_that_failed_stays_unacknowledged(
     await second.wait()
     await opened.close()
 
-    got = await other.basic_get(name)
-    assert (got["message"], got["redelivered"], got["message_count"]) == (b"1", True, 1)
+    received = await other.basic_get(name)
+    assert (received["message"], received["redelivered"], received["message_count"]) == (
+        b"1",
+        True,
+        1,
+    )
 
 
-async def test_the_callback_is_looked_up_for_every_delivery(server: ScriptedServer) -> None:
+async def test_the_callback_is_looked_up_in_consumer_callbacks_for_every_delivery(
+    server: ScriptedServer,
+) -> None:
     """B33."""
     first, second = Recorder(), Recorder()
     opened = await server.open_channel()
@@ -263,7 +269,7 @@ async def test_a_delivery_for_an_unknown_tag_is_logged_and_dropped_with_its_cont
     await opened.protocol.close()
 
 
-async def test_a_generated_tag_names_the_channel_and_the_last_tag_is_known(
+async def test_a_generated_consumer_tag_contains_the_channel_id_and_becomes_last_consumer_tag(
     server: ScriptedServer,
 ) -> None:
     """B34."""
@@ -288,7 +294,7 @@ async def test_cancelling_an_unknown_consumer_succeeds(connect: Connect) -> None
     assert opened.is_open
 
 
-async def test_the_callback_of_a_cancelled_consumer_is_let_go_after_its_last_message(
+async def test_the_callback_of_a_cancelled_consumer_is_removed_after_its_last_message(
     server: ScriptedServer,
 ) -> None:
     """B35."""
@@ -308,7 +314,7 @@ async def test_the_callback_of_a_cancelled_consumer_is_let_go_after_its_last_mes
     await opened.protocol.close()
 
 
-async def test_what_was_delivered_before_the_link_broke_still_comes(
+async def test_messages_received_before_the_connection_was_lost_reach_the_callback(
     server: ScriptedServer,
 ) -> None:
     """B36."""
@@ -326,7 +332,7 @@ async def test_what_was_delivered_before_the_link_broke_still_comes(
     assert slow.bodies == [b"1", b"2", b"3"]
 
 
-async def test_a_server_s_cancel_is_told_to_all_callbacks_in_their_order(
+async def test_a_cancel_from_the_server_calls_all_cancellation_callbacks_in_order(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """B37."""
@@ -334,7 +340,7 @@ async def test_a_server_s_cancel_is_told_to_all_callbacks_in_their_order(
     calls: list[tuple[str, Any, str]] = []
 
     async def coroutine(given: aioamqp.Channel, tag: str) -> None:
-        await asyncio.sleep(1)  # the next one waits
+        await asyncio.sleep(1)  # the next callback waits for this one
         calls.append(("coroutine", given, tag))
 
     def fails(given: aioamqp.Channel, tag: str) -> None:
@@ -354,7 +360,7 @@ async def test_a_server_s_cancel_is_told_to_all_callbacks_in_their_order(
     await asyncio.sleep(2)
 
     assert calls == [(name, opened, "tag") for name in ("coroutine", "fails", "plain")]
-    (record,) = caplog.records
+    (record,) = (each for each in caplog.records if each.levelname == "ERROR")
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
     assert record.exc_info[0] is ZeroDivisionError
@@ -381,10 +387,10 @@ async def test_deleting_the_queue_cancels_its_consumers(connect: Connect) -> Non
     assert (await opened.queue_declare(exclusive=True))["message_count"] == 0
 
 
-async def test_a_cancellation_callback_may_return_what_closes_the_connection(
+async def test_an_awaitable_returned_by_a_cancellation_callback_is_awaited(
     server: ScriptedServer,
 ) -> None:
-    """B37. Programs pass ``lambda *args: protocol.close()``: it is what it returns that counts."""
+    """B37. Programs pass ``lambda *args: protocol.close()``, which returns a coroutine."""
     opened = await server.open_channel()
     opened.add_cancellation_callback(lambda *_: opened.protocol.close())
 

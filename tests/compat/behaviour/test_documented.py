@@ -1,4 +1,4 @@
-"""Section 3 of the contract with aioamqp 0.15: where its documentation and its code disagreed."""
+"""Section 3 of the contract with aioamqp 0.15: mismatches of its documentation and its code."""
 
 import asyncio
 import inspect
@@ -34,12 +34,12 @@ async def published(server: ScriptedServer) -> list[tuple[Method, bytes]]:
 
 
 async def test_basic_publish_takes_a_string_and_sends_it_as_utf_8(server: ScriptedServer) -> None:
-    """M1. As the tutorials do: hello world, work queues, fanout and RPC."""
+    """M1. As in the tutorials: hello world, work queues, fanout and RPC."""
     opened = await server.open_channel()
 
     await opened.basic_publish(
         payload="Hello Wörld!", exchange_name="", routing_key="hello"
-    )  # and warnings are errors here
+    )  # without a warning: warnings are errors in tests
 
     assert await published(server) == [(basic.Publish("", "hello"), "Hello Wörld!".encode())]
     await opened.protocol.close()
@@ -47,7 +47,7 @@ async def test_basic_publish_takes_a_string_and_sends_it_as_utf_8(server: Script
 
 @PUBLISHES
 @pytest.mark.parametrize("payload", [None, 5, [b"m"], {"a": 1}, object()])
-async def test_another_payload_is_a_value_error_before_anything_is_written(
+async def test_a_payload_of_another_type_is_a_value_error_before_anything_is_written(
     server: ScriptedServer, name: str, payload: Any
 ) -> None:
     """M1."""
@@ -74,10 +74,10 @@ async def test_publish_takes_a_string_with_a_deprecation_warning(server: Scripte
 
 
 @PUBLISHES
-async def test_exchange_and_body_are_other_names_of_exchange_name_and_payload(
+async def test_exchange_and_body_are_aliases_of_exchange_name_and_payload(
     server: ScriptedServer, name: str
 ) -> None:
-    """M3. As the RPC client of the tutorial has it."""
+    """M3. As in the RPC client of the tutorial."""
     opened = await server.open_channel()
 
     await getattr(opened, name)(
@@ -103,7 +103,7 @@ async def test_exchange_and_body_are_other_names_of_exchange_name_and_payload(
         {"payload": b"m", "exchange_name": "", "body": b"m"},
     ],
 )
-async def test_an_argument_given_by_both_its_names_is_a_type_error(
+async def test_passing_an_argument_under_both_names_is_a_type_error(
     server: ScriptedServer, name: str, both: dict[str, Any]
 ) -> None:
     """M3."""
@@ -131,8 +131,8 @@ async def test_publishing_is_a_coroutine_function_that_can_be_made_a_task(
     await opened.protocol.close()
 
 
-async def test_publish_gives_nothing_to_await_a_second_time(server: ScriptedServer) -> None:
-    """M5. A mistake of the old text; the message had gone when its second await failed."""
+async def test_the_result_of_publish_is_none_and_not_awaitable(server: ScriptedServer) -> None:
+    """M5. The old documentation awaited it twice; the message had been sent when that failed."""
     opened = await server.open_channel()
 
     assert await opened.publish(b"m", "", "q") is None  # type: ignore[func-returns-value]
@@ -159,10 +159,8 @@ async def test_an_exchange_is_direct_unless_its_type_is_given(server: ScriptedSe
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=name_of)
-async def test_every_call_that_is_answered_takes_a_timeout(
-    server: ScriptedServer, rpc: Rpc
-) -> None:
-    """M7. And the call that follows gets its own answer, not the late one."""
+async def test_every_call_with_a_reply_takes_a_timeout(server: ScriptedServer, rpc: Rpc) -> None:
+    """M7. The next call gets its own reply, not the late one."""
     parameter = inspect.signature(getattr(aioamqp.Channel, rpc.name)).parameters["timeout"]
     assert (parameter.kind, parameter.default) == (inspect.Parameter.KEYWORD_ONLY, None)
     opened = await server.open_channel()
@@ -209,10 +207,10 @@ async def test_connect_and_the_protocol_take_the_running_loop(server: ScriptedSe
     await protocol.close()
 
 
-async def test_another_loop_than_the_running_one_is_refused_with_what_to_do(
+async def test_a_loop_other_than_the_running_one_raises_wrong_loop_with_a_hint(
     server: ScriptedServer,
 ) -> None:
-    """M8. 0.15 ignored it, so that the connection was not where its caller wanted it."""
+    """M8. 0.15 ignored the argument, so the connection used another loop than requested."""
     other = asyncio.new_event_loop()
     other.close()
 
@@ -228,7 +226,7 @@ async def test_another_loop_than_the_running_one_is_refused_with_what_to_do(
 
 
 async def test_a_program_connects_in_the_loop_of_another_thread() -> None:
-    """M8. What ``connect(loop=...)`` was documented for, by what asyncio has for it."""
+    """M8. The documented use of ``connect(loop=...)``, with asyncio.run_coroutine_threadsafe."""
     other = asyncio.new_event_loop()
     thread = threading.Thread(target=other.run_forever)
     thread.start()
@@ -250,7 +248,7 @@ async def test_a_program_connects_in_the_loop_of_another_thread() -> None:
 
 
 async def dialed(server: ScriptedServer, connect: Callable[[], Awaitable[Any]]) -> Any:
-    """Return the ``ssl`` that a connection is dialed with."""
+    """Return the ``ssl`` argument with which a dialer is called."""
     given: list[Any] = []
 
     async def dial(
@@ -288,7 +286,7 @@ async def test_verify_ssl_false_switches_verification_off_with_a_warning(
     assert "without verification" in record.getMessage()
 
 
-async def test_verify_ssl_never_weakens_a_context_that_is_given(
+async def test_verify_ssl_does_not_change_an_explicit_context(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """M8."""
@@ -312,7 +310,7 @@ async def test_ssl_is_a_bool_or_a_context(
 # ---------------------------------------------------------------------------- queues
 
 
-async def test_queue_unbind_takes_no_wait_and_then_waits_for_no_answer(
+async def test_queue_unbind_with_no_wait_returns_before_unbind_ok(
     server: ScriptedServer,
 ) -> None:
     """M10."""
@@ -345,7 +343,7 @@ async def test_exchange_declare_returns_true(connect: Connect) -> None:
     assert await opened.exchange_declare("amq.direct", "direct", passive=True) is True
 
 
-async def test_queue_declare_returns_a_dict_or_none_without_waiting(connect: Connect) -> None:
+async def test_queue_declare_returns_a_dict_or_none_with_no_wait(connect: Connect) -> None:
     """M13."""
     opened = await (await connect()).channel()
     name = (await opened.queue_declare(exclusive=True))["queue"]
@@ -447,38 +445,38 @@ async def test_on_error_is_called_once_with_an_exception_and_not_for_a_clean_clo
     server: ScriptedServer, is_coroutine: bool
 ) -> None:
     """M17."""
-    told: list[Exception] = []
+    errors: list[Exception] = []
 
     async def error_callback(exception: Exception) -> None:
-        told.append(exception)
+        errors.append(exception)
 
-    on_error = error_callback if is_coroutine else told.append
+    on_error = error_callback if is_coroutine else errors.append
     await (await server.connect(on_error=on_error)).close()
     await wait_idle()
-    assert told == []
+    assert errors == []
 
     await server.connect(on_error=on_error)
     server.send(connection.Close(320, "CONNECTION_FORCED"), channel=0)
     await wait_idle()
 
-    (error,) = told
+    (error,) = errors
     assert isinstance(error, aioamqp.ChannelClosed)
     assert (error.code, error.message) == (320, "CONNECTION_FORCED")
 
 
-async def test_a_host_that_is_not_there_is_a_closed_connection_too(
+async def test_an_unknown_host_raises_amqp_closed_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """M18. By both names: the example's, and those by which everybody caught it."""
+    """M18. It is also the socket.gaierror and the OSError that programs catch."""
     unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     async def getaddrinfo(*_: object, **__: object) -> list[Any]:
         raise unknown
 
-    told: list[Exception] = []
+    errors: list[Exception] = []
 
     async def error_callback(exception: Exception) -> None:
-        told.append(exception)
+        errors.append(exception)
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
     with pytest.raises(aioamqp.AmqpClosedConnection, match="Name or service not known") as raised:
@@ -491,12 +489,12 @@ async def test_a_host_that_is_not_there_is_a_closed_connection_too(
     assert isinstance(raised.value, socket.gaierror)
     assert isinstance(raised.value, OSError)
     assert (raised.value.errno, raised.value.args) == (unknown.errno, unknown.args)
-    assert told == []  # there was no connection
+    assert errors == []  # on_error is only for open connections
 
 
-async def test_a_refused_link_is_a_closed_connection_too() -> None:
+async def test_a_refused_connection_raises_amqp_closed_connection() -> None:
     """M19."""
-    with socket.socket() as bound:  # and not listening
+    with socket.socket() as bound:  # but not listening
         bound.bind(("127.0.0.1", 0))
         with pytest.raises(aioamqp.AmqpClosedConnection) as raised:
             await aioamqp.connect("127.0.0.1", bound.getsockname()[1])
@@ -504,7 +502,7 @@ async def test_a_refused_link_is_a_closed_connection_too() -> None:
     assert isinstance(raised.value, ConnectionRefusedError)
 
 
-async def test_rabbitmq_generates_the_name_of_a_queue_without_one(connect: Connect) -> None:
+async def test_the_server_generates_the_name_of_a_queue_without_a_name(connect: Connect) -> None:
     """M20."""
     opened = await (await connect()).channel()
 
@@ -513,7 +511,7 @@ async def test_rabbitmq_generates_the_name_of_a_queue_without_one(connect: Conne
     assert result["queue"].startswith("amq.gen-")
 
 
-async def test_start_connection_opens_a_connection_over_a_link_that_is_there(
+async def test_start_connection_opens_a_connection_over_an_existing_transport(
     server: ScriptedServer,
 ) -> None:
     """M22."""
@@ -529,7 +527,7 @@ async def test_start_connection_opens_a_connection_over_a_link_that_is_there(
 
 
 @pytest.mark.parametrize("key", ["type", "message_type"])
-async def test_the_type_of_a_message_is_given_by_either_name_and_read_as_message_type(
+async def test_the_type_property_is_set_by_either_name_and_read_as_message_type(
     connect: Connect, key: str
 ) -> None:
     """M23."""
@@ -559,8 +557,8 @@ async def test_a_consumer_may_be_a_plain_function(
     await opened.protocol.close()
 
 
-async def test_consumers_are_cancelled_side_by_side(connect: Connect) -> None:
-    """M25. With the same tag too, and from another channel as 0.15's own test does."""
+async def test_consumers_can_be_cancelled_concurrently(connect: Connect) -> None:
+    """M25. Also with the same tag, and from another channel as in 0.15's own test."""
     protocol = await connect()
     opened, other = await protocol.channel(), await protocol.channel()
     name = (await opened.queue_declare(exclusive=True))["queue"]
@@ -576,7 +574,7 @@ async def test_consumers_are_cancelled_side_by_side(connect: Connect) -> None:
     assert (await opened.queue_declare(name, passive=True))["consumer_count"] == 0
 
 
-async def test_the_short_names_of_the_tutorials_are_there(server: ScriptedServer) -> None:
+async def test_the_short_method_names_of_the_tutorials_exist(server: ScriptedServer) -> None:
     """M26."""
     opened = await server.open_channel()
 
@@ -592,7 +590,7 @@ async def test_the_short_names_of_the_tutorials_are_there(server: ScriptedServer
     await opened.protocol.close()
 
 
-async def test_a_worker_with_prefetch_1_has_one_message_at_a_time_and_leaves_the_rest(
+async def test_a_worker_with_a_prefetch_count_of_1_has_one_message_at_a_time(
     connect: Connect,
 ) -> None:
     """M27."""

@@ -1,4 +1,4 @@
-"""Section 2 of the contract with aioamqp 0.15: how failures reach those who wait."""
+"""Section 2 of the contract with aioamqp 0.15: errors of pending calls."""
 
 import asyncio
 import logging
@@ -49,8 +49,8 @@ ENDS: list[Callable[[ScriptedServer], None]] = [
 ]
 
 
-async def waiting(opened: aioamqp.Channel) -> list[asyncio.Task[Any]]:
-    """Have calls of several kinds wait for an answer that will not come."""
+async def pending_calls(opened: aioamqp.Channel) -> list[asyncio.Task[Any]]:
+    """Start several calls that stay pending."""
     calls = [
         asyncio.create_task(call)
         for call in (opened.queue_declare("q"), opened.basic_get("q"), opened.basic_qos(0, 1))
@@ -65,17 +65,17 @@ async def errors_of(calls: list[asyncio.Task[Any]]) -> list[BaseException]:
     return errors
 
 
-async def test_when_the_server_closes_a_channel_all_that_wait_on_it_get_its_code_and_text(
+async def test_pending_calls_fail_with_the_code_and_text_of_channel_close(
     server: ScriptedServer,
 ) -> None:
-    """B21. And only they: 0.15 shared one exception among them, and so do we."""
-    told: list[Exception] = []
-    opened = await server.open_channel(on_error=told.append)
+    """B21. All calls of the channel, and no others, raise the same exception object, as in 0.15."""
+    on_error_calls: list[Exception] = []
+    opened = await server.open_channel(on_error=on_error_calls.append)
     other = await opened.protocol.channel()
     await opened.confirm_select()
     publish = asyncio.create_task(opened.publish(b"m", "", "q"))
     server.mute()
-    calls, elsewhere = await waiting(opened), await waiting(other)
+    calls, other_calls = await pending_calls(opened), await pending_calls(other)
     server.received.clear()
 
     server.send(channel.Close(406, "PRECONDITION_FAILED - no"))
@@ -93,20 +93,20 @@ async def test_when_the_server_closes_a_channel_all_that_wait_on_it_get_its_code
     assert not opened.is_open
     assert opened.channel_id not in opened.protocol.channels
     assert other.is_open
-    assert not any(call.done() for call in elsewhere)
-    assert told == []
+    assert not any(call.done() for call in other_calls)
+    assert on_error_calls == []
     server.send(queue.DeclareOk("q"), basic.GetEmpty(), basic.QosOk(), channel=2)
-    assert (await elsewhere[0])["queue"] == "q"
-    await asyncio.wait(elsewhere)
-    assert isinstance(elsewhere[1].exception(), aioamqp.EmptyQueue)
+    assert (await other_calls[0])["queue"] == "q"
+    await asyncio.wait(other_calls)
+    assert isinstance(other_calls[1].exception(), aioamqp.EmptyQueue)
     server.answers[connection.Close] = lambda _: connection.CloseOk()
     await opened.protocol.close()
 
 
-async def test_the_consumers_of_a_channel_that_the_server_closes_stop_silently(
+async def test_consumers_stop_with_one_log_entry_when_the_server_closes_the_channel(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """B21."""
+    """B21. 0.15 logged nothing. Row U1."""
     caplog.set_level(logging.INFO)
     seen = Recorder()
     opened = await server.open_channel()
@@ -114,7 +114,10 @@ async def test_the_consumers_of_a_channel_that_the_server_closes_stop_silently(
     server.deliver("tag", b"before")
     server.send(channel.Close(404, "NOT_FOUND"))
     await wait_idle()
-    assert caplog.records == []
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    for text in ("channel 1", "404", "NOT_FOUND", "consumers tag"):
+        assert text in record.getMessage()
 
     server.deliver("tag", b"after")
     await wait_idle()
@@ -123,7 +126,7 @@ async def test_the_consumers_of_a_channel_that_the_server_closes_stop_silently(
     await opened.protocol.close()
 
 
-async def test_the_number_of_a_channel_that_the_server_closed_is_used_again(
+async def test_the_channel_id_is_reused_after_the_server_closed_the_channel(
     connect: Connect,
 ) -> None:
     """B21."""
@@ -143,7 +146,7 @@ async def test_the_number_of_a_channel_that_the_server_closed_is_used_again(
         assert (await each.queue_declare(exclusive=True))["message_count"] == 0
 
 
-async def test_when_the_server_closes_the_connection_every_call_gets_its_code_and_text(
+async def test_pending_calls_fail_with_the_code_and_text_of_connection_close(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """B22."""
@@ -151,7 +154,7 @@ async def test_when_the_server_closes_the_connection_every_call_gets_its_code_an
     protocol = opened.protocol
     other = await protocol.channel()
     server.mute()
-    calls = await waiting(opened) + await waiting(other)
+    calls = await pending_calls(opened) + await pending_calls(other)
     server.received.clear()
     server.transport.is_stuck = True
 
@@ -180,7 +183,7 @@ async def test_when_the_server_closes_the_connection_every_call_gets_its_code_an
             await call()
 
 
-async def test_an_unsupported_call_closes_the_connection_with_its_code_on_every_channel(
+async def test_an_unsupported_method_closes_the_connection_and_all_channels(
     connect: Connect,
 ) -> None:
     """B22."""
@@ -209,7 +212,7 @@ async def test_an_unsupported_call_closes_the_connection_with_its_code_on_every_
         (by_transport, (aioamqp.AmqpClosedConnection,)),
     ],
 )
-async def test_a_link_that_ends_is_a_closed_connection_and_the_system_s_own_error(
+async def test_a_lost_connection_raises_amqp_closed_connection_that_is_also_the_os_error(
     server: ScriptedServer,
     end: Callable[[ScriptedServer], None],
     classes: tuple[type[BaseException], ...],
@@ -217,7 +220,7 @@ async def test_a_link_that_ends_is_a_closed_connection_and_the_system_s_own_erro
     """B23."""
     opened = await server.open_channel()
     server.mute()
-    calls = await waiting(opened)
+    calls = await pending_calls(opened)
 
     end(server)
     errors = await errors_of(calls)
@@ -233,7 +236,7 @@ async def test_a_link_that_ends_is_a_closed_connection_and_the_system_s_own_erro
 
 
 @pytest.mark.parametrize("name", ["publish", "basic_publish"])
-async def test_who_waits_to_write_when_the_link_breaks_gets_the_error(
+async def test_publishers_waiting_to_write_fail_when_the_connection_is_lost(
     server: ScriptedServer, name: str
 ) -> None:
     """B24."""
@@ -253,7 +256,7 @@ async def test_who_waits_to_write_when_the_link_breaks_gets_the_error(
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_wait_closed_and_the_worker_end_without_an_error_however_the_connection_ends(
+async def test_wait_closed_and_the_worker_return_however_the_connection_ends(
     server: ScriptedServer, end: Callable[[ScriptedServer], None]
 ) -> None:
     """B25."""
@@ -265,12 +268,12 @@ async def test_wait_closed_and_the_worker_end_without_an_error_however_the_conne
     end(server)
 
     await waiter
-    await protocol.wait_closed()  # and again, when it is over
+    await protocol.wait_closed()  # and again after the connection has closed
     assert protocol.worker is not None
     assert protocol.worker.result() is None
 
 
-async def test_wait_closed_and_the_worker_end_when_the_program_closes(connect: Connect) -> None:
+async def test_wait_closed_and_the_worker_return_when_the_program_closes(connect: Connect) -> None:
     """B25."""
     protocol = await connect()
     waiter = asyncio.create_task(protocol.wait_closed())

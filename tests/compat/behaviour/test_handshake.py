@@ -16,28 +16,30 @@ from tests.compat.behaviour.conftest import Connect
 pytestmark = pytest.mark.asyncio
 
 
-async def said_by_client(
+async def methods_of_client(
     server: ScriptedServer, start: connection.Start = START, **options: Any
 ) -> list[Method]:
-    """Open a connection and close it; return what the client says until it is open."""
+    """Open a connection and close it; return the methods that the client sends until it is open."""
     server.greets = False
     with aioamqp.dialing(server.dial):
         connecting = asyncio.create_task(aioamqp.connect(**options))
         await wait_idle()
     server.send(start, channel=0)
     _, protocol = await connecting
-    said = [command.method for command in server.received]
+    sent = [command.method for command in server.received]
     await protocol.close()
-    return said
+    return sent
 
 
 async def start_ok(server: ScriptedServer, *args: Any, **options: Any) -> connection.StartOk:
-    method = (await said_by_client(server, *args, **options))[0]
+    method = (await methods_of_client(server, *args, **options))[0]
     assert isinstance(method, connection.StartOk)
     return method
 
 
-async def test_the_client_speaks_first_and_asks_for_amqp_0_9_1(server: ScriptedServer) -> None:
+async def test_the_client_begins_with_the_protocol_header_of_amqp_0_9_1(
+    server: ScriptedServer,
+) -> None:
     """B1."""
     server.greets = False
 
@@ -47,7 +49,7 @@ async def test_the_client_speaks_first_and_asks_for_amqp_0_9_1(server: ScriptedS
     assert server.transport.writes == [b"AMQP\x00\x00\x09\x01"]
 
 
-async def test_start_ok_logs_in_by_plain_with_login_and_password(server: ScriptedServer) -> None:
+async def test_start_ok_contains_login_and_password_for_plain(server: ScriptedServer) -> None:
     """B2."""
     answer = await start_ok(server, login="me", password="pässword")
 
@@ -67,7 +69,7 @@ async def test_start_ok_chooses_one_of_the_server_s_locales(
     assert answer.locale == chosen
 
 
-async def test_start_ok_says_what_the_client_is(server: ScriptedServer) -> None:
+async def test_start_ok_contains_the_client_properties(server: ScriptedServer) -> None:
     """B2."""
     properties = (await start_ok(server)).client_properties
 
@@ -76,12 +78,12 @@ async def test_start_ok_says_what_the_client_is(server: ScriptedServer) -> None:
     assert properties["product_version"] == aioamqp.__version__
     capabilities = properties["capabilities"]
     assert isinstance(capabilities, dict)
-    # All that 0.15 announced, and what it could have: connection.blocked was False there.
+    # 0.15 announced consumer_cancel_notify, but connection.blocked as False.
     assert capabilities["consumer_cancel_notify"] is True
     assert capabilities["connection.blocked"] is True
 
 
-async def test_client_properties_go_over_the_default_ones_key_by_key(
+async def test_client_properties_override_the_defaults_key_by_key(
     server: ScriptedServer,
 ) -> None:
     """B2."""
@@ -95,7 +97,7 @@ async def test_client_properties_go_over_the_default_ones_key_by_key(
     assert given == {"product": "mine", "program_name": "p", "capabilities": {"basic.nack": True}}
 
 
-async def test_a_login_method_that_is_not_known_is_plain_with_a_warning(
+async def test_an_unknown_login_method_falls_back_to_plain_with_a_warning(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """B3."""
@@ -107,39 +109,41 @@ async def test_a_login_method_that_is_not_known_is_plain_with_a_warning(
     assert "SMOKE-SIGNALS" in record.getMessage()
 
 
-async def test_insist_is_taken_and_changes_nothing(server: ScriptedServer) -> None:
-    """B3. AMQP 0-9-1 has reserved the bit that it was, which must be zero."""
-    assert (await said_by_client(server, insist=True))[2] == connection.Open("/")
+async def test_insist_is_accepted_and_ignored(server: ScriptedServer) -> None:
+    """B3. In AMQP 0-9-1 its bit is reserved and must be zero."""
+    assert (await methods_of_client(server, insist=True))[2] == connection.Open("/")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "settled"),
+    ("requested", "negotiated"),
     [
         ({}, (2047, 131072, 60)),
         ({"channel_max": 10, "frame_max": 8192, "heartbeat": 5}, (10, 8192, 5)),
-        # The lower ones hold, but the heartbeat is the caller's in any case.
+        # The lower limits are used, but always the heartbeat of the caller.
         ({"channel_max": 60000, "frame_max": 1000000, "heartbeat": 600}, (2047, 131072, 600)),
         ({"channel_max": 0, "frame_max": 0, "heartbeat": 0}, (2047, 131072, 0)),
     ],
 )
-async def test_tune_ok_has_the_caller_s_values_or_the_server_s(
-    server: ScriptedServer, wanted: dict[str, int], settled: tuple[int, int, int]
+async def test_tune_ok_contains_the_negotiated_limits(
+    server: ScriptedServer, requested: dict[str, int], negotiated: tuple[int, int, int]
 ) -> None:
     """B4."""
     with aioamqp.dialing(server.dial):
-        _, protocol = await aioamqp.connect(**wanted)  # type: ignore[arg-type]
+        _, protocol = await aioamqp.connect(**requested)  # type: ignore[arg-type]
 
-    assert server.methods(connection.TuneOk) == [connection.TuneOk(*settled)]
-    assert settled == (
+    assert server.methods(connection.TuneOk) == [connection.TuneOk(*negotiated)]
+    assert negotiated == (
         protocol.server_channel_max,
         protocol.server_frame_max,
         protocol.server_heartbeat,
     )
-    assert protocol.connection_tunning == wanted
+    assert protocol.connection_tunning == requested
     await protocol.close()
 
 
-async def test_a_heartbeat_of_0_is_none_in_either_direction(server: ScriptedServer) -> None:
+async def test_a_heartbeat_of_0_disables_heartbeats_in_both_directions(
+    server: ScriptedServer,
+) -> None:
     """B4."""
     protocol = await server.connect(heartbeat=0)
 
@@ -151,37 +155,35 @@ async def test_a_heartbeat_of_0_is_none_in_either_direction(server: ScriptedServ
 
 
 @pytest.mark.parametrize("virtualhost", ["/", "name", "a/b", "%2F", "ü ", ""])
-async def test_the_virtual_host_is_opened_as_it_was_given(
-    server: ScriptedServer, virtualhost: str
-) -> None:
+async def test_the_virtual_host_is_sent_unchanged(server: ScriptedServer, virtualhost: str) -> None:
     """B5."""
-    said = await said_by_client(server, virtualhost=virtualhost)
+    sent = await methods_of_client(server, virtualhost=virtualhost)
 
-    assert said[2] == connection.Open(virtualhost)
+    assert sent[2] == connection.Open(virtualhost)
 
 
-async def test_connect_returns_when_the_connection_is_open_and_its_worker_runs(
+async def test_connect_returns_after_open_ok_with_a_running_worker(
     server: ScriptedServer,
 ) -> None:
     """B6."""
-    made: list[aioamqp.AmqpProtocol] = []
+    created: list[aioamqp.AmqpProtocol] = []
 
     def factory(**options: Any) -> aioamqp.AmqpProtocol:
-        made.append(aioamqp.AmqpProtocol(**options))
-        return made[0]
+        created.append(aioamqp.AmqpProtocol(**options))
+        return created[0]
 
     server.mute(connection.Open)
     with aioamqp.dialing(server.dial):
         connecting = asyncio.create_task(aioamqp.connect(protocol_factory=factory))
         await wait_idle()
     assert not connecting.done()
-    assert made[0].state == CONNECTING
+    assert created[0].state == CONNECTING
 
     server.send(connection.OpenOk(), channel=0)
     transport, protocol = await connecting
 
-    assert protocol is made[0]
-    assert repr(transport) == repr(server.transport)  # which it stands for
+    assert protocol is created[0]
+    assert repr(transport) == repr(server.transport)  # which it wraps
     assert protocol.state == OPEN
     assert protocol.worker is not None
     assert not protocol.worker.done()
@@ -195,16 +197,16 @@ async def test_connect_returns_when_the_connection_is_open_and_its_worker_runs(
         ({"virtualhost": "nowhere"}, 530, "NOT_ALLOWED - vhost nowhere not found"),
     ],
 )
-async def test_wrong_credentials_or_virtual_host_close_the_connection_and_say_why(
+async def test_a_refused_login_or_virtual_host_raises_handshake_failed_with_code_and_text(
     connect: Connect, wrong: dict[str, str], code: int, text: str
 ) -> None:
     """B7."""
-    made: list[aioamqp.AmqpProtocol] = []
+    created: list[aioamqp.AmqpProtocol] = []
     errors: list[Exception] = []
 
     def factory(**options: Any) -> aioamqp.AmqpProtocol:
-        made.append(aioamqp.AmqpProtocol(**options))
-        return made[0]
+        created.append(aioamqp.AmqpProtocol(**options))
+        return created[0]
 
     with pytest.raises(aioamqp.AmqpClosedConnection) as refused:
         await connect(protocol_factory=factory, on_error=errors.append, **wrong)
@@ -212,16 +214,16 @@ async def test_wrong_credentials_or_virtual_host_close_the_connection_and_say_wh
     assert isinstance(refused.value, aioamqp.HandshakeFailed)
     assert refused.value.code == code
     assert refused.value.message.startswith(text)
-    await made[0].wait_closed()
-    assert made[0].state == CLOSED
+    await created[0].wait_closed()
+    assert created[0].state == CLOSED
     assert errors == [refused.value]
 
 
-async def test_a_refused_link_is_the_system_s_error_and_not_told_to_on_error() -> None:
+async def test_a_refused_tcp_connection_raises_the_os_error_and_does_not_call_on_error() -> None:
     """B8."""
     errors: list[Exception] = []
 
-    with socket.socket() as bound:  # and not listening: nobody else can be there
+    with socket.socket() as bound:  # but not listening, so that the port stays reserved
         bound.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectionRefusedError):
             await aioamqp.connect("127.0.0.1", bound.getsockname()[1], on_error=errors.append)
@@ -229,7 +231,7 @@ async def test_a_refused_link_is_the_system_s_error_and_not_told_to_on_error() -
     assert errors == []
 
 
-async def test_an_unknown_host_is_the_system_s_error_and_not_told_to_on_error(
+async def test_an_unknown_host_raises_the_os_error_and_does_not_call_on_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """B8."""
@@ -248,7 +250,7 @@ async def test_an_unknown_host_is_the_system_s_error_and_not_told_to_on_error(
 
 
 @pytest.mark.parametrize("limit", [None, 3])
-async def test_a_server_that_stays_mute_is_given_up_and_the_link_cut(
+async def test_connecting_to_a_silent_server_times_out_and_aborts_the_transport(
     server: ScriptedServer, limit: int | None
 ) -> None:
     """B9."""

@@ -14,45 +14,45 @@ from scripted_server import ScriptedServer, wait_idle
 
 pytestmark = pytest.mark.asyncio
 
-BEAT = encode_command(Command(0, HEARTBEAT))
+HEARTBEAT_FRAME = encode_command(Command(0, HEARTBEAT))
 
 
-def beats(server: ScriptedServer) -> int:
-    return server.transport.writes.count(BEAT)
+def heartbeats_sent(server: ScriptedServer) -> int:
+    return server.transport.writes.count(HEARTBEAT_FRAME)
 
 
-async def test_a_heartbeat_is_sent_after_a_whole_interval_without_a_write(
+async def test_a_heartbeat_is_sent_after_one_interval_without_a_write(
     server: ScriptedServer,
 ) -> None:
     """B10."""
     opened = await server.open_channel(heartbeat=10)
     await asyncio.sleep(9)
-    await opened.basic_client_ack(1)  # any write puts it off
+    await opened.basic_client_ack(1)  # any write delays the heartbeat
     await asyncio.sleep(9.9)
-    assert beats(server) == 0
+    assert heartbeats_sent(server) == 0
 
     await asyncio.sleep(0.2)
 
-    assert beats(server) == 1
-    server.send(BEAT)
+    assert heartbeats_sent(server) == 1
+    server.send(HEARTBEAT_FRAME)
     await asyncio.sleep(10)
-    assert beats(server) == 2
+    assert heartbeats_sent(server) == 2
     await opened.protocol.close()
 
 
-async def test_any_octet_from_the_server_is_a_sign_of_life(server: ScriptedServer) -> None:
+async def test_any_received_byte_counts_as_traffic_from_the_server(server: ScriptedServer) -> None:
     """B10."""
     protocol = await server.connect(heartbeat=10)
 
-    for octet in BEAT * 3:
+    for byte in HEARTBEAT_FRAME * 3:
         await asyncio.sleep(19)
-        server.send(bytes([octet]))
+        server.send(bytes([byte]))
 
     assert protocol.state == OPEN
     await protocol.close()
 
 
-async def test_after_two_intervals_of_silence_the_link_is_cut_and_everybody_told(
+async def test_two_missed_heartbeats_abort_the_connection_and_fail_pending_calls(
     server: ScriptedServer,
 ) -> None:
     """B10."""
@@ -81,8 +81,8 @@ async def test_a_slow_callback_does_not_stop_heartbeats(server: ScriptedServer) 
 
     for n in range(1, 20):
         await asyncio.sleep(10)
-        server.send(BEAT)
-        assert beats(server) == n
+        server.send(HEARTBEAT_FRAME)
+        assert heartbeats_sent(server) == n
 
     assert opened.protocol.state == OPEN
     assert slow.bodies == [b"1"]
@@ -92,11 +92,11 @@ async def test_a_slow_callback_does_not_stop_heartbeats(server: ScriptedServer) 
     await opened.protocol.close()
 
 
-async def test_reading_that_stopped_because_of_a_slow_callback_is_no_silence(
+async def test_paused_reading_does_not_count_as_a_missed_heartbeat(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B11."""
-    monkeypatch.setattr("aioamqp.protocol.BACKLOG", 5000)
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 5000)
     slow = Gate()
     opened = await server.open_channel(heartbeat=10)
     await opened.basic_consume(slow, "q", "tag")
@@ -106,7 +106,7 @@ async def test_reading_that_stopped_because_of_a_slow_callback_is_no_silence(
 
     await asyncio.sleep(1000)
     assert opened.protocol.state == OPEN
-    assert beats(server) >= 99
+    assert heartbeats_sent(server) >= 99
 
     slow.is_open.set()
     await wait_idle()
@@ -117,7 +117,7 @@ async def test_reading_that_stopped_because_of_a_slow_callback_is_no_silence(
     await opened.protocol.close()
 
 
-async def test_heartbeats_end_with_the_connection(server: ScriptedServer) -> None:
+async def test_heartbeats_stop_when_the_connection_is_closed(server: ScriptedServer) -> None:
     """B12."""
     protocol = await server.connect(heartbeat=10)
     worker = protocol._heartbeat_send_worker
@@ -129,10 +129,10 @@ async def test_heartbeats_end_with_the_connection(server: ScriptedServer) -> Non
     assert worker.done()
     await asyncio.sleep(1000)
 
-    assert beats(server) == 0
+    assert heartbeats_sent(server) == 0
     assert protocol.server_heartbeat is None
     server.transport.protocol = None
     remains = weakref.ref(protocol)
     del protocol
     gc.collect()
-    assert remains() is None  # no timer holds it
+    assert remains() is None  # no timer references it

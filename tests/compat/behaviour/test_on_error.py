@@ -20,58 +20,58 @@ from tests.compat.behaviour.test_errors import (
 
 pytestmark = pytest.mark.asyncio
 
-Told = list[Exception]
+Errors = list[Exception]
 
 
-def plain(told: Told) -> Callable[..., Any]:
+def plain(errors: Errors) -> Callable[..., Any]:
     def on_error(exception: Exception) -> None:
-        told.append(exception)
+        errors.append(exception)
 
     return on_error
 
 
-def coroutine(told: Told) -> Callable[..., Any]:
+def coroutine(errors: Errors) -> Callable[..., Any]:
     async def on_error(exception: Exception) -> None:
         await asyncio.sleep(0)
-        told.append(exception)
+        errors.append(exception)
 
     return on_error
 
 
-def starred(told: Told) -> Callable[..., Any]:
-    return lambda *args, **kwargs: told.append(*args)
+def starred(errors: Errors) -> Callable[..., Any]:
+    return lambda *args, **kwargs: errors.append(*args)
 
 
 KINDS = pytest.mark.parametrize("kind", [plain, coroutine, starred])
 
 
 @KINDS
-async def test_a_plain_function_and_a_coroutine_function_get_the_exception_itself(
-    server: ScriptedServer, kind: Callable[[Told], Callable[..., Any]]
+async def test_on_error_gets_the_exception_whatever_kind_of_function_it_is(
+    server: ScriptedServer, kind: Callable[[Errors], Callable[..., Any]]
 ) -> None:
-    """B26. 0.15 gave the plain one a ChannelClosed with the exception for a code."""
-    told: Told = []
-    await server.connect(on_error=kind(told))
+    """B26. 0.15 gave plain functions a ChannelClosed with the exception as its code."""
+    errors: Errors = []
+    await server.connect(on_error=kind(errors))
 
     reset(server)
     await wait_idle()
 
-    (error,) = told
+    (error,) = errors
     assert isinstance(error, aioamqp.AmqpClosedConnection)
     assert isinstance(error, ConnectionResetError)
     assert error.__cause__ is RESET
 
 
-async def test_what_ends_a_channel_is_not_told_to_on_error(server: ScriptedServer) -> None:
+async def test_on_error_is_not_called_for_a_closed_channel(server: ScriptedServer) -> None:
     """B26."""
-    told: Told = []
-    opened = await server.open_channel(on_error=plain(told))
+    errors: Errors = []
+    opened = await server.open_channel(on_error=plain(errors))
 
     server.send(channel.Close(404, "NOT_FOUND"))
     await wait_idle()
 
     assert not opened.is_open
-    assert told == []
+    assert errors == []
     await opened.protocol.close()
 
 
@@ -85,82 +85,84 @@ ENDS: list[tuple[Callable[[ScriptedServer], None], type[Exception]]] = [
 
 @KINDS
 @pytest.mark.parametrize(("end", "expected"), ENDS)
-async def test_every_end_that_the_program_did_not_ask_for_is_told_once(
+async def test_on_error_is_called_once_for_every_unexpected_close(
     server: ScriptedServer,
     end: Callable[[ScriptedServer], None],
     expected: type[Exception],
-    kind: Callable[[Told], Callable[..., Any]],
+    kind: Callable[[Errors], Callable[..., Any]],
 ) -> None:
     """B27."""
-    told: Told = []
-    protocol = await server.connect(on_error=kind(told))
+    errors: Errors = []
+    protocol = await server.connect(on_error=kind(errors))
 
     end(server)
     await protocol.wait_closed()
-    protocol.connection_lost(None)  # whatever a transport may do
+    protocol.connection_lost(None)  # even if a transport calls it twice
     await wait_idle()
 
-    (error,) = told
+    (error,) = errors
     assert isinstance(error, expected)
     if end is by_server:
         assert isinstance(error, aioamqp.ChannelClosed)
         assert (error.code, error.message) == (320, "CONNECTION_FORCED - bye")
 
 
-async def test_a_plain_on_error_has_run_when_wait_closed_returns(server: ScriptedServer) -> None:
-    """B27. The run-forever idiom reads there what on_error has stored."""
-    told: Told = []
-    protocol = await server.connect(on_error=plain(told))
+async def test_a_plain_on_error_has_been_called_when_wait_closed_returns(
+    server: ScriptedServer,
+) -> None:
+    """B27. Programs that run forever read after wait_closed what on_error has stored."""
+    errors: Errors = []
+    protocol = await server.connect(on_error=plain(errors))
     waiter = asyncio.create_task(protocol.wait_closed())
 
     reset(server)
     await waiter
 
-    assert len(told) == 1
+    assert len(errors) == 1
 
 
-async def test_a_refused_login_and_an_unknown_virtual_host_are_told_once(
+async def test_on_error_is_called_once_for_a_refused_handshake(
     connect: Connect,
 ) -> None:
     """B27."""
     for wrong, code in (({"password": "wrong"}, 403), ({"virtualhost": "nowhere"}, 530)):
-        told: Told = []
+        errors: Errors = []
 
         with pytest.raises(aioamqp.HandshakeFailed) as refused:
-            await connect(on_error=plain(told), **wrong)
+            await connect(on_error=plain(errors), **wrong)
 
-        assert told == [refused.value]
+        assert errors == [refused.value]
         assert refused.value.code == code
 
 
 @pytest.mark.parametrize("is_transport_closed_too", [False, True])
-async def test_a_close_that_the_program_asked_for_is_not_told(
+async def test_on_error_is_not_called_when_the_program_closes(
     connect: Connect, is_transport_closed_too: bool
 ) -> None:
     """B27."""
-    told: Told = []
-    made: list[asyncio.BaseTransport] = []
+    errors: Errors = []
+    transports: list[asyncio.BaseTransport] = []
 
-    class Noting(aioamqp.AmqpProtocol):
+    class KeepsTransport(aioamqp.AmqpProtocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            made.append(transport)
+            transports.append(transport)
             super().connection_made(transport)
 
-    protocol = await connect(on_error=plain(told), protocol_factory=Noting)
+    protocol = await connect(on_error=plain(errors), protocol_factory=KeepsTransport)
     await protocol.channel()
 
     await protocol.close()
     if is_transport_closed_too:
-        made[0].close()
+        transports[0].close()
     await protocol.wait_closed()
 
-    assert told == []
+    assert errors == []
 
 
-async def test_on_error_may_be_assigned_late(server: ScriptedServer) -> None:
+async def test_on_error_can_be_replaced_on_an_open_connection(server: ScriptedServer) -> None:
     """B28."""
-    early: Told = []
-    late: Told = []
+    early: Errors = []
+    late: Errors = []
     protocol = await server.connect(on_error=plain(early))
     protocol._on_error_callback = plain(late)
 

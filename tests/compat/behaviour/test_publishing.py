@@ -1,4 +1,4 @@
-"""Section 2 of the contract with aioamqp 0.15: publishing, the flow of data, and sizes."""
+"""Section 2 of the contract with aioamqp 0.15: publishing, flow control, and sizes."""
 
 import asyncio
 from itertools import groupby
@@ -17,13 +17,13 @@ FRAME_MAX = 4096
 METHOD, HEADER, BODY = 1, 2, 3
 
 
-def frames(octets: bytes) -> list[tuple[int, int, int]]:
-    """Take octets apart: type, channel and size of each frame, its envelope counted in."""
+def frames(data: bytes) -> list[tuple[int, int, int]]:
+    """Return type, channel and size of each frame; the size includes header and frame end."""
     found = []
-    while octets:
-        size = int.from_bytes(octets[3:7]) + 8
-        found.append((octets[0], int.from_bytes(octets[1:3]), size))
-        octets = octets[size:]
+    while data:
+        size = int.from_bytes(data[3:7]) + 8
+        found.append((data[0], int.from_bytes(data[1:3]), size))
+        data = data[size:]
     return found
 
 
@@ -47,20 +47,20 @@ async def test_the_frames_of_one_message_are_written_back_to_back(
     await wait_idle()
 
     for number in (1, 2):
-        came = [command.body for command in server.received if command.channel == number]
-        assert sorted(map(bytes, came)) == bodies
-    # Not even those of two channels are mixed, which AMQP would allow.
+        received = [command.body for command in server.received if command.channel == number]
+        assert sorted(map(bytes, received)) == bodies
+    # AMQP allows to interleave the frames of two channels, but they are not.
     kinds = [kind for kind, _ in groupby(kind for kind, _, _ in written(server))]
     assert kinds == [METHOD, HEADER, BODY] * 20
     await opened.protocol.close()
 
 
-async def test_a_publish_waits_while_the_server_does_not_read(server: ScriptedServer) -> None:
-    """B43. And without memory: what waits has not been written anywhere."""
+async def test_publishing_waits_while_writing_is_paused(server: ScriptedServer) -> None:
+    """B43. Waiting messages are not buffered."""
     opened = await server.open_channel()
     other = await opened.protocol.channel()
     server.transport.writes.clear()
-    opened.protocol.pause_writing()  # the transport's buffer is above its high-water mark
+    opened.protocol.pause_writing()  # as if the transport's buffer were above its high-water mark
     calls = [
         asyncio.create_task(call)
         for each in (opened, other)
@@ -79,7 +79,7 @@ async def test_a_publish_waits_while_the_server_does_not_read(server: ScriptedSe
 
 
 @pytest.mark.parametrize("name", ["basic_client_ack", "basic_client_nack", "basic_reject"])
-async def test_an_acknowledgement_waits_while_the_server_does_not_read(
+async def test_acknowledging_waits_while_writing_is_paused(
     server: ScriptedServer, name: str
 ) -> None:
     """B43."""
@@ -101,7 +101,9 @@ async def test_an_acknowledgement_waits_while_the_server_does_not_read(
     await opened.protocol.close()
 
 
-async def test_an_acknowledgement_that_waits_ends_with_the_link(server: ScriptedServer) -> None:
+async def test_a_waiting_acknowledgement_fails_when_the_connection_is_lost(
+    server: ScriptedServer,
+) -> None:
     """B43."""
     opened = await server.open_channel()
     opened.protocol.pause_writing()
@@ -114,7 +116,7 @@ async def test_an_acknowledgement_that_waits_ends_with_the_link(server: Scripted
         await call
 
 
-async def test_an_acknowledgement_on_a_closed_channel_does_not_wait_to_say_so(
+async def test_acknowledging_on_a_closed_channel_fails_at_once(
     server: ScriptedServer,
 ) -> None:
     """B43, B19."""
@@ -129,10 +131,10 @@ async def test_an_acknowledgement_on_a_closed_channel_does_not_wait_to_say_so(
     await opened.protocol.close()
 
 
-async def test_an_acknowledgement_goes_out_while_the_server_only_takes_no_messages(
+async def test_acknowledging_does_not_wait_while_the_connection_is_blocked(
     server: ScriptedServer,
 ) -> None:
-    """B43. RabbitMQ reads it when its alarm is over; to wait for that would hold up a callback."""
+    """B43. RabbitMQ reads it after the alarm; waiting for that would delay a callback."""
     opened = await server.open_channel()
     server.send(connection.Blocked("low on memory"), channel=0)
     await wait_idle()
@@ -161,14 +163,14 @@ async def test_a_body_is_split_into_frames_of_frame_max_at_most(
     await opened.protocol.close()
 
 
-async def test_split_bodies_are_put_together_in_a_delivery_a_get_and_a_return(
+async def test_split_bodies_are_assembled_in_a_delivery_a_get_and_a_return(
     server: ScriptedServer,
 ) -> None:
     """B44."""
     body = bytes(range(256)) * 100
-    delivered, came_back = Recorder(), Recorder()
+    delivered, returned = Recorder(), Recorder()
     opened = await server.open_channel(frame_max=FRAME_MAX)
-    opened.return_callback = came_back
+    opened.return_callback = returned
     await opened.basic_consume(delivered, "q", "tag")
     server.mute(basic.Get)
     getting = asyncio.create_task(opened.basic_get("q"))
@@ -179,20 +181,20 @@ async def test_split_bodies_are_put_together_in_a_delivery_a_get_and_a_return(
         basic.GetOk(2, False, "", "q", 0),
         basic.Return(312, "NO_ROUTE", "", "q"),
     ):
-        octets = encode_command(Command(1, method, Properties(), body), FRAME_MAX)
-        assert len(frames(octets)) == 9
-        for start in range(0, len(octets), 1000):
-            server.send(octets[start : start + 1000])
+        data = encode_command(Command(1, method, Properties(), body), FRAME_MAX)
+        assert len(frames(data)) == 9
+        for start in range(0, len(data), 1000):
+            server.send(data[start : start + 1000])
 
     bodies = [(await getting)["message"]]
     await wait_idle()
-    bodies += delivered.bodies + came_back.bodies
+    bodies += delivered.bodies + returned.bodies
     assert bodies == [body] * 3
     assert {type(each) for each in bodies} == {bytes}
     await opened.protocol.close()
 
 
-async def test_a_body_of_a_mebibyte_goes_there_and_comes_back(connect: Connect) -> None:
+async def test_a_body_of_one_mebibyte_arrives_whole(connect: Connect) -> None:
     """B44."""
     body = bytes(range(256)) * 4096
     opened = await (await connect(frame_max=FRAME_MAX)).channel()
@@ -215,7 +217,7 @@ async def test_an_empty_body_has_no_body_frame(server: ScriptedServer) -> None:
     await opened.protocol.close()
 
 
-async def test_an_empty_message_comes_back_empty(connect: Connect) -> None:
+async def test_an_empty_message_arrives_empty(connect: Connect) -> None:
     """B45."""
     opened = await (await connect()).channel()
     name = (await opened.queue_declare(exclusive=True))["queue"]
@@ -225,20 +227,28 @@ async def test_an_empty_message_comes_back_empty(connect: Connect) -> None:
     assert (await opened.basic_get(name, no_ack=True))["message"] == b""
 
 
-async def test_reading_stops_while_too_much_waits_for_a_callback(
+async def test_reading_is_paused_while_too_many_bytes_wait_for_a_callback(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B46."""
-    monkeypatch.setattr("aioamqp.protocol.BACKLOG", 100_000)
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 100_000)
     slow = Gate()
     opened = await server.open_channel()
     await opened.basic_consume(slow, "q", "tag", no_ack=True)
 
-    for n in range(100):
+    sent = 0
+    while server.is_read() and sent < 100:
+        server.deliver("tag", bytes(10_000), first=sent)
+        await wait_idle()
+        sent += 1
+    assert sent * 10_000 <= 100_000 + 11_000  # the last message exceeds the limit
+    for n in range(sent, 100):
         server.deliver("tag", bytes(10_000), first=n)
     await wait_idle()
     assert not server.is_read()
-    assert opened.protocol.wire.backlog.size < 100_000 + 11_000  # the message that was too much
+    assert (
+        opened.protocol.pending["bytes for callbacks"] < 100_000 + 11_000
+    )  # the message that was too much
 
     slow.is_open.set()
     await wait_idle()
@@ -247,7 +257,7 @@ async def test_reading_stops_while_too_much_waits_for_a_callback(
     await opened.protocol.close()
 
 
-async def test_a_limit_is_there_unless_a_test_changes_it(server: ScriptedServer) -> None:
+async def test_reading_is_paused_at_the_default_limit(server: ScriptedServer) -> None:
     """B46."""
     slow = Gate()
     opened = await server.open_channel()
@@ -263,3 +273,19 @@ async def test_a_limit_is_there_unless_a_test_changes_it(server: ScriptedServer)
     slow.is_open.set()
     await wait_idle()
     await opened.protocol.close()
+
+
+@pytest.mark.parametrize(("count", "size"), [(12, 70_000), (300, 20_000), (2000, 100)])
+async def test_gathered_publishes_arrive_in_the_order_of_the_calls(
+    connect: Connect, count: int, size: int
+) -> None:
+    """Rows C1 and U8."""
+    opened = await (await connect()).channel()
+    queue = (await opened.queue_declare("", exclusive=True))["queue"]
+    bodies = [(b"%d " % n).ljust(size, b".") for n in range(count)]
+
+    await asyncio.gather(*(opened.publish(body, "", queue) for body in bodies))
+
+    async with opened.consume(queue, no_ack=True) as messages:
+        received = [(await anext(messages)).body for _ in bodies]
+    assert received == bodies

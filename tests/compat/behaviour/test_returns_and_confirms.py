@@ -16,19 +16,19 @@ from tests.compat.behaviour.conftest import Connect
 pytestmark = pytest.mark.asyncio
 
 
-async def test_a_message_that_no_queue_takes_comes_back_to_the_return_callback(
+async def test_an_unroutable_mandatory_message_reaches_the_return_callback(
     connect: Connect,
 ) -> None:
     """B38."""
-    back: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+    returned_messages: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
 
     async def on_return(*args: Any) -> None:
-        await args[0].queue_declare(exclusive=True)  # it is awaited, and may make calls
-        back.put_nowait(args)
+        await args[0].queue_declare(exclusive=True)  # it is awaited and may make calls
+        returned_messages.put_nowait(args)
 
     opened = await (await connect()).channel(return_callback=on_return)
     await opened.publish(b"body", "", "compat-not-there", {"message_id": "m"}, mandatory=True)
-    given, body, envelope, properties = await back.get()
+    given, body, envelope, properties = await returned_messages.get()
 
     assert (given, body) == (opened, b"body")
     assert type(envelope) is aioamqp.ReturnEnvelope
@@ -38,7 +38,7 @@ async def test_a_message_that_no_queue_takes_comes_back_to_the_return_callback(
     assert properties.message_id == "m"
 
 
-async def test_a_plain_function_may_take_what_comes_back(
+async def test_the_return_callback_may_be_a_plain_function(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """B38."""
@@ -54,7 +54,7 @@ async def test_a_plain_function_may_take_what_comes_back(
     await opened.protocol.close()
 
 
-async def test_what_comes_back_to_no_callback_is_logged(
+async def test_a_returned_message_without_a_return_callback_is_logged(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """B38."""
@@ -69,16 +69,16 @@ async def test_what_comes_back_to_no_callback_is_logged(
     await opened.protocol.close()
 
 
-async def test_in_confirm_mode_the_publish_of_what_comes_back_says_so(connect: Connect) -> None:
-    """B38. 0.15 let it succeed, as the ack that follows the return says."""
-    back = Recorder()
-    opened = await (await connect()).channel(return_callback=back)
+async def test_publish_raises_publish_returned_in_confirm_mode(connect: Connect) -> None:
+    """B38. In 0.15 it succeeded, because an ack follows the return."""
+    returned_messages = Recorder()
+    opened = await (await connect()).channel(return_callback=returned_messages)
     await opened.confirm_select()
-    there = (await opened.queue_declare(exclusive=True))["queue"]
+    queue_name = (await opened.queue_declare(exclusive=True))["queue"]
 
     results = await asyncio.gather(
         opened.publish(b"lost", "", "compat-not-there", mandatory=True),
-        opened.publish(b"arrives", "", there, mandatory=True),
+        opened.publish(b"arrives", "", queue_name, mandatory=True),
         return_exceptions=True,
     )
 
@@ -86,11 +86,11 @@ async def test_in_confirm_mode_the_publish_of_what_comes_back_says_so(connect: C
     assert isinstance(results[0], aioamqp.PublishFailed)
     assert (results[0].delivery_tag, results[0].body) == (1, b"lost")
     assert results[1] is None
-    assert (await opened.basic_get(there, no_ack=True))["message"] == b"arrives"
-    assert back.bodies == [b"lost"]
+    assert (await opened.basic_get(queue_name, no_ack=True))["message"] == b"arrives"
+    assert returned_messages.bodies == [b"lost"]
 
 
-async def test_after_confirm_select_every_publish_waits_for_its_own_ack(
+async def test_every_publish_waits_for_its_own_ack_after_confirm_select(
     server: ScriptedServer,
 ) -> None:
     """B39."""
@@ -113,7 +113,7 @@ async def test_after_confirm_select_every_publish_waits_for_its_own_ack(
     await opened.protocol.close()
 
 
-async def test_published_messages_are_confirmed_side_by_side(connect: Connect) -> None:
+async def test_publishes_can_be_confirmed_concurrently(connect: Connect) -> None:
     """B39."""
     opened = await (await connect()).channel()
     await opened.confirm_select()
@@ -125,7 +125,7 @@ async def test_published_messages_are_confirmed_side_by_side(connect: Connect) -
     assert await opened.queue_purge(name) == {"message_count": 100}
 
 
-async def test_what_waits_for_its_ack_ends_with_the_channel_or_the_connection(
+async def test_a_publish_waiting_for_its_ack_fails_with_the_channel_or_the_connection(
     server: ScriptedServer,
 ) -> None:
     """B39."""
@@ -145,7 +145,7 @@ async def test_what_waits_for_its_ack_ends_with_the_channel_or_the_connection(
     assert isinstance(lost.value, ConnectionResetError)
 
 
-async def test_basic_publish_never_waits_for_the_server_s_word_and_is_counted(
+async def test_basic_publish_does_not_wait_for_a_confirm_but_takes_a_delivery_tag(
     server: ScriptedServer,
 ) -> None:
     """B40."""
@@ -162,7 +162,9 @@ async def test_basic_publish_never_waits_for_the_server_s_word_and_is_counted(
     await opened.protocol.close()
 
 
-async def test_basic_get_gives_a_dict_of_seven_or_raises_empty_queue(connect: Connect) -> None:
+async def test_basic_get_returns_a_dict_of_seven_items_or_raises_empty_queue(
+    connect: Connect,
+) -> None:
     """B41."""
     opened = await (await connect()).channel()
     name = (await opened.queue_declare(exclusive=True))["queue"]

@@ -1,4 +1,4 @@
-"""Section 2 of the contract with aioamqp 0.15: calls that the server answers."""
+"""Section 2 of the contract with aioamqp 0.15: calls that wait for a reply."""
 
 import asyncio
 import inspect
@@ -19,10 +19,10 @@ NO_WAIT = [
     rpc
     for rpc in RPCS
     if "no_wait" in inspect.signature(getattr(aioamqp.Channel, rpc.name)).parameters
-    and rpc.name != "queue_unbind"  # AMQP has no such bit there
+    and rpc.name != "queue_unbind"  # AMQP has no no-wait bit in queue.unbind
 ]
 
-EVERYTHING: list[tuple[str, tuple[Any, ...]]] = [
+ALL_CALLS: list[tuple[str, tuple[Any, ...]]] = [
     *((rpc.name, rpc.arguments) for rpc in RPCS),
     ("basic_publish", (b"", "e", "key")),
     ("publish", (b"", "e", "key")),
@@ -31,10 +31,10 @@ EVERYTHING: list[tuple[str, tuple[Any, ...]]] = [
     ("basic_reject", (1,)),
     ("basic_recover_async", ()),
 ]
-"""Every call of a channel but ``close``."""
+"""Every method of a channel except ``close``."""
 
 
-async def test_calls_of_different_kinds_run_side_by_side(server: ScriptedServer) -> None:
+async def test_different_calls_can_run_concurrently(server: ScriptedServer) -> None:
     """B17."""
     opened = await server.open_channel()
     server.mute()
@@ -44,20 +44,22 @@ async def test_calls_of_different_kinds_run_side_by_side(server: ScriptedServer)
     assert not any(call.done() for call in calls)
     assert [type(command.method) for command in sent] == [rpc.sends for rpc in RPCS]
 
-    server.send(*(_answer(command.method) for command in sent))
+    server.send(*(_reply_to(command.method) for command in sent))
 
     assert await asyncio.gather(*calls) == [rpc.returns for rpc in RPCS]
     await opened.protocol.close()
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=name_of)
-async def test_calls_of_the_same_kind_run_side_by_side(server: ScriptedServer, rpc: Rpc) -> None:
+async def test_calls_of_the_same_method_can_run_concurrently(
+    server: ScriptedServer, rpc: Rpc
+) -> None:
     """B17."""
     opened = await server.open_channel()
 
     results = await asyncio.gather(*(rpc.call(opened) for _ in range(20)))
 
-    if rpc.name == "confirm_select":  # once is enough
+    if rpc.name == "confirm_select":  # only the first call sends a request
         assert results == [True] + [ValueError] * 19
         assert len(server.methods(rpc.sends)) == 1
     else:
@@ -66,7 +68,7 @@ async def test_calls_of_the_same_kind_run_side_by_side(server: ScriptedServer, r
     await opened.protocol.close()
 
 
-async def test_side_by_side_calls_get_each_its_own_answer(connect: Connect) -> None:
+async def test_concurrent_calls_each_get_their_own_reply(connect: Connect) -> None:
     """B17."""
     opened = await (await connect()).channel()
 
@@ -82,9 +84,7 @@ async def test_side_by_side_calls_get_each_its_own_answer(connect: Connect) -> N
 
 
 @pytest.mark.parametrize("rpc", NO_WAIT, ids=name_of)
-async def test_no_wait_asks_for_no_answer_and_returns_at_once(
-    server: ScriptedServer, rpc: Rpc
-) -> None:
+async def test_a_call_with_no_wait_returns_at_once(server: ScriptedServer, rpc: Rpc) -> None:
     """B18."""
     opened = await server.open_channel()
     server.mute()
@@ -94,12 +94,12 @@ async def test_no_wait_asks_for_no_answer_and_returns_at_once(
 
     (method,) = server.methods(rpc.sends)
     assert getattr(method, "no_wait") is True  # noqa: B009 - not every method has it
-    # A consumer without its tag would be of no use.
+    # A program needs the consumer tag.
     assert result == ({"consumer_tag": "tag"} if rpc.name == "basic_consume" else None)
     await _close(server, opened)
 
 
-async def test_what_the_server_objects_to_without_waiting_closes_the_channel_later(
+async def test_a_refused_call_with_no_wait_closes_the_channel_later(
     connect: Connect,
 ) -> None:
     """B18."""
@@ -124,14 +124,14 @@ async def closed_by_server(server: ScriptedServer, opened: aioamqp.Channel) -> N
 
 
 @pytest.mark.parametrize("end", [closed_here, closed_by_server])
-@pytest.mark.parametrize(("name", "arguments"), EVERYTHING, ids=[each[0] for each in EVERYTHING])
-async def test_a_closed_channel_says_so(
+@pytest.mark.parametrize(("name", "arguments"), ALL_CALLS, ids=[each[0] for each in ALL_CALLS])
+async def test_every_call_on_a_closed_channel_raises_channel_closed(
     server: ScriptedServer,
     end: Callable[[ScriptedServer, aioamqp.Channel], Awaitable[None]],
     name: str,
     arguments: tuple[Any, ...],
 ) -> None:
-    """B19."""
+    """B19. Row U1: if the server has closed it, with the server's code and text."""
     opened = await server.open_channel()
     await end(server, opened)
     server.received.clear()
@@ -139,16 +139,17 @@ async def test_a_closed_channel_says_so(
     with pytest.raises(aioamqp.ChannelClosed) as refused:
         await getattr(opened, name)(*arguments)
 
-    assert (refused.value.code, refused.value.message) == (0, "Channel is closed")
-    assert refused.value.args == (0, "Channel is closed")
+    why = (404, "NOT_FOUND") if end is closed_by_server else (0, "Channel is closed")
+    assert (refused.value.code, refused.value.message) == why
+    assert refused.value.args == why
     await wait_idle()
     assert server.received == []
     await opened.protocol.close()
 
 
 @pytest.mark.parametrize("is_channel_closed", [False, True])
-@pytest.mark.parametrize(("name", "arguments"), EVERYTHING, ids=[each[0] for each in EVERYTHING])
-async def test_a_closed_connection_goes_before_a_closed_channel(
+@pytest.mark.parametrize(("name", "arguments"), ALL_CALLS, ids=[each[0] for each in ALL_CALLS])
+async def test_every_call_on_a_closed_connection_raises_amqp_closed_connection(
     server: ScriptedServer, is_channel_closed: bool, name: str, arguments: tuple[Any, ...]
 ) -> None:
     """B19."""
@@ -162,10 +163,10 @@ async def test_a_closed_connection_goes_before_a_closed_channel(
 
 
 @pytest.mark.parametrize("end", ["channel", "server", "connection", "link"])
-async def test_closing_a_closed_channel_is_always_channel_closed(
+async def test_closing_a_closed_channel_raises_channel_closed(
     server: ScriptedServer, end: str
 ) -> None:
-    """B19."""
+    """B19. Row U1: if the server has closed it, with the server's code and text."""
     opened = await server.open_channel()
     match end:
         case "channel":
@@ -181,13 +182,14 @@ async def test_closing_a_closed_channel_is_always_channel_closed(
     with pytest.raises(aioamqp.ChannelClosed) as refused:
         await opened.close()
 
-    assert (refused.value.code, refused.value.message) == (0, "Channel is closed")
+    why = (404, "NOT_FOUND") if end == "server" else (0, "Channel is closed")
+    assert (refused.value.code, refused.value.message) == why
     if opened.protocol.is_open:
         await opened.protocol.close()
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=name_of)
-async def test_wait_for_may_give_any_call_up_and_the_channel_goes_on(
+async def test_the_channel_works_after_wait_for_has_cancelled_a_call(
     server: ScriptedServer, rpc: Rpc
 ) -> None:
     """B20."""
@@ -199,15 +201,15 @@ async def test_wait_for_may_give_any_call_up_and_the_channel_goes_on(
     server.answers[rpc.sends] = ANSWERS[rpc.sends]
 
     again = asyncio.create_task(rpc.call(opened))
-    server.send(_answer(given_up))
+    server.send(_reply_to(given_up))
 
-    # Confirm mode is on from the moment it was asked for.
+    # Confirm mode is on when the request has been sent.
     assert await again == (ValueError if rpc.name == "confirm_select" else rpc.returns)
     assert (await opened.queue_declare("other"))["queue"] == "other"
     await opened.protocol.close()
 
 
-def _answer(method: Any) -> Any:
+def _reply_to(method: Any) -> Any:
     return ANSWERS[type(method)](method)
 
 

@@ -30,8 +30,8 @@ DEFAULTS: dict[str, Any] = {
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What ``aioamqp.connect`` is called with, instead of connecting."""
+def connect_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The arguments of the calls of ``aioamqp.connect``, which is replaced and does not connect."""
     calls: list[dict[str, Any]] = []
 
     async def connect(**options: Any) -> tuple[None, None]:
@@ -52,7 +52,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         ("amqp://host:7777", {"host": "host", "port": 7777}),
         ("amqp://tom:pass@host", {"host": "host", "login": "tom", "password": "pass"}),
         ("amqp://tom@host", {"host": "host", "login": "tom"}),
-        ("amqp://tom:@host", {"host": "host", "login": "tom"}),
+        ("amqp://tom:@host", {"host": "host", "login": "tom", "password": ""}),
         ("amqp://:@host", {"host": "host"}),
         ("amqp://host/", {"host": "host"}),
         ("amqp://host//", {"host": "host"}),
@@ -63,16 +63,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         ("amqp://[fe80::1]", {"host": "fe80::1"}),
     ],
 )
-async def test_a_url_says_where_to_connect_and_as_whom(
-    asked: list[dict[str, Any]], url: str, differing: dict[str, Any]
+async def test_a_url_sets_host_port_login_password_and_virtual_host(
+    connect_calls: list[dict[str, Any]], url: str, differing: dict[str, Any]
 ) -> None:
     """B51."""
     await aioamqp.from_url(url)
 
-    assert asked == [DEFAULTS | differing]
+    assert connect_calls == [DEFAULTS | differing]
 
 
-async def test_the_arguments_of_from_url_are_passed_on(asked: list[dict[str, Any]]) -> None:
+async def test_from_url_passes_its_arguments_to_connect(
+    connect_calls: list[dict[str, Any]],
+) -> None:
     """B51."""
     factory = MagicMock()
 
@@ -80,7 +82,7 @@ async def test_the_arguments_of_from_url_are_passed_on(asked: list[dict[str, Any
         "amqp://h", "AMQPLAIN", True, factory, on_error=print, heartbeat=5, whatever=1
     )
 
-    assert asked == [
+    assert connect_calls == [
         DEFAULTS
         | {"host": "h", "login_method": "AMQPLAIN", "insist": True, "protocol_factory": factory}
         | {"on_error": print, "heartbeat": 5, "whatever": 1}
@@ -90,32 +92,32 @@ async def test_the_arguments_of_from_url_are_passed_on(asked: list[dict[str, Any
 @pytest.mark.parametrize(
     "url", ["http://host", "amqpss://host", "host:5672", "", "//host", "amqp://host:port"]
 )
-async def test_another_scheme_or_a_bad_port_is_a_value_error(
-    asked: list[dict[str, Any]], url: str
+async def test_an_unknown_scheme_or_an_invalid_port_is_a_value_error(
+    connect_calls: list[dict[str, Any]], url: str
 ) -> None:
     """B51."""
     with pytest.raises(ValueError):
         await aioamqp.from_url(url)
 
-    assert asked == []
+    assert connect_calls == []
 
 
 @pytest.mark.parametrize("given", [{}, {"ssl": None}, {"ssl": False}])
-async def test_amqps_has_the_default_context_unless_one_is_given(
-    asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+async def test_amqps_uses_the_default_ssl_context_unless_one_is_given(
+    connect_calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
 ) -> None:
-    """B51. The function is looked up in the module ``ssl`` when it is called: tests replace it."""
+    """B51. The function is looked up in the module ``ssl`` at each call, so tests can replace it."""
     made = MagicMock()
     monkeypatch.setattr("ssl.create_default_context", made)
 
     await aioamqp.from_url("AMQPS://host", **given)
 
-    assert asked == [DEFAULTS | {"host": "host", "ssl": made.return_value}]
+    assert connect_calls == [DEFAULTS | {"host": "host", "ssl": made.return_value}]
     made.assert_called_once_with()
 
 
-async def test_a_context_that_is_given_is_used_with_either_scheme(
-    asked: list[dict[str, Any]],
+async def test_an_explicit_ssl_context_is_used_with_either_scheme(
+    connect_calls: list[dict[str, Any]],
 ) -> None:
     """B51."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -123,8 +125,8 @@ async def test_a_context_that_is_given_is_used_with_either_scheme(
     for url in ("amqps://host", "amqp://host"):
         await aioamqp.from_url(url, ssl=context)
 
-    assert asked == [DEFAULTS | {"host": "host", "ssl": context}] * 2
-    assert asked[0]["ssl"] is context
+    assert connect_calls == [DEFAULTS | {"host": "host", "ssl": context}] * 2
+    assert connect_calls[0]["ssl"] is context
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ async def test_a_context_that_is_given_is_used_with_either_scheme(
         ("amqps://host:1", {}, 1),
     ],
 )
-async def test_the_port_is_that_of_the_scheme_unless_given(
+async def test_the_default_port_depends_on_the_scheme(
     server: ScriptedServer, url: str, given: dict[str, Any], port: int
 ) -> None:
     """B51."""
@@ -170,16 +172,16 @@ async def test_the_port_is_that_of_the_scheme_unless_given(
     ],
 )
 async def test_user_password_and_virtual_host_are_percent_decoded(
-    asked: list[dict[str, Any]], url: str, differing: dict[str, Any]
+    connect_calls: list[dict[str, Any]], url: str, differing: dict[str, Any]
 ) -> None:
-    """B52. 0.15 sent them as they stood there."""
+    """B52. 0.15 sent them without decoding."""
     await aioamqp.from_url(url)
 
-    assert asked == [DEFAULTS | {"host": "h"} | differing]
+    assert connect_calls == [DEFAULTS | {"host": "h"} | differing]
 
 
 @pytest.mark.parametrize("arguments", [{}, {"queue_name": ""}, {"queue_name": None}])
-async def test_the_server_names_a_queue_that_has_no_name(
+async def test_a_queue_declared_without_a_name_is_named_by_the_server(
     server: ScriptedServer, arguments: dict[str, Any]
 ) -> None:
     """B53."""
@@ -192,7 +194,7 @@ async def test_the_server_names_a_queue_that_has_no_name(
     await opened.protocol.close()
 
 
-async def test_each_queue_without_a_name_gets_another(connect: Connect) -> None:
+async def test_each_queue_declared_without_a_name_gets_a_different_name(connect: Connect) -> None:
     """B53."""
     opened = await (await connect()).channel()
 
@@ -202,11 +204,11 @@ async def test_each_queue_without_a_name_gets_another(connect: Connect) -> None:
     assert names[0] != names[1]
     for name in names:
         assert (await opened.queue_declare(name, passive=True))["queue"] == name
-    # The empty name means the queue that was declared last on the channel.
+    # The empty name means the last queue that was declared on the channel.
     assert (await opened.basic_consume(None, "", "tag")) == {"consumer_tag": "tag"}
 
 
-LONG = "ü" * 128  # 256 octets of UTF-8
+LONG = "ü" * 128  # 256 bytes of UTF-8
 
 NAMED: list[tuple[str, tuple[Any, ...]]] = [
     ("queue_declare", (LONG,)),
@@ -231,11 +233,11 @@ NAMED: list[tuple[str, tuple[Any, ...]]] = [
 ]
 
 
-MADE_UP: list[tuple[str, tuple[Any, ...]]] = [
+GENERATED: list[tuple[str, tuple[Any, ...]]] = [
     ("queue_declare", (LONG,)),
     ("basic_consume", (print, "q", LONG)),
 ]
-"""Where None asks for a name."""
+"""Arguments that may be None, so that a name is generated."""
 
 
 @pytest.mark.parametrize(
@@ -244,10 +246,10 @@ MADE_UP: list[tuple[str, tuple[Any, ...]]] = [
         (*named, wrong)
         for named in NAMED
         for wrong in (LONG, None, 5, b"q")
-        if wrong is not None or named not in MADE_UP
+        if wrong is not None or named not in GENERATED
     ],
 )
-async def test_a_name_that_is_too_long_or_no_string_is_a_type_error_and_nothing_is_written(
+async def test_an_invalid_name_is_a_type_error_before_anything_is_written(
     server: ScriptedServer, name: str, arguments: tuple[Any, ...], wrong: Any
 ) -> None:
     """B54."""
@@ -264,7 +266,7 @@ async def test_a_name_that_is_too_long_or_no_string_is_a_type_error_and_nothing_
 
 
 @pytest.mark.parametrize("name", ["compat-$ %", "compat-ü€😀", "compat:é", "compat-" + "x" * 248])
-async def test_every_name_of_255_octets_at_most_is_taken(connect: Connect, name: str) -> None:
+async def test_every_name_of_at_most_255_bytes_is_accepted(connect: Connect, name: str) -> None:
     """B54."""
     opened = await (await connect()).channel()
 

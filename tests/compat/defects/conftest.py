@@ -1,7 +1,7 @@
-"""These tests run twice: on ours, where all pass, and on aioamqp 0.15.0, where each defect shows.
+"""Fixtures and marker of the tests that run with this aioamqp and with aioamqp 0.15.0.
 
-``tests/compat/test_defects.py`` starts the second run. There a test that is marked
-``fails_on_0_15(symptom)`` must fail with that symptom, and one that is not marked must pass.
+With this aioamqp all tests pass. ``tests/compat/test_defects.py`` starts the run with 0.15.0, in which a
+test with the marker ``fails_on_0_15(symptom)`` must fail with that symptom, and all others must pass.
 """
 
 from collections.abc import AsyncIterator, Callable, Generator
@@ -17,7 +17,7 @@ IS_0_15 = aioamqp.__version__ == "0.15.0"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    line = "fails_on_0_15(symptom): shows a defect of aioamqp 0.15.0, where it fails with this text"
+    line = "fails_on_0_15(symptom): shows a defect of aioamqp 0.15.0, with which it fails with this text"
     config.addinivalue_line("markers", line)
 
 
@@ -44,15 +44,15 @@ def pytest_runtest_makereport(
     report = yield
     marker = item.get_closest_marker("fails_on_0_15")
     if IS_0_15 and marker is not None and call.when == "teardown" and report.failed:
-        report.outcome = "passed"  # what a defect leaves behind may not end in good order
+        report.outcome = "passed"  # a defect may leave tasks and sockets behind
     if IS_0_15 and marker is not None and call.when == "call":
         (symptom,) = marker.args
         if call.excinfo is None:
             report.outcome = "failed"
             report.longrepr = "It passes on 0.15.0, so it does not show the defect."
-        elif symptom in (said := call.excinfo.exconly()):
+        elif symptom in (error := call.excinfo.exconly()):
             report.outcome = "skipped"
-            report.wasxfail = said.splitlines()[0]
+            report.wasxfail = error.splitlines()[0]
         else:
-            report.longrepr = f"Not {symptom!r}, but:\n{said}\n\n{report.longrepr}"
+            report.longrepr = f"Not {symptom!r}, but:\n{error}\n\n{report.longrepr}"
     return report

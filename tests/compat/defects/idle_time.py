@@ -1,48 +1,48 @@
-"""An event loop with real sockets, whose time passes only while nobody has anything to say.
+"""An event loop with real sockets and a clock that advances only while the loop is idle.
 
-All peers live in the loop's own process, so what one sends the other has at once, and when nothing
-has come for a moment, nothing will until some timer fires. So a heartbeat, a timeout or a wait for
-ever takes no time to speak of, and none of them depends on how fast the machine is.
+All peers run in the same process, so sent data arrives at once. When no data has arrived for a moment,
+nothing happens until the next timer, and the clock is advanced to it. So a heartbeat or a timeout takes
+almost no time and does not depend on the speed of the machine.
 """
 
 import asyncio
 import selectors
 
 MOMENT = 0.005
-"""Seconds of real time after which nothing is on its way any more."""
+"""Seconds of real time without data after which the loop is idle."""
 
-PATIENCE = 10_000
-"""Turns without a pause after which a loop is taken to spin for ever."""
-
-
-class NothingWillEverHappen(BaseException):
-    """All tasks wait, and for nothing that is on its way."""
+MAX_BUSY_ITERATIONS = 10_000
+"""Iterations without a pause after which a loop is considered busy forever."""
 
 
-class SpinsForEver(BaseException):
-    """Something keeps the loop busy without ever getting anywhere."""
+class Deadlock(BaseException):
+    """All tasks wait, but there is no data and no timer."""
+
+
+class BusyLoop(BaseException):
+    """The loop is always busy, so that its clock cannot advance."""
 
 
 class _Selector(selectors.DefaultSelector):
     now = 0.0
-    turns = 0
+    busy_iterations = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         must_wait = timeout is None or timeout > 0
         ready = super().select(MOMENT if must_wait else 0)
-        self.turns = 0 if must_wait else self.turns + 1
-        if self.turns > PATIENCE:
-            self.turns = 0
-            raise SpinsForEver
+        self.busy_iterations = 0 if must_wait else self.busy_iterations + 1
+        if self.busy_iterations > MAX_BUSY_ITERATIONS:
+            self.busy_iterations = 0
+            raise BusyLoop
         if not ready and must_wait:
             if timeout is None:
-                raise NothingWillEverHappen
+                raise Deadlock
             self.now += timeout
         return ready
 
 
 class IdleTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop with a time of its own, which begins at 0."""
+    """An event loop with its own clock, which starts at 0."""
 
     def __init__(self) -> None:
         self._idle = _Selector()

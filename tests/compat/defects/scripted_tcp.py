@@ -1,7 +1,7 @@
-"""A server over TCP that does what a test tells it to, for any client in the same event loop.
+"""A scripted server over TCP for a client in the same event loop.
 
-Nothing here or in the tests beside it knows which client it is: they use what aioamqp 0.15 had in
-public, so that the same tests run with 0.15.0 in place of ours.
+This file and the tests of this folder use only the public interface of aioamqp 0.15, so that they run
+with 0.15.0 too.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ M = TypeVar("M", bound=Method)
 T = TypeVar("T")
 
 HEADER = 8
-"""Octets of the protocol header."""
+"""Size of the protocol header in bytes."""
 
 PREFIX = struct.Struct(">BHI")
 """Type, channel and size of a frame; Spec: 4.2.3."""
@@ -65,55 +65,55 @@ ANSWERS: dict[type[Method], Answer] = {
     basic.Get: lambda _: basic.GetEmpty(),
     basic.Recover: lambda _: basic.RecoverOk(),
 }
-"""How a friendly server answers; no heartbeats unless a test asks for them."""
+"""The default answers by method; heartbeats are disabled."""
 
-FOR_EVER = 1000.0
-"""Seconds after which something is taken to wait for ever; they pass only when all else is done."""
+FOREVER = 1000.0
+"""Seconds after which a wait fails; the clock advances only while the loop is idle."""
 
 
-async def soon(awaitable: Awaitable[T]) -> T:
-    """Return what comes of it, or fail the test if it waits for ever."""
+async def result_of(awaitable: Awaitable[T]) -> T:
+    """Return the result of an awaitable, or fail the test if it waits forever."""
     task = asyncio.ensure_future(awaitable)
     try:
-        done, _ = await asyncio.wait({task}, timeout=FOR_EVER)
+        done, _ = await asyncio.wait({task}, timeout=FOREVER)
     except asyncio.CancelledError:
         task.cancel()
         raise
     if not done:
         task.cancel()
-        pytest.fail("waits for ever")
+        pytest.fail("waits forever")
     return task.result()
 
 
 async def outcomes(*awaitables: Awaitable[Any]) -> list[Any]:
-    """Return what comes of each, exceptions included."""
-    return await soon(asyncio.gather(*awaitables, return_exceptions=True))
+    """Return the results and exceptions of all awaitables."""
+    return await result_of(asyncio.gather(*awaitables, return_exceptions=True))
 
 
 async def wait_idle() -> None:
-    """Wait until nothing more happens by itself: time passes only then."""
+    """Wait until the loop is idle: the clock advances only then."""
     await asyncio.sleep(1e-6)
 
 
-async def fill(opened: Channel) -> Exception:
-    """Publish until nothing more goes through, and then wait; return how that ends."""
+async def publish_until_paused(opened: Channel) -> Exception:
+    """Publish until writing is paused, and wait; return the exception that ends it."""
     try:
         while True:
             await opened.basic_publish(bytes(4 * 1024 * 1024), "", "q")
-    except Exception as error:  # noqa: BLE001 - the tests look at it
+    except Exception as error:  # noqa: BLE001 - the tests check its type
         return error
 
 
 class ScriptedServer:
-    """Answers as a friendly server unless told otherwise, and remembers what it received.
+    """Answers each method by default, and keeps what it has received.
 
     Attributes:
-        start: its first method; None for a server that stays mute.
-        answers: by class of method; put None in for no answer, or something else for another.
-        header: the client's protocol header.
-        octets: all that followed.
-        received: the commands in them.
-        port: where it listens.
+        start: its first method; None for a server that sends nothing.
+        answers: by class of method; set None for no answer.
+        header: the protocol header of the client.
+        data: everything received after the protocol header.
+        received: the commands in ``data``.
+        port: on which it listens.
     """
 
     port: int
@@ -122,62 +122,62 @@ class ScriptedServer:
         self.start: Method | bytes | None = START
         self.answers: dict[type[Method], Answer | None] = dict(ANSWERS)
         self.header = b""
-        self.octets = bytearray()
+        self.data = bytearray()
         self.received: list[Command] = []
         self._clients: list[tuple[asyncio.Transport, AmqpProtocol]] = []
-        self._links: list[_Link] = []
+        self._connections: list[_ServerConnection] = []
         self._changed = asyncio.Event()
 
     async def listen(self) -> None:
         """Listen on a free port."""
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(lambda: _Link(self), "127.0.0.1", 0)
+        self._listener = await loop.create_server(lambda: _ServerConnection(self), "127.0.0.1", 0)
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Cut all links, and wait until the clients have noticed."""
+        """Abort all connections, and wait until the clients have closed theirs."""
         self._listener.close()
-        for link in self._links:
-            link.transport.abort()
+        for each in self._connections:
+            each.transport.abort()
         for transport, protocol in self._clients:
             transport.abort()
             with contextlib.suppress(Exception):
-                await soon(protocol.wait_closed())
+                await result_of(protocol.wait_closed())
         await wait_idle()
 
     # ---------------------------------------------------------------- the client
 
     async def connect(self, **kwargs: Any) -> AmqpProtocol:
-        """Return an open connection to this server, which is cut when the test ends."""
-        return self.adopt(await soon(aioamqp.connect("127.0.0.1", self.port, **kwargs)))
+        """Return an open connection to this server, which is aborted when the test ends."""
+        return self.adopt(await result_of(aioamqp.connect("127.0.0.1", self.port, **kwargs)))
 
     def adopt(self, client: tuple[asyncio.Transport, AmqpProtocol]) -> AmqpProtocol:
-        """Take care of a connection to this server that the test made itself."""
+        """Abort a connection that the test has opened itself when the test ends."""
         self._clients.append(client)
-        self.forget()
+        self.clear()
         return client[1]
 
     async def open_channel(self, **kwargs: Any) -> Channel:
         """Return the first channel of a connection to this server."""
         protocol = await self.connect(**kwargs)
-        opened: Channel = await soon(protocol.channel())
-        self.forget()
+        opened: Channel = await result_of(protocol.channel())
+        self.clear()
         return opened
 
-    # ---------------------------------------------------------------- what it says
+    # ---------------------------------------------------------------- sending
 
     @property
     def transport(self) -> asyncio.Transport:
-        """The server's end of the latest link."""
-        return self._links[-1].transport
+        """The server's transport of the latest connection."""
+        return self._connections[-1].transport
 
     def mute(self, *methods: type[Method]) -> None:
-        """Leave them unanswered."""
+        """Leave these methods unanswered."""
         for method in methods:
             self.answers[method] = None
 
     def send(self, *items: Method | Command | bytes, channel: int = 1) -> None:
-        """Send all of it in one piece."""
+        """Send items in one write."""
         self.transport.write(b"".join(_encoded(item, channel) for item in items))
 
     def deliver(self, tag: str, *bodies: bytes, channel: int = 1) -> None:
@@ -186,54 +186,54 @@ class ScriptedServer:
         self.send(*messages)
 
     def reset(self) -> None:
-        """Break the link as a peer does that is gone: with a reset, not an end of file."""
+        """Close the connection with a TCP reset, without end of file."""
         linger = struct.pack("ii", 1, 0)
         self.transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, linger
         )
         self.transport.abort()
 
-    # ---------------------------------------------------------------- what it hears
+    # ---------------------------------------------------------------- receiving
 
-    def forget(self) -> None:
-        """Count only what comes from now on."""
+    def clear(self) -> None:
+        """Clear what was received so far."""
         self.received.clear()
-        self.octets.clear()
+        self.data.clear()
 
     def methods(self, kind: type[M]) -> list[M]:
-        """Return what was received of one kind."""
+        """Return the received methods of a class."""
         return [c.method for c in self.received if isinstance(c.method, kind)]
 
-    async def got(self, kind: type[M], count: int = 1) -> M:
-        """Wait until so many of a kind have come, and return the last of them."""
-        await self.until(lambda: len(self.methods(kind)) >= count)
+    async def wait_for(self, kind: type[M], count: int = 1) -> M:
+        """Wait until ``count`` methods of a class were received; return the last one."""
+        await self.wait_until(lambda: len(self.methods(kind)) >= count)
         return self.methods(kind)[count - 1]
 
-    async def gone(self) -> None:
-        """Wait until the client has ended all links."""
-        await self.until(lambda: all(link.is_over for link in self._links))
+    async def wait_closed(self) -> None:
+        """Wait until the client has closed all connections."""
+        await self.wait_until(lambda: all(each.is_closed for each in self._connections))
 
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something that depends on the client holds."""
+    async def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Wait until a condition on what was received holds."""
 
         async def wait() -> None:
             while not holds():
                 self._changed.clear()
                 await self._changed.wait()
 
-        await soon(wait())
+        await result_of(wait())
 
-    # ---------------------------------------------------------------- for its links
+    # ---------------------------------------------------------------- for _ServerConnection
 
-    def opened(self, link: "_Link") -> None:
-        self._links.append(link)
+    def connection_made(self, connection: "_ServerConnection") -> None:
+        self._connections.append(connection)
 
-    def changed(self) -> None:
+    def state_changed(self) -> None:
         self._changed.set()
 
 
-class _Link(asyncio.Protocol):
-    """The server's end of one connection."""
+class _ServerConnection(asyncio.Protocol):
+    """The server's side of one connection."""
 
     transport: asyncio.Transport
 
@@ -241,16 +241,16 @@ class _Link(asyncio.Protocol):
         self._server = server
         self._decoder = Decoder()
         self._header = b""
-        self.is_over = False
+        self.is_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._server.opened(self)
+        self._server.connection_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_over = True
-        self._server.changed()
+        self.is_closed = True
+        self._server.state_changed()
 
     def data_received(self, data: bytes) -> None:
         server = self._server
@@ -260,14 +260,14 @@ class _Link(asyncio.Protocol):
             data = data[missing:]
             server.header = self._header
             if len(self._header) == HEADER and server.start is not None:
-                self._say(server.start, 0)
-        server.octets += data
+                self._send(server.start, 0)
+        server.data += data
         for command in self._decoder.feed(data):
             server.received.append(command)
             self._answer(command)
         if self._decoder.error is not None and not self.transport.is_closing():
             self._refuse(self._decoder.error)
-        server.changed()
+        server.state_changed()
 
     def _answer(self, command: Command) -> None:
         answer = self._server.answers.get(type(command.method))
@@ -275,30 +275,30 @@ class _Link(asyncio.Protocol):
             return
         method = answer(command.method)
         if method is not None:
-            self._say(method, command.channel)
+            self._send(method, command.channel)
 
     def _refuse(self, error: DecodeError) -> None:
-        """Close the connection, as every server does when a client breaks the rules."""
-        self._say(connection.Close(error.reply_code, str(error)), 0)
+        """Close the connection because of a protocol error of the client."""
+        self._send(connection.Close(error.reply_code, str(error)), 0)
         self.transport.close()
 
-    def _say(self, item: Method | bytes, channel: int) -> None:
+    def _send(self, item: Method | bytes, channel: int) -> None:
         self.transport.write(_encoded(item, channel))
 
 
 def delivery(tag: str, body: bytes = b"", number: int = 1, channel: int = 1) -> Command:
-    """Return a message to a consumer."""
+    """Return a basic.deliver with its content."""
     return Command(channel, basic.Deliver(tag, number, False, "ex", "key"), Properties(), body)
 
 
-def frames(octets: bytes) -> list[bytes]:
-    """Cut whole frames apart."""
-    cut = []
-    while octets:
-        _type, _channel, size = PREFIX.unpack_from(octets)
-        cut.append(octets[: PREFIX.size + size + 1])
-        octets = octets[len(cut[-1]) :]
-    return cut
+def frames(data: bytes) -> list[bytes]:
+    """Return the single frames of ``data``."""
+    found = []
+    while data:
+        _type, _channel, size = PREFIX.unpack_from(data)
+        found.append(data[: PREFIX.size + size + 1])
+        data = data[len(found[-1]) :]
+    return found
 
 
 def _encoded(item: Method | Command | bytes, channel: int) -> bytes:
@@ -307,6 +307,6 @@ def _encoded(item: Method | Command | bytes, channel: int) -> bytes:
     return encode_command(item if isinstance(item, Command) else Command(channel, item))
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what aioamqp has logged; asyncio may complain of what an earlier test left behind."""
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the log texts of aioamqp, without those of asyncio about earlier tests."""
     return [each.getMessage() for each in caplog.records if each.name.startswith("aioamqp")]

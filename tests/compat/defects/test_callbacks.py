@@ -1,4 +1,4 @@
-"""Defects of 0.15 in calling back: D9, D10 and D16 to D18."""
+"""Defects of 0.15 in callbacks: D9, D10 and D16 to D18."""
 
 import asyncio
 import gc
@@ -11,7 +11,13 @@ import pytest
 import aioamqp
 from aioamqp.channel import Channel
 from amqp_codec import Command, Properties, basic, connection, queue
-from tests.compat.defects.scripted_tcp import ScriptedServer, delivery, outcomes, soon, wait_idle
+from tests.compat.defects.scripted_tcp import (
+    ScriptedServer,
+    delivery,
+    outcomes,
+    result_of,
+    wait_idle,
+)
 
 fails_on_0_15 = pytest.mark.fails_on_0_15
 pytestmark = pytest.mark.asyncio
@@ -20,7 +26,7 @@ RETURNED = Command(1, basic.Return(312, "NO_ROUTE", "", "q"), Properties(), b"ba
 
 
 class Calls:
-    """Remembers what it was called with; a plain function."""
+    """A plain function that keeps the arguments of its calls."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []
@@ -30,7 +36,7 @@ class Calls:
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was logged as an error."""
+    """Return the texts logged at level ERROR."""
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
@@ -46,7 +52,7 @@ async def test_on_error_is_called_once_when_the_server_closes_the_connection(
     protocol = await server.connect(on_error=calls)
     server.send(connection.Close(320, "CONNECTION_FORCED - bye"), channel=0)
     server.transport.close()
-    await soon(protocol.wait_closed())
+    await result_of(protocol.wait_closed())
     await wait_idle()
     assert len(calls.seen) == 1
     ((error,),) = calls.seen
@@ -56,7 +62,7 @@ async def test_on_error_is_called_once_when_the_server_closes_the_connection(
 
 @fails_on_0_15("assert 2 == 1")
 @pytest.mark.parametrize("is_reset", [False, True], ids=["end of file", "reset"])
-async def test_on_error_is_called_once_with_what_happened_to_the_link(
+async def test_on_error_is_called_once_when_the_connection_is_lost(
     server: ScriptedServer, is_reset: bool
 ) -> None:
     """D9."""
@@ -66,7 +72,7 @@ async def test_on_error_is_called_once_with_what_happened_to_the_link(
         server.reset()
     else:
         server.transport.close()
-    await soon(protocol.wait_closed())
+    await result_of(protocol.wait_closed())
     await wait_idle()
     assert len(calls.seen) == 1
     ((error,),) = calls.seen
@@ -79,9 +85,9 @@ async def test_on_error_is_called_once_when_the_program_closes_the_transport(
 ) -> None:
     """D9."""
     calls = Calls()
-    transport, protocol = await soon(aioamqp.connect("127.0.0.1", server.port, on_error=calls))
+    transport, protocol = await result_of(aioamqp.connect("127.0.0.1", server.port, on_error=calls))
     transport.close()
-    await soon(protocol.wait_closed())
+    await result_of(protocol.wait_closed())
     await wait_idle()
     assert len(calls.seen) == 1
 
@@ -113,7 +119,7 @@ async def test_on_error_gets_the_same_argument_whatever_kind_of_function_it_is(
         protocol = await server.connect(on_error=on_error)
         server.send(connection.Close(320, "CONNECTION_FORCED - bye"), channel=0)
         server.transport.close()
-        await soon(protocol.wait_closed())
+        await result_of(protocol.wait_closed())
         await wait_idle()
     assert repr(plain.seen[0]) == repr(from_coroutine.seen[0])
 
@@ -123,13 +129,13 @@ async def test_on_error_is_not_called_when_the_program_closes(server: ScriptedSe
     """D9."""
     calls = Calls()
     protocol = await server.connect(on_error=calls)
-    await soon(protocol.close())
+    await result_of(protocol.close())
     await wait_idle()
     assert calls.seen == []
 
 
-@fails_on_0_15("waits for ever")
-async def test_calls_that_wait_end_even_if_on_error_fails(server: ScriptedServer) -> None:
+@fails_on_0_15("waits forever")
+async def test_pending_calls_fail_even_if_on_error_raises(server: ScriptedServer) -> None:
     """D9, R25."""
 
     def on_error(_error: Exception) -> None:
@@ -138,15 +144,15 @@ async def test_calls_that_wait_end_even_if_on_error_fails(server: ScriptedServer
     opened = await server.open_channel(on_error=on_error)
     server.mute(queue.Purge)
     calling = asyncio.ensure_future(outcomes(opened.queue_purge("q")))
-    await server.got(queue.Purge)
+    await server.wait_for(queue.Purge)
     server.reset()
-    (error,) = await soon(calling)
+    (error,) = await result_of(calling)
     assert isinstance(error, (aioamqp.AmqpClosedConnection, OSError))
     assert not opened.is_open
 
 
 @fails_on_0_15("Task exception was never retrieved")
-async def test_an_on_error_that_fails_is_logged_with_its_reason(
+async def test_an_exception_in_on_error_is_logged(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """D9, R25."""
@@ -156,10 +162,10 @@ async def test_an_on_error_that_fails_is_logged_with_its_reason(
 
     protocol = await server.connect(on_error=on_error)
     server.reset()
-    await soon(protocol.wait_closed())
+    await result_of(protocol.wait_closed())
     await wait_idle()
     gc.collect()
-    assert not [said for said in errors(caplog) if "never retrieved" in said], caplog.text
+    assert not [text for text in errors(caplog) if "never retrieved" in text], caplog.text
     assert "of the program" in caplog.text
 
 
@@ -167,13 +173,13 @@ async def test_an_on_error_that_fails_is_logged_with_its_reason(
 
 
 @fails_on_0_15("error on dispatch")
-async def test_a_plain_function_may_take_messages(
+async def test_a_consumer_callback_may_be_a_plain_function(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """D10."""
     opened = await server.open_channel()
     calls = Calls()
-    tag = (await soon(opened.basic_consume(calls, "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(calls, "q")))["consumer_tag"]
     server.deliver(tag, b"one", b"two")
     await wait_idle()
     assert [args[1] for args in calls.seen] == [b"one", b"two"]
@@ -181,7 +187,7 @@ async def test_a_plain_function_may_take_messages(
 
 
 @fails_on_0_15("error on dispatch")
-async def test_a_plain_function_may_take_what_comes_back(
+async def test_a_return_callback_may_be_a_plain_function(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """D10."""
@@ -195,14 +201,14 @@ async def test_a_plain_function_may_take_what_comes_back(
 
 
 @fails_on_0_15("raised exception TypeError")
-async def test_a_plain_function_may_hear_of_a_cancel(
+async def test_a_cancellation_callback_may_be_a_plain_function(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """D10."""
     calls = Calls()
     opened = await server.open_channel()
     opened.add_cancellation_callback(calls)
-    tag = (await soon(opened.basic_consume(Calls(), "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(Calls(), "q")))["consumer_tag"]
     server.send(basic.Cancel(tag, no_wait=True))
     await wait_idle()
     assert calls.seen == [(opened, tag)]
@@ -221,34 +227,34 @@ CALLS = [
 ]
 
 
-@fails_on_0_15("waits for ever")
+@fails_on_0_15("waits forever")
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("kind", ["consumer", "return", "cancellation"])
 async def test_a_callback_may_make_any_call(server: ScriptedServer, kind: str, call: Call) -> None:
     """D16, R4, R5."""
     protocol = await server.connect()
-    opened, other = await soon(protocol.channel()), await soon(protocol.channel())
+    opened, other = await result_of(protocol.channel()), await result_of(protocol.channel())
     done = asyncio.get_running_loop().create_future()
 
     async def callback(*_args: Any) -> None:
         done.set_result(await call(opened))
 
-    tag = (await soon(opened.basic_consume(callback if kind == "consumer" else Calls(), "q")))[
+    tag = (await result_of(opened.basic_consume(callback if kind == "consumer" else Calls(), "q")))[
         "consumer_tag"
     ]
     opened.return_callback = callback
     opened.add_cancellation_callback(callback)
-    occasions: dict[str, Command] = {
+    triggers: dict[str, Command] = {
         "consumer": delivery(tag, b"one"),
         "return": RETURNED,
         "cancellation": Command(1, basic.Cancel(tag, no_wait=True)),
     }
-    server.send(occasions[kind])
-    await soon(asyncio.shield(done))
-    assert await soon(other.queue_purge("q"))
+    server.send(triggers[kind])
+    await result_of(asyncio.shield(done))
+    assert await result_of(other.queue_purge("q"))
 
 
-@fails_on_0_15("waits for ever")
+@fails_on_0_15("waits forever")
 async def test_a_callback_may_close_the_connection(server: ScriptedServer) -> None:
     """D16."""
     opened = await server.open_channel()
@@ -258,17 +264,17 @@ async def test_a_callback_may_close_the_connection(server: ScriptedServer) -> No
         await opened.protocol.close()
         done.set_result(None)
 
-    tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(on_message, "q")))["consumer_tag"]
     server.deliver(tag, b"one")
-    await soon(asyncio.shield(done))
-    await server.gone()
+    await result_of(asyncio.shield(done))
+    await server.wait_closed()
 
 
-@fails_on_0_15("waits for ever")
+@fails_on_0_15("waits forever")
 async def test_a_callback_may_publish_in_confirm_mode(server: ScriptedServer) -> None:
     """D16."""
     opened = await server.open_channel()
-    await soon(opened.confirm_select())
+    await result_of(opened.confirm_select())
     server.answers[basic.Publish] = lambda _: basic.Ack(1)
     done = asyncio.get_running_loop().create_future()
 
@@ -276,17 +282,18 @@ async def test_a_callback_may_publish_in_confirm_mode(server: ScriptedServer) ->
         await opened.publish(b"reply", "", "q")
         done.set_result(None)
 
-    tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(on_message, "q")))["consumer_tag"]
     server.deliver(tag, b"one")
-    await soon(asyncio.shield(done))
+    await result_of(asyncio.shield(done))
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_slow_callback_delays_no_other_consumer_and_no_call(
+@fails_on_0_15("waits forever")
+async def test_a_slow_callback_delays_no_other_channel_and_no_call(
     server: ScriptedServer,
 ) -> None:
     """D16, R4."""
     opened = await server.open_channel()
+    other = await result_of(opened.protocol.channel())
     may_end = asyncio.Event()
 
     async def slow(*_args: Any) -> None:
@@ -297,22 +304,22 @@ async def test_a_slow_callback_delays_no_other_consumer_and_no_call(
     async def on_message(_channel: object, body: bytes, *_args: Any) -> None:
         quick.put_nowait(body)
 
-    slow_tag = (await soon(opened.basic_consume(slow, "slow")))["consumer_tag"]
-    tag = (await soon(opened.basic_consume(on_message, "quick")))["consumer_tag"]
+    slow_tag = (await result_of(opened.basic_consume(slow, "slow")))["consumer_tag"]
+    tag = (await result_of(other.basic_consume(on_message, "quick")))["consumer_tag"]
     server.deliver(slow_tag, b"1", b"2", b"3")
-    server.deliver(tag, b"one")
-    assert await soon(quick.get()) == b"one"
-    assert await soon(opened.queue_purge("q"))
+    server.deliver(tag, b"one", channel=2)
+    assert await result_of(quick.get()) == b"one"
+    assert await result_of(opened.queue_purge("q"))
     may_end.set()
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_consumer_may_be_started_again_when_the_server_cancels_it(
+@fails_on_0_15("waits forever")
+async def test_a_cancellation_callback_may_start_a_new_consumer(
     server: ScriptedServer,
 ) -> None:
-    """D16, R5. While it is, another channel works, whatever comes for the first one."""
+    """D16, R5. Meanwhile another channel works."""
     protocol = await server.connect()
-    opened, other = await soon(protocol.channel()), await soon(protocol.channel())
+    opened, other = await result_of(protocol.channel()), await result_of(protocol.channel())
     bodies: list[bytes] = []
 
     async def on_message(_channel: object, body: bytes, *_args: Any) -> None:
@@ -322,11 +329,11 @@ async def test_a_consumer_may_be_started_again_when_the_server_cancels_it(
         await channel.basic_consume(on_message, "q", consumer_tag="again")
 
     opened.add_cancellation_callback(on_cancel)
-    tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(on_message, "q")))["consumer_tag"]
     server.send(basic.Cancel(tag, no_wait=True))
-    await server.got(basic.Consume, 2)
+    await server.wait_for(basic.Consume, 2)
     server.deliver("again", *(b"%d" % number for number in range(25)))
-    assert await soon(other.queue_purge("q"))
+    assert await result_of(other.queue_purge("q"))
     await wait_idle()
     assert bodies == [b"%d" % number for number in range(25)]
 
@@ -334,8 +341,8 @@ async def test_a_consumer_may_be_started_again_when_the_server_cancels_it(
 # ---------------------------------------------------------------- D17
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_callback_that_ends_as_cancelled_has_failed_and_no_more(
+@fails_on_0_15("waits forever")
+async def test_a_cancelled_error_from_a_callback_is_logged_and_stops_nothing(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """D17, R25."""
@@ -346,18 +353,18 @@ async def test_a_callback_that_ends_as_cancelled_has_failed_and_no_more(
         bodies.append(body)
         raise asyncio.CancelledError
 
-    tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(on_message, "q")))["consumer_tag"]
     server.deliver(tag, b"one", b"two")
-    assert await soon(opened.queue_purge("q"))
+    assert await result_of(opened.queue_purge("q"))
     await wait_idle()
     assert bodies == [b"one", b"two"]
     assert len(errors(caplog)) == 2
 
 
-async def test_a_callback_that_fails_is_logged_once_and_the_next_message_comes(
+async def test_an_exception_in_a_callback_is_logged_once_and_the_next_message_follows(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """R25. Holds in 0.15.0 too."""
+    """R25. This works in 0.15.0 too."""
     opened = await server.open_channel()
     bodies: list[bytes] = []
 
@@ -365,20 +372,20 @@ async def test_a_callback_that_fails_is_logged_once_and_the_next_message_comes(
         bodies.append(body)
         raise RuntimeError("of the program")
 
-    tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
+    tag = (await result_of(opened.basic_consume(on_message, "q")))["consumer_tag"]
     server.deliver(tag, b"one", b"two")
     await wait_idle()
     assert bodies == [b"one", b"two"]
     assert len(errors(caplog)) == 2
     assert "of the program" in caplog.text
-    assert await soon(opened.queue_purge("q"))
+    assert await result_of(opened.queue_purge("q"))
 
 
 # ---------------------------------------------------------------- D18
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_consume_that_is_cancelled_at_any_moment_stops_nothing(
+@fails_on_0_15("waits forever")
+async def test_other_consumers_work_when_basic_consume_is_cancelled_at_any_time(
     server: ScriptedServer,
 ) -> None:
     """D18, R3."""
@@ -388,13 +395,13 @@ async def test_a_consume_that_is_cancelled_at_any_moment_stops_nothing(
     async def on_message(_channel: object, body: bytes, *_args: Any) -> None:
         bodies.put_nowait(body)
 
-    steady = (await soon(opened.basic_consume(on_message, "steady")))["consumer_tag"]
+    steady = (await result_of(opened.basic_consume(on_message, "steady")))["consumer_tag"]
     server.answers[basic.Consume] = consume_and_deliver(server)
-    turns, was_cancelled = 0, True
+    iterations, was_cancelled = 0, True
     while was_cancelled:
-        turns += 1
+        iterations += 1
         task = asyncio.ensure_future(opened.basic_consume(on_message, "q"))
-        for _ in range(turns):
+        for _ in range(iterations):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait({task})
@@ -403,12 +410,12 @@ async def test_a_consume_that_is_cancelled_at_any_moment_stops_nothing(
         while not bodies.empty():
             bodies.get_nowait()
         server.deliver(steady, b"tick")
-        assert await soon(bodies.get()) == b"tick"
-    assert turns > 2
+        assert await result_of(bodies.get()) == b"tick"
+    assert iterations > 2
 
 
 def consume_and_deliver(server: ScriptedServer) -> Callable[[basic.Consume], None]:
-    """Answer a consume together with its first message."""
+    """Return an answer that sends consume-ok and a message in one write."""
 
     def answer(consume: basic.Consume) -> None:
         tag = consume.consumer_tag

@@ -11,7 +11,7 @@ import pytest
 import aioamqp
 from aioamqp.channel import Channel
 from amqp_codec import Command, Properties, basic, channel, exchange, queue
-from tests.compat.defects.scripted_tcp import ScriptedServer, outcomes, said, soon, wait_idle
+from tests.compat.defects.scripted_tcp import ScriptedServer, logged, outcomes, result_of, wait_idle
 
 fails_on_0_15 = pytest.mark.fails_on_0_15
 pytestmark = pytest.mark.asyncio
@@ -20,7 +20,7 @@ Call = Callable[[Channel], Awaitable[Any]]
 
 
 async def on_message(*_args: object) -> None:
-    """Do nothing with it."""
+    """Ignore the message."""
 
 
 # ---------------------------------------------------------------- D6
@@ -42,17 +42,17 @@ CALLS = [
 
 @fails_on_0_15("Waiter already exists")
 @pytest.mark.parametrize("call", CALLS)
-async def test_any_number_of_equal_calls_may_wait_side_by_side(
+async def test_any_number_of_equal_calls_can_run_concurrently(
     server: ScriptedServer, call: Call
 ) -> None:
     """D6."""
     opened = await server.open_channel()
-    alone = await soon(call(opened))
+    alone = await result_of(call(opened))
     assert await outcomes(*(call(opened) for _ in range(5))) == [alone] * 5
 
 
 @fails_on_0_15("'SynchronizationError'")
-async def test_messages_got_side_by_side_come_in_the_order_of_the_calls(
+async def test_concurrent_basic_gets_return_messages_in_the_order_of_the_calls(
     server: ScriptedServer,
 ) -> None:
     """D6."""
@@ -66,7 +66,7 @@ async def test_messages_got_side_by_side_come_in_the_order_of_the_calls(
         basic.GetEmpty(),
         Command(1, basic.GetOk(2, False, "ex", "key", 0), Properties(), b"three"),
     )
-    first, second, third = await soon(getting)
+    first, second, third = await result_of(getting)
     assert (first["message"], third["message"]) == (b"one", b"three")
     assert isinstance(second, aioamqp.EmptyQueue)
 
@@ -75,7 +75,7 @@ async def test_messages_got_side_by_side_come_in_the_order_of_the_calls(
 
 
 @fails_on_0_15("Waiter already exists")
-async def test_after_a_call_that_timed_out_the_next_one_gets_its_own_reply(
+async def test_the_next_call_gets_its_own_reply_after_a_timeout(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """D7, R3."""
@@ -86,80 +86,80 @@ async def test_after_a_call_that_timed_out_the_next_one_gets_its_own_reply(
     second = asyncio.ensure_future(opened.queue_purge("quick"))
     await wait_idle()
     server.send(queue.PurgeOk(1), queue.PurgeOk(2))
-    assert await soon(second) == {"message_count": 2}
+    assert await result_of(second) == {"message_count": 2}
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
 @fails_on_0_15("error on dispatch")
-async def test_the_late_reply_to_a_call_that_was_given_up_is_no_error(
+async def test_a_late_reply_to_a_cancelled_call_is_not_logged(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """D7, R3."""
     opened = await server.open_channel()
     server.mute(exchange.Declare)
     call = asyncio.ensure_future(opened.exchange_declare("ex", "direct"))
-    await server.got(exchange.Declare)
+    await server.wait_for(exchange.Declare)
     call.cancel()
     await asyncio.wait({call})
     server.send(exchange.DeclareOk())
     await wait_idle()
-    assert said(caplog) == []
+    assert logged(caplog) == []
     assert opened.is_open
 
 
 @fails_on_0_15("error on dispatch")
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_call_may_be_given_up_at_any_moment(
+async def test_a_call_can_be_cancelled_at_any_time(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture, call: Call
 ) -> None:
     """D7, R3."""
     opened = await server.open_channel()
-    turns, was_cancelled = 0, True
+    iterations, was_cancelled = 0, True
     while was_cancelled:
         task = asyncio.ensure_future(call(opened))
-        for _ in range(turns):
+        for _ in range(iterations):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait({task})
         was_cancelled = task.cancelled()
-        await soon(call(opened))
-        turns += 1
-    assert turns > 2
+        await result_of(call(opened))
+        iterations += 1
+    assert iterations > 2
     await wait_idle()
-    assert said(caplog) == []
+    assert logged(caplog) == []
 
 
 @fails_on_0_15("SynchronizationError")
 @pytest.mark.parametrize("is_reset", [False, True], ids=["end of file", "reset"])
-async def test_a_call_that_is_tried_again_on_a_lost_connection_is_told_so(
+async def test_a_repeated_call_on_a_lost_connection_raises_amqp_closed_connection(
     server: ScriptedServer, is_reset: bool
 ) -> None:
     """D7."""
     opened = await server.open_channel()
     server.mute(queue.Purge)
     calling = asyncio.ensure_future(outcomes(opened.queue_purge("q")))
-    await server.got(queue.Purge)
+    await server.wait_for(queue.Purge)
     if is_reset:
         server.reset()
     else:
         server.transport.close()
-    (error,) = await soon(calling)
+    (error,) = await result_of(calling)
     assert isinstance(error, (aioamqp.AmqpClosedConnection, OSError))
     with pytest.raises(aioamqp.AmqpClosedConnection):
-        await soon(opened.queue_purge("q"))
+        await result_of(opened.queue_purge("q"))
 
 
 @fails_on_0_15("SynchronizationError")
-async def test_a_call_that_is_tried_again_on_a_closed_channel_is_told_so(
+async def test_a_repeated_call_on_a_closed_channel_raises_channel_closed(
     server: ScriptedServer,
 ) -> None:
     """D7."""
     opened = await server.open_channel()
     server.answers[queue.Purge] = lambda _: channel.Close(404, "NOT_FOUND - no queue")
-    for code in (404, 0):
+    for _ in range(2):
         with pytest.raises(aioamqp.ChannelClosed) as closed:
-            await soon(opened.queue_purge("q"))
-        assert closed.value.code == code
+            await result_of(opened.queue_purge("q"))
+        assert closed.value.code == 404
 
 
 # ---------------------------------------------------------------- D14
@@ -167,25 +167,25 @@ async def test_a_call_that_is_tried_again_on_a_closed_channel_is_told_so(
 
 @fails_on_0_15("aioamqp.gen-")
 @pytest.mark.parametrize("arguments", [{}, {"queue_name": ""}, {"queue_name": None}])
-async def test_the_server_names_a_queue_that_has_no_name(
+async def test_a_queue_declared_without_a_name_is_named_by_the_server(
     server: ScriptedServer, arguments: dict[str, Any]
 ) -> None:
     """D14."""
     opened = await server.open_channel()
     declaring = asyncio.ensure_future(outcomes(opened.queue_declare(**arguments)))
-    assert (await server.got(queue.Declare)).queue == ""
-    (declared,) = await soon(declaring)
+    assert (await server.wait_for(queue.Declare)).queue == ""
+    (declared,) = await result_of(declaring)
     assert declared["queue"] == "amq.gen-1"
 
 
 @fails_on_0_15("aioamqp.gen-")
-async def test_a_passive_declaration_without_a_name_asks_for_the_latest_queue(
+async def test_a_passive_declaration_without_a_name_sends_an_empty_name(
     server: ScriptedServer,
 ) -> None:
     """D14."""
     opened = await server.open_channel()
     declaring = asyncio.ensure_future(outcomes(opened.queue_declare(passive=True)))
-    assert await server.got(queue.Declare) == queue.Declare("", passive=True)
+    assert await server.wait_for(queue.Declare) == queue.Declare("", passive=True)
     await declaring
 
 
@@ -194,57 +194,59 @@ async def test_a_passive_declaration_without_a_name_asks_for_the_latest_queue(
 
 @fails_on_0_15("ValueError")
 @pytest.mark.parametrize("name", ["price$", "größe", "a/b|c", "n" * 232, "ü" * 127])
-async def test_every_name_that_fits_is_sent(server: ScriptedServer, name: str) -> None:
+async def test_every_name_of_at_most_255_bytes_is_sent(server: ScriptedServer, name: str) -> None:
     """D15."""
     opened = await server.open_channel()
-    assert (await soon(opened.queue_declare(name)))["queue"] == name
-    assert await soon(opened.exchange_declare(name, "direct"))
-    assert await soon(opened.queue_bind(name, name, "key"))
+    assert (await result_of(opened.queue_declare(name)))["queue"] == name
+    assert await result_of(opened.exchange_declare(name, "direct"))
+    assert await result_of(opened.queue_bind(name, name, "key"))
     assert server.methods(queue.Declare)[0].queue == name
     assert server.methods(exchange.Declare)[0].exchange == name
 
 
 @pytest.mark.parametrize("name", ["n" * 256, "ü" * 128, 7])
-async def test_a_name_that_does_not_fit_is_a_type_error(server: ScriptedServer, name: Any) -> None:
-    """D15. This holds in 0.15.0 too."""
+async def test_a_name_that_is_too_long_or_not_a_string_is_a_type_error(
+    server: ScriptedServer, name: Any
+) -> None:
+    """D15. This works in 0.15.0 too."""
     opened = await server.open_channel()
     with pytest.raises(TypeError):
-        await soon(opened.queue_bind("q", "ex", name))
+        await result_of(opened.queue_bind("q", "ex", name))
     await wait_idle()
-    assert server.octets == b""
+    assert server.data == b""
 
 
 # ---------------------------------------------------------------- D21
 
 
-@fails_on_0_15("waits for ever")
-async def test_closes_that_cross_are_both_answered(server: ScriptedServer) -> None:
+@fails_on_0_15("waits forever")
+async def test_both_channel_closes_are_answered_when_they_cross(server: ScriptedServer) -> None:
     """D21."""
     opened = await server.open_channel()
     server.answers[channel.Close] = lambda _: channel.Close(406, "PRECONDITION_FAILED - crossed")
     closing = asyncio.ensure_future(outcomes(opened.close()))
-    await server.got(channel.CloseOk)
+    await server.wait_for(channel.CloseOk)
     server.send(channel.CloseOk())
-    assert await soon(closing) == [True]
+    assert await result_of(closing) == [True]
 
 
-async def test_a_number_is_not_used_again_before_both_directions_are_finished(
+async def test_a_channel_id_is_not_reused_before_both_sides_have_closed(
     server: ScriptedServer,
 ) -> None:
-    """D21. This part of it holds in 0.15.0 too."""
+    """D21. This part works in 0.15.0 too."""
     opened = await server.open_channel()
     server.answers[channel.Close] = lambda _: channel.Close(406, "PRECONDITION_FAILED - crossed")
     closing = asyncio.ensure_future(outcomes(opened.close()))
-    await server.got(channel.Close)
+    await server.wait_for(channel.Close)
     await wait_idle()
-    assert (await soon(opened.protocol.channel())).channel_id == 2
+    assert (await result_of(opened.protocol.channel())).channel_id == 2
     server.send(channel.CloseOk())
     await closing
-    assert (await soon(opened.protocol.channel())).channel_id == 1
+    assert (await result_of(opened.protocol.channel())).channel_id == 1
 
 
-@fails_on_0_15("waits for ever")
-async def test_calls_that_wait_end_when_the_program_closes_their_channel(
+@fails_on_0_15("waits forever")
+async def test_pending_calls_fail_when_the_program_closes_the_channel(
     server: ScriptedServer,
 ) -> None:
     """D21."""
@@ -253,9 +255,9 @@ async def test_calls_that_wait_end_when_the_program_closes_their_channel(
     calling = asyncio.ensure_future(
         outcomes(opened.queue_declare("q"), opened.exchange_delete("ex"))
     )
-    await server.got(exchange.Delete)
-    assert await soon(opened.close())
-    for error in await soon(calling):
+    await server.wait_for(exchange.Delete)
+    assert await result_of(opened.close())
+    for error in await result_of(calling):
         assert isinstance(error, aioamqp.ChannelClosed)
 
 
@@ -263,25 +265,25 @@ async def test_calls_that_wait_end_when_the_program_closes_their_channel(
 
 
 @fails_on_0_15("'channel already closed or closing'")
-async def test_closing_a_closed_channel_says_so_in_the_message_not_in_the_code(
+async def test_closing_a_closed_channel_raises_code_0_with_a_message(
     server: ScriptedServer,
 ) -> None:
     """D28."""
     opened = await server.open_channel()
-    await soon(opened.close())
+    await result_of(opened.close())
     with pytest.raises(aioamqp.ChannelClosed) as closed:
-        await soon(opened.close())
+        await result_of(opened.close())
     assert closed.value.code == 0
     assert "closed" in closed.value.message
 
 
 @fails_on_0_15("assert not True")
-async def test_a_late_flow_ok_does_not_open_a_closed_channel_again(server: ScriptedServer) -> None:
+async def test_a_late_flow_ok_does_not_reopen_a_closed_channel(server: ScriptedServer) -> None:
     """D28."""
     opened = await server.open_channel()
     server.mute(channel.Flow, channel.Close)
     calling = asyncio.ensure_future(outcomes(opened.flow(True), opened.close()))
-    await server.got(channel.Close)
+    await server.wait_for(channel.Close)
     server.send(channel.FlowOk(True))
     await wait_idle()
     assert not opened.is_open
@@ -293,41 +295,41 @@ async def test_a_late_flow_ok_does_not_open_a_closed_channel_again(server: Scrip
 
 
 @fails_on_0_15("assert 1 == 0")
-async def test_a_closed_channel_is_forgotten(server: ScriptedServer) -> None:
+async def test_a_closed_channel_is_removed_from_the_connection(server: ScriptedServer) -> None:
     """D29, R10."""
     protocol = await server.connect()
     for _ in range(3):
-        await soon((await soon(protocol.channel())).close())
+        await result_of((await result_of(protocol.channel())).close())
     assert len(protocol.channels) == 0
     server.answers[queue.Purge] = lambda _: channel.Close(404, "NOT_FOUND - no queue")
     with pytest.raises(aioamqp.ChannelClosed):
-        await soon((await soon(protocol.channel())).queue_purge("q"))
+        await result_of((await result_of(protocol.channel())).queue_purge("q"))
     assert len(protocol.channels) == 0
 
 
-async def test_the_lowest_free_number_is_used_for_the_next_channel(server: ScriptedServer) -> None:
-    """R10. Holds in 0.15.0 too."""
+async def test_the_next_channel_gets_the_lowest_free_channel_id(server: ScriptedServer) -> None:
+    """R10. This works in 0.15.0 too."""
     protocol = await server.connect()
-    opened = [await soon(protocol.channel()) for _ in range(5)]
+    opened = [await result_of(protocol.channel()) for _ in range(5)]
     for each in (opened[1], opened[4], opened[2]):
-        await soon(each.close())
-    again = [(await soon(protocol.channel())).channel_id for _ in range(3)]
+        await result_of(each.close())
+    again = [(await result_of(protocol.channel())).channel_id for _ in range(3)]
     assert again == [2, 3, 5]
     assert len(protocol.channels) == 5
 
 
 @fails_on_0_15("assert 1 == 0")
-async def test_the_callback_of_a_cancelled_consumer_is_forgotten(server: ScriptedServer) -> None:
+async def test_the_callback_of_a_cancelled_consumer_is_removed(server: ScriptedServer) -> None:
     """D29."""
     opened = await server.open_channel()
-    tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
-    await soon(opened.basic_cancel(tag))
+    tag = (await result_of(opened.basic_consume(on_message, "q")))["consumer_tag"]
+    await result_of(opened.basic_cancel(tag))
     await wait_idle()
     assert len(opened.consumer_callbacks) == 0
 
 
 @fails_on_0_15("objects")
-async def test_calls_and_consumers_that_are_over_leave_nothing_behind(
+async def test_finished_calls_and_consumers_leave_no_objects(
     server: ScriptedServer,
 ) -> None:
     """D29."""
@@ -337,23 +339,23 @@ async def test_calls_and_consumers_that_are_over_leave_nothing_behind(
     async def once(number: int) -> None:
         server.mute(queue.Declare)
         declaring = asyncio.ensure_future(opened.queue_declare(f"q{number}"))
-        await server.got(queue.Declare)
+        await server.wait_for(queue.Declare)
         declaring.cancel()
         await asyncio.wait({declaring})
         server.send(queue.DeclareOk(f"q{number}", 0, 0))
-        tag = (await soon(opened.basic_consume(on_message, "q")))["consumer_tag"]
-        await soon(opened.basic_cancel(tag))
-        server.forget()
+        tag = (await result_of(opened.basic_consume(on_message, "q")))["consumer_tag"]
+        await result_of(opened.basic_cancel(tag))
+        server.clear()
 
     await once(0)
     before = objects()
     for number in range(1, 21):
         await once(number)
-    assert objects() - before < 20, "objects are left of every call"
+    assert objects() - before < 20, "objects are left after every call"
 
 
 def objects() -> int:
-    """Count what asyncio is made of and is not garbage."""
+    """Count the futures, events and tasks that are not garbage."""
     gc.collect()
     kinds = (asyncio.Future, asyncio.Event, asyncio.Task)
     return sum(isinstance(each, kinds) for each in gc.get_objects())

@@ -1,4 +1,4 @@
-"""What happens when a program ends its event loop without closing a connection: R26."""
+"""Programs that end their event loop without closing a connection: R26."""
 
 import asyncio
 import gc
@@ -16,8 +16,8 @@ from tests.compat.defects.scripted_tcp import ScriptedServer
 fails_on_0_15 = pytest.mark.fails_on_0_15
 
 
-class Elsewhere:
-    """A scripted server in a thread and a loop of its own."""
+class ServerThread:
+    """A scripted server in another thread with its own event loop."""
 
     def __init__(self) -> None:
         self.server = ScriptedServer()
@@ -29,7 +29,7 @@ class Elsewhere:
         self.run(self.server.listen())
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run something there and wait for it."""
+        """Run a coroutine in the thread of the server and return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
     def stop(self) -> None:
@@ -40,27 +40,27 @@ class Elsewhere:
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[Elsewhere]:
-    elsewhere = Elsewhere()
-    elsewhere.start()
-    yield elsewhere
-    elsewhere.stop()
+def server_thread() -> Iterator[ServerThread]:
+    server_thread = ServerThread()
+    server_thread.start()
+    yield server_thread
+    server_thread.stop()
 
 
 def unclosed(caught: list[warnings.WarningMessage]) -> list[str]:
-    """Return what was said about sockets and transports that nobody had closed."""
+    """Return the warnings about unclosed sockets and transports."""
     texts = [str(each.message) for each in caught]
     return [text for text in texts if text.startswith("unclosed")]
 
 
 @fails_on_0_15("unclosed <socket.socket")
-def test_a_loop_that_ends_with_an_open_connection_leaves_nothing_unclosed(
-    elsewhere: Elsewhere, caplog: pytest.LogCaptureFixture
+def test_a_connection_left_open_is_closed_when_the_event_loop_ends(
+    server_thread: ServerThread, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R26."""
 
     async def main() -> None:
-        _, protocol = await aioamqp.connect("127.0.0.1", elsewhere.server.port)
+        _, protocol = await aioamqp.connect("127.0.0.1", server_thread.server.port)
         channel = await protocol.channel()
         await channel.basic_consume(print, "q")
 
@@ -70,18 +70,18 @@ def test_a_loop_that_ends_with_an_open_connection_leaves_nothing_unclosed(
         gc.collect()
     assert unclosed(caught) == []
     assert [r.getMessage() for r in caplog.records if r.name == "asyncio"] == []
-    elsewhere.run(elsewhere.server.gone())
+    server_thread.run(server_thread.server.wait_closed())
 
 
 @fails_on_0_15("unclosed <socket.socket")
-def test_a_program_that_is_interrupted_during_a_call_ends_in_good_order(
-    elsewhere: Elsewhere, caplog: pytest.LogCaptureFixture
+def test_a_connection_is_closed_when_a_call_is_interrupted(
+    server_thread: ServerThread, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R26."""
-    elsewhere.server.mute(queue.Purge)
+    server_thread.server.mute(queue.Purge)
 
     async def main() -> None:
-        _, protocol = await aioamqp.connect("127.0.0.1", elsewhere.server.port)
+        _, protocol = await aioamqp.connect("127.0.0.1", server_thread.server.port)
         channel = await protocol.channel()
         asyncio.get_running_loop().call_soon(interrupt)
         await channel.queue_purge("q")
@@ -96,4 +96,4 @@ def test_a_program_that_is_interrupted_during_a_call_ends_in_good_order(
         gc.collect()
     assert unclosed(caught) == []
     assert [r.getMessage() for r in caplog.records if r.name == "asyncio"] == []
-    elsewhere.run(elsewhere.server.gone())
+    server_thread.run(server_thread.server.wait_closed())

@@ -11,11 +11,11 @@ from aioamqp.channel import Channel
 from amqp_codec import Command, Properties, basic, confirm, connection
 from tests.compat.defects.scripted_tcp import (
     ScriptedServer,
-    fill,
     frames,
+    logged,
     outcomes,
-    said,
-    soon,
+    publish_until_paused,
+    result_of,
     wait_idle,
 )
 
@@ -25,24 +25,24 @@ pytestmark = pytest.mark.asyncio
 
 async def confirming(server: ScriptedServer) -> Channel:
     opened = await server.open_channel()
-    await soon(opened.confirm_select())
-    server.forget()
+    await result_of(opened.confirm_select())
+    server.clear()
     return opened
 
 
-def publishing(opened: Channel, *bodies: bytes) -> list[asyncio.Future[None]]:
+def start_publishing(opened: Channel, *bodies: bytes) -> list[asyncio.Future[None]]:
     return [asyncio.ensure_future(opened.publish(body, "", "q")) for body in bodies]
 
 
 # ---------------------------------------------------------------- D11
 
 
-@fails_on_0_15("waits for ever")
-async def test_an_ack_of_several_confirms_all_that_it_covers(server: ScriptedServer) -> None:
+@fails_on_0_15("waits forever")
+async def test_an_ack_with_multiple_confirms_all_tags_up_to_it(server: ScriptedServer) -> None:
     """D11, R1."""
     opened = await confirming(server)
-    tasks = publishing(opened, b"one", b"two", b"three", b"four")
-    await server.got(basic.Publish, 4)
+    tasks = start_publishing(opened, b"one", b"two", b"three", b"four")
+    await server.wait_for(basic.Publish, 4)
     server.send(basic.Ack(2), basic.Ack(3, multiple=True))
     assert await outcomes(*tasks[:3]) == [None] * 3
     assert not tasks[3].done()
@@ -50,12 +50,12 @@ async def test_an_ack_of_several_confirms_all_that_it_covers(server: ScriptedSer
     assert await outcomes(*tasks) == [None] * 4
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_nack_of_several_fails_all_that_it_covers(server: ScriptedServer) -> None:
+@fails_on_0_15("waits forever")
+async def test_a_nack_with_multiple_fails_all_tags_up_to_it(server: ScriptedServer) -> None:
     """D11, R1."""
     opened = await confirming(server)
-    tasks = publishing(opened, b"one", b"two", b"three")
-    await server.got(basic.Publish, 3)
+    tasks = start_publishing(opened, b"one", b"two", b"three")
+    await server.wait_for(basic.Publish, 3)
     server.send(basic.Ack(1), basic.Nack(3, multiple=True))
     first, *rest = await outcomes(*tasks)
     assert first is None
@@ -65,14 +65,14 @@ async def test_a_nack_of_several_fails_all_that_it_covers(server: ScriptedServer
     ]
 
 
-@fails_on_0_15("waits for ever")
-async def test_an_ack_of_tag_0_and_all_before_it_is_one_of_everything(
+@fails_on_0_15("waits forever")
+async def test_an_ack_of_tag_0_with_multiple_confirms_everything(
     server: ScriptedServer,
 ) -> None:
     """D11, R2. Spec: basic.ack."""
     opened = await confirming(server)
-    tasks = publishing(opened, b"one", b"two")
-    await server.got(basic.Publish, 2)
+    tasks = start_publishing(opened, b"one", b"two")
+    await server.wait_for(basic.Publish, 2)
     server.send(basic.Ack(0, multiple=True))
     assert await outcomes(*tasks) == [None, None]
 
@@ -81,56 +81,56 @@ async def test_an_ack_of_tag_0_and_all_before_it_is_one_of_everything(
 async def test_basic_publish_takes_a_delivery_tag_too(server: ScriptedServer) -> None:
     """D11."""
     opened = await confirming(server)
-    await soon(opened.basic_publish(b"one", "", "q"))
-    (second,) = publishing(opened, b"two")
-    await server.got(basic.Publish, 2)
+    await result_of(opened.basic_publish(b"one", "", "q"))
+    (second,) = start_publishing(opened, b"two")
+    await server.wait_for(basic.Publish, 2)
     server.send(basic.Ack(1), basic.Nack(2))
     with pytest.raises(aioamqp.PublishFailed) as failed:
-        await soon(second)
+        await result_of(second)
     assert failed.value.delivery_tag == 2
 
 
 @fails_on_0_15("assert False")
-async def test_confirm_mode_that_is_not_waited_for_is_on_all_the_same(
+async def test_confirm_mode_is_on_after_confirm_select_with_no_wait(
     server: ScriptedServer,
 ) -> None:
     """D11."""
     opened = await server.open_channel()
-    await soon(opened.confirm_select(no_wait=True))
+    await result_of(opened.confirm_select(no_wait=True))
     assert opened.publisher_confirms
     server.answers[basic.Publish] = lambda _: basic.Nack(1)
     with pytest.raises(aioamqp.PublishFailed):
-        await soon(opened.publish(b"one", "", "q"))
+        await result_of(opened.publish(b"one", "", "q"))
 
 
-@fails_on_0_15("waits for ever")
+@fails_on_0_15("waits forever")
 async def test_a_message_that_cannot_be_sent_takes_no_delivery_tag(server: ScriptedServer) -> None:
     """D11, R20."""
     opened = await confirming(server)
     with pytest.raises((TypeError, ValueError)):
-        await soon(opened.publish(b"one", "", "k" * 256))
+        await result_of(opened.publish(b"one", "", "k" * 256))
     server.answers[basic.Publish] = lambda _: basic.Ack(1)
-    await soon(opened.publish(b"two", "", "q"))
+    await result_of(opened.publish(b"two", "", "q"))
 
 
 @fails_on_0_15("error on dispatch")
-async def test_the_late_ack_of_a_publish_that_was_given_up_is_no_error(
+async def test_a_late_ack_of_a_cancelled_publish_is_not_logged(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """D11, R21."""
     opened = await confirming(server)
-    first, second = publishing(opened, b"one", b"two")
-    await server.got(basic.Publish, 2)
+    first, second = start_publishing(opened, b"one", b"two")
+    await server.wait_for(basic.Publish, 2)
     first.cancel()
     await asyncio.wait({first})
     server.send(basic.Ack(1), basic.Ack(2))
-    await soon(second)
-    assert said(caplog) == []
+    await result_of(second)
+    assert logged(caplog) == []
 
 
 @fails_on_0_15("SynchronizationError")
-async def test_confirm_mode_can_be_asked_for_twice_at_once(server: ScriptedServer) -> None:
-    """D11. The second call says that it is on already, as it does later."""
+async def test_concurrent_confirm_selects_send_one_request(server: ScriptedServer) -> None:
+    """D11. The second call raises ValueError, as every later call does."""
     opened = await server.open_channel()
     first, second = await outcomes(opened.confirm_select(), opened.confirm_select())
     assert first is True
@@ -142,34 +142,34 @@ async def test_confirm_mode_can_be_asked_for_twice_at_once(server: ScriptedServe
 
 
 @fails_on_0_15("assert 4104 <= 4096")
-async def test_no_frame_is_larger_than_was_agreed_on(server: ScriptedServer) -> None:
+async def test_no_frame_is_larger_than_frame_max(server: ScriptedServer) -> None:
     """D12."""
     opened = await server.open_channel(frame_max=4096)
-    await soon(opened.basic_publish(bytes(10_000), "", "q"))
-    await server.until(lambda: bool(server.received))
-    assert max(len(frame) for frame in frames(bytes(server.octets))) <= 4096
+    await result_of(opened.basic_publish(bytes(10_000), "", "q"))
+    await server.wait_until(lambda: bool(server.received))
+    assert max(len(frame) for frame in frames(bytes(server.data))) <= 4096
     assert len(server.received[0].body) == 10_000
 
 
 @fails_on_0_15("range() arg 3 must not be zero")
-async def test_an_empty_message_can_be_sent_where_frames_have_no_limit(
+async def test_an_empty_message_can_be_sent_with_a_frame_max_of_0(
     server: ScriptedServer,
 ) -> None:
     """D12."""
     server.answers[connection.StartOk] = lambda _: connection.Tune(2047, 0, 0)
     opened = await server.open_channel()
-    await soon(opened.basic_publish(b"", "", "q"))
-    await server.got(basic.Publish)
+    await result_of(opened.basic_publish(b"", "", "q"))
+    await server.wait_for(basic.Publish)
     assert server.received[0].body == b""
 
 
-@fails_on_0_15("waits for ever")
-async def test_a_body_is_measured_in_octets_whatever_its_items_are(server: ScriptedServer) -> None:
+@fails_on_0_15("waits forever")
+async def test_the_size_of_a_body_is_counted_in_bytes(server: ScriptedServer) -> None:
     """D12."""
     opened = await server.open_channel()
     numbers = array.array("I", range(100))
-    await soon(opened.basic_publish(memoryview(numbers), "", "q"))
-    await server.got(basic.Publish)
+    await result_of(opened.basic_publish(memoryview(numbers), "", "q"))
+    await server.wait_for(basic.Publish)
     assert server.received[0].body == numbers.tobytes()
 
 
@@ -177,13 +177,13 @@ async def test_a_body_is_measured_in_octets_whatever_its_items_are(server: Scrip
 
 
 @fails_on_0_15("'NoneType' object has no attribute")
-async def test_publishers_that_wait_hear_that_the_connection_is_lost(
+async def test_waiting_publishers_fail_when_the_connection_is_lost(
     server: ScriptedServer,
 ) -> None:
     """D19."""
     opened = await server.open_channel()
     server.transport.pause_reading()
-    filling = asyncio.ensure_future(fill(opened))
+    filling = asyncio.ensure_future(publish_until_paused(opened))
     await wait_idle()
     waiting = [asyncio.ensure_future(opened.basic_publish(b"x", "", "q")) for _ in range(3)]
     await wait_idle()
@@ -209,7 +209,7 @@ UNSENDABLE_BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-@fails_on_0_15("waits for ever")
+@fails_on_0_15("waits forever")
 @pytest.mark.parametrize(
     ("call", "payload", "properties"),
     [
@@ -223,14 +223,14 @@ UNSENDABLE_BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
         ),
     ],
 )
-async def test_a_message_that_cannot_be_sent_is_not_begun(
+async def test_a_message_that_cannot_be_encoded_is_not_sent_in_part(
     server: ScriptedServer, call: str, payload: Any, properties: dict[str, Any]
 ) -> None:
     """D22, R20."""
     opened = await server.open_channel()
     with pytest.raises((TypeError, ValueError)):
-        await soon(getattr(opened, call)(payload, "", "q", properties))
-    await soon(getattr(opened, call)(b"good", "", "q"))
-    method = await server.got(basic.Publish)
+        await result_of(getattr(opened, call)(payload, "", "q", properties))
+    await result_of(getattr(opened, call)(b"good", "", "q"))
+    method = await server.wait_for(basic.Publish)
     assert server.received == [Command(1, method, Properties(), b"good")]
     assert opened.is_open

@@ -1,4 +1,4 @@
-"""The brokers of the conformance scenarios, and a way to them for code that calls connect() itself."""
+"""The brokers of the conformance scenarios, and a dialer for code that calls connect() itself."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,16 +13,16 @@ from aioamqp.dial import dial_tcp
 from aioamqp_testing import FakeBroker
 from tests.conformance.conftest import broker, connect, fake, name, names, new_name
 
-_Made = TypeVar("_Made", bound=asyncio.BaseProtocol)
+_Protocol = TypeVar("_Protocol", bound=asyncio.BaseProtocol)
 
 __all__ = ["broker", "connect", "dialer", "fake", "name", "names", "new_name"]
 
 
 @pytest_asyncio.fixture
 async def dialer(broker: str) -> AsyncIterator[aioamqp.Dialer]:
-    """Leads to the broker, wherever a program believes it to be.
+    """A dialer that connects to the broker for any host and port.
 
-    With it, the documented ``connect()`` runs as it is written, on the default host and port.
+    So the documented calls of ``connect()`` can use the default host and port.
     """
     async with FakeBroker() as fake:
         if broker == "memory":
@@ -31,12 +31,12 @@ async def dialer(broker: str) -> AsyncIterator[aioamqp.Dialer]:
         address = urlsplit(await fake.listen() if broker == "tcp" else broker)
 
         async def dial(
-            protocol_factory: Callable[[], _Made],
+            protocol_factory: Callable[[], _Protocol],
             host: str,
             port: int | str,
             *,
             ssl: SSLContext | bool | None,
-        ) -> tuple[asyncio.Transport, _Made]:
+        ) -> tuple[asyncio.Transport, _Protocol]:
             return await dial_tcp(
                 protocol_factory, address.hostname or "", address.port or 0, ssl=ssl
             )

@@ -1,4 +1,4 @@
-"""The calls about queues and exchanges as 0.15's documentation has them, with all documented parameters."""
+"""Methods for queues and exchanges, called as in 0.15's documentation with all documented parameters."""
 
 import asyncio
 import inspect
@@ -13,13 +13,13 @@ from tests.conformance.scenario import (
     Connect,
     Inbox,
     NewName,
-    drained,
+    drain,
     refusal,
     scenario,
 )
 
 SECONDS = 5
-"""A timeout as the documentation takes it: whole seconds, and ample."""
+"""A timeout in whole seconds, as in the documentation."""
 
 PARAMETERS = {
     Channel.queue_declare: "queue_name passive durable exclusive auto_delete no_wait arguments timeout",
@@ -43,10 +43,10 @@ def test_a_call_takes_all_documented_parameters_by_name(call: Any) -> None:
 
 
 @scenario
-async def test_a_call_that_runs_out_of_time_leaves_a_channel_that_can_be_used(
+async def test_the_channel_works_after_a_call_has_timed_out(
     connect: Connect, new_name: NewName
 ) -> None:
-    """M7. Its late reply is not taken for the reply to the next call."""
+    """M7. The late reply does not answer the next call."""
     channel = await (await connect()).channel()
     queue, exchange, other = new_name(), new_name(), new_name()
     await channel.exchange_declare(other)
@@ -82,7 +82,7 @@ async def test_a_call_that_runs_out_of_time_leaves_a_channel_that_can_be_used(
 
 
 @scenario
-async def test_queue_declare_with_all_its_parameters(connect: Connect, name: str) -> None:
+async def test_queue_declare_accepts_all_documented_parameters(connect: Connect, name: str) -> None:
     """M7, M13."""
     channel = await (await connect()).channel()
 
@@ -115,7 +115,7 @@ async def test_a_passive_declaration_fails_where_there_is_no_queue(
 
 
 @scenario
-async def test_a_queue_with_priorities_is_named_by_the_server(
+async def test_a_priority_queue_without_a_name_is_named_by_the_server(
     connect: Connect,
 ) -> None:
     """M20."""
@@ -132,7 +132,7 @@ async def test_a_queue_with_priorities_is_named_by_the_server(
 
 
 @scenario
-async def test_queue_delete_with_all_its_parameters(connect: Connect, name: str) -> None:
+async def test_queue_delete_accepts_all_documented_parameters(connect: Connect, name: str) -> None:
     """M7, M11."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name)
@@ -155,7 +155,7 @@ async def test_queue_delete_with_all_its_parameters(connect: Connect, name: str)
 
 
 @scenario
-async def test_a_queue_that_is_used_or_not_empty_is_not_deleted(
+async def test_if_unused_and_if_empty_prevent_the_deletion_of_a_queue(
     connect: Connect, name: str
 ) -> None:
     """M7."""
@@ -174,10 +174,10 @@ async def test_a_queue_that_is_used_or_not_empty_is_not_deleted(
 
 
 @scenario
-async def test_a_queue_is_bound_and_unbound_with_all_parameters(
+async def test_queue_bind_and_queue_unbind_accept_all_documented_parameters(
     connect: Connect, new_name: NewName
 ) -> None:
-    """M6, M7, M10. The exchange is declared without a type, as the example shows."""
+    """M6, M7, M10. The exchange is declared without a type, as in the example."""
     channel = await (await connect()).channel()
     queue, exchange = new_name(), new_name()
     await channel.queue_declare(queue_name=queue)
@@ -197,11 +197,11 @@ async def test_a_queue_is_bound_and_unbound_with_all_parameters(
         )
         await channel.basic_publish(b"unbound", exchange, "key")
 
-    assert await drained(channel, queue) == [b"by the example", b"bound", b"bound"]
+    assert await drain(channel, queue) == [b"by the example", b"bound", b"bound"]
 
 
 @scenario
-async def test_queue_purge_with_all_its_parameters(connect: Connect, name: str) -> None:
+async def test_queue_purge_accepts_all_documented_parameters(connect: Connect, name: str) -> None:
     """M14."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
@@ -218,10 +218,10 @@ async def test_queue_purge_with_all_its_parameters(connect: Connect, name: str) 
 
 
 @scenario
-async def test_exchange_declare_with_all_its_parameters(
+async def test_exchange_declare_accepts_all_documented_parameters(
     connect: Connect, new_name: NewName
 ) -> None:
-    """M6, M7, M12. It returns True, whatever the documentation says."""
+    """M6, M7, M12. It returns True, which differs from the documentation."""
     channel = await (await connect()).channel()
     name = new_name()
 
@@ -268,7 +268,9 @@ async def test_the_internal_flag_is_not_offered(connect: Connect, name: str) -> 
 
 
 @scenario
-async def test_exchange_delete_with_all_its_parameters(connect: Connect, name: str) -> None:
+async def test_exchange_delete_accepts_all_documented_parameters(
+    connect: Connect, name: str
+) -> None:
     """M7."""
     channel = await (await connect()).channel()
     await channel.exchange_declare(name)
@@ -284,7 +286,7 @@ async def test_exchange_delete_with_all_its_parameters(connect: Connect, name: s
 
 
 @scenario
-async def test_exchanges_are_bound_and_unbound_with_all_parameters(
+async def test_exchange_bind_and_exchange_unbind_accept_all_documented_parameters(
     connect: Connect, new_name: NewName
 ) -> None:
     """M7."""
@@ -308,4 +310,4 @@ async def test_exchanges_are_bound_and_unbound_with_all_parameters(
         assert await channel.exchange_unbind(no_wait=no_wait, **link) is answered
         await channel.basic_publish(b"unbound", source, "key")
 
-    assert await drained(channel, queue) == [b"bound", b"bound"]
+    assert await drain(channel, queue) == [b"bound", b"bound"]

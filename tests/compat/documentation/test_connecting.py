@@ -1,4 +1,4 @@
-"""connect() and on_error as 0.15's documentation has them."""
+"""connect() and on_error, used as in 0.15's documentation."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ NO_SUCH_HOST = "nonexistant.invalid"
 
 @scenario
 async def test_connect_needs_no_argument(dialer: aioamqp.Dialer) -> None:
-    """M19. As the first example: connected, then closed on both levels."""
+    """M19. As in the first example: connect, then close protocol and transport."""
     with aioamqp.dialing(dialer):
         try:
             transport, protocol = await aioamqp.connect()
@@ -34,7 +34,7 @@ async def test_connect_needs_no_argument(dialer: aioamqp.Dialer) -> None:
 
 @scenario
 async def test_connect_takes_all_documented_arguments_by_name(dialer: aioamqp.Dialer) -> None:
-    """M8, M9. Those of the protocol too."""
+    """M8, M9. Including those of the protocol."""
     with aioamqp.dialing(dialer):
         _, protocol = await aioamqp.connect(
             host="localhost",
@@ -63,7 +63,7 @@ async def test_connect_takes_all_documented_arguments_by_name(dialer: aioamqp.Di
 
 
 @scenario
-async def test_connect_takes_the_first_ones_by_position(dialer: aioamqp.Dialer) -> None:
+async def test_connect_takes_documented_arguments_by_position(dialer: aioamqp.Dialer) -> None:
     """M9. In the documented order."""
     with aioamqp.dialing(dialer):
         _, protocol = await aioamqp.connect(
@@ -75,10 +75,10 @@ async def test_connect_takes_the_first_ones_by_position(dialer: aioamqp.Dialer) 
 
 
 @scenario
-async def test_a_loop_of_another_thread_is_refused_and_the_way_there_named(
+async def test_the_loop_of_another_thread_raises_wrong_loop_with_a_hint(
     dialer: aioamqp.Dialer,
 ) -> None:
-    """M8. From another thread, connect() is run in the loop instead."""
+    """M8. From another thread, connect() can be run with run_coroutine_threadsafe."""
     here = asyncio.get_running_loop()
 
     async def there() -> str:
@@ -99,7 +99,7 @@ async def test_a_loop_of_another_thread_is_refused_and_the_way_there_named(
 
 
 @scenario
-async def test_start_connection_can_be_called_on_a_link_of_one_s_own(
+async def test_start_connection_can_be_called_on_an_existing_transport(
     dialer: aioamqp.Dialer,
 ) -> None:
     """M22."""
@@ -115,7 +115,7 @@ async def test_start_connection_can_be_called_on_a_link_of_one_s_own(
     transport.close()
 
 
-def test_the_oldest_python_is_stated() -> None:
+def test_the_oldest_supported_python_is_declared() -> None:
     """M21."""
     assert metadata("aioamqp")["Requires-Python"] == ">=3.11"
 
@@ -124,26 +124,33 @@ def test_the_oldest_python_is_stated() -> None:
 
 
 class Subclass(aioamqp.AmqpProtocol):
-    """A protocol of a program's own."""
+    """A protocol subclass of a program, which keeps its transport."""
+
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        super().connection_made(transport)
 
 
-class Told:
-    """What an on_error callback was called with, as a plain function and a coroutine function."""
+class OnError:
+    """An on_error callback that keeps its arguments, as a plain and as a coroutine function."""
 
     def __init__(self) -> None:
         self.errors: list[Any] = []
-        self.has_come = asyncio.Event()
+        self.called = asyncio.Event()
 
     def plain(self, *arguments: Any) -> None:
         self.errors.append(arguments)
-        self.has_come.set()
+        self.called.set()
 
     async def coroutine(self, *arguments: Any) -> None:
         await asyncio.sleep(0)
         self.plain(*arguments)
 
 
-FORMS = pytest.mark.parametrize("form", [Told.plain, Told.coroutine])
+FORMS = pytest.mark.parametrize("form", [OnError.plain, OnError.coroutine])
 
 
 @FORMS
@@ -152,36 +159,37 @@ async def test_on_error_is_called_once_with_the_server_s_reason(
     connect: Connect, form: Callable[..., Any]
 ) -> None:
     """M17. RabbitMQ closes a connection that asks for immediate delivery."""
-    told = Told()
-    protocol = await connect(on_error=form.__get__(told))
+    on_error = OnError()
+    protocol = await connect(on_error=form.__get__(on_error))
     channel = await protocol.channel()
 
     await channel.basic_publish(b"", "", "anywhere", immediate=True)
-    await told.has_come.wait()
+    await on_error.called.wait()
     await protocol.wait_closed()
     await asyncio.sleep(0)
 
-    [(error,)] = told.errors
+    [(error,)] = on_error.errors
     assert isinstance(error, aioamqp.ChannelClosed)
     assert (error.code, error.message) == (540, "NOT_IMPLEMENTED - immediate=true")
 
 
 @FORMS
 @scenario
-async def test_on_error_is_called_once_when_the_link_breaks(
+async def test_on_error_is_called_once_when_the_connection_is_lost(
     connect: Connect, form: Callable[..., Any]
 ) -> None:
     """M17."""
-    told = Told()
-    protocol = await connect(on_error=form.__get__(told))
-    channel = await protocol.channel()
+    on_error = OnError()
+    protocol = await connect(on_error=form.__get__(on_error), protocol_factory=Subclass)
+    assert isinstance(protocol, Subclass)
+    await protocol.channel()
 
-    channel.protocol._transport.abort()
-    await told.has_come.wait()
+    protocol.transport.abort()
+    await on_error.called.wait()
     await protocol.wait_closed()
     await asyncio.sleep(0)
 
-    [(error,)] = told.errors
+    [(error,)] = on_error.errors
     assert isinstance(error, aioamqp.AmqpClosedConnection)
 
 
@@ -191,26 +199,26 @@ async def test_on_error_is_not_called_when_the_program_closes(
     connect: Connect, form: Callable[..., Any]
 ) -> None:
     """M17."""
-    told = Told()
-    protocol = await connect(on_error=form.__get__(told))
+    on_error = OnError()
+    protocol = await connect(on_error=form.__get__(on_error))
 
     await protocol.close()
     await asyncio.sleep(0)
 
-    assert told.errors == []
+    assert on_error.errors == []
 
 
 @pytest.mark.asyncio
 @FORMS
-async def test_a_host_that_does_not_exist_is_caught_as_a_closed_connection(
+async def test_an_unknown_host_is_caught_as_a_closed_connection(
     form: Callable[..., Any],
 ) -> None:
     """M18. It is the resolver's error as well."""
-    told = Told()
+    on_error = OnError()
     with pytest.raises(aioamqp.AmqpClosedConnection) as failed:
         await aioamqp.connect(
             host=NO_SUCH_HOST,
-            on_error=form.__get__(told),
+            on_error=form.__get__(on_error),
             client_properties={"program_name": "test", "hostname": socket.gethostname()},
         )
 
@@ -219,10 +227,10 @@ async def test_a_host_that_does_not_exist_is_caught_as_a_closed_connection(
 
 
 @pytest.mark.asyncio
-async def test_a_port_where_nobody_listens_is_caught_as_a_closed_connection() -> None:
+async def test_a_refused_connection_is_caught_as_a_closed_connection() -> None:
     """M19. It is the operating system's error as well."""
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # but not listening: nobody else can get it meanwhile
+        taken.bind(("127.0.0.1", 0))  # but not listening, so that the port stays reserved
         with pytest.raises(aioamqp.AmqpClosedConnection) as failed:
             await aioamqp.connect("127.0.0.1", taken.getsockname()[1])
 

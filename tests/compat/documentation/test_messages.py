@@ -1,4 +1,4 @@
-"""Consuming, cancelling, returning and confirming as 0.15's documentation has them."""
+"""Consuming, cancelling, returned messages and confirms, used as in 0.15's documentation."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ async def test_a_callback_gets_the_documented_envelope_and_properties(
 
     await channel.basic_publish(b"body", "", name, properties)
 
-    _, envelope, received = await inbox.take()
+    _, envelope, received = await inbox.next_message()
     assert {key: getattr(received, key) for key in properties} == properties
     assert received.expiration is None
     assert not received.cluster_id
@@ -51,7 +51,7 @@ async def test_a_callback_gets_the_documented_envelope_and_properties(
 
 
 @scenario
-async def test_the_type_of_a_message_may_be_called_type_when_it_is_sent(
+async def test_the_message_type_property_may_be_called_type_when_publishing(
     connect: Connect, name: str
 ) -> None:
     """M23."""
@@ -83,7 +83,7 @@ async def test_a_callback_may_be_a_plain_function(connect: Connect, name: str) -
 
 @scenario
 async def test_consumers_can_be_cancelled_at_the_same_time(connect: Connect, name: str) -> None:
-    """M25. The same one too."""
+    """M25. Even the same consumer twice."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name, exclusive=True)
     tags = ["one", "two", "two"]
@@ -102,10 +102,8 @@ async def test_consumers_can_be_cancelled_at_the_same_time(connect: Connect, nam
 
 
 @scenario
-async def test_a_cancellation_callback_may_restart_the_consumption(
-    connect: Connect, name: str
-) -> None:
-    """M16. As a coroutine function, each time that the queue is deleted."""
+async def test_a_cancellation_callback_may_consume_again(connect: Connect, name: str) -> None:
+    """M16. A coroutine function, which is called each time the queue is deleted."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
     inbox = Inbox()
@@ -125,7 +123,7 @@ async def test_a_cancellation_callback_may_restart_the_consumption(
         await other.queue_delete(name)
         tags.append(await again.get())
         await other.basic_publish(body, "", name)
-        message = await inbox.take()
+        message = await inbox.next_message()
         assert message.body == body
         await channel.basic_client_ack(message.envelope.delivery_tag)
 
@@ -134,10 +132,10 @@ async def test_a_cancellation_callback_may_restart_the_consumption(
 
 
 @scenario
-async def test_a_cancellation_callback_may_be_plain_and_see_that_the_channel_is_closed(
+async def test_a_cancellation_callback_may_be_a_plain_function_and_close_the_channel(
     connect: Connect, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """M16. What it returns is awaited, so it may close the channel."""
+    """M16. An awaitable that it returns is awaited, so it may close the channel."""
     protocol = await connect()
     channel, other = await protocol.channel(), await protocol.channel()
     calls: list[tuple[Channel, str]] = []
@@ -154,16 +152,17 @@ async def test_a_cancellation_callback_may_be_plain_and_see_that_the_channel_is_
     await channel.close_event.wait()
 
     assert calls == [(channel, "mine")]
-    assert await other.queue_declare(name) is not None  # the other channel lives on
-    assert caplog.messages == []
+    assert await other.queue_declare(name) is not None  # the other channel stays open
+    (text,) = caplog.messages
+    assert "cancelled consumer mine of channel 1" in text
 
 
-# -------------------------------------------------------------------- what becomes of a message
+# -------------------------------------------------------------------- confirms and returned messages
 
 
 @pytest.mark.parametrize("is_plain", [False, True], ids=["coroutine", "plain"])
 @scenario
-async def test_a_mandatory_message_that_nobody_takes_comes_back(
+async def test_an_unroutable_mandatory_message_is_returned(
     connect: Connect, name: str, is_plain: bool
 ) -> None:
     returned: asyncio.Queue[tuple[bytes, ReturnEnvelope, Properties]] = asyncio.Queue()
@@ -188,7 +187,7 @@ async def test_a_mandatory_message_that_nobody_takes_comes_back(
 
 
 @scenario
-async def test_in_confirm_mode_publish_waits_for_the_server_s_word(
+async def test_publish_waits_for_its_publisher_confirm_in_confirm_mode(
     connect: Connect, name: str
 ) -> None:
     channel = await (await connect()).channel()
@@ -207,7 +206,7 @@ async def test_in_confirm_mode_publish_waits_for_the_server_s_word(
 
 
 @scenario
-async def test_a_mandatory_message_that_nobody_takes_fails_its_publish_in_confirm_mode(
+async def test_publishing_an_unroutable_mandatory_message_fails_in_confirm_mode(
     connect: Connect, name: str
 ) -> None:
     returned: asyncio.Queue[bytes] = asyncio.Queue()

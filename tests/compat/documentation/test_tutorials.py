@@ -1,4 +1,4 @@
-"""The tutorials of 0.15's documentation, call by call, with the arguments that they show."""
+"""The tutorials of 0.15's documentation, with the same calls and arguments."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -9,7 +9,7 @@ import pytest
 import aioamqp
 from aioamqp import Channel, Envelope, Properties
 from aioamqp_testing import FakeBroker
-from tests.conformance.scenario import NO_SUCH_QUEUE, Connect, Inbox, drained, refusal, scenario
+from tests.conformance.scenario import NO_SUCH_QUEUE, Connect, Inbox, drain, refusal, scenario
 
 # -------------------------------------------------------------------- hello world
 
@@ -40,8 +40,8 @@ async def test_hello_world_is_sent_as_a_string(connect: Connect, name: str) -> N
 
 
 @pytest.mark.parametrize("run", [asyncio.run, run_until_complete])
-def test_a_program_runs_in_a_loop_that_is_made_for_it(run: Callable[..., Any]) -> None:
-    """M28. By asyncio.run, or by a loop's run_until_complete as the documentation has it."""
+def test_a_program_can_use_asyncio_run_or_run_until_complete(run: Callable[..., Any]) -> None:
+    """M28. With asyncio.run, or with run_until_complete as in the documentation."""
 
     async def connect() -> bytes:
         async with FakeBroker() as broker:
@@ -59,17 +59,17 @@ def test_a_program_runs_in_a_loop_that_is_made_for_it(run: Callable[..., Any]) -
 
 
 @scenario
-async def test_publish_takes_a_string_too_but_says_that_it_should_not(
+async def test_publish_takes_a_string_with_a_deprecation_warning(
     connect: Connect, name: str
 ) -> None:
-    """M2. What is not ASCII travels as UTF-8."""
+    """M2. The string is sent as UTF-8."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name)
 
     with pytest.warns(DeprecationWarning, match="encode the string"):
         await channel.publish("aioamqp hellö", "", name)
 
-    assert await drained(channel, name) == ["aioamqp hellö".encode()]
+    assert await drain(channel, name) == ["aioamqp hellö".encode()]
 
 
 # -------------------------------------------------------------------- work queues
@@ -118,8 +118,8 @@ async def test_a_worker_gets_one_persistent_task_at_a_time(connect: Connect, nam
 
 
 @scenario
-async def test_a_log_goes_to_all_who_have_a_queue_of_their_own(connect: Connect, name: str) -> None:
-    """M20, M26. The server makes up the names of the queues."""
+async def test_a_log_message_reaches_every_listener(connect: Connect, name: str) -> None:
+    """M20, M26. The server generates the names of the queues."""
     channel = await (await connect()).channel()
     inboxes = [Inbox(), Inbox()]
     queues = set()
@@ -137,7 +137,7 @@ async def test_a_log_goes_to_all_who_have_a_queue_of_their_own(connect: Connect,
     await channel.basic_publish("info: Hello World!", exchange_name=name, routing_key="")
 
     for inbox in inboxes:
-        message = await inbox.take()
+        message = await inbox.next_message()
         assert message.body == b"info: Hello World!"
         assert (message.envelope.exchange_name, message.envelope.routing_key) == (name, "")
     assert len(queues) == 2
@@ -186,7 +186,7 @@ async def test_messages_are_routed_by_severity(connect: Connect, name: str) -> N
 async def test_messages_are_routed_by_pattern(connect: Connect, name: str) -> None:
     """M5, M26. Exchange and type are given by position.
 
-    The documentation awaits publish() twice, by mistake: once is right, and gives None.
+    The documentation awaits publish() twice by mistake. Awaiting it once returns None.
     """
     channel = await (await connect()).channel()
     await channel.exchange(name, "topic")
@@ -210,8 +210,10 @@ async def test_messages_are_routed_by_pattern(connect: Connect, name: str) -> No
 
 
 @scenario
-async def test_a_request_is_answered_where_and_as_it_says(connect: Connect, name: str) -> None:
-    """M1, M3. The client names `exchange` and `body`; the server answers with a string."""
+async def test_an_rpc_reply_has_the_reply_to_and_correlation_id_of_its_request(
+    connect: Connect, name: str
+) -> None:
+    """M1, M3. The client uses `exchange` and `body`; the server replies with a string."""
 
     async def on_request(
         channel: Channel, body: bytes, envelope: Envelope, properties: Properties
@@ -242,14 +244,14 @@ async def test_a_request_is_answered_where_and_as_it_says(connect: Connect, name
         body="21",
     )
 
-    answer = await inbox.take()
+    answer = await inbox.next_message()
     assert answer.body == b"42"
     assert answer.properties.correlation_id == "the first"
 
 
 @scenario
-async def test_the_request_may_be_made_a_task(connect: Connect, name: str) -> None:
-    """M3, M4. The documentation forgets to await it: a coroutine is what comes of that, as ever."""
+async def test_publishing_an_rpc_request_can_be_a_task(connect: Connect, name: str) -> None:
+    """M3, M4. The documentation does not await it, which creates a coroutine that never runs."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name)
 
@@ -257,12 +259,14 @@ async def test_the_request_may_be_made_a_task(connect: Connect, name: str) -> No
         channel.basic_publish(exchange="", routing_key=name, properties={}, body=b"request")
     )
 
-    assert await drained(channel, name) == [b"request"]
+    assert await drain(channel, name) == [b"request"]
 
 
 @scenario
-async def test_both_names_of_an_argument_at_once_are_refused(connect: Connect, name: str) -> None:
-    """M3. As are none."""
+async def test_passing_an_argument_under_both_names_or_neither_is_refused(
+    connect: Connect, name: str
+) -> None:
+    """M3."""
     channel = await (await connect()).channel()
     await channel.queue_declare(name)
 
@@ -275,4 +279,4 @@ async def test_both_names_of_an_argument_at_once_are_refused(connect: Connect, n
     with pytest.raises(TypeError, match="exchange_name: "):
         await channel.publish(body=b"", routing_key=name)
 
-    assert await drained(channel, name) == []
+    assert await drain(channel, name) == []

@@ -1,4 +1,4 @@
-"""Find where this aioamqp is not what 0.15 was; more than 0.15 had is no difference."""
+"""Comparison of two descriptions: what 0.15 had and this aioamqp lacks or changed."""
 
 import ast
 import re
@@ -9,11 +9,11 @@ from .describe import Description
 
 ABSENT = "absent"
 BY_NAME = ("bases", "slots", "signatures", "aliases", "constants")
-"""Sections about names that are in the section "names" too."""
+"""Sections about names that are also in the section "names"."""
 
 
 class Parameter(NamedTuple):
-    """A parameter of a signature as text."""
+    """A parameter of a signature; its default is source text."""
 
     name: str
     kind: str
@@ -21,10 +21,10 @@ class Parameter(NamedTuple):
 
 
 def differences(theirs: Description, ours: Description) -> dict[str, str]:
-    """List what a program of 0.15 would find changed.
+    """Return what has changed for a program of 0.15.
 
     Returns:
-        by section and name, such as ``"names: aioamqp.channel.io"``, what it finds instead.
+        the new value by section and name, such as ``"names: aioamqp.channel.io"``.
     """
     found: dict[str, str] = {}
     for section, wanted in theirs.items():
@@ -34,7 +34,7 @@ def differences(theirs: Description, ours: Description) -> dict[str, str]:
                 missing = [each for each in value if each not in have.get(name, ())]
                 found |= {f"names: {name}.{each}": ABSENT for each in missing}
             elif section in BY_NAME and not is_named(name, ours):
-                assert f"names: {name}" in found, name  # and there once is enough
+                assert f"names: {name}" in found, name  # reported there
             elif name not in have:
                 found[f"{section}: {name}"] = ABSENT
             elif not is_kept(section, value, have[name]):
@@ -47,13 +47,13 @@ def differences(theirs: Description, ours: Description) -> dict[str, str]:
 
 
 def is_named(name: str, ours: Description) -> bool:
-    """Tell whether a name of a module or a class is there at all."""
+    """Return whether a module or class still has a name."""
     place, _, last = name.rpartition(".")
     return last.startswith("_") or last in ours["names"].get(place, ())
 
 
 def is_kept(section: str, theirs: object, ours: object) -> bool:
-    """Tell whether a program of 0.15 gets along with ours where it expects theirs."""
+    """Return whether our value is compatible with theirs for a program of 0.15."""
     match section, theirs, ours:
         case "bases", list(), list():
             return set(theirs) <= set(ours)
@@ -66,7 +66,7 @@ def is_kept(section: str, theirs: object, ours: object) -> bool:
 
 
 def takes(ours: str, theirs: str) -> bool:
-    """Tell whether a signature takes each call that another does, to the same effect."""
+    """Return whether our signature accepts every call that theirs accepts, with the same meaning."""
     if (theirs == "property") != (ours == "property"):
         return False
     if theirs == "property":
@@ -90,7 +90,7 @@ def takes(ours: str, theirs: str) -> bool:
 
 
 def parameters(signature: str) -> Iterator[Parameter]:
-    """Read a signature as ``describe`` writes it."""
+    """Parse a signature as written by ``describe``."""
     function = ast.parse(f"def f{signature.removeprefix('async ')}: ...").body[0]
     assert isinstance(function, ast.FunctionDef)
     arguments = function.args
@@ -101,7 +101,7 @@ def parameters(signature: str) -> Iterator[Parameter]:
         yield Parameter(argument.arg, "positional or keyword", text(default))
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         yield Parameter(argument.arg, "keyword", text(default))
-    # Their names are nobody's business.
+    # The names of *args and **kwargs do not matter.
     if arguments.vararg is not None:
         yield Parameter("", "the rest", None)
     if arguments.kwarg is not None:
@@ -113,7 +113,7 @@ def text(default: ast.expr | None) -> str | None:
 
 
 def raises_as(ours: str, theirs: str) -> bool:
-    """Tell whether what is raised is caught by who catches theirs, and has the same code."""
+    """Return whether our exception has all base classes and the code of theirs."""
     old, new = (re.fullmatch(r"(.*)raises ([\w, ]+?)( with .*)?", text) for text in (theirs, ours))
     if old is None or new is None or (old[1], old[3]) != (new[1], new[3]):
         return False

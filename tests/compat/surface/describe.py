@@ -1,10 +1,10 @@
-"""Describe the aioamqp that is installed, as programs see it: 0.15 and this one by the same rules.
+"""Description of the public surface of the installed aioamqp, 0.15 or this one.
 
     python tests/compat/surface/describe.py URL
 
-prints the description as JSON. What calls return is found out by making them, at the broker of the
-URL. Nothing is needed but the standard library and aioamqp, so it runs where 0.15 is installed:
-``tools/describe_0_15.py`` has it do so. The tests call ``describe`` for the aioamqp of this repository.
+prints the description as JSON. The results of methods are found by calling them on the broker at the
+URL. It needs only the standard library and aioamqp, so it also runs with 0.15:
+``tools/describe_0_15.py`` does that. The tests call ``describe`` for the aioamqp of this repository.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 Description = dict[str, dict[str, Any]]
-"""By section, then by name: a text, or a list of texts."""
+"""By section and name: a text, or a list of texts."""
 
 MODULES = (
     "aioamqp",
@@ -54,9 +54,9 @@ VALUES = """
     properties.Properties('text/plain', 'gzip', {'a': 1}, 2, 3, 'correlation', 'reply', '60000', 'id', 9, 'type', 'user', 'app', 'cluster')
 """
 
-# Made in this order on one connection: `channel` is its first channel, `confirming` its second, and
-# `closed` its third, which is closed by then; `seen` is a callback. E and F are names of exchanges, Q is
-# that of a queue. No call is there twice, so those that are made again are spelled otherwise.
+# The calls are made in this order on one connection. `channel` is its first channel, `confirming` the
+# second, and `closed` the third, which is closed before; `seen` is a callback. E and F are names of
+# exchanges, Q is the name of a queue. Repeated calls are spelled differently, because each call is a key.
 CALLS = """
     protocol.ensure_open()
     protocol.send_heartbeat()
@@ -139,11 +139,11 @@ def lines(text: str) -> list[str]:
 
 
 async def describe(url: str, namespace: str) -> Description:
-    """Describe it.
+    """Describe the installed aioamqp.
 
     Args:
-        url: of a broker to try the calls on.
-        namespace: put before the names of what is declared there.
+        url: of a broker on which the methods are called.
+        namespace: prefix of the names that are declared there.
     """
     modules = {name: importlib.import_module(name) for name in MODULES}
     classes = {
@@ -201,21 +201,21 @@ def signatures(modules: dict[str, Any], classes: dict[str, type]) -> dict[str, s
 
 
 def signature(function: Any) -> str:
-    """Write a signature without its annotations, and whether a call is to be awaited."""
-    # Until inspect could be told of one (3.12), asyncio knew more coroutine functions.
-    knows = inspect if hasattr(inspect, "markcoroutinefunction") else asyncio
+    """Return a signature without annotations, with "async" for coroutine functions."""
+    # Before inspect.markcoroutinefunction (3.12), asyncio recognized more coroutine functions.
+    module = inspect if hasattr(inspect, "markcoroutinefunction") else asyncio
     parameters = [
         p.replace(annotation=p.empty)
         if p.default is p.empty or not isinstance(p.default, type)
         else p.replace(annotation=p.empty, default=Named(p.default))
         for p in inspect.signature(function).parameters.values()
     ]
-    kind = "async " if knows.iscoroutinefunction(function) else ""
+    kind = "async " if module.iscoroutinefunction(function) else ""
     return kind + str(inspect.Signature(parameters))
 
 
 class Named:
-    """A default that is a class, written by its name."""
+    """A default value that is a class, shown by its name."""
 
     def __init__(self, cls: type) -> None:
         self.cls = cls
@@ -249,7 +249,7 @@ def constants(modules: dict[str, Any]) -> dict[str, str]:
 
 
 def exception(error: Exception) -> str:
-    """Write what programs look at; of a sentence, only what it names."""
+    """Describe args, str, repr and attributes of an exception."""
     shown = [f"args {error.args}", f"str {str(error)!r}"]
     plain = f"{type(error).__name__}({', '.join(map(repr, error.args))})"
     if repr(error) == plain:
@@ -265,7 +265,7 @@ def value_of(made: Any) -> str:
 
 
 async def observe(url: str, namespace: str) -> Description:
-    """Make all the calls, and look at what they leave behind."""
+    """Make all calls; describe their outcomes and the attributes of the objects."""
     import aioamqp
 
     fresh = attributes(aioamqp.AmqpProtocol())
@@ -298,7 +298,7 @@ async def observe(url: str, namespace: str) -> Description:
 
 
 class Recorder:
-    """A callback that remembers what kind of arguments it was called with."""
+    """A callback that keeps the types of its arguments."""
 
     def __init__(self, name: str, seen: dict[str, str]) -> None:
         self._name = name
@@ -312,7 +312,7 @@ class Recorder:
 
 
 async def callbacks_of(url: str, namespace: str) -> dict[str, str]:
-    """Have each kind of callback called once."""
+    """Describe the arguments of each kind of callback."""
     import aioamqp
 
     seen: dict[str, str] = {}
@@ -336,7 +336,7 @@ async def callbacks_of(url: str, namespace: str) -> dict[str, str]:
 
 
 async def outcome(call: str, names: dict[str, Any]) -> str:
-    """Make a call; say whether it is to be awaited, and what it gives or raises."""
+    """Make a call; describe whether it is awaited, and what it returns or raises."""
     how = ""
     try:
         result = eval(call, names)
@@ -351,7 +351,7 @@ async def outcome(call: str, names: dict[str, Any]) -> str:
 
 
 def shape(value: Any) -> str:
-    """Write a value without what differs from call to call: a bool as it is, else its type."""
+    """Describe a value by its type; show None and booleans themselves."""
     if value is None or isinstance(value, bool):
         return repr(value)
     if isinstance(value, asyncio.Transport):
@@ -364,10 +364,12 @@ def shape(value: Any) -> str:
     return f"{module}{type(value).__qualname__}"
 
 
-def attributes(thing: Any) -> dict[str, str]:
-    """List the public attributes with what is in them."""
-    names = [n for n in public(thing) if not callable(inspect.getattr_static(type(thing), n, None))]
-    return {name: content(name, getattr(thing, name)) for name in names}
+def attributes(instance: Any) -> dict[str, str]:
+    """Describe the public attributes of an object."""
+    names = [
+        n for n in public(instance) if not callable(inspect.getattr_static(type(instance), n, None))
+    ]
+    return {name: content(name, getattr(instance, name)) for name in names}
 
 
 def content(name: str, value: Any) -> str:
@@ -381,7 +383,7 @@ def content(name: str, value: Any) -> str:
 
 
 def is_plain(value: Any) -> bool:
-    """Tell whether it is made of numbers and texts alone."""
+    """Return whether a value consists only of numbers, strings and containers."""
     if isinstance(value, dict):
         return all(map(is_plain, value.values()))
     if isinstance(value, (list, set, tuple)):

@@ -1,4 +1,4 @@
-"""The checks of types and of the third-party stubs can fail."""
+"""Tests that the checks of types and of the third-party stubs can fail."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ FOUND = [
 ]
 
 
-def test_a_difference_from_the_stubs_must_be_listed_word_for_word() -> None:
+def test_a_difference_from_the_stubs_must_be_listed_exactly() -> None:
     listed = patterns("""
         [[difference]]
         why = "A reason."
@@ -28,7 +28,7 @@ def test_a_difference_from_the_stubs_must_be_listed_word_for_word() -> None:
     assert unexpected(FOUND, [*listed, "aioamqp.channel.Channel.open"]) == FOUND[1:]
 
 
-def test_what_is_listed_must_be_a_difference_from_the_stubs() -> None:
+def test_a_listed_difference_from_the_stubs_must_exist() -> None:
     assert unused(FOUND, [FOUND[1], "aioamqp.channel.Channel.gone is not present at runtime"]) == [
         "aioamqp.channel.Channel.gone is not present at runtime"
     ]
@@ -36,10 +36,10 @@ def test_what_is_listed_must_be_a_difference_from_the_stubs() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_callback_that_cannot_be_called_is_a_type_error_and_no_other_is(tmp_path: Path) -> None:
-    """typed.py marks what must be an error; without the marks, those errors are what is left."""
+def test_exactly_the_marked_lines_of_typed_py_are_type_errors(tmp_path: Path) -> None:
+    """typed.py marks each error with type: ignore; without the marks exactly these errors appear."""
     marked = TYPED.read_text()
-    wanted = {
+    expected = {
         (number, line.rpartition("[")[2].rstrip("]"))
         for number, line in enumerate(marked.splitlines(), 1)
         if "# type: ignore[" in line
@@ -65,5 +65,5 @@ def test_a_callback_that_cannot_be_called_is_a_type_error_and_no_other_is(tmp_pa
 
     errors = [line for line in checked.stdout.splitlines() if ": error: " in line]
     found = {(int(line.split(":")[1]), line.rpartition("[")[2].rstrip("]")) for line in errors}
-    assert found == wanted
-    assert len(wanted) > 20
+    assert found == expected
+    assert len(expected) > 20

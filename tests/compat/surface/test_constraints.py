@@ -1,4 +1,4 @@
-"""What programs and tests of 0.15 rely on and is easily missed."""
+"""Less obvious behaviour that programs and tests of 0.15 rely on."""
 
 import asyncio
 import logging
@@ -37,7 +37,7 @@ FROM_URL = {
 @pytest.mark.parametrize(
     "more", [{}, {"on_error": None}, {"heartbeat": 5, "loop": None}, {"ssl": False}]
 )
-async def test_from_url_calls_the_connect_of_the_module_with_these_arguments_only(
+async def test_from_url_calls_aioamqp_connect_with_exactly_these_arguments(
     more: dict[str, Any],
 ) -> None:
     expected = {name: value for name, value in more.items() if name != "on_error"}
@@ -48,7 +48,7 @@ async def test_from_url_calls_the_connect_of_the_module_with_these_arguments_onl
     connect.assert_called_once_with(**FROM_URL, **expected)
 
 
-async def test_the_context_of_amqps_is_made_by_what_ssl_has_under_that_name_then() -> None:
+async def test_amqps_calls_ssl_create_default_context_at_connect_time() -> None:
     with (
         mock.patch("aioamqp.connect", return_value=(None, None)) as connect,
         mock.patch("ssl.create_default_context") as create,
@@ -60,7 +60,7 @@ async def test_the_context_of_amqps_is_made_by_what_ssl_has_under_that_name_then
 
 
 @pytest.mark.parametrize("asked", [100, 10])
-async def test_the_heartbeat_is_what_the_caller_says_whatever_the_server_offers(
+async def test_the_heartbeat_of_the_caller_overrides_that_of_the_server(
     connect: Connect, asked: int
 ) -> None:
     _, protocol = await connect(heartbeat=asked)
@@ -68,7 +68,7 @@ async def test_the_heartbeat_is_what_the_caller_says_whatever_the_server_offers(
     assert protocol.server_heartbeat == asked
 
 
-async def test_frames_and_channels_are_limited_by_the_lower_number(connect: Connect) -> None:
+async def test_frame_max_and_channel_max_are_the_lower_of_both_limits(connect: Connect) -> None:
     _, lower = await connect(frame_max=8192, channel_max=10)
     _, higher = await connect(frame_max=1_000_000, channel_max=60_000)
     _, unlimited = await connect(frame_max=0, channel_max=0)
@@ -78,7 +78,7 @@ async def test_frames_and_channels_are_limited_by_the_lower_number(connect: Conn
     assert (unlimited.server_frame_max, unlimited.server_channel_max) == (131072, 2047)
 
 
-async def test_a_heartbeat_is_sent_once_an_interval_not_twice(server: ScriptedServer) -> None:
+async def test_a_heartbeat_is_sent_once_per_interval(server: ScriptedServer) -> None:
     protocol = await server.connect(heartbeat=60)
     with mock.patch.object(protocol, "send_heartbeat", wraps=protocol.send_heartbeat) as sent:
         protocol.server_heartbeat = 1
@@ -94,28 +94,34 @@ async def test_a_heartbeat_is_sent_once_an_interval_not_twice(server: ScriptedSe
     await task
 
 
-async def test_arguments_that_nobody_knows_are_ignored(connect: Connect) -> None:
-    unknown: dict[str, Any] = {
-        "loop": asyncio.get_running_loop(),
-        "program_name": "worker",
-        "virtual_host": "other",
-        "verify_ssl": False,
-    }
+async def test_the_documented_arguments_that_do_nothing_are_accepted(connect: Connect) -> None:
+    given: dict[str, Any] = {"loop": asyncio.get_running_loop(), "verify_ssl": False}
 
-    _, protocol = await connect(**unknown)
-    AmqpProtocol("reader", "writer", **unknown)
+    _, protocol = await connect(**given)
+    AmqpProtocol("reader", "writer", loop=given["loop"])
     with mock.patch("aioamqp.connect", return_value=(None, None)) as called:
-        await aioamqp.from_url("amqp://tom:pass@example.com:7777/myvhost", **unknown)
+        await aioamqp.from_url("amqp://tom:pass@example.com:7777/myvhost", **given)
 
     assert protocol.state == OPEN
-    called.assert_called_once_with(**FROM_URL, **unknown)
+    called.assert_called_once_with(**FROM_URL, **given)
+
+
+@pytest.mark.parametrize("name", ["program_name", "virtual_host"])
+async def test_unknown_keyword_arguments_are_refused(connect: Connect, name: str) -> None:
+    """Row U3. 0.15 ignored them: a program logged in as guest to "/"."""
+    unknown: dict[str, Any] = {name: "x"}
+
+    with pytest.raises(TypeError, match=name):
+        await connect(**unknown)
+    with pytest.raises(TypeError, match=name):
+        AmqpProtocol("reader", "writer", **unknown)
 
 
 # ------------------------------------------------------------------------------------ channels
 
 
 class MyChannel(Channel):
-    """As programs have them."""
+    """A subclass as in programs, which changes a consumer tag."""
 
     async def basic_consume(
         self, *args: Any, consumer_tag: str = "", **kwargs: Any
@@ -124,22 +130,22 @@ class MyChannel(Channel):
         return await super().basic_consume(*args, consumer_tag=mine, **kwargs)  # type: ignore[misc]
 
 
-class OfSubclass(AmqpProtocol):
+class WithChannelSubclass(AmqpProtocol):
     CHANNEL_FACTORY = MyChannel
 
 
-class OfFunction(AmqpProtocol):
-    """The function is a method, so it is called with this protocol twice."""
+class WithFactoryMethod(AmqpProtocol):
+    """The factory is a method, so it gets the protocol twice."""
 
-    def CHANNEL_FACTORY(  # noqa: N802 - the name is 0.15's
+    def CHANNEL_FACTORY(  # noqa: N802 - the name of 0.15
         self, protocol: AmqpProtocol, channel_id: int, return_callback: Any = None
     ) -> Channel:
         assert self is protocol
         return MyChannel(protocol, channel_id, return_callback=return_callback)
 
 
-@pytest.mark.parametrize("factory", [OfSubclass, OfFunction])
-async def test_the_channel_factory_is_a_subclass_or_a_function_in_the_class(
+@pytest.mark.parametrize("factory", [WithChannelSubclass, WithFactoryMethod])
+async def test_channel_factory_may_be_a_channel_subclass_or_a_method(
     connect: Connect, factory: Callable[..., AmqpProtocol]
 ) -> None:
     _, protocol = await connect(protocol_factory=factory)
@@ -171,7 +177,7 @@ async def test_a_prefetch_out_of_range_is_a_type_error(
     assert await channel.basic_qos(prefetch_count=1)
 
 
-async def test_a_consumer_tag_that_is_in_use_is_refused_by_the_server_with_530(
+async def test_the_server_refuses_a_consumer_tag_in_use_with_530(
     channel: Channel,
 ) -> None:
     queue = (await channel.queue_declare(exclusive=True))["queue"]
@@ -183,7 +189,7 @@ async def test_a_consumer_tag_that_is_in_use_is_refused_by_the_server_with_530(
     assert refused.value.code == 530
 
 
-async def test_a_consumer_needs_no_callback_and_no_name_of_a_queue(channel: Channel) -> None:
+async def test_basic_consume_needs_no_callback_and_no_queue_name(channel: Channel) -> None:
     queue = (await channel.queue_declare(exclusive=True))["queue"]
 
     await channel.basic_consume(None)
@@ -192,7 +198,7 @@ async def test_a_consumer_needs_no_callback_and_no_name_of_a_queue(channel: Chan
     assert declared["consumer_count"] == 1
 
 
-async def test_what_a_callback_returns_is_awaited_whatever_kind_of_function_it_is(
+async def test_an_awaitable_returned_by_a_callback_is_awaited(
     channel: Channel,
 ) -> None:
     protocol = channel.protocol
@@ -205,7 +211,7 @@ async def test_what_a_callback_returns_is_awaited_whatever_kind_of_function_it_i
     await protocol.wait_closed(timeout=5)
 
 
-async def test_what_a_callback_returns_need_not_be_awaitable(channel: Channel) -> None:
+async def test_a_callback_may_return_a_value_that_is_not_awaitable(channel: Channel) -> None:
     called = asyncio.Event()
     queue = (await channel.queue_declare(exclusive=True))["queue"]
     await channel.basic_publish(b"body", "", queue)
@@ -227,7 +233,7 @@ async def test_what_a_callback_returns_need_not_be_awaitable(channel: Channel) -
     ],
     ids=["540", "530"],
 )
-async def test_calls_that_wait_when_the_server_closes_the_connection_fail_with_channel_closed(
+async def test_pending_calls_fail_with_channel_closed_when_the_server_closes_the_connection(
     channel: Channel, call: Callable[[Channel], Any], code: int
 ) -> None:
     await channel.queue_declare(exclusive=True)
@@ -244,14 +250,14 @@ async def test_calls_that_wait_when_the_server_closes_the_connection_fail_with_c
         await channel.queue_declare()
 
 
-# ------------------------------------------------------------------------------------ reached
+# ------------------------------------------------------------------------------------ names and mocks
 
 
-async def test_programs_find_urlparse_at_the_top_level() -> None:
+async def test_urlparse_is_an_attribute_of_the_package() -> None:
     assert aioamqp.urlparse("amqp://host:5672/vhost").port == 5672
 
 
-async def test_programs_can_put_another_logger_in_the_place_of_the_protocol_s(
+async def test_the_logger_of_the_protocol_module_can_be_replaced(
     connect: Connect,
 ) -> None:
     with mock.patch("aioamqp.protocol.logger") as logger:
@@ -267,7 +273,7 @@ async def test_the_loggers_have_the_names_of_0_15() -> None:
     assert aioamqp.channel.logger is logging.getLogger("aioamqp.channel")
 
 
-async def test_programs_compare_the_state_and_count_the_channels(
+async def test_state_can_be_compared_and_channels_counted(
     protocol: AmqpProtocol,
 ) -> None:
     assert protocol.state == aioamqp.protocol.OPEN
@@ -280,7 +286,7 @@ async def test_programs_compare_the_state_and_count_the_channels(
     assert len(protocol.channels) == 2
 
 
-async def test_a_mock_of_a_protocol_has_its_calls() -> None:
+async def test_a_mock_of_a_protocol_has_its_methods() -> None:
     protocol = mock.MagicMock(spec=aioamqp.protocol.AmqpProtocol)
 
     await protocol.close(no_wait=True)
@@ -293,7 +299,7 @@ async def test_a_mock_of_a_protocol_has_its_calls() -> None:
         protocol.no_such_call()
 
 
-async def test_a_mock_of_a_channel_has_its_calls() -> None:
+async def test_a_mock_of_a_channel_has_its_methods() -> None:
     channel = mock.MagicMock(spec=aioamqp.channel.Channel)
 
     for call in (

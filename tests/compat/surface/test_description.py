@@ -1,6 +1,6 @@
-"""This aioamqp looks from outside as 0.15 did, but where differences.toml says otherwise.
+"""The public surface of this aioamqp differs from that of 0.15 only as listed in differences.toml.
 
-aioamqp_0_15.toml is how 0.15 looked; describe.py looks at both, and compare.py compares.
+aioamqp_0_15.toml describes 0.15. describe.py writes descriptions, and compare.py compares them.
 """
 
 import tomllib
@@ -17,29 +17,29 @@ from .describe import Description, describe
 HERE = Path(__file__).parent
 
 
-def stored() -> Description:
+def description_of_0_15() -> Description:
     return tomllib.loads((HERE / "aioamqp_0_15.toml").read_text())
 
 
-def intended() -> dict[str, str]:
-    """What a program of 0.15 finds changed on purpose, by where."""
+def intended_differences() -> dict[str, str]:
+    """Return the intended differences, by section and name."""
     rows = tomllib.loads((HERE / "differences.toml").read_text())["difference"]
     return {where: row["ours"] for row in rows for where in row["of"]}
 
 
 @pytest.mark.asyncio
-async def test_all_that_0_15_shows_is_here_as_it_was_or_as_the_table_says(broker_url: str) -> None:
+async def test_the_public_surface_differs_from_0_15_only_as_listed(broker_url: str) -> None:
     if broker_url:
         ours = await describe(broker_url, "surface")
     else:
         async with FakeBroker() as broker:
             ours = await describe(await broker.listen(), "surface")
 
-    assert differences(stored(), ours) == intended()
+    assert differences(description_of_0_15(), ours) == intended_differences()
 
 
-# What asyncio calls, and what cannot be called on a connection that is open or without waiting for
-# its end.
+# Methods that asyncio calls, and methods that cannot be called on an open connection or that wait until
+# it is closed.
 UNTRIED = {
     "connection_lost",
     "connection_made",
@@ -54,15 +54,15 @@ UNTRIED = {
 
 
 @pytest.mark.parametrize("cls", ["channel.Channel", "protocol.AmqpProtocol"])
-def test_what_a_call_gives_is_described_of_every_call(cls: str) -> None:
-    described = stored()
+def test_the_outcome_of_every_method_is_described(cls: str) -> None:
+    described = description_of_0_15()
     prefix = f"aioamqp.{cls}."
     methods = {
         name.removeprefix(prefix)
         for name, signature in described["signatures"].items()
         if name.startswith(prefix)
         and signature != "property"
-        and f"names: {name}" not in intended()
+        and f"names: {name}" not in intended_differences()
     }
 
     tried = {call.partition("(")[0].partition(".")[2] for call in described["outcomes"]}
@@ -71,19 +71,19 @@ def test_what_a_call_gives_is_described_of_every_call(cls: str) -> None:
     assert not UNTRIED & tried
 
 
-def test_every_difference_has_a_reason_and_is_there_once() -> None:
+def test_every_difference_has_a_reason_and_is_listed_once() -> None:
     rows = tomllib.loads((HERE / "differences.toml").read_text())["difference"]
 
     assert all(row["why"].endswith(".") for row in rows)
-    assert len(intended()) == sum(len(row["of"]) for row in rows)
+    assert len(intended_differences()) == sum(len(row["of"]) for row in rows)
 
 
-# What follows shows that a drift is found.
+# The tests below show that changes are found.
 
 
 def changed(section: str, name: str, value: Any) -> Description:
-    """0.15, with one thing otherwise."""
-    described = stored()
+    """Return the description of 0.15 with one changed value."""
+    described = description_of_0_15()
     assert described[section][name] != value
     described[section][name] = value
     return described
@@ -106,28 +106,30 @@ def changed(section: str, name: str, value: Any) -> Description:
         ("signatures", "aioamqp.channel.Channel.flow", "(self, active)"),
     ],
 )
-def test_a_change_is_a_difference(section: str, name: str, value: Any) -> None:
-    found = differences(stored(), changed(section, name, value))
+def test_a_changed_description_is_a_difference(section: str, name: str, value: Any) -> None:
+    found = differences(description_of_0_15(), changed(section, name, value))
 
     assert list(found) == [f"{section}: {name}"]
 
 
-def test_a_name_that_is_gone_is_a_difference_once() -> None:
-    ours = stored()
+def test_a_removed_name_is_one_difference() -> None:
+    ours = description_of_0_15()
     ours["names"]["aioamqp.channel.Channel"].remove("flow")
     del ours["signatures"]["aioamqp.channel.Channel.flow"]
 
-    assert differences(stored(), ours) == {"names: aioamqp.channel.Channel.flow": "absent"}
+    assert differences(description_of_0_15(), ours) == {
+        "names: aioamqp.channel.Channel.flow": "absent"
+    }
 
 
-def test_more_than_there_was_is_no_difference() -> None:
-    ours = stored()
+def test_an_addition_is_not_a_difference() -> None:
+    ours = description_of_0_15()
     ours["names"]["aioamqp"].append("Channel")
-    ours["bases"]["aioamqp.channel.Channel"] = ["aioamqp.calls.basic.BasicCalls"]
+    ours["bases"]["aioamqp.channel.Channel"] = ["aioamqp._methods.basic.BasicMethods"]
     ours["signatures"]["aioamqp.dialing"] = "(dialer)"
-    ours["attributes of a channel"]["inbound"] = "aioamqp.inbound.Inbound"
+    ours["attributes of a channel"]["spare"] = "aioamqp.spare.Spare"
 
-    assert differences(stored(), ours) == {}
+    assert differences(description_of_0_15(), ours) == {}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_more_than_there_was_is_no_difference() -> None:
         ("property", False),
     ],
 )
-def test_a_signature_may_grow_by_keywords_that_can_be_left_out(ours: str, takes_it: bool) -> None:
+def test_a_signature_may_gain_only_optional_keyword_arguments(ours: str, takes_it: bool) -> None:
     assert takes(ours, "async (self, a, b=1, *, c=2, **rest)") is takes_it
 
 
@@ -165,7 +167,7 @@ def test_a_signature_may_grow_by_keywords_that_can_be_left_out(ours: str, takes_
         ("awaited: True", False),
     ],
 )
-def test_what_is_raised_may_be_more_than_it_was(ours: str, is_caught: bool) -> None:
+def test_an_exception_may_gain_base_classes(ours: str, is_caught: bool) -> None:
     theirs = "awaited: raises ChannelClosed, AioamqpException with code 404"
 
     assert raises_as(ours, theirs) is is_caught

@@ -1,7 +1,7 @@
-"""What 0.15's own tests touch, done as they do it.
+"""Uses of aioamqp in 0.15's own tests.
 
-They are not here: they need a broker with its management interface, and a package that no supported
-Python can import. What they do with heartbeats, by the clock, is in test_vestiges.py of the client.
+The tests themselves need the management interface of a broker, and a package that no supported Python
+can import. Their tests of heartbeats are in the client's test_legacy.py.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ def transport_of(protocol: AmqpProtocol) -> asyncio.Transport:
     return protocol._stream_reader._transport
 
 
-# ----------------------------------------------------------------------------------- the harness
+# ----------------------------------------------------------------------------------- test harness
 
 
 class Harness:
-    """Gives each test names of its own, as the base class of those tests does."""
+    """Keeps the channels of a test, as the base class of 0.15's tests does."""
 
     def __init__(self) -> None:
         self.channels: list[ChannelOfHarness] = []
@@ -41,7 +41,7 @@ class Harness:
 
 
 def prefixing(call: Callable[..., Any], *names: str) -> Callable[..., Any]:
-    """Put a prefix before what is given for some arguments, by name or by position."""
+    """Return a method that adds a prefix to some arguments, given by name or by position."""
     signature = inspect.signature(call)
 
     def prefixed(self: "ChannelOfHarness", *args: Any, **kwargs: Any) -> Any:
@@ -76,7 +76,7 @@ class ProtocolOfHarness(AmqpProtocol):
         return ChannelOfHarness(self.harness, *args, **kwargs)
 
 
-async def test_protocol_and_channel_can_be_made_by_a_test_of_its_own_kind(
+async def test_a_test_harness_can_subclass_protocol_and_channel(
     connect: Connect,
 ) -> None:
     harness = Harness()
@@ -91,13 +91,13 @@ async def test_protocol_and_channel_can_be_made_by_a_test_of_its_own_kind(
     assert version >= (3, 8)
 
 
-async def test_its_channel_may_put_a_prefix_before_all_names(connect: Connect) -> None:
+async def test_a_channel_subclass_can_prefix_all_names(connect: Connect) -> None:
     _, protocol = await connect(protocol_factory=Harness().protocol)
     channel = await protocol.channel()
-    taken: asyncio.Queue[bytes] = asyncio.Queue()
+    bodies: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def callback(channel: Channel, body: bytes, envelope: Any, properties: Any) -> None:
-        taken.put_nowait(body)
+        bodies.put_nowait(body)
 
     declared = await channel.queue_declare("upstream.q", exclusive=True, no_wait=False)
     await channel.exchange_declare("upstream.e", "direct", auto_delete=False)
@@ -110,7 +110,7 @@ async def test_its_channel_may_put_a_prefix_before_all_names(connect: Connect) -
 
     assert declared["queue"] == "compat.upstream.q"
     assert (first["message"], first["exchange_name"]) == (b"first", "compat.upstream.e")
-    assert await asyncio.wait_for(taken.get(), 5) == b"second"
+    assert await asyncio.wait_for(bodies.get(), 5) == b"second"
     await channel.exchange_delete("compat.upstream.e")
 
 
@@ -131,7 +131,7 @@ async def test_its_channel_may_put_a_prefix_before_all_names(connect: Connect) -
         ("basic_consume", {"queue_name"}),
     ],
 )
-async def test_the_signature_of_a_call_tells_which_arguments_are_names(
+async def test_the_parameter_names_show_which_arguments_are_queue_or_exchange_names(
     call: str, names: set[str]
 ) -> None:
     parameters = set(inspect.signature(getattr(Channel, call)).parameters)
@@ -143,17 +143,17 @@ async def test_the_signature_of_a_call_tells_which_arguments_are_names(
 # ------------------------------------------------------------------------------------- connections
 
 
-async def test_what_was_wanted_and_what_was_settled_can_be_seen(connect: Connect) -> None:
-    wanted = {"channel_max": 10, "frame_max": 10000, "heartbeat": 100}
-    _, protocol = await connect(**wanted)
+async def test_requested_and_negotiated_limits_are_attributes(connect: Connect) -> None:
+    requested = {"channel_max": 10, "frame_max": 10000, "heartbeat": 100}
+    _, protocol = await connect(**requested)
 
-    assert protocol.connection_tunning == wanted
+    assert protocol.connection_tunning == requested
     assert protocol.server_channel_max == 10
     assert protocol.server_frame_max == 10000
     assert protocol.server_heartbeat == 100
 
 
-async def test_the_socket_can_be_reached_and_holds_nothing_back() -> None:
+async def test_the_socket_is_accessible_and_has_tcp_nodelay_set() -> None:
     async with FakeBroker() as broker:
         transport, protocol = await aioamqp.from_url(await broker.listen())
 
@@ -171,7 +171,7 @@ async def test_the_properties_of_the_client_are_kept_as_given(connect: Connect) 
     assert protocol.client_properties == given
 
 
-async def test_after_a_close_the_transport_is_closing_and_the_worker_over(
+async def test_the_transport_is_closing_and_the_worker_done_after_a_close(
     protocol: AmqpProtocol,
 ) -> None:
     await protocol.close()
@@ -184,7 +184,7 @@ async def test_after_a_close_the_transport_is_closing_and_the_worker_over(
         await protocol.close()
 
 
-async def test_a_transport_that_is_closed_under_the_protocol_is_told_to_on_error(
+async def test_on_error_is_called_when_the_transport_is_closed(
     channel: Channel,
 ) -> None:
     protocol = channel.protocol
@@ -209,7 +209,7 @@ async def test_a_transport_that_is_closed_under_the_protocol_is_told_to_on_error
 @pytest.mark.parametrize(
     "wrong", [{"virtualhost": "/unexistent"}, {"login": "wrong", "password": "wrong"}]
 )
-async def test_a_virtual_host_or_login_that_is_refused_is_a_closed_connection(
+async def test_a_refused_virtual_host_or_login_raises_amqp_closed_connection(
     connect: Connect, wrong: dict[str, str]
 ) -> None:
     with pytest.raises(aioamqp.AmqpClosedConnection):
@@ -219,7 +219,9 @@ async def test_a_virtual_host_or_login_that_is_refused_is_a_closed_connection(
 # ---------------------------------------------------------------------------------------- channels
 
 
-async def test_the_numbers_of_channels_are_counted(protocol: AmqpProtocol) -> None:
+async def test_channels_ids_count_follows_opened_and_closed_channels(
+    protocol: AmqpProtocol,
+) -> None:
     before = protocol.channels_ids_count
     first, second = await protocol.channel(), await protocol.channel()
 
@@ -233,7 +235,7 @@ async def test_the_numbers_of_channels_are_counted(protocol: AmqpProtocol) -> No
         await first.close()
 
 
-async def test_a_channel_that_the_server_closes_gives_its_number_back(channel: Channel) -> None:
+async def test_a_channel_closed_by_the_server_releases_its_channel_id(channel: Channel) -> None:
     with pytest.raises(aioamqp.ChannelClosed) as closed:
         await channel.queue_declare("compat.upstream.none", passive=True)
 
@@ -242,13 +244,13 @@ async def test_a_channel_that_the_server_closes_gives_its_number_back(channel: C
     assert channel.protocol.channels_ids_count == 0
 
 
-async def test_a_limit_of_more_than_31_bits_can_be_an_argument(channel: Channel) -> None:
+async def test_a_queue_argument_may_exceed_31_bits(channel: Channel) -> None:
     declared = await channel.queue_declare(exclusive=True, arguments={"answer": 2147483648})
 
     assert declared["message_count"] == 0
 
 
-async def test_confirm_mode_can_be_seen_and_publishing_in_it_returns(channel: Channel) -> None:
+async def test_publisher_confirms_is_true_in_confirm_mode(channel: Channel) -> None:
     queue = (await channel.queue_declare(exclusive=True))["queue"]
     modes = [channel.publisher_confirms]
 
@@ -261,13 +263,13 @@ async def test_confirm_mode_can_be_seen_and_publishing_in_it_returns(channel: Ch
 
 
 class Consumers:
-    """Three arguments are too few, but nothing is delivered to it."""
+    """A callback with too few arguments, which is never called."""
 
     async def callback(self, body: bytes, envelope: Any, properties: Any) -> None:
         raise NotImplementedError
 
 
-async def test_a_consumer_that_could_not_be_called_can_be_registered(channel: Channel) -> None:
+async def test_a_callback_with_a_wrong_signature_can_be_registered(channel: Channel) -> None:
     queue = (await channel.queue_declare(exclusive=True))["queue"]
 
     callback: Any = Consumers().callback
@@ -276,10 +278,10 @@ async def test_a_consumer_that_could_not_be_called_can_be_registered(channel: Ch
     assert len(set(tags)) == 2
 
 
-async def test_tags_can_be_cancelled_side_by_side_from_another_channel(
+async def test_consumers_can_be_cancelled_concurrently_from_another_channel(
     protocol: AmqpProtocol,
 ) -> None:
-    """A tag is of one channel, and to cancel what is not there succeeds."""
+    """Consumer tags belong to one channel; cancelling an unknown consumer succeeds."""
     consuming, other = await protocol.channel(), await protocol.channel()
     queue = (await consuming.queue_declare(exclusive=True))["queue"]
     tags = [
@@ -291,10 +293,10 @@ async def test_tags_can_be_cancelled_side_by_side_from_another_channel(
     assert cancelled == [{"consumer_tag": tag} for tag in tags]
 
 
-async def test_every_cancellation_callback_is_called_though_others_fail(
+async def test_every_cancellation_callback_is_called_even_if_others_raise(
     channel: Channel,
 ) -> None:
-    told: list[Any] = []
+    calls: list[Any] = []
     called = asyncio.Event()
 
     def failing(channel: Channel, tag: str) -> None:
@@ -304,10 +306,10 @@ async def test_every_cancellation_callback_is_called_though_others_fail(
         raise RuntimeError("coroutine")
 
     def plain(channel: Channel, tag: str) -> None:
-        told.append((channel, tag))
+        calls.append((channel, tag))
 
     async def coroutine(channel: Channel, tag: str) -> None:
-        told.append((channel, tag))
+        calls.append((channel, tag))
         called.set()
 
     for callback in (failing, failing_later, plain, coroutine):
@@ -318,5 +320,5 @@ async def test_every_cancellation_callback_is_called_though_others_fail(
     await channel.queue_delete(queue)
     await asyncio.wait_for(called.wait(), 5)
 
-    assert told == [(channel, tag)] * 2
+    assert calls == [(channel, tag)] * 2
     assert channel.is_open

@@ -1,7 +1,7 @@
-"""A program's calls as type checkers see them: never run, but checked by mypy and pyright.
+"""Calls of a program for type checkers: never run, but checked by mypy and pyright.
 
-Each ``type: ignore`` stands where there must be an error of that kind; both checkers report one that
-is not needed.
+Each ``type: ignore`` marks a line that must be an error of that kind; both checkers report an ignore
+that is not needed.
 """
 # pyright: basic, reportUnnecessaryTypeIgnoreComment=true
 
@@ -13,7 +13,7 @@ from typing import Any, assert_type
 import aioamqp
 from aioamqp import AmqpProtocol, Channel, Envelope, Message, Properties, ReturnEnvelope
 
-# ------------------------------------------------------------------------------ callbacks as they are
+# ------------------------------------------------------------------------------ valid callbacks
 
 
 async def consumer(
@@ -71,7 +71,7 @@ async def failed_later(error: aioamqp.AioamqpException) -> None: ...
 async def blocked(reason: str | None) -> None: ...
 
 
-# ----------------------------------------------------------------------- callbacks as they cannot be
+# ----------------------------------------------------------------------- invalid callbacks
 
 
 async def consumer_of_three(channel: Channel, body: bytes, envelope: Envelope) -> None: ...
@@ -99,7 +99,7 @@ def failed_with_code(error: aioamqp.ChannelClosed) -> None: ...
 def blocked_of_text(reason: str) -> None: ...
 
 
-# ----------------------------------------------------------------------------------- where they go
+# ----------------------------------------------------------------------------------- uses of callbacks
 
 
 async def consuming(channel: Channel, worker: Worker) -> None:
@@ -168,15 +168,15 @@ async def blocking(protocol: AmqpProtocol) -> None:
     protocol.blocked.on_change = blocked_of_text  # type: ignore[assignment]
 
 
-# Annotated by their names.
+# Annotated with the names of the callback types.
 consume: aioamqp.ConsumerCallback = consumer
-give_back: aioamqp.ReturnCallback = returned
+on_return: aioamqp.ReturnCallback = returned
 cancel: aioamqp.CancellationCallback = cancelled
 fail: aioamqp.ErrorCallback = failed_later
 block: aioamqp.BlockedCallback = blocked
 
 
-# ------------------------------------------------------------------------------- what calls give
+# ------------------------------------------------------------------------------- results of calls
 
 
 async def connecting() -> None:
@@ -195,7 +195,7 @@ async def connecting() -> None:
 
 
 def reaching(protocol: AmqpProtocol) -> bool:
-    """Modules and names that programs reach through the package."""
+    """Use modules and names through the package, as programs do."""
     assert_type(aioamqp.urlparse("amqp://host").port, int | None)
     assert_type(aioamqp.exceptions.ChannelClosed().code, int)
     aioamqp.protocol.logger.info("%s %s", aioamqp.channel.Channel, aioamqp.properties.Properties)
@@ -214,6 +214,6 @@ async def calling(channel: Channel) -> None:
         async with message:
             await message.channel.basic_publish(b"", "", "q", {"priority": 1})
 
-    await channel.exchange_declare("e", "direct", True, False, False, False, None, 5)  # type: ignore[call-arg]
+    await channel.exchange_declare("e", "direct", True, False, False, False, None, None)  # type: ignore[call-arg]
     await channel.basic_publish({}, "", "q")  # type: ignore[arg-type]
     await channel.basic_qos(prefetch_cont=1)  # type: ignore[call-arg]

@@ -1,9 +1,9 @@
-"""An in-memory AMQP broker for the tests of applications that use RabbitMQ."""
+"""An AMQP broker in memory, for the tests of applications that use RabbitMQ."""
 
 from . import faults
 from .broker import FakeBroker
 from .clock import ManualClock
-from .control.report import describe
+from .control.inspection import describe
 from .control.waiting import WaitTimeout
 from .fake_broker import fake_broker
 from .faults import FaultNotTriggered

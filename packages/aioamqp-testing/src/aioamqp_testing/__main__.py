@@ -1,4 +1,4 @@
-"""``python -m aioamqp_testing serve``: the broker by itself, for local work."""
+"""``python -m aioamqp_testing serve``: a fake broker as a process, for local development."""
 
 import argparse
 import asyncio
@@ -13,19 +13,21 @@ from .broker import FakeBroker
 from .cli.overview import Log, Screen
 from .version import __version__
 
-_SECONDS = 0.5  # between two looks at the broker
+_SECONDS = 0.5  # between two updates of the overview
 
 _PROGRAM = "python -m aioamqp_testing"
 
-_WHAT_IT_IS = f"""\
-A fake RabbitMQ in memory, for tests and local work: aioamqp-testing {__version__}.
-Nothing is kept: queues, messages and all else are gone when it stops, also what is durable.
-{{reach}}
-Ctrl-C stops it.
+_BANNER = f"""\
+A fake RabbitMQ in memory, for tests and local development: aioamqp-testing {__version__}.
+Nothing is stored: all queues and messages are lost when it stops, including durable ones.
+{{access}}
+Press Ctrl-C to stop it.
 
 """
-_LOOPBACK = "It listens on loopback only: other machines cannot reach it, unless --host says so."
-_OPEN = "It listens on {host}: whoever reaches this machine can use it, as guest, password guest."
+_LOOPBACK = (
+    "It listens on the loopback interface only; --host makes it reachable from other machines."
+)
+_OPEN = "It listens on {host}: everyone who can reach this machine can log in as guest/guest."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,20 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return asyncio.run(serve(options.host, options.port, quiet=options.quiet))
     except KeyboardInterrupt:
-        return 0  # where the loop cannot handle signals, or before it does
+        return 0  # if the loop cannot handle signals, or does not handle them yet
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=_PROGRAM, description="An AMQP 0-9-1 broker in memory, for tests and local work."
+        prog=_PROGRAM,
+        description="An AMQP 0-9-1 broker in memory, for tests and local development.",
     )
     parser.add_argument("--version", action="version", version=f"aioamqp-testing {__version__}")
     commands = parser.add_subparsers(required=True, metavar="serve")
     command = commands.add_parser(
         "serve",
-        help="run a broker that any AMQP 0-9-1 client can use",
-        description="Run a broker until Ctrl-C. The first line it prints is its URL, and nothing"
-        " else is in that line.",
+        help="run a broker for any AMQP 0-9-1 client",
+        description="Run a broker until Ctrl-C is pressed. The first line of output is its URL.",
     )
     command.add_argument(
         "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
@@ -56,15 +58,15 @@ def _parser() -> argparse.ArgumentParser:
         "--port",
         type=_port,
         default=5672,
-        help="the port to listen on, 0 for any free one (default: %(default)s)",
+        help="the port to listen on; 0 for any free one (default: %(default)s)",
     )
-    command.add_argument("--quiet", action="store_true", help="print the URL and nothing else")
+    command.add_argument("--quiet", action="store_true", help="print only the URL")
     return parser
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 0xFFFF:
-        raise argparse.ArgumentTypeError(f"a port is 0 to 65535, not {text!r}")
+        raise argparse.ArgumentTypeError(f"the port must be 0 to 65535, not {text!r}")
     return int(text)
 
 
@@ -76,16 +78,16 @@ async def serve(host: str, port: int, *, quiet: bool = False) -> int:
         try:
             url = await broker.listen(host, port)
         except OSError as error:
-            sys.stderr.write(f"{_PROGRAM}: {_refusal(error, host, port)}\n")
+            sys.stderr.write(f"{_PROGRAM}: {_listen_error(error, host, port)}\n")
             return 1
         print(url, flush=True)  # noqa: T201 (scripts read this line)
         if quiet:
             await stop.wait()
             return 0
-        reach = _LOOPBACK if _is_loopback(host) else _OPEN.format(host=host)
-        what_it_is = _WHAT_IT_IS.format(reach=reach)
-        sys.stdout.write(what_it_is)
-        above = 1 + what_it_is.count("\n")
+        access = _LOOPBACK if _is_loopback(host) else _OPEN.format(host=host)
+        banner = _BANNER.format(access=access)
+        sys.stdout.write(banner)
+        above = 1 + banner.count("\n")
         view = Screen(sys.stdout, above) if sys.stdout.isatty() else Log(sys.stdout)
         while not stop.is_set():
             view.show(broker)
@@ -105,14 +107,14 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
         try:
             loop.add_signal_handler(number, stop.set)
         except NotImplementedError:
-            return  # Windows: Ctrl-C is a KeyboardInterrupt there
+            return  # Windows: Ctrl-C raises KeyboardInterrupt
 
 
-def _refusal(error: OSError, host: str, port: int) -> str:
+def _listen_error(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
-            f"port {port} of {host} is in use, by RabbitMQ perhaps:"
-            " stop what listens there, or choose another --port, 0 for any free one"
+            f"port {port} of {host} is in use, perhaps by RabbitMQ;"
+            " stop the program that listens there, or choose another --port (0 for any free one)"
         )
     return f"cannot listen on port {port} of {host}: {error.strerror or error}"
 

@@ -1,4 +1,4 @@
-"""FakeBroker: a broker for the tests of programs that use RabbitMQ."""
+"""FakeBroker: an AMQP broker in memory, for the tests of programs that use RabbitMQ."""
 
 import asyncio
 import ssl as tls
@@ -15,9 +15,8 @@ from .faults import Faults
 from .model import Node
 from .session.journal import Journal
 from .tasks import Tasks
-from .transport import memory as transports
-from .transport import protocol as server
-from .transport.connections import Connections
+from .transport.memory import connect
+from .transport.protocol import Connections
 
 if TYPE_CHECKING:
     from aioamqp import AmqpProtocol
@@ -26,32 +25,33 @@ _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
 
 class FakeBroker(Administration, Assertions, Actions):
-    """A broker in the memory of a test.
+    """An AMQP broker in the memory of a test.
 
-    It answers as RabbitMQ 3.10 does, and what it cannot do yet it refuses: the connection is closed
-    with reply code 540, and ``refused`` says what it was. Brokers know nothing of each other, so a
-    test may have several.
+    It answers as RabbitMQ 3.10 does. What is not supported yet is refused: the connection is closed
+    with reply code 540, and ``refused`` lists the reason. Brokers are independent of each other, so
+    a test can use several.
 
         async with FakeBroker() as broker:
             transport, protocol = await broker.connect()
             channel = await protocol.channel()
 
-    Leaving the ``async with`` block ends all its connections. At first there is one user, guest
-    with the password guest, and one virtual host, ``/``; ``Administration`` has the calls for more.
-    ``Inspection`` shows what is in it and waits for it, ``Assertions`` claims things of it, and by
-    ``Actions`` a test does what other programs would.
+    Leaving the ``async with`` block closes all connections. A new broker has one user, guest with
+    the password guest, and one virtual host, ``/``. The methods come from four classes:
+    ``Administration`` adds users, virtual hosts, permissions and policies; ``Inspection`` shows the
+    state of the broker and waits for changes; ``Assertions`` checks it; ``Actions`` publishes and
+    consumes in place of other programs.
 
     Args:
-        clock: ``"real"`` for the time of the event loop, ``"manual"`` for one that stands still
-            until ``broker.clock.advance(seconds)`` is called, or a ManualClock to share one.
-        consumer_timeout: seconds within which a delivery has to be acknowledged, or else its
-            channel is closed; None is for ever. RabbitMQ looks once a minute, and so does this one.
+        clock: ``"real"`` for the time of the event loop, ``"manual"`` for a clock that only moves
+            when ``broker.clock.advance(seconds)`` is called, or a ManualClock to share one.
+        consumer_timeout: seconds within which a delivery must be acknowledged; later its channel is
+            closed. None for no limit. It is checked once a minute, as in RabbitMQ.
 
     Attributes:
         clock: the clock.
-        faults: what is to go wrong; see ``aioamqp_testing.faults``.
-        journal: what was said on each connection; ``print(broker.journal)`` shows it.
-        node: users, virtual hosts, and what is in them.
+        faults: the faults that the test adds; see ``aioamqp_testing.faults``.
+        journal: the commands on each connection; ``print(broker.journal)`` shows them.
+        node: users and virtual hosts, with exchanges and queues.
     """
 
     def __init__(
@@ -71,16 +71,20 @@ class FakeBroker(Administration, Assertions, Actions):
         self.node = Node(self.clock)
         self.node.consumer_timeout = consumer_timeout
         self.faults = Faults(self)
-        self._connections = Connections(self.node, self.clock, self.journal)
-        self._connections.on_joined = self.faults.joined
-        self._connections.on_left = self.faults.left
+        self._connections = Connections(
+            self.node,
+            self.clock,
+            self.journal,
+            on_connection_made=self.faults.connection_made,
+            on_connection_lost=self.faults.connection_lost,
+        )
         self._listeners: dict[tuple[str, int], asyncio.Server] = {}
         self._tasks = Tasks()
         self._restarts = Tasks()
         self._next_port = 50000
 
     async def __aenter__(self) -> Self:
-        """Begin to take connections."""
+        """Start accepting connections."""
         self.open()
         return self
 
@@ -90,36 +94,38 @@ class FakeBroker(Administration, Assertions, Actions):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End all connections, and wait until they are gone.
+        """Close all connections, wait until they are closed, and call ``check``.
 
         Raises:
-            FaultNeverHappened: a fault was set that never happened; and see ``check``.
+            FaultNotTriggered: a fault was added but not triggered.
+            Exception: what a function given to ``rpc_reply`` has raised.
         """
         await self.close()
         if exc_type is None:
             self.check()
 
     def check(self) -> None:
-        """Make sure that what the test has given to the broker did what it should.
+        """Check the faults and functions that the test has given to the broker.
 
         Raises:
-            FaultNeverHappened: a fault was set that never happened.
-            Exception: what a function has raised that was given to ``rpc_reply``.
+            FaultNotTriggered: a fault was added but not triggered.
+            Exception: what a function given to ``rpc_reply`` has raised.
         """
         self._tasks.check()
         self._restarts.check()
         self.faults.check()
 
-    # ----------------------------------------------------------------------------- getting in
+    # ----------------------------------------------------------------------------- connecting
 
     async def connect(self, **options: Any) -> "tuple[asyncio.Transport, AmqpProtocol]":
         """Connect aioamqp to this broker, in memory.
 
         Args:
-            options: as for ``aioamqp.connect``; host and port only show in what the transport says.
+            options: as for ``aioamqp.connect``; host and port only appear in the transport's
+                peername.
 
         Returns:
-            the transport and the protocol, as ``aioamqp.connect`` does.
+            the transport and the protocol, as from ``aioamqp.connect``.
         """
         import aioamqp
 
@@ -135,14 +141,14 @@ class FakeBroker(Administration, Assertions, Actions):
         ssl: "tls.SSLContext | bool | None" = None,
         server_hostname: str | None = None,
     ) -> tuple[asyncio.Transport, _P]:
-        """Join any asyncio protocol to this broker in memory, like ``loop.create_connection``.
+        """Connect any asyncio protocol to this broker in memory, like ``loop.create_connection``.
 
         Args:
-            protocol_factory: makes the client's protocol.
-            host: what is to be the server's name.
-            port: and its port.
-            ssl: not used: nothing can be overheard in memory.
-            server_hostname: not used either.
+            protocol_factory: makes the protocol of the client.
+            host: the host in the peername of the client's transport.
+            port: the port in it.
+            ssl: ignored: there is no TLS in memory.
+            server_hostname: ignored.
 
         Raises:
             ConnectionRefusedError: the broker is not running.
@@ -155,7 +161,7 @@ class FakeBroker(Administration, Assertions, Actions):
             )
         protocol = protocol_factory()
         self._next_port += 1
-        transport, _ = transports.connect(
+        transport, _ = connect(
             protocol,
             self._connections.new_protocol(),
             client_name=("127.0.0.1", self._next_port),
@@ -164,7 +170,7 @@ class FakeBroker(Administration, Assertions, Actions):
         return transport, protocol
 
     async def listen(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Take connections over TCP too, from any client.
+        """Accept connections over TCP as well, from any client.
 
         Args:
             host: the address to listen on.
@@ -172,6 +178,9 @@ class FakeBroker(Administration, Assertions, Actions):
 
         Returns:
             the URL to connect to, such as ``amqp://guest:guest@127.0.0.1:49152/``.
+
+        Raises:
+            RuntimeError: the broker is not running.
         """
         if not self._connections.is_open:
             raise RuntimeError(
@@ -179,34 +188,36 @@ class FakeBroker(Administration, Assertions, Actions):
             )
         port = await self._listen(host, port)
         user = next(iter(self.node.users.values()))
-        shown = f"[{host}]" if ":" in host else host
-        return f"amqp://{quote(user.name, safe='')}:{quote(user.password, safe='')}@{shown}:{port}/"
+        login = f"{quote(user.name, safe='')}:{quote(user.password, safe='')}"
+        address = f"[{host}]" if ":" in host else host
+        return f"amqp://{login}@{address}:{port}/"
 
     async def _listen(self, host: str, port: int) -> int:
-        listener, port = await server.listen(self._connections.new_protocol, host, port)
+        listener, port = await self._connections.listen(host, port)
         self._listeners[host, port] = listener
         return port
 
-    # ----------------------------------------------------------------------------- its life
+    # ----------------------------------------------------------------------------- start and stop
 
     def open(self) -> None:
-        """Begin to take connections; entering the ``async with`` block does so."""
+        """Start accepting connections; entering the ``async with`` block calls this."""
         self._connections.is_open = True
-        self.clock.watch(self._connections.moved)
+        self.clock.watch(self._connections.notify_activity)
 
     async def start(self) -> None:
-        """Take connections again after ``stop``, in memory and on the same ports."""
+        """Accept connections again after ``stop``, in memory and on the same ports."""
         self.open()
         for host, port in list(self._listeners):
             await self._listen(host, port)
 
     async def stop(self) -> None:
-        """Stop as RabbitMQ does, and wait until all connections are gone.
+        """Stop as RabbitMQ does, and wait until all connections are closed.
 
-        Clients are told so with reply code 320, and until ``start`` is called new connections are
-        refused. Only what is durable is still there then, with the persistent messages in it.
+        Clients receive connection.close with reply code 320. New connections are refused until
+        ``start`` is called. Only durable exchanges and queues survive, with their persistent
+        messages.
         """
-        await self._end_connections()
+        await self._close_connections()
         self.node.restart()
 
     async def restart(self) -> None:
@@ -215,51 +226,54 @@ class FakeBroker(Administration, Assertions, Actions):
         await self.start()
 
     def restart_soon(self) -> None:
-        """Restart in a task of its own, which ``close`` waits for."""
+        """Restart in a task; ``close`` waits for it."""
         self._restarts.start(self.restart())
 
-    def abandon(self) -> None:
-        """End without a word to the clients, for want of an event loop that they could hear it in.
+    def abort(self) -> None:
+        """Drop all connections without notifying the clients. Needs no event loop.
 
-        What listens is left to the loop that it listens in.
+        Listening sockets are left to the event loop that they belong to.
         """
         self._connections.is_open = False
-        self.clock.unwatch(self._connections.moved)
+        self.clock.unwatch(self._connections.notify_activity)
         self._listeners.clear()
-        self._connections.abandon()
+        self._connections.abort()
 
     async def close(self) -> None:
-        """End all connections as a broker does that stops, and wait until they are gone."""
+        """Close all connections as a broker that stops does, and wait until they are closed."""
         await self._restarts.wait()
         await self._tasks.cancel()
-        self.clock.unwatch(self._connections.moved)
-        await self._end_connections()
+        self.clock.unwatch(self._connections.notify_activity)
+        await self._close_connections()
         self._listeners.clear()
-        self._connections.moved()
+        self._connections.notify_activity()
 
-    async def _end_connections(self) -> None:
+    async def _close_connections(self) -> None:
         self._connections.is_open = False
         for listener in self._listeners.values():
             listener.close()
-        await self._connections.end()
+        await self._connections.shut_down()
         for listener in self._listeners.values():
             await listener.wait_closed()
 
     def block(self, reason: str = "low on memory") -> None:
-        """Raise an alarm: nothing more is read from connections that publish.
+        """Raise an alarm, which blocks connections that publish.
 
-        Clients that publish are sent ``connection.blocked`` and not heard until ``unblock``. Who
-        does not publish notices nothing, and deliveries go on.
+        A client that publishes receives ``connection.blocked``, and nothing more is read from it
+        until ``unblock`` is called. Other connections and deliveries are not affected.
 
         Args:
-            reason: what clients are told; RabbitMQ says ``low on memory`` or ``low on disk``.
+            reason: the reason for clients; RabbitMQ sends ``low on memory`` or ``low on disk``.
+
+        Raises:
+            ValueError: the reason is empty.
         """
         if not reason:
-            raise ValueError("an alarm has a reason, such as 'low on memory'")
+            raise ValueError("reason must not be empty; use 'low on memory', for example")
         self.node.alarm = reason
 
     def unblock(self) -> None:
-        """End the alarm: what blocked clients have sent meanwhile is dealt with."""
+        """Clear the alarm, and handle what blocked clients have sent meanwhile."""
         self.node.alarm = ""
         for session in self.sessions:
-            session.flow.unblock()
+            session.unblock()

@@ -1,4 +1,4 @@
-"""The clocks a broker can have: real time, or a time that a test moves."""
+"""Clocks of a broker: LoopClock for real time, ManualClock for time that a test advances."""
 
 import asyncio
 import time
@@ -10,43 +10,43 @@ __all__ = ["Clock", "LoopClock", "ManualClock", "Timer"]
 
 
 class LoopClock:
-    """The time of the running event loop."""
+    """A clock that shows the time of the running event loop."""
 
     def __init__(self) -> None:
         self._watchers: dict[Callable[[], object], None] = {}
 
     def time(self) -> float:
-        """Return the loop's time in seconds."""
+        """Return the time of the loop in seconds."""
         return asyncio.get_running_loop().time()
 
     def now(self) -> float:
-        """Return what the machine takes for the date, in seconds since 1970 in UTC."""
+        """Return the current date, in seconds since 1970 in UTC."""
         return time.time()
 
     def call_later(self, seconds: float, action: Callable[[], object]) -> Timer:
-        """Call the action from the loop."""
-        return asyncio.get_running_loop().call_later(seconds, self._act, action)
+        """Call ``action`` from the loop after so many seconds."""
+        return asyncio.get_running_loop().call_later(seconds, self._run, action)
 
-    def _act(self, action: Callable[[], object]) -> None:
+    def _run(self, action: Callable[[], object]) -> None:
         action()
         for watcher in list(self._watchers):
             watcher()
 
     def watch(self, watcher: Callable[[], object]) -> None:
-        """Call something whenever a timer was due, behind what happened then."""
+        """Call ``watcher`` after the action of every timer."""
         self._watchers[watcher] = None
 
     def unwatch(self, watcher: Callable[[], object]) -> None:
-        """Call it no more."""
+        """Stop calling ``watcher``."""
         self._watchers.pop(watcher, None)
 
     def advance(self, seconds: float) -> None:
-        """Refuse: this clock goes by itself.
+        """Fail: only a manual clock can be advanced.
 
         Raises:
             RuntimeError: always.
         """
         raise RuntimeError(
-            f"only a manual clock can be advanced by {seconds} s:"
-            " make the broker with FakeBroker(clock='manual')"
+            f"the clock cannot be advanced by {seconds} s, because it shows real time:"
+            " create the broker with FakeBroker(clock='manual')"
         )

@@ -1,28 +1,28 @@
-"""A FakeBroker in the place of RabbitMQ, for programs that connect by themselves."""
+"""fake_broker(): a FakeBroker in place of RabbitMQ, for programs that connect by themselves."""
 
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
 from .broker import FakeBroker
-from .control.report import describe
+from .control.inspection import describe
 
 
 class FakeBrokerContext:
-    """A FakeBroker that all of aioamqp's connections of this process reach meanwhile.
+    """A FakeBroker that receives all of aioamqp's connections in this process while it is entered.
 
     Args:
-        broker: not in use yet.
+        broker: a new broker.
     """
 
     def __init__(self, broker: FakeBroker) -> None:
         self.broker = broker
-        self._seam = ExitStack()
+        self._dialing = ExitStack()
 
     def __enter__(self) -> FakeBroker:
         import aioamqp
 
-        self._seam.enter_context(aioamqp.dialing(self.broker.dial, everywhere=True))
+        self._dialing.enter_context(aioamqp.dialing(self.broker.dial, everywhere=True))
         self.broker.open()
         return self.broker
 
@@ -32,10 +32,8 @@ class FakeBrokerContext:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if exc_value is not None:
-            exc_value.add_note(describe(self.broker))  # as it is before everything is closed
-        self._seam.close()
-        self.broker.abandon()
+        self._leave(exc_value)
+        self.broker.abort()
         if exc_value is None:
             check(self.broker)
 
@@ -48,48 +46,51 @@ class FakeBrokerContext:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if exc_value is not None:
-            exc_value.add_note(describe(self.broker))  # as it is before everything is closed
-        self._seam.close()
+        self._leave(exc_value)
         await self.broker.close()
         if exc_value is None:
             check(self.broker)
 
+    def _leave(self, error: BaseException | None) -> None:
+        if error is not None:
+            error.add_note(describe(self.broker))  # the state before the broker is closed
+        self._dialing.close()
+
 
 def fake_broker(**options: Any) -> FakeBrokerContext:
-    """Let a FakeBroker stand in for RabbitMQ: until the end of the block, every connection that
-    aioamqp makes in this process, to whatever host, reaches it in memory.
+    """Replace RabbitMQ by a FakeBroker: until the end of the block, every connection that aioamqp
+    makes in this process, to any host, reaches the FakeBroker in memory.
 
         with fake_broker() as broker:
             asyncio.run(program())
 
-    It can be entered with ``with`` and with ``async with``, and so by ``enterContext`` and
-    ``enterAsyncContext`` of unittest. With ``async with`` its connections are ended in good order
-    on leaving; with ``with`` they are dropped, for which no event loop is needed. An exception
-    that leaves the block gets a note on the state of the broker.
+    It works with ``with`` and with ``async with``, and so with ``enterContext`` and
+    ``enterAsyncContext`` of unittest. ``async with`` closes the connections on leaving; ``with``
+    drops them, which needs no event loop. An exception that leaves the block gets a note with the
+    state of the broker.
 
     Args:
-        options: for FakeBroker.
+        options: the arguments of FakeBroker.
 
     Raises:
-        AssertionError: on leaving: the broker was asked for something that it cannot do yet, or a
-            fault was set that never happened.
+        AssertionError: on leaving: a client used something that the broker does not support yet, or
+            a fault was added but not triggered.
     """
     return FakeBrokerContext(FakeBroker(**options))
 
 
 def check(broker: FakeBroker) -> None:
-    """Make sure that the broker could do what it was asked for, and did what it was told.
+    """Check that clients used only what the broker supports, and call ``FakeBroker.check``.
 
     Raises:
-        AssertionError: it could not, and has closed the connection with reply code 540.
+        AssertionError: the broker has refused something with reply code 540.
         Exception: see ``FakeBroker.check``.
     """
     broker.check()
     if broker.refused:
         refused = "\n".join(f"  {what}" for what in broker.refused)
         raise AssertionError(
-            "the fake broker was asked for what it cannot do yet, and has closed the connection"
-            f" with reply code 540:\n{refused}\n"
-            "If the test is about that, let it end with broker.refused.clear()."
+            "a client used something that the fake broker does not support yet; its connection was"
+            f" closed with reply code 540:\n{refused}\n"
+            "If the test is about this, call broker.refused.clear() at its end."
         )

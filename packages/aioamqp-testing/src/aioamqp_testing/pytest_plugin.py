@@ -1,176 +1,116 @@
-"""The pytest plugin: `amqp_broker` and its kin, for any way of running tests in an event loop.
+"""The pytest plugin: the fixture `amqp_broker` and others, for every way of running async tests.
 
-A fixture that needs the loop of the test has to be run by whatever plugin runs the test, and each
-of them takes only those that were made for it. So there is one of each kind, made from the same
-function, and a plain fixture that picks the one for the test that asks:
+A fixture that needs the event loop of the test must be run by the plugin that runs the test, and
+each of these plugins only accepts fixtures that were made for it. So each fixture is made once for
+each plugin from the same function, and a plain fixture selects the one that the test needs:
 
-    amqp_broker ──▶ _amqp_broker_ + asyncio_function | … | asyncio_session | anyio | alone
+    amqp_broker ──▶ _amqp_broker_ + asyncio_function | … | asyncio_session | anyio | no_loop
 
-That connections of the program under test reach the broker does not depend on contexts, which these
-plugins and threads treat in different ways: see ``aioamqp.dialing(…, everywhere=True)``.
+The connections of the program under test reach the broker independently of contextvars, which these
+plugins and threads treat differently: see ``aioamqp.dialing(…, everywhere=True)``.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
 from .broker import FakeBroker
-from .control.report import describe
+from .control.inspection import describe
 from .fake_broker import check
-from .plugin.loop_thread import entered
+from .plugin.serving import FAKE, TCP, Backend, Served, serve, serve_without_loop
 
 if TYPE_CHECKING:
     from aioamqp import AmqpProtocol, Channel
 
-    from .plugin.rabbitmq import RealBroker, VirtualHosts
+    from .plugin.rabbitmq import RealBroker
 
-FAKE: Final = "fake"
-TCP: Final = "tcp"
 ANYIO: Final = "anyio"
-ALONE: Final = "alone"
+NO_LOOP: Final = "no_loop"
 
-IN_MEMORY: Final = "amqp://guest:guest@fake-broker.invalid/"
-"""Where the broker in memory is: aioamqp does not look there, and others find nothing."""
-
-
-@dataclass
-class Served:
-    """A broker that serves a test.
-
-    Attributes:
-        broker: what the test sees of it.
-        url: for clients.
-        names: made up for the test.
-    """
-
-    broker: "FakeBroker | RealBroker"
-    url: str
-    names: list[str] = field(default_factory=list)
-
-
+_BACKEND: Final = pytest.StashKey[Backend]()
 _SERVED: Final = pytest.StashKey[Served]()
 _HAS_FAILED: Final = pytest.StashKey[bool]()
-_VIRTUAL_HOSTS: "Final[pytest.StashKey[tuple[VirtualHosts | None, str]]]" = pytest.StashKey()
 
 
-# --------------------------------------------------------------------------------- the options
+# --------------------------------------------------------------------------------- options
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ours."""
+    """Add the options of this plugin."""
     group = parser.getgroup("aioamqp-testing")
     group.addoption(
         "--amqp-backend",
         default=FAKE,
         metavar="fake|tcp|amqp://...",
-        help="the broker of the amqp_* fixtures: fake (in memory, the default), tcp (the same, over"
-        " TCP), or the URL of a real one, whose user should be an administrator",
+        help="the broker of the amqp_* fixtures: fake (in memory, the default), tcp (the same, but"
+        " over TCP), or the URL of a real broker, with a user who is an administrator",
     )
     group.addoption(
         "--amqp-management",
         metavar="http://...",
-        help="the management API of a real broker, if it is not port 15672 of the same host",
+        help="the URL of the management API of a real broker (default: port 15672 of its host)",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the options, and look for a way to make virtual hosts on a real broker."""
+    """Check the options, and find a way to make virtual hosts on a real broker."""
     config.addinivalue_line(
-        "markers", "amqp(**options): give amqp_broker these options, such as clock='manual'"
+        "markers",
+        "amqp(**options): options of FakeBroker for amqp_broker, such as clock='manual'",
     )
-    backend = config.getoption("amqp_backend")
-    if backend in (FAKE, TCP):
+    kind = config.getoption("amqp_backend")
+    config.stash[_BACKEND] = Backend(kind)
+    if config.stash[_BACKEND].is_fake:
         return
     from aioamqp.uri import parse_url
 
     from .plugin.rabbitmq import find_virtual_hosts
 
     try:
-        parse_url(backend)
+        parse_url(kind)
     except ValueError as error:
         raise pytest.UsageError(
-            f"--amqp-backend is fake, tcp or an amqp:// URL, not {backend!r}: {error}"
+            f"--amqp-backend must be fake, tcp or an amqp:// URL, not {kind!r}: {error}"
         ) from None
-    config.stash[_VIRTUAL_HOSTS] = find_virtual_hosts(backend, config.getoption("amqp_management"))
+    found = find_virtual_hosts(kind, config.getoption("amqp_management"))
+    config.stash[_BACKEND] = Backend(kind, *found)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Name the broker, unless it is the one that is always there."""
-    backend = config.getoption("amqp_backend")
-    if backend == FAKE:
+    """Name the broker, unless it is the default one."""
+    backend = config.stash[_BACKEND]
+    if backend.kind == FAKE:
         return None
-    if backend == TCP:
-        return "amqp: the fake broker, over TCP"
+    if backend.kind == TCP:
+        return "amqp: the fake broker over TCP"
     from aioamqp.uri import parse_url
 
-    return f"amqp: {parse_url(backend)}, {config.stash[_VIRTUAL_HOSTS][1]}"
+    return f"amqp: {parse_url(backend.kind)}, {backend.description}"
 
 
-# --------------------------------------------------------------------------------- serving a test
+# --------------------------------------------------------------------------------- one test
 
 
-def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
+def _arguments(
+    request: pytest.FixtureRequest,
+) -> tuple[Backend, dict[str, Any], Callable[[str], NoReturn]]:
+    """Return the arguments of ``serve`` for a test."""
     marker = request.node.get_closest_marker("amqp")
     if marker is not None and marker.args:
         pytest.fail("pytest.mark.amqp takes keyword arguments only, those of FakeBroker", False)
-    return {} if marker is None else dict(marker.kwargs)
+    options = {} if marker is None else dict(marker.kwargs)
+    return request.config.stash[_BACKEND], options, pytest.skip
 
 
-@asynccontextmanager
-async def _serve(request: pytest.FixtureRequest) -> AsyncGenerator[Served]:
-    """Have a broker, with all of aioamqp's connections led to it, while a test runs."""
-    import aioamqp
+def _check(request: pytest.FixtureRequest, served: Served) -> None:
+    """Fail a test that used what the broker does not support, or did not trigger a fault.
 
-    from .plugin.rabbitmq import RealBroker, borrowed, dialer_to
-
-    backend = request.config.getoption("amqp_backend")
-    options = _options(request)
-    if backend in (FAKE, TCP):
-        broker = FakeBroker(**options)
-        broker.open()
-        try:
-            url = IN_MEMORY if backend == FAKE else await broker.listen()
-            dialer = broker.dial if backend == FAKE else dialer_to(url)
-            with aioamqp.dialing(dialer, everywhere=True):
-                yield Served(broker, url)
-        finally:
-            await broker.close()
-        return
-    if options:
-        pytest.skip(f"only the fake broker has options, and this is a real one: {options}")
-    names: list[str] = []
-    virtual_hosts, _ = request.config.stash[_VIRTUAL_HOSTS]
-    with aioamqp.dialing(dialer_to(backend), everywhere=True):
-        async with borrowed(backend, virtual_hosts, names) as url:
-            yield Served(RealBroker(url, pytest.skip), url, names)
-
-
-@contextmanager
-def _serve_without_a_loop(request: pytest.FixtureRequest) -> Generator[Served]:
-    """Do the same for a test that is no coroutine; what it starts has loops of its own."""
-    import aioamqp
-
-    if request.config.getoption("amqp_backend") != FAKE:
-        with entered(_serve(request)) as served:
-            yield served
-        return
-    broker = FakeBroker(**_options(request))
-    broker.open()
-    with aioamqp.dialing(broker.dial, everywhere=True):
-        yield Served(broker, IN_MEMORY)
-    broker.abandon()
-
-
-def _conclude(request: pytest.FixtureRequest, served: Served) -> None:
-    """Fail a test for what the broker could not do, or for a fault that never happened.
-
-    A test that has failed anyway is left alone: that may well be why.
+    A test that has failed already does not fail again: its failure may be the reason.
     """
     if isinstance(served.broker, FakeBroker) and not request.node.stash.get(_HAS_FAILED, False):
         try:
@@ -179,24 +119,24 @@ def _conclude(request: pytest.FixtureRequest, served: Served) -> None:
             pytest.fail(str(error), pytrace=False)
 
 
-# --------------------------------------------------------------------------------- the fixtures
+# --------------------------------------------------------------------------------- fixtures
 
 
 def _make_fixtures(kind: str, fixture: Callable[..., Any]) -> dict[str, Any]:
-    """Make the fixtures that need a loop, for the tests that run in one of a kind.
+    """Make the fixtures that need an event loop, for one kind of loop.
 
     Args:
-        kind: of loop.
-        fixture: the decorator by which those who run such a loop know their fixtures.
+        kind: see ``_loop_kind``.
+        fixture: the decorator for fixtures that run in such a loop.
 
     Returns:
-        the fixtures by name, for pytest to find in this module.
+        the fixtures by name, for the namespace of this module.
     """
 
     async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
-        async with _serve(request) as served:
+        async with serve(*_arguments(request)) as served:
             yield served
-        _conclude(request, served)
+        _check(request, served)
 
     async def connection(amqp_url: str) -> "AsyncIterator[AmqpProtocol]":
         import aioamqp
@@ -225,52 +165,52 @@ if find_spec("pytest_asyncio") is not None:
 
 
 @pytest.fixture
-def _amqp_broker_alone(request: pytest.FixtureRequest) -> Iterator[Served]:
-    with _serve_without_a_loop(request) as served:
+def _amqp_broker_no_loop(request: pytest.FixtureRequest) -> Iterator[Served]:
+    with serve_without_loop(*_arguments(request)) as served:
         yield served
-    _conclude(request, served)
+    _check(request, served)
 
 
-def _kind_of_loop(request: pytest.FixtureRequest) -> str:
-    """Tell who runs the test."""
+def _loop_kind(request: pytest.FixtureRequest) -> str:
+    """Return which plugin runs the test, and for pytest-asyncio the scope of its loop."""
     if "anyio_backend" in request.fixturenames:
         if request.getfixturevalue("anyio_backend_name") != "asyncio":
-            pytest.skip("aioamqp is for asyncio, and this test runs on trio")
+            pytest.skip("aioamqp requires asyncio, but this test runs on trio")
         return ANYIO
     marker = request.node.get_closest_marker("asyncio")
     if marker is not None and request.config.pluginmanager.has_plugin("asyncio"):
         if "_amqp_broker_asyncio_function" not in globals():
-            pytest.fail("the amqp fixtures need pytest-asyncio 0.24 or later", pytrace=False)
+            pytest.fail("the amqp_* fixtures require pytest-asyncio 0.24 or later", pytrace=False)
         scope = "function"
         with suppress(ValueError):  # before 0.26 it cannot be configured
             scope = request.config.getini("asyncio_default_test_loop_scope")
         return f"asyncio_{marker.kwargs.get('loop_scope') or scope}"
-    return ALONE
+    return NO_LOOP
 
 
-def _in_the_loop(request: pytest.FixtureRequest, what: str) -> Any:
-    """Return the fixture for the loop of this test."""
-    kind = _kind_of_loop(request)
-    if kind == ALONE:
+def _fixture_in_loop(request: pytest.FixtureRequest, name: str) -> Any:
+    """Return the value of a fixture that runs in the event loop of this test."""
+    kind = _loop_kind(request)
+    if kind == NO_LOOP:
         pytest.fail(
-            f"amqp_{what} is for tests that are run in an event loop, by pytest-asyncio or anyio's"
-            " plugin: this one is no coroutine, or lacks their mark. Without a loop there are"
-            " amqp_broker and amqp_url",
+            f"amqp_{name} requires a test that pytest-asyncio or the plugin of anyio runs in an"
+            " event loop, but this test is not a coroutine or has no mark for them. Add the mark,"
+            " or use amqp_broker or amqp_url, which work without an event loop",
             pytrace=False,
         )
-    return request.getfixturevalue(f"_amqp_{what}_{kind}")
+    return request.getfixturevalue(f"_amqp_{name}_{kind}")
 
 
 @pytest.fixture(name="_amqp_served")
 def _served(request: pytest.FixtureRequest) -> Served:
-    served: Served = request.getfixturevalue(f"_amqp_broker_{_kind_of_loop(request)}")
+    served: Served = request.getfixturevalue(f"_amqp_broker_{_loop_kind(request)}")
     request.node.stash[_SERVED] = served
     return served
 
 
 @pytest.fixture
 def amqp_broker(_amqp_served: Served) -> "FakeBroker | RealBroker":
-    """A broker for this test alone, which all of aioamqp's connections reach meanwhile."""
+    """A broker for this test only. All connections of aioamqp reach it during the test."""
     return _amqp_served.broker
 
 
@@ -283,40 +223,40 @@ def amqp_url(_amqp_served: Served) -> str:
 @pytest.fixture
 def amqp_connection(request: pytest.FixtureRequest) -> "AmqpProtocol":
     """An open connection to that broker: an ``aioamqp.AmqpProtocol``."""
-    protocol: AmqpProtocol = _in_the_loop(request, "connection")
+    protocol: AmqpProtocol = _fixture_in_loop(request, "connection")
     return protocol
 
 
 @pytest.fixture
 def amqp_channel(request: pytest.FixtureRequest) -> "Channel":
-    """An open channel of that connection: an ``aioamqp.Channel``."""
-    channel: Channel = _in_the_loop(request, "channel")
+    """An open channel on that connection: an ``aioamqp.Channel``."""
+    channel: Channel = _fixture_in_loop(request, "channel")
     return channel
 
 
 @pytest.fixture
 def amqp_name(_amqp_served: Served) -> Callable[[str], str]:
-    """A function that makes names for queues and exchanges which no other test has.
+    """A function that makes unique names for queues and exchanges.
 
     On a real broker without a virtual host for the test, they are deleted afterwards.
     """
 
     def name(base: str = "test") -> str:
-        made = f"{base}-{token_hex(6)}"
-        _amqp_served.names.append(made)
-        return made
+        unique = f"{base}-{token_hex(6)}"
+        _amqp_served.names.append(unique)
+        return unique
 
     return name
 
 
-# --------------------------------------------------------------------------------- the report
+# --------------------------------------------------------------------------------- report
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the state of the broker to the report about a failed test."""
+    """Add the state of the broker to the report of a failed test."""
     report = yield
     served = item.stash.get(_SERVED, None)
     if report.failed and served is not None and isinstance(served.broker, FakeBroker):

@@ -1,14 +1,15 @@
-"""The tasks that a broker has running for a test, and what went wrong in them."""
+"""Tasks that a broker runs for a test, and the exceptions raised in them."""
 
 import asyncio
 from collections.abc import Coroutine
 
 
 class Tasks:
-    """Tasks that end with the broker.
+    """Tasks that are cancelled or awaited when the broker is closed.
 
     Attributes:
-        failures: what was raised in them, or by a function that a test has given to the broker.
+        failures: the exceptions raised in the tasks, or by functions that a test has given to the
+            broker.
     """
 
     def __init__(self) -> None:
@@ -16,7 +17,7 @@ class Tasks:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, coroutine: Coroutine[object, object, None]) -> None:
-        """Run something."""
+        """Run a coroutine in a task."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -28,21 +29,21 @@ class Tasks:
             self.failures.append(error)
 
     async def cancel(self) -> None:
-        """End them all."""
+        """Cancel all tasks and wait until they have ended."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def wait(self) -> None:
-        """Wait until all have ended."""
+        """Wait until all tasks have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def check(self) -> None:
-        """Raise what was raised.
+        """Raise the first of the failures, if there are any.
 
         Raises:
-            Exception: the first of it.
+            Exception: what was raised in a task or function.
         """
         if self.failures:
             raise self.failures[0]

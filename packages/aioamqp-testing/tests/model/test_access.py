@@ -1,4 +1,4 @@
-"""What permissions allow, and in what words they refuse."""
+"""Permissions: what they allow, and the texts of refusals."""
 
 from collections.abc import Callable
 
@@ -25,52 +25,54 @@ def refusal(call: Callable[[], object]) -> str:
 
 def test_each_permission_is_about_its_own_use(access: UserAccess) -> None:
     """Row 78. A pattern matches anywhere in a name."""
-    access.configure("queue", "c1")
-    access.write("exchange", "w")
-    access.read("queue", "for reading")
+    access.check_configure("queue", "c1")
+    access.check_write("exchange", "w")
+    access.check_read("queue", "for reading")
 
     refused = "ACCESS_REFUSED - access to {} in vhost '/' refused for user 'ada'"
-    assert refusal(lambda: access.configure("queue", "w")) == refused.format("queue 'w'")
-    assert refusal(lambda: access.write("exchange", "ww")) == refused.format("exchange 'ww'")
-    assert refusal(lambda: access.read("queue", "c1")) == refused.format("queue 'c1'")
+    assert refusal(lambda: access.check_configure("queue", "w")) == refused.format("queue 'w'")
+    assert refusal(lambda: access.check_write("exchange", "ww")) == refused.format("exchange 'ww'")
+    assert refusal(lambda: access.check_read("queue", "c1")) == refused.format("queue 'c1'")
 
 
-def test_the_default_exchange_is_asked_for_by_another_name(user: User, access: UserAccess) -> None:
+def test_the_default_exchange_has_another_name_in_permissions(
+    user: User, access: UserAccess
+) -> None:
     """Row 80."""
-    assert "exchange 'amq.default'" in refusal(lambda: access.write("exchange", ""))
+    assert "exchange 'amq.default'" in refusal(lambda: access.check_write("exchange", ""))
 
     user.permissions["/"] = Permissions(write=r"^amq\.default$")
 
-    access.write("exchange", "")
+    access.check_write("exchange", "")
 
 
 def test_an_empty_pattern_is_for_no_name(user: User, access: UserAccess) -> None:
     user.permissions["/"] = Permissions("", "", "")
 
-    for ask in (access.configure, access.write, access.read):
+    for ask in (access.check_configure, access.check_write, access.check_read):
         refusal(lambda ask=ask: ask("queue", "q"))  # type: ignore[misc]
 
 
 def test_permissions_are_for_one_virtual_host(user: User) -> None:
     elsewhere = UserAccess(user, "/elsewhere")
 
-    assert "in vhost '/elsewhere'" in refusal(lambda: elsewhere.configure("queue", "c"))
+    assert "in vhost '/elsewhere'" in refusal(lambda: elsewhere.check_configure("queue", "c"))
 
 
 def test_topic_permissions_are_for_one_exchange_and_may_name_the_user(
     user: User, access: UserAccess
 ) -> None:
     """Row 79."""
-    access.write_topic("x", "any")
+    access.check_write_topic("x", "any")
     user.topic_permissions["/", "x"] = Permissions(write="^{vhost}{username}[.]", read="^r$")
 
-    access.write_topic("x", "/ada.1")
-    access.write_topic("y", "any")
-    access.read_topic("x", "r")
+    access.check_write_topic("x", "/ada.1")
+    access.check_write_topic("y", "any")
+    access.check_read_topic("x", "r")
 
     refused = "ACCESS_REFUSED - access to topic '{}' in exchange 'x' in vhost '/' refused for"
-    assert refused.format("bob.1") in refusal(lambda: access.write_topic("x", "bob.1"))
-    assert refused.format("w") in refusal(lambda: access.read_topic("x", "w"))
+    assert refused.format("bob.1") in refusal(lambda: access.check_write_topic("x", "bob.1"))
+    assert refused.format("w") in refusal(lambda: access.check_read_topic("x", "w"))
 
 
 def test_only_a_tag_lets_a_user_take_other_names(user: User) -> None:
@@ -79,14 +81,14 @@ def test_only_a_tag_lets_a_user_take_other_names(user: User) -> None:
     assert UserAccess(User("eve", "", frozenset({"impersonator"})), "/").is_impersonator
 
 
-def test_whoever_is_not_asked_may_do_everything() -> None:
+def test_full_access_allows_everything() -> None:
     access = Access("guest")
 
-    access.configure("queue", "q")
-    access.write("exchange", "")
-    access.read("queue", "q")
-    access.write_topic("x", "k")
-    access.read_topic("x", "k")
+    access.check_configure("queue", "q")
+    access.check_write("exchange", "")
+    access.check_read("queue", "q")
+    access.check_write_topic("x", "k")
+    access.check_read_topic("x", "k")
 
 
 def test_a_pattern_has_to_be_a_regular_expression() -> None:

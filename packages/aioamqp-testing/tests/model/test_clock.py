@@ -1,4 +1,4 @@
-"""A clock that a test moves."""
+"""The manual clock."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which policy holds for what, and which cannot be set."""
+"""Policies: which one is in force, and which ones are refused."""
 
 from typing import Any
 
@@ -28,8 +28,8 @@ def test_the_matching_policy_with_the_highest_priority_holds_and_no_other() -> N
     assert policies.for_queue("q1") == {"max-length": 1, "message-ttl": 5}
 
 
-def test_a_policy_is_forgotten_by_queues_when_it_is_taken_away(vhost: VirtualHost) -> None:
-    """Row 121. A queue that is declared later has it from the beginning."""
+def test_a_policy_that_is_cleared_no_longer_applies_to_queues(vhost: VirtualHost) -> None:
+    """Row 121. A queue that is declared after the policy has it at once."""
     vhost.policies.set(Policy("length", "^q", {"max-length": 1}))
     queue = vhost.declare_queue("q", ME)
     for body in (b"1", b"2"):
@@ -63,7 +63,10 @@ def test_an_exchange_prefers_its_own_alternate_to_the_policys(vhost: VirtualHost
     [
         ({"pattern": "["}, "'\\[' is no regular expression"),
         ({"definition": {}}, "the policy 'p' defines nothing"),
-        ({"definition": {"x-max-length": 1}}, "'x-max-length' is not what a policy can define"),
+        (
+            {"definition": {"x-max-length": 1}},
+            "a policy cannot define 'x-max-length' here; it can define: alternate",
+        ),
         ({"definition": {"max-length": "1"}}, "'max-length' must be of type int, not '1'"),
         ({"definition": {"max-length": True}}, "'max-length' must be of type int, not True"),
         ({"definition": {"max-length": -1}}, "'max-length' must be 0 or more, not -1"),
@@ -79,6 +82,6 @@ def test_a_policy_that_cannot_be_is_refused(policy: dict[str, Any], why: str) ->
         Policy(**arguments)
 
 
-def test_a_policy_that_is_not_there_cannot_be_taken_away() -> None:
+def test_a_policy_that_does_not_exist_cannot_be_cleared() -> None:
     with pytest.raises(ValueError, match="there is no policy 'p'"):
         Policies().clear("p")

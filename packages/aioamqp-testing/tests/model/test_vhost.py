@@ -1,4 +1,4 @@
-"""The rules of declaring, binding, deleting and routing."""
+"""Rules of declaring, binding, deleting and routing."""
 
 from collections.abc import Callable
 from functools import partial
@@ -201,7 +201,7 @@ def test_an_auto_delete_exchange_goes_with_the_last_binding_away_from_it(
 
     vhost.delete_queue("q", ME)
 
-    # b goes, and takes the last binding of a with it
+    # b is deleted, and with it the last binding of a
     assert "b" not in vhost.exchanges
     assert "a" not in vhost.exchanges
 
@@ -276,7 +276,7 @@ def test_a_queue_that_is_not_empty_or_in_use_is_not_deleted_if_so_asked(
     noting.consume(queue, prefetch_count=1)
     vhost.publish(a_message(key="q"), "guest")
     vhost.publish(a_message(key="q"), "guest")
-    vhost.run_later()
+    vhost.agenda.run_pending()
 
     assert refusal(lambda: vhost.delete_queue("q", ME, if_unused=True, if_empty=True)) == (
         406,

@@ -58,9 +58,9 @@ def test_the_broker_says_who_it_is(client: SilentClient) -> None:
     assert set(capabilities.values()) == {True}
 
 
-def test_a_header_in_single_octets_is_a_header(client: SilentClient) -> None:
-    for octet in PROTOCOL_HEADER:
-        client.raw(bytes((octet,)))
+def test_a_header_in_single_bytes_is_a_header(client: SilentClient) -> None:
+    for byte in PROTOCOL_HEADER:
+        client.raw(bytes((byte,)))
 
     assert [type(method) for method in client.heard()] == [connection.Start]
 

@@ -1,10 +1,11 @@
-"""What the tests share: a client that speaks to a session without input or output, and a channel
-that only writes down what the model does to it."""
+"""Clients and channels for the tests: a client of a session without input and output, a client of a
+broker in memory, and a channel that records what the model does to it."""
 
 import asyncio
 import struct
 from typing import Any, Final
 
+from aioamqp_testing import FakeBroker
 from aioamqp_testing.model import (
     Consumer,
     ManualClock,
@@ -43,7 +44,7 @@ UNSUPPORTED: Final[dict[str, FieldValue]] = {
 
 
 class SilentClient:
-    """The client's side of a session, which says what a test tells it to."""
+    """The client of a session: sends what a test passes to it, and decodes the output."""
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class SilentClient:
         return self.node.vhosts["/"]
 
     def raw(self, octets: bytes) -> None:
-        self.session.receive(octets)
+        self.session.receive_data(octets)
 
     def frame(self, frame_type: int, number: int, payload: bytes, end: bytes = b"\xce") -> None:
         self.raw(struct.pack(">BHI", frame_type, number, len(payload)) + payload + end)
@@ -76,12 +77,12 @@ class SilentClient:
         self.raw(encode_method(number, index.to_bytes(4, "big") + arguments))
 
     def say(self, number: int, *methods: Method) -> list[Method]:
-        """Send methods in one piece; return what is answered."""
+        """Send methods in one piece; return the replies."""
         self.raw(b"".join(encode_command(Command(number, method)) for method in methods))
         return self.heard()
 
     def publish(self, key: str, *bodies: bytes, number: int = 1, **options: Any) -> list[Method]:
-        """Publish in one piece; return what is answered."""
+        """Publish in one piece; return the replies."""
         method = basic.Publish(
             options.pop("exchange", ""),
             key,
@@ -101,17 +102,17 @@ class SilentClient:
         return [command.method for command in self.commands()]
 
     def bodies(self) -> list[bytes]:
-        """Return the bodies of what was delivered meanwhile."""
+        """Return the bodies of what was delivered since the last call."""
         return [bytes(command.body) for command in self.commands() if command.method.HAS_CONTENT]
 
     def start(self, **options: Any) -> list[Method]:
-        """Send the protocol header and connection.start-ok; return what is answered."""
+        """Send the protocol header and connection.start-ok; return the replies."""
         self.raw(PROTOCOL_HEADER)
         self.heard()
         return self.say(0, start_ok(**options))
 
     def open(self, *numbers: int, **tuning: Any) -> "SilentClient":
-        """Get through the handshake, and open channels."""
+        """Complete the handshake and open channels."""
         self.start(capabilities=tuning.pop("capabilities", CAPABILITIES))
         tune_ok = connection.TuneOk(
             tuning.pop("channel_max", 2047),
@@ -141,8 +142,16 @@ def start_ok(
     return connection.StartOk({"capabilities": capabilities}, mechanism, response, "en_US")
 
 
+def channel_close(code: int, text: str, method: type[Method]) -> list[Method]:
+    return [channel.Close(code, text, *divmod(method.INDEX, 1 << 16))]
+
+
+def connection_close(code: int, text: str, method: type[Method]) -> list[Method]:
+    return [connection.Close(code, text, *divmod(method.INDEX, 1 << 16))]
+
+
 class NotingChannel:
-    """A channel as the model sees it."""
+    """A channel that records what the model does to it."""
 
     def __init__(self) -> None:
         self.name = "test"
@@ -174,7 +183,7 @@ def a_message(body: bytes = b"m", key: str = "q", exchange: str = "", **properti
 
 
 class Recorder(asyncio.Protocol):
-    """A protocol that writes down what its transport does."""
+    """A protocol that records what its transport does."""
 
     def __init__(self, *, keep_open: bool = False) -> None:
         self.events: list[object] = []
@@ -204,3 +213,54 @@ class Recorder(asyncio.Protocol):
     @property
     def octets(self) -> bytes:
         return b"".join(event for event in self.events if isinstance(event, bytes))
+
+
+class RawClient(Recorder):
+    """A client in memory that sends what a test passes to it, and decodes what it receives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transport: asyncio.Transport
+        self._decoder = Decoder()
+        self._read = 0
+
+    def send(self, *methods: Method, number: int = 1) -> None:
+        for method in methods:
+            properties = Properties() if method.HAS_CONTENT else None
+            self.transport.write(encode_command(Command(number, method, properties)))
+
+    def received(self) -> list[Method]:
+        """Return the methods that were received since the last call."""
+        data = self.octets[self._read :]
+        self._read += len(data)
+        return [command.method for command in self._decoder.feed(data)]
+
+    @property
+    def is_lost(self) -> bool:
+        return self.lost.is_set()
+
+
+async def raw_client(broker: FakeBroker, *channels: int, name: str | None = None) -> RawClient:
+    """Connect, and open channels."""
+    transport, client = await broker.dial(RawClient)
+    client.transport = transport
+    transport.write(PROTOCOL_HEADER)
+    properties: dict[str, FieldValue] = {"capabilities": {**CAPABILITIES}}
+    if name is not None:
+        properties["connection_name"] = name
+    login = connection.StartOk(properties, "PLAIN", b"\0guest\0guest", "en_US")
+    client.send(login, connection.TuneOk(2047, 131072, 0), connection.Open("/"), number=0)
+    for number in channels:
+        client.send(channel.Open(), number=number)
+    await broker.wait_idle()
+    client.received()
+    return client
+
+
+async def exchange(
+    broker: FakeBroker, client: RawClient, *methods: Method, number: int = 1
+) -> list[Method]:
+    """Send methods and return the replies."""
+    client.send(*methods, number=number)
+    await broker.wait_idle()
+    return client.received()

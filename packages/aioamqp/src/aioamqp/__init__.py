@@ -17,6 +17,7 @@ from .callbacks import (
 )
 from .channel import Channel
 from .connecting import connect, from_url
+from .constants import DeliveryMode, ExchangeType
 from .dial import Dialer, dialing
 from .envelope import Envelope, ReturnEnvelope
 from .exceptions import (
@@ -41,8 +42,7 @@ from .exceptions import (
     SynchronizationError,
     WrongLoop,
 )
-from .message import Message
-from .messages import Messages
+from .message import Message, Messages
 from .properties import Properties
 from .protocol import AmqpProtocol
 from .version import __packagename__ as __packagename__  # reachable here in 0.15 too
@@ -62,11 +62,13 @@ __all__ = [
     "ConnectionLost",
     "ConsumerCallback",
     "ConsumerCancelled",
+    "DeliveryMode",
     "Dialer",
     "DuplicateConsumerTag",
     "EmptyQueue",
     "Envelope",
     "ErrorCallback",
+    "ExchangeType",
     "External",
     "HandshakeFailed",
     "InvalidArgument",

@@ -1,28 +1,21 @@
-"""The types of the user's callbacks, and how callbacks run: never in the reader.
+"""The types of the callbacks that a program can set.
 
 A callback may be a coroutine function or a plain function: an awaitable result is awaited, any
 other result is ignored. Its parameters may have any names.
 """
 
-import asyncio
-import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
 
+from ._loggers import channel_logger
 from .exceptions import InvalidArgument
 
 if TYPE_CHECKING:
     from .channel import Channel
     from .envelope import Envelope, ReturnEnvelope
-    from .exceptions import AioamqpException
+    from .exceptions import AioamqpException, ChannelClosed
     from .properties import Properties
-
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
-
-Callback: TypeAlias = Callable[..., Awaitable[Any] | Any]
-"""Any of the callbacks below."""
 
 
 class ConsumerCallback(Protocol):
@@ -71,6 +64,22 @@ class ErrorCallback(Protocol):
         ...
 
 
+class CloseCallback(Protocol):
+    """A callback for the end of a channel: see ``Channel.on_close``."""
+
+    def __call__(self, error: "AioamqpException", /) -> object:
+        """Handle the error that ended the channel."""
+        ...
+
+
+class ChannelCloseCallback(Protocol):
+    """A callback for channels that the server closes: see ``AmqpProtocol.on_channel_close``."""
+
+    def __call__(self, channel: "Channel", error: "ChannelClosed", /) -> object:
+        """Handle the server's channel.close."""
+        ...
+
+
 class BlockedCallback(Protocol):
     """A callback for connection.blocked and connection.unblocked: see ``Blocked``."""
 
@@ -79,84 +88,60 @@ class BlockedCallback(Protocol):
         ...
 
 
-def check_callable(what: str, callback: object) -> None:
-    """Raise InvalidArgument unless a callback is callable or None.
+OF_MESSAGE: Final = ("channel", "body", "envelope", "properties")
+OF_CANCELLATION: Final = ("channel", "consumer_tag")
+OF_CHANNEL_CLOSE: Final = ("channel", "error")
+OF_ERROR: Final = ("error",)
+"""The arguments that callbacks are called with."""
+
+
+def check_callable(what: str, callback: object, arguments: tuple[str, ...] = ()) -> None:
+    """Raise InvalidArgument unless a callback is None, or can be called.
 
     Args:
         what: the name of the argument.
         callback: the callback; None if there is none.
+        arguments: the names of those that it is called with; empty to check only the type.
 
     Raises:
-        InvalidArgument: the callback is not callable.
+        InvalidArgument: the callback is not callable, or takes another number of arguments.
     """
-    if callback is not None and not callable(callback):
+    if callback is None:
+        return
+    if not callable(callback):
         raise InvalidArgument(f"must be a function or None, not {callback!r}", (what,))
+    if not arguments or _may_take(callback, len(arguments)):
+        return
+    if arguments is OF_MESSAGE and [*inspect.signature(callback).parameters] == [*arguments[1:]]:
+        channel_logger.warning(
+            "%s %r will fail: it is called with (%s); the first argument is new since aioamqp 0.5",
+            what,
+            callback,
+            ", ".join(arguments),
+        )
+    else:
+        raise InvalidArgument(
+            f"is called with {len(arguments)} arguments, ({', '.join(arguments)}), which"
+            f" {callback!r} does not take",
+            (what,),
+        )
 
 
-async def run_callback(what: str, callback: Callback, *args: object) -> None:
-    """Call a callback, await its result if it is awaitable, and log an exception that it raises.
+def _may_take(callback: Callable[..., object], count: int) -> bool:
+    """Return whether a callback can be called with so many arguments, as far as can be known.
 
-    Args:
-        what: the name of the callback in the log.
-        callback: the callback.
-        args: the arguments for the callback.
-
-    Raises:
-        asyncio.CancelledError: the current task is cancelled.
+    A decorator may show the signature of the function that it wraps, and take other arguments.
     """
+    inner = getattr(callback, "func", callback)  # of a functools.partial
+    layers = (callback, inner, getattr(inner, "__func__", None), type(inner).__call__)
+    if isinstance(callback, type) or any(hasattr(each, "__signature__") for each in layers):
+        return True
     try:
-        result = callback(*args)
-        if isawaitable(result):
-            await result
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        # Something that the callback awaited was cancelled: the callback failed, this task goes on.
-        _log_failure(what, callback)
-    except Exception:  # noqa: BLE001 - whatever it raises, this task goes on
-        _log_failure(what, callback)
-
-
-def _log_failure(what: str, callback: Callback) -> None:
-    logger.exception("error on dispatch: %s, %r, failed", what, callback)
-
-
-class CallbackQueue:
-    """Runs callbacks one after another, in a task that exists while callbacks are queued."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._waiting: deque[tuple[str, Callback, tuple[object, ...], Callable[[], None] | None]]
-        self._waiting = deque()
-        self._task: asyncio.Task[None] | None = None
-
-    def put(
-        self,
-        what: str,
-        callback: Callback,
-        *args: object,
-        when_begun: Callable[[], None] | None = None,
-    ) -> None:
-        """Queue a callback behind those that are queued already.
-
-        Args:
-            what: the name of the callback in the log.
-            callback: the callback.
-            args: the arguments for the callback.
-            when_begun: called just before the callback is.
-        """
-        self._waiting.append((what, callback, args, when_begun))
-        if self._task is None:
-            loop = asyncio.get_running_loop()
-            self._task = loop.create_task(self._run(), name=f"aioamqp callbacks of {self._name}")
-
-    async def _run(self) -> None:
-        try:
-            while self._waiting:
-                what, callback, args, when_begun = self._waiting.popleft()
-                if when_begun is not None:
-                    when_begun()
-                await run_callback(what, callback, *args)
-        finally:
-            self._task = None
+        signature = inspect.signature(callback, follow_wrapped=False)
+    except (TypeError, ValueError):  # of a function written in C
+        return True
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True

@@ -1,8 +1,12 @@
-"""``connect`` and ``from_url``: from a name or a URL to an open connection."""
+"""``connect`` and ``from_url``: from a host or a URL to an open connection."""
+
+# The transport flushes the write buffer of the protocol.
+# pyright: reportPrivateUsage=false
 
 import asyncio
 import errno
 import inspect
+import re
 import ssl as tls
 import sys
 from collections.abc import Callable, Coroutine, Generator
@@ -10,29 +14,27 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar
 
+from ._arguments import argument_of_url
 from ._connection.transport import FlushingTransport
 from .auth import LoginMethod
 from .callbacks import ErrorCallback
 from .dial import current_dialer
 from .exceptions import ConnectionFailed, InvalidArgument, WrongLoop, failed_link
 from .protocol import OPEN, AmqpProtocol
-from .tls import TlsSettings
-from .uri import parse_url
+from .tls import TlsSettings, explain
+from .uri import default_port, parse_url
 
 CONNECTION_TIMEOUT: Final = 10.0
-"""Seconds that may pass until a connection is open, where the caller does not say."""
-
-PORT: Final = 5672
-TLS_PORT: Final = 5671
+"""Seconds until a connection must be open, unless the caller sets others."""
 
 Connected: TypeAlias = tuple[asyncio.Transport, AmqpProtocol]
 
 
 class Connecting(Coroutine[Any, Any, Connected]):
-    """A connection on its way: await it, or enter it with ``async with``.
+    """A connection that is being opened: await it, or enter it with ``async with``.
 
-    Awaited, as ever, it gives ``(transport, protocol)``. Entered, it gives the protocol, and closes
-    it on leaving. It can be given to all that takes a coroutine, such as ``asyncio.run``.
+    Awaiting it returns ``(transport, protocol)``, as in 0.15. Entering it returns the protocol, and
+    leaving the block closes the connection. It is a coroutine for ``asyncio.run`` and the like.
     """
 
     __slots__ = ("_coroutine", "_protocol")
@@ -85,7 +87,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Connecting])
 
 
 def _known_as_coroutine_function(function: _Function) -> _Function:
-    """Let ``mock.patch`` make of a function what can be awaited, as it did in 0.15."""
+    """Mark a function so that ``mock.patch`` replaces it with an AsyncMock, as in 0.15."""
     if sys.version_info >= (3, 12):
         return inspect.markcoroutinefunction(function)
     marker = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
@@ -114,14 +116,14 @@ def connect(
     """Connect to a server: ``await`` for ``(transport, protocol)``, or ``async with`` the protocol.
 
     Args:
-        host: name or address.
+        host: name or address, without a port; for a URL there is ``from_url``.
         port: None for 5672, or 5671 with TLS.
         login: the user's name.
         password: the user's.
         virtualhost: to open.
         ssl: a context, or True, to use TLS; True trusts whom the system trusts.
-        login_method: PLAIN, AMQPLAIN, EXTERNAL (by the client's certificate), or what
-            makes an ``aioamqp.auth.Mechanism`` of login and password, anew for each connection.
+        login_method: PLAIN, AMQPLAIN, EXTERNAL (by the client's certificate), or a function that
+            makes an ``aioamqp.auth.Mechanism`` from login and password, called for each connection.
             For another name PLAIN is used, with a warning, as in 0.15.
         insist: ignored, as by every server.
         protocol_factory: makes the protocol; called with ``kwargs``.
@@ -130,14 +132,17 @@ def connect(
             neither turns TLS on nor changes a context that is given.
         server_hostname: the name to find in the server's certificate, if it is not ``host``; the
             dialer gets it only where it is given.
-        on_error: see ``AmqpProtocol``, which gets it and all that follows.
-        kwargs: ``client_properties``, ``channel_max``, ``frame_max``, ``heartbeat``; a ``loop``,
-            as in 0.15's documentation, must be the running one.
+        on_error: see ``AmqpProtocol``, which gets it and the other arguments.
+        kwargs: ``client_properties``, ``channel_max``, ``frame_max``, ``heartbeat``,
+            ``max_message_size``, and what a ``protocol_factory`` of the program takes besides; a
+            ``loop``, as in 0.15's documentation, must be the running one.
 
     Raises:
-        WrongLoop: ``loop`` is another event loop than the running one.
+        TypeError: an argument is unknown; the error names the nearest known one.
+        WrongLoop: ``loop`` is not the running event loop.
         ConnectionFailed: there is no link to the server, or not in time. It is also the OSError
-            that says why, such as ConnectionRefusedError.
+            behind it, such as ConnectionRefusedError or ssl.SSLError. If the host has several
+            addresses, all of them have failed.
         HandshakeFailed: the server refuses the login or the virtual host, or is no AMQP server.
     """
     if on_error is not None:
@@ -162,6 +167,44 @@ def connect(
     )
 
 
+def _check_host(host: object) -> None:
+    """Raise InvalidArgument for what is more than a host; it may have a password, so no quotes."""
+    if not isinstance(host, str):
+        return  # a dialer may take it
+    text = ""
+    if "://" in host:
+        text = "must be the name or address of a host, but that is a URL: use from_url()"
+    elif "@" in host:
+        text = (
+            "must be the name or address of a host; login and password are arguments of their own"
+        )
+    elif host != host.strip():
+        text = "must not begin or end with a space or a line break"
+    elif re.search(r"^[^:]*:\d+$", host):
+        text = "must be the name or address of a host; the port is an argument of its own"
+    elif host.startswith("["):
+        text = "must be an IPv6 address without brackets, which only a URL has"
+    if text:
+        raise InvalidArgument(text, ("host",))
+
+
+def _check_port(port: object) -> None:
+    """Raise InvalidArgument for what is no port; resolvers take 99999 for another one."""
+    text = port.strip() if isinstance(port, str) else ""
+    if text.isascii() and text.isdigit():
+        port = int(text[:6])
+    if isinstance(port, int) and not 0 <= port <= 65535:
+        raise InvalidArgument(f"must be a number from 0 to 65535, not {port}", ("port",))
+    if isinstance(port, str) and not re.fullmatch(r"[\w.+*-]+", port):
+        # Not quoted: it may be a URL with a password.
+        raise InvalidArgument("must be a number, or the name of a service", ("port",))
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
+        raise InvalidArgument("must be 0 seconds or more, or None", ("connection_timeout",))
+
+
 async def _connect(
     host: str,
     port: int | str | None,
@@ -178,14 +221,25 @@ async def _connect(
 ) -> Connected:
     if loop not in (None, asyncio.get_running_loop()):
         raise WrongLoop(
-            "loop is not the event loop that runs here, to which the connection would belong: call"
-            " connect() there, from another thread with asyncio.run_coroutine_threadsafe()"
+            "loop is not the running event loop, which the connection would belong to: call"
+            " connect() in that loop, from another thread with asyncio.run_coroutine_threadsafe()"
         )
+    _check_host(host)
+    if ssl and ssl is not True and not hasattr(ssl, "wrap_bio"):
+        text = f"must be an SSLContext, True, False or None, not {type(ssl).__name__}"
+        raise InvalidArgument(text, ("ssl",))
+    if getattr(ssl, "protocol", None) is tls.PROTOCOL_TLS_SERVER:
+        raise InvalidArgument("is a context for servers: use PROTOCOL_TLS_CLIENT", ("ssl",))
+    if names and not ssl:
+        text = "is the name in a certificate, so it needs TLS: pass ssl=True or a context"
+        raise InvalidArgument(text, ("server_hostname",))
     if port is None:
-        port = TLS_PORT if ssl else PORT
+        port = default_port(is_secure=bool(ssl))
+    _check_port(port)
+    _check_timeout(connection_timeout)
     where = f"{host}:{port}"
-    stage = "a link"
-    made = make_protocol()  # before there is a link: a bad argument for it must not cost one
+    stage = "link"
+    made = make_protocol()  # before there is a link: a bad argument must not cost one
     deadline = asyncio.timeout(connection_timeout)
     try:
         async with deadline:
@@ -194,18 +248,15 @@ async def _connect(
                     lambda: made, host, port, ssl=ssl, **names
                 )
             except OSError as error:
+                text = explain(error) if ssl else str(error) or type(error).__name__
                 raise failed_link(
-                    ConnectionFailed, error, f"Cannot connect to {where}: {error}"
+                    ConnectionFailed, error, f"Cannot connect to {where}: {text}"
                 ) from error
             except UnicodeError as error:
                 raise ConnectionFailed(
                     f"Cannot connect to {where}: that is not the name of a host"
                 ) from error
-            except OverflowError:
-                raise InvalidArgument(
-                    f"must be a number from 0 to 65535, not {port}", ("port",)
-                ) from None
-            stage = "an open connection"
+            stage = "open connection"
             try:
                 await protocol.start_connection(
                     host, port, login, password, virtualhost, ssl, login_method, insist
@@ -216,12 +267,13 @@ async def _connect(
     except TimeoutError:
         if not deadline.expired():
             raise
-        text = (
-            f"Cannot connect to {where}: no sign of {stage} within {connection_timeout:g} seconds"
-        )
+        text = f"Cannot connect to {where}: no {stage} within {connection_timeout:g} seconds"
+        if ssl and stage == "link":
+            text += "; the port may not speak TLS"
         cause = TimeoutError(errno.ETIMEDOUT, text)
         raise failed_link(ConnectionFailed, cause, text) from None
-    return FlushingTransport(transport, protocol.wire), protocol
+    core = protocol._connection
+    return FlushingTransport(transport, core.writer, core.closer), protocol
 
 
 @_known_as_coroutine_function
@@ -234,23 +286,28 @@ def from_url(
     on_error: ErrorCallback | None = None,
     **kwargs: Any,
 ) -> Connecting:
-    """Connect to where an AMQP URL says: await or enter it as ``connect``.
+    """Connect to the server of an AMQP URL: await or enter it as ``connect``.
 
     Args:
         url: ``amqp://login:password@host:port/virtualhost`` or ``amqps://…``, percent-encoded; the
             query may have RabbitMQ's parameters: heartbeat, frame_max, channel_max,
             connection_timeout (milliseconds), auth_mechanism, and for TLS cacertfile, certfile,
             keyfile, verify (verify_peer or verify_none) and server_name_indication.
-        login_method: see ``connect``; PLAIN leaves it to the URL's auth_mechanism.
+        login_method: see ``connect``; PLAIN gives way to the URL's auth_mechanism.
         insist: see ``connect``.
         protocol_factory: see ``connect``.
         on_error: see ``connect``.
-        kwargs: for ``connect``; they go before those of the query. With amqps, ``ssl`` is by
-            default made by ``ssl.create_default_context`` with what the query says.
+        kwargs: for ``connect``; they take precedence over the query. With amqps, ``ssl`` is by
+            default made by ``ssl.create_default_context`` and the parameters of the query.
 
     Raises:
-        ValueError: the URL is wrong, or a file that it names.
+        ValueError: the URL is wrong, or a file that it names cannot be used. The text names the
+            character and its escape, and never contains the password.
+        TypeError: an argument is unknown, or is one that the URL sets.
     """
+    given_twice = argument_of_url(kwargs)
+    if given_twice is not None:
+        raise given_twice
     if on_error is not None:
         kwargs["on_error"] = on_error
     return Connecting(_from_url(url, login_method, insist, protocol_factory, kwargs))

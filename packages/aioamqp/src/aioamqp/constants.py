@@ -1,11 +1,35 @@
-"""The constants of 0.15, for programs that import them; this package does not use them.
+"""Values of arguments, and the constants of 0.15 for programs that import them.
 
 Spec: 4.2.3 for frames, 4.2.6.1 for the flags; method ids are unique within their class.
 """
 
+from enum import IntEnum, StrEnum
 from typing import Final
 
 from amqp_codec import PROTOCOL_HEADER as PROTOCOL_HEADER  # 0.15 had the one of AMQP 0-9
+
+
+class DeliveryMode(IntEnum):
+    """Values of the property ``delivery_mode``. Spec: class basic."""
+
+    TRANSIENT = 1
+    """The message is lost when the server restarts."""
+    PERSISTENT = 2
+    """The message survives a restart of the server, in a durable queue."""
+
+
+class ExchangeType(StrEnum):
+    """Types of exchanges that every server has. Spec: 3.1.3. A plugin's type is given as a str."""
+
+    DIRECT = "direct"
+    """Routes to the queues that are bound with the routing key of the message."""
+    FANOUT = "fanout"
+    """Routes to all queues that are bound."""
+    TOPIC = "topic"
+    """Routes by patterns: ``*`` is one word of the routing key, ``#`` any number of words."""
+    HEADERS = "headers"
+    """Routes by the headers of the message: all or any (``x-match``) of those of the binding."""
+
 
 PROTOCOL_DEFAULT_TIMEOUT: Final = 60
 PROTOCOL_DEFAULT_PORT: Final = 5672

@@ -15,12 +15,23 @@ were started earlier, have contexts of their own; a test fixture that must reach
 """
 
 import asyncio
+import errno
+import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Generator
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import zip_longest
 from ssl import SSLContext
-from typing import Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
+
+_ATTEMPT_DELAY: Final = 0.25
+"""Seconds until the next address of a host is tried beside the first. RFC 8305: 5."""
+
+_UNREACHABLE: Final = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+_Address: TypeAlias = tuple[int, int, int, str, Any]
 
 _Made = TypeVar("_Made", bound=asyncio.BaseProtocol)
 
@@ -53,19 +64,102 @@ async def dial_tcp(
     ssl: SSLContext | bool | None,
     server_hostname: str | None = None,
 ) -> tuple[asyncio.Transport, _Made]:
-    """Connect over TCP, with TLS if ``ssl`` is set."""
+    """Connect over TCP, with TLS if ``ssl`` is set.
+
+    If the host has several addresses, the next one is tried when one fails or has not answered
+    within a quarter of a second, and the first link is used. RFC 8305.
+    """
     loop = asyncio.get_running_loop()
+    if _is_address(host):  # which needs no thread to resolve it
+        where: dict[str, Any] = {"host": host, "port": port}
+    else:
+        # Not by create_connection, which leaks a socket when it is cancelled while several connect.
+        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        where = {"sock": await _connect_first(_interleaved(addresses))}
+        server_hostname = server_hostname or (host if ssl else None)
     transport, protocol = await loop.create_connection(
-        protocol_factory,
-        host,
-        port,  # type: ignore[arg-type]  # may be the name of a service: getaddrinfo accepts both
-        ssl=ssl,
-        server_hostname=server_hostname,
+        protocol_factory, ssl=ssl, server_hostname=server_hostname, **where
     )
     link = transport.get_extra_info("socket")
     if link is not None:
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return transport, protocol
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _interleaved(addresses: Sequence[_Address]) -> list[_Address]:
+    """Return the addresses with those of IPv6 and IPv4 in turns, beginning as they do."""
+    families: dict[int, list[_Address]] = {}
+    for address in addresses:
+        families.setdefault(address[0], []).append(address)
+    turns = zip_longest(*families.values())
+    return [address for turn in turns for address in turn if address is not None]
+
+
+async def _connect_first(addresses: list[_Address]) -> socket.socket:
+    """Return a socket that is connected to the first address that answers."""
+    attempts: set[asyncio.Task[socket.socket]] = set()
+    errors: list[OSError] = []
+    winner: asyncio.Task[socket.socket] | None = None
+    waiting = deque(addresses)
+    try:
+        while winner is None and (waiting or attempts):
+            if waiting:
+                attempts.add(asyncio.create_task(_connect_socket(waiting.popleft())))
+            done, _ = await asyncio.wait(
+                attempts,
+                timeout=_ATTEMPT_DELAY if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for attempt in done:
+                error = attempt.exception()
+                if error is None:
+                    winner = attempt
+                else:
+                    attempts.discard(attempt)
+                    if not isinstance(error, OSError):
+                        raise error
+                    errors.append(error)
+        if winner is None:
+            raise _of_all(errors)
+        return winner.result()
+    finally:
+        for attempt in attempts - {winner}:
+            attempt.cancel()
+            attempt.add_done_callback(_discard)
+
+
+async def _connect_socket(address: _Address) -> socket.socket:
+    family, kind, protocol, _, target = address
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, target)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _discard(attempt: asyncio.Task[socket.socket]) -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()
+
+
+def _of_all(errors: list[OSError]) -> OSError:
+    """Return the error for a host none of whose addresses can be reached."""
+    if len(errors) == 1:
+        return errors[0]
+    # Where one network cannot be reached, what the host on the other answers says more.
+    telling = [error for error in errors if error.errno not in _UNREACHABLE] or errors
+    return OSError(telling[0].errno, "; ".join(map(str, errors)))
 
 
 _dialer: ContextVar[Dialer | None] = ContextVar("aioamqp dialer", default=None)

@@ -1,9 +1,35 @@
 """Envelopes: how a message was delivered, or why it was returned."""
 
+from typing import Any
+
 from amqp_codec import basic
 
 
-class Envelope:
+class _Values:
+    """Base of the classes that are equal if all of their values are, and can be copied."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Values) or type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"{type(self).__name__}({shown})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._values()
+
+
+class Envelope(_Values):
     """The arguments of the basic.deliver of a message.
 
     Attributes:
@@ -48,7 +74,7 @@ class Envelope:
         )
 
 
-class ReturnEnvelope:
+class ReturnEnvelope(_Values):
     """The arguments of the basic.return of a message.
 
     Attributes:

@@ -22,33 +22,100 @@ AioamqpException
 amqp_codec.EncodeError, a ValueError
 └── InvalidArgument            an argument cannot be sent (also a TypeError); nothing was sent
     └── MessageTooLarge        a message is larger than the server accepts
+
+All of them can be copied and pickled. ``is_retryable`` and ``ended`` of each say what to do next:
+try again or not, on the same channel or on a new channel or connection.
 """
 
-from typing import TYPE_CHECKING, TypeVar
+import builtins
+import pickle
+import ssl
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
 
-from amqp_codec import EncodeError
+from amqp_codec import EncodeError, ReplyCode
 
 if TYPE_CHECKING:
     from .envelope import ReturnEnvelope
     from .properties import Properties
 
 
+RETRYABLE_CODES: Final = frozenset({
+    ReplyCode.NO_CONSUMERS,
+    ReplyCode.CONNECTION_FORCED,  # the server shuts down, or an operator closed the connection
+    ReplyCode.RESOURCE_LOCKED,  # another connection has the exclusive queue or consumer
+    ReplyCode.RESOURCE_ERROR,
+    ReplyCode.INTERNAL_ERROR,
+})  # fmt: skip
+"""Reply codes after which the same call can succeed later.
+
+After all others it fails again until something else has changed: the call itself, the permissions,
+or what has been declared on the server.
+"""
+
+
 class AioamqpException(Exception):
     """The base class of the errors that the server or the network causes."""
 
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the same call can succeed later, on a new channel or connection if one ended."""
+        return False
+
+    @property
+    def ended(self) -> Literal["connection", "channel"] | None:
+        """What has ended: the connection with all channels, only the channel, or nothing."""
+        return None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = dict(vars(self))
+        if self.__cause__ is not None and _can_pickle(self.__cause__):
+            state["__cause__"] = self.__cause__
+        return _restore, (_describe(type(self)), self.args), state
+
 
 class AmqpClosedConnection(AioamqpException):
-    """The connection is closed, or was never opened."""
+    """The connection is closed, or was never opened.
+
+    Attributes:
+        code: the reply code of the server, or for the server; None if there is none.
+        message: the reply text; the text of the exception if there is none.
+    """
+
+    code: int | None = None
+
+    @cached_property  # which subclasses may set
+    def message(self) -> str:
+        """The reply text; the text of the exception if there is none."""
+        return str(self)
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether connecting again can help: what ended the connection decides."""
+        cause = self.__cause__
+        return cause.is_retryable if isinstance(cause, AioamqpException) else True
+
+    @property
+    def ended(self) -> Literal["connection"]:
+        """The connection has ended."""
+        return "connection"
 
 
 class ConnectionFailed(AmqpClosedConnection):
     """The server could not be reached.
 
     The exception is also an instance of the class of the OSError behind it, with the same ``errno``
-    and ``args``: ``except ConnectionRefusedError`` and ``except socket.gaierror`` work.
+    and ``args``: ``except ConnectionRefusedError`` and ``except socket.gaierror`` work. With TLS it
+    has ``reason``, ``verify_code`` and ``verify_message``, as ssl.SSLError has.
     """
 
     sentence = ""
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether connecting again can help: not if TLS failed, by a certificate for example."""
+        ended_by_peer = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+        return isinstance(self, ended_by_peer) or not isinstance(self, ssl.SSLError)
 
     def __str__(self) -> str:
         return self.sentence or super().__str__()
@@ -60,12 +127,20 @@ class HandshakeFailed(AmqpClosedConnection):
     Attributes:
         code: the server's reply code, such as 403; None if it sent none.
         message: the server's reply text; empty if it sent none.
+        is_link_lost: whether the TCP connection ended instead, without a reply code.
     """
+
+    is_link_lost = False
 
     def __init__(self, sentence: str, code: int | None = None, message: str = "") -> None:
         super().__init__(sentence)
         self.code = code
         self.message = message
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the reply code allows it, or the link was lost without one."""
+        return self.code in RETRYABLE_CODES or self.is_link_lost
 
 
 class ConnectionLost(AmqpClosedConnection, ConnectionError):
@@ -94,6 +169,11 @@ class ProtocolViolation(AmqpClosedConnection):
         self.message = message
 
     @property
+    def is_retryable(self) -> bool:
+        """False: the server, or something between, does not speak AMQP as it should."""
+        return False
+
+    @property
     def reply_text(self) -> str:
         """The reply text for the server: the message, cut to a short string. Spec: 4.2.5.3."""
         return self.message.encode()[:255].decode("utf-8", "ignore")
@@ -115,15 +195,41 @@ class ChannelClosed(AioamqpException):
         self.code = code
         self.message = message
 
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the reply code allows it; without one, whether what ended the channel does."""
+        if self.code:
+            return self.code in RETRYABLE_CODES
+        cause = self.__cause__
+        return cause.is_retryable if isinstance(cause, AioamqpException) else True
+
+    @property
+    def ended(self) -> Literal["connection", "channel"]:
+        """What has ended: the reply codes of connection.close are others than channel.close has."""
+        return "connection" if _is_hard(self.code) else "channel"
+
+    def __str__(self) -> str:
+        return f"The server closed the {self.ended}: {reason(self)}" if self.code else reason(self)
+
 
 class NoChannelAvailable(AioamqpException):
     """All channel numbers of the connection are in use."""
+
+    @property
+    def is_retryable(self) -> bool:
+        """True: when a channel has been closed."""
+        return True
 
 
 class EmptyQueue(AioamqpException):
     """``basic_get`` found no message in the queue."""
 
     sentence = ""  # and no arguments, as in 0.15
+
+    @property
+    def is_retryable(self) -> bool:
+        """True: when there is a message."""
+        return True
 
     def __str__(self) -> str:
         return self.sentence or super().__str__()
@@ -140,6 +246,11 @@ class PublishFailed(AioamqpException):
         super().__init__(delivery_tag)
         self.delivery_tag = delivery_tag
 
+    @property
+    def is_retryable(self) -> bool:
+        """True: the queue may be full for now, or its node down."""
+        return True
+
     def __str__(self) -> str:
         return f"The server sent basic.nack for the message with delivery tag {self.delivery_tag}"
 
@@ -153,7 +264,7 @@ class PublishReturned(PublishFailed):
     Attributes:
         envelope: the reason, and the exchange and routing key of the message.
         body: the body of the message.
-        properties: its properties as the server sent them; empty if they cannot be decoded.
+        properties: its properties as the server sent them.
     """
 
     def __init__(
@@ -164,6 +275,11 @@ class PublishReturned(PublishFailed):
         self.body = body
         self.properties = properties
 
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the reply code allows it: not if no queue is bound for the message."""
+        return self.envelope.reply_code in RETRYABLE_CODES
+
     def __str__(self) -> str:
         why = self.envelope
         return (
@@ -173,12 +289,12 @@ class PublishReturned(PublishFailed):
 
 
 class PublishUnconfirmed(AioamqpException):
-    """A message was written, but the channel closed before its publisher confirm arrived.
+    """A message was written, but its publisher confirm did not arrive, or not in time.
 
     The server may or may not have the message: publish it again if a duplicate is better than a
-    lost message. The exception is also an instance of the class of the error that closed the
-    channel, ChannelClosed or AmqpClosedConnection, with the same attributes; that error is its
-    ``__cause__``.
+    lost message. The exception is also an instance of the class of its ``__cause__``, with the same
+    attributes: of the error that closed the channel, ChannelClosed or AmqpClosedConnection, or a
+    TimeoutError.
 
     Attributes:
         delivery_tag: the tag of the message.
@@ -197,10 +313,10 @@ class PublishUnconfirmed(AioamqpException):
 
 
 class PublishNotSent(AioamqpException):
-    """A message was not written because the channel or the connection is closed.
+    """A message was not written: the channel or connection is closed, or the timeout has passed.
 
-    The exception is also a ChannelClosed or an AmqpClosedConnection, with the same attributes as
-    its ``__cause__``.
+    The exception is also a ChannelClosed, an AmqpClosedConnection or a TimeoutError, with the same
+    attributes as its ``__cause__``.
     """
 
     def __str__(self) -> str:
@@ -223,6 +339,11 @@ class ConsumerCancelled(AioamqpException):
 
     RabbitMQ: consumer-cancel.html. The channel stays open: consume again when the queue exists.
     """
+
+    @property
+    def is_retryable(self) -> bool:
+        """True: when the queue exists, or its node is up."""
+        return True
 
     def __str__(self) -> str:
         return (
@@ -248,14 +369,69 @@ class InvalidArgument(EncodeError, TypeError):
     It is both a TypeError and a ValueError, because aioamqp 0.15 raised one or the other.
     """
 
+    is_retryable: ClassVar[bool] = False
+    ended: ClassVar[None] = None
+
 
 class MessageTooLarge(InvalidArgument):
     """A message is larger than ``max_message_size``; nothing was sent."""
 
 
 _Failure = TypeVar("_Failure", ConnectionFailed, ConnectionLost)
+_Description: TypeAlias = "type[Exception] | str | tuple[_Description, ...]"
 
-_classes: dict[tuple[type[Exception], type[OSError]], type[Exception]] = {}
+_combinations: dict[tuple[type[Exception], ...], type[Exception]] = {}
+
+
+def _combine(bases: tuple[type[Exception], ...]) -> type[Exception]:
+    """Return the class that derives from all of ``bases``; it has the name of the first."""
+    if bases not in _combinations:
+        _combinations[bases] = type(bases[0].__name__, bases, {"__module__": __name__})
+    return _combinations[bases]
+
+
+def _describe(cls: type[Exception]) -> _Description:
+    """Return what pickle can find a class by: itself, or the bases that it was combined from.
+
+    Of a builtin class it is the name: pickle's old protocols turn ConnectionRefusedError into
+    OSError, for Python 2.
+    """
+    if cls.__module__ == "builtins":
+        return cls.__name__
+    bases = cast("tuple[type[Exception], ...]", cls.__bases__)
+    return tuple(map(_describe, bases)) if _combinations.get(bases) is cls else cls
+
+
+def _class_of(description: _Description) -> type[Exception]:
+    if isinstance(description, tuple):
+        return _combine(tuple(map(_class_of, description)))
+    if isinstance(description, str):
+        return cast("type[Exception]", getattr(builtins, description))
+    return description
+
+
+def _restore(description: _Description, args: tuple[Any, ...]) -> Exception:
+    """Create an exception again, without __init__: its parameters may be others than ``args``."""
+    cls = _class_of(description)
+    return cls.__new__(cls, *args)
+
+
+def _can_pickle(error: BaseException) -> bool:
+    if isinstance(error, AioamqpException):
+        return True
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - an exception of another library may raise anything
+        return False
+    return True
+
+
+def _is_hard(code: int) -> bool:
+    """Return whether a reply code ends the connection, and not only a channel. Spec: 1.5.2.5."""
+    try:
+        return ReplyCode(code).is_hard
+    except ValueError:
+        return False
 
 
 def failed_link(parent: type[_Failure], cause: OSError, sentence: str) -> _Failure:
@@ -263,15 +439,16 @@ def failed_link(parent: type[_Failure], cause: OSError, sentence: str) -> _Failu
 
     Args:
         parent: ConnectionFailed or ConnectionLost.
-        cause: the OSError, from which ``errno`` and ``args`` are copied.
+        cause: the OSError, of which ``errno``, ``args`` and all other attributes are copied.
         sentence: the text of the exception.
     """
-    key = (parent, type(cause))
-    if key not in _classes:
-        bases = (parent,) if issubclass(*key) else key
-        _classes[key] = type(parent.__name__, bases, {"__module__": __name__})
-    error = _classes[key](*cause.args)
+    bases = (parent,) if issubclass(parent, type(cause)) else (parent, type(cause))
+    error = _combine(bases)(*cause.args)
     assert isinstance(error, parent)
+    vars(error).update(vars(cause))  # such as reason and verify_message of an SSLError
+    for name in ("filename", "filename2"):
+        if getattr(cause, name) is not None:
+            setattr(error, name, getattr(cause, name))
     error.sentence = sentence
     error.__cause__ = cause
     return error
@@ -286,7 +463,8 @@ def lost_link(cause: Exception | None) -> AmqpClosedConnection:
     if cause is None:
         return AmqpClosedConnection("The program closed the transport")
     if isinstance(cause, OSError):
-        return failed_link(ConnectionLost, cause, f"The connection to the server was lost: {cause}")
+        text = str(cause) or type(cause).__name__
+        return failed_link(ConnectionLost, cause, f"The connection to the server was lost: {text}")
     error = ConnectionLost(f"The connection to the server was lost: {cause!r}")
     error.__cause__ = cause
     return error
@@ -296,19 +474,13 @@ _Outcome = TypeVar("_Outcome", PublishUnconfirmed, PublishNotSent)
 
 
 def _outcome(kind: type[_Outcome], cause: Exception) -> _Outcome:
-    key = (kind, type(cause))
-    if key not in _outcomes:
-        _outcomes[key] = type(kind.__name__, key, {"__module__": __name__})
-    cls = _outcomes[key]
+    cls = _combine((kind, type(cause)))
     # __init__ is not called: its parameters differ from cause to cause.
     error = cls.__new__(cls, *cause.args)
     assert isinstance(error, kind)
     vars(error).update(vars(cause))
     error.__cause__ = cause
     return error
-
-
-_outcomes: dict[tuple[type[Exception], type[Exception]], type[Exception]] = {}
 
 
 def unconfirmed(cause: Exception, tag: int, tags: tuple[int, ...]) -> PublishUnconfirmed:

@@ -1,12 +1,14 @@
-"""A message as ``Channel.consume`` gives it."""
+"""Messages as ``Channel.consume`` gives them, and the iterator that does."""
 
-from collections.abc import Awaitable
+import asyncio
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from amqp_codec import Command, basic
 
+from ._channel.consumer import IteratorConsumer
+from ._channel.core import ChannelCore
 from .envelope import Envelope
 from .exceptions import AlreadySettled, AmqpClosedConnection, ChannelClosed
 from .properties import Properties
@@ -16,109 +18,111 @@ if TYPE_CHECKING:
 
 
 class Message:
-    """A message that was delivered, and is to be settled once: by ack, nack or reject.
+    """A message that was delivered, and must be settled once: with ack, nack or reject.
 
-    ``async with message:`` does so by itself: it acknowledges the message when the block ends, and
-    rejects it when an exception leaves the block; ``async with message.process(requeue=True):``
-    requeues it then. A block that is cancelled has not judged the message, so that is requeued in
-    any case. What the block has settled itself stays as it is.
+    ``async with message:`` settles it: it acknowledges the message when the block ends, and rejects
+    it when an exception leaves the block; ``async with message.process(requeue=True):`` requeues it
+    then. If the block is cancelled, the message is requeued in any case. A message that the block
+    has settled itself stays as it is.
 
     Attributes:
-        channel: that it came over, and is settled on.
-        body: its octets.
+        channel: that delivered the message.
+        body: its bytes.
+        no_ack: whether the server expects no acknowledgement.
     """
 
-    __slots__ = ("_envelope", "_is_settled", "_method", "_properties", "_wire_properties", "body",
-                 "channel", "no_ack")  # fmt: skip
+    __slots__ = ("_codec_properties", "_core", "_envelope", "_is_settled", "_method", "_properties",
+                 "body", "channel", "no_ack")  # fmt: skip
 
-    def __init__(self, channel: "Channel", delivery: Command, no_ack: bool) -> None:
+    def __init__(
+        self, channel: "Channel", core: ChannelCore, delivery: Command, no_ack: bool
+    ) -> None:
         assert isinstance(delivery.method, basic.Deliver)
         assert delivery.properties is not None
         self.channel: Channel = channel
         self.body: bytes = bytes(delivery.body)
         self.no_ack: bool = no_ack
+        self._core = core
         self._method = delivery.method
-        self._wire_properties = delivery.properties
+        self._codec_properties = delivery.properties
         self._envelope: Envelope | None = None
         self._properties: Properties | None = None
         self._is_settled = no_ack
 
     def __repr__(self) -> str:
-        what = self._method
+        method = self._method
         return (
-            f"<Message {what.delivery_tag} from exchange {what.exchange!r} with routing key"
-            f" {what.routing_key!r}, {len(self.body)} octets>"
+            f"<Message {method.delivery_tag} from exchange {method.exchange!r} with routing key"
+            f" {method.routing_key!r}, {len(self.body)} bytes>"
         )
 
     @property
     def envelope(self) -> Envelope:
-        """How it was delivered: with which tag, from which exchange, whether for the first time."""
+        """Its delivery tag, exchange and routing key, and whether it may be delivered again."""
         if self._envelope is None:
             self._envelope = Envelope.from_codec(self._method)
         return self._envelope
 
     @property
     def properties(self) -> Properties:
-        """Its properties, decoded when they are first asked for.
-
-        Raises:
-            amqp_codec.DecodeError: the headers cannot be decoded; body and envelope are good.
-        """
+        """Its properties; see ``Properties.headers_error`` for headers that cannot be decoded."""
         if self._properties is None:
-            self._properties = Properties.from_codec(self._wire_properties)
+            self._properties = Properties.from_codec(self._codec_properties)
         return self._properties
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is left to say to the server; so it is with ``no_ack`` from the start."""
+        """Whether the message has been settled; with ``no_ack`` it is from the start."""
         return self._is_settled
 
-    async def ack(self, *, multiple: bool = False) -> None:
-        """Tell the server that the message has been handled. Spec: basic.ack.
+    async def ack(self, *, multiple: bool = False, timeout: float | None = None) -> None:
+        """Acknowledge the message. Spec: basic.ack.
 
         Args:
-            multiple: and all before it on this channel.
+            multiple: and all earlier messages of this channel.
+            timeout: seconds to wait while the write buffer is full; None for no limit.
 
         Raises:
             AlreadySettled: it has been settled, or came with ``no_ack``.
-            ChannelClosed, AmqpClosedConnection: the channel is over, so the server has queued the
+            ChannelClosed, AmqpClosedConnection: the channel is closed, so the server has queued the
                 message again.
+            TimeoutError: the ``timeout`` has passed; nothing was sent, so it may be settled again.
         """
-        self._check_unsettled()
-        await self._settle(self.channel.basic_client_ack(self._method.delivery_tag, multiple))
+        await self._settle(basic.Ack(self._method.delivery_tag, multiple), timeout)
 
-    async def nack(self, *, multiple: bool = False, requeue: bool = True) -> None:
-        """Tell the server that the message has not been handled. RabbitMQ: nack.html.
+    async def nack(
+        self, *, multiple: bool = False, requeue: bool = True, timeout: float | None = None
+    ) -> None:
+        """Reject the message, and return it to the queue. RabbitMQ: nack.html.
 
         Args:
-            multiple: nor any before it on this channel.
-            requeue: queue it again, rather than drop or dead-letter it.
+            multiple: and all earlier messages of this channel.
+            requeue: False to drop or dead-letter it instead.
+            timeout: as for ``ack``.
 
         Raises:
-            AlreadySettled, ChannelClosed, AmqpClosedConnection: as for ``ack``.
+            AlreadySettled, ChannelClosed, AmqpClosedConnection, TimeoutError: as for ``ack``.
         """
-        self._check_unsettled()
-        tag = self._method.delivery_tag
-        await self._settle(self.channel.basic_client_nack(tag, multiple, requeue))
+        await self._settle(basic.Nack(self._method.delivery_tag, multiple, requeue), timeout)
 
-    async def reject(self, *, requeue: bool = False) -> None:
-        """Tell the server that the message will not be handled. Spec: basic.reject.
+    async def reject(self, *, requeue: bool = False, timeout: float | None = None) -> None:
+        """Reject the message, and drop or dead-letter it. Spec: basic.reject.
 
         Args:
-            requeue: queue it again, rather than drop or dead-letter it.
+            requeue: True to return it to the queue instead.
+            timeout: as for ``ack``.
 
         Raises:
-            AlreadySettled, ChannelClosed, AmqpClosedConnection: as for ``ack``.
+            AlreadySettled, ChannelClosed, AmqpClosedConnection, TimeoutError: as for ``ack``.
         """
-        self._check_unsettled()
-        await self._settle(self.channel.basic_reject(self._method.delivery_tag, requeue))
+        await self._settle(basic.Reject(self._method.delivery_tag, requeue), timeout)
 
     def process(self, *, requeue: bool = False) -> "Processing":
-        """Settle the message by what becomes of an ``async with`` block.
+        """Settle the message by how an ``async with`` block ends.
 
         Args:
-            requeue: queue it again when an exception leaves the block, rather than drop or
-                dead-letter it.
+            requeue: whether to return the message to the queue when an exception leaves the block,
+                instead of dropping or dead-lettering it.
         """
         return Processing(self, requeue)
 
@@ -133,11 +137,14 @@ class Message:
     ) -> None:
         await self.process().__aexit__(error_type, error, traceback)
 
-    async def _settle(self, saying: Awaitable[None]) -> None:
-        # It counts as settled while that waits for the link, or else it could be settled twice.
+    async def _settle(
+        self, method: basic.Ack | basic.Nack | basic.Reject, timeout: float | None
+    ) -> None:
+        self._check_unsettled()
+        # Already while it waits for the write buffer, or else it could be settled twice.
         self._is_settled = True
         try:
-            await saying
+            await self._core.settle(method, timeout)
         except BaseException:
             self._is_settled = False
             raise
@@ -145,7 +152,7 @@ class Message:
     def _check_unsettled(self) -> None:
         if self.no_ack:
             raise AlreadySettled(
-                f"{self!r} came with no_ack=True: the server takes it for acknowledged, so do not"
+                f"{self!r} came with no_ack=True: the server expects no acknowledgement, so do not"
                 " settle it"
             )
         if self._is_settled:
@@ -153,7 +160,7 @@ class Message:
 
 
 class Processing:
-    """Settles a message by how a block ends. See ``Message``."""
+    """An ``async with`` block that settles a message when it ends. See ``Message``."""
 
     __slots__ = ("_message", "_requeue")
 
@@ -177,6 +184,90 @@ class Processing:
             await message.ack()
             return
         requeue = self._requeue or not isinstance(error, Exception)
-        # If the channel is over, the server has queued it again; what left the block matters more.
+        # If the channel is closed, the server has queued the message again; the exception of the
+        # block is more important.
         with suppress(ChannelClosed, AmqpClosedConnection):
             await message.reject(requeue=requeue)
+
+
+class Messages:
+    """The messages of one consumer, one by one: what ``Channel.consume`` returns.
+
+    The consumer is started when ``async with`` is entered, or else when the first message is asked
+    for. Several tasks may share it: each message is given to one of them.
+
+    The loop over it ends when the program cancels the consumer or closes the channel. It raises
+    ConsumerCancelled when the server cancels the consumer, for example because the queue is
+    deleted, and the error that ended the channel or the connection when the program did not.
+
+    Leaving the ``async with`` block, or ``aclose()``, cancels the consumer and returns messages to
+    the queue that have been delivered and not been asked for. Without such a block, leaving the
+    loop does the same as soon as nothing refers to this object any longer.
+
+    Attributes:
+        consumer_tag: of the consumer.
+    """
+
+    def __init__(
+        self,
+        channel: "Channel",
+        core: ChannelCore,
+        method: basic.Consume,
+        qos: basic.Qos | None,
+        timeout: float | None,
+    ) -> None:
+        self.consumer_tag: str = method.consumer_tag
+        self._channel = channel
+        self._core = core
+        self._method = method
+        self._qos = qos
+        self._timeout = timeout
+        self._starting = asyncio.Lock()
+        self._consumer: IteratorConsumer | None = None
+        self._is_closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        consumer = self._consumer or await self._start()
+        delivery = None if consumer is None else await consumer.next()
+        if delivery is None:
+            raise StopAsyncIteration
+        return Message(self._channel, self._core, delivery, self._method.no_ack)
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Cancel the consumer, and return messages to the queue that have not been asked for.
+
+        Messages that have been asked for must still be settled. This may be called again.
+        """
+        self._is_closed = True
+        async with self._starting:
+            consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await self._core.consumers.cancel(consumer)
+
+    def __del__(self) -> None:
+        consumer = getattr(self, "_consumer", None)
+        if consumer is not None:
+            self._core.consumers.cancel_soon(consumer)
+
+    async def _start(self) -> IteratorConsumer | None:
+        async with self._starting:
+            if self._consumer is None and not self._is_closed:
+                self._consumer = await self._core.consumers.iterate(
+                    self._method, self._qos, self._timeout
+                )
+            return self._consumer

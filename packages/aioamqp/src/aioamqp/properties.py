@@ -1,41 +1,76 @@
-"""The properties of a message by 0.15's names: ``message_type`` is the specification's ``type``."""
+"""Message properties by 0.15's names: ``message_type`` is the specification's ``type``."""
 
 import calendar
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Any, Final
 
-from amqp_codec import FieldTable
-from amqp_codec import Properties as WireProperties
+from amqp_codec import DecodeError, EncodeError, FieldTable
+from amqp_codec import Properties as CodecProperties
 
-from .exceptions import InvalidArgument
+from ._loggers import channel_logger
+
+_CODEC_NAMES: Final = CodecProperties.__match_args__
+_codec_values: Final = attrgetter(*_CODEC_NAMES)
+_OWN_SLOTS: tuple[str, ...] = ("_codec", "_headers_error", "cluster_id", "headers")
+_TABLE_SIZE: Final = 4  # bytes of the length in front of a field table. Spec: 4.2.5.5
+
+
+def _codec_property(name: str) -> Any:
+    """Make a property that stands for the one of that name on ``self._codec``."""
+
+    def assign(self: Any, value: object) -> None:
+        setattr(self._codec, name, value)
+
+    return property(attrgetter(f"_codec.{name}"), assign)
 
 
 class Properties:
-    """Properties of a message that came; one that is absent is None.
+    """Properties of a message; one that is absent is None. Spec: class basic.
+
+    Properties are equal if they are published as the same; they can be copied and pickled.
 
     Attributes:
-        timestamp: a datetime in UTC; the bare number of seconds where no datetime can hold it.
-        cluster_id: obsolete; empty when absent, as in 0.15.
+        content_type: MIME type of the body, such as ``application/json``.
+        content_encoding: such as ``gzip``; neither side compresses the body by it.
+        headers: a dict of your own values, which headers exchanges route by; None if absent, and
+            if they cannot be decoded: see ``headers_error``.
+        delivery_mode: 1 or 2, see ``DeliveryMode``: a persistent message in a durable queue
+            survives a restart of the server.
+        priority: 0 to 255, higher first, in a queue with ``x-max-priority``.
+        correlation_id: of the request that the message answers.
+        reply_to: the queue for answers.
+        expiration: milliseconds as a str, after which the message leaves a queue; "0" expires it
+            unless it can be delivered at once. In messages to publish also a timedelta.
+        message_id: chosen by the publisher.
+        timestamp: a datetime in UTC, whole seconds; the bare number of seconds since 1970 where no
+            datetime can hold it.
+        message_type: such as ``order.created``; ``type`` in the specification.
+        user_id: the publisher's login. RabbitMQ: closes the channel if it is another one.
+        app_id: the program that published.
+        cluster_id: obsolete; empty when absent in received messages, as in 0.15.
     """
 
-    __slots__ = (  # noqa: RUF023 - the order of the wire, as in 0.15
-        "content_type",
-        "content_encoding",
-        "headers",
-        "delivery_mode",
-        "priority",
-        "correlation_id",
-        "reply_to",
-        "expiration",
-        "message_id",
-        "timestamp",
-        "message_type",
-        "user_id",
-        "app_id",
-        "cluster_id",
-    )
+    # Most of them are read from what the codec has decoded, since programs look at few of the
+    # fourteen, and copying all of them for every delivery takes longer.
+
+    __slots__: tuple[str, ...] = _OWN_SLOTS
+    _headers_error: DecodeError | None
+
+    content_type: str | None = _codec_property("content_type")
+    content_encoding: str | None = _codec_property("content_encoding")
+    delivery_mode: int | None = _codec_property("delivery_mode")
+    priority: int | None = _codec_property("priority")
+    correlation_id: str | None = _codec_property("correlation_id")
+    reply_to: str | None = _codec_property("reply_to")
+    expiration: str | None = _codec_property("expiration")
+    message_id: str | None = _codec_property("message_id")
+    timestamp: datetime | int | None = _codec_property("timestamp")
+    message_type: str | None = _codec_property("type")
+    user_id: str | None = _codec_property("user_id")
+    app_id: str | None = _codec_property("app_id")
 
     def __init__(
         self,
@@ -54,50 +89,118 @@ class Properties:
         app_id: str | None = None,
         cluster_id: str | None = None,
     ) -> None:
-        self.content_type: str | None = content_type
-        self.content_encoding: str | None = content_encoding
+        self._codec = CodecProperties(
+            content_type,
+            content_encoding,
+            None,
+            delivery_mode,
+            priority,
+            correlation_id,
+            reply_to,
+            expiration,
+            message_id,
+            timestamp,
+            message_type,
+            user_id,
+            app_id,
+        )
         self.headers: FieldTable | None = headers
-        self.delivery_mode: int | None = delivery_mode
-        self.priority: int | None = priority
-        self.correlation_id: str | None = correlation_id
-        self.reply_to: str | None = reply_to
-        self.expiration: str | None = expiration
-        self.message_id: str | None = message_id
-        self.timestamp: datetime | int | None = timestamp
-        self.message_type: str | None = message_type
-        self.user_id: str | None = user_id
-        self.app_id: str | None = app_id
         self.cluster_id: str | None = cluster_id
 
-    @classmethod
-    def from_codec(cls, wire: WireProperties) -> "Properties":
-        """Take them from a content header.
+    @property
+    def headers_error(self) -> DecodeError | None:
+        """The error of the headers of a received message that cannot be decoded; else None."""
+        return getattr(self, "_headers_error", None)
 
-        Raises:
-            amqp_codec.DecodeError: the headers cannot be decoded.
+    @property
+    def raw_headers(self) -> bytes | None:
+        """The bytes of the headers that cannot be decoded, with their length; else None.
+
+        They are published again as they are, unless ``headers`` is set.
         """
-        return cls(
-            wire.content_type,
-            wire.content_encoding,
-            wire.headers,
-            wire.delivery_mode,
-            wire.priority,
-            wire.correlation_id,
-            wire.reply_to,
-            wire.expiration,
-            wire.message_id,
-            wire.timestamp,
-            wire.type,
-            wire.user_id,
-            wire.app_id,
-            wire.cluster_id or "",
-        )
+        if self.headers_error is None:
+            return None
+        before = CodecProperties(self._codec.content_type, self._codec.content_encoding)
+        table = self._codec.encode()[len(before.encode()) :]
+        return table[: _TABLE_SIZE + int.from_bytes(table[:_TABLE_SIZE], "big")]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Properties) or type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values() and self.raw_headers == other.raw_headers
+
+    def __hash__(self) -> int:
+        return hash((self.message_id, self.correlation_id))  # headers have no hash
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={value!r}" for name, value in self._values().items() if value is not None]
+        if self.headers_error is not None:
+            shown.append(f"headers_error={self.headers_error!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.headers_error is None:
+            return type(self), tuple(getattr(self, name) for name in self.__slots__)
+        return _restore_unreadable, (
+            type(self), self._codec.encode(), self.headers, self.cluster_id
+        )  # fmt: skip
+
+    def _values(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in self.__slots__}
+        values["cluster_id"] = self.cluster_id or None
+        return values
+
+    @classmethod
+    def from_codec(cls, codec: CodecProperties) -> "Properties":
+        """Return the properties of a content header."""
+        properties = cls.__new__(cls)
+        properties._codec = codec
+        try:
+            properties.headers = codec.headers
+        except DecodeError as error:
+            properties.headers = None
+            properties._headers_error = error.with_traceback(None)
+            channel_logger.warning(
+                "The headers of a message cannot be decoded (%s): it is passed on without them,"
+                " properties.raw_headers has their bytes",
+                error,
+            )
+        properties.cluster_id = codec.cluster_id or ""
+        return properties
+
+    def to_codec(self) -> CodecProperties:
+        """Return a copy for a content header."""
+        if self.headers_error is not None:
+            data = self._codec.encode()
+            copy = CodecProperties.decode(data, 0, len(data))
+            if self.headers is not None:
+                _check_headers(self.headers)
+                copy.headers = self.headers
+        else:
+            _check_headers(self.headers)
+            copy = CodecProperties(*_codec_values(self._codec))
+            copy.headers = self.headers
+        copy.cluster_id = self.cluster_id or None
+        return copy
+
+
+def _restore_unreadable(
+    cls: type[Properties], data: bytes, headers: FieldTable | None, cluster_id: str | None
+) -> Properties:
+    properties = cls.from_codec(CodecProperties.decode(data, 0, len(data)))
+    properties.headers = headers
+    properties.cluster_id = cluster_id
+    return properties
+
+
+# As in 0.15, for programs that read the names of all properties here.
+Properties.__slots__ = tuple("message_type" if n == "type" else n for n in _CODEC_NAMES)
 
 
 def from_pamqp(instance: Any) -> Properties:
-    """Take them from anything that has them by these names, as in 0.15.
+    """Return the properties of an object that has them by these names, as in 0.15.
 
-    A timestamp without a time zone is taken for UTC.
+    A timestamp without a time zone is in UTC.
     """
     found = Properties(*(getattr(instance, name) for name in Properties.__slots__))
     if isinstance(found.timestamp, datetime) and found.timestamp.utcoffset() is None:
@@ -105,55 +208,82 @@ def from_pamqp(instance: Any) -> Properties:
     return found
 
 
-def to_codec(properties: Mapping[str, Any] | Properties | None) -> WireProperties | None:
-    """Turn what a caller gives with a message into what the codec encodes.
+def to_codec(properties: Mapping[str, Any] | Properties | None) -> CodecProperties | None:
+    """Convert the properties that a program publishes to those that the codec encodes.
 
     Args:
-        properties: a mapping by the names of ``Properties`` (``type`` is understood too), or
-            properties that came with another message.
+        properties: a mapping by the names of ``Properties``, with ``type`` for ``message_type``
+            too, or the properties of a received message.
 
     Raises:
-        InvalidArgument: there is no property of a name, or no such delivery mode.
+        EncodeError: a property is unknown, or the delivery mode is.
     """
     if not properties:
         return None
-    if isinstance(properties, Properties):
-        named = {name: getattr(properties, name) for name in Properties.__slots__}
-        named["cluster_id"] = properties.cluster_id or None
-    else:
-        try:
-            named = dict(properties)
-        except (TypeError, ValueError):
-            kind = type(properties).__name__
-            raise InvalidArgument(
-                f"must be a dict of properties, not {kind}", ("properties",)
-            ) from None
+    codec = properties.to_codec() if isinstance(properties, Properties) else _named(properties)
+    if codec.timestamp is not None:
+        codec.timestamp = _to_codec_timestamp(codec.timestamp)
+    if codec.expiration is not None:
+        codec.expiration = _to_codec_expiration(codec.expiration)
+    if isinstance(codec.priority, int) and codec.priority < 0:
+        raise EncodeError(
+            f"must be 0 to 255, not {codec.priority}", ("basic.properties", "priority")
+        )
+    if codec.delivery_mode not in (2, None, 1):  # RabbitMQ would close the channel
+        raise EncodeError(
+            f"must be 1 (transient) or 2 (persistent), not {codec.delivery_mode!r}",
+            ("basic.properties", "delivery_mode"),
+        )
+    return codec
+
+
+def _named(properties: Mapping[str, Any]) -> CodecProperties:
+    try:
+        named = dict(properties)
+    except (TypeError, ValueError):
+        kind = type(properties).__name__
+        raise EncodeError(f"must be a dict of properties, not {kind}", ("properties",)) from None
     if "message_type" in named:
         named["type"] = named.pop("message_type")
-    timestamp = named.get("timestamp")
-    if timestamp is not None:
-        named["timestamp"] = _to_wire_time(timestamp)
+    _check_headers(named.get("headers"))
     try:
-        wire = WireProperties(**named)
+        return CodecProperties(**named)
     except TypeError:
         known = {*Properties.__slots__, "type"}
         unknown = ", ".join(repr(name) for name in named if name not in known)
-        raise InvalidArgument(
+        raise EncodeError(
             f"there is no property {unknown}; there are {', '.join(Properties.__slots__)}",
             ("properties",),
         ) from None
-    if wire.delivery_mode not in (2, None, 1):  # over which RabbitMQ would close the channel
-        raise InvalidArgument(
-            f"must be 1 (transient) or 2 (persistent), not {wire.delivery_mode!r}",
-            ("basic.properties", "delivery_mode"),
+
+
+def _check_headers(headers: object) -> None:
+    if headers is not None and not isinstance(
+        headers, Mapping
+    ):  # the codec takes bytes as they are
+        raise EncodeError(
+            f"must be a dict, not {type(headers).__name__}", ("basic.properties", "headers")
         )
-    return wire
 
 
-def _to_wire_time(timestamp: object) -> object:
-    # A datetime without a time zone is taken for UTC, as it always was in this library.
+def _to_codec_expiration(expiration: Any) -> str:
+    if isinstance(expiration, str):
+        return expiration
+    if not isinstance(expiration, timedelta):
+        # Not a bare number either: other clients take it for seconds, the server for milliseconds.
+        raise EncodeError(
+            f"must be a timedelta or a str of milliseconds, not {type(expiration).__name__}:"
+            " timedelta(minutes=1) or '60000'",
+            ("basic.properties", "expiration"),
+        )
+    if expiration < timedelta(0):
+        raise EncodeError(f"must not be negative: {expiration}", ("basic.properties", "expiration"))
+    return str(-(-expiration // timedelta(milliseconds=1)))  # rounded up: "0" expires at once
+
+
+def _to_codec_timestamp(timestamp: Any) -> Any:
     if isinstance(timestamp, datetime) and timestamp.utcoffset() is None:
-        return timestamp.replace(tzinfo=UTC)
+        return timestamp.replace(tzinfo=UTC)  # 0.15 too takes a naive datetime for UTC
     if isinstance(timestamp, time.struct_time):
         return calendar.timegm(timestamp)
     return timestamp

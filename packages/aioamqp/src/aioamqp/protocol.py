@@ -2,43 +2,48 @@
 
 state         until                                     then
 CONNECTING    connection.open-ok                        OPEN
-OPEN          either side closes, or the link ends      CLOSING: nothing is sent any more,
-                                                        and all who wait are told why
-CLOSING       the transport is gone                     CLOSED
+OPEN          either side closes, or the link ends      CLOSING: nothing is sent any longer, and
+                                                        every call that waits has failed
+CLOSING       the transport is closed                   CLOSED
 """
+
+# The protocol and its channels share their cores.
+# pyright: reportPrivateUsage=false
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from ssl import SSLContext
-from typing import Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from amqp_codec import (
-    HEARTBEAT,
-    Command,
-    DecodeError,
-    Decoder,
-    Method,
-    ReplyCode,
-    connection,
-)
+from amqp_codec import HEARTBEAT, Command, DecodeError, Method, ReplyCode, connection
 
-from ._channel.requests import CLOSE_TIMEOUT, Requests, check_timeout
+from ._arguments import unknown_argument
+from ._channel.core import drain_channels
+from ._channel.requests import Requests, check_timeout
 from ._connection.blocked import Blocked
-from ._connection.channel_numbers import ChannelNumbers
+from ._connection.callback_queue import CallbackQueue
+from ._connection.core import CLOSE_TIMEOUT, ConnectionCore
 from ._connection.frame_log import format_command
-from ._connection.handshake import FRAME_MAX, Handshake, mechanism_named, refusal
-from ._connection.heartbeat import Heartbeat
-from ._connection.heartbeat_timer import HeartbeatTimer
-from ._connection.loop_guard import LoopGuard
+from ._connection.handshake import Handshake, mechanism_named, refusal
 from ._connection.opening import Opening
-from ._connection.read_flow import ReadFlow
-from ._connection.transport_closer import TransportCloser
-from ._connection.writer import Writer
 from ._legacy import LegacyProtocol
+from ._loggers import protocol_logger
+from ._overrides import OF_PROTOCOL, warn_of_overrides
 from .auth import LoginMethod
-from .callbacks import CallbackQueue, ErrorCallback, ReturnCallback, check_callable
-from .channel import Channel
+from .callbacks import (
+    OF_CHANNEL_CLOSE,
+    OF_ERROR,
+    OF_MESSAGE,
+    ChannelCloseCallback,
+    CloseCallback,
+    ErrorCallback,
+    ReturnCallback,
+    check_callable,
+)
+from .channel import Channel, opening
 from .exceptions import (
     AioamqpException,
     AmqpClosedConnection,
@@ -50,7 +55,10 @@ from .exceptions import (
     reason,
 )
 
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
+if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_keys, dict_values
+
+logger: logging.Logger = protocol_logger
 
 CONNECTING: Final = 0
 OPEN: Final = 1
@@ -58,37 +66,66 @@ CLOSING: Final = 2
 CLOSED: Final = 3
 
 MAX_MESSAGE_SIZE: Final = 512 * 1024 * 1024
-"""Octets that a body may have. RabbitMQ: max_message_size, which can be set no higher than this."""
+"""Bytes that a body may have. RabbitMQ: max_message_size, which can be set no higher than this."""
 
-BACKLOG: Final = 16 * 1024 * 1024
-"""Octets of messages that may wait for callbacks before the server is not read from any more."""
+
+class _Channels(dict[int, Channel]):
+    """Channels by number; iterating goes over those that were there when it began.
+
+    Programs close all channels in a loop, and a closed channel is removed.
+    """
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(super().__iter__()))
+
+    def keys(self) -> "dict_keys[int, Channel]":
+        return dict(super().items()).keys()
+
+    def values(self) -> "dict_values[int, Channel]":
+        return dict(super().items()).values()
+
+    def items(self) -> "dict_items[int, Channel]":
+        return dict(super().items()).items()
 
 
 class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
     """A connection to a server.
 
     Args:
-        on_error: called once with an exception if the connection ends otherwise than by ``close``;
-            a coroutine function or a plain one.
-        client_properties: told to the server, over those that are told by default.
-        channel_max: the highest channel number; the lower of this and the server's holds.
-        frame_max: octets of a frame; the lower of this and the server's holds.
-        heartbeat: seconds between heartbeats, whatever the server says; 0 for none.
-        max_message_size: octets that a body may have, in either direction.
+        on_error: called once with an exception if the connection ends in another way than by
+            ``close``; a coroutine function or a plain one.
+        client_properties: sent to the server; they replace those that are sent by default.
+        channel_max: the highest channel number; the lower of this and the server's limit holds.
+        frame_max: bytes of a frame; the lower of this and the server's limit holds.
+        heartbeat: seconds between heartbeats, whatever the server offers; 0 for none.
+        max_message_size: bytes that a body may have, in either direction.
+        on_channel_close: see the attribute.
+        loop: not used; ``connect`` refuses another loop than the running one.
 
-    Other arguments are ignored, as in 0.15.
+    Positional arguments are ignored, as in 0.15.
+
+    Raises:
+        TypeError: an argument is unknown; the error names the nearest known one.
 
     Attributes:
         state: CONNECTING, OPEN, CLOSING or CLOSED.
-        channels: those that are in use, by number.
+        channels: that are in use, by number.
         server_properties: what the server says about itself.
-        server_channel_max: as offered, then as settled; so are ``server_frame_max`` and
+        server_channel_max: as offered, then as negotiated; so are ``server_frame_max`` and
             ``server_heartbeat``.
-        blocked: whether the server has stopped taking messages, and why; can be waited for.
-        connection_closed: set when the transport is gone.
+        blocked: whether and why the server has blocked the connection; can be waited for.
+        connection_closed: set when the transport is closed.
+        on_channel_close: called as ``callback(channel, error)`` with a ChannelClosed whenever the
+            server closes a channel; a coroutine function or a plain one. ``Channel.on_close`` is
+            the same for one channel.
     """
 
     CHANNEL_FACTORY: ClassVar[Callable[..., Channel]] = Channel
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Warn of overridden methods that 0.15 called, and this version does not."""
+        super().__init_subclass__(**kwargs)
+        warn_of_overrides(cls, AmqpProtocol, OF_PROTOCOL)
 
     def __init__(
         self,
@@ -99,10 +136,17 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         frame_max: int | None = None,
         heartbeat: int | None = None,
         max_message_size: int = MAX_MESSAGE_SIZE,
-        **_ignored: object,
+        on_channel_close: ChannelCloseCallback | None = None,
+        loop: object = None,  # noqa: ARG002
+        **unknown: object,
     ) -> None:
-        check_callable("on_error", on_error)
+        if unknown:
+            raise unknown_argument(unknown)
+        check_callable("on_error", on_error, OF_ERROR)
+        check_callable("on_channel_close", on_channel_close, OF_CHANNEL_CLOSE)
+        super().__init__()
         self._on_error_callback = on_error
+        self.on_channel_close: ChannelCloseCallback | None = on_channel_close
         self.client_properties: Mapping[str, Any] = (
             {} if client_properties is None else client_properties
         )
@@ -112,26 +156,14 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         }
         self.state: int = CONNECTING
         self.connection_closed: asyncio.Event = asyncio.Event()
-        self.stop_now: asyncio.Event = asyncio.Event()
-        self.channels: dict[int, Channel] = {}
+        self.channels: dict[int, Channel] = _Channels()
         self.server_properties: Mapping[str, Any] | None = None
         self.server_channel_max: int | None = None
         self.server_frame_max: int | None = None
-        self.server_heartbeat: int | None = None
-        self.wire: Writer  # from connection_made on
-        self._transport: asyncio.Transport
-        self._closer: TransportCloser
-        self._heartbeat: Heartbeat
-        self._keepalive: HeartbeatTimer
-        self._dialogue: Requests
-        self._loop: asyncio.AbstractEventLoop
         self._max_message_size = max_message_size
-        self._decoder = Decoder(FRAME_MAX, max_message_size)
-        self._numbers = ChannelNumbers(0)
         self._callbacks = CallbackQueue("the connection")
-        self.blocked: Blocked = Blocked(self._callbacks)
+        self.blocked: Blocked = Blocked(self._callbacks, self._check_not_ended)
         self._opening: Opening | None = None
-        self._ended: list[Channel] = []
 
     # ---------------------------------------------------------------- for programs
 
@@ -140,79 +172,131 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         """Whether channels can be opened."""
         return self.state == OPEN
 
-    def release_channel_id(self, channel_id: int) -> None:
-        """Let the number of a channel that is over be used again."""
-        self.channels.pop(channel_id, None)
-        self._numbers.release(channel_id)
+    @property
+    def pending(self) -> dict[str, int]:
+        """What waits on this connection, by kind, as far as there is any: for leak checks."""
+        if self._core is None:
+            return {}
+        counts = Counter({
+            "replies": self._requests.pending,
+            "publishers": self._core.gate.pending,
+            "acknowledgements": self._core.ack_gate.pending,
+            "waits for blocked": self.blocked.pending,
+            "bytes for callbacks": self._core.read_flow.size,
+        })  # fmt: skip
+        for channel in self.channels.values():
+            counts.update(channel._core.pending)
+        return dict(+counts)
 
+    def release_channel_id(self, channel_id: int) -> None:
+        """Free the number of a channel that is closed."""
+        self.channels.pop(channel_id, None)
+        self._connection.numbers.release(channel_id)
+
+    def report_channel_close(self, channel: Channel, error: ChannelClosed) -> None:
+        """Call ``on_channel_close``: the server has closed a channel."""
+        if self.on_channel_close is not None:
+            self._callbacks.put("on_channel_close", self.on_channel_close, channel, error)
+
+    @opening
     async def channel(
-        self, *, return_callback: ReturnCallback | None = None, **kwargs: Any
+        self,
+        *,
+        return_callback: ReturnCallback | None = None,
+        on_close: CloseCallback | None = None,
+        timeout: float | None = None,
+        **kwargs: Any,
     ) -> Channel:
-        """Open a channel.
+        """Open a channel: await the result, or enter it with ``async with``.
 
         Args:
             return_callback: see ``Channel``.
-            kwargs: for ``CHANNEL_FACTORY``; the stock one takes no others.
+            on_close: see ``Channel``.
+            timeout: seconds in which the server must agree; None for no limit.
+            kwargs: for ``CHANNEL_FACTORY``; ``Channel`` takes no others.
 
         Raises:
             NoChannelAvailable: all channel numbers are in use.
-            AmqpClosedConnection: the connection is over.
+            AmqpClosedConnection: the connection has ended.
             AioamqpException: it is not open yet.
+            TimeoutError: the ``timeout`` has passed; the channel is closed if the server opens it.
         """
-        await self.ensure_open()
+        check_callable("return_callback", return_callback, OF_MESSAGE)
+        check_callable("on_close", on_close, OF_ERROR)
+        check_timeout(timeout)
         if return_callback is not None:
             kwargs["return_callback"] = return_callback
-        number = self._numbers.take()
+        deadline = asyncio.timeout(timeout)
+        try:
+            async with deadline:
+                return await self._open_channel(on_close, kwargs)
+        except TimeoutError:
+            if deadline.expired():
+                text = f"The server has not opened a channel within {timeout} seconds"
+                raise TimeoutError(text) from None
+            raise
+
+    async def _open_channel(
+        self, on_close: CloseCallback | None, kwargs: dict[str, Any]
+    ) -> Channel:
+        await self.ensure_open()
+        numbers = self._connection.numbers
+        number = numbers.allocate()
         try:
             channel = self.CHANNEL_FACTORY(self, number, **kwargs)
         except BaseException:
-            self._numbers.release(number)
+            numbers.release(number)
             raise
+        if on_close is not None:
+            channel.on_close = on_close
         self.channels[number] = channel
         try:
             await channel.open()
         except BaseException:
-            channel.inbound.dialogue.give_up()
+            channel._core.abandon(0, "The call that opened the channel was given up")
             raise
         return channel
 
     async def ensure_open(self) -> None:
-        """Do nothing if the connection is open; wait for its end if it is closing.
+        """Return if the connection is open; wait for its end if it is closing.
 
         Raises:
-            AmqpClosedConnection: it is over.
+            AmqpClosedConnection: it has ended.
             AioamqpException: it is not open yet.
             WrongLoop: it belongs to another event loop.
         """
-        if self.state == OPEN:
-            self.wire.check_loop()
-            return
         if self.state == CONNECTING:
             raise AioamqpException("The connection is not open yet: await connect() first")
-        await self.connection_closed.wait()
-        self.wire.check_open()
+        if self.state != OPEN:
+            await self.connection_closed.wait()
+        self._connection.check_open()
 
     async def update_secret(
         self, new_secret: str | bytes, reason: str = "", *, timeout: float | None = None
     ) -> None:
-        """Give the server new credentials before the old ones expire. RabbitMQ: oauth2.html.
+        """Send new credentials before the old ones expire. RabbitMQ: oauth2.html.
 
         Raises:
             AmqpClosedConnection, ChannelClosed: the connection ends, as it does if they are bad.
             TimeoutError: the server has not answered within so many seconds.
         """
         await self.ensure_open()
-        await self._dialogue.request(connection.UpdateSecret(new_secret, reason), timeout)
+        await self._requests.request(connection.UpdateSecret(new_secret, reason), timeout)
 
-    async def close(self, no_wait: bool = False, timeout: float | None = None) -> None:
+    async def close(
+        self, no_wait: bool = False, timeout: float | None = None, *, drain: float | None = None
+    ) -> None:
         """Close the connection and all of its channels.
 
-        Messages that wait for a consumer's callback are dropped; the server queues again what has
-        not been acknowledged. A callback that runs now goes on.
+        Messages that wait for a consumer's callback are dropped; the server queues all messages
+        again that have not been acknowledged. A callback that is running is not stopped. Messages
+        that were delivered with ``no_ack`` are handled before, unless ``no_wait`` is set: within
+        ``timeout`` seconds, or they are lost.
 
         Args:
-            no_wait: do not wait until the server has agreed.
-            timeout: seconds in which it must; 5 if None. The link is cut then.
+            no_wait: whether to return before the server has agreed.
+            timeout: seconds in which it must agree; 5 if None. After them the transport is aborted.
+            drain: see ``Channel.close``.
 
         Raises:
             AmqpClosedConnection: the connection is not open.
@@ -220,37 +304,42 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         """
         if self.state == CONNECTING:
             raise AmqpClosedConnection("The connection is not open yet: there is nothing to close")
-        self.wire.check_open()
+        core = self._connection
+        core.check_open()
         check_timeout(timeout)
-        self.wire.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
-        self.wire.flush()
-        self._fail(AmqpClosedConnection("The program closed the connection"), asked_for=True)
-        self._closer.close_within(CLOSE_TIMEOUT if timeout is None else timeout)
+        check_timeout(drain, "drain")
+        seconds = CLOSE_TIMEOUT if timeout is None else timeout
+        try:
+            if not no_wait or drain is not None:
+                cores = [channel._core for channel in self.channels.values()]
+                await drain_channels(cores, seconds, drain)
+        finally:
+            if core.failure is None:
+                core.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
+                core.writer.flush()
+                error = AmqpClosedConnection("The program closed the connection")
+                self._fail(error, asked_for=True)
+                core.closer.close_within(seconds)
         if no_wait:
             return
         await self.wait_closed()
-        if self._closer.was_forced:
+        if core.closer.was_forced:
             text = "The server has not answered the close in time; the link was cut"
             if timeout is not None:
                 raise TimeoutError(text)
             logger.warning(text)
 
     async def wait_closed(self, timeout: float | None = None) -> None:
-        """Wait until the connection is over, however it ends; may be called at any time.
+        """Wait until the connection has ended, in whatever way; may be called at any time.
 
         Raises:
-            TimeoutError: it is not, after so many seconds.
+            TimeoutError: it has not ended after so many seconds.
         """
         if self.state in (OPEN, CLOSING):
-            self.wire.check_loop()
+            self._connection.check_loop()
         try:
             async with asyncio.timeout(timeout):
                 await self.connection_closed.wait()
-                # Workers with nothing left to do take a turn of the loop to end. A callback that
-                # still runs is not waited for: it may be the one that waits here.
-                idle = [task for channel in self._ended for task in channel.inbound.idle_tasks()]
-                if idle:
-                    await asyncio.wait(idle)
         except TimeoutError:
             raise TimeoutError(f"The connection is not over after {timeout} seconds") from None
 
@@ -267,9 +356,9 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         login_method: LoginMethod = "PLAIN",
         insist: bool = False,  # noqa: ARG002
     ) -> None:
-        """Open the connection over a link that is there; ``connect`` does both.
+        """Open the connection on a transport that is there; ``connect`` does both.
 
-        Of where the link goes, and of ``insist``, nothing is used: 0.15 has these arguments.
+        ``host``, ``port``, ``ssl`` and ``insist`` are not used: 0.15 has these arguments.
 
         Raises:
             HandshakeFailed: the server refuses.
@@ -281,213 +370,240 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             self.client_properties,
             **self.connection_tunning,
         )
-        self.wire.check_open()
-        self._opening = Opening(self.wire, handshake)
+        self._connection.check_open()
+        self._opening = Opening(self._connection, handshake)
         try:
             await self._opening.open()
         except asyncio.CancelledError:
             self._fail(AmqpClosedConnection("The program gave up connecting"), asked_for=True)
             raise
 
-    def _go_on_opening(self, opening: Opening, method: Method) -> None:
+    def _continue_opening(self, opening: Opening, method: Method) -> None:
         if isinstance(method, connection.Start):
             self.server_properties = method.server_properties
-            self._show_offer(method)
+            self._set_offer(method)
         try:
-            opening.receive(method)
+            opening.receive_method(method)
         except InvalidArgument as error:  # of the client's properties or the virtual host
             self._break_off(error, asked_for=True)
             return
         match method:
             case connection.Tune() if opening.tune_ok is not None:
-                self._apply(opening.tune_ok)
+                tune_ok = opening.tune_ok
+                self.server_channel_max = tune_ok.channel_max
+                self.server_frame_max = tune_ok.frame_max
+                self.server_heartbeat = tune_ok.heartbeat
+                self._connection.apply(tune_ok)
             case connection.OpenOk():
                 self.state = OPEN
                 self._opening = None
             case _:
                 pass
 
-    def _apply(self, tune_ok: connection.TuneOk) -> None:
-        self.server_channel_max = tune_ok.channel_max
-        self.server_frame_max = self.wire.frame_max = self._decoder.frame_max = tune_ok.frame_max
-        self.server_heartbeat = tune_ok.heartbeat
-        self._numbers = ChannelNumbers(tune_ok.channel_max)
-        self._keepalive.start(tune_ok.heartbeat)
-
-    # ---------------------------------------------------------------- for the transport
+    # ---------------------------------------------------------------- called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport. Called by asyncio, as are the others here."""
+        """Start with a transport. Called by asyncio, as are the methods that follow."""
         # Not every event loop derives its transports from asyncio's class.
-        self._transport = cast("asyncio.Transport", transport)
-        self._loop = asyncio.get_running_loop()
-        self._heartbeat = Heartbeat(0, self._loop.time())
-        backlog = ReadFlow(BACKLOG, self._stop_reading, self._read_on)
-        self._closer = TransportCloser(self._transport)
-        self.wire = Writer(self._transport, self._heartbeat, backlog, self._max_message_size)
-        self._keepalive = HeartbeatTimer(self.wire, self._heartbeat, self._break_off)
-        self._dialogue = Requests(self.wire, 0, lambda _error, _asked_for: None, lambda: None)
-        self._make_vestiges(self._transport)
-        self._loop_end = LoopGuard(lambda error: self._break_off(error, asked_for=True))
+        transport = cast("asyncio.Transport", transport)
+        self._core = ConnectionCore(
+            transport, self._max_message_size, self._break_off, self._give_up_calls
+        )
+        self._core.decoder.channels = self.channels
+        self._make_futures(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take octets from the server."""
-        self._heartbeat.last_received = self._loop.time()
-        channels, is_traced = self.channels, self.wire.is_traced
+        """Process bytes from the server."""
+        core, channels = self._core, self.channels
+        assert core is not None
+        core.heartbeat.last_received = core.loop.time()
+        is_traced = core.is_traced
         try:
             if self._opening is not None:
-                data = self._opening.screen(data)
-            for command in self._decoder.feed(data):
+                data = self._opening.check_protocol_header(data)
+            for command in core.decoder.feed(data):
                 if is_traced:
-                    what = format_command(command.channel, command.method, len(command.body))
-                    logger.debug("< %s", what)
+                    line = format_command(command.channel, command.method, len(command.body))
+                    logger.debug("< %s", line)
                 channel = channels.get(command.channel)
                 if channel is not None:
-                    channel.inbound.receive(command)
+                    channel._core.dispatch(command)
                 else:
-                    self._receive(command)
-            if self._decoder.error is not None:
-                raise self._decoder.error
+                    self._dispatch(command)
+            if core.decoder.error is not None:
+                raise core.decoder.error
         except DecodeError as error:
             if self._opening is not None:
                 self._break_off(HandshakeFailed(f"The server does not speak AMQP 0-9-1: {error}"))
             else:
-                self._refuse(ProtocolViolation(error.reply_code, str(error)))
+                self._close_because_of(ProtocolViolation(error.reply_code, str(error)))
         except HandshakeFailed as failure:
             self._break_off(failure)
         except ProtocolViolation as violation:
-            self._refuse(violation)
+            self._close_because_of(violation)
 
     def pause_writing(self) -> None:
-        """Make publishers wait."""
-        self.wire.pause(is_full=True)
+        """Stop publishers: the transport's write buffer is full."""
+        self._connection.set_full(True)
 
     def resume_writing(self) -> None:
-        """Let publishers go on."""
-        self.wire.pause(is_full=False)
+        """Resume publishers."""
+        self._connection.set_full(False)
 
     def eof_received(self) -> bool:
-        """Let the transport close itself: the server sends nothing any more."""
+        """End the connection: the server sends nothing any longer. The transport closes itself."""
         error: AmqpClosedConnection
         if self._opening is not None:
-            error = self._opening.cut_short()
+            error = self._opening.link_lost()
         else:
             error = AmqpClosedConnection("The server ended the link without closing the connection")
         self._fail(error)
-        self._closer.close_within(CLOSE_TIMEOUT)  # a server that reads nothing either keeps it open
+        # A server that reads nothing either would keep the transport open.
+        self._connection.closer.close_within(CLOSE_TIMEOUT)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Come to the end."""
-        self._fail(self._opening.cut_short(exc) if self._opening is not None else lost_link(exc))
-        self._closer.is_over()
+        """End the connection: the transport is closed."""
+        # Without an error, it is the program that has closed the transport.
+        self._fail(
+            self._opening.link_lost(exc) if self._opening is not None else lost_link(exc),
+            is_logged=exc is not None
+            or self._opening is not None
+            or self._connection.closer.is_aborted_by_program,
+        )
         self.state = CLOSED
         self.server_heartbeat = None
         self.connection_closed.set()
-        self._finish_vestiges()
-        self._loop_end.forget()
+        self._finish_futures()
+        self._connection.connection_lost()
 
     # ---------------------------------------------------------------- inside
 
-    def _receive(self, command: Command) -> None:
-        """Take a command that is for no open channel."""
-        method = command.method
+    @property
+    def _connection(self) -> ConnectionCore:
+        """The core, which is there from ``connection_made`` on."""
+        if self._core is None:
+            raise AmqpClosedConnection("The connection is not open yet: await connect() first")
+        return self._core
+
+    @cached_property
+    def _requests(self) -> Requests:
+        """Requests on channel 0."""
+        return Requests(self._connection, 0, self._connection.check_open)
+
+    def _check_not_ended(self) -> None:
+        if self._core is not None:
+            self._core.check_open()
+
+    def _dispatch(self, command: Command) -> None:
+        """Process a command that is for no open channel."""
+        method, core = command.method, self._connection
         if method is HEARTBEAT:
             return
-        is_over = self.wire.failure is not None
+        has_ended = core.failure is not None
         if command.channel:
-            if not is_over:
+            if not has_ended:
                 text = "%s came on channel %d, which is not open: it is dropped"
                 logger.info(text, method.NAME, command.channel)
             return
         match method:
             case connection.Close():
-                self._server_closes(method)
-            case connection.CloseOk() if is_over:
-                self._closer.now(CLOSE_TIMEOUT)
-            case _ if is_over:
+                self._handle_close(method)
+            case connection.CloseOk() if has_ended:
+                core.closer.close(CLOSE_TIMEOUT)
+            case _ if has_ended:
                 pass
             case _ if self._opening is not None:
-                self._go_on_opening(self._opening, method)
+                self._continue_opening(self._opening, method)
             case connection.Blocked():
-                self.wire.block(is_blocked=True)
+                core.set_blocked(True)
                 self.blocked.change(method.reason)
             case connection.Unblocked():
-                self.wire.block(is_blocked=False)
+                core.set_blocked(False)
                 self.blocked.change(None)
             case connection.UpdateSecretOk():
-                self._dialogue.receive(command)
+                self._requests.receive_reply(command)
             case connection.UpdateSecret():
-                self.wire.send(0, connection.UpdateSecretOk())
+                core.answer(0, connection.UpdateSecretOk())
             case _:
                 raise ProtocolViolation(
                     ReplyCode.COMMAND_INVALID, f"it sent {method.NAME}, which is not due"
                 )
 
-    def _server_closes(self, close: connection.Close) -> None:
+    def _handle_close(self, close: connection.Close) -> None:
+        core = self._connection
         error: Exception
         if self._opening is not None:
             error = refusal(close)
         else:
             error = ChannelClosed(close.reply_code, close.reply_text)
-        self.wire.send(0, connection.CloseOk())
-        self.wire.flush()
+        core.send(0, connection.CloseOk())
+        core.writer.flush()
         self._fail(error)
-        self._closer.now(CLOSE_TIMEOUT)
+        core.closer.close(CLOSE_TIMEOUT)
 
-    def _refuse(self, violation: ProtocolViolation) -> None:
+    def _close_because_of(self, violation: ProtocolViolation) -> None:
         """Close the connection because of what the server sent."""
-        if self.wire.failure is not None:
-            self._closer.cut()
+        core = self._connection
+        if core.failure is not None:
+            core.closer.abort()
             return
-        self.wire.send(0, connection.Close(violation.code, violation.reply_text))
-        self.wire.flush()
+        code = violation.code or ReplyCode.INTERNAL_ERROR
+        core.send(0, connection.Close(code, violation.reply_text))
+        core.writer.flush()
         self._fail(violation)
-        if self._decoder.error is not None:  # so its answer could not be read
-            self._closer.now(CLOSE_TIMEOUT)
+        if core.decoder.error is not None:  # so the server's answer could not be read
+            core.closer.close(CLOSE_TIMEOUT)
         else:
-            self._closer.close_within(CLOSE_TIMEOUT)
+            core.closer.close_within(CLOSE_TIMEOUT)
 
-    def _fail(self, error: Exception, *, asked_for: bool = False) -> None:
-        """Let nothing be sent any more, and tell all who wait why. Only the first time counts.
+    def _break_off(self, error: Exception, asked_for: bool = False) -> None:
+        """End the connection, and abort its transport."""
+        self._fail(error, asked_for=asked_for)
+        self._connection.closer.abort()
+
+    def _give_up_calls(self, text: str) -> None:
+        """Raise TimeoutError in the calls that wait for replies, which cannot be read."""
+        self._requests.give_up(text)
+        for channel in list(self.channels.values()):
+            channel._core.give_up(text)
+
+    def _fail(self, error: Exception, *, asked_for: bool = False, is_logged: bool = True) -> None:
+        """Stop sending, and fail every call that waits. Idempotent: the first error wins.
 
         Args:
-            error: what they are told.
-            asked_for: whether the program wanted it.
+            error: raised in the calls.
+            asked_for: whether the program ended the connection.
+            is_logged: whether the log says so if it did not.
         """
-        if self.wire.failure is not None:
+        core, opening = self._connection, self._opening
+        if core.failure is not None:
             return
-        was_begun = self.state == OPEN or self._opening is not None  # or else it was given up
+        was_used = self.state == OPEN or opening is not None  # or else connecting was given up
         self.state = CLOSING
-        if was_begun and not asked_for:
-            logger.warning("The connection ended: %s", reason(error))
+        if was_used and not asked_for:
+            if is_logged:
+                logger.warning("The connection ended: %s%s", reason(error), self._shown_consumers())
             if self._on_error_callback is not None:
-                # Before all who wait, one of whom may let the program end at once.
+                # Before the calls, one of which may end the program at once.
                 self._callbacks.put("on_error", self._on_error_callback, error)
-        self.wire.fail(error)
+        core.fail(error)
         self.blocked.fail(error)
-        self._dialogue.end(error)
-        # Whatever waits for callbacks: the server's close-ok, or the end of the link, must be read.
-        self.wire.backlog.call_begins()
-        self._keepalive.stop()
-        if self._opening is not None:
-            self._opening.fail(error)
+        self._requests.fail(error)
+        if opening is not None:
             self._opening = None
-        self._ended = list(self.channels.values())
+            opening.fail(error)
+        channels = list(self.channels.values())
         self.channels.clear()
-        self._numbers.release_all()
-        for channel in self._ended:
-            channel.inbound.dialogue.end(error, asked_for)
+        for channel in channels:
+            channel._core.end(error, asked_for, is_logged)
         self.stop_now.set()
 
-    def _stop_reading(self) -> None:
-        self._heartbeat.stop_listening()
-        self._transport.pause_reading()
-
-    def _read_on(self) -> None:
-        self._heartbeat.listen(self._loop.time())
-        self._transport.resume_reading()
-
-    def _break_off(self, error: Exception, *, asked_for: bool = False) -> None:
-        self._fail(error, asked_for=asked_for)
-        self._closer.cut()
+    def _shown_consumers(self) -> str:
+        """Return the end of a log line: the consumers that end with the connection."""
+        tags = [
+            f"{tag} (channel {number})"
+            for number, channel in self.channels.items()
+            for tag in channel._core.consumers.tags
+        ]
+        return f"; with it end the consumers {', '.join(tags)}" if tags else ""

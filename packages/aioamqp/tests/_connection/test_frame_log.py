@@ -3,7 +3,16 @@
 import pytest
 
 from aioamqp._connection.frame_log import format_command
-from amqp_codec import HEARTBEAT, Command, Method, Properties, ReplyCode, basic, connection, queue
+from amqp_codec import (
+    HEARTBEAT,
+    Command,
+    Method,
+    Properties,
+    ReplyCode,
+    basic,
+    connection,
+    queue,
+)
 from scripted_server import ScriptedServer, wait_idle
 
 
@@ -33,11 +42,11 @@ from scripted_server import ScriptedServer, wait_idle
         ),
         (
             basic.Publish("", "q", mandatory=True),
-            "3 basic.publish routing_key='q' mandatory=True + 42 octets",
+            "3 basic.publish routing_key='q' mandatory=True + 42 bytes",
         ),
     ],
 )
-def test_a_command_is_a_line(method: Method, line: str) -> None:
+def test_a_command_is_formatted_as_one_line(method: Method, line: str) -> None:
     assert format_command(3, method, 42) == line
 
 
@@ -65,8 +74,8 @@ async def test_the_log_of_a_connection_reads_like_a_packet_trace(
         "< 0 connection.open-ok",
         "> 1 channel.open",
         "< 1 channel.open-ok",
-        "> 1 basic.publish routing_key='q' + 12 octets",
-        "< 1 basic.return reply_code=312 reply_text='NO_ROUTE' routing_key='q' + 12 octets",
+        "> 1 basic.publish routing_key='q' + 12 bytes",
+        "< 1 basic.return reply_code=312 reply_text='NO_ROUTE' routing_key='q' + 12 bytes",
         "> 0 connection.close reply_code=200 reply_text='Normal Shutdown' class_id=0 method_id=0",
         "< 0 connection.close-ok",
     ]
@@ -87,3 +96,32 @@ async def test_heartbeats_are_in_the_log(
     assert caplog.messages == ["< 0 heartbeat", "> 0 heartbeat"]
 
     await protocol.close()
+
+
+@pytest.mark.asyncio
+async def test_a_publish_is_in_the_debug_log_without_its_body(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG", logger="aioamqp.protocol"):
+        opened = await server.open_channel()
+        await opened.basic_publish(b"confidential", "ex", "key")
+        await opened.protocol.close()
+
+    (line,) = [text for text in caplog.messages if "basic.publish" in text]
+    assert line.startswith("> 1 ")
+    assert line.endswith("+ 12 bytes")
+    assert "confidential" not in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_logged_at_debug_unless_it_was_on_from_the_start(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="aioamqp.protocol"):
+        opened = await server.open_channel()
+    caplog.set_level("DEBUG", logger="aioamqp.protocol")
+
+    await opened.basic_publish(b"", "ex", "key")
+    await opened.protocol.close()
+
+    assert caplog.messages == []

@@ -18,15 +18,15 @@ def handshake(**limits: Any) -> Handshake:
 
 
 def start_ok(start: connection.Start, opening: Handshake | None = None) -> connection.StartOk:
-    (answer,) = (opening or handshake()).receive(start)
+    (answer,) = (opening or handshake()).receive_method(start)
     assert isinstance(answer, connection.StartOk)
     return answer
 
 
 def tune_ok(tune: connection.Tune, **limits: int) -> connection.TuneOk:
     opening = handshake(**limits)
-    opening.receive(START)
-    answer = opening.receive(tune)[0]
+    opening.receive_method(START)
+    answer = opening.receive_method(tune)[0]
     assert isinstance(answer, connection.TuneOk)
     return answer
 
@@ -34,7 +34,7 @@ def tune_ok(tune: connection.Tune, **limits: int) -> connection.TuneOk:
 def test_a_connection_is_opened_step_by_step() -> None:
     opening = handshake()
 
-    answers = [opening.receive(method) for method in (START, TUNE, connection.OpenOk())]
+    answers = [opening.receive_method(method) for method in (START, TUNE, connection.OpenOk())]
 
     assert [[type(method) for method in methods] for methods in answers] == [
         [connection.StartOk],
@@ -86,13 +86,13 @@ def test_the_caller_s_client_properties_go_over_the_default_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "offered", "settled"),
+    ("wanted", "offered", "negotiated"),
     [(0, 10, 10), (10, 0, 10), (10, 20, 10), (20, 10, 10), (0, 0, 0)],
 )
 def test_the_lower_channel_max_holds_and_zero_is_no_limit(
-    wanted: int, offered: int, settled: int
+    wanted: int, offered: int, negotiated: int
 ) -> None:
-    assert tune_ok(connection.Tune(offered, 0, 0), channel_max=wanted).channel_max == settled
+    assert tune_ok(connection.Tune(offered, 0, 0), channel_max=wanted).channel_max == negotiated
 
 
 def test_the_lower_frame_max_holds() -> None:
@@ -106,7 +106,7 @@ def test_the_caller_s_heartbeat_holds_whatever_the_server_says(wanted: int) -> N
     assert tune_ok(TUNE, heartbeat=wanted).heartbeat == wanted
 
 
-def test_without_a_wish_the_server_s_heartbeat_holds() -> None:
+def test_by_default_the_server_s_heartbeat_holds() -> None:
     assert tune_ok(TUNE).heartbeat == 60
 
 
@@ -115,7 +115,7 @@ def test_without_a_wish_the_server_s_heartbeat_holds() -> None:
     [
         {"channel_max": 70000},
         {"frame_max": 4095},
-        {"frame_max": "131072"},  # which a range of that size would be searched for
+        {"frame_max": "131072"},  # range() would be searched for it
         {"heartbeat": -1},
         {"heartbeat": 1 << 16},
         {"heartbeat": 0.5},
@@ -128,7 +128,7 @@ def test_a_limit_out_of_range_is_refused_before_anything_is_sent(limits: dict[st
 
 @pytest.mark.parametrize("method", ["PLAIN", "AMQPLAIN"])
 @pytest.mark.parametrize("what", ["login", "password"])
-def test_a_login_that_is_no_string_is_named_and_not_shown(method: str, what: str) -> None:
+def test_the_error_of_a_login_that_is_no_string_does_not_show_it(method: str, what: str) -> None:
     login: Any = {"login": "guest", "password": "guest", what: b"secret"}
 
     with pytest.raises(InvalidArgument) as caught:
@@ -139,25 +139,25 @@ def test_a_login_that_is_no_string_is_named_and_not_shown(method: str, what: str
 
 def test_a_refusal_has_the_server_s_code_and_text() -> None:
     opening = handshake()
-    opening.receive(START)
+    opening.receive_method(START)
 
     with pytest.raises(HandshakeFailed, match="403 ACCESS_REFUSED") as caught:
-        opening.receive(connection.Close(403, "ACCESS_REFUSED - no"))
+        opening.receive_method(connection.Close(403, "ACCESS_REFUSED - no"))
 
     assert (caught.value.code, caught.value.message) == (403, "ACCESS_REFUSED - no")
 
 
 def test_a_server_without_our_mechanism_is_named_with_those_it_has() -> None:
     with pytest.raises(HandshakeFailed, match="PLAIN, but with GSSAPI or EXTERNAL"):
-        handshake().receive(connection.Start(0, 9, {}, b"GSSAPI EXTERNAL", b"en_US"))
+        handshake().receive_method(connection.Start(0, 9, {}, b"GSSAPI EXTERNAL", b"en_US"))
 
 
-def test_a_challenge_is_more_than_plain_can_answer() -> None:
+def test_plain_cannot_answer_a_challenge() -> None:
     opening = handshake()
-    opening.receive(START)
+    opening.receive_method(START)
 
     with pytest.raises(HandshakeFailed, match="asks for more than PLAIN"):
-        opening.receive(connection.Secure(b"?"))
+        opening.receive_method(connection.Secure(b"?"))
 
 
 def test_a_mechanism_that_knows_challenges_answers_them() -> None:
@@ -171,10 +171,10 @@ def test_a_mechanism_that_knows_challenges_answers_them() -> None:
             return challenge * 2
 
     opening = Handshake(Echo(), "/")
-    opening.receive(connection.Start(0, 9, {}, b"ECHO", b"en_US"))
+    opening.receive_method(connection.Start(0, 9, {}, b"ECHO", b"en_US"))
 
-    assert opening.receive(connection.Secure(b"ab")) == [connection.SecureOk(b"abab")]
-    assert opening.receive(TUNE)
+    assert opening.receive_method(connection.Secure(b"ab")) == [connection.SecureOk(b"abab")]
+    assert opening.receive_method(TUNE)
 
 
 @pytest.mark.parametrize(
@@ -192,41 +192,41 @@ def test_a_mechanism_that_knows_challenges_answers_them() -> None:
 def test_a_method_out_of_turn_ends_the_handshake(methods: list[Method]) -> None:
     opening = handshake()
     for method in methods[:-1]:
-        opening.receive(method)
+        opening.receive_method(method)
 
     with pytest.raises(HandshakeFailed, match=methods[-1].NAME):
-        opening.receive(methods[-1])
+        opening.receive_method(methods[-1])
 
 
 @pytest.mark.parametrize("size", [1, 3, 8])
-def test_a_protocol_header_of_the_server_s_own_is_another_version(size: int) -> None:
+def test_a_protocol_header_from_the_server_names_its_version(size: int) -> None:
     header = b"AMQP\x00\x01\x00\x00"
     opening = handshake()
 
     with pytest.raises(HandshakeFailed, match="AMQP 1-0-0"):
         for offset in range(0, len(header), size):
-            assert opening.screen(header[offset : offset + size]) == b""
+            assert opening.check_protocol_header(header[offset : offset + size]) == b""
 
 
-def test_octets_that_are_no_header_pass() -> None:
+def test_bytes_that_are_no_protocol_header_are_returned() -> None:
     opening = handshake()
 
-    assert opening.screen(b"\x01") == b"\x01"
-    assert opening.screen(b"AMQP\x00\x01\x00\x00") == b"AMQP\x00\x01\x00\x00"
+    assert opening.check_protocol_header(b"\x01") == b"\x01"
+    assert opening.check_protocol_header(b"AMQP\x00\x01\x00\x00") == b"AMQP\x00\x01\x00\x00"
 
 
-def test_octets_that_only_begin_like_a_header_pass_whole() -> None:
+def test_bytes_that_only_begin_like_a_protocol_header_are_returned_whole() -> None:
     opening = handshake()
 
-    assert opening.screen(b"AM") == b""
-    assert opening.screen(b"Q!") == b"AMQ!"
+    assert opening.check_protocol_header(b"AM") == b""
+    assert opening.check_protocol_header(b"Q!") == b"AMQ!"
 
 
-def test_the_end_of_the_link_is_explained_by_how_far_it_came() -> None:
+def test_the_end_of_the_link_is_explained_by_the_progress_of_the_handshake() -> None:
     opening = handshake()
     sentences = [opening.explain_end()]
     for method in (START, TUNE):
-        opening.receive(method)
+        opening.receive_method(method)
         sentences.append(opening.explain_end())
 
     assert "at that port" in sentences[0]

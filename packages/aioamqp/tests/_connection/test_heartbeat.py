@@ -31,22 +31,22 @@ def test_the_peer_is_dead_after_two_intervals_of_silence() -> None:
     assert heartbeat.next_check() == 20
 
 
-def test_any_octet_from_the_peer_is_a_sign_of_life() -> None:
+def test_any_byte_from_the_peer_shows_that_it_is_alive() -> None:
     heartbeat = Heartbeat(10, now=0)
     heartbeat.last_received = heartbeat.last_sent = 15
 
     assert heartbeat.check(24.9) is Verdict.WAIT
 
 
-def test_silence_does_not_count_while_we_do_not_listen() -> None:
+def test_silence_is_ignored_while_reading_is_paused() -> None:
     heartbeat = Heartbeat(10, now=0)
-    heartbeat.stop_listening()
+    heartbeat.pause_reading()
     heartbeat.last_sent = 100
 
     assert heartbeat.check(100) is Verdict.WAIT
     assert heartbeat.next_check() == 110
 
-    heartbeat.listen(now=105)
+    heartbeat.resume_reading(now=105)
 
     assert heartbeat.check(109) is Verdict.WAIT
     assert heartbeat.check(125) is Verdict.DEAD

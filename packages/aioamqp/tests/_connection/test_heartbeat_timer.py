@@ -1,12 +1,16 @@
 """Heartbeats on a connection."""
 
 import asyncio
+import errno
 
 import pytest
 
 import aioamqp
+from aioamqp._connection.heartbeat import Heartbeat
+from aioamqp._connection.heartbeat_timer import HeartbeatTimer
 from amqp_codec import HEARTBEAT, basic
 from scripted_server import ScriptedServer, wait_idle
+from virtual_loop import VirtualLoop
 
 pytestmark = pytest.mark.asyncio
 
@@ -15,8 +19,13 @@ def heartbeats(server: ScriptedServer) -> int:
     return sum(command.method is HEARTBEAT for command in server.received)
 
 
+def block(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    assert isinstance(loop, VirtualLoop)
+    loop.advance(seconds)
+
+
 async def alive(server: ScriptedServer, seconds: int) -> None:
-    """Let so many seconds pass in which the server sends heartbeats."""
+    """Wait for so many seconds while the server sends heartbeats."""
     for _ in range(seconds):
         server.send(HEARTBEAT, channel=0)
         await asyncio.sleep(1)
@@ -33,7 +42,7 @@ async def test_one_heartbeat_an_interval_is_sent_when_nothing_else_is(
     await protocol.close()
 
 
-async def test_what_is_sent_puts_the_next_heartbeat_off(server: ScriptedServer) -> None:
+async def test_sent_data_delays_the_next_heartbeat(server: ScriptedServer) -> None:
     opened = await server.open_channel(heartbeat=10)
 
     for _ in range(5):
@@ -54,7 +63,7 @@ async def test_without_heartbeats_silence_is_no_end(server: ScriptedServer) -> N
     await protocol.close()
 
 
-async def test_a_silent_server_is_dead_after_two_intervals_and_cut_off_once(
+async def test_the_connection_ends_once_after_two_missed_heartbeats(
     server: ScriptedServer,
 ) -> None:
     errors: list[Exception] = []
@@ -69,9 +78,50 @@ async def test_a_silent_server_is_dead_after_two_intervals_and_cut_off_once(
     (error,) = errors
     assert isinstance(error, aioamqp.ConnectionLost)
     assert "20 seconds" in str(error)
+    # except TimeoutError is for calls with a timeout.
+    assert not isinstance(error, TimeoutError)
+    assert isinstance(error, ConnectionError)
+    assert error.errno == errno.ETIMEDOUT
 
 
-async def test_a_transport_that_the_program_closed_but_that_cannot_send_is_cut_off(
+async def test_a_server_is_not_blamed_for_its_silence_while_the_loop_was_blocked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """On loops such as uvloop, timers run before the bytes that have come are read."""
+    missed: list[Exception] = []
+    sent: list[float] = []
+    loop = asyncio.get_running_loop()
+    heartbeat = Heartbeat(0, loop.time())
+    timer = HeartbeatTimer(heartbeat, loop, lambda: sent.append(loop.time()), missed.append)
+    timer.start(10)
+
+    await asyncio.sleep(8)
+    block(loop, 60)
+    await wait_idle()
+    assert (missed, sent) == ([], [68])
+    assert "The event loop was blocked for at least 58.0 seconds" in caplog.text
+
+    heartbeat.last_received = loop.time()  # the bytes are read
+    await asyncio.sleep(19)
+    assert missed == []
+    await asyncio.sleep(2)
+    assert [type(error) for error in missed] == [aioamqp.ConnectionLost]
+
+
+async def test_a_blocked_loop_is_named_when_the_server_has_ended_the_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop = asyncio.get_running_loop()
+    timer = HeartbeatTimer(Heartbeat(0, loop.time()), loop, print, print)
+    timer.start(10)
+
+    block(loop, 60)
+    timer.stop()  # the end of the link is read before the timer fires
+
+    assert "The event loop was blocked for at least 50.0 seconds" in caplog.text
+
+
+async def test_a_closing_transport_that_cannot_send_is_aborted(
     server: ScriptedServer,
 ) -> None:
     protocol = await server.connect(heartbeat=10)
@@ -83,10 +133,10 @@ async def test_a_transport_that_the_program_closed_but_that_cannot_send_is_cut_o
     assert server.transport.was_aborted
 
 
-async def test_silence_does_not_count_while_we_do_not_read(
+async def test_missed_heartbeats_are_ignored_while_reading_is_paused(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aioamqp.protocol.BACKLOG", 1000)
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 1000)
     go_on = asyncio.Event()
     opened = await server.open_channel(heartbeat=10)
     await opened.basic_consume(lambda *_: go_on.wait(), "q", "tag")

@@ -1,4 +1,4 @@
-"""A connection does not outlive its event loop, and says so where Python shows such warnings."""
+"""A connection that is open when its event loop ends: it is aborted, with a ResourceWarning."""
 
 import asyncio
 import gc
@@ -9,7 +9,7 @@ import pytest
 from scripted_server import ScriptedServer
 
 
-def test_a_connection_that_is_open_when_the_loop_ends_is_cut_and_complained_about(
+def test_a_connection_that_is_open_when_the_loop_ends_is_aborted_with_a_warning(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     on_error: list[Exception] = []
@@ -19,7 +19,7 @@ def test_a_connection_that_is_open_when_the_loop_ends_is_cut_and_complained_abou
         await opened.basic_consume(print, "q")
 
     def collect() -> None:
-        del server.transport  # the last that holds the connection
+        del server.transport  # the last reference to the connection
         gc.collect()
 
     asyncio.run(main())
@@ -32,7 +32,7 @@ def test_a_connection_that_is_open_when_the_loop_ends_is_cut_and_complained_abou
 
 
 @pytest.mark.parametrize("by_server", [True, False])
-def test_the_end_of_the_loop_is_nothing_to_a_connection_that_ended_before(
+def test_a_closed_connection_is_not_aborted_when_the_loop_ends(
     server: ScriptedServer, by_server: bool
 ) -> None:
     async def main() -> None:

@@ -1,11 +1,11 @@
-"""Callbacks that remember their calls."""
+"""Callbacks that record their calls."""
 
 import asyncio
 from typing import Any
 
 
 class Recorder:
-    """A callback that remembers what it was called with."""
+    """A callback that records its arguments."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -17,7 +17,7 @@ class Recorder:
 
 
 class Gate(Recorder):
-    """A callback that lasts until it is let go."""
+    """A callback that waits until ``is_open`` is set."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Publishing in confirm mode, and what comes of it."""
+"""Publishing in confirm mode, and the outcomes."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ async def confirming(server: ScriptedServer, **kwargs: Any) -> aioamqp.Channel:
 async def publishes(
     opened: aioamqp.Channel, *bodies: bytes, mandatory: bool = False
 ) -> list[asyncio.Task[None]]:
-    """Publish them side by side, each waiting for the server's word by now."""
+    """Publish messages concurrently; each publish waits for its publisher confirm then."""
     tasks = [
         asyncio.create_task(opened.publish(body, "", "q", mandatory=mandatory)) for body in bodies
     ]
@@ -27,7 +27,7 @@ async def publishes(
 
 
 async def outcomes(tasks: list[asyncio.Task[None]]) -> list[Any]:
-    """Return how each ended; all have."""
+    """Return what each publish returned or raised; all have ended."""
     await wait_idle()
     assert all(task.done() for task in tasks)
     return await asyncio.gather(*tasks, return_exceptions=True)

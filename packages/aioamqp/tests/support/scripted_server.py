@@ -1,4 +1,4 @@
-"""The server's side of a connection in memory, which does what a test tells it to."""
+"""The server's side of a connection in memory, controlled by a test."""
 
 import asyncio
 from collections.abc import Callable
@@ -52,19 +52,19 @@ ANSWERS: dict[type[Method], Answer] = {
     basic.Cancel: lambda m: basic.CancelOk(m.consumer_tag),
     basic.Get: lambda _: basic.GetEmpty(),
 }
-"""How a friendly server answers."""
+"""The answers of a server that agrees to everything."""
 
 START = connection.Start(0, 9, {"product": "script"}, b"PLAIN AMQPLAIN", b"en_US")
 
 
 class MemoryTransport(asyncio.Transport):
-    """What the client writes to; closing tells the client in the next turn of the loop."""
+    """The client's transport; it calls ``connection_lost`` in the next turn of the event loop."""
 
     def __init__(
         self,
         protocol: asyncio.BaseProtocol,
-        take: Callable[[bytes], None],
-        read_on: Callable[[], None],
+        on_write: Callable[[bytes], None],
+        on_resume: Callable[[], None],
     ) -> None:
         super().__init__()
         self.protocol: Any = protocol
@@ -72,15 +72,15 @@ class MemoryTransport(asyncio.Transport):
         self.reads = True
         self.was_aborted = False
         self.is_stuck = False
-        self._take = take
-        self._read_on = read_on
+        self._on_write = on_write
+        self._on_resume = on_resume
         self._is_closing = False
         self._is_over = False
 
     def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
         assert not self._is_closing
         self.writes.append(bytes(data))
-        self._take(bytes(data))
+        self._on_write(bytes(data))
 
     def is_closing(self) -> bool:
         return self._is_closing
@@ -95,7 +95,7 @@ class MemoryTransport(asyncio.Transport):
         self.end(None)
 
     def end(self, error: Exception | None) -> None:
-        """Let the link be lost."""
+        """Lose the connection because of an error, or close it if that is None."""
         self._is_closing = True
         if not self._is_over:
             self._is_over = True
@@ -108,15 +108,15 @@ class MemoryTransport(asyncio.Transport):
     def resume_reading(self) -> None:
         assert not self.reads
         self.reads = True
-        asyncio.get_running_loop().call_soon(self._read_on)
+        asyncio.get_running_loop().call_soon(self._on_resume)
 
 
 class ScriptedServer:
-    """Answers as a friendly server unless told otherwise, and remembers what it received.
+    """A server that agrees to everything unless a test changes that, and records what it received.
 
     Attributes:
-        received: the commands since the handshake, except those that a test has taken.
-        answers: by class of method; put None in for no answer, or something else for another.
+        received: the commands since the handshake, except those that a test has removed.
+        answers: by class of method; None for no answer.
         greets: whether the protocol header is answered with connection.start.
     """
 
@@ -128,15 +128,15 @@ class ScriptedServer:
         self.greets = True
         self._header = b""
         self._decoder = Decoder()
-        self._unread: list[bytes] = []
+        self._unsent: list[bytes] = []
 
     async def dial(
         self, protocol_factory: Callable[[], P], host: str, port: int | str, *, ssl: Any
     ) -> tuple[asyncio.Transport, P]:
-        """Be what aioamqp dials: one connection, and another when that is over."""
+        """Connect a protocol, as a dialer of aioamqp: one connection at a time."""
         self._header, self._decoder = b"", Decoder()
         protocol = protocol_factory()
-        self.transport = MemoryTransport(protocol, self._take, self._read_on)
+        self.transport = MemoryTransport(protocol, self._receive, self._send_unsent)
         protocol.connection_made(self.transport)
         return self.transport, protocol
 
@@ -157,7 +157,7 @@ class ScriptedServer:
         return opened
 
     def mute(self, *methods: type[Method]) -> None:
-        """Do not answer some methods, or any if none are given."""
+        """Answer some methods no longer, or all of them if none are given."""
         for method in methods or tuple(self.answers):
             self.answers[method] = None
 
@@ -166,9 +166,9 @@ class ScriptedServer:
         asyncio.get_running_loop().call_soon(lambda: self.send_now(*items, channel=channel))
 
     def send_now(self, *items: Method | Command | bytes, channel: int = 1) -> None:
-        """Send all of it in one piece; only for what the event loop itself calls."""
-        self._unread.append(b"".join(_octets(item, channel) for item in items))
-        self._read_on()
+        """Send all of it in one piece; only for callbacks of the event loop."""
+        self._unsent.append(b"".join(_encode(item, channel) for item in items))
+        self._send_unsent()
 
     def deliver(self, tag: str, *bodies: bytes, channel: int = 1, first: int = 1) -> None:
         """Send messages to a consumer, with delivery tags that count up."""
@@ -183,26 +183,30 @@ class ScriptedServer:
         """Return what was received of one kind."""
         return [c.method for c in self.received if isinstance(c.method, kind)]
 
+    def published(self) -> list[bytes]:
+        """Return the bodies of the messages that were received."""
+        return [bytes(c.body) for c in self.received if isinstance(c.method, basic.Publish)]
+
     def is_read(self) -> bool:
-        """Tell whether the client reads what is sent."""
+        """Return whether the client reads what is sent."""
         return self.transport.reads
 
     def names(self) -> list[str]:
         """Return the names of all that was received."""
         return [command.method.NAME for command in self.received]
 
-    def _read_on(self) -> None:
-        while self._unread and self.transport.reads and not self.transport.is_closing():
-            self.transport.protocol.data_received(self._unread.pop(0))
+    def _send_unsent(self) -> None:
+        while self._unsent and self.transport.reads and not self.transport.is_closing():
+            self.transport.protocol.data_received(self._unsent.pop(0))
 
-    def _take(self, octets: bytes) -> None:
+    def _receive(self, data: bytes) -> None:
         if len(self._header) < len(PROTOCOL_HEADER):
-            self._header += octets
+            self._header += data
             assert self._header == PROTOCOL_HEADER
             if self.greets:
                 self.send(START, channel=0)
             return
-        for command in self._decoder.feed(octets):
+        for command in self._decoder.feed(data):
             self.received.append(command)
             answer = self.answers.get(type(command.method))
             if answer is None or getattr(command.method, "no_wait", False):
@@ -213,11 +217,11 @@ class ScriptedServer:
 
 
 async def wait_idle() -> None:
-    """Wait until nothing more happens by itself: time passes only then."""
+    """Wait until nothing else can happen: virtual time passes only then."""
     await asyncio.sleep(1e-6)
 
 
-def _octets(item: Method | Command | bytes, channel: int) -> bytes:
+def _encode(item: Method | Command | bytes, channel: int) -> bytes:
     if isinstance(item, bytes):
         return item
     return encode_command(item if isinstance(item, Command) else Command(channel, item))

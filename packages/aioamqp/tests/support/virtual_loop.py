@@ -1,7 +1,7 @@
-"""An event loop whose time passes only when nothing else can happen.
+"""An event loop in virtual time, which passes only when nothing else can happen.
 
-A test with deadlines of an hour takes no time at all, and one that waits for what never comes
-fails at once: nothing is ready and no timer is set.
+A test with deadlines of an hour takes no time at all, and one that would wait forever fails at
+once: nothing is ready, and no timer is set.
 """
 
 import asyncio
@@ -9,11 +9,11 @@ import selectors
 
 
 class NothingWillEverHappen(BaseException):
-    """All tasks wait, and for nothing that is on its way."""
+    """All tasks wait, and nothing will wake them."""
 
 
 class _Selector(selectors.SelectSelector):
-    """Does not wait for input, of which there is none, but lets the time pass."""
+    """A selector that waits for no input, but moves the time on."""
 
     now = 0.0
 
@@ -25,7 +25,7 @@ class _Selector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop with a time of its own, which begins at 0."""
+    """An event loop in virtual time, which begins at 0."""
 
     def __init__(self) -> None:
         self._virtual = _Selector()
@@ -33,3 +33,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._virtual.now
+
+    def advance(self, seconds: float) -> None:
+        """Move the time on at once, as while a callback blocks the loop."""
+        self._virtual.now += seconds

@@ -1,6 +1,7 @@
 """Encoder and decoder for AMQP 0-9-1 as RabbitMQ speaks it, without any input or output.
 
     bytes ── Decoder.feed ──▶ Command ── encode_command ──▶ bytes
+    bytes ── FrameReader ──▶ frames, for peers that look at each of them
 
 A command is a method, with a content if it carries one. There is a module for each AMQP class and a
 class for each method: ``basic.Publish``, ``queue.DeclareOk``. ``values`` lists the types that a
@@ -12,6 +13,7 @@ from .command import Command
 from .decoder import Decoder
 from .encoder import encode_command, encode_content, encode_method
 from .errors import CodecError, DecodeError, EncodeError
+from .frame_reader import FrameReader
 from .frames import PROTOCOL_HEADER
 from .method import HEARTBEAT, Method
 from .protocol import METHODS, basic, channel, confirm, connection, exchange, queue, tx
@@ -50,6 +52,7 @@ __all__ = [
     "FieldTable",
     "FieldValue",
     "Float32",
+    "FrameReader",
     "Int8",
     "Int16",
     "Int32",

@@ -1,90 +1,100 @@
-"""Octets to commands, however the octets are sliced.
+"""The decoder: received bytes to commands.
 
-A decoder looks for whole frames in what it is fed, keeps what is left, and puts the frames of each
-channel together. A channel is between commands, or it is in the middle of a content:
+``FrameReader`` cuts the bytes into frames; the decoder puts the frames of each channel together. A
+channel is between commands, or it is in the middle of a content:
 
-    state             frame           what happens                       next
+    state             frame           result                             next state
     between commands  method          without content: a command         between commands
                                       with content                       header expected
     header expected   content header  size 0: a command                  between commands
                                       else                               body expected
-    body expected     content body    some octets are still to come      body expected
-                                      the last: a command                between commands
+    body expected     content body    a part of the body                 body expected
+                                      the last part: a command           between commands
 
 Any other frame in a state is an error, and so is an error in a frame: the decoder is dead from then
 on. Heartbeats can come at any point, between the frames of a content too. Spec: 4.2.6, 4.2.7.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from struct import Struct
 from struct import error as StructError
 from typing import Final
 
 from .command import Command
 from .errors import DecodeError
-from .frames import OVERHEAD, PREFIX
+from .frame_reader import HEADER_SIZE, FrameReader
 from .method import HEARTBEAT, Method
 from .protocol import METHODS
 from .protocol.basic import Properties
 from .protocol.constants import (
     FRAME_BODY,
-    FRAME_END,
     FRAME_HEADER,
     FRAME_HEARTBEAT,
     FRAME_METHOD,
     ReplyCode,
 )
 
-# Type, channel and payload size of a frame; the same and the index that a method begins with; the
-# same and what a content header begins with, which is class, weight and body size.
-_PREFIX: Final[Callable[[bytes, int], tuple[int, int, int]]] = Struct(">BHI").unpack_from
-_METHOD: Final[Callable[[bytes, int], tuple[int, int, int, int]]] = Struct(">BHII").unpack_from
-_HEADER: Final[Callable[[bytes, int], tuple[int, int, int, int, int, int]]] = Struct(
-    ">BHIHHQ"
-).unpack_from
-_METHOD_SIZE: Final = 4
-_HEADER_SIZE: Final = 12
+# class, weight and body size of a content header
+_HEADER: Final[Callable[[bytes, int], tuple[int, int, int]]] = Struct(">HHQ").unpack_from
+_INDEX_SIZE: Final = 4
+
+LEAST_UNFINISHED: Final = 16 * 1024 * 1024
+"""Bytes that the unfinished bodies of all channels may have, however small a body must be."""
+
 _DECODE: Final = {index: method.decode for index, method in METHODS.items()}
-_NO_LIMIT: Final = 1 << 64
 _MISFITS: Final = (ValueError, IndexError, StructError)
+_METHOD_ERRORS: Final = (KeyError, DecodeError, *_MISFITS)
 
 
 class _Content:
-    """A content of which something is still to come."""
+    """A content of which some frames are still to come."""
 
-    __slots__ = ("method", "pieces", "properties", "remaining")
+    __slots__ = ("body", "is_dropped", "method", "properties", "remaining")
 
     def __init__(self, method: Method) -> None:
         self.method = method
         self.properties: Properties | None = None
         self.remaining = 0
-        self.pieces: list[bytes] = []
+        self.body = bytearray()  # not a list: a peer may send frames of one byte
+        self.is_dropped = False
 
 
 class Decoder:
-    """Turns what a peer sends, without the protocol header, into commands.
+    """Decoder of what a peer sends behind the protocol header.
 
     Args:
-        frame_max: octets that a frame may have; 0 is no limit. The attribute of this name may be
-            changed at any time, as it is when a connection has been tuned.
-        max_body_size: octets that a body may have; None is no limit.
+        frame_max: the largest frame in bytes; 0 is no limit.
+        max_body_size: the largest body in bytes; None is no limit. All unfinished bodies together
+            may have twice as many, and at least LEAST_UNFINISHED.
 
     Attributes:
-        error: what is wrong with the input, as soon as the decoder has seen it, else None.
+        channels: numbers of the channels that are open, if the program knows them, else None. Of a
+            content on another channel nothing is kept when it comes in several pieces: its command
+            has default arguments and properties, and an empty body.
+        error: what is wrong with the input, as soon as the decoder has found it, else None.
     """
 
-    __slots__ = ("_contents", "_missing", "_pending", "error", "frame_max", "max_body_size")
+    __slots__ = ("_contents", "_frames", "_unfinished", "channels", "error", "max_body_size")
 
     def __init__(self, frame_max: int = 0, max_body_size: int | None = None) -> None:
-        self.frame_max: int = frame_max
         self.max_body_size: int | None = max_body_size
+        self.channels: Container[int] | None = None
         self.error: DecodeError | None = None
+        self._unfinished = 0  # bytes of all contents
         self._contents: dict[int, _Content] = {}
-        self._pending = bytearray()
-        self._missing = 0
+        self._frames = FrameReader(frame_max)
+
+    @property
+    def frame_max(self) -> int:
+        """The largest frame in bytes; 0 is no limit. It changes when a connection is tuned."""
+        return self._frames.frame_max
+
+    @frame_max.setter
+    def frame_max(self, frame_max: int) -> None:
+        self._frames.frame_max = frame_max
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Command]:
-        """Take the next octets; return the commands that are whole now.
+        """Add received bytes; return the commands that are complete with them.
 
         Commands that came before an error are returned; the error itself is raised by the next
         call, or by this one when there are none. ``error`` shows it at once.
@@ -94,289 +104,202 @@ class Decoder:
         """
         if self.error is not None:
             raise self.error
-        octets: bytes
-        if self._pending:
-            self._pending += data
-            if len(self._pending) < self._missing:
-                return []
-            octets = bytes(self._pending)
-            self._pending.clear()
-        else:
-            octets = data if isinstance(data, bytes) else bytes(data)
+        frames, contents = self._frames, self._contents
         commands: list[Command] = []
+        frames.feed(data)
         try:
-            rest = self._decode(octets, commands)
-        except DecodeError as error:
-            self.error = error
-            self._contents.clear()
-            if not commands:
-                raise
-            return commands
-        if rest < len(octets):
-            self._pending += octets[rest:] if rest else octets
-        return commands
-
-    def _decode(self, data: bytes, commands: list[Command]) -> int:
-        """Decode the whole frames in some octets; return where the first incomplete one begins."""
-        contents = self._contents
-        available = len(data)
-        largest = self.frame_max or _NO_LIMIT
-        offset = 0
-        while available - offset >= PREFIX:
-            index = -1
-            if available - offset >= PREFIX + _METHOD_SIZE:
-                frame_type, channel, size, index = _METHOD(data, offset)
-            else:
-                frame_type, channel, size = _PREFIX(data, offset)
-            start = offset + PREFIX
-            end = start + size
-            if size + OVERHEAD > largest or not FRAME_METHOD <= frame_type <= FRAME_BODY:
-                self._check_prefix(data, offset, frame_type, channel, size)
-            if end >= available:
-                self._missing = size + OVERHEAD
-                return offset
-            if data[end] != FRAME_END:
-                raise _wrong_end(frame_type, channel, data[start:end], data[end])
-            offset = end + 1
-            if frame_type == FRAME_METHOD:
-                method = _decode_method(data, start, end, channel, index)
+            while frames.next():
+                channel = frames.channel
+                if frames.frame_type != FRAME_METHOD:
+                    command = self._continue(channel)
+                    if command is not None:
+                        commands.append(command)
+                    continue
+                try:
+                    decode = _DECODE[frames.index]
+                    method = decode(frames.data, frames.start + _INDEX_SIZE, frames.end)
+                except _METHOD_ERRORS as error:
+                    raise _refused_method(frames, error) from None
                 if channel in contents:
-                    raise _out_of_turn(contents[channel], frame_type, channel, data[start:end])
+                    raise _unexpected(frames, contents[channel])
                 if not method.HAS_CONTENT:
                     commands.append(Command(channel, method))
                     continue
-                behind = self._decode_content(data, offset, channel, method, commands)
-                if behind:
-                    offset = behind
-                else:
-                    contents[channel] = _Content(method)
-            elif frame_type == FRAME_HEADER:
-                content = contents.get(channel)
-                if content is None or content.properties is not None:
-                    raise _out_of_turn(content, frame_type, channel, data[start:end])
-                properties = self._decode_header(content, data, start, end, channel)
-                if content.remaining:
-                    content.properties = properties
-                else:
-                    del contents[channel]
-                    commands.append(Command(channel, content.method, properties))
-            elif frame_type == FRAME_BODY:
-                content = contents.get(channel)
-                if content is None or content.properties is None:
-                    raise _out_of_turn(content, frame_type, channel, data[start:end])
-                if size > content.remaining:
-                    raise _body_too_long(content, channel, size)
-                content.remaining -= size
-                content.pieces.append(data[start:end])
-                if not content.remaining:
-                    del contents[channel]
-                    body = b"".join(content.pieces)
-                    commands.append(Command(channel, content.method, content.properties, body))
-            else:
-                commands.append(Command(0, HEARTBEAT))
-        self._missing = PREFIX
-        return offset
+                body = frames.next_content()
+                if body is None:
+                    contents[channel] = self._begin(channel, method)
+                    continue
+                try:
+                    start = frames.start + HEADER_SIZE
+                    properties = Properties.decode(frames.data, start, frames.end)
+                except _MISFITS:
+                    raise _refused_properties(frames, method) from None
+                if self.max_body_size is not None and len(body) > self.max_body_size:
+                    raise self._body_too_large(method, len(body))
+                commands.append(Command(channel, method, properties, body))
+            if frames.frame_type >= 0:  # of the frame that has begun
+                self._check_type()
+        except DecodeError as error:
+            # what is no frame has no size either: of "HTTP/1.1 400" the type is wrong
+            self.error = self._wrong_type() or error
+            contents.clear()
+            if not commands:
+                raise self.error from None
+        return commands
 
-    def _decode_content(
-        self, data: bytes, offset: int, channel: int, method: Method, commands: list[Command]
-    ) -> int:
-        """Decode header and body at once where they follow their method, each in one whole frame.
-
-        This is how nearly all contents come. It only looks ahead: whatever is out of the ordinary
-        it leaves to the loop above.
-
-        Returns:
-            the offset behind the content, or 0 when nothing was done.
-        """
-        available = len(data)
-        if available - offset < PREFIX + _HEADER_SIZE:
-            return 0
-        header, on, header_size, class_id, weight, size = _HEADER(data, offset)
-        start = offset + PREFIX + _HEADER_SIZE
-        end = offset + PREFIX + header_size
-        body = end + 1 + PREFIX
-        behind = body + size + 1
-        limit = self.frame_max or _NO_LIMIT
-        if (
-            header != FRAME_HEADER
-            or on != channel
-            or class_id != method.INDEX >> 16
-            or weight
-            or not size
-            or behind > available
-            or size + OVERHEAD > limit
-            or header_size + OVERHEAD > limit
-            or (self.max_body_size is not None and size > self.max_body_size)
-            or data[end] != FRAME_END
-            or data[behind - 1] != FRAME_END
-        ):
-            return 0
-        frame_type, on, body_size = _PREFIX(data, end + 1)
-        if frame_type != FRAME_BODY or on != channel or body_size != size:
-            return 0
-        try:
-            properties = Properties.decode(data, start, end)
-        except _MISFITS:
-            return 0
-        commands.append(Command(channel, method, properties, data[body : behind - 1]))
-        return behind
-
-    def _check_prefix(
-        self, data: bytes, offset: int, frame_type: int, channel: int, size: int
-    ) -> None:
-        """Refuse a frame by its first seven octets, or let it pass if it is a heartbeat."""
-        payload = data[offset + PREFIX : offset + PREFIX + size]
-        if frame_type not in (FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBEAT):
-            reason, code, kind = f"{frame_type} is no type of frame", 501, "frame_type"
-        elif frame_type == FRAME_HEARTBEAT and size:
-            reason, code, kind = "a heartbeat has a payload", 501, "heartbeat"
-        elif frame_type == FRAME_HEARTBEAT and channel:
-            reason, code, kind = f"a heartbeat comes on channel {channel}", 505, "heartbeat"
-        elif size + OVERHEAD > (self.frame_max or _NO_LIMIT):
-            reason = (
-                f"a frame has {size + OVERHEAD} octets, but at most {self.frame_max} were agreed on"
-            )
-            code, kind = 501, "frame_size"
+    def _continue(self, channel: int) -> Command | None:
+        """Process the current frame, which is no method; return a command if it completes one."""
+        frames = self._frames
+        content = self._contents.get(channel)
+        if frames.frame_type == FRAME_HEADER:
+            if content is None or content.properties is not None:
+                raise _unexpected(frames, content)
+            content.properties = self._decode_header(content)
+        elif frames.frame_type == FRAME_BODY:
+            if content is None or content.properties is None:
+                raise _unexpected(frames, content)
+            size = frames.end - frames.start
+            if size > content.remaining:
+                raise _body_too_long(frames, content)
+            content.remaining -= size
+            if not content.is_dropped:
+                content.body += frames.data[frames.start : frames.end]
+                self._unfinished += size
+                self._check_unfinished(content)
         else:
+            self._check_type()
+            return Command(0, HEARTBEAT)
+        if content.remaining:
+            return None
+        del self._contents[channel]
+        self._unfinished -= len(content.body)
+        return Command(channel, content.method, content.properties, bytes(content.body))
+
+    def _begin(self, channel: int, method: Method) -> _Content:
+        if self.channels is None or channel in self.channels:
+            return _Content(method)
+        content = _Content(type(method)())
+        content.is_dropped = True
+        return content
+
+    def _check_unfinished(self, content: _Content) -> None:
+        if self.max_body_size is None:
             return
-        raise DecodeError(
-            reason,
-            reply_code=ReplyCode(code),
-            kind=kind,
-            frame_type=frame_type,
-            channel=channel,
-            size=size,
-            payload=payload,
-        )
+        limit = max(2 * self.max_body_size, LEAST_UNFINISHED)
+        if self._unfinished > limit:
+            reason = f"the unfinished bodies of all channels have more than {limit} bytes"
+            index = content.method.INDEX
+            raise _error(self._frames, ReplyCode.FRAME_ERROR, "body_size", reason, index)
 
-    def _decode_header(
-        self, content: _Content, data: bytes, start: int, end: int, channel: int
-    ) -> Properties:
+    def _decode_header(self, content: _Content) -> Properties:
         """Read a content header, and how much body is to come. Spec: 4.2.6.1."""
-        index = content.method.INDEX
-        if end - start < _HEADER_SIZE:
-            raise _refused_properties(index, channel, data[start:end])
+        frames, method = self._frames, content.method
+        if frames.size < HEADER_SIZE:
+            raise _refused_properties(frames, method)
+        class_id, weight, content.remaining = _HEADER(frames.data, frames.start)
+        if class_id != method.INDEX >> 16 or weight:
+            raise _refused_header(frames, method, class_id)
         try:
-            _, _, _, class_id, weight, body_size = _HEADER(data, start - PREFIX)
-            if class_id != index >> 16 or weight:
-                raise _refused_header(class_id, index, channel, data[start:end])
-            properties = Properties.decode(data, start + _HEADER_SIZE, end)
+            properties = Properties.decode(frames.data, frames.start + HEADER_SIZE, frames.end)
         except _MISFITS:
-            raise _refused_properties(index, channel, data[start:end]) from None
-        if self.max_body_size is not None and body_size > self.max_body_size:
-            raise DecodeError(
-                f"a body of {body_size} octets is announced, but {self.max_body_size} are allowed",
-                reply_code=ReplyCode.FRAME_ERROR,
-                kind="body_size",
-                frame_type=FRAME_HEADER,
-                channel=channel,
-                size=end - start,
-                index=index,
-            )
-        content.remaining = body_size
-        return properties
+            raise _refused_properties(frames, method) from None
+        if self.max_body_size is not None and content.remaining > self.max_body_size:
+            raise self._body_too_large(method, content.remaining)
+        return Properties() if content.is_dropped else properties
+
+    def _check_type(self) -> None:
+        error = self._wrong_type()
+        if error is not None:
+            raise error
+
+    def _wrong_type(self) -> DecodeError | None:
+        """Return what is wrong with the type of the current frame, if anything is."""
+        frames = self._frames
+        if frames.frame_type in (-1, FRAME_METHOD, FRAME_HEADER, FRAME_BODY):
+            return None
+        code, kind = ReplyCode.FRAME_ERROR, "heartbeat"
+        if frames.frame_type != FRAME_HEARTBEAT:
+            reason, kind = f"there is no frame type {frames.frame_type}", "frame_type"
+        elif frames.size:
+            reason = "a heartbeat has a payload"
+        elif frames.channel:
+            reason = f"a heartbeat is on channel {frames.channel}"
+            code = ReplyCode.UNEXPECTED_FRAME
+        else:
+            return None
+        return _error(frames, code, kind, reason)
+
+    def _body_too_large(self, method: Method, size: int) -> DecodeError:
+        reason = f"a body of {size} bytes is larger than max_body_size, {self.max_body_size}"
+        return _error(self._frames, ReplyCode.FRAME_ERROR, "body_size", reason, method.INDEX)
 
 
-def _decode_method(data: bytes, start: int, end: int, channel: int, index: int) -> Method:
-    try:
-        return _DECODE[index](data, start + _METHOD_SIZE, end)
-    except KeyError:
-        code, kind = ReplyCode.SYNTAX_ERROR, "method_unknown"
-        if end - start < _METHOD_SIZE:
-            index = 0
-        reason = f"{index >> 16}.{index & 0xFFFF} is no method"
-    except _MISFITS:
-        code, kind = ReplyCode.FRAME_ERROR, "method_arguments"
-        reason = f"the arguments of {METHODS[index].NAME} do not end where their frame does"
-    except DecodeError as error:
-        code, kind = ReplyCode.SYNTAX_ERROR, "field_value"
-        reason = f"the arguments of {METHODS[index].NAME} cannot be decoded: {error}"
-    raise DecodeError(
-        reason,
-        reply_code=code,
-        kind=kind,
-        frame_type=FRAME_METHOD,
-        channel=channel,
-        size=end - start,
-        payload=data[start:end],
-        index=index,
-    )
+def _body_too_long(frames: FrameReader, content: _Content) -> DecodeError:
+    reason = f"a body is {frames.size - content.remaining} bytes longer than its header says"
+    return _error(frames, ReplyCode.FRAME_ERROR, "body_size", reason, content.method.INDEX)
 
 
-def _wrong_end(frame_type: int, channel: int, payload: bytes, end: int) -> DecodeError:
-    return DecodeError(
-        f"a frame ends with {end:#04x} instead of {FRAME_END:#04x}",
-        reply_code=ReplyCode.FRAME_ERROR,
-        kind="frame_end",
-        frame_type=frame_type,
-        channel=channel,
-        size=len(payload),
-        payload=payload,
-        end=end,
-    )
-
-
-def _body_too_long(content: _Content, channel: int, size: int) -> DecodeError:
-    return DecodeError(
-        f"a body is {size - content.remaining} octets longer than its header says",
-        reply_code=ReplyCode.FRAME_ERROR,
-        kind="body_size",
-        frame_type=FRAME_BODY,
-        channel=channel,
-        size=size,
-        index=content.method.INDEX,
-    )
-
-
-def _out_of_turn(
-    content: _Content | None, frame_type: int, channel: int, payload: bytes
-) -> DecodeError:
-    """Say which frame was expected on a channel instead of this one."""
+def _unexpected(frames: FrameReader, content: _Content | None) -> DecodeError:
+    """Return the error for a frame of the wrong type: it names the frame that was expected."""
+    index = None
     if content is None:
         expected, kind = "a method", "method_expected"
     elif content.properties is None:
         expected, kind = f"the content header of {content.method.NAME}", "header_expected"
     else:
         expected, kind = f"the content body of {content.method.NAME}", "body_expected"
-    return DecodeError(
-        f"a frame of type {frame_type} comes on channel {channel} where {expected} is expected",
-        reply_code=ReplyCode.UNEXPECTED_FRAME,
-        kind=kind,
-        frame_type=frame_type,
-        channel=channel,
-        size=len(payload),
-        payload=payload,
-        index=None if content is None else content.method.INDEX,
-    )
+    if content is not None:
+        index = content.method.INDEX
+    reason = f"a frame of type {frames.frame_type} comes on channel {frames.channel}"
+    reason += f" where {expected} is expected"
+    return _error(frames, ReplyCode.UNEXPECTED_FRAME, kind, reason, index)
 
 
-def _refused_header(class_id: int, index: int, channel: int, payload: bytes) -> DecodeError:
-    """Say what is wrong with the class or the weight of a content header."""
-    if class_id == index >> 16:
+def _refused_method(frames: FrameReader, error: Exception) -> DecodeError:
+    index = frames.index
+    if isinstance(error, KeyError):
+        if frames.size < _INDEX_SIZE:
+            index = 0
+        code, kind = ReplyCode.SYNTAX_ERROR, "method_unknown"
+        reason = f"there is no method {index >> 16}.{index & 0xFFFF}"
+    elif isinstance(error, DecodeError):
+        code, kind = ReplyCode.SYNTAX_ERROR, "field_value"
+        reason = f"the arguments of {METHODS[index].NAME} cannot be decoded: {error}"
+    else:
+        code, kind = ReplyCode.FRAME_ERROR, "method_arguments"
+        reason = f"the arguments of {METHODS[index].NAME} do not end where their frame does"
+    return _error(frames, code, kind, reason, index)
+
+
+def _refused_header(frames: FrameReader, method: Method, class_id: int) -> DecodeError:
+    """Return the error for the class or the weight of a content header."""
+    expected = method.INDEX >> 16
+    if class_id == expected:
         reason, kind = "a content header has a weight other than 0", "header_expected"
     else:
-        reason = f"a content header is for class {class_id} instead of {index >> 16}"
-        kind = "header_class"
+        reason, kind = (
+            f"a content header is for class {class_id} instead of {expected}",
+            "header_class",
+        )
+    return _error(frames, ReplyCode.UNEXPECTED_FRAME, kind, reason, method.INDEX)
+
+
+def _refused_properties(frames: FrameReader, method: Method) -> DecodeError:
+    reason = "the properties of a content do not end where their frame does"
+    return _error(frames, ReplyCode.SYNTAX_ERROR, "field_value", reason, method.INDEX)
+
+
+def _error(
+    frames: FrameReader, code: ReplyCode, kind: str, reason: str, index: int | None = None
+) -> DecodeError:
+    """Return an error about the current frame."""
     return DecodeError(
         reason,
-        reply_code=ReplyCode.UNEXPECTED_FRAME,
+        reply_code=code,
         kind=kind,
-        frame_type=FRAME_HEADER,
-        channel=channel,
-        size=len(payload),
-        payload=payload,
-        index=index,
-    )
-
-
-def _refused_properties(index: int, channel: int, payload: bytes) -> DecodeError:
-    return DecodeError(
-        "the properties of a content do not end where their frame does",
-        reply_code=ReplyCode.SYNTAX_ERROR,
-        kind="field_value",
-        frame_type=FRAME_HEADER,
-        channel=channel,
-        size=len(payload),
-        payload=payload,
+        frame_type=frames.frame_type,
+        channel=frames.channel,
+        size=frames.size,
+        payload=frames.payload,
         index=index,
     )

@@ -47,7 +47,7 @@ explicit = st.one_of(
     st.integers(0, 2**32 - 1).map(UInt32),
     st.integers(-(2**63), 2**63 - 1).map(Int64),
     st.floats(width=32).map(Float32),
-    st.binary(max_size=20).map(lambda octets: LongStr(b"\xff" + octets)),  # not UTF-8
+    st.binary(max_size=20).map(lambda data: LongStr(b"\xff" + data)),  # not UTF-8
     st.integers(253402300800, 2**64 - 1).map(Timestamp),
 )
 leaves = st.one_of(
@@ -94,7 +94,7 @@ properties = st.builds(
 
 
 def commands_of(cls: type[Method]) -> st.SearchStrategy[Command]:
-    """Commands with a method of a class, and a content where it carries one."""
+    """Commands with a method of a class, and a content if it carries one."""
     channels = st.integers(1, 5)
     if not cls.HAS_CONTENT:
         return st.builds(Command, channels, methods(cls))
@@ -107,7 +107,7 @@ commands = st.one_of(
 
 
 def same(one: object, other: object) -> bool:
-    """Compare values as the wire does: type counts, and NaN equals itself."""
+    """Compare values as they are encoded: types differ, and NaN equals itself."""
     if isinstance(one, Command) and isinstance(other, Command):
         parts = [(c.channel, c.method, c.properties, c.body) for c in (one, other)]
         return same(*parts)

@@ -1,1 +1,1 @@
-"""The screens of ``python -m aioamqp_testing``."""
+"""Output of ``python -m aioamqp_testing``."""

@@ -1,4 +1,4 @@
-"""What there is in a broker, on one screen."""
+"""The overview of connections and queues that ``python -m aioamqp_testing serve`` prints."""
 
 import shutil
 from itertools import islice
@@ -9,11 +9,11 @@ from ..model import Queue, VirtualHost
 from ..session import Session
 
 _HEIGHT = 24
-_LEAST = 10  # lines, if the terminal has them
+_MIN_HEIGHT = 10  # if the terminal has as many lines
 
 
 def summary(broker: FakeBroker) -> str:
-    """Say in one line what there is."""
+    """Return one line with the numbers of connections, channels, queues and messages."""
     sessions = broker.sessions
     queues = [queue for vhost in broker.node.vhosts.values() for queue in vhost.queues.values()]
     return ", ".join(
@@ -28,31 +28,31 @@ def summary(broker: FakeBroker) -> str:
 
 
 def overview(broker: FakeBroker, width: int = 80, height: int = _HEIGHT) -> list[str]:
-    """List connections and queues.
+    """Return lines that list connections and queues.
 
     Args:
-        broker: to look at.
-        width: characters of a line, at most.
-        height: lines, at most; what does not fit is counted.
+        broker: the broker.
+        width: the maximum number of characters of a line.
+        height: the maximum number of lines; rows that do not fit are counted in one line.
     """
     sessions = broker.sessions
     queues = [
         (vhost, queue) for vhost in broker.node.vhosts.values() for queue in vhost.queues.values()
     ]
-    height = max(height, 6)  # two headings, and for each a line and what is left out
-    rows = height // 2 - 1
-    room = max(rows, height - 2 - min(rows, len(queues)))
-    connections = _cut([_connection(session) for session in sessions], room)
-    shown = _cut([_queue(*each) for each in queues], height - 2 - len(connections))
+    height = max(height, 6)  # two headings, each with a row and the count of the others
+    half = height // 2 - 1
+    connection_height = max(half, height - 2 - min(half, len(queues)))
+    connections = _first([_connection(session) for session in sessions], connection_height)
+    rows = _first([_queue(*each) for each in queues], height - 2 - len(connections))
     lines = [f"connections: {len(sessions)}", *connections]
-    lines += [f"{f'queues: {len(queues)}':44} {'ready':>9} {'unacked':>9} {'consumers':>9}", *shown]
+    lines += [f"{f'queues: {len(queues)}':44} {'ready':>9} {'unacked':>9} {'consumers':>9}", *rows]
     return [line[:width] for line in lines]
 
 
-def _cut(rows: list[str], room: int) -> list[str]:
-    if len(rows) <= room:
+def _first(rows: list[str], height: int) -> list[str]:
+    if len(rows) <= height:
         return rows
-    return [*islice(rows, room - 1), f"  and {len(rows) - room + 1} more"]
+    return [*islice(rows, height - 1), f"  and {len(rows) - height + 1} more"]
 
 
 def _connection(session: Session) -> str:
@@ -61,18 +61,18 @@ def _connection(session: Session) -> str:
 
 
 def _queue(vhost: VirtualHost, queue: Queue) -> str:
-    # as Python writes it: a name may hold what moves the cursor of a terminal
+    # repr, because a name may contain control characters that move the cursor
     name = repr(queue.name) if vhost.name == "/" else f"{queue.name!r} in {vhost.name!r}"
     counts = (queue.message_count, queue.unacked_count, queue.consumer_count)
     return f"  {name:42} " + " ".join(f"{count:9}" for count in counts)
 
 
 class Screen:
-    """The last lines of a terminal, which are written over again and again.
+    """Output to a terminal, in its last lines, which are overwritten again and again.
 
     Args:
         output: the terminal.
-        above: lines above that had better stay in sight.
+        above: the number of lines above that should stay visible.
     """
 
     def __init__(self, output: TextIO, above: int = 0) -> None:
@@ -81,11 +81,11 @@ class Screen:
         self._lines: list[str] = []
 
     def show(self, broker: FakeBroker) -> None:
-        """Show what is there now, if that is not what is seen already."""
+        """Show the current overview, unless it is visible already."""
         size = shutil.get_terminal_size()
-        # the cursor stands below, and what scrolls out of the window cannot be written over
-        room = min(max(size.lines - 1 - self._above, _LEAST), size.lines - 1)
-        lines = overview(broker, size.columns, room)
+        # the cursor is in the line below, and lines that have scrolled out cannot be overwritten
+        height = min(max(size.lines - 1 - self._above, _MIN_HEIGHT), size.lines - 1)
+        lines = overview(broker, size.columns, height)
         if lines == self._lines:
             return
         back = f"\x1b[{len(self._lines)}F\x1b[J" if self._lines else ""
@@ -95,14 +95,14 @@ class Screen:
 
 
 class Log:
-    """Lines for a file or a pipe, one whenever something has changed."""
+    """Output to a file or pipe: one line for each change."""
 
     def __init__(self, output: TextIO) -> None:
         self._output = output
         self._line = ""
 
     def show(self, broker: FakeBroker) -> None:
-        """Say what is there now, if that was not said last."""
+        """Print the current summary, unless it was printed last."""
         line = summary(broker)
         if line != self._line:
             self._output.write(f"{line}\n")

@@ -1,1 +1,1 @@
-"""What a test does to a broker and asks of it: administration, publishing, assertions, waiting."""
+"""Control of a broker by a test: administration, actions, assertions, inspection and waiting."""

@@ -1,4 +1,4 @@
-"""Doing something in a broker without a client: what a test does in the place of other programs."""
+"""Actions of a test in a broker, without a client: publish, drain a queue, reply to requests."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -11,13 +11,13 @@ from ..model import Consumer, Message, Queue, QueuedMessage, SharedPrefetch, Vir
 from ..tasks import Tasks
 from .inspection import Inspection
 
-Answer: TypeAlias = bytes | str | None
-Function: TypeAlias = Callable[[Message], Answer | Awaitable[Answer]]
-"""Answers a request; None leaves it without an answer."""
+Reply: TypeAlias = bytes | str | None
+ReplyFunction: TypeAlias = Callable[[Message], Reply | Awaitable[Reply]]
+"""Returns the body of the reply to a request; None for no reply."""
 
 
 class Actions(Inspection):
-    """What a test can do in a broker by itself."""
+    """Methods by which a test acts in a broker in place of other programs."""
 
     _tasks: Tasks
 
@@ -31,145 +31,146 @@ class Actions(Inspection):
         vhost: str = "/",
         **more: Any,
     ) -> Message:
-        """Publish a message, as some other program would.
+        """Publish a message.
 
         Args:
-            exchange: the name of the exchange, empty for the default one.
+            exchange: the name of the exchange; empty for the default exchange.
             key: the routing key.
-            body: octets, or text for UTF-8.
+            body: bytes, or text that is encoded as UTF-8.
             properties: of the message.
-            vhost: in which virtual host.
-            more: properties one by one, such as ``headers={"a": 1}``, in the place of
-                ``properties``.
+            vhost: the virtual host.
+            more: single properties instead of ``properties``, such as ``headers={"a": 1}``.
 
         Returns:
-            the message; ``message.history`` is what becomes of it.
+            the message; ``message.history`` lists what happens to it.
 
         Raises:
-            BrokerError: RabbitMQ would refuse it, with this code and text.
+            BrokerError: RabbitMQ would refuse the publish, with this code and text.
+            ValueError: both properties and single properties are given.
         """
         if properties is not None and more:
-            raise ValueError(f"give either properties or {', '.join(more)}, not both")
-        octets = body.encode() if isinstance(body, str) else body
-        message = Message(exchange, key, properties or Properties(**more), octets)
-        host = self._host(vhost)
+            raise ValueError(f"pass either properties or {', '.join(more)}, not both")
+        data = body.encode() if isinstance(body, str) else body
+        message = Message(exchange, key, properties or Properties(**more), data)
+        host = self._vhost(vhost)
         host.publish(message, message.properties.user_id or "guest")
-        self._go_on(host)
+        self._run_deliveries(host)
         return message
 
     def drain(self, queue: str, *, vhost: str = "/") -> list[Message]:
-        """Take all messages out of a queue that are ready, and return them, the next one first.
+        """Remove all ready messages from a queue and return them, the next one first.
 
         Raises:
-            BrokerError: it is a stream, which nothing can be taken out of.
+            BrokerError: the queue is a stream, from which messages cannot be removed.
         """
-        host, source, channel = self._host(vhost), self._queue(queue, vhost), _Hand("the test")
-        taken: list[Message] = []
+        host, source, channel = self._vhost(vhost), self._queue(queue, vhost), _Channel("the test")
+        messages: list[Message] = []
         while (queued := source.get(channel, no_ack=True)) is not None:
-            taken.append(queued.message)
-        self._go_on(host)
-        return taken
+            messages.append(queued.message)
+        self._run_deliveries(host)
+        return messages
 
-    def rpc_reply(self, queue: str, function: Function, *, vhost: str = "/") -> "Replier":
-        """Answer the requests that come to a queue, in the place of the program that would.
+    def rpc_reply(self, queue: str, function: ReplyFunction, *, vhost: str = "/") -> "Replier":
+        """Reply to the requests in a queue, in place of an RPC server.
 
         Args:
-            queue: the name of the queue, which is declared if it is not there.
-            function: gets each request and returns the body of the answer, or None for no answer.
-                It can be a coroutine function. What it raises is raised when the broker is left.
-            vhost: in which virtual host.
+            queue: the name of the queue; it is declared if it does not exist.
+            function: called with each request; returns the body of the reply, or None for no reply.
+                It can be a coroutine function. What it raises is raised when the broker is closed.
+            vhost: the virtual host.
 
         Returns:
-            what answers: ``requests`` are those that have come, and ``stop()`` ends it.
+            the replier: ``requests`` lists the requests so far, and ``stop()`` stops it.
         """
-        host = self._host(vhost)
+        host = self._vhost(vhost)
         source = host.queues.get(queue) or host.declare_queue(queue, None)
-        replier = Replier(host, source, function, self._tasks, partial(self._go_on, host))
-        self._go_on(host)
+        replier = Replier(host, source, function, self._tasks, partial(self._run_deliveries, host))
+        self._run_deliveries(host)
         return replier
 
-    def _go_on(self, vhost: VirtualHost) -> None:
-        vhost.run_later()
-        self._connections.moved()
+    def _run_deliveries(self, vhost: VirtualHost) -> None:
+        vhost.agenda.run_pending()
+        self._connections.notify_activity()
 
 
-class _Hand:
-    """A channel that belongs to no connection: the test's own hand."""
+class _Channel:
+    """A channel of the test, as the model sees it. It belongs to no connection."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.prefetch = SharedPrefetch(self)
 
     def deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
-        """Take a message."""
+        """Ignore a delivery."""
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
-        """Take notice that the queue is gone."""
+        """Ignore that the queue is deleted."""
 
 
-class Replier(_Hand):
-    """Answers the requests that come to a queue.
+class Replier(_Channel):
+    """A consumer that replies to the requests in a queue.
 
     Attributes:
-        requests: those that have come, the oldest first.
+        requests: the requests so far, the oldest first.
     """
 
     def __init__(
         self,
         vhost: VirtualHost,
         queue: Queue,
-        function: Function,
+        function: ReplyFunction,
         tasks: Tasks,
-        go_on: Callable[[], None],
+        run_deliveries: Callable[[], None],
     ) -> None:
-        super().__init__(f"the test's answers to {queue.name!r}")
+        super().__init__(f"the test's rpc_reply({queue.name!r})")
         self.requests: list[Message] = []
         self._vhost = vhost
         self._queue = queue
         self._function = function
         self._tasks = tasks
-        self._go_on = go_on
+        self._run_deliveries = run_deliveries
         self._consumer = Consumer("rpc_reply", self, queue)
         queue.add_consumer(self._consumer)
 
     def stop(self) -> None:
-        """Answer no more; what is not answered yet is back in the queue."""
-        self._queue.forget(self)
-        self._go_on()
+        """Stop replying. Requests without a reply return to the queue."""
+        self._queue.remove_channel(self)
+        self._run_deliveries()
 
     def deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
-        """Take a request; it is dealt with when the queue has finished delivering."""
+        """Handle a request after the queue has finished delivering."""
         del consumer
-        self._vhost.later(partial(self._serve, queued))
+        self._vhost.agenda.call_soon(partial(self._handle, queued))
 
-    def _serve(self, queued: QueuedMessage) -> None:
+    def _handle(self, queued: QueuedMessage) -> None:
         self.requests.append(queued.message)
         try:
-            answer = self._function(queued.message)
-        except Exception as error:  # noqa: BLE001 (raised when the broker is left)
+            reply = self._function(queued.message)
+        except Exception as error:  # noqa: BLE001 (raised when the broker is closed)
             self._fail(queued, error)
             return
-        if inspect.isawaitable(answer):
-            self._tasks.start(self._serve_later(queued, answer))
+        if inspect.isawaitable(reply):
+            self._tasks.start(self._reply_later(queued, reply))
         else:
-            self._answer(queued, answer)
+            self._reply(queued, reply)
 
-    async def _serve_later(self, queued: QueuedMessage, answer: Awaitable[Answer]) -> None:
+    async def _reply_later(self, queued: QueuedMessage, reply: Awaitable[Reply]) -> None:
         try:
-            self._answer(queued, await answer)
+            self._reply(queued, await reply)
         except Exception as error:  # noqa: BLE001 (as above)
             self._fail(queued, error)
-        self._go_on()
+        self._run_deliveries()
 
-    def _answer(self, queued: QueuedMessage, answer: Answer) -> None:
+    def _reply(self, queued: QueuedMessage, reply: Reply) -> None:
         request = queued.message.properties
-        if answer is not None and request.reply_to is None:
-            self._fail(queued, ValueError(f"a request without reply_to:\n{queued.message}"))
+        if reply is not None and request.reply_to is None:
+            error = ValueError(f"the request has no reply_to property:\n{queued.message}")
+            self._fail(queued, error)
             return
-        if answer is not None and request.reply_to is not None:
-            octets = answer.encode() if isinstance(answer, str) else answer
+        if reply is not None and request.reply_to is not None:
+            body = reply.encode() if isinstance(reply, str) else reply
             properties = Properties(correlation_id=request.correlation_id)
-            self._vhost.publish(Message("", request.reply_to, properties, octets))
+            self._vhost.publish(Message("", request.reply_to, properties, body))
         self._queue.acknowledge(self, [queued])
 
     def _fail(self, queued: QueuedMessage, error: Exception) -> None:

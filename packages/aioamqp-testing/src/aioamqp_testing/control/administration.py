@@ -1,27 +1,23 @@
-"""What an administrator does to a broker: users, virtual hosts, permissions, policies, limits."""
+"""Administration of a broker: users, permissions, virtual hosts, limits, policies, connections."""
 
 from collections.abc import Iterable, Mapping
 
 from amqp_codec import FieldValue
 
-from ..model import ApplyTo, Connected, Node, Permissions, Policy, User, VirtualHost
+from ..model import ApplyTo, Connected, Permissions, Policy, User, VirtualHost
+from .inspection import Inspection, named
 
 
-class Administration:
-    """The calls for whoever runs a broker; each does what rabbitmqctl's command of that name does.
+class Administration(Inspection):
+    """Methods of an administrator, named after the commands of rabbitmqctl.
 
     They take effect at once, for open connections too.
-
-    Attributes:
-        node: the broker.
     """
-
-    node: Node
 
     # ----------------------------------------------------------------------------- users
 
     def add_user(self, name: str, password: str, tags: Iterable[str] = ()) -> None:
-        """Add a user, who may log in but not enter any virtual host yet.
+        """Add a user, who may log in but has no permissions for any virtual host yet.
 
         Args:
             name: of the user.
@@ -29,14 +25,14 @@ class Administration:
             tags: such as ``"administrator"``; ``"impersonator"`` may publish with any user_id.
 
         Raises:
-            ValueError: there is such a user.
+            ValueError: the user exists.
         """
         if name in self.node.users:
-            raise ValueError(f"there is a user {name!r} already; choose another name")
+            raise ValueError(f"user {name!r} exists already; choose another name")
         self.node.users[name] = User(name, password, frozenset(tags))
 
     def delete_user(self, name: str) -> None:
-        """Delete a user. RabbitMQ closes the user's connections and says why.
+        """Delete a user and close the user's connections, as RabbitMQ does.
 
         Raises:
             ValueError: there is no such user.
@@ -47,7 +43,7 @@ class Administration:
             connection.force_close(f"user '{name}' is deleted")
 
     def change_password(self, name: str, password: str) -> None:
-        """Give a user another password; connections stay.
+        """Change a user's password. Open connections stay open.
 
         Raises:
             ValueError: there is no such user.
@@ -63,23 +59,25 @@ class Administration:
         write: str = ".*",
         read: str = ".*",
     ) -> None:
-        """Let a user into a virtual host, and say what is allowed there.
+        """Set a user's permissions for a virtual host, and grant access to it.
 
         Args:
-            user: whose permissions these are; earlier ones there are gone.
-            vhost: where.
-            configure: a regular expression for the names of what may be declared and deleted.
-            write: for exchanges to publish to, and queues to bind.
-            read: for queues to consume from, and exchanges to bind to.
+            user: the name of the user.
+            vhost: the virtual host. Earlier permissions for it are replaced.
+            configure: a regular expression for the names of what the user may declare and delete.
+            write: for the exchanges to publish to, and the queues to bind.
+            read: for the queues to consume from, and the exchanges to bind to.
 
         Raises:
-            ValueError: there is no such user or virtual host, or something is no expression.
+            ValueError: there is no such user or virtual host, or a regular expression is invalid.
         """
         self._vhost(vhost)
         self._user(user).permissions[vhost] = Permissions(configure, write, read)
 
     def clear_permissions(self, user: str, vhost: str = "/") -> None:
-        """Let a user no more into a virtual host; who is in may do nothing any more.
+        """Remove a user's permissions for a virtual host, and the access to it.
+
+        Open connections stay open, but everything that the user does there is refused.
 
         Raises:
             ValueError: there is no such user or virtual host.
@@ -90,25 +88,25 @@ class Administration:
     def set_topic_permissions(
         self, user: str, exchange: str, vhost: str = "/", *, write: str = ".*", read: str = ".*"
     ) -> None:
-        """Say with which routing keys a user may deal with a topic exchange.
+        """Limit the routing keys that a user may use with a topic exchange.
 
         Args:
-            user: whose permissions these are.
+            user: the name of the user.
             exchange: the name of the exchange.
-            vhost: where it is.
+            vhost: the virtual host.
             write: a regular expression for the keys to publish with; ``{username}`` and ``{vhost}``
                 in it stand for these names.
             read: the same for the keys to bind with.
 
         Raises:
-            ValueError: there is no such user or virtual host, or something is no expression.
+            ValueError: there is no such user or virtual host, or a regular expression is invalid.
         """
         self._vhost(vhost)
         permissions = Permissions(write=write, read=read)
         self._user(user).topic_permissions[vhost, exchange] = permissions
 
     def clear_topic_permissions(self, user: str, exchange: str, vhost: str = "/") -> None:
-        """Let a user deal with a topic exchange with any routing key again.
+        """Allow a user again to use any routing key with a topic exchange.
 
         Raises:
             ValueError: there is no such user or virtual host.
@@ -119,7 +117,7 @@ class Administration:
     def set_user_limits(
         self, user: str, *, max_connections: int | None = None, max_channels: int | None = None
     ) -> None:
-        """Limit what a user may have; None is no limit. What is there already stays.
+        """Limit a user's connections and channels; None is no limit. Existing ones stay.
 
         Raises:
             ValueError: there is no such user, or a limit is negative.
@@ -131,12 +129,12 @@ class Administration:
     # ----------------------------------------------------------------------------- virtual hosts
 
     def add_vhost(self, name: str) -> VirtualHost:
-        """Add a virtual host, which guest may enter and do everything in.
+        """Add a virtual host, for which guest gets all permissions.
 
-        (RabbitMQ leaves it to the administrator to let anybody in; a test hardly ever means that.)
+        (In RabbitMQ nobody has access to a new virtual host, but a test usually needs it.)
 
         Raises:
-            ValueError: there is such a virtual host.
+            ValueError: the virtual host exists.
         """
         vhost = self.node.add_vhost(name)
         if "guest" in self.node.users:
@@ -144,7 +142,7 @@ class Administration:
         return vhost
 
     def delete_vhost(self, name: str) -> None:
-        """Delete a virtual host and all that is in it. RabbitMQ closes its connections.
+        """Delete a virtual host with its contents and close its connections, as RabbitMQ does.
 
         Raises:
             ValueError: there is no such virtual host.
@@ -157,7 +155,7 @@ class Administration:
     def set_vhost_limits(
         self, vhost: str = "/", *, max_connections: int | None = None, max_queues: int | None = None
     ) -> None:
-        """Limit what a virtual host may have; None is no limit. What is there already stays.
+        """Limit a virtual host's connections and queues; None is no limit. Existing ones stay.
 
         Raises:
             ValueError: there is no such virtual host, or a limit is negative.
@@ -167,7 +165,7 @@ class Administration:
         limited.max_queues = _limit("max_queues", max_queues)
 
     def crash_vhost(self, name: str = "/") -> None:
-        """Let a virtual host be down: its connections are closed, and new ones are refused.
+        """Stop a virtual host: its connections are closed, and new ones are refused.
 
         Raises:
             ValueError: there is no such virtual host.
@@ -176,22 +174,22 @@ class Administration:
         self.close_all_connections(f"vhost '{name}' is down", vhost=name)
 
     def restart_vhost(self, name: str = "/") -> None:
-        """Let a virtual host that is down be up again.
+        """Start a virtual host again after ``crash_vhost``.
 
         Raises:
             ValueError: there is no such virtual host.
         """
         self._vhost(name).is_down = False
 
-    def set_max_message_size(self, octets: int) -> None:
-        """Say how large a body may be; 128 MiB at first. RabbitMQ: max_message_size.
+    def set_max_message_size(self, size: int) -> None:
+        """Limit the size of a body in bytes; 128 MiB by default. RabbitMQ: max_message_size.
 
         Raises:
-            ValueError: it is negative.
+            ValueError: the size is negative.
         """
-        if octets < 0:
+        if size < 0:
             raise ValueError("max_message_size must not be negative")
-        self.node.max_message_size = octets
+        self.node.max_message_size = size
 
     # ----------------------------------------------------------------------------- policies
 
@@ -205,81 +203,67 @@ class Administration:
         priority: int = 0,
         vhost: str = "/",
     ) -> None:
-        """Set a policy, in the place of one with the same name.
+        """Set a policy, replacing one with the same name.
 
         Args:
             name: of the policy.
             pattern: a regular expression; it matches anywhere in the name of a queue or exchange.
-            definition: arguments without ``x-``, such as ``{"max-length": 10}``. Where a queue has
-                the argument too, the lower number holds.
+            definition: arguments without ``x-``, such as ``{"max-length": 10}``. If a queue has the
+                argument too, the lower number applies.
             apply_to: ``"all"``, ``"queues"`` or ``"exchanges"``.
-            priority: of all policies that match, only the one with the highest holds.
-            vhost: where.
+            priority: of all matching policies, only the one with the highest priority applies.
+            vhost: the virtual host.
 
         Raises:
-            ValueError: there is no such virtual host, or the policy cannot be.
+            ValueError: there is no such virtual host, or the policy is invalid.
         """
-        where = self._vhost(vhost)
-        where.policies.set(Policy(name, pattern, dict(definition), apply_to, priority))
-        where.apply_policies()
+        host = self._vhost(vhost)
+        host.policies.set(Policy(name, pattern, dict(definition), apply_to, priority))
+        host.apply_policies()
 
     def clear_policy(self, name: str, vhost: str = "/") -> None:
-        """Take a policy away.
+        """Remove a policy.
 
         Raises:
             ValueError: there is no such policy or virtual host.
         """
-        where = self._vhost(vhost)
-        where.policies.clear(name)
-        where.apply_policies()
+        host = self._vhost(vhost)
+        host.policies.clear(name)
+        host.apply_policies()
 
     # ----------------------------------------------------------------------------- connections
 
     def close_connection(
         self, connection: Connected | str, text: str = "Closed via management plugin"
     ) -> None:
-        """Close a connection from the broker's side, with reply code 320.
+        """Close a connection from the side of the broker, with reply code 320.
 
         Args:
-            connection: one of ``sessions``, or the name that it has in the journal.
-            text: the reason, which the client is told.
+            connection: one of ``sessions``, or its name in the journal.
+            text: the reason, which is sent to the client.
 
         Raises:
             ValueError: no connection has this name.
         """
         if isinstance(connection, str):
-            named = {each.name: each for each in self.node.connections}
-            if connection not in named:
-                known = ", ".join(named) or "none"
-                raise ValueError(f"there is no connection {connection!r}; there are: {known}")
-            connection = named[connection]
+            connections = {each.name: each for each in self.node.connections}
+            connection = named("connection", connection, connections)
         connection.force_close(text)
 
     def close_all_connections(self, text: str, *, user: str = "", vhost: str = "") -> None:
-        """Close connections from the broker's side, with reply code 320.
+        """Close connections from the side of the broker, with reply code 320.
 
         Args:
-            text: the reason, which the clients are told.
-            user: only those of this user; empty for all.
-            vhost: only those in this virtual host; empty for all.
+            text: the reason, which is sent to the clients.
+            user: only connections of this user; empty for all users.
+            vhost: only connections to this virtual host; empty for all virtual hosts.
         """
         for connection in list(self.node.connections):
             if user in ("", connection.user) and vhost in ("", connection.vhost_name):
                 connection.force_close(text)
 
-    # ----------------------------------------------------------------------------- looking up
-
     def _user(self, name: str) -> User:
-        try:
-            return self.node.users[name]
-        except KeyError:
-            raise ValueError(f"there is no user {name!r}; add_user adds one") from None
-
-    def _vhost(self, name: str) -> VirtualHost:
-        try:
-            return self.node.vhosts[name]
-        except KeyError:
-            raise ValueError(f"there is no virtual host {name!r}; add_vhost adds one") from None
+        return named("user", name, self.node.users)
 
 
 def _limit(name: str, limit: int | None) -> int | None:

@@ -1,4 +1,4 @@
-"""What a test can claim of a broker, and what it is told when that is wrong: what did happen."""
+"""Assertions about a broker. A failed one shows what was expected and what has happened."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -6,17 +6,17 @@ from typing import Final
 from amqp_codec import FieldTable
 
 from ..model import Message, Queue
-from ..model.messages.history import Happened
+from ..model.messages.events import EventType
 from .inspection import Inspection
-from .topology_diff import Wanted, difference
+from .topology_diff import ExpectedTopology, difference
 
-_SHOWN: Final = 10  # messages, where there are many
+_MAX_MESSAGES: Final = 10  # in an error text
 
 
 class Assertions(Inspection):
-    """Claims about a broker. Each raises AssertionError, with the facts, when it is wrong.
+    """Assertions about messages, queues, exchanges and connections of a broker.
 
-    ``__tracebackhide__`` lets pytest show the test's own line, and not what is in here.
+    ``__tracebackhide__`` makes pytest show the line of the test instead of a line in here.
     """
 
     def assert_published(
@@ -29,47 +29,57 @@ class Assertions(Inspection):
         count: int | None = None,
         vhost: str = "/",
     ) -> list[Message]:
-        """Claim that such messages were published, whatever became of them.
+        """Assert that messages were published, whether they were routed or not.
 
         Args:
-            exchange: the name of the exchange, empty for the default one.
+            exchange: the name of the exchange; empty for the default exchange.
             key: the routing key; None for any.
-            body: octets, or text in UTF-8; None for any.
-            headers: that they have, perhaps beside others; None for any.
-            count: how many, exactly; None for at least one.
-            vhost: in which virtual host.
+            body: bytes, or text that is encoded as UTF-8; None for any.
+            headers: headers that the messages have, possibly among others; None for any.
+            count: the exact number of messages; None for at least one.
+            vhost: the virtual host.
 
         Returns:
-            these messages, the oldest first.
+            the messages, the oldest first.
+
+        Raises:
+            AssertionError: not so many were published; the text lists those that were.
         """
         __tracebackhide__ = True
-        wanted = body.encode() if isinstance(body, str) else body
+        data = body.encode() if isinstance(body, str) else body
         found = [
             message
-            for message in self.history(exchange=exchange, key=key, body=wanted, vhost=vhost)
+            for message in self.history(exchange=exchange, key=key, body=data, vhost=vhost)
             if headers is None or _has(message, headers)
         ]
         if (count is None and found) or count == len(found):
             return found
-        claim = f"{_number(count)} published to exchange {exchange!r}"
-        claim += "" if key is None else f" with key {key!r}"
-        claim += "" if wanted is None else f" and body {wanted!r}"
-        claim += "" if headers is None else f" and headers {dict(headers)!r}"
-        raise AssertionError(f"{claim}, but {len(found)} were.\n{self._published(vhost)}")
+        number = "at least 1 message" if count is None else _messages(count)
+        expected = f"{number} published to exchange {exchange!r}"
+        expected += "" if key is None else f" with key {key!r}"
+        expected += "" if data is None else f" and body {data!r}"
+        expected += "" if headers is None else f" and headers {dict(headers)!r}"
+        raise AssertionError(
+            f"expected {expected}, but found {len(found)}.\n{self._published(vhost)}"
+        )
 
     def assert_routed(
         self, exchange: str, key: str, *queues: str, vhost: str = "/"
     ) -> list[Message]:
-        """Claim that all messages with this exchange and key have reached these queues, or any.
+        """Assert that every message with this exchange and key was routed to these queues.
 
         Args:
-            exchange: the name of the exchange, empty for the default one.
+            exchange: the name of the exchange; empty for the default exchange.
             key: the routing key.
-            queues: the names of the queues; none if it does not matter which.
-            vhost: in which virtual host.
+            queues: the names of the queues; without any, one queue is enough.
+            vhost: the virtual host.
 
         Returns:
-            these messages, of which there is at least one.
+            the messages; there is at least one.
+
+        Raises:
+            AssertionError: no such message was published, or one was not routed there; the text
+                shows it and explains the route.
         """
         __tracebackhide__ = True
         found = self.assert_published(exchange, key, vhost=vhost)
@@ -77,8 +87,10 @@ class Assertions(Inspection):
             missing = [queue for queue in queues if queue not in message.queues]
             if missing or not message.queues:
                 where = ", ".join(map(repr, missing)) or "any queue"
-                explained = self._explained(message, vhost)
-                raise AssertionError(f"not routed to {where}:\n{message}\n{explained}")
+                route = self._explained(message, vhost)
+                raise AssertionError(
+                    f"a message was not routed to {where}:\n{message}\nNow {route}"
+                )
         return found
 
     def assert_acked(
@@ -89,47 +101,53 @@ class Assertions(Inspection):
         count: int | None = None,
         vhost: str = "/",
     ) -> list[Message]:
-        """Claim that messages of a queue were acknowledged, all of them unless a count is given.
+        """Assert that messages in a queue were acknowledged: all of them, or ``count``.
 
         Args:
-            queue: the name of the queue, which may be gone by now.
-            body: only of messages with this body.
-            count: how many were acknowledged, exactly; None for all that were routed to the queue,
-                and at least one.
-            vhost: in which virtual host.
+            queue: the name of the queue, which may have been deleted.
+            body: only messages with this body.
+            count: the exact number of acknowledged messages; None for all messages that were routed
+                to the queue, and at least one.
+            vhost: the virtual host.
 
         Returns:
             the messages that were acknowledged, the oldest first.
+
+        Raises:
+            AssertionError: the number differs; the text lists what was routed to the queue.
         """
         __tracebackhide__ = True
-        wanted = body.encode() if isinstance(body, str) else body
-        routed = self.history(queue, body=wanted, vhost=vhost)
+        data = body.encode() if isinstance(body, str) else body
+        routed = self.history(queue, body=data, vhost=vhost)
         acked = [
             message
             for message in routed
-            if any(e.what is Happened.ACKED and e.where == queue for e in message.history)
+            if any(e.what is EventType.ACKED and e.where == queue for e in message.history)
         ]
         if (routed and len(acked) == len(routed)) if count is None else count == len(acked):
             return acked
-        claim = "all to be" if count is None else f"{count} to be"
+        expected = "all messages" if count is None else _messages(count)
         raise AssertionError(
-            f"expected {claim} acknowledged to queue {queue!r}, but {len(acked)} were, of"
-            f" {len(routed)} that were routed to it.\n{_list(routed)}"
+            f"expected {expected} in queue {queue!r} to be acknowledged, but {len(acked)} of"
+            f" {len(routed)} were.\n{_list(routed)}"
         )
 
     def assert_nothing_unacked(self, queue: str | None = None, *, vhost: str = "/") -> None:
-        """Claim that nobody has a message that is not acknowledged.
+        """Assert that every delivered message was acknowledged.
 
         Args:
-            queue: the name of the queue; None for all of the virtual host.
-            vhost: in which virtual host.
+            queue: the name of the queue; None for all queues of the virtual host.
+            vhost: the virtual host.
+
+        Raises:
+            AssertionError: some were not; the text lists them.
         """
         __tracebackhide__ = True
-        everywhere = list(self._host(vhost).queues.values())
+        everywhere = list(self._vhost(vhost).queues.values())
         queues = everywhere if queue is None else [self._queue(queue, vhost)]
         lines = "\n".join(line for each in queues for line in _unacked_lines(each))
         if lines:
-            raise AssertionError(f"there are messages that nobody has acknowledged:\n{lines}")
+            raise AssertionError(f"expected no unacknowledged messages, but found:\n{lines}")
 
     def assert_topology(
         self,
@@ -139,31 +157,38 @@ class Assertions(Inspection):
         bindings: Iterable[tuple[str, str, str]] | None = None,
         vhost: str = "/",
     ) -> None:
-        """Claim what there is, and that there is nothing else of the kind.
+        """Assert that exactly these queues, exchanges and bindings exist.
 
         Args:
-            queues: names, or name -> the properties that matter, as in
-                ``{"orders": {"durable": True, "arguments": {"x-max-length": 10}}}``; None if queues
-                do not matter.
-            exchanges: the same for those that were declared; a type can stand for
-                ``{"type": type}``, as in ``{"events": "topic"}``.
-            bindings: exchange, name of the queue or exchange that it leads to, and routing key;
-                without those of the default exchange.
-            vhost: in which virtual host.
+            queues: names, or name -> the properties to compare, as in
+                ``{"orders": {"durable": True, "arguments": {"x-max-length": 10}}}``; None to
+                compare no queues.
+            exchanges: the same for declared exchanges; a type can stand for ``{"type": type}``, as
+                in ``{"events": "topic"}``.
+            bindings: exchange, destination queue or exchange, and routing key, without the bindings
+                of the default exchange.
+            vhost: the virtual host.
+
+        Raises:
+            AssertionError: the topology differs; the text lists the differences.
+            ValueError: a property is unknown.
         """
         __tracebackhide__ = True
-        wanted = Wanted.of(queues=queues, exchanges=exchanges, bindings=bindings)
-        lines = difference(self._host(vhost), wanted)
+        expected = ExpectedTopology.of(queues=queues, exchanges=exchanges, bindings=bindings)
+        lines = difference(self._vhost(vhost), expected)
         if lines:
             listed = "\n".join(f"  {line}" for line in lines)
             raise AssertionError(
-                f"the topology is another one (- is missing, + is there instead):\n{listed}"
+                f"the topology is not the expected one (- missing, + unexpected):\n{listed}"
             )
 
     def assert_no_leaks(self) -> None:
-        """Claim that everything was closed: connections with their channels and consumers.
+        """Assert that every connection was closed, with its channels and consumers.
 
-        With these, what is not acknowledged and exclusive queues are gone too.
+        Closing also ends unacknowledged deliveries and exclusive queues.
+
+        Raises:
+            AssertionError: something is still open; the text lists it.
         """
         __tracebackhide__ = True
         lines: list[str] = []
@@ -177,7 +202,7 @@ class Assertions(Inspection):
                     for each in consuming.consumers
                 ]
                 lines += [
-                    f"      delivery {each.tag} not acknowledged: {_headline(each.queued.message)}"
+                    f"      unacknowledged delivery {each.tag}: {_headline(each.queued.message)}"
                     for each in consuming.unacked
                 ]
         for vhost in self.node.vhosts.values():
@@ -187,20 +212,22 @@ class Assertions(Inspection):
                 if queue.owner is not None
             ]
         if lines:
-            raise AssertionError("something was left open:\n" + "\n".join(lines))
+            raise AssertionError(
+                "expected all connections to be closed, but found:\n" + "\n".join(lines)
+            )
 
     def _published(self, vhost: str) -> str:
-        history = self._host(vhost).history
+        history = self._vhost(vhost).history
         count = history.forgotten
-        forgotten = f" ({count} earlier ones are forgotten)" if count else ""
-        return f"What was published{forgotten}:\n{_list(list(history))}"
+        dropped = f" ({count} earlier ones are no longer kept)" if count else ""
+        return f"Published messages{dropped}:\n{_list(list(history))}"
 
     def _explained(self, message: Message, vhost: str) -> str:
         headers = message.properties.headers
-        if message.exchange not in self._host(vhost).exchanges:
-            return f"exchange {message.exchange!r} is gone by now"
+        if message.exchange not in self._vhost(vhost).exchanges:
+            return f"the exchange {message.exchange!r} no longer exists"
         key = message.routing_key
-        return f"By now, {self.explain_route(message.exchange, key, headers, vhost=vhost)}"
+        return str(self.explain_route(message.exchange, key, headers, vhost=vhost))
 
 
 def _has(message: Message, headers: FieldTable) -> bool:
@@ -208,10 +235,8 @@ def _has(message: Message, headers: FieldTable) -> bool:
     return all(name in actual and actual[name] == value for name, value in headers.items())
 
 
-def _number(count: int | None) -> str:
-    if count is None:
-        return "expected a message to be"
-    return f"expected {count} message{'' if count == 1 else 's'} to be"
+def _messages(count: int) -> str:
+    return f"{count} message{'' if count == 1 else 's'}"
 
 
 def _headline(message: Message) -> str:
@@ -219,18 +244,18 @@ def _headline(message: Message) -> str:
 
 
 def _list(messages: list[Message]) -> str:
-    """Show messages with what became of them, of many the last ones."""
+    """List messages with their history; of many the last ones."""
     if not messages:
-        return "  nothing"
-    left_out = len(messages) - _SHOWN
+        return "  none"
+    left_out = len(messages) - _MAX_MESSAGES
     first = [f"  ({left_out} earlier ones left out)"] if left_out > 0 else []
-    shown = [f"  {line}" for each in messages[-_SHOWN:] for line in str(each).split("\n")]
-    return "\n".join([*first, *shown])
+    lines = [f"  {line}" for each in messages[-_MAX_MESSAGES:] for line in str(each).split("\n")]
+    return "\n".join([*first, *lines])
 
 
 def _unacked_lines(queue: Queue) -> list[str]:
     return [
-        f"  queue {queue.name!r}, with {who}: {_headline(message)}"
-        for who, messages in queue.unacked.items()
+        f"  queue {queue.name!r}, {holder}: {_headline(message)}"
+        for holder, messages in queue.unacked.items()
         for message in messages
     ]

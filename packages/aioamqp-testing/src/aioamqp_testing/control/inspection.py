@@ -1,27 +1,27 @@
-"""Looking into a broker: what is in it, what became of messages, why they went where they went."""
+"""Inspection of a broker: its state, the history of messages, the explanation of routes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from amqp_codec import FieldTable, Properties
 
 from ..model import Access, ManualClock, Message, Node, Queue, VirtualHost
-from ..model.exchanges.explain import Route, explain
+from ..model.exchanges.explain import Route
 from ..session import Session
 from ..session.journal import Journal
-from ..transport.connections import Connections
+from ..transport.protocol import Connections
 from . import waiting
-from .report import describe
+from .report import report
 
 _T = TypeVar("_T")
 
 
 class Inspection:
-    """What a broker shows of itself; ``print(broker)`` shows most of it at once.
+    """Methods that show the state of a broker. ``print(broker)`` shows most of it.
 
     Attributes:
-        node: users, virtual hosts, and what is in them.
-        journal: what was said on each connection; ``print(broker.journal)`` shows it.
+        node: users and virtual hosts, with exchanges and queues.
+        journal: the commands on each connection; ``print(broker.journal)`` shows them.
     """
 
     node: Node
@@ -30,7 +30,7 @@ class Inspection:
 
     @property
     def refused(self) -> list[str]:
-        """What clients asked for that this broker cannot do yet, in their order."""
+        """What clients used that the broker does not support yet, in the order of use."""
         return self.node.refused
 
     @property
@@ -40,7 +40,7 @@ class Inspection:
 
     @property
     def sessions(self) -> list[Session]:
-        """The connections there are, the oldest first."""
+        """The sessions of all connections, the oldest first."""
         return [protocol.session for protocol in self._connections]
 
     def history(
@@ -52,21 +52,21 @@ class Inspection:
         body: bytes | None = None,
         vhost: str = "/",
     ) -> list[Message]:
-        """Return messages that were published, the oldest first.
+        """Return the messages that were published, the oldest first.
 
-        ``message.history`` is what has happened to each, and ``print(message)`` shows it. The last
-        10,000 are kept, as long as their bodies have no more than 64 MiB.
+        ``message.history`` lists what has happened to a message; ``print(message)`` shows it. The
+        last 10,000 messages are kept, but not more than 64 MiB of bodies.
 
         Args:
-            queue: only those that were routed to this queue, dead letters included.
-            exchange: only those that were published to this exchange.
-            key: only those with this routing key.
-            body: only those with this body.
-            vhost: in which virtual host.
+            queue: only messages that were routed to this queue, including dead letters.
+            exchange: only messages that were published to this exchange.
+            key: only messages with this routing key.
+            body: only messages with this body.
+            vhost: the virtual host.
         """
         return [
             message
-            for message in self._host(vhost).history
+            for message in self._vhost(vhost).history
             if exchange in (None, message.exchange)
             and key in (None, message.routing_key)
             and body in (None, message.body)
@@ -76,70 +76,90 @@ class Inspection:
     def explain_route(
         self, exchange: str, key: str, headers: FieldTable | None = None, *, vhost: str = "/"
     ) -> Route:
-        """Say where a message would go if it were published now, and why.
+        """Explain where a message would be routed if it were published now.
 
         Args:
-            exchange: the name of the exchange, empty for the default one.
+            exchange: the name of the exchange; empty for the default exchange.
             key: the routing key.
             headers: of the message.
-            vhost: in which virtual host.
+            vhost: the virtual host.
 
         Returns:
-            something that is true if the message would reach a queue, knows these as ``queues``,
-            and says in words which bindings match, which do not, and why.
+            the route. It is true if the message would reach a queue, ``queues`` lists their names,
+            and ``print(route)`` shows which bindings match, which do not, and why.
 
         Raises:
             BrokerError: 404, there is no such exchange.
         """
         properties = Properties() if headers is None else Properties(headers=headers)
-        message = Message(exchange, key, properties, b"").accepted(Access())
-        return explain(self._host(vhost), message)
+        message = Message(exchange, key, properties, b"").validated(Access())
+        return self._vhost(vhost).explain(message)
 
     async def wait_for(self, predicate: Callable[[], _T], timeout: float = 5.0) -> _T:
-        """Wait until something has come true in the broker, and return what the predicate returned.
+        """Wait until ``predicate`` returns a true value, and return that value.
 
         Args:
-            predicate: asked at once, and again whenever the broker has received or sent something
-                or its clock was advanced, and in the next few turns of the event loop; a true value
-                ends the waiting.
-            timeout: seconds of the event loop's time, also with a manual clock.
+            predicate: called at once, and again whenever the broker has received or sent something
+                or its clock was advanced, and in the next few iterations of the event loop.
+            timeout: in seconds of the event loop's time, also with a manual clock.
 
         Raises:
-            WaitedInVain: time is up; the text says what is in the broker.
+            WaitTimeout: the predicate has not become true in time; the text shows the state of the
+                broker.
         """
-        return await waiting.until(predicate, self._connections, timeout, self._state)
+        return await waiting.wait_for(predicate, self._connections, timeout, self._state)
 
     async def wait_idle(self) -> None:
-        """Let everything arrive that is on its way between the broker and clients in memory.
+        """Wait until everything between the broker and clients in memory has been delivered.
 
-        That is what a test waits for behind ``broker.clock.advance(...)``, or behind something that
-        it did in the broker. With clients over TCP use ``wait_for``: what is on its way through a
-        socket cannot be seen.
+        Call it after ``broker.clock.advance(...)`` or after a change that the test makes in the
+        broker. With clients over TCP use ``wait_for``: data in a socket cannot be seen.
+
+        Raises:
+            WaitTimeout: the broker and its clients never stop sending.
         """
         await waiting.wait_idle(self._connections)
 
     def _state(self) -> str:
-        """Say how things stand, also about a clock that nobody advances."""
+        """Return the state for an error text, with a manual clock that may need advancing."""
         clock = self._connections.clock
         if not isinstance(clock, ManualClock):
             return str(self)
         due = clock.next_due
-        then = "nothing is due" if due is None else f"more is due in {due:g} s"
-        return f"The clock is manual: it stands at {clock.time():g} s, and {then}.\n{self}"
+        timers = "no timer is pending" if due is None else f"the next timer is due in {due:g} s"
+        return f"The clock is manual: it is at {clock.time():g} s, and {timers}.\n{self}"
 
-    def _host(self, name: str) -> VirtualHost:
-        vhost = self.node.vhosts.get(name)
-        if vhost is None:
-            known = ", ".join(map(repr, self.node.vhosts))
-            raise ValueError(f"there is no virtual host {name!r} in the broker; there are: {known}")
-        return vhost
+    def _vhost(self, name: str) -> VirtualHost:
+        return named("virtual host", name, self.node.vhosts)
 
     def _queue(self, name: str, vhost: str) -> Queue:
-        queue = self._host(vhost).queues.get(name)
-        if queue is None:
-            known = ", ".join(map(repr, self._host(vhost).queues)) or "none"
-            raise ValueError(f"there is no queue {name!r} in the broker; there are: {known}")
-        return queue
+        return named("queue", name, self._vhost(vhost).queues)
 
     def __str__(self) -> str:
         return describe(self)
+
+
+def named(noun: str, name: str, known: Mapping[str, _T]) -> _T:
+    """Return the value of a name.
+
+    Raises:
+        ValueError: there is none; the text lists the names that there are.
+    """
+    if name not in known:
+        names = ", ".join(map(repr, known)) or "none"
+        raise ValueError(f"there is no {noun} {name!r} in the broker; there are: {names}")
+    return known[name]
+
+
+def describe(broker: Inspection, commands: int = 20) -> str:
+    """Describe the state of a broker.
+
+    Args:
+        broker: a FakeBroker.
+        commands: how many commands to show for each connection; the last ones are shown.
+
+    Returns:
+        several lines: queues with their messages, bindings and consumers, declared exchanges,
+        connections, and the last commands.
+    """
+    return report(broker.node, broker.sessions, broker.journal, commands)

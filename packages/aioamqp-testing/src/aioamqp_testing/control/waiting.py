@@ -1,60 +1,60 @@
-"""Waiting until something has happened in a broker, without looking at a clock to see whether."""
+"""Waiting for a state of the broker, woken by its activity instead of polling a clock."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from ..transport.connections import Connections
+from ..transport.protocol import Connections
 
 _T = TypeVar("_T")
 
-_QUIET_TURNS: Final = 10
-"""Turns of the event loop without a movement after which none is to be expected.
+_QUIET_ITERATIONS: Final = 10
+"""Iterations of the event loop without activity after which none is expected.
 
-An answer takes a few: a transport hands octets on in one, a task that waited for them goes on in
-the next, and what it says is written in one more.
+A reply takes a few: a transport delivers data in one, a task that waits for it continues in the
+next, and what that task sends is written in a third.
 """
 
-_MOST_TURNS: Final = 100_000
+_MAX_ITERATIONS: Final = 100_000
 
 
 class WaitTimeout(AssertionError, TimeoutError):
-    """What a test was waiting for has not happened."""
+    """A test has waited for something that did not happen in time."""
 
 
-async def until(
+async def wait_for(
     predicate: Callable[[], _T],
     connections: Connections,
     timeout: float,
     describe: Callable[[], str],
 ) -> _T:
-    """Wait until a predicate holds; it is asked whenever something has moved.
+    """Wait until a predicate is true. It is called again after every activity.
 
     Raises:
-        WaitedInVain: it never did; the text says how things stand.
+        WaitTimeout: it has not become true in time; the text ends with ``describe()``.
     """
     try:
         async with asyncio.timeout(timeout) as limit:
-            while not (result := await _in_a_few_turns(predicate)):
+            while not (result := await _within_a_few_iterations(predicate)):
                 if not connections.is_open:
                     raise WaitTimeout(
-                        f"{_named(predicate)} did not come true before the broker was left.\n"
+                        f"{_name(predicate)} did not become true before the broker was closed.\n"
                         f"{describe()}"
                     )
-                await connections.next_move()
+                await connections.wait_activity()
     except TimeoutError:
         if not limit.expired():
-            raise  # the predicate's own
+            raise  # the predicate has raised it
         raise WaitTimeout(
-            f"{_named(predicate)} did not come true within {timeout} s.\n{describe()}"
+            f"{_name(predicate)} did not become true within {timeout} s.\n{describe()}"
         ) from None
     return result
 
 
-async def _in_a_few_turns(predicate: Callable[[], _T]) -> _T:
-    """Ask also while the clients do something with what the broker has just sent them."""
+async def _within_a_few_iterations(predicate: Callable[[], _T]) -> _T:
+    """Call the predicate until clients have handled what the broker has just sent them."""
     result = predicate()
-    for _ in range(_QUIET_TURNS):
+    for _ in range(_QUIET_ITERATIONS):
         if result:
             break
         await asyncio.sleep(0)
@@ -63,24 +63,24 @@ async def _in_a_few_turns(predicate: Callable[[], _T]) -> _T:
 
 
 async def wait_idle(connections: Connections) -> None:
-    """Wait until nothing is on its way any more between the broker and its clients in memory.
+    """Wait until there is no more activity between the broker and its clients in memory.
 
     Raises:
-        WaitedInVain: they do not come to rest.
+        WaitTimeout: the activity does not end.
     """
     quiet = 0
-    for _ in range(_MOST_TURNS):
-        movements = connections.movements
+    for _ in range(_MAX_ITERATIONS):
+        before = connections.activity_count
         await asyncio.sleep(0)
-        quiet = quiet + 1 if movements == connections.movements else 0
-        if quiet == _QUIET_TURNS:
+        quiet = quiet + 1 if connections.activity_count == before else 0
+        if quiet == _QUIET_ITERATIONS:
             return
     raise WaitTimeout(
-        f"broker and clients still talk after {_MOST_TURNS} turns of the event loop: does a"
-        " consumer requeue the same message for ever?"
+        f"the broker and its clients were still active after {_MAX_ITERATIONS} iterations of the"
+        " event loop; check for a consumer that requeues the same message again and again"
     )
 
 
-def _named(predicate: Callable[[], object]) -> str:
+def _name(predicate: Callable[[], object]) -> str:
     name = getattr(predicate, "__name__", "")
     return "the predicate" if name in ("", "<lambda>") else f"{name}()"

@@ -1,16 +1,17 @@
-"""What can go wrong between a broker and its clients, as values.
+"""Faults: what can go wrong between a broker and its clients, as values.
 
     broker.faults.add(Reset(received="basic.publish", nth=3))
     broker.faults.add(LoseConfirm(connection="orders", times=2))
 
-A fault says what happens, and with its keywords when: on which connection and channel, at which
-method, at which occurrence of all that, and how often. With ``received=`` the broker has just
-received such a method, and with ``sent=`` it is about to send one. Most faults take the place of
-that method: what was received is not done, what was to be sent is not sent; a docstring says so if
-one happens beside it. Without either, a fault happens as soon as it can.
+The class of a fault says what goes wrong. Its keyword arguments say when: on which connection and
+channel, at which method, at which occurrence of it, and how often. ``received=`` names a method
+that the broker has just received, ``sent=`` one that it is about to send. Most faults replace that
+method: what was received is ignored, what was about to be sent is not sent. If instead the method
+is handled as usual, the docstring of the fault says so. Without a method, a fault is triggered as
+soon as possible.
 
-A fault that has never happened by the time the broker is left fails the test, unless it is
-``optional``: a test of a failure that did not happen proves nothing.
+A fault that has not been triggered when the broker is closed fails the test, unless it is
+``optional``: the test has not tested the failure that it is about.
 """
 
 from .confirms import DelayConfirm, DuplicateConfirm, LoseConfirm, NackConfirm
@@ -18,10 +19,9 @@ from .fault import Fault
 from .methods import CancelConsumer, CloseChannel, CloseConnection, Lose, RefuseLogin, Send
 from .network import Corrupt, Cut, Delay, Reset, Silence, Split
 from .outage import Block, Restart, Unblock
-from .plan import Armed, FaultNotTriggered, Faults
+from .plan import FaultNotTriggered, Faults, PlannedFault
 
 __all__ = [
-    "Armed",
     "Block",
     "CancelConsumer",
     "CloseChannel",
@@ -37,6 +37,7 @@ __all__ = [
     "Lose",
     "LoseConfirm",
     "NackConfirm",
+    "PlannedFault",
     "RefuseLogin",
     "Reset",
     "Restart",

@@ -1,70 +1,78 @@
-"""Faults in what publishers are told about their messages."""
+"""Faults of publisher confirms. Each publish in confirm mode is an occurrence."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from .fault import Fault, Trigger
+from amqp_codec import basic
 
-if TYPE_CHECKING:
-    from .injector import Event
+from .event import Event, Trigger
+from .fault import ConnectionFault
+from .injector import Injector
+
+
+class ConfirmFault(ConnectionFault):
+    """A fault of the publisher confirm of one message, which the broker has accepted."""
+
+    TRIGGER = Trigger.CONFIRM
+    ALLOWS_METHOD = False
 
 
 @dataclass(frozen=True)
-class LoseConfirm(Fault):
-    """A message is taken, and its publisher is never told. Each publish is an occurrence."""
+class LoseConfirm(ConfirmFault):
+    """A message is accepted, but never confirmed."""
 
-    OCCASION = Trigger.CONFIRM
-    HAS_TRIGGER = False
-
-    def happen(self, at: "Event") -> bool:
-        """Say nothing."""
-        at.injector.withhold(at)
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Leave the publish unconfirmed."""
+        channel = injector.channel_to_confirm(event)
+        injector.withheld_confirms(channel).add(event.publish_number)
         return True
 
 
 @dataclass(frozen=True)
-class DelayConfirm(Fault):
-    """A message is taken, and its publisher is told later.
+class DelayConfirm(ConfirmFault):
+    """A message is accepted, but confirmed late.
 
     Args:
-        seconds: of the broker's clock.
+        seconds: the delay, by the clock of the broker.
     """
 
     seconds: float
 
-    OCCASION = Trigger.CONFIRM
-    HAS_TRIGGER = False
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Confirm the publish after the delay."""
+        channel = injector.channel_to_confirm(event)
+        withheld = injector.withheld_confirms(channel)
+        withheld.add(event.publish_number)
 
-    def happen(self, at: "Event") -> bool:
-        """Say it when it is time."""
-        at.injector.confirm_later(at, self.seconds)
+        def confirm() -> None:
+            withheld.discard(event.publish_number)
+            if channel.is_open:
+                channel.send(basic.Ack(event.publish_number))
+
+        injector.clock.call_later(self.seconds, confirm)
         return True
 
 
 @dataclass(frozen=True)
-class DuplicateConfirm(Fault):
-    """A message is taken, and its publisher is told twice."""
+class DuplicateConfirm(ConfirmFault):
+    """A message is accepted, and confirmed twice."""
 
-    OCCASION = Trigger.CONFIRM
-    HAS_TRIGGER = False
-
-    def happen(self, at: "Event") -> bool:
-        """Say it twice."""
-        at.injector.confirm_twice(at)
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Send basic.ack twice."""
+        channel = injector.channel_to_confirm(event)
+        for _ in range(2):
+            channel.send(basic.Ack(event.publish_number))
         return True
 
 
 @dataclass(frozen=True)
-class NackConfirm(Fault):
-    """A publisher is told that the broker does not answer for its message.
+class NackConfirm(ConfirmFault):
+    """A message is nacked by the broker, although its queues have it.
 
-    The message is in its queues all the same: a nack does not say that it is not.
+    A nack means only that the broker takes no responsibility for the message.
     """
 
-    OCCASION = Trigger.CONFIRM
-    HAS_TRIGGER = False
-
-    def happen(self, at: "Event") -> bool:
-        """Say basic.nack."""
-        at.injector.nack(at)
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Send basic.nack. RabbitMQ: its requeue bit is always set."""
+        channel = injector.channel_to_confirm(event)
+        channel.send(basic.Nack(event.publish_number, requeue=True))
         return True

@@ -1,39 +1,41 @@
-"""Faults in what a broker says: too much, too little, and that it has had enough."""
+"""Faults of methods: lost and unexpected ones, refused logins, and closing by the broker."""
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
 
-from amqp_codec import Method, Properties, ReplyCode, connection
+from amqp_codec import Command, Method, Properties, ReplyCode, connection
 
 from ..model import BrokerError
 from ..session.handshake import login_refused
-from .fault import Fault, Trigger
-
-if TYPE_CHECKING:
-    from .injector import Event
+from .event import Event, Trigger
+from .fault import ConnectionFault
+from .injector import Injector
 
 
 @dataclass(frozen=True)
-class Lose(Fault):
+class Lose(ConnectionFault):
     """A method is lost: one that was received is ignored, one that was to be sent is not sent."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.trigger is None:
-            raise ValueError("Lose: say what is lost, with received= or sent=")
+        if self.method_name is None:
+            raise ValueError("Lose: name the method that is lost, with received= or sent=")
 
-    def happen(self, at: "Event") -> bool:
-        """Take its place with nothing."""
-        del at
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Replace the method by nothing."""
+        del event, injector
         return True
 
 
 @dataclass(frozen=True)
-class Send(Fault):
-    """The broker says something that nobody has asked for; with ``sent=``, right before that.
+class Send(ConnectionFault):
+    """The broker sends a method that the client does not expect; with ``sent=``, before that one.
+
+    A method that triggers it is handled as usual.
 
     Args:
-        method: what it says, on the channel of ``channel=``, or of the method at which it happens.
+        method: what is sent, on the channel of ``channel=`` or of the method that triggers it.
         properties: of the content, if the method has one.
         body: of the content.
     """
@@ -42,23 +44,27 @@ class Send(Fault):
     properties: Properties | None = None
     body: bytes = b""
 
-    OCCASION = Trigger.OPENED
+    TRIGGER = Trigger.OPENED
 
     @property
-    def occasion(self) -> Trigger:
-        """When it happens: on a channel, when that is open."""
-        if self.trigger is None and self.channel:
+    def trigger(self) -> Trigger:
+        """What triggers the fault: with ``channel=`` alone, that the channel is open."""
+        if self.method_name is None and self.channel:
             return Trigger.CHANNEL
-        return super().occasion
+        return super().trigger
 
-    def happen(self, at: "Event") -> bool:
-        """Say it."""
-        at.injector.say(at.channel, self.method, self.properties, self.body)
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Send the method."""
+        properties = self.properties
+        if self.method.HAS_CONTENT and properties is None:
+            properties = Properties()
+        command = Command(event.channel, self.method, properties, self.body)
+        injector.bypass(partial(injector.session.output.send, command))
         return False
 
 
-class Staged(BrokerError):
-    """A mistake that nobody has made, with any reply code."""
+class InjectedError(BrokerError):
+    """An error that no client has caused, with any reply code."""
 
     def __init__(self, code: int, text: str) -> None:
         known = {int(reply_code): reply_code for reply_code in ReplyCode}
@@ -67,103 +73,132 @@ class Staged(BrokerError):
 
     @property
     def code(self) -> int:
-        """What the close method carries."""
+        """The reply code that the close method carries."""
         return self._code
 
     @property
     def reply_text(self) -> str:
-        """RabbitMQ's form, the code's name in front, unless it has none."""
+        """The reply text, with the name of the code in front as in RabbitMQ if it has a name."""
         return super().reply_text if self._code == self.reply_code else self.text
 
 
 @dataclass(frozen=True)
-class CloseChannel(Fault):
-    """The broker closes a channel: a mistake that nobody made, a timeout, a policy.
+class CloseChannel(ConnectionFault):
+    """The broker closes a channel, as after an error or a timeout.
 
     Args:
-        code: a reply code, such as 406; whether it is one that closes a channel is not looked at.
+        code: the reply code, such as 406. It is not checked that it is one for channels.
         text: the explanation; the name of the code is put in front of it, as RabbitMQ does.
     """
 
     code: int = 541
     text: str = ""
 
-    OCCASION = Trigger.CHANNEL
+    TRIGGER = Trigger.CHANNEL
 
-    def concerns(self, at: "Event") -> bool:
-        """Return whether this is on an open channel."""
-        return at.injector.has_open(at.channel)
+    def matches(self, event: Event, injector: Injector | None) -> bool:
+        """Return whether an event triggers the fault: only one on an open channel does."""
+        return (
+            super().matches(event, injector)
+            and injector is not None
+            and injector.find_channel(event.channel) is not None
+        )
 
-    def happen(self, at: "Event") -> bool:
-        """Close it."""
-        at.injector.close_channel(at, Staged(self.code, self.text))
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Send channel.close."""
+        injector.run(event, partial(self._close, event, injector), mute=event.channel)
         return True
+
+    def _close(self, event: Event, injector: Injector) -> None:
+        channel = injector.find_channel(event.channel)
+        if channel is not None:
+            error = InjectedError(self.code, self.text)
+            injector.bypass(partial(channel.fail, error, event.received_index))
+            injector.session.run_later()
 
 
 @dataclass(frozen=True)
-class CloseConnection(Fault):
+class CloseConnection(ConnectionFault):
     """The broker closes the connection.
 
     Args:
-        code: a reply code, such as 320.
+        code: the reply code, such as 320.
         text: the explanation; the name of the code is put in front of it, as RabbitMQ does.
     """
 
     code: int = 541
     text: str = ""
 
-    OCCASION = Trigger.OPENED
+    TRIGGER = Trigger.OPENED
 
-    def happen(self, at: "Event") -> bool:
-        """Close it."""
-        at.injector.close(at, Staged(self.code, self.text))
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Send connection.close."""
+        error = InjectedError(self.code, self.text)
+        close = partial(injector.session.close, error, event.received_index)
+        injector.run(event, partial(injector.bypass, close))
         return True
 
 
 @dataclass(frozen=True)
-class RefuseLogin(Fault):
-    """A client may not log in, though its password is right. ``times=3`` refuses three times."""
+class RefuseLogin(ConnectionFault):
+    """The broker refuses a login although the password is right. ``times=3`` refuses three."""
 
-    OCCASION = Trigger.RECEIVED
-    HAS_TRIGGER = False
-
-    @property
-    def trigger(self) -> str | None:
-        """The method at which it happens."""
-        return None if self.received or self.sent else connection.StartOk.NAME
+    TRIGGER = Trigger.RECEIVED
 
     def __post_init__(self) -> None:
         if self.received or self.sent:
-            raise ValueError("RefuseLogin happens at logins: leave out received= and sent=")
+            raise ValueError("RefuseLogin is triggered by logins; remove received= and sent=")
+        super().__post_init__()
 
-    def happen(self, at: "Event") -> bool:
-        """Say what RabbitMQ says about a wrong password."""
-        assert at.command is not None
-        start_ok = at.command.method
+    @property
+    def method_name(self) -> str | None:
+        """The name of the method that triggers the fault."""
+        return connection.StartOk.NAME
+
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Refuse the login as RabbitMQ refuses a wrong password."""
+        assert event.command is not None
+        start_ok = event.command.method
         assert isinstance(start_ok, connection.StartOk)
-        at.injector.session.refuse_login(start_ok, login_refused(start_ok.mechanism))
+        injector.session.refuse_login(start_ok, login_refused(start_ok.mechanism))
         return True
 
 
 @dataclass(frozen=True)
-class CancelConsumer(Fault):
-    """The broker cancels a consumer, as when its queue fails, and the queue is still there.
+class CancelConsumer(ConnectionFault):
+    """The broker cancels a consumer with basic.cancel, as when its queue fails over.
 
-    At once if there is such a consumer, else as soon as there is one; or beside a method.
+    The queue stays. Without a method it happens at once, or else as soon as there is such a
+    consumer. A method that triggers it is handled as usual.
 
     Args:
-        tag: of the consumer; None for any.
+        tag: the consumer tag; None for any.
     """
 
     tag: str | None = None
 
-    OCCASION = Trigger.CONSUMING
+    TRIGGER = Trigger.CONSUMING
 
-    def concerns(self, at: "Event") -> bool:
-        """Return whether it is about this consumer."""
-        return at.occasion is not Trigger.CONSUMING or self.tag in (None, at.tag)
+    def matches(self, event: Event, injector: Injector | None) -> bool:
+        """Return whether an event triggers the fault: one about this consumer."""
+        is_consumer = event.trigger is not Trigger.CONSUMING or self.tag in (
+            None,
+            event.consumer_tag,
+        )
+        return is_consumer and super().matches(event, injector)
 
-    def happen(self, at: "Event") -> bool:
-        """Send basic.cancel, and deliver nothing more."""
-        at.injector.cancel_consumer(at, self.tag)
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Cancel the consumer in the next iteration of the event loop."""
+        asyncio.get_running_loop().call_soon(self._cancel, event, injector)
         return False
+
+    def _cancel(self, event: Event, injector: Injector) -> None:
+        channel = injector.find_channel(event.channel)
+        if channel is None:
+            return
+        tag = event.consumer_tag or self.tag
+        consumers = [each for each in channel.consuming.consumers if tag in (None, each.tag)]
+        channel.consuming.cancel_consumers(consumers)
+        for consumer in consumers:
+            consumer.queue.remove_consumer(consumer)
+        injector.session.run_later()

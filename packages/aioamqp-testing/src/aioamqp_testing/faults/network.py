@@ -1,34 +1,35 @@
-"""Faults of the link: octets that do not come, come late, or come changed."""
+"""Faults of the network: bytes that are lost, late, split or changed."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
 
-from .fault import Fault, Trigger
-
-if TYPE_CHECKING:
-    from .injector import Event
+from .event import Event, Trigger
+from .fault import ConnectionFault
+from .injector import Injector
 
 
 @dataclass(frozen=True)
-class Reset(Fault):
-    """The connection is reset: a broker that was killed, a firewall that has had enough.
+class Reset(ConnectionFault):
+    """The connection is reset, as by a broker that is killed, or by a firewall.
 
-    At once, on a connection that there is or else on the next one.
+    Without a method it happens at once: on an existing connection or else on the next one.
     """
 
-    def happen(self, at: "Event") -> bool:
-        """Hang up."""
-        at.injector.reset(at)
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Reset the connection."""
+        injector.run(event, partial(injector.protocol.reset, "reset by a fault"))
         return True
 
 
 @dataclass(frozen=True)
-class Cut(Fault):
-    """The connection is reset after so many more octets, in the middle of whatever they are.
+class Cut(ConnectionFault):
+    """The connection is reset after a number of bytes, possibly in the middle of a frame.
+
+    A method that triggers it is handled as usual.
 
     Args:
-        after: octets that still pass.
-        reading: whether octets are meant that the broker reads, not those that it sends.
+        after: how many more bytes are transferred.
+        reading: whether to count the bytes that the broker reads, instead of those that it sends.
     """
 
     after: int
@@ -37,32 +38,36 @@ class Cut(Fault):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.after < 0:
-            raise ValueError(f"Cut: after is a number of octets, not {self.after}")
+            raise ValueError(f"Cut: after must be 0 bytes or more, not {self.after}")
 
-    def happen(self, at: "Event") -> bool:
-        """Count from here."""
-        at.injector.cut(self.after, reading=self.reading)
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Count bytes from now on."""
+        del event
+        injector.protocol.shape().direction(reading=self.reading).cut(self.after)
         return False
 
 
 @dataclass(frozen=True)
-class Silence(Fault):
-    """The connection is half open: nothing comes through in either direction, and nobody knows."""
+class Silence(ConnectionFault):
+    """The connection is half-open: nothing arrives in either direction, and there is no error."""
 
-    def happen(self, at: "Event") -> bool:
-        """Fall silent."""
-        at.injector.silence()
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Drop every byte from now on."""
+        del event
+        injector.protocol.shape().blackhole()
+        injector.protocol.flush()  # stops reading
         return True
 
 
 @dataclass(frozen=True)
-class Split(Fault):
-    """Octets come in small pieces.
+class Split(ConnectionFault):
+    """Bytes arrive in small pieces. A method that triggers it is handled as usual.
 
     Args:
-        size: octets of a piece.
-        seconds: of the broker's clock between two pieces; 0 for a turn of the event loop.
-        reading: whether octets are meant that the broker reads, not those that it sends.
+        size: bytes in each piece.
+        seconds: the time between two pieces, by the clock of the broker; 0 for one iteration of the
+            event loop.
+        reading: whether to split what the broker reads, instead of what it sends.
     """
 
     size: int = 1
@@ -71,25 +76,29 @@ class Split(Fault):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.size < 1 or self.seconds < 0:
-            raise ValueError("Split: pieces have 1 octet or more, and 0 seconds or more in between")
+        if self.size < 1:
+            raise ValueError(f"Split: size must be 1 byte or more, not {self.size}")
+        if self.seconds < 0:
+            raise ValueError(f"Split: seconds must be 0 or more, not {self.seconds}")
 
-    def happen(self, at: "Event") -> bool:
-        """Cut to pieces what comes from here on."""
-        at.injector.split(self.size, self.seconds, reading=self.reading)
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Split what follows."""
+        del event
+        direction = injector.protocol.shape().direction(reading=self.reading)
+        direction.split(self.size, self.seconds)
         return False
 
 
 @dataclass(frozen=True)
-class Delay(Fault):
-    """Something comes late, and on its channel nothing overtakes it.
+class Delay(ConnectionFault):
+    """A method arrives late, and with it what follows on its channel; or all bytes arrive late.
 
-    With ``sent=`` that is one method. Without, it is all octets that the broker sends or, with
-    ``reading``, all that it reads.
+    With ``sent=`` it is that method. Without it, it is all bytes that the broker sends or, with
+    ``reading``, that it reads.
 
     Args:
-        seconds: of the broker's clock.
-        reading: whether octets are meant that the broker reads, not those that it sends.
+        seconds: the delay, by the clock of the broker.
+        reading: whether to delay what the broker reads, instead of what it sends.
     """
 
     seconds: float
@@ -98,42 +107,49 @@ class Delay(Fault):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.seconds <= 0:
-            raise ValueError(f"Delay: a delay has more than 0 seconds, not {self.seconds}")
+            raise ValueError(f"Delay: seconds must be more than 0, not {self.seconds}")
         if self.received is not None:
-            raise ValueError("Delay: delay the answer, with sent=, or all input, with reading=True")
+            raise ValueError(
+                "Delay: received= is not supported; delay the reply with sent=, or everything that"
+                " is read with reading=True"
+            )
 
-    def happen(self, at: "Event") -> bool:
-        """Keep a method, or slow the connection down."""
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Hold back the method, or delay what follows."""
+        del event
         if self.sent is None:
-            at.injector.delay(self.seconds, reading=self.reading)
+            injector.protocol.shape().direction(reading=self.reading).delay(self.seconds)
         else:
-            at.injector.hold(self.seconds)
+            injector.hold(self.seconds)
         return False
 
 
 @dataclass(frozen=True)
-class Corrupt(Fault):
-    """One octet of what is sent is changed: of a method, or of whatever is sent next.
+class Corrupt(ConnectionFault):
+    """One byte of a method that is sent is wrong: of the given method, or else of the next one.
 
     Args:
-        offset: which octet of its frames; the last one, where a frame has to end, is -1.
-        octet: what it becomes; 0 to 255.
+        offset: the position of the byte in the frames of the method; -1 is the last byte, which
+            must be the frame end.
+        octet: the value that it gets, 0 to 255.
     """
 
     offset: int = -1
     octet: int = 0
 
-    OCCASION = Trigger.SENT
+    TRIGGER = Trigger.SENT
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.received is not None:
-            raise ValueError("Corrupt: only what is sent can be corrupted; use sent=")
+            raise ValueError("Corrupt: received= is not supported; use sent=")
         if not 0 <= self.octet <= 255:
-            raise ValueError(f"Corrupt: an octet is 0 to 255, not {self.octet}")
+            raise ValueError(f"Corrupt: octet must be 0 to 255, not {self.octet}")
 
-    def happen(self, at: "Event") -> bool:
-        """Send it changed."""
-        assert at.command is not None  # it is to be sent
-        at.injector.corrupt(at.command, self.offset, self.octet)
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Send the method with that byte changed."""
+        assert event.command is not None  # it is about to be sent
+        data = bytearray(injector.session.output.encode(event.command))
+        data[self.offset % len(data)] = self.octet
+        injector.session.output.send_bytes(bytes(data))
         return True

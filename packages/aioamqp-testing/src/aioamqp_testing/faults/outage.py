@@ -1,51 +1,43 @@
-"""Faults of a broker as a whole."""
+"""Faults of the broker as a whole: alarms and restarts."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from .fault import Fault, Trigger
-
-if TYPE_CHECKING:
-    from .injector import Event
+from .fault import Broker, BrokerFault
 
 
 @dataclass(frozen=True)
-class Block(Fault):
-    """There is an alarm: at once, or beside a method. Connections that publish are blocked.
+class Block(BrokerFault):
+    """The broker raises an alarm: connections that publish are blocked.
+
+    A method that triggers it is handled as usual.
 
     Args:
-        reason: what they are told.
+        reason: the reason that connection.blocked gives.
     """
 
     reason: str = "low on memory"
 
-    OCCASION = Trigger.NOW
-
-    def happen(self, at: "Event") -> bool:
+    def apply(self, broker: Broker) -> bool:
         """Raise the alarm."""
-        at.broker.block(self.reason)
+        broker.block(self.reason)
         return False
 
 
 @dataclass(frozen=True)
-class Unblock(Fault):
-    """There is no alarm any more: at once, or beside a method."""
+class Unblock(BrokerFault):
+    """The broker clears its alarm. A method that triggers this is handled as usual."""
 
-    OCCASION = Trigger.NOW
-
-    def happen(self, at: "Event") -> bool:
-        """End the alarm."""
-        at.broker.unblock()
+    def apply(self, broker: Broker) -> bool:
+        """Clear the alarm."""
+        broker.unblock()
         return False
 
 
 @dataclass(frozen=True)
-class Restart(Fault):
-    """The broker stops and starts again, at once or at a method; what is durable is still there."""
+class Restart(BrokerFault):
+    """The broker stops and starts again. Durable queues and exchanges survive."""
 
-    OCCASION = Trigger.NOW
-
-    def happen(self, at: "Event") -> bool:
-        """Stop and start."""
-        at.broker.restart_soon()
+    def apply(self, broker: Broker) -> bool:
+        """Restart in a task."""
+        broker.restart_soon()
         return True

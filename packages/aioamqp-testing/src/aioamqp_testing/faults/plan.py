@@ -1,184 +1,159 @@
-"""The faults that a test has set, and which of them are due."""
+"""The plan of a test: the faults that it has added, and which of them an event triggers."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
 
-from ..model import Clock
-from .fault import Fault, Trigger
-from .injector import Event, Injector
-
-if TYPE_CHECKING:
-    from ..transport.protocol import SessionProtocol
-
-
-class Broker(Protocol):
-    """What faults can do to a broker as a whole."""
-
-    @property
-    def clock(self) -> Clock:
-        """For what comes late."""
-        ...
-
-    def block(self, reason: str = ...) -> None:
-        """Raise an alarm."""
-
-    def unblock(self) -> None:
-        """End the alarm."""
-
-    def restart_soon(self) -> None:
-        """Stop and start again, in a task of its own."""
+from ..transport.protocol import SessionProtocol
+from .event import Event, Trigger
+from .fault import Broker, BrokerFault, ConnectionFault, Fault
+from .injector import Injector
 
 
 class FaultNotTriggered(AssertionError):
-    """A fault was set and nothing came of it, so the test has not tested what it is about."""
+    """A fault was added but not triggered, so the test has not tested it."""
 
 
-class Armed:
-    """A fault that has been set.
+class PlannedFault:
+    """A fault that has been added to a broker.
 
     Attributes:
-        fault: what was set.
-        seen: occurrences so far of what it waits for.
-        happened: how often it has happened.
+        fault: the fault.
+        seen: how many events have matched it so far.
+        triggered: how many of them have triggered it.
     """
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self.seen = 0
-        self.happened = 0
+        self.triggered = 0
 
     def __repr__(self) -> str:
-        return f"Armed({self.fault}, happened={self.happened})"
+        return f"PlannedFault({self.fault}, triggered={self.triggered})"
 
     @property
     def is_missed(self) -> bool:
-        """Whether it has not happened, though it is not optional."""
-        return not self.happened and not self.fault.optional
+        """Whether it has not been triggered, though it is not optional."""
+        return not self.triggered and not self.fault.optional
 
-    def is_due(self, moment: Event) -> bool:
-        """Return whether it happens now; a moment that fits is counted."""
-        if not _fits(self.fault, moment):
+    def count(self, event: Event, injector: Injector | None) -> bool:
+        """Count the event if it matches the fault; return whether it triggers it."""
+        if not self.fault.matches(event, injector):
             return False
         self.seen += 1
-        behind = self.seen - self.fault.nth
-        return behind >= 0 and (self.fault.times is None or behind < self.fault.times)
-
-
-def _fits(fault: Fault, moment: Event) -> bool:
-    connection = moment.connection
-    if moment.occasion is not fault.occasion:
-        # by a name of its own a client is only known when it has introduced itself
-        is_named = moment.occasion is Trigger.NAMED and fault.occasion is Trigger.CONNECTED
-        if not is_named or connection is None or fault.connection != connection.given_name:
+        position = self.seen - self.fault.nth
+        if position < 0 or (self.fault.times is not None and position >= self.fault.times):
             return False
-    elif connection is not None and fault.connection not in (None, *connection.names):
-        return False
-    if fault.channel is not None and fault.channel != moment.channel and moment.channel_counts:
-        return False
-    if fault.trigger is not None and fault.trigger != moment.method_name:
-        return False
-    return fault.concerns(moment)
+        self.triggered += 1
+        return True
+
+    @property
+    def progress(self) -> str:
+        """What triggers the fault, and how often that was seen."""
+        trigger = self.fault.trigger.value
+        if self.fault.method_name is not None:
+            trigger = trigger.replace("a method", self.fault.method_name)
+        return f"is triggered {trigger}; seen {self.seen} time(s)"
 
 
 class Faults:
-    """What goes wrong on purpose: ``broker.faults``.
+    """The faults of one broker: ``broker.faults``.
 
     Args:
-        broker: where.
+        broker: the broker.
     """
 
     def __init__(self, broker: Broker) -> None:
-        self.broker = broker
-        self._armed: list[Armed] = []
+        self._broker = broker
+        self._planned: list[PlannedFault] = []
         self._numbers: dict[SessionProtocol, int] = {}
         self._injectors: dict[SessionProtocol, Injector] = {}
-        self._count = 0
+        self._connection_count = 0
 
-    def __iter__(self) -> Iterator[Armed]:
-        return iter(self._armed)
+    def __iter__(self) -> Iterator[PlannedFault]:
+        return iter(self._planned)
 
     def __repr__(self) -> str:
-        return f"Faults({', '.join(str(armed.fault) for armed in self._armed)})"
+        return f"Faults({', '.join(str(planned.fault) for planned in self._planned)})"
 
-    def add(self, fault: Fault) -> Armed:
-        """Let something go wrong: at once if that is when it happens, else when it is due.
+    def add(self, fault: Fault) -> PlannedFault:
+        """Add a fault. It is applied at once if what triggers it has happened already.
 
         Args:
-            fault: what, where and when.
+            fault: what goes wrong, where and when.
 
         Returns:
-            the fault as it is set, which knows how often it has ``happened``.
+            the planned fault, which counts how often the fault was ``triggered``.
         """
-        armed = Armed(fault)
-        self._armed.append(armed)
-        if fault.occasion is Trigger.NOW:
-            self._try(armed, Event(Trigger.NOW, self.broker))
+        planned = PlannedFault(fault)
+        self._planned.append(planned)
+        self._trigger(planned, Event(Trigger.NOW), None)
         for protocol, number in list(self._numbers.items()):
-            if protocol not in self._injectors:
-                self._interpose(protocol, number)
-            for moment in self._injectors[protocol].present():
-                self._try(armed, moment)
-        return armed
+            injector = self._injectors.get(protocol) or self._interpose(protocol, number)
+            for event in injector.past_events():
+                self._trigger(planned, event, injector)
+        return planned
 
-    def remove(self, armed: Armed) -> None:
-        """Let a fault happen no more, and not be missed if it never has."""
-        self._armed.remove(armed)
+    def remove(self, planned: PlannedFault) -> None:
+        """Remove a fault. It is no longer triggered, and ``check`` does not miss it."""
+        self._planned.remove(planned)
 
     @property
     def missed(self) -> list[Fault]:
-        """Faults that have not happened, though they are not optional."""
-        return [armed.fault for armed in self._armed if armed.is_missed]
+        """The faults that have not been triggered, without the optional ones."""
+        return [planned.fault for planned in self._planned if planned.is_missed]
 
     def check(self) -> None:
-        """Make sure that everything has gone wrong that should.
+        """Check that every fault has been triggered, except for optional ones.
 
         Raises:
-            FaultNeverHappened: something has not.
+            FaultNotTriggered: some have not.
         """
-        missed = [armed for armed in self._armed if armed.is_missed]
+        missed = [planned for planned in self._planned if planned.is_missed]
         if missed:
-            lines = "\n".join(f"  {armed.fault} {_progress(armed)}" for armed in missed)
+            lines = "\n".join(f"  {planned.fault} {planned.progress}" for planned in missed)
             raise FaultNotTriggered(
-                "A fault was set that never happened, so this test has not tested it. Let the test"
-                f" bring it about, or say optional=True:\n{lines}"
+                "A fault was added but not triggered, so this test has not tested it. Make the test"
+                f" trigger it, or add it with optional=True:\n{lines}"
             )
 
-    def joined(self, protocol: "SessionProtocol") -> None:
-        """Take notice of a new connection."""
-        self._count += 1
-        self._numbers[protocol] = self._count
-        if self._armed:
-            self._interpose(protocol, self._count)
-            self.happen(Event(Trigger.CONNECTED, self.broker, self._injectors[protocol]))
+    # ----------------------------------------------------------------------------- events
 
-    def left(self, protocol: "SessionProtocol") -> None:
-        """Take notice that a connection is gone."""
+    def connection_made(self, protocol: SessionProtocol) -> None:
+        """Number a new connection, and fire the event if there are faults."""
+        self._connection_count += 1
+        self._numbers[protocol] = self._connection_count
+        if self._planned:
+            injector = self._interpose(protocol, self._connection_count)
+            self.fire(Event(Trigger.CONNECTED), injector)
+
+    def connection_lost(self, protocol: SessionProtocol) -> None:
+        """Forget a connection that is closed."""
         self._numbers.pop(protocol, None)
         self._injectors.pop(protocol, None)
 
-    def happen(self, moment: Event) -> bool:
-        """Let happen what is due; return whether it takes the place of what was said."""
+    def fire(self, event: Event, injector: Injector) -> bool:
+        """Apply every fault that the event triggers.
+
+        Returns:
+            whether a fault replaces the method that the event is about.
+        """
         is_replaced = False
-        for armed in list(self._armed):
-            is_replaced |= self._try(armed, moment)
+        for planned in list(self._planned):
+            is_replaced |= self._trigger(planned, event, injector)
         return is_replaced
 
-    def _try(self, armed: Armed, moment: Event) -> bool:
-        if not armed.is_due(moment):
+    def _trigger(self, planned: PlannedFault, event: Event, injector: Injector | None) -> bool:
+        if not planned.count(event, injector):
             return False
-        armed.happened += 1
-        if moment.connection is not None:
-            moment.connection.session.journal.note(f"fault: {armed.fault}")
-        return armed.fault.happen(moment)
+        if injector is not None:
+            injector.session.journal.note(f"fault: {planned.fault}")
+        fault = planned.fault
+        if isinstance(fault, BrokerFault):
+            return fault.apply(self._broker)
+        assert isinstance(fault, ConnectionFault)  # the other kind,
+        assert injector is not None  # which only events of connections trigger
+        return fault.apply(event, injector)
 
-    def _interpose(self, protocol: "SessionProtocol", number: int) -> None:
-        injector = self._injectors[protocol] = Injector(protocol, number, self)
-        protocol.session.interceptor = injector
-
-
-def _progress(armed: Armed) -> str:
-    occasion = armed.fault.occasion.value
-    if armed.fault.trigger is not None:
-        occasion = occasion.replace("a method", armed.fault.trigger)
-    seen = f"which came {armed.seen} time(s)" if armed.seen else "which never came"
-    return f"happens {occasion}, {seen}"
+    def _interpose(self, protocol: SessionProtocol, number: int) -> Injector:
+        injector = Injector(protocol, number, self._broker.clock, self.fire)
+        self._injectors[protocol] = protocol.session.interceptor = injector
+        return injector

@@ -1,19 +1,23 @@
 """What a broker knows and decides, without bytes, sockets or a clock of its own.
 
-    Node ── User, limits ── VirtualHost ── Exchange ── Binding ──▶ Queue ──▶ Consumer
-                                                                     └── QueuedMessage
+    Node ── VirtualHost ── Exchange ── Binding ──▶ Queue ── Consumer
+     │          │                                    │
+    User      Policy, Agenda                    QueuedMessage ── Message
 
-The model is synchronous. Its calls return at once, and what a call sets going (deliveries, cancel
-notices, dead letters) happens in ``VirtualHost.run_later``, so that a session can send its reply
-first. (What is published has no reply, and goes to a consumer that is ready at once.) What a client
-did wrong is a ``BrokerError``: it knows the reply code and the text that RabbitMQ answers.
+The model is synchronous. Its calls return at once, and what a call causes later (cancel notices,
+dead letters, acknowledgements) is put on the ``Agenda`` of the virtual host, so that a session can
+send its reply first. (A publish has no reply, and is delivered to a consumer with credit at once.)
+A client error is a ``BrokerError`` with the reply code and the text of RabbitMQ.
 """
 
 from .access import Access, Permissions, User, UserAccess
+from .agenda import Agenda
 from .clock import Clock, ManualClock, Timer
 from .errors import BrokerError, NotSupported
 from .exchanges.exchange import Binding, Exchange
 from .exchanges.routing import Publication
+from .messages.events import Event, EventType
+from .messages.history import History
 from .messages.message import REPLY_TO, Message, Outcome, QueuedMessage
 from .node import Connected, Node
 from .policy import ApplyTo, Policy
@@ -25,6 +29,7 @@ from .vhost import VirtualHost
 __all__ = [
     "REPLY_TO",
     "Access",
+    "Agenda",
     "ApplyTo",
     "Binding",
     "BrokerError",
@@ -33,7 +38,10 @@ __all__ = [
     "Consumer",
     "ConsumingChannel",
     "Delivery",
+    "Event",
+    "EventType",
     "Exchange",
+    "History",
     "ManualClock",
     "Message",
     "Node",

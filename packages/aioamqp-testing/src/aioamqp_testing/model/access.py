@@ -1,4 +1,4 @@
-"""Who may do what: users, their permissions, and the answer to a connection that asks."""
+"""Access control: users, their permissions, and the checks for one connection."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,15 +9,15 @@ from .errors import BrokerError
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Return whether a pattern matches somewhere in a name."""
+    """Return whether a pattern matches anywhere in a name."""
     return re.search(pattern, name) is not None
 
 
 def check_pattern(pattern: str) -> None:
-    """Make sure that it is a regular expression.
+    """Refuse a pattern that is no regular expression.
 
     Raises:
-        ValueError: it is not.
+        ValueError: the pattern cannot be compiled.
     """
     try:
         re.compile(pattern)
@@ -27,15 +27,15 @@ def check_pattern(pattern: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What a user may do in one virtual host, as regular expressions that a name has to match.
+    """The permissions of a user in one virtual host: regular expressions for names.
 
-    RabbitMQ: an expression matches anywhere in the name, so those who mean all of it begin it with
-    ``^`` and end it with ``$``; the empty expression matches only the empty name.
+    RabbitMQ: an expression matches anywhere in a name; to match all of the name it begins with
+    ``^`` and ends with ``$``. The empty expression matches only the empty name.
 
     Attributes:
-        configure: what may be declared and deleted.
-        write: what may be published to; queues that may be bound.
-        read: what may be consumed from and bound to.
+        configure: what the user may declare and delete.
+        write: the exchanges that the user may publish to, and what the user may bind.
+        read: the queues that the user may consume from, and the exchanges to bind to.
     """
 
     configure: str = ".*"
@@ -47,23 +47,23 @@ class Permissions:
             check_pattern(pattern)
 
 
-NO_PERMISSIONS = Permissions("", "", "")
+NO_PERMISSIONS = Permissions("", "", "")  # matches only the empty name
 
 
 @dataclass(slots=True, eq=False)
 class User:
-    """Someone who may log in.
+    """A user of the broker.
 
     Attributes:
-        name: unique in the broker.
-        password: as it is given to the broker.
-        tags: such as administrator; the only one that counts here is impersonator, for users who
-            may publish with any user_id.
-        permissions: by the name of the virtual host; without any, the user may not enter it.
-        topic_permissions: by virtual host and exchange: what routing keys a topic exchange may get
-            from the user (write) and be bound to by the user (read); all, where there are none.
-        max_connections: how many the user may have; None is any number.
-        max_channels: how many channels on all of them together.
+        name: the name of the user, unique in the broker.
+        password: the password.
+        tags: such as administrator; only impersonator has an effect here: the user may publish
+            with any user_id.
+        permissions: by the name of the virtual host; connection.open is refused without any.
+        topic_permissions: by virtual host and exchange: the routing keys that the user may publish
+            to a topic exchange (write) and bind to it (read); without any, all are allowed.
+        max_connections: the limit of connections; None is unlimited.
+        max_channels: the limit of channels on all connections together.
     """
 
     name: str
@@ -76,62 +76,65 @@ class User:
 
 
 class Access:
-    """What a connection may do in its virtual host: here, everything.
+    """The access of a connection to its virtual host; this class allows everything.
 
     Attributes:
         user: the name of the user who has logged in.
-        is_impersonator: whether messages may have the name of any user.
+        is_impersonator: whether messages may have the user_id of another user.
     """
 
     def __init__(self, user: str = "guest", *, is_impersonator: bool = False) -> None:
         self.user = user
         self.is_impersonator = is_impersonator
 
-    def configure(self, kind: str, name: str) -> None:
-        """Ask to declare or delete something.
+    def check_configure(self, kind: str, name: str) -> None:
+        """Refuse to declare or delete an exchange or a queue without the permission.
 
         Args:
             kind: exchange or queue.
-            name: which one.
+            name: the name of the exchange or queue.
 
         Raises:
             BrokerError: 403.
         """
 
-    def write(self, kind: str, name: str) -> None:
-        """Ask to publish to an exchange, or to bind a queue or an exchange as the destination.
+    def check_write(self, kind: str, name: str) -> None:
+        """Refuse to publish to an exchange, or to bind a destination, without the permission.
 
         Raises:
             BrokerError: 403.
         """
 
-    def read(self, kind: str, name: str) -> None:
-        """Ask to consume from a queue, or to bind something to an exchange.
+    def check_read(self, kind: str, name: str) -> None:
+        """Refuse to consume from a queue, or to bind to an exchange, without the permission.
 
         Raises:
             BrokerError: 403.
         """
 
-    def write_topic(self, exchange: str, routing_key: str) -> None:
-        """Ask to publish to a topic exchange with a routing key.
+    def check_write_topic(self, exchange: str, routing_key: str) -> None:
+        """Refuse to publish a routing key to a topic exchange without the permission.
 
         Raises:
             BrokerError: 403.
         """
 
-    def read_topic(self, exchange: str, routing_key: str) -> None:
-        """Ask to bind something to a topic exchange with a routing key.
+    def check_read_topic(self, exchange: str, routing_key: str) -> None:
+        """Refuse to bind with a key to a topic exchange without the permission.
 
         Raises:
             BrokerError: 403.
         """
+
+
+FULL_ACCESS = Access()
+"""The access of the tests and of the broker itself."""
 
 
 class UserAccess(Access):
-    """What a user's permissions let a connection do.
+    """The access that the permissions of a user give to a connection.
 
-    Permissions count as they are when they are asked for, so changing them changes what open
-    connections may do.
+    The permissions are read for every check, so a change applies to open connections too.
     """
 
     def __init__(self, user: User, vhost_name: str) -> None:
@@ -139,26 +142,26 @@ class UserAccess(Access):
         self._user = user
         self._vhost_name = vhost_name
 
-    def configure(self, kind: str, name: str) -> None:
-        """Ask to declare or delete something."""
+    def check_configure(self, kind: str, name: str) -> None:
+        """Check the permission configure."""
         self._check(self._permissions.configure, kind, name)
 
-    def write(self, kind: str, name: str) -> None:
-        """Ask to publish to something, or to bind it as the destination."""
+    def check_write(self, kind: str, name: str) -> None:
+        """Check the permission write."""
         self._check(self._permissions.write, kind, name)
 
-    def read(self, kind: str, name: str) -> None:
-        """Ask to consume from something, or to bind something to it."""
+    def check_read(self, kind: str, name: str) -> None:
+        """Check the permission read."""
         self._check(self._permissions.read, kind, name)
 
-    def write_topic(self, exchange: str, routing_key: str) -> None:
-        """Ask to publish with a routing key."""
+    def check_write_topic(self, exchange: str, routing_key: str) -> None:
+        """Check the topic permission write."""
         topic = self._topic_permissions(exchange)
         if topic is not None:
             self._check_topic(topic.write, exchange, routing_key)
 
-    def read_topic(self, exchange: str, routing_key: str) -> None:
-        """Ask to bind with a routing key."""
+    def check_read_topic(self, exchange: str, routing_key: str) -> None:
+        """Check the topic permission read."""
         topic = self._topic_permissions(exchange)
         if topic is not None:
             self._check_topic(topic.read, exchange, routing_key)
@@ -176,7 +179,7 @@ class UserAccess(Access):
             raise self._refused(f"{kind} '{name}'")
 
     def _check_topic(self, pattern: str, exchange: str, routing_key: str) -> None:
-        # RabbitMQ: the names stand in the pattern as they are, and may be patterns themselves
+        # RabbitMQ: the names are inserted unescaped, so they may be patterns themselves
         pattern = pattern.replace("{username}", self.user).replace("{vhost}", self._vhost_name)
         if not matches(pattern or "^$", routing_key):
             raise self._refused(f"topic '{routing_key}' in exchange '{exchange}'")

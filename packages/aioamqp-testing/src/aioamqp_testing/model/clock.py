@@ -1,4 +1,4 @@
-"""Time, which the broker never reads by itself: it asks the clock it was given."""
+"""Clocks: the broker reads the time only from the clock that it was given."""
 
 import heapq
 from collections.abc import Callable
@@ -7,25 +7,25 @@ from typing import Protocol
 
 
 class Timer(Protocol):
-    """Something that will happen, unless it is cancelled."""
+    """A call that is scheduled."""
 
     def cancel(self) -> None:
-        """Make it not happen; without effect when it has happened."""
+        """Cancel the call; nothing happens if it was made already."""
 
 
 class Clock(Protocol):
-    """What the broker needs of time."""
+    """What the broker needs from a clock."""
 
     def time(self) -> float:
-        """Return the seconds since some fixed moment; it only goes forward."""
+        """Return the seconds since a fixed time; they never decrease."""
         ...
 
     def now(self) -> float:
-        """Return what the date is, in seconds since 1970 in UTC."""
+        """Return the date in seconds since 1970 in UTC."""
         ...
 
     def call_later(self, seconds: float, action: Callable[[], object]) -> Timer:
-        """Call the action once after so many seconds."""
+        """Call an action once after a number of seconds."""
         ...
 
 
@@ -40,10 +40,10 @@ class _ManualTimer:
 
 
 class ManualClock:
-    """A clock that stands still until it is told to advance.
+    """A clock that stands still until ``advance`` is called.
 
     Args:
-        start: the date at first, in seconds since 1970 in UTC; the start of 2000 unless it matters.
+        start: the date at the start, in seconds since 1970 in UTC; the default is the year 2000.
     """
 
     def __init__(self, start: float = 946684800.0) -> None:
@@ -54,31 +54,31 @@ class ManualClock:
         self._watchers: dict[Callable[[], object], None] = {}
 
     def time(self) -> float:
-        """Return the seconds it has been advanced so far."""
+        """Return the seconds that the clock was advanced by so far."""
         return self._now
 
     def now(self) -> float:
-        """Return the date it started at, and as many seconds later as it has been advanced."""
+        """Return the date at the start plus the seconds that the clock was advanced by."""
         return self._start + self._now
 
     @property
     def next_due(self) -> float | None:
-        """Seconds to advance until something is due; None when nothing ever will be."""
+        """The seconds until the next timer; None without timers."""
         while self._timers and self._timers[0][2].action is None:
             heapq.heappop(self._timers)
         return self._timers[0][0] - self._now if self._timers else None
 
     def call_later(self, seconds: float, action: Callable[[], object]) -> Timer:
-        """Call the action when the clock is advanced past that moment."""
+        """Call an action when the clock is advanced by that many seconds or more."""
         timer = _ManualTimer(action)
         heapq.heappush(self._timers, (self._now + seconds, next(self._order), timer))
         return timer
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: everything due happens in its order, each thing at its own moment.
+        """Advance the clock, and call all timers on the way, in order, each at its own time.
 
         Args:
-            seconds: not negative. 0 lets happen what is due now.
+            seconds: not negative; 0 calls the timers of the present time.
         """
         if seconds < 0:
             raise ValueError(f"time only goes forward: advance by 0 or more seconds, not {seconds}")
@@ -92,9 +92,9 @@ class ManualClock:
             watcher()
 
     def watch(self, watcher: Callable[[], object]) -> None:
-        """Call something whenever time has passed, behind all that happened meanwhile."""
+        """Call a function after each ``advance``, when all timers were called."""
         self._watchers[watcher] = None
 
     def unwatch(self, watcher: Callable[[], object]) -> None:
-        """Call it no more."""
+        """Stop calling the function."""
         self._watchers.pop(watcher, None)

@@ -1,20 +1,20 @@
-"""What the broker answers when a client asks for something wrong.
+"""Errors of a channel or connection, with RabbitMQ's reply codes and texts.
 
 BrokerError          RabbitMQ refuses it too, with this reply code and this text
-└── NotSupported     RabbitMQ would do it, this broker cannot yet; connection.close 540
+└── NotSupported     RabbitMQ supports it, this broker does not yet; connection.close 540
 """
 
 from amqp_codec import ReplyCode
 
-_LONGEST = 255  # octets of a short string, which a reply text is
+_MAX_TEXT = 255  # bytes of a short string, such as a reply text
 
 
 class BrokerError(Exception):
-    """The end of a channel or of a connection; the reply code alone decides which.
+    """A client error, which closes the channel or the connection, depending on the reply code.
 
     Attributes:
-        reply_code: the code to close with; ``reply_code.is_hard`` means the connection.
-        text: the explanation without the name of the code; empty where RabbitMQ gives none.
+        reply_code: the reply code; ``reply_code.is_hard`` closes the connection.
+        text: the reply text without the name of the code; empty if RabbitMQ sends none.
     """
 
     def __init__(self, reply_code: ReplyCode, text: str = "") -> None:
@@ -24,24 +24,24 @@ class BrokerError(Exception):
 
     @property
     def code(self) -> int:
-        """The code as a number, as the close method carries it."""
+        """The reply code as a number."""
         return int(self.reply_code)
 
     @property
     def reply_text(self) -> str:
-        """What goes into the close method. RabbitMQ: a long text is cut to 252 octets and dots."""
+        """The text of the close method. RabbitMQ: a long text is cut to 252 bytes and dots."""
         text = f"{self.reply_code.name} - {self.text}" if self.text else self.reply_code.name
-        octets = text.encode("utf-8", "surrogateescape")
-        if len(octets) <= _LONGEST:
+        data = text.encode("utf-8", "surrogateescape")
+        if len(data) <= _MAX_TEXT:
             return text
-        return octets[: _LONGEST - 3].decode("utf-8", "surrogateescape") + "..."
+        return data[: _MAX_TEXT - 3].decode("utf-8", "surrogateescape") + "..."
 
     def __str__(self) -> str:
         return self.reply_text
 
 
 class NotSupported(BrokerError):
-    """Something that RabbitMQ does and this broker does not, so it is refused and not ignored."""
+    """A feature of RabbitMQ that this broker does not support; it is refused and not ignored."""
 
     def __init__(self, what: str) -> None:
         super().__init__(ReplyCode.NOT_IMPLEMENTED, f"aioamqp-testing cannot do this yet: {what}")

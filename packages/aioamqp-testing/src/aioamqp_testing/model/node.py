@@ -1,4 +1,4 @@
-"""A broker as a whole: who may log in, which virtual hosts there are, what it agrees to."""
+"""The broker as a whole: users, virtual hosts, connections and limits."""
 
 from base64 import urlsafe_b64encode
 from random import Random
@@ -14,50 +14,50 @@ from .vhost import VirtualHost
 
 
 class Connected(Protocol):
-    """What a node needs of a connection: whose it is, and a way to end it."""
+    """What a node needs from a connection."""
 
     @property
     def name(self) -> str:
-        """The name it has in the journal."""
+        """The name of the connection in the journal."""
         ...
 
     @property
     def user(self) -> str:
-        """Who has logged in."""
+        """The name of the user who has logged in."""
         ...
 
     @property
     def vhost_name(self) -> str:
-        """The virtual host it is in."""
+        """The name of its virtual host."""
         ...
 
     @property
     def channel_count(self) -> int:
-        """How many channels it has."""
+        """The number of its channels."""
         ...
 
     def force_close(self, text: str) -> None:
-        """Close it from the broker's side, with reply code 320."""
+        """Close the connection with reply code 320."""
 
 
 class Node:
     """The state of one broker.
 
     Args:
-        clock: what everything in it goes by; one that stands still unless given.
+        clock: the clock of the broker; the default is one that stands still.
 
     Attributes:
         clock: the clock.
-        users: by name; at first guest, with the password guest, who may do everything in ``/``.
+        users: by name; guest, with the password guest, has all permissions in ``/``.
         vhosts: by name.
-        connections: those that are in a virtual host, the oldest first.
-        channel_max: channels of a connection; what connection.tune offers, like the next two.
-        frame_max: octets of a frame.
-        heartbeat: seconds.
-        max_message_size: octets of a body.
-        alarm: why nothing more may be published, such as ``low on memory``; empty when it may.
-        consumer_timeout: seconds within which deliveries have to be acknowledged; None is for ever.
-        refused: what clients asked for that this broker cannot do yet, in their order.
+        connections: the connections that are open, the oldest first.
+        channel_max: the limit of channels of a connection that connection.tune offers.
+        frame_max: the limit of bytes of a frame that connection.tune offers.
+        heartbeat: the seconds that connection.tune offers.
+        max_message_size: the limit of bytes of a body.
+        alarm: why publishing is blocked, such as ``low on memory``; empty if it is not.
+        consumer_timeout: the seconds within which a delivery must be acknowledged, or None.
+        refused: the features that clients have asked for and this broker does not support.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -71,7 +71,7 @@ class Node:
         self.alarm = ""
         self.consumer_timeout: float | None = 1800.0
         self.refused: list[str] = []
-        # made-up names are the same in every run, so that a failing test fails the same way again
+        # the same names in every run, so that a test that fails can be repeated
         self._random = Random("aioamqp-testing")
         self._replies = DirectReplies(self.new_name)
         self.vhosts: dict[str, VirtualHost] = {}
@@ -80,11 +80,11 @@ class Node:
         self.users[guest.name] = guest
 
     def new_name(self, prefix: str) -> str:
-        """Make up a name as RabbitMQ does: a prefix and 22 characters for 16 octets."""
+        """Return a new name as RabbitMQ makes it up: a prefix and 22 characters for 16 bytes."""
         return prefix + urlsafe_b64encode(self._random.randbytes(16)).decode().rstrip("=")
 
     def restart(self) -> None:
-        """Lose what a broker does not have any more when it is started again."""
+        """Drop what does not survive a restart of the broker."""
         for vhost in self.vhosts.values():
             vhost.restart()
 
@@ -101,11 +101,11 @@ class Node:
 
     # ----------------------------------------------------------------------------- connections
 
-    def enter(self, connection: Connected, user: User, vhost_name: str) -> VirtualHost:
-        """Let a connection into a virtual host, if it may. Spec: connection.open.
+    def add_connection(self, connection: Connected, user: User, vhost_name: str) -> VirtualHost:
+        """Open a connection to a virtual host, and return that. Spec: connection.open.
 
         Raises:
-            BrokerError: 530, or 541 where the virtual host is down.
+            BrokerError: 530, or 541 if the virtual host is down.
         """
         vhost = self.vhosts.get(vhost_name)
         if vhost is None:
@@ -128,16 +128,16 @@ class Node:
         self.connections[connection] = None
         return vhost
 
-    def leave(self, connection: Connected) -> None:
-        """Take notice that a connection has ended."""
+    def remove_connection(self, connection: Connected) -> None:
+        """Remove a connection that has ended."""
         self.connections.pop(connection, None)
 
     def connections_of(self, user: str) -> list[Connected]:
         """Return the connections of a user, the oldest first."""
         return [each for each in self.connections if each.user == user]
 
-    def check_room_for_channel(self, user: User) -> None:
-        """Refuse one more channel to a user who may not have it.
+    def check_channel_limit(self, user: User) -> None:
+        """Refuse to open a channel if the user has as many as allowed.
 
         Raises:
             BrokerError: 530.

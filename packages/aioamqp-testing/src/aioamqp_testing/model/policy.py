@@ -1,4 +1,4 @@
-"""Policies: arguments that an administrator gives to exchanges and queues by their names."""
+"""Policies: arguments that an administrator sets for exchanges and queues by their names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,26 +7,16 @@ from typing import Final, Literal
 from amqp_codec import FieldValue
 
 from .access import check_pattern, matches
-from .exchanges.exchange import Exchange
+from .exchanges.exchange import ALTERNATE_EXCHANGE, Exchange
+from .queues.arguments import QUEUE_ARGUMENTS
 
 ApplyTo = Literal["all", "exchanges", "queues"]
 
 _KEYS: Final = {
-    "alternate-exchange": str,
-    "dead-letter-exchange": str,
-    "dead-letter-routing-key": str,
-    "delivery-limit": int,
-    "expires": int,
-    "max-age": str,
-    "max-length": int,
-    "max-length-bytes": int,
-    "message-ttl": int,
-    "overflow": str,
+    argument.policy_key: argument.policy
+    for argument in (ALTERNATE_EXCHANGE, *QUEUE_ARGUMENTS.rows)
+    if argument.policy is not None
 }
-"""What a policy can define, and the type of it."""
-
-_LOWEST: Final = {"expires": 1}
-_OVERFLOWS: Final = ("drop-head", "reject-publish", "reject-publish-dlx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +24,11 @@ class Policy:
     """One policy of a virtual host.
 
     Attributes:
-        name: unique in the virtual host.
-        pattern: a regular expression; the policy is for those whose names it matches somewhere.
+        name: the name of the policy, unique in its virtual host.
+        pattern: a regular expression; it applies to names in which it matches anywhere.
         definition: arguments without ``x-``, such as ``{"max-length": 10}``.
         apply_to: ``"all"``, or only ``"exchanges"`` or ``"queues"``.
-        priority: of the policies that match, the one with the highest holds, and no other.
+        priority: of the policies that match a name, only the one with the highest is in force.
     """
 
     name: str
@@ -56,20 +46,10 @@ class Policy:
         if not self.definition:
             raise ValueError(f"the policy {self.name!r} defines nothing")
         for key, value in self.definition.items():
-            _check(key, value)
-
-
-def _check(key: str, value: FieldValue) -> None:
-    if key not in _KEYS:
-        known = ", ".join(_KEYS)
-        raise ValueError(f"{key!r} is not what a policy can define here; these are: {known}")
-    kind = _KEYS[key]
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{key!r} must be of type {kind.__name__}, not {value!r}")
-    if isinstance(value, int) and value < _LOWEST.get(key, 0):
-        raise ValueError(f"{key!r} must be {_LOWEST.get(key, 0)} or more, not {value}")
-    if key == "overflow" and value not in _OVERFLOWS:
-        raise ValueError(f"'overflow' must be one of {', '.join(_OVERFLOWS)}, not {value!r}")
+            if key not in _KEYS:
+                known = ", ".join(sorted(_KEYS))
+                raise ValueError(f"a policy cannot define {key!r} here; it can define: {known}")
+            _KEYS[key].check_policy(key, value)
 
 
 class Policies:
@@ -79,11 +59,11 @@ class Policies:
         self._policies: dict[str, Policy] = {}
 
     def set(self, policy: Policy) -> None:
-        """Add a policy, in the place of one with the same name."""
+        """Add a policy, or replace the one with the same name."""
         self._policies[policy.name] = policy
 
     def clear(self, name: str) -> None:
-        """Take a policy away.
+        """Remove a policy.
 
         Raises:
             ValueError: there is none with this name.
@@ -93,13 +73,13 @@ class Policies:
         del self._policies[name]
 
     def for_queue(self, name: str) -> Mapping[str, FieldValue]:
-        """Return what the policy for a queue defines; nothing when there is none."""
+        """Return the definition that is in force for a queue; empty without a policy."""
         return self._definition("queues", name)
 
     def alternate_of(self, exchange: Exchange) -> str | None:
-        """Return the alternate exchange of an exchange. RabbitMQ: its own argument comes first."""
-        defined = self._definition("exchanges", exchange.name)
-        name = exchange.arguments.get("alternate-exchange", defined.get("alternate-exchange"))
+        """Return the alternate exchange of an exchange. RabbitMQ: its argument comes first."""
+        policy = self._definition("exchanges", exchange.name)
+        name = ALTERNATE_EXCHANGE.in_force(exchange.arguments, policy)
         return name if isinstance(name, str) else None
 
     def _definition(self, kind: ApplyTo, name: str) -> Mapping[str, FieldValue]:

@@ -1,46 +1,64 @@
-"""A virtual host: what may be declared, deleted and published in it, and what comes of it."""
+"""Virtual hosts: declaring, binding, deleting and publishing, with the checks of RabbitMQ."""
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Final
 
 from amqp_codec import FieldTable, ReplyCode
 
-from .access import Access
-from .clock import Clock, Timer
-from .erlang import arguments as declared
-from .erlang.terms import with_text
+from .access import FULL_ACCESS, Access
+from .agenda import Agenda
+from .clock import Clock
+from .erlang.arguments import Argument
+from .erlang.terms import decode_long_strings
 from .errors import BrokerError
-from .exchanges import routing
-from .exchanges.exchange import Exchange
-from .exchanges.routing import Publication
-from .exchanges.types import TYPES, check_type
+from .exchanges.exchange import (
+    ALTERNATE_EXCHANGE,
+    Binding,
+    Destination,
+    Exchange,
+    ExchangeDeclaration,
+)
+from .exchanges.explain import Route, explain
+from .exchanges.routing import Publication, route
+from .exchanges.types import PREDECLARED, TYPES, check_type
 from .messages.direct_reply_to import DirectReplies, is_address
-from .messages.history import Happened, History, routed
+from .messages.events import EventType, routed_event, trim_events
+from .messages.history import History
 from .messages.message import REPLY_TO, Message, Outcome
 from .policy import Policies
-from .queues import arguments as queue_arguments
-from .queues.queue import Queue
-from .queues.types import QUEUE_TYPES
-from .topology import ALL, Topology, check_not_default, one_line
+from .queues import dead_letter
+from .queues.arguments import DEAD_LETTER_EXCHANGE, check_unnamed
+from .queues.classic import ClassicQueue
+from .queues.dead_letter import Reason
+from .queues.declaration import QueueDeclaration
+from .queues.queue import Queue, QueueHost
+from .queues.quorum import QuorumQueue
+from .queues.stream import Stream
 
-_RESERVED = "amq."
+_RESERVED: Final = "amq."
+
+_QUEUE_TYPES: Final[Mapping[str, type[Queue]]] = {
+    each.TYPE: each for each in (ClassicQueue, QuorumQueue, Stream)
+}
 
 
-class VirtualHost(Topology):
-    """A world of its own in a broker.
+class VirtualHost:
+    """A virtual host: exchanges, queues, bindings and policies, apart from those of others.
 
     Attributes:
         name: such as ``/``.
-        clock: what its queues go by.
-        exchanges: by name; the default one has the empty name.
+        clock: the clock of its queues.
+        agenda: deferred work of its queues; a session runs it after each command.
+        exchanges: by name; the default exchange has the empty name.
         queues: by name.
         history: the messages that were published.
-        replies: the consumers of direct replies, which virtual hosts share.
-        policies: what an administrator has laid down for exchanges and queues.
-        max_connections: how many connections it may have; None is any number.
-        max_queues: how many queues.
-        is_down: whether RabbitMQ would say that it has crashed, and let nobody in.
+        replies: the consumers of direct replies, which all virtual hosts share.
+        policies: the policies for exchanges and queues.
+        max_connections: the limit of connections; None is unlimited.
+        max_queues: the limit of queues.
+        is_down: whether connection.open is refused, as by RabbitMQ when the virtual host has
+            crashed.
     """
 
     def __init__(
@@ -50,8 +68,11 @@ class VirtualHost(Topology):
         clock: Clock,
         replies: DirectReplies | None = None,
     ) -> None:
-        super().__init__(name)
+        self.name = name
         self.clock = clock
+        self.agenda = Agenda(clock)
+        self.exchanges: dict[str, Exchange] = {}
+        self.queues: dict[str, Queue] = {}
         self.history = History()
         self.replies = replies or DirectReplies(new_name)
         self.policies = Policies()
@@ -59,10 +80,26 @@ class VirtualHost(Topology):
         self.max_queues: int | None = None
         self.is_down = False
         self._new_name = new_name
-        self._agenda: deque[Callable[[], None]] = deque()
+        self._queue_host = QueueHost(self.agenda, self.remove_queue, self._dead_letter)
+        self._incoming: dict[Destination, dict[Binding, None]] = {}
+        for exchange, exchange_type in PREDECLARED:
+            self._add_exchange(
+                ExchangeDeclaration(
+                    name,
+                    exchange,
+                    exchange_type,
+                    durable=True,
+                    auto_delete=False,
+                    internal=exchange == "amq.rabbitmq.trace",
+                    arguments={},
+                )
+            )
+
+    def __repr__(self) -> str:
+        return f"VirtualHost({self.name!r})"
 
     def restart(self) -> None:
-        """Keep what is durable, and the persistent messages in it; the connections are gone."""
+        """Drop what does not survive a restart of the broker; the connections are closed."""
         for queue in list(self.queues.values()):
             if queue.durable:
                 queue.restart()
@@ -72,30 +109,33 @@ class VirtualHost(Topology):
             if not exchange.durable and exchange.name in self.exchanges:
                 self._remove_exchange(exchange)
 
-    def __repr__(self) -> str:
-        return f"VirtualHost({self.name!r})"
+    def clear(self) -> None:
+        """Delete everything, because the virtual host is deleted."""
+        for queue in list(self.queues.values()):
+            if queue.name in self.queues:
+                self.remove_queue(queue)
+        self.exchanges.clear()
+        self._incoming.clear()
+        self.agenda.run_pending()
 
-    # ----------------------------------------------------------------------------- what is due
-
-    def later(self, action: Callable[[], None]) -> None:
-        """Put something on the agenda: it happens in ``run_later``."""
-        self._agenda.append(action)
-
-    def call_later(self, seconds: float, action: Callable[[], None]) -> Timer:
-        """Call an action once after so many seconds, and do what that puts on the agenda."""
-
-        def act() -> None:
-            action()
-            self.run_later()
-
-        return self.clock.call_later(seconds, act)
-
-    def run_later(self) -> None:
-        """Do what is on the agenda, and what comes onto it meanwhile."""
-        while self._agenda:
-            self._agenda.popleft()()
+    def apply_policies(self) -> None:
+        """Apply the present policies to all queues. (Exchanges look theirs up when they route.)"""
+        for queue in list(self.queues.values()):
+            queue.apply_policy(self.policies.for_queue(queue.name))
+        self.agenda.run_pending()
 
     # ----------------------------------------------------------------------------- exchanges
+
+    def exchange(self, name: str) -> Exchange:
+        """Return an exchange.
+
+        Raises:
+            BrokerError: 404.
+        """
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            raise self._not_found("exchange", name)
+        return exchange
 
     def check_exchange(self, name: str) -> None:
         """Declare an exchange passively.
@@ -104,7 +144,7 @@ class VirtualHost(Topology):
             BrokerError: 403, 404.
         """
         name = one_line(name)
-        check_not_default(name)
+        _check_not_default(name)
         self.exchange(name)
 
     def declare_exchange(
@@ -116,52 +156,52 @@ class VirtualHost(Topology):
         auto_delete: bool = False,
         internal: bool = False,
         arguments: FieldTable | None = None,
-        access: Access = ALL,
+        access: Access = FULL_ACCESS,
     ) -> None:
-        """Declare an exchange, or make sure that the one there is like this.
+        """Declare an exchange, or check that the existing one is equivalent.
 
         Raises:
             BrokerError: 403, 406, 503.
         """
         check_type(exchange_type)
-        name, arguments = one_line(name), with_text(arguments or {})
-        check_not_default(name)
-        access.configure("exchange", name)
-        if name in self.exchanges:
-            self.exchanges[name].check_equivalence(
-                exchange_type=exchange_type,
-                durable=durable,
-                auto_delete=auto_delete,
-                internal=internal,
-                arguments=arguments,
-            )
-            return
-        _check_not_reserved("exchange", name)
-        declared.check_exchange(arguments, f"exchange '{name}' in vhost '{self.name}'")
-        _check_link("exchange", name, arguments.get("alternate-exchange"), access)
-        self.exchanges[name] = TYPES[exchange_type](
+        declaration = ExchangeDeclaration(
             self.name,
-            name,
+            one_line(name),
+            exchange_type,
             durable=durable,
             auto_delete=auto_delete,
             internal=internal,
-            arguments=arguments,
+            arguments=decode_long_strings(arguments or {}),
         )
+        name = declaration.name
+        _check_not_default(name)
+        access.check_configure("exchange", name)
+        if name in self.exchanges:
+            self.exchanges[name].declaration.check_equivalence(declaration)
+            return
+        _check_not_reserved("exchange", name)
+        _check_other_exchange(ALTERNATE_EXCHANGE, "exchange", declaration, access)
+        self._add_exchange(declaration)
 
-    def delete_exchange(self, name: str, *, if_unused: bool = False, access: Access = ALL) -> None:
-        """Delete an exchange; it is no mistake if there is none.
+    def _add_exchange(self, declaration: ExchangeDeclaration) -> None:
+        self.exchanges[declaration.name] = TYPES[declaration.exchange_type](declaration)
+
+    def delete_exchange(
+        self, name: str, *, if_unused: bool = False, access: Access = FULL_ACCESS
+    ) -> None:
+        """Delete an exchange; nothing happens if it does not exist.
 
         Raises:
             BrokerError: 403, 406.
         """
         name = one_line(name)
-        check_not_default(name)
+        _check_not_default(name)
         if name.startswith(_RESERVED):
             raise BrokerError(
                 ReplyCode.ACCESS_REFUSED,
                 f"deletion of system exchange '{name}' in vhost '{self.name}' not allowed",
             )
-        access.configure("exchange", name)
+        access.check_configure("exchange", name)
         exchange = self.exchanges.get(name)
         if exchange is None:
             return
@@ -169,7 +209,38 @@ class VirtualHost(Topology):
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"{exchange.described} in use")
         self._remove_exchange(exchange)
 
+    def _remove_exchange(self, exchange: Exchange) -> None:
+        del self.exchanges[exchange.name]
+        for binding in exchange.outgoing:
+            self._remove_binding(binding)
+        self._unbind_destination(exchange)
+
     # ----------------------------------------------------------------------------- queues
+
+    def queue(self, name: str, owner: object, access: Access = FULL_ACCESS) -> Queue:
+        """Return a queue that a connection may read from.
+
+        Args:
+            name: the name of the queue.
+            owner: the connection.
+            access: its access to the virtual host.
+
+        Raises:
+            BrokerError: 403, 404, or 405 if the queue belongs to another connection.
+        """
+        access.check_read("queue", name)
+        queue = self._queue(name)
+        queue.declaration.check_access(owner)
+        return queue
+
+    def _queue(self, name: str) -> Queue:
+        queue = self.queues.get(name)
+        if queue is None:
+            raise self._not_found("queue", name)
+        return queue
+
+    def _not_found(self, kind: str, name: str) -> BrokerError:
+        return BrokerError(ReplyCode.NOT_FOUND, f"no {kind} '{name}' in vhost '{self.name}'")
 
     def check_queue(self, name: str, owner: object) -> Queue:
         """Declare a queue passively.
@@ -178,11 +249,11 @@ class VirtualHost(Topology):
             BrokerError: 404, 405.
         """
         queue = self.queue(one_line(name), owner)
-        queue.note_declaration()
+        queue.on_redeclared()
         return queue
 
     def check_reply_queue(self, name: str) -> None:
-        """Declare a queue of direct replies, passively or not: it is there while someone waits.
+        """Declare a direct reply address, passively or not; it exists while it has a consumer.
 
         Raises:
             BrokerError: 404, 541.
@@ -199,59 +270,52 @@ class VirtualHost(Topology):
         exclusive: bool = False,
         auto_delete: bool = False,
         arguments: FieldTable | None = None,
-        access: Access = ALL,
+        access: Access = FULL_ACCESS,
     ) -> Queue:
-        """Declare a queue, or make sure that the one there is like this.
+        """Declare a queue, or check that the existing one is equivalent.
 
         Args:
-            name: empty for one that the broker makes up.
-            owner: the connection that declares it.
-            durable: whether it survives a restart of the broker.
-            exclusive: whether only this connection may use it, and it ends with the connection.
-            auto_delete: whether it goes with its last consumer.
-            arguments: a TTL, a limit, and so on.
-            access: what the connection may do.
+            name: the name of the queue; if it is empty, the broker makes up a name.
+            owner: the connection that declares the queue.
+            durable: whether the queue survives a restart of the broker.
+            exclusive: whether only this connection may use the queue, which is deleted with it.
+            auto_delete: whether the queue is deleted when its last consumer is removed.
+            arguments: the optional arguments.
+            access: the access of the connection.
 
         Raises:
             BrokerError: 403, 405, 406, 541.
         """
-        name, arguments = one_line(name), with_text(arguments or {})
-        kind = queue_arguments.queue_type(arguments)
+        name, arguments = one_line(name), decode_long_strings(arguments or {})
         if name:
             _check_not_reserved("queue", name)
         else:
-            queue_arguments.check_unnamed(arguments)
+            check_unnamed(arguments)
             name = self._new_name("amq.gen-")
-        access.configure("queue", name)
-        # RabbitMQ: an exclusive queue cannot outlive its connection, so durable does not count
-        durable = durable and not exclusive
-        belongs_to = owner if exclusive else None
-        queue = self.queues.get(name)
-        if queue is not None:
-            queue.check_equivalence(
-                durable=durable, auto_delete=auto_delete, arguments=arguments, owner=belongs_to
-            )
-            queue.note_declaration()
-            return queue
-        described = f"queue '{name}' in vhost '{self.name}'"
-        self._check_room(name)
-        _check_link("queue", name, arguments.get("x-dead-letter-exchange"), access)
-        queue_arguments.check_queue(arguments, described)
-        QUEUE_TYPES[kind].check_declaration(
-            described, durable=durable, exclusive=exclusive, auto_delete=auto_delete
-        )
-        queue = self.queues[name] = QUEUE_TYPES[kind](
-            self,
+        access.check_configure("queue", name)
+        declaration = QueueDeclaration(
+            self.name,
             name,
-            durable=durable,
+            # RabbitMQ: an exclusive queue ends with its connection, so durable has no effect
+            durable=durable and not exclusive,
             auto_delete=auto_delete,
-            owner=belongs_to,
+            owner=owner if exclusive else None,
             arguments=arguments,
         )
+        queue = self.queues.get(name)
+        if queue is not None:
+            queue.declaration.check_equivalence(declaration)
+            queue.on_redeclared()
+            return queue
+        self._check_queue_limit(name)
+        _check_other_exchange(DEAD_LETTER_EXCHANGE, "queue", declaration, access)
+        queue_type = _QUEUE_TYPES[declaration.queue_type]
+        queue_type.check_declaration(declaration)
+        queue = self.queues[name] = queue_type(declaration, self._queue_host)
         queue.apply_policy(self.policies.for_queue(name))
         return queue
 
-    def _check_room(self, name: str) -> None:
+    def _check_queue_limit(self, name: str) -> None:
         if self.max_queues is not None and len(self.queues) >= self.max_queues:
             raise BrokerError(
                 ReplyCode.PRECONDITION_FAILED,
@@ -266,61 +330,174 @@ class VirtualHost(Topology):
         *,
         if_unused: bool = False,
         if_empty: bool = False,
-        access: Access = ALL,
+        access: Access = FULL_ACCESS,
     ) -> int:
-        """Delete a queue and return how many ready messages it had; none if there is no queue.
+        """Delete a queue, and return how many messages were ready; 0 if there is no queue.
 
         Raises:
             BrokerError: 403, 405, 406.
         """
         name = one_line(name)
-        access.configure("queue", name)
+        access.check_configure("queue", name)
         queue = self.queues.get(name)
         if queue is None:
             return 0
-        queue.check_access(owner)
+        queue.declaration.check_access(owner)
         queue.check_deletion(if_unused=if_unused, if_empty=if_empty)
         return self.remove_queue(queue)
 
     def remove_queue(self, queue: Queue) -> int:
-        """Delete a queue without asking, and return how many ready messages it had."""
+        """Delete a queue without checks, and return how many messages were ready."""
         del self.queues[queue.name]
         self._unbind_destination(queue)
         return queue.close()
 
     def remove_exclusive_queues(self, owner: object) -> None:
-        """Delete the queues that belong to a connection, because it ends."""
+        """Delete the exclusive queues of a connection that ends."""
         for queue in list(self.queues.values()):
             if queue.owner is owner:
                 self.remove_queue(queue)
 
-    def clear(self) -> None:
-        """Delete everything, because the virtual host is deleted."""
-        for queue in list(self.queues.values()):
-            if queue.name in self.queues:
-                self.remove_queue(queue)
-        self.exchanges.clear()
-        self.run_later()
+    # ----------------------------------------------------------------------------- bindings
 
-    # ----------------------------------------------------------------------------- policies
+    def bindings_to(self, destination: Destination) -> list[Binding]:
+        """Return the bindings of a queue, or of an exchange as the destination; oldest first."""
+        return list(self._incoming.get(destination, ()))
 
-    def apply_policies(self) -> None:
-        """Let the policies that there are now hold for all queues, at once.
+    def bind_queue(
+        self,
+        queue: str,
+        exchange: str,
+        key: str,
+        arguments: FieldTable,
+        owner: object,
+        access: Access = FULL_ACCESS,
+    ) -> None:
+        """Bind a queue to an exchange.
 
-        (Exchanges ask for theirs when they need it.)
+        Raises:
+            BrokerError: 403, 404 naming the exchange first, 405, 406.
         """
-        for queue in list(self.queues.values()):
-            queue.apply_policy(self.policies.for_queue(queue.name))
-        self.run_later()
+        exchange, queue = one_line(exchange), one_line(queue)
+        access.check_write("queue", queue)
+        self._check_source(exchange, key, access)
+        source, destination = self.exchange(exchange), self._queue(queue)
+        source.check_binding(arguments)
+        destination.declaration.check_access(owner)
+        self._add_binding(source, destination, key, arguments)
+
+    def unbind_queue(
+        self,
+        queue: str,
+        exchange: str,
+        key: str,
+        arguments: FieldTable,
+        owner: object,
+        access: Access = FULL_ACCESS,
+    ) -> None:
+        """Remove a binding; nothing happens if queue, exchange or binding do not exist.
+
+        Raises:
+            BrokerError: 403, 405.
+        """
+        exchange, queue = one_line(exchange), one_line(queue)
+        access.check_write("queue", queue)
+        self._check_source(exchange, key, access)
+        destination = self.queues.get(queue)
+        binding = self._binding(exchange, destination, key, arguments)
+        if destination is not None and binding is not None:
+            destination.declaration.check_access(owner)
+            self._unbind(binding)
+
+    def bind_exchange(
+        self,
+        destination: str,
+        source: str,
+        key: str,
+        arguments: FieldTable,
+        access: Access = FULL_ACCESS,
+    ) -> None:
+        """Bind an exchange to another one, which routes messages to it.
+
+        Raises:
+            BrokerError: 403, 404, 406.
+        """
+        source, destination = one_line(source), one_line(destination)
+        access.check_write("exchange", destination)
+        _check_not_default(destination)
+        self._check_source(source, key, access)
+        exchange, other = self.exchange(source), self.exchange(destination)
+        exchange.check_binding(arguments)
+        self._add_binding(exchange, other, key, arguments)
+
+    def unbind_exchange(
+        self,
+        destination: str,
+        source: str,
+        key: str,
+        arguments: FieldTable,
+        access: Access = FULL_ACCESS,
+    ) -> None:
+        """Remove a binding between exchanges; nothing happens if anything does not exist.
+
+        Raises:
+            BrokerError: 403.
+        """
+        source, destination = one_line(source), one_line(destination)
+        access.check_write("exchange", destination)
+        _check_not_default(destination)
+        self._check_source(source, key, access)
+        binding = self._binding(source, self.exchanges.get(destination), key, arguments)
+        if binding is not None:
+            self._unbind(binding)
+
+    def _check_source(self, name: str, key: str, access: Access) -> None:
+        _check_not_default(name)
+        access.check_read("exchange", name)
+        exchange = self.exchanges.get(name)
+        if exchange is not None and exchange.TYPE == "topic":
+            access.check_read_topic(name, key)
+
+    def _binding(
+        self, source: str, destination: Destination | None, key: str, arguments: FieldTable
+    ) -> Binding | None:
+        exchange = self.exchanges.get(source)
+        if exchange is None or destination is None:
+            return None
+        return exchange.find(destination, key, arguments)
+
+    def _add_binding(
+        self, source: Exchange, destination: Destination, key: str, arguments: FieldTable
+    ) -> None:
+        binding = source.bind(destination, key, arguments)
+        self._incoming.setdefault(destination, {})[binding] = None
+
+    def _remove_binding(self, binding: Binding) -> None:
+        binding.source.unbind(binding)
+        incoming = self._incoming[binding.destination]
+        del incoming[binding]
+        if not incoming:
+            del self._incoming[binding.destination]
+
+    def _unbind(self, binding: Binding) -> None:
+        """Remove a binding, and its source if that is auto-delete and has no other binding."""
+        self._remove_binding(binding)
+        source = binding.source
+        if source.auto_delete and not source.outgoing and source.name in self.exchanges:
+            self._remove_exchange(source)
+
+    def _unbind_destination(self, destination: Destination) -> None:
+        for binding in self.bindings_to(destination):
+            self._unbind(binding)
 
     # ----------------------------------------------------------------------------- messages
 
     def publish(self, message: Message, user: str = "guest") -> Outcome:
-        """Check a message, and put it into the queues it is routed to.
+        """Check, route and deliver a message in one call.
 
         Args:
-            message: what is published.
-            user: by whom.
+            message: the message.
+            user: the name of the user who publishes it.
 
         Raises:
             BrokerError: 403, 404, 406, 541.
@@ -328,70 +505,113 @@ class VirtualHost(Topology):
         return self.deliver(self.accept(message, Access(user)))
 
     def accept(
-        self, message: Message, access: Access = ALL, reply_to: str | None = None
+        self, message: Message, access: Access = FULL_ACCESS, reply_to: str | None = None
     ) -> Publication:
-        """Check and route a message. A direct reply goes out at once; it is in no queue.
+        """Check and route a message. A direct reply is delivered, because it enters no queue.
 
         Args:
-            message: what is published.
-            access: what the connection may do that publishes it.
-            reply_to: the address for direct replies to its channel, if it has one.
+            message: the message.
+            access: the access of the connection that publishes it.
+            reply_to: the direct reply address of the channel, if it has one.
 
         Raises:
             BrokerError: 403, 404, 406, 541.
         """
-        access.write("exchange", message.exchange)
+        access.check_write("exchange", message.exchange)
         exchange = self.exchange(message.exchange)
         if exchange.internal:
             raise BrokerError(
                 ReplyCode.ACCESS_REFUSED, f"cannot publish to internal {exchange.described}"
             )
         if exchange.TYPE == "topic":
-            access.write_topic(exchange.name, message.routing_key)
-        message = message.accepted(access, reply_to)
+            access.check_write_topic(exchange.name, message.routing_key)
+        message = message.validated(access, reply_to)
         self.history.add(message)
-        message.events.append((Happened.PUBLISHED, message.exchange, access.user))
-        names = self._route(exchange, message)
+        message.events.append((EventType.PUBLISHED, message.exchange, access.user))
+        names = route(self.exchanges, exchange, message, self.policies.alternate_of)
         if not exchange.name:
-            for address in filter(is_address, names):
-                self._reply(address, message)
+            self._deliver_direct_replies(names, message)
         return Publication(message, names)
 
-    def reply(self, message: Message) -> None:
-        """Deliver a message to whoever waits for direct replies at one of its routing keys.
-
-        Raises:
-            BrokerError: 541, a key looks like an address and cannot be one.
-        """
-        for address in filter(is_address, dict.fromkeys(message.routing_keys)):
-            self._reply(address, message)
-
-    def _reply(self, address: str, message: Message) -> None:
-        deliver = self.replies.find(address)
-        if deliver is not None:
-            self.later(partial(deliver, message))
-
     def deliver(self, publication: Publication) -> Outcome:
-        """Put a message into the queues it was routed to, those that there are."""
+        """Add a message to the queues that it is routed to, as far as they exist."""
         message = publication.message
         queues = [self.queues[name] for name in publication.queues if name in self.queues]
         has_all = len(queues) == len(publication.queues)
         names = publication.queues if has_all else [queue.name for queue in queues]
-        message.events.append(routed(names))
-        outcome = Outcome.TAKEN if queues else Outcome.UNROUTED
+        message.events.append(routed_event(names))
+        outcome = Outcome.ACCEPTED if queues else Outcome.UNROUTED
         for queue in queues:
-            if not queue.publish(publication.message):
+            if not queue.publish(message):
                 outcome = Outcome.REFUSED
-                message.events.append((Happened.REFUSED, queue.name, ""))
+                message.events.append((EventType.REFUSED, queue.name, ""))
         return outcome
 
-    def route(self, exchange: Exchange, message: Message) -> list[Queue]:
-        """Return the queues that a message reaches, each once, over any number of exchanges."""
-        names = self._route(exchange, message)
-        return [self.queues[name] for name in names if name in self.queues]
+    def explain(self, message: Message) -> Route:
+        """Return where a message would be routed to if it were published now, and why.
 
-    def _route(self, exchange: Exchange, message: Message) -> list[str]:
-        return routing.route(self.exchanges, exchange, message, self.policies.alternate_of)
+        Raises:
+            BrokerError: 404, the exchange does not exist.
+        """
+        self.exchange(message.exchange)
+        return explain(self.exchanges, self.queues, message, self.policies.alternate_of)
+
+    def _deliver_direct_replies(self, keys: list[str], message: Message) -> None:
+        for address in filter(is_address, keys):
+            deliver = self.replies.find(address)
+            if deliver is not None:
+                self.agenda.call_soon(partial(deliver, message))
+
+    def _dead_letter(self, queue: Queue, message: Message, reason: Reason) -> None:
+        """Publish a message of a queue to the queue's dead-letter exchange, if it has one.
+
+        RabbitMQ: the message is dropped silently if that exchange does not exist or routes it to no
+        queue. A queue that the message was dead-lettered from before does not get it again, unless
+        a consumer has rejected it.
+        """
+        name, key = queue.settings.dead_letter_exchange, queue.settings.dead_letter_routing_key
+        exchange = self.exchanges.get(name or "")
+        if name is None or exchange is None:
+            return
+        if not dead_letter.is_countable(message, queue.name, reason):
+            return
+        dead = dead_letter.dead_lettered(
+            message,
+            reason,
+            queue=queue.name,
+            exchange=name,
+            routing_key=key,
+            now=self.clock.now(),
+        )
+        if not name:
+            try:
+                self._deliver_direct_replies(list(dict.fromkeys(dead.routing_keys)), dead)
+            except BrokerError:
+                return  # RabbitMQ: the queue crashes over a malformed address
+        routed = route(self.exchanges, exchange, dead, self.policies.alternate_of)
+        queues = [self.queues[each] for each in routed if each in self.queues]
+        accepting = [
+            each
+            for each in queues
+            if each.accepts_dead_letters
+            and (reason is Reason.REJECTED or not dead_letter.is_cycle(dead, each.name))
+        ]
+        trim_events(dead.events)
+        dead.events.append(routed_event([each.name for each in accepting]))
+        for each in accepting:
+            each.accept_dead_letter(dead)
+
+
+def one_line(name: str) -> str:
+    """Return a name without line breaks. RabbitMQ: basic.consume and basic.get keep them."""
+    return name.replace("\r", "").replace("\n", "")
+
+
+def _check_not_default(exchange: str) -> None:
+    if not exchange:
+        raise BrokerError(
+            ReplyCode.ACCESS_REFUSED, "operation not permitted on the default exchange"
+        )
 
 
 def _check_not_reserved(kind: str, name: str) -> None:
@@ -401,8 +621,19 @@ def _check_not_reserved(kind: str, name: str) -> None:
         )
 
 
-def _check_link(kind: str, name: str, exchange: object, access: Access) -> None:
-    """Let only those send messages on from something who may read it, and write to where."""
+def _check_other_exchange(
+    argument: Argument,
+    kind: str,
+    declaration: QueueDeclaration | ExchangeDeclaration,
+    access: Access,
+) -> None:
+    """Check an argument that names the exchange to which messages are passed on.
+
+    RabbitMQ: it takes the permissions to read from what passes them on, and to write to that
+    exchange.
+    """
+    argument.check_value(declaration.arguments, declaration.described)
+    exchange = declaration.arguments.get(argument.name)
     if isinstance(exchange, str):
-        access.read(kind, name)
-        access.write("exchange", exchange)
+        access.check_read(kind, declaration.name)
+        access.check_write("exchange", exchange)

@@ -1,1 +1,1 @@
-"""What the pytest plugin needs beside the fake: a real RabbitMQ, an event loop in a thread."""
+"""Brokers that the pytest plugin serves to tests: the fake one, or a real RabbitMQ."""

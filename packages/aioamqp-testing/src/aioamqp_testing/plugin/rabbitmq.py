@@ -1,4 +1,4 @@
-"""A real broker in the place of the fake one: its address, and virtual hosts to throw away."""
+"""A real RabbitMQ in place of the fake broker, with a temporary virtual host for each test."""
 
 import asyncio
 import base64
@@ -15,90 +15,98 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from aioamqp import AmqpProtocol, Dialer
+    from aioamqp.uri import AmqpUrl
 
-_SECONDS: Final = 10  # for an answer of the management API
-_CTL_SECONDS: Final = 30  # for rabbitmqctl, which starts an Erlang of its own
+_API_SECONDS: Final = 10  # for a response of the management API
+_CTL_SECONDS: Final = 30  # for rabbitmqctl, which starts an Erlang node
 _MANAGEMENT_PORT: Final = 15672
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 class NoVirtualHosts(Exception):
-    """No virtual hosts can be made in this way; the text says why."""
+    """Virtual hosts cannot be made in this way; the text gives the reason."""
 
 
 class VirtualHosts(Protocol):
-    """A way to make virtual hosts and to remove them; calls block."""
+    """A way to make and remove virtual hosts. The calls block."""
 
     def add(self, name: str) -> None:
-        """Make one that the user of the URL may use; raises NoVirtualHosts."""
+        """Make a virtual host with all permissions for the user of the URL.
+
+        Raises:
+            NoVirtualHosts: it cannot be made.
+        """
 
     def remove(self, name: str) -> None:
-        """Remove one with all that is in it."""
+        """Remove a virtual host and its contents."""
 
 
 class Management:
-    """The management API. RabbitMQ: management.html.
+    """Virtual hosts through the management API. RabbitMQ: management.html.
 
     Args:
-        url: of the broker; its user has to be an administrator.
-        api: the URL of the API; by default port 15672 of the same host.
+        url: of the broker; its user must be an administrator.
+        api: the URL of the API; None for port 15672 of the same host.
 
     Raises:
-        NoVirtualHosts: it does not answer, or not to this user.
+        NoVirtualHosts: the API does not respond, or refuses the user.
     """
 
     def __init__(self, url: str, api: str | None = None) -> None:
         self._user, password, host, _ = _address(url)
-        shown = f"[{host}]" if ":" in host else host
-        self._api = (api or f"http://{shown}:{_MANAGEMENT_PORT}").rstrip("/")
+        address = f"[{host}]" if ":" in host else host
+        self._api = (api or f"http://{address}:{_MANAGEMENT_PORT}").rstrip("/")
         credentials = base64.b64encode(f"{self._user}:{password}".encode()).decode()
         self._headers = {
             "Authorization": f"Basic {credentials}",
             "Content-Type": "application/json",
         }
-        self._ask("GET", "whoami")
+        self._request("GET", "whoami")
 
-    def _ask(self, verb: str, path: str, body: object = None) -> None:
+    def _request(self, verb: str, path: str, body: object = None) -> None:
         data = None if body is None else json.dumps(body).encode()
-        address = f"{self._api}/api/{path}"
-        request = urllib.request.Request(address, data, self._headers, method=verb)
+        url = f"{self._api}/api/{path}"
+        request = urllib.request.Request(url, data, self._headers, method=verb)
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS):
+            with urllib.request.urlopen(request, timeout=_API_SECONDS):
                 pass
         except (OSError, ValueError) as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
-            raise NoVirtualHosts(f"{verb} {address}: {error}") from None
+            raise NoVirtualHosts(f"{verb} {url}: {error}") from None
 
     def add(self, name: str) -> None:
         """Make a virtual host with all permissions for the user."""
-        self._ask("PUT", f"vhosts/{quote(name, safe='')}", {})
+        self._request("PUT", f"vhosts/{quote(name, safe='')}", {})
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
-        where = f"{quote(name, safe='')}/{quote(self._user, safe='')}"
-        self._ask("PUT", f"permissions/{where}", everything)
+        path = f"permissions/{quote(name, safe='')}/{quote(self._user, safe='')}"
+        self._request("PUT", path, everything)
 
     def remove(self, name: str) -> None:
         """Remove a virtual host."""
-        self._ask("DELETE", f"vhosts/{quote(name, safe='')}")
+        self._request("DELETE", f"vhosts/{quote(name, safe='')}")
 
 
 class Rabbitmqctl:
-    """The command of the same name. RabbitMQ: rabbitmqctl.8.html.
+    """Virtual hosts through the command rabbitmqctl. RabbitMQ: rabbitmqctl.8.html.
+
+    Args:
+        url: of the broker, which must run on this machine.
 
     Raises:
-        NoVirtualHosts: there is no such command, it may not do it, or it speaks to another node.
+        NoVirtualHosts: the command is missing, lacks permission, or controls another node.
     """
 
     def __init__(self, url: str) -> None:
         self._user, _, host, port = _address(url)
         if host not in _LOOPBACK:
-            raise NoVirtualHosts(f"rabbitmqctl knows nothing of the host {host}")
+            raise NoVirtualHosts(f"rabbitmqctl cannot control a broker on host {host}")
         if shutil.which("rabbitmqctl") is None:
             raise NoVirtualHosts("rabbitmqctl is not on PATH")
-        # it speaks to the node that the environment names, which need not be the one of the URL
+        # rabbitmqctl controls the node that the environment names, which may be another one
         listeners = json.loads(self._run("status", "--formatter", "json")).get("listeners", [])
         if port not in [listener.get("port") for listener in listeners]:
-            raise NoVirtualHosts(f"rabbitmqctl knows a node that does not listen on port {port}")
+            raise NoVirtualHosts(f"the node of rabbitmqctl does not listen on port {port}")
 
     def _run(self, *arguments: str) -> str:
         command = ["rabbitmqctl", "--quiet", *arguments]
@@ -124,40 +132,40 @@ class Rabbitmqctl:
 
 
 def find_virtual_hosts(url: str, api: str | None = None) -> tuple[VirtualHosts | None, str]:
-    """Find a way to make virtual hosts on the broker at a URL.
+    """Find a way to make virtual hosts on the broker at ``url``.
 
     Returns:
-        the way, or None when there is none; and one line that says so.
+        the way, or None if there is none; and a description for the header of the report.
     """
     try:
-        return Management(url, api), "a virtual host for each test, by the management API"
+        return Management(url, api), "a virtual host for each test (management API)"
     except NoVirtualHosts as no_management:
         try:
-            return Rabbitmqctl(url), "a virtual host for each test, by rabbitmqctl"
+            return Rabbitmqctl(url), "a virtual host for each test (rabbitmqctl)"
         except NoVirtualHosts as no_ctl:
             return None, (
-                "all tests in one virtual host, where only names of the fixture amqp_name are"
-                f" removed again, as none can be made ({no_management}; {no_ctl})"
+                "one virtual host for all tests, where only names from the fixture amqp_name are"
+                f" deleted after a test; no virtual hosts can be made ({no_management}; {no_ctl})"
             )
 
 
 class RealBroker:
-    """What a test gets for a FakeBroker when it runs on a real one: connections, nothing more.
+    """The value of the fixture amqp_broker on a real broker. It only offers connections.
 
     Args:
-        url: of the broker, virtual host included.
-        refuse: ends the test when it asks for what only a FakeBroker has.
+        url: of the broker, including the virtual host.
+        skip: skips the test, with a reason, when it uses what only a FakeBroker has.
 
     Attributes:
         url: the same.
     """
 
-    def __init__(self, url: str, refuse: Callable[[str], NoReturn]) -> None:
+    def __init__(self, url: str, skip: Callable[[str], NoReturn]) -> None:
         self.url = url
-        self._refuse = refuse
+        self._skip = skip
 
     async def connect(self, **options: Any) -> "tuple[asyncio.Transport, AmqpProtocol]":
-        """Connect as ``FakeBroker.connect`` does."""
+        """Connect aioamqp, as ``FakeBroker.connect`` does."""
         import aioamqp
 
         return await aioamqp.from_url(self.url, **options)
@@ -169,9 +177,8 @@ class RealBroker:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        self._refuse(
-            f"amqp_broker.{name} is only there on the fake broker, and this is a real one"
-            " (--amqp-backend)"
+        self._skip(
+            f"amqp_broker.{name} exists only on the fake broker, and --amqp-backend is a real one"
         )
 
 
@@ -179,13 +186,13 @@ class RealBroker:
 async def borrowed(
     url: str, virtual_hosts: VirtualHosts | None, names: list[str]
 ) -> AsyncGenerator[str]:
-    """Borrow a broker for one test.
+    """Make a virtual host for one test and remove it afterwards.
 
     Args:
         url: of the broker.
-        virtual_hosts: a way to make one for the test; None to do without.
-        names: of queues and exchanges to delete afterwards, looked at then; not needed where there
-            is a virtual host for the test.
+        virtual_hosts: a way to make virtual hosts; None to use the virtual host of the URL.
+        names: of queues and exchanges. Without a virtual host of its own, what has these names at
+            the end of the test is deleted.
 
     Returns:
         the URL for the test.
@@ -205,7 +212,7 @@ async def borrowed(
 
 
 async def _delete(url: str, names: list[str]) -> None:
-    """Delete what has these names; where nothing has, RabbitMQ answers as if it had."""
+    """Delete queues and exchanges. RabbitMQ: deleting what does not exist succeeds."""
     import aioamqp
 
     if not names:
@@ -218,15 +225,15 @@ async def _delete(url: str, names: list[str]) -> None:
 
 
 def dialer_to(url: str) -> "Dialer":
-    """Return a dialer that makes every link to the host of a URL, whatever host it is asked for.
+    """Return a dialer that connects to the host of ``url``, whatever host a program names.
 
-    Nothing that a test does is to reach another broker than the one that was chosen for it.
+    So no test can reach another broker than the one that was chosen for it.
     """
     from aioamqp.dial import dial_tcp
     from aioamqp.uri import parse_url
 
     parts = parse_url(url)
-    own_port = parts.port or (5671 if parts.is_secure else 5672)
+    own_port = _port(parts)
     own_ssl = parts.tls.context() if parts.is_secure else None
 
     async def dial(
@@ -250,5 +257,8 @@ def _address(url: str) -> tuple[str, str, str, int]:
     from aioamqp.uri import parse_url
 
     parts = parse_url(url)
-    port = parts.port or (5671 if parts.is_secure else 5672)
-    return parts.login, parts.password, parts.host, port
+    return parts.login, parts.password, parts.host, _port(parts)
+
+
+def _port(parts: "AmqpUrl") -> int:
+    return parts.port or (5671 if parts.is_secure else 5672)

@@ -1,54 +1,38 @@
-"""The broker's side of a connection: octets in, octets out, and when to hang up."""
+"""The broker's side of a connection: bytes in, bytes out, and how the connection ends."""
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final
 
 from amqp_codec import (
     HEARTBEAT,
     PROTOCOL_HEADER,
     Command,
-    EncodeError,
+    DecodeError,
     FieldTable,
     Method,
     ReplyCode,
     connection,
-    encode_command,
 )
-from amqp_codec.protocol.constants import (
-    FRAME_HEADER,
-    FRAME_HEARTBEAT,
-    FRAME_METHOD,
-    FRAME_MIN_SIZE,
-)
+from amqp_codec.protocol.constants import FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD
 
-from ..model import (
-    Access,
-    BrokerError,
-    Clock,
-    Node,
-    NotSupported,
-    Timer,
-    User,
-    UserAccess,
-    VirtualHost,
-)
-from . import handshake
-from .channel.channel import Channel
+from ..model import BrokerError, Clock, Node, NotSupported, UserAccess
+from .channel.channel import Channel, Channels
+from .channel.context import Context
 from .deferred import Deferred
-from .flow import Flow
-from .handshake import HandshakeRefused
+from .handshake import HEADER_SIZE, Handshake, HandshakeRefused, has_capability
 from .heartbeat import Heartbeat
 from .interceptor import Interceptor
 from .journal import ConnectionJournal
+from .output import Output
+from .reader import framing
 from .reader.assembly import FrameRefused, ReaderCrash, decode_method
-from .reader.framing import Frame, FrameReader, FrameTooLarge
 from .state import BEFORE_OPENING, Ending, State
 
 _HANDSHAKE_SECONDS: Final = 10  # RabbitMQ: handshake_timeout
-_SILENT_SECONDS: Final = 3  # RabbitMQ: the delay before it hangs up without a word
+_SILENT_SECONDS: Final = 3  # RabbitMQ: the delay before it hangs up without an answer
 _CLOSE_SECONDS: Final = 30  # RabbitMQ: how long it waits for close-ok at most
-
-_M = TypeVar("_M", bound=Method)
+_TIME_OVER: Final = "the time limit is over"
 
 
 class Session:
@@ -57,20 +41,15 @@ class Session:
     Args:
         node: the broker.
         clock: for its timers.
-        journal: where it notes what is said.
-        wake: called when there is output or an ending that no call of ``receive`` brought about.
+        journal: where commands are noted.
+        wake: called when there is output or an ending that no call of ``receive_data`` has caused.
 
     Attributes:
-        node: the broker.
-        access: what the user who has logged in may do.
-        client_properties: what the client has said about itself.
-        wants_blocked_notices: whether the client has announced connection.blocked.
-        wants_cancel_notices: and whether it has announced consumer_cancel_notify.
-        due: what is said once all is dealt with that has come.
-        flow: whether it reads, and whether its consumers get anything.
-        interference: what stands between it and its client in a test of failures.
-        ending: how the connection is to be ended, None while it goes on.
-        journal: the last things said.
+        output: what is sent to the client.
+        is_reading: whether it reads from the client; not while it is congested or blocked.
+        ending: how the transport is to be closed, None while the connection goes on.
+        journal: what was received and sent.
+        run_later: runs what the virtual host has put off until after the reply.
     """
 
     def __init__(
@@ -80,82 +59,89 @@ class Session:
         journal: ConnectionJournal,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self.node = node
-        self.access = Access("")
-        self.client_properties: FieldTable = {}
-        self.wants_blocked_notices = False
-        self.wants_cancel_notices = False
-        self.flow = Flow(self)
-        self.interceptor: Interceptor | None = None
+        self.output = Output(journal, wake, self._on_congestion)
+        self.is_reading = True
         self.ending: Ending | None = None
         self.journal = journal
+        self.run_later: Callable[[], None] = lambda: None
+        self._node = node
         self._clock = clock
-        self.wake = wake
+        self._wake = wake
         self._state = State.HEADER
-        self._frames = FrameReader(FRAME_MIN_SIZE)
-        self._frame_max = FRAME_MIN_SIZE
-        self._channel_max = 0
-        self._is_legacy = False
-        self._channels: dict[int, Channel] = {}
-        self.due = Deferred(self)
-        self._user: User | None = None
-        self._vhost: VirtualHost | None = None
-        self._heartbeat: Heartbeat | None = None
-        self._heartbeat_seconds = 0
-        self._timer: Timer = clock.call_later(_HANDSHAKE_SECONDS, self._time_is_up)
-
-    # ----------------------------------------------------------------------------- the outside
+        self._frames = framing.new_reader()
+        self._handshake = Handshake(node)
+        self._channels: Channels | None = None  # until connection.open
+        self._deferred = Deferred()
+        self._is_blocked = False
+        self._interceptor: Interceptor | None = None
+        self._timer = clock.call_later(_HANDSHAKE_SECONDS, partial(self._reset, _TIME_OVER))
 
     @property
     def is_open(self) -> bool:
-        """Whether the handshake is done and nothing has ended the connection."""
+        """Whether the handshake is complete and nothing has ended the connection."""
         return self._state is State.RUNNING
 
     @property
     def name(self) -> str:
-        """The address of its client."""
+        """The address of the client."""
         return self.journal.name
 
     @property
+    def client_properties(self) -> FieldTable:
+        """The client-properties of connection.start-ok; empty before it."""
+        return self._handshake.client_properties
+
+    @property
     def user(self) -> str:
-        """The name of the user who has logged in; empty before that."""
-        return "" if self._user is None else self._user.name
+        """The name of the user; empty before connection.start-ok."""
+        return "" if self._handshake.user is None else self._handshake.user.name
 
     @property
     def vhost_name(self) -> str:
         """The name of the virtual host; empty before connection.open."""
-        return "" if self._vhost is None else self._vhost.name
+        return "" if self._channels is None else self._channels.vhost_name
 
     @property
     def channel_count(self) -> int:
-        """How many channels it has, those that are closing included."""
-        return len(self._channels)
+        """How many channels it has, including those that are closing."""
+        return 0 if self._channels is None else len(self._channels)
 
     @property
     def channels(self) -> list[Channel]:
-        """Its channels, by the order in which they were opened."""
-        return list(self._channels.values())
+        """Its channels, in the order in which they were opened."""
+        return [] if self._channels is None else list(self._channels.values())
 
-    def receive(self, octets: bytes) -> None:
-        """Take what the client has sent, in any slices, and do what it says."""
-        if self._heartbeat is not None:
-            self._heartbeat.received()
-        self._frames.feed(octets)
-        self.read_on()
+    @property
+    def interceptor(self) -> Interceptor | None:
+        """The interceptor of commands, with which tests inject faults; usually None."""
+        return self._interceptor
 
-    def read_on(self) -> None:
-        """Deal with what was received, unless and until something keeps it from reading."""
-        self.due.is_busy = True
-        while self.flow.is_reading and self._step():
-            pass
-        self.due.do()
+    @interceptor.setter
+    def interceptor(self, interceptor: Interceptor | None) -> None:
+        self._interceptor = interceptor
+        self.output.intercept = None if interceptor is None else interceptor.on_send
+
+    # ----------------------------------------------------------------------------- the transport
+
+    def receive_data(self, data: bytes) -> None:
+        """Process bytes from the client, in slices of any size."""
+        if self.output.heartbeat is not None:
+            self.output.heartbeat.data_received()
+        self._frames.feed(data)
+        self._read()
 
     def take_output(self) -> bytes:
-        """Return what is to be sent to the client, and forget it."""
-        return self.flow.take()
+        """Return the bytes for the client and remove them from the output buffer."""
+        return self.output.take()
+
+    def connection_lost(self) -> None:
+        """End the session because the transport is closed."""
+        if self._state is not State.OVER:
+            self.hang_up(Ending.CLOSE, "the client has closed it")
+        self.output.clear()
 
     def shut_down(self) -> None:
-        """End it because the broker stops: RabbitMQ says why, and hangs up."""
+        """Send connection.close because the broker stops, and hang up without waiting."""
         if self._state is State.OVER:
             return
         if self._state not in (*BEFORE_OPENING, State.SILENT):
@@ -164,81 +150,80 @@ class Session:
         self.hang_up(Ending.CLOSE, "the broker stops")
 
     def force_close(self, text: str) -> None:
-        """End it from outside: RabbitMQ says why, and waits for the answer.
+        """Close the connection as an administrator does, and wait for close-ok.
 
         Args:
-            text: what connection.close says behind the name of code 320.
+            text: the reply text of connection.close, without the name of code 320.
         """
         if self._state is State.RUNNING:
             self.close(BrokerError(ReplyCode.CONNECTION_FORCED, text))
         elif self._state not in (State.CLOSING, State.OVER):
-            self.hang_up(Ending.RESET, text)
-            self.wake()
+            self._reset(text)
 
-    def connection_lost(self) -> None:
-        """Take notice that the client has hung up."""
-        if self._state is not State.OVER:
-            self.hang_up(Ending.CLOSE, "the client has hung up")
-        self.flow.drop()
+    # ----------------------------------------------------------------------------- flow control
 
-    # ----------------------------------------------------------------------------- for channels
+    def block(self, reason: str) -> None:
+        """Stop reading because of an alarm, and send connection.blocked if it was announced."""
+        if not self._is_blocked:
+            self._set_blocked(True, connection.Blocked(reason))
 
-    def send(self, command: Command) -> None:
-        """Send a command to the client."""
-        if self.interceptor is not None and self.interceptor.sends(command):
-            return
-        self.journal.sent(command)
-        self.flow.put(self.encode(command))
-        if self._heartbeat is not None:
-            self._heartbeat.sent()
+    def unblock(self) -> None:
+        """Send connection.unblocked if it was announced, and read again."""
+        if self._is_blocked:
+            self._set_blocked(False, connection.Unblocked())
+            self._read()
 
-    def encode(self, command: Command) -> bytes:
-        """Return a command as it goes to the client."""
-        try:
-            return encode_command(command, self._frame_max)
-        except EncodeError:
-            # RabbitMQ: properties of another client's message go out even if they are too large
-            # for what this one has agreed on
-            return encode_command(command, 0)
+    def _set_blocked(self, is_blocked: bool, notice: Method) -> None:
+        self._is_blocked = is_blocked
+        self._update_reading()
+        if self._handshake.has_capability("connection.blocked"):
+            self.output.send(Command(0, notice))
 
-    def send_octets(self, octets: bytes) -> None:
-        """Send octets to the client, whatever they are."""
-        self.flow.put(octets)
-        if self._heartbeat is not None:
-            self._heartbeat.sent()
+    def _on_congestion(self) -> None:
+        is_congested = self.output.is_congested
+        self._update_reading()
+        for channel in self.channels:
+            channel.set_paused(is_congested)
+        if not is_congested:
+            self.run_later()
+            self._read()
 
-    def watch_client(self, is_reading: bool) -> None:
-        """Take notice of whether it reads from its client."""
-        if self._heartbeat is not None:
-            self._heartbeat.is_watching = is_reading
-        self.wake()
+    def _update_reading(self) -> None:
+        self.is_reading = not (self._is_blocked or self.output.is_congested)
+        if self.output.heartbeat is not None:
+            self.output.heartbeat.is_watching = self.is_reading
+        self._wake()
 
-    def drop(self, channel: Channel) -> None:
-        """Let the number of a channel be free for another one."""
-        self._channels.pop(channel.number, None)
+    # ----------------------------------------------------------------------------- reading
 
-    def fail_channel(self, channel: Channel, error: BrokerError) -> None:
-        """Close a channel, or all of the connection, for something that no method has done."""
-        self._refuse(error, 0, channel)
-        self.due.close_connection()
+    def _read(self) -> None:
+        """Process the frames that have been received, as long as it is reading."""
+        self._deferred.is_reading = True
+        while self.is_reading and self._read_frame():
+            pass
+        self._finish_read()
 
-    # ----------------------------------------------------------------------------- input
-
-    def _step(self) -> bool:
-        """Deal with the next frame; return whether there was one to be read."""
-        if self._state in (State.SILENT, State.OVER):
-            return False
-        if self._state is State.HEADER:
-            return self._read_header()
-        try:
-            # what goes wrong on purpose, and alarms, go by single frames
-            is_plain = self._state is State.RUNNING and self.interceptor is None
-            frame = self._frames.next(in_runs=is_plain and not self.node.alarm)
-            if frame is None:
+    def _read_frame(self) -> bool:
+        """Process the next frame; return whether there was one."""
+        if self._state is not State.RUNNING:
+            if self._state in (State.SILENT, State.OVER):
                 return False
-            self._handle_frame(frame)
-        except FrameTooLarge as error:
-            self._close_fatally(error)
+            if self._state is State.HEADER:
+                return self._read_header()
+        frame = self._frames
+        try:
+            if not frame.next():
+                return False
+        except DecodeError as error:
+            self._close_fatally(framing.refused(error, frame))
+            return True
+        try:
+            if not frame.channel:
+                self._handle_connection_frame()
+            elif self._state is State.RUNNING and self._channels is not None:
+                self._handle_channel_frame(self._channels)
+            elif self._state is not State.CLOSING:
+                raise framing.unexpected(frame)
         except FrameRefused as error:
             self._refuse(error, error.index)
         except BrokerError as error:
@@ -250,192 +235,224 @@ class Session:
         return True
 
     def _read_header(self) -> bool:
-        header = self._frames.take(handshake.HEADER_SIZE)
+        header = self._frames.take(HEADER_SIZE)
         if header is None:
             return False
-        start = handshake.start(header)
+        start = self._handshake.start(header)
         if start is None:
-            self.send_octets(PROTOCOL_HEADER)
+            self.output.send_bytes(PROTOCOL_HEADER)
             self.hang_up(Ending.RESET, f"{header!r} is not the header of AMQP 0-9-1")
             return False
-        self._is_legacy = start.version_major == 8
         self._state = State.STARTING
-        self.send(Command(0, start))
+        self.output.send(Command(0, start))
         return True
 
-    def _handle_frame(self, frame: Frame) -> None:
-        if not frame.has_end:
-            self._close_fatally(frame.wrong_end())
-        elif not frame.channel:
-            self._handle_frame_0(frame)
-        elif self._state is State.RUNNING:
-            self._handle_channel_frame(frame)
-            if frame.type == FRAME_HEADER and self.node.alarm:
-                self.flow.block(self.node.alarm)
-        elif self._state is not State.CLOSING:
-            raise frame.unexpected()
-
-    def _handle_frame_0(self, frame: Frame) -> None:
-        if frame.is_known and frame.type == FRAME_METHOD:
+    def _handle_connection_frame(self) -> None:
+        frame = self._frames
+        is_known = framing.is_known(frame)
+        if is_known and frame.frame_type == FRAME_METHOD:
             method = decode_method(frame)
             command = Command(0, method)
-            self.journal.received(command)
+            self.journal.add_received(command)
             try:
-                if self.interceptor is None or not self.interceptor.receives(command):
-                    self._handle_connection(method)
+                if self._interceptor is None or not self._interceptor.on_received(command):
+                    self._handle_connection_method(method)
             except BrokerError as error:
                 self._refuse(error, method.INDEX)
-        elif self._state is State.CLOSING:
-            return
-        elif not frame.is_known:
-            raise frame.unknown()
-        elif frame.type != FRAME_HEARTBEAT:
-            raise frame.unexpected()
+        elif self._state is not State.CLOSING:
+            if not is_known:
+                raise framing.unknown(frame)
+            if frame.frame_type != FRAME_HEARTBEAT:
+                raise framing.unexpected(frame)
 
-    def _handle_channel_frame(self, frame: Frame) -> None:
-        if not frame.is_known:
-            raise frame.unknown()
-        if frame.type == FRAME_HEARTBEAT:
-            raise frame.unexpected()
-        channel = self._channels.get(frame.channel) or self._add_channel(frame.channel)
-        for command in channel.assembler.assemble(frame):
-            if self._state is State.RUNNING:
-                self._handle_command(channel, command)
+    def _handle_channel_frame(self, channels: Channels) -> None:
+        frame = self._frames
+        frame_type = frame.frame_type
+        if not framing.is_known(frame):
+            raise framing.unknown(frame)
+        if frame_type == FRAME_HEARTBEAT:
+            raise framing.unexpected(frame)
+        channel = channels[frame.channel]
+        # RabbitMQ: during an alarm it stops reading behind a content header
+        command = channel.assembler.add_frame(frame, at_once=not self._node.alarm)
+        if command is not None:
+            self._handle_command(channel, command)
+        if frame_type == FRAME_HEADER and self._node.alarm:
+            self.block(self._node.alarm)
 
     def _handle_command(self, channel: Channel, command: Command) -> None:
-        self.journal.received(command)
+        self.journal.add_received(command)
         try:
-            if self.interceptor is None or not self.interceptor.receives(command):
+            if self._interceptor is None or not self._interceptor.on_received(command):
                 channel.handle(command)
         except BrokerError as error:
             self._refuse(error, command.method.INDEX, channel)
         self.run_later()
 
-    def _add_channel(self, number: int) -> Channel:
-        """Make a channel of a number that is used for the first time, open or not.
+    # ----------------------------------------------------------------------------- deferred work
 
-        RabbitMQ: channel_max limits how many there are, not what numbers they have.
+    def _finish_read(self) -> None:
+        """Process the deferred work, after all received frames."""
+        deferred, channels = self._deferred, self._channels
+        deferred.is_reading = False
+        if channels is None:
+            return
+        numbers, deferred.notices = deferred.notices, {}
+        for number in numbers:
+            if number in channels:
+                self._finish_channel(channels[number])
+        self._close_if_deferred()
+        numbers, deferred.closed = deferred.closed, {}
+        for number in numbers:
+            if number in channels:
+                channels[number].confirm_close()
+
+    def _finish_channel(self, channel: Channel) -> None:
+        """Process deliveries and notices for a channel, and send its publisher confirms."""
+        try:
+            channel.finish_read()
+            if self._interceptor is None:
+                channel.publishing.send_confirms()
+            elif outcomes := channel.publishing.take_outcomes():
+                self._interceptor.on_confirm(channel, outcomes)
+        except BrokerError as error:
+            self._fail_channel(channel.number, error)
+
+    def _close_if_deferred(self) -> bool:
+        """Close the connection if an error on a channel requires it; return whether one does.
+
+        RabbitMQ: messages that this channel returns go to the other channels before they end.
         """
-        if len(self._channels) >= self._channel_max:
-            raise BrokerError(
-                ReplyCode.NOT_ALLOWED,
-                f"number of channels opened ({len(self._channels)}) has reached"
-                f" the negotiated channel_max ({self._channel_max})",
-            )
-        assert self._user is not None  # it was opened with one,
-        assert self._vhost is not None  # and into the other
-        self.node.check_room_for_channel(self._user)
-        channel = self._channels[number] = Channel(self, self._vhost, number)
-        return channel
+        if self._deferred.error is None:
+            return False
+        (error, index), self._deferred.error = self._deferred.error, None
+        self.run_later()
+        for channel in self.channels:
+            self._finish_channel(channel)
+        self.close(error, index)
+        return True
 
     # ----------------------------------------------------------------------------- channel 0
 
-    def _handle_connection(self, method: Method) -> None:
-        match self._state:
-            case State.STARTING:
-                self._start(self._expect(method, connection.StartOk))
-            case State.TUNING:
-                self._tune(self._expect(method, connection.TuneOk))
-            case State.OPENING:
-                self._open(self._expect(method, connection.Open))
-            case State.CLOSING:
-                self._handle_closing(method)
-            case _:
-                self._handle_running(method)
+    def _handle_connection_method(self, method: Method) -> None:
+        match self._state, method:
+            case State.STARTING, connection.StartOk() as start_ok:
+                self._handle_start_ok(start_ok)
+            case State.TUNING, connection.TuneOk() as tune_ok:
+                self._handle_tune_ok(tune_ok)
+            case State.OPENING, connection.Open(virtual_host):
+                self._handle_open(virtual_host)
+            case State.RUNNING, connection.UpdateSecret():
+                self.output.send(Command(0, connection.UpdateSecretOk()))
+            case State.RUNNING, connection.Close():
+                self._handle_close()
+            case State.CLOSING, connection.Close():
+                self.output.send(Command(0, connection.CloseOk()))
+            case State.CLOSING, connection.CloseOk():
+                self.hang_up(Ending.RESET, "the client has sent close-ok")
+            case State.CLOSING, _:
+                pass
+            case state, _:
+                text = f"unexpected method in connection state {state.name.lower()}"
+                raise BrokerError(ReplyCode.CHANNEL_ERROR, text)
 
-    def _expect(self, method: Method, expected: type[_M]) -> _M:
-        if isinstance(method, expected):
-            return method
-        state = self._state.name.lower()
-        text = f"unexpected method in connection state {state}"
-        raise BrokerError(ReplyCode.CHANNEL_ERROR, text)
-
-    def _start(self, method: connection.StartOk) -> None:
-        if self._is_legacy:
-            self._state = State.OPENING  # the only way to be heard
+    def _handle_start_ok(self, method: connection.StartOk) -> None:
+        if self._handshake.is_legacy:
+            self._state = State.OPENING  # where an error is answered
             raise NotSupported("AMQP 0-8")
         try:
-            self._user = handshake.authenticate(method, self.node)
+            tune = self._handshake.log_in(method)
         except BrokerError as error:
             self.refuse_login(method, error)
             return
-        self.client_properties = method.client_properties
-        self.wants_blocked_notices = handshake.has_capability(method, "connection.blocked")
-        self.wants_cancel_notices = handshake.has_capability(method, "consumer_cancel_notify")
         self._state = State.TUNING
-        node = self.node
-        self.send(Command(0, connection.Tune(node.channel_max, node.frame_max, node.heartbeat)))
+        self.output.send(Command(0, tune))
 
-    def _tune(self, method: connection.TuneOk) -> None:
-        handshake.check_tuning(method, self.node)
-        self._frame_max = self._frames.frame_max = method.frame_max
-        self._channel_max = method.channel_max
-        self._heartbeat_seconds = method.heartbeat
+    def _handle_tune_ok(self, method: connection.TuneOk) -> None:
+        self._handshake.tune(method)
+        self.output.frame_max = method.frame_max
+        framing.set_frame_max(self._frames, method.frame_max)
         if method.heartbeat:
-            self._heartbeat = Heartbeat(self._clock, method.heartbeat, self._beat, self._die)
+            send = partial(self.output.send, Command(0, HEARTBEAT))
+            on_dead = partial(self._reset, "no heartbeats from the client")
+            self.output.heartbeat = Heartbeat(self._clock, method.heartbeat, send, on_dead)
         self._state = State.OPENING
 
-    def _open(self, method: connection.Open) -> None:
-        assert self._user is not None  # who has logged in
-        self._vhost = self.node.enter(self, self._user, method.virtual_host)
-        self.access = UserAccess(self._user, self._vhost.name)
+    def _handle_open(self, virtual_host: str) -> None:
+        user = self._handshake.user
+        assert user is not None  # since connection.start-ok
+        vhost = self._node.add_connection(self, user, virtual_host)
+        context = Context(
+            self._node,
+            vhost,
+            user,
+            UserAccess(user, vhost.name),
+            connection=self,
+            wants_cancel_notices=self._handshake.has_capability("consumer_cancel_notify"),
+            output=self.output,
+            deferred=self._deferred,
+            fail_channel=self._fail_channel,
+        )
+        self._channels = Channels(context, self._handshake.channel_max)
+        self.run_later = vhost.agenda.run_pending
         self._state = State.RUNNING
         self._timer.cancel()
-        self.send(Command(0, connection.OpenOk()))
+        self.output.send(Command(0, connection.OpenOk()))
 
-    def _handle_running(self, method: Method) -> None:
-        if isinstance(method, connection.UpdateSecret):
-            self.send(Command(0, connection.UpdateSecretOk()))
-            return
-        self._expect(method, connection.Close)
-        if self.due.close_connection():
-            return
-        self._end_channels()
-        self.send(Command(0, connection.CloseOk()))
-        self._await_end()
+    def _handle_close(self) -> None:
+        if not self._close_if_deferred():
+            self._end_channels()
+            self.output.send(Command(0, connection.CloseOk()))
+            self._await_end()
 
-    def _handle_closing(self, method: Method) -> None:
-        if isinstance(method, connection.Close):
-            self.send(Command(0, connection.CloseOk()))
-        elif isinstance(method, connection.CloseOk):
-            self.hang_up(Ending.RESET, "the client has said close-ok")
-
-    # ----------------------------------------------------------------------------- mistakes
+    # ----------------------------------------------------------------------------- errors
 
     def refuse_login(self, method: connection.StartOk, error: BrokerError) -> None:
-        """Say that the client may not come in, if it has announced that it understands this."""
-        if handshake.has_capability(method, "authentication_failure_close"):
+        """Answer a failed login: with connection.close if the client has announced that it can."""
+        if has_capability(method.client_properties, "authentication_failure_close"):
             self.close(error)
             self._set_timer(_SILENT_SECONDS)  # RabbitMQ: it does not wait as long as elsewhere
         else:
             self._fall_silent(error.reply_text)
 
     def _refuse(self, error: BrokerError, index: int, channel: Channel | None = None) -> None:
-        """Answer a mistake in the way of the state and of the reply code."""
+        """Answer an error as the state and the reply code require."""
         if isinstance(error, NotSupported):
-            self.node.refused.append(error.what)
+            self._node.refused.append(error.what)
         self.journal.note(f"refused: {error.reply_text}")
         if self._state in BEFORE_OPENING or (self._state is State.OPENING and not error.text):
             self._fall_silent(error.reply_text)
         elif channel is not None and not error.reply_code.is_hard:
             channel.fail(error, index)
         elif channel is not None and self.is_open:
-            self.due.end(channel, error, index)
+            channel.stop()
+            self._deferred.error = self._deferred.error or (error, index)
         else:
             self.close(error, index)
 
+    def _fail_channel(self, number: int, error: BrokerError) -> None:
+        """Answer an error on a channel that no method has caused."""
+        channel = None if self._channels is None else self._channels.get(number)
+        self._refuse(error, 0, channel)
+        self._close_if_deferred()
+
     def close(self, error: BrokerError, index: int = 0) -> None:
-        """Say connection.close, and wait for the answer."""
+        """Send connection.close, and wait for close-ok.
+
+        Args:
+            error: the error.
+            index: the class and method id that connection.close names, as in ``Method.INDEX``.
+        """
         self._end_channels()
         if self._state is not State.CLOSING:
             # RabbitMQ: an error without an explanation is a crash, which knows of no method
             index = index if error.text else 0
             close = connection.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF)
-            self.send(Command(0, close))
+            self.output.send(Command(0, close))
             self._await_end()
 
     def _close_fatally(self, error: BrokerError) -> None:
-        """Say connection.close where that can be said; behind such a frame none can be found."""
+        """Send connection.close if the state allows it, and read no further frame."""
         if self._state not in (*BEFORE_OPENING, State.CLOSING):
             self.close(error)
         self._fall_silent(error.reply_text)
@@ -448,51 +465,35 @@ class Session:
     # ----------------------------------------------------------------------------- the end
 
     def _end_channels(self) -> None:
-        """Give back what the connection holds. RabbitMQ: it does so before it says close(-ok)."""
-        channels, self._channels = self._channels, {}
-        self.due.forget()
-        for channel in channels.values():
-            channel.end()
-        if self._vhost is not None:
-            self._vhost.remove_exclusive_queues(self)
-        self.node.leave(self)
-        self.run_later()
+        """End all channels and leave the virtual host. RabbitMQ: before it sends close-ok."""
+        self._deferred.clear()
+        if self._channels is not None:
+            self._channels.end()
 
     def _await_end(self) -> None:
         self._state = State.CLOSING
-        self._set_timer(min(_CLOSE_SECONDS, self._heartbeat_seconds or _CLOSE_SECONDS))
+        self._set_timer(min(_CLOSE_SECONDS, self._handshake.heartbeat or _CLOSE_SECONDS))
 
     def _set_timer(self, seconds: float) -> None:
         self._timer.cancel()
-        self._timer = self._clock.call_later(seconds, self._time_is_up)
+        self._timer = self._clock.call_later(seconds, partial(self._reset, _TIME_OVER))
 
-    def _time_is_up(self) -> None:
-        self.hang_up(Ending.RESET, "time is up")
-        self.wake()
-
-    def _die(self) -> None:
-        self.hang_up(Ending.RESET, "no heartbeats from the client")
-        self.wake()
+    def _reset(self, why: str) -> None:
+        """Reset the connection at a moment when the transport does not expect it."""
+        self.hang_up(Ending.RESET, why)
+        self._wake()
 
     def hang_up(self, ending: Ending, why: str) -> None:
-        """End it without another word.
+        """End the connection without sending anything.
 
         Args:
-            ending: what is to become of the transport.
+            ending: how the transport is closed.
             why: for the journal.
         """
         self._state = State.OVER
         self.ending = ending
         self.journal.note(f"the connection ends: {why}")
         self._timer.cancel()
-        if self._heartbeat is not None:
-            self._heartbeat.stop()
+        if self.output.heartbeat is not None:
+            self.output.heartbeat.stop()
         self._end_channels()
-
-    def _beat(self) -> None:
-        self.send(Command(0, HEARTBEAT))
-
-    def run_later(self) -> None:
-        """Do what is due in its virtual host."""
-        if self._vhost is not None:
-            self._vhost.run_later()

@@ -1,7 +1,7 @@
-"""What is said before a connection is open: who the two are, and what they agree on.
+"""The handshake: from the protocol header to connection.tune-ok, without input or output.
 
-RabbitMQ hardly ever says what is wrong here: most failures end in three seconds of silence and a
-reset. ``HandshakeRefused`` stands for these.
+RabbitMQ hardly ever explains an error here: most end in three seconds of silence and a reset.
+``HandshakeRefused`` stands for these.
 """
 
 from collections.abc import Mapping
@@ -22,14 +22,15 @@ from ..model import BrokerError, Node, User
 from ..model.erlang import terms as values
 from ..version import __version__
 
-MECHANISMS: Final = b"AMQPLAIN PLAIN"
+_MECHANISMS: Final = b"AMQPLAIN PLAIN"
 HEADER_SIZE: Final = len(PROTOCOL_HEADER)
 
+_LEGACY: Final = (8, 0)
 _VERSIONS: Final[Mapping[bytes, tuple[int, int]]] = {
     PROTOCOL_HEADER: (0, 9),
     b"AMQP\x01\x01\x00\x09": (0, 9),
-    b"AMQP\x01\x01\x08\x00": (8, 0),
-    b"AMQP\x01\x01\x09\x01": (8, 0),
+    b"AMQP\x01\x01\x08\x00": _LEGACY,
+    b"AMQP\x01\x01\x09\x01": _LEGACY,
 }
 
 _CAPABILITIES: Final = (
@@ -46,41 +47,98 @@ _CAPABILITIES: Final = (
 
 
 class HandshakeRefused(Exception):
-    """A mistake that RabbitMQ answers with silence; the text is for the journal only."""
+    """An error that RabbitMQ answers with silence; the text is for the journal only."""
 
 
-def start(header: bytes) -> connection.Start | None:
-    """Answer a protocol header, or return None when its protocol is not spoken. Spec: 4.2.2."""
-    version = _VERSIONS.get(header)
-    if version is None:
-        return None
-    capabilities: FieldTable = {} if version == (8, 0) else dict.fromkeys(_CAPABILITIES, True)
-    properties: dict[str, FieldValue] = {
-        "capabilities": capabilities,
-        "cluster_name": "aioamqp-testing@localhost",
-        "copyright": "The aioamqp authors",
-        "information": f"A broker in the memory of a test: aioamqp-testing {__version__}",
-        "platform": "Python",
-        # clients tell dialects apart by product and version, so these two are the original's
-        "product": "RabbitMQ",
-        "version": "3.10.8",
-    }
-    return connection.Start(*version, properties, MECHANISMS, b"en_US")
+class Handshake:
+    """What the client and the broker agree on before connection.open.
 
+    Args:
+        node: the broker.
 
-def authenticate(start_ok: connection.StartOk, node: Node) -> User:
-    """Return the user whom connection.start-ok proves to be.
-
-    Raises:
-        HandshakeRefused: it proves nothing.
-        BrokerError: 403, the user is unknown or the password is wrong.
+    Attributes:
+        is_legacy: whether the client speaks AMQP 0-8.
+        user: the user; None before connection.start-ok.
+        client_properties: those of connection.start-ok.
+        frame_max: bytes of a frame; what is agreed on, like the next two.
+        channel_max: channels of the connection.
+        heartbeat: seconds; 0 for no heartbeats.
     """
+
+    def __init__(self, node: Node) -> None:
+        self.is_legacy = False
+        self.user: User | None = None
+        self.client_properties: FieldTable = {}
+        self.frame_max = FRAME_MIN_SIZE
+        self.channel_max = 0
+        self.heartbeat = 0
+        self._node = node
+
+    def start(self, header: bytes) -> connection.Start | None:
+        """Answer a protocol header; None means that its protocol is not spoken. Spec: 4.2.2."""
+        version = _VERSIONS.get(header)
+        if version is None:
+            return None
+        self.is_legacy = version == _LEGACY
+        capabilities: FieldTable = {} if self.is_legacy else dict.fromkeys(_CAPABILITIES, True)
+        properties: dict[str, FieldValue] = {
+            "capabilities": capabilities,
+            "cluster_name": "aioamqp-testing@localhost",
+            "copyright": "The aioamqp authors",
+            "information": f"A broker in the memory of a test: aioamqp-testing {__version__}",
+            "platform": "Python",
+            # clients tell dialects apart by product and version, so these two are the original's
+            "product": "RabbitMQ",
+            "version": "3.10.8",
+        }
+        return connection.Start(*version, properties, _MECHANISMS, b"en_US")
+
+    def log_in(self, start_ok: connection.StartOk) -> connection.Tune:
+        """Authenticate the user.
+
+        Raises:
+            HandshakeRefused: the response is malformed.
+            BrokerError: 403, the user is unknown or the password is wrong.
+        """
+        self.user = _authenticate(start_ok, self._node)
+        self.client_properties = start_ok.client_properties
+        return connection.Tune(self._node.channel_max, self._node.frame_max, self._node.heartbeat)
+
+    def tune(self, tune_ok: connection.TuneOk) -> None:
+        """Agree on the limits of the connection. RabbitMQ: 0, no limit, is above any limit.
+
+        Raises:
+            HandshakeRefused: a value is above what was offered, or too low.
+        """
+        for name, value, lowest, highest in (
+            ("frame_max", tune_ok.frame_max, FRAME_MIN_SIZE, self._node.frame_max),
+            ("channel_max", tune_ok.channel_max, 1, self._node.channel_max),
+        ):
+            if not lowest <= (value or highest + 1) <= highest:
+                text = f"{name} of {value} is not between {lowest} and {highest}"
+                raise HandshakeRefused(text)
+        self.frame_max = tune_ok.frame_max
+        self.channel_max = tune_ok.channel_max
+        self.heartbeat = tune_ok.heartbeat
+
+    def has_capability(self, name: str) -> bool:
+        """Return whether the client has announced a capability."""
+        return has_capability(self.client_properties, name)
+
+
+def has_capability(client_properties: FieldTable, name: str) -> bool:
+    """Return whether client properties announce a capability."""
+    capabilities = client_properties.get("capabilities")
+    return isinstance(capabilities, Mapping) and capabilities.get(name) is True
+
+
+def _authenticate(start_ok: connection.StartOk, node: Node) -> User:
     if start_ok.mechanism == "PLAIN":
         name, password = _plain(bytes(start_ok.response))
     elif start_ok.mechanism == "AMQPLAIN":
         name, password = _amqplain(bytes(start_ok.response))
     else:
-        raise HandshakeRefused(f"there is no mechanism {start_ok.mechanism!r}")
+        raise HandshakeRefused(f"there is no authentication mechanism {start_ok.mechanism!r}")
     user = node.users.get(name)
     if user is None or user.password != password:
         raise login_refused(start_ok.mechanism)
@@ -88,7 +146,7 @@ def authenticate(start_ok: connection.StartOk, node: Node) -> User:
 
 
 def login_refused(mechanism: str) -> BrokerError:
-    """Return what RabbitMQ says to somebody whom it does not let in."""
+    """Return the error for an unknown user or a wrong password."""
     return BrokerError(
         ReplyCode.ACCESS_REFUSED,
         f"Login was refused using authentication mechanism {mechanism}."
@@ -107,29 +165,9 @@ def _amqplain(response: bytes) -> tuple[str, str]:
     try:
         table, _ = decode_table(len(response).to_bytes(4, "big") + response)
     except DecodeError as error:
-        raise HandshakeRefused(f"the AMQPLAIN response is no table: {error}") from None
+        raise HandshakeRefused(f"an AMQPLAIN response is not a table: {error}") from None
     user, password = table.get("LOGIN"), table.get("PASSWORD")
-    kinds = {values.kind_of(user), values.kind_of(password)}
-    if kinds not in ({"longstr"}, {"longstr", "binary"}):  # RabbitMQ: one of them may be octets
+    kinds = {values.type_name(user), values.type_name(password)}
+    if kinds not in ({"longstr"}, {"longstr", "binary"}):  # RabbitMQ: one of them may be bytes
         raise HandshakeRefused("an AMQPLAIN response has LOGIN and PASSWORD")
-    return values.told(user), values.told(password)
-
-
-def check_tuning(tune_ok: connection.TuneOk, node: Node) -> None:
-    """Check what the client made of connection.tune. RabbitMQ: 0, no limit, is above any limit.
-
-    Raises:
-        HandshakeRefused: a value is above what was offered, or too low.
-    """
-    for name, value, lowest, highest in (
-        ("frame_max", tune_ok.frame_max, FRAME_MIN_SIZE, node.frame_max),
-        ("channel_max", tune_ok.channel_max, 1, node.channel_max),
-    ):
-        if not lowest <= (value or highest + 1) <= highest:
-            raise HandshakeRefused(f"{name} of {value} is not between {lowest} and {highest}")
-
-
-def has_capability(start_ok: connection.StartOk, name: str) -> bool:
-    """Return whether the client announced that it knows something."""
-    capabilities = start_ok.client_properties.get("capabilities")
-    return isinstance(capabilities, Mapping) and capabilities.get(name) is True
+    return values.quote(user), values.quote(password)

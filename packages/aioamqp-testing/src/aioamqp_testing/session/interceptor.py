@@ -1,32 +1,31 @@
-"""What a session asks before it hears or says something, when a test has set faults."""
+"""The interceptor of a session, with which tests inject faults."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from amqp_codec import Command
 
-if TYPE_CHECKING:
-    from .channel.channel import Channel
+from .channel.channel import Channel
 
 
 class Interceptor(Protocol):
-    """What stands between a session and its client. Most sessions have none."""
+    """Interceptor of the commands of one connection. Most sessions have none."""
 
-    def receives(self, command: Command) -> bool:
-        """Return whether something else takes the place of what the client has said.
+    def on_received(self, command: Command) -> bool:
+        """Return whether a command from the client is not to be processed.
 
         Raises:
             BrokerError: the answer to it.
         """
         ...
 
-    def sends(self, command: Command) -> bool:
-        """Return whether something else takes the place of what is to be said to the client."""
+    def on_send(self, command: Command) -> bool:
+        """Return whether a command to the client is not to be sent."""
         ...
 
-    def confirms(self, channel: "Channel", outcomes: dict[int, bool]) -> None:
-        """Say to a publisher what becomes of publishes.
+    def on_confirm(self, channel: Channel, outcomes: dict[int, bool]) -> None:
+        """Send the publisher confirms of a channel.
 
         Args:
-            channel: on which they were published.
-            outcomes: number -> whether the queues have taken it.
+            channel: the channel.
+            outcomes: publish number -> whether the queues have accepted the message.
         """

@@ -1,69 +1,52 @@
-"""What happened on each connection, for whoever reads about a failed test."""
+"""The journal of a broker: what was received and sent on each connection, for failed tests."""
 
 from collections import deque
-from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from amqp_codec import Command, Method, Properties
 
-_KEPT = 200  # entries of a connection; enough to see what led to its end
-_SHOWN = 300  # characters of an entry
-_OCTETS = 40  # octets of a body, of which no more is kept
+_KEPT: Final = 200  # entries of a connection; enough to see what led to its end
+_LONGEST: Final = 300  # characters of an entry
+_BODY: Final = 40  # bytes of a body that are kept
 
 
-@dataclass(slots=True)
-class _Said:
-    """A command, with no more of its body than will be shown."""
-
-    mark: str
-    channel: int
-    method: Method
-    properties: Properties | None
-    size: int
-    body: bytes
-
-    def __str__(self) -> str:
-        text = f"{self.mark} {self.channel} {self.method!r}"
-        if self.method.HAS_CONTENT:
-            dots = "..." if self.size > len(self.body) else ""
-            text += f" {self.properties!r} {self.size} octets {self.body!r}{dots}"
-        return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+_Entry: TypeAlias = tuple[str, int, Method, Properties | None, int, bytes]
+"""Direction, channel, method, properties, size of the body and the beginning of the body."""
 
 
 class ConnectionJournal:
-    """The last things said on one connection, both ways.
-
-    Nothing is put into words before somebody reads it.
-    """
+    """The last commands on one connection, both ways. They are formatted when they are read."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._entries: deque[_Said | str] = deque(maxlen=_KEPT)
+        self._entries: deque[_Entry | str] = deque(maxlen=_KEPT)
         self._count = 0
 
-    def received(self, command: Command) -> None:
-        """Note what the client said."""
+    def add_received(self, command: Command) -> None:
+        """Add a command from the client."""
         self._add("->", command)
 
-    def sent(self, command: Command) -> None:
-        """Note what the broker said."""
+    def add_sent(self, command: Command) -> None:
+        """Add a command to the client."""
         self._add("<-", command)
 
     def note(self, text: str) -> None:
-        """Note something else, such as why the connection ended."""
+        """Add anything else, such as why the connection ended."""
         self._count += 1
         self._entries.append(f"   {text}")
 
-    def _add(self, mark: str, command: Command) -> None:
+    def _add(self, direction: str, command: Command) -> None:
         self._count += 1
         body = command.body
-        shown = bytes(body[:_OCTETS]) if body else b""
-        said = _Said(mark, command.channel, command.method, command.properties, len(body), shown)
-        self._entries.append(said)
+        kept = bytes(body[:_BODY]) if body else b""
+        self._entries.append(
+            (direction, command.channel, command.method, command.properties, len(body), kept)
+        )
 
     @property
     def lines(self) -> list[str]:
         """One line an entry, the oldest first."""
-        return [str(entry) for entry in self._entries]
+        return [each if isinstance(each, str) else _format(each) for each in self._entries]
 
     def __str__(self) -> str:
         left_out = self._count - len(self._entries)
@@ -72,21 +55,34 @@ class ConnectionJournal:
 
 
 class Journal:
-    """The journals of a broker's connections, in the order in which they were made."""
+    """The journals of a broker's connections, in the order in which they were opened.
+
+    Args:
+        kept: how many journals are kept: the last ones.
+    """
 
     def __init__(self, kept: int = 100) -> None:
         self._connections: deque[ConnectionJournal] = deque(maxlen=kept)
 
     @property
     def connections(self) -> list[ConnectionJournal]:
-        """One journal a connection; of very many, the last ones."""
+        """The journals that are kept, the oldest first."""
         return list(self._connections)
 
     def open(self, name: str) -> ConnectionJournal:
-        """Begin the journal of a connection."""
+        """Open the journal of a new connection."""
         journal = ConnectionJournal(name)
         self._connections.append(journal)
         return journal
 
     def __str__(self) -> str:
         return "\n\n".join(map(str, self._connections))
+
+
+def _format(entry: _Entry) -> str:
+    direction, channel, method, properties, size, body = entry
+    text = f"{direction} {channel} {method!r}"
+    if method.HAS_CONTENT:
+        dots = "..." if size > len(body) else ""
+        text += f" {properties!r} {size} bytes {body!r}{dots}"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -1,14 +1,14 @@
 """The states of a session, and the ways in which it ends.
 
-What RabbitMQ does about a mistake depends on when it comes:
+How RabbitMQ answers an error depends on the state:
 
-    state      a mistake is answered with
-    HEADER     the protocol header it wants, and a reset
-    STARTING   silence for three seconds, and a reset (a wrong password may get a connection.close)
+    state      an error is answered with
+    HEADER     the protocol header that RabbitMQ wants, and a reset
+    STARTING   silence for three seconds, and a reset (a wrong password may get connection.close)
     TUNING     the same
-    OPENING    connection.close; a method that cannot be read with silence
-    RUNNING    channel.close or connection.close, as the reply code says
-    CLOSING    nothing: only connection.close and close-ok are looked at
+    OPENING    connection.close; a method that cannot be decoded with silence
+    RUNNING    channel.close or connection.close, as the reply code requires
+    CLOSING    nothing: only connection.close and close-ok are processed
     SILENT     nothing: input is not even read
 """
 
@@ -17,7 +17,7 @@ from typing import Final
 
 
 class Ending(Enum):
-    """How a connection is to be ended, once the output is written."""
+    """How the transport is closed once the output is written."""
 
     CLOSE = "in good order"
     RESET = "with a reset, behind what was written"
@@ -25,7 +25,7 @@ class Ending(Enum):
 
 
 class State(Enum):
-    """Where in its life a session is."""
+    """The state of a session."""
 
     HEADER = auto()
     STARTING = auto()

@@ -1,1 +1,1 @@
-"""What joins sessions to clients: transports in memory, TCP servers, and the link between."""
+"""Connections to a broker: transports in memory, the server protocol, and link faults."""

@@ -1,6 +1,7 @@
-"""The octets between a session and its transport, when something is to befall them.
+"""Network trouble between a session and its transport: delayed, split, cut and lost bytes.
 
-Most connections have no line: what the session says goes straight into the transport.
+A connection has a link only when a fault needs one. Without it the bytes of the session go straight
+into the transport.
 """
 
 import asyncio
@@ -12,105 +13,110 @@ from ..model import Clock
 
 
 class Direction:
-    """Octets going one way: passed on whole, in pieces, late, only so many, or not at all.
+    """Traffic in one direction: passed on unchanged, or delayed, split, cut or dropped.
 
     Args:
-        clock: for what is late.
-        pass_on: takes octets at the other end.
-        is_cut: called when the last octet that may pass has passed.
+        clock: for delays.
+        deliver: called with the bytes that arrive at the other end.
+        on_cut: called when the last byte before a cut has been delivered.
 
     Attributes:
-        delay: seconds that everything takes.
-        size: octets of a piece; 0 for leaving them as they come.
-        pause: seconds between two pieces.
-        is_silent: whether nothing passes.
+        is_blackholed: whether every byte is dropped.
     """
 
     def __init__(
-        self, clock: Clock, pass_on: Callable[[bytes], None], is_cut: Callable[[], None]
+        self, clock: Clock, deliver: Callable[[bytes], None], on_cut: Callable[[], None]
     ) -> None:
-        self.delay = 0.0
-        self.size = 0
-        self.pause = 0.0
-        self.is_silent = False
+        self.is_blackholed = False
         self._clock = clock
-        self._pass_on = pass_on
-        self._is_cut = is_cut
-        self._left: int | None = None
+        self._deliver = deliver
+        self._on_cut = on_cut
+        self._latency = 0.0
+        self._piece_size = 0  # 0: pieces stay as they are
+        self._interval = 0.0
+        self._remaining: int | None = None  # bytes before the cut
         self._last_due = 0.0
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._pending: deque[Callable[[], None]] = deque()
+
+    def delay(self, seconds: float) -> None:
+        """Deliver everything that is sent from now on so much later."""
+        self._latency = seconds
+
+    def split(self, size: int, interval: float) -> None:
+        """Deliver what is sent from now on in pieces of ``size`` bytes, ``interval`` apart."""
+        self._piece_size, self._interval = size, interval
 
     def cut(self, after: int) -> None:
-        """Let so many more octets in, and be cut when they have passed."""
-        self._left = after
+        """Deliver ``after`` more bytes and then cut the connection."""
+        self._remaining = after
         if not after:
-            self.then(self._is_cut)
+            self.after_pending(self._on_cut)
 
-    def send(self, octets: bytes) -> None:
-        """Take octets in."""
-        if self._left is not None:
-            octets = octets[: self._left]
-            self._left -= len(octets)
-        if not octets:
+    def send(self, data: bytes) -> None:
+        """Send bytes to the other end."""
+        if self._remaining is not None:
+            data = data[: self._remaining]
+            self._remaining -= len(data)
+        if not data:
             return
-        size = self.size or len(octets)
-        for start in range(0, len(octets), size):
-            self._later(partial(self._arrive, octets[start : start + size]))
-        if self._left == 0:
-            self.then(self._is_cut)
+        size = self._piece_size or len(data)
+        for start in range(0, len(data), size):
+            self._schedule(partial(self._arrive, data[start : start + size]))
+        if self._remaining == 0:
+            self.after_pending(self._on_cut)
 
-    def then(self, action: Callable[[], None]) -> None:
-        """Do something when all that was taken in has passed."""
-        if self._waiting:
-            self._later(action)
+    def after_pending(self, action: Callable[[], None]) -> None:
+        """Run ``action`` after everything that was sent so far has been delivered."""
+        if self._pending:
+            self._schedule(action)
         else:
             action()
 
-    def _arrive(self, octets: bytes) -> None:
-        if not self.is_silent:
-            self._pass_on(octets)
+    def _arrive(self, data: bytes) -> None:
+        if not self.is_blackholed:
+            self._deliver(data)
 
-    def _later(self, action: Callable[[], None]) -> None:
+    def _schedule(self, action: Callable[[], None]) -> None:
         now = self._clock.time()
-        due = max(now + self.delay, self._last_due)
-        if self._waiting:
-            due = max(due, self._last_due + self.pause)
+        due = max(now + self._latency, self._last_due)
+        if self._pending:
+            due = max(due, self._last_due + self._interval)
         self._last_due = due
         if due > now:
-            self._waiting.append(action)
-            self._clock.call_later(due - now, self._next)
-        elif self.size or self._waiting:
-            self._waiting.append(action)
-            asyncio.get_running_loop().call_soon(self._next)
+            self._pending.append(action)
+            self._clock.call_later(due - now, self._run_next)
+        elif self._piece_size or self._pending:
+            self._pending.append(action)
+            asyncio.get_running_loop().call_soon(self._run_next)
         else:
             action()
 
-    def _next(self) -> None:
-        self._waiting[0]()
-        self._waiting.popleft()
+    def _run_next(self) -> None:
+        self._pending[0]()
+        self._pending.popleft()
 
 
 class Link:
-    """Both ways between a session and its client.
+    """Both directions between a session and its client.
 
     Attributes:
-        out: from the session to the client.
-        into: from the client to the session.
+        outgoing: from the session to the client.
+        incoming: from the client to the session.
     """
 
-    def __init__(self, out: Direction, into: Direction) -> None:
-        self.out = out
-        self.into = into
+    def __init__(self, outgoing: Direction, incoming: Direction) -> None:
+        self.outgoing = outgoing
+        self.incoming = incoming
 
     @property
-    def is_dead(self) -> bool:
-        """Whether nothing passes."""
-        return self.out.is_silent and self.into.is_silent
+    def is_blackholed(self) -> bool:
+        """Whether every byte in both directions is dropped."""
+        return self.outgoing.is_blackholed and self.incoming.is_blackholed
 
-    def way(self, *, reading: bool) -> Direction:
-        """Return the way of what the broker reads, or of what it writes."""
-        return self.into if reading else self.out
+    def direction(self, *, reading: bool) -> Direction:
+        """Return the direction of what the broker reads, or else of what it writes."""
+        return self.incoming if reading else self.outgoing
 
-    def die(self) -> None:
-        """Let nothing pass any more, and nobody know."""
-        self.out.is_silent = self.into.is_silent = True
+    def blackhole(self) -> None:
+        """Drop every byte from now on. Neither side is notified."""
+        self.outgoing.is_blackholed = self.incoming.is_blackholed = True

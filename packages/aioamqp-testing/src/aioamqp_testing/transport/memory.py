@@ -1,11 +1,11 @@
-"""A pair of asyncio transports joined in memory: what one writes, the other's protocol receives.
+"""A pair of asyncio transports in memory: what one writes, the protocol of the other receives.
 
     client protocol ── MemoryTransport ══ chunks ══ MemoryTransport ── server protocol
 
-They are ordinary transports, with all that a protocol may ask of one: pausing in both directions,
-water marks, half-closing, closing and aborting. There are no sockets and no tasks, and nothing is
-called from within ``write``: everything reaches the other side in a later callback of the event
-loop, in the order of writing, and with one ``data_received`` for each ``write``.
+They implement all of asyncio's transport interface: pausing in both directions, buffer limits,
+half-closing, closing and aborting. There are no sockets and no tasks. Nothing is called from within
+``write``: data arrives in a later callback of the event loop, in the order of writing, and with one
+``data_received`` for each ``write``.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from typing import Any
 _HIGH_WATER = 64 * 1024  # asyncio's own
 
 
-class _Mark(Enum):
-    """What can be on its way beside octets."""
+class _Signal(Enum):
+    """What a transport can receive besides data."""
 
-    EOF = "the other side writes no more"
-    RESET = "the other side is gone"
+    EOF = "the peer has finished writing"
+    RESET = "the peer has reset the connection"
 
 
 class MemoryTransport(asyncio.Transport):
-    """One end of a connection in memory; ``connect`` makes two of them."""
+    """One end of a connection in memory; ``connect`` makes a pair."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol, extra: dict[str, Any]
@@ -34,10 +34,10 @@ class MemoryTransport(asyncio.Transport):
         self._loop = loop
         self._protocol = protocol
         self._peer: MemoryTransport | None = None
-        self._inbox: deque[bytes | _Mark] = deque()
+        self._inbox: deque[bytes | _Signal] = deque()
         self._inbox_size = 0
         self._low_water, self._high_water = _HIGH_WATER // 4, _HIGH_WATER
-        self._is_pumping = False
+        self._is_delivery_scheduled = False
         self._is_reading_paused = False
         self._is_writing_paused = False
         self._has_written_eof = False
@@ -45,7 +45,7 @@ class MemoryTransport(asyncio.Transport):
         self._is_lost = False
 
     def join(self, peer: "MemoryTransport") -> None:
-        """Make another transport the other end of this one, and this one the other's."""
+        """Join two transports, so that each receives what the other writes."""
         self._peer, peer._peer = peer, self
 
     def __repr__(self) -> str:
@@ -55,7 +55,7 @@ class MemoryTransport(asyncio.Transport):
     # ----------------------------------------------------------------------------- the protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Hand everything to another protocol from now on."""
+        """Replace the protocol."""
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
@@ -65,50 +65,49 @@ class MemoryTransport(asyncio.Transport):
     # ----------------------------------------------------------------------------- reading
 
     def is_reading(self) -> bool:
-        """Return whether the protocol gets what comes."""
+        """Return whether the protocol receives data."""
         return not self._is_reading_paused and not self._is_closing
 
     def pause_reading(self) -> None:
-        """Keep what comes back until reading is resumed."""
+        """Buffer received data until reading is resumed."""
         self._is_reading_paused = True
 
     def resume_reading(self) -> None:
-        """Let the protocol have what has come meanwhile."""
+        """Resume reading, and deliver what has been buffered."""
         self._is_reading_paused = False
-        self._pump_soon()
+        self._deliver_soon()
 
-    def _arrive(self, what: bytes | _Mark) -> None:
-        self._inbox.append(what)
-        if isinstance(what, bytes):
-            self._inbox_size += len(what)
-        self._pump_soon()
+    def _arrive(self, received: bytes | _Signal) -> None:
+        self._inbox.append(received)
+        if isinstance(received, bytes):
+            self._inbox_size += len(received)
+        self._deliver_soon()
 
-    def _pump_soon(self) -> None:
-        if self._inbox and not self._is_pumping and not self._is_reading_paused:
-            self._is_pumping = True
-            self._loop.call_soon(self._pump)
+    def _deliver_soon(self) -> None:
+        if self._inbox and not self._is_delivery_scheduled and not self._is_reading_paused:
+            self._is_delivery_scheduled = True
+            self._loop.call_soon(self._deliver)
 
-    def _pump(self) -> None:
-        self._is_pumping = False
+    def _deliver(self) -> None:
+        self._is_delivery_scheduled = False
         while self._inbox and not self._is_reading_paused and not self._is_lost:
-            what = self._inbox.popleft()
-            if isinstance(what, bytes):
-                self._receive(what)
-            elif what is _Mark.EOF:
-                self._receive_eof()
+            received = self._inbox.popleft()
+            if isinstance(received, bytes):
+                self._data_received(received)
+            elif received is _Signal.EOF:
+                self._eof_received()
             else:
-                reset = ConnectionResetError("the other side has reset the connection")
-                self._lose(reset)
+                self._connection_lost(ConnectionResetError("the peer has reset the connection"))
 
-    def _receive(self, octets: bytes) -> None:
-        self._inbox_size -= len(octets)
+    def _data_received(self, data: bytes) -> None:
+        self._inbox_size -= len(data)
         if self._peer is not None:
             self._peer._resume_writing()
-        # a transport that is closing has no use for octets, but has to take them
+        # a transport that is closing discards data, and so lets its peer resume writing
         if self._is_closing or not isinstance(self._protocol, asyncio.Protocol):
             return
         try:
-            self._protocol.data_received(octets)
+            self._protocol.data_received(data)
         except Exception as error:  # noqa: BLE001 (asyncio's transports do the same)
             message = "Fatal error: protocol.data_received() call failed."
             self._loop.call_exception_handler(
@@ -119,10 +118,10 @@ class MemoryTransport(asyncio.Transport):
                     "protocol": self._protocol,
                 }
             )
-            self._tell_peer(_Mark.RESET)
-            self._lose_soon(error)
+            self._signal_peer(_Signal.RESET)
+            self._close_soon(error)
 
-    def _receive_eof(self) -> None:
+    def _eof_received(self) -> None:
         if self._is_closing or not isinstance(self._protocol, asyncio.Protocol):
             return
         if not self._protocol.eof_received():
@@ -131,14 +130,14 @@ class MemoryTransport(asyncio.Transport):
     # ----------------------------------------------------------------------------- writing
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send octets; they are copied, so a buffer may be used again at once."""
+        """Send data. It is copied, so the caller may reuse its buffer at once."""
         if self._has_written_eof:
             raise RuntimeError("cannot write after write_eof()")
         if not data or self._is_closing:
             return
         peer = self._peer
         if peer is None or peer._is_lost:
-            self._lose_soon(BrokenPipeError("the other side is gone"))
+            self._close_soon(BrokenPipeError("the peer has closed the connection"))
             return
         peer._arrive(bytes(data))
         if peer._inbox_size > self._high_water and not self._is_writing_paused:
@@ -146,35 +145,35 @@ class MemoryTransport(asyncio.Transport):
             self._protocol.pause_writing()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Send several pieces as one."""
+        """Send several pieces of data as one."""
         self.write(b"".join(list_of_data))
 
     def can_write_eof(self) -> bool:
-        """Return True: half-closing is possible."""
+        """Return True: half-closing is supported."""
         return True
 
     def write_eof(self) -> None:
-        """Say that no more will be written; reading goes on."""
+        """Close the writing side; reading goes on."""
         if not self._has_written_eof and not self._is_closing:
             self._has_written_eof = True
-            self._tell_peer(_Mark.EOF)
+            self._signal_peer(_Signal.EOF)
 
     def get_write_buffer_size(self) -> int:
-        """Return how many octets the other side has not taken yet."""
+        """Return how many bytes the peer has not received yet."""
         return 0 if self._peer is None else self._peer._inbox_size
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """Return the low and the high water mark."""
+        """Return the low and the high limit."""
         return self._low_water, self._high_water
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set the marks between which writing is paused and resumed, in octets."""
+        """Set the limits, in bytes, at which writing is resumed and paused."""
         if high is None:
             high = _HIGH_WATER if low is None else 4 * low
         if low is None:
             low = high // 4
         if not 0 <= low <= high:
-            raise ValueError(f"the low mark must be 0 to {high}, the high mark, not {low}")
+            raise ValueError(f"low must be 0 to {high}, the value of high, not {low}")
         self._low_water, self._high_water = low, high
 
     def _resume_writing(self) -> None:
@@ -186,32 +185,32 @@ class MemoryTransport(asyncio.Transport):
     # ----------------------------------------------------------------------------- closing
 
     def is_closing(self) -> bool:
-        """Return whether it is closed or about to be."""
+        """Return whether the transport is closing or closed."""
         return self._is_closing
 
     def close(self) -> None:
-        """Close in good order: the other side still gets what was written, and then the end."""
+        """Close after everything written has reached the peer, which then receives EOF."""
         if not self._is_closing:
             if not self._has_written_eof:
-                self._tell_peer(_Mark.EOF)
-            self._lose_soon(None)
+                self._signal_peer(_Signal.EOF)
+            self._close_soon(None)
 
     def abort(self) -> None:
-        """Close with a reset, which the other side sees behind what was written."""
+        """Reset the connection; the peer sees the reset after everything that was written."""
         if not self._is_lost:
-            self._tell_peer(_Mark.RESET)
-            self._lose_soon(None)
+            self._signal_peer(_Signal.RESET)
+            self._close_soon(None)
 
-    def _tell_peer(self, mark: _Mark) -> None:
+    def _signal_peer(self, signal: _Signal) -> None:
         if self._peer is not None and not self._peer._is_lost:
-            self._peer._arrive(mark)
+            self._peer._arrive(signal)
 
-    def _lose_soon(self, error: Exception | None) -> None:
+    def _close_soon(self, error: Exception | None) -> None:
         if not self._is_closing:
             self._is_closing = True
-            self._loop.call_soon(self._lose, error)
+            self._loop.call_soon(self._connection_lost, error)
 
-    def _lose(self, error: Exception | None) -> None:
+    def _connection_lost(self, error: Exception | None) -> None:
         self._is_closing = True
         if not self._is_lost:
             self._is_lost = True
@@ -227,13 +226,13 @@ def connect(
     client_name: tuple[str, int | str] = ("127.0.0.1", 50000),
     server_name: tuple[str, int | str] = ("127.0.0.1", 5672),
 ) -> tuple[MemoryTransport, MemoryTransport]:
-    """Join two protocols; ``connection_made`` is called on both, the server's first.
+    """Connect two protocols. ``connection_made`` is called on both, the server first.
 
     Args:
-        client: the protocol at one end.
-        server: the protocol at the other.
-        client_name: what is to be the client's sockname and the server's peername.
-        server_name: the other way round.
+        client: the protocol of the client.
+        server: the protocol of the server.
+        client_name: the sockname of the client and the peername of the server.
+        server_name: the sockname of the server and the peername of the client.
 
     Returns:
         the transport of the client and that of the server.

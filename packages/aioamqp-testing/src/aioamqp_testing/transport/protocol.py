@@ -1,199 +1,281 @@
-"""What joins sessions to transports: to those in memory and to those of a TCP server."""
+"""The asyncio protocol of a broker, for memory and TCP, and the list of its connections."""
 
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
 
-from ..model import Clock
+from ..model import Clock, Node
 from ..session import Ending, Session
+from ..session.journal import Journal
 from .link import Direction, Link
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)  # close at once, with a reset
 
 
-class Connections(Protocol):
-    """Who keeps the connections of a broker, and wants to know what becomes of them."""
-
-    @property
-    def clock(self) -> Clock:
-        """The broker's clock."""
-        ...
-
-    def open_session(self, name: str, wake: Callable[[], None]) -> Session:
-        """Make the broker's side of a connection.
-
-        Args:
-            name: of the client.
-            wake: what the session is to call when it has something to send by itself.
-        """
-        ...
-
-    def joined(self, protocol: "SessionProtocol") -> None:
-        """Take notice of a new connection."""
-
-    def left(self, protocol: "SessionProtocol") -> None:
-        """Take notice that a connection is gone."""
-
-    def moved(self) -> None:
-        """Take notice that something was received or sent."""
-
-
 class SessionProtocol(asyncio.Protocol):
-    """Hands octets to a session and back.
+    """The asyncio protocol of one connection, which feeds a session and writes its output.
 
     Args:
-        connections: those of the broker, which this is one of from when it is made until it is
-            gone.
+        connections: the connections of the broker; this one is listed there from
+            ``connection_made`` to ``connection_lost``.
     """
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: "Connections") -> None:
         self._connections = connections
-        self._gone = asyncio.Event()
+        self._closed = asyncio.Event()
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
-        self._line: Link | None = None
-        self._will_flush = False
+        self._link: Link | None = None
+        self._is_flush_scheduled = False
 
     @property
     def session(self) -> Session:
-        """The broker's side of this connection; there is one as soon as it is made."""
+        """The session of this connection; it exists from ``connection_made`` on."""
         assert self._session is not None
         return self._session
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin a session."""
+        """Start a session."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         peer = transport.get_extra_info("peername")
         name = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else str(peer)
         self._session = self._connections.open_session(name, self._flush_soon)
-        self._connections.joined(self)
+        self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Let the session have it, and answer."""
-        if self._line is None:
-            self._take(data)
+        """Feed the session and write what it answers."""
+        if self._link is None:
+            self._feed_session(data)
         else:
-            self._line.into.send(data)
+            self._link.incoming.send(data)
 
-    def _take(self, octets: bytes) -> None:
-        self._will_flush = True  # what the session sends meanwhile goes out below
-        self.session.receive(octets)
+    def _feed_session(self, data: bytes) -> None:
+        self._is_flush_scheduled = True  # the output of the session is flushed below
+        self.session.receive_data(data)
         self.flush()
 
     def pause_writing(self) -> None:
-        """Let the session know that the client does not read."""
-        self.session.flow.pause()
+        """Pause the session: the client does not read."""
+        self.session.output.pause()
 
     def resume_writing(self) -> None:
-        """Let the session know that the client has read."""
-        self.session.flow.resume()
+        """Resume the session: the client has read."""
+        self.session.output.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session."""
         del exc
         self._transport = None
         self.session.connection_lost()
-        self._connections.left(self)
-        self._gone.set()
+        self._connections.remove(self)
+        self._closed.set()
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is gone."""
-        await self._gone.wait()
+        """Wait until the connection is closed."""
+        await self._closed.wait()
 
     def shut_down(self) -> None:
-        """Tell the client that the broker stops, and hang up."""
+        """Send connection.close because the broker stops, and close the transport."""
         self.session.shut_down()
         self.flush()
         if self._transport is not None:
-            # no longer than this: a client that does not read cannot keep the broker from stopping
+            # a client that does not read must not keep the broker from stopping
             asyncio.get_running_loop().call_soon(self._transport.abort)
 
-    def tap(self) -> Link:
-        """Return the line that all octets of this connection pass from now on."""
-        if self._line is None:
+    def shape(self) -> Link:
+        """Flush, and return the link that all later bytes of this connection pass through."""
+        self.flush()
+        if self._link is None:
             clock = self._connections.clock
-            out = Direction(
-                clock, self._write, lambda: self.break_off("all that may be sent is sent")
+            self._link = Link(
+                Direction(clock, self._write, partial(self.reset, "cut while sending")),
+                Direction(clock, self._feed_session, partial(self.reset, "cut while reading")),
             )
-            into = Direction(
-                clock, self._take, lambda: self.break_off("all that may be read is read")
-            )
-            self._line = Link(out, into)
-        return self._line
+        return self._link
 
-    def break_off(self, why: str) -> None:
-        """Reset the connection, whatever the client has read."""
+    def reset(self, why: str) -> None:
+        """Reset the connection, also if the client has not read everything yet.
+
+        Args:
+            why: for the journal.
+        """
         self.session.hang_up(Ending.BREAK, why)
         self._flush_soon()
 
     def _flush_soon(self) -> None:
-        if not self._will_flush:
-            self._will_flush = True
+        if not self._is_flush_scheduled:
+            self._is_flush_scheduled = True
             asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:
-        """Hand to the transport what the session has said, and hang up if that is due."""
-        self._will_flush = False
+        """Write the output of the session, and close the transport if the session has ended."""
+        self._is_flush_scheduled = False
         if self._transport is None:
             return
         has_written = False
         while output := self.session.take_output():
             has_written = True
-            if self._line is None:
+            if self._link is None:
                 self._transport.write(output)
             else:
-                self._line.out.send(output)
-        self._read_or_not(self._transport)
+                self._link.outgoing.send(output)
+        self._pause_or_resume_reading(self._transport)
         ending = self.session.ending
-        if self._line is None or ending is Ending.BREAK:
-            self._end(ending, has_last_words=has_written)
-        elif not self._line.is_dead:
-            self._line.out.then(lambda: self._end(ending, has_last_words=True))
-        self._connections.moved()
+        if self._link is None or ending is Ending.BREAK:
+            self._close_transport(ending, has_written=has_written)
+        elif not self._link.is_blackholed:
+            self._link.outgoing.after_pending(
+                lambda: self._close_transport(ending, has_written=True)
+            )
+        self._connections.notify_activity()
 
-    def _write(self, octets: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(octets)
+            self._transport.write(data)
 
-    def _read_or_not(self, transport: asyncio.Transport) -> None:
+    def _pause_or_resume_reading(self, transport: asyncio.Transport) -> None:
         if transport.is_closing():
             return
-        if not self.session.flow.is_reading or (self._line is not None and self._line.is_dead):
+        is_blackholed = self._link is not None and self._link.is_blackholed
+        if not self.session.is_reading or is_blackholed:
             transport.pause_reading()
         elif not transport.is_reading():
             transport.resume_reading()
 
-    def _end(self, ending: Ending | None, *, has_last_words: bool) -> None:
-        """Hang up, if that is due. A reset over TCP takes back what the client has not read."""
+    def _close_transport(self, ending: Ending | None, *, has_written: bool) -> None:
+        """Close or abort the transport as ``ending`` says; None means that the session goes on.
+
+        A reset over TCP discards what the client has not read yet. So the transport is closed
+        instead if something was written that the client may not have read.
+        """
         transport = self._transport
         if transport is None or ending is None:
             return
-        link = transport.get_extra_info("socket")
-        is_unread = has_last_words or transport.get_write_buffer_size() > 0
-        if ending is Ending.CLOSE or (ending is Ending.RESET and link is not None and is_unread):
+        tcp_socket = transport.get_extra_info("socket")
+        is_unread = has_written or transport.get_write_buffer_size() > 0
+        would_discard = ending is Ending.RESET and tcp_socket is not None and is_unread
+        if ending is Ending.CLOSE or would_discard:
             transport.close()
         else:
-            if link is not None:
-                link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            if tcp_socket is not None:
+                tcp_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             transport.abort()
 
 
-async def listen(
-    protocol_factory: Callable[[], SessionProtocol], host: str, port: int
-) -> tuple[asyncio.Server, int]:
-    """Accept connections over TCP.
+class Connections:
+    """The connections of one broker.
 
     Args:
-        protocol_factory: makes a protocol for each connection.
-        host: the address to listen on.
-        port: 0 for any free one.
+        node: the broker that the sessions work on.
+        clock: for their timers.
+        journal: records what is sent on them.
+        on_connection_made: called with each new connection.
+        on_connection_lost: called with each connection that is closed.
 
-    Returns:
-        the server, and the port it listens on.
+    Attributes:
+        clock: the same.
+        is_open: whether new connections are accepted.
+        activity_count: how often something was received, sent or changed so far.
     """
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(protocol_factory, host, port)
-    return server, server.sockets[0].getsockname()[1]
+
+    def __init__(
+        self,
+        node: Node,
+        clock: Clock,
+        journal: Journal,
+        *,
+        on_connection_made: Callable[[SessionProtocol], None],
+        on_connection_lost: Callable[[SessionProtocol], None],
+    ) -> None:
+        self.clock = clock
+        self.is_open = False
+        self.activity_count = 0
+        self._on_connection_made = on_connection_made
+        self._on_connection_lost = on_connection_lost
+        self._node = node
+        self._journal = journal
+        self._protocols: dict[SessionProtocol, None] = {}
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def __iter__(self) -> Iterator[SessionProtocol]:
+        return iter(list(self._protocols))
+
+    def __len__(self) -> int:
+        return len(self._protocols)
+
+    def new_protocol(self) -> SessionProtocol:
+        """Make the protocol of a new connection."""
+        return SessionProtocol(self)
+
+    async def listen(self, host: str, port: int) -> tuple[asyncio.Server, int]:
+        """Accept connections over TCP.
+
+        Args:
+            host: the address to listen on.
+            port: 0 for any free one.
+
+        Returns:
+            the server, and the port that it listens on.
+        """
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(self.new_protocol, host, port)
+        return server, server.sockets[0].getsockname()[1]
+
+    def open_session(self, name: str, wake: Callable[[], None]) -> Session:
+        """Make the session of a new connection.
+
+        Args:
+            name: the address of the client.
+            wake: called when the session has output that no call of ``receive`` caused.
+        """
+        return Session(self._node, self.clock, self._journal.open(name), wake)
+
+    def add(self, protocol: SessionProtocol) -> None:
+        """Add a new connection."""
+        self._protocols[protocol] = None
+        self._on_connection_made(protocol)
+        self.notify_activity()
+
+    def remove(self, protocol: SessionProtocol) -> None:
+        """Remove a connection that is closed."""
+        self._protocols.pop(protocol, None)
+        self._on_connection_lost(protocol)
+        self.notify_activity()
+
+    def notify_activity(self) -> None:
+        """Count an activity, and wake everything that waits for one."""
+        self.activity_count += 1
+        if self._waiters:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiters.clear()
+
+    async def wait_activity(self) -> None:
+        """Wait for the next activity."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+
+    def abort(self) -> None:
+        """End every session without notifying its client. Needs no event loop."""
+        protocols, self._protocols = self._protocols, {}
+        for protocol in protocols:
+            protocol.session.connection_lost()
+
+    async def shut_down(self) -> None:
+        """Close every connection as a broker that stops does, and wait until they are closed."""
+        while self._protocols:
+            protocol = next(iter(self._protocols))
+            protocol.shut_down()
+            await protocol.wait_closed()
+        # clients in memory receive connection.close and connection_lost in later iterations
+        for _ in range(2):
+            await asyncio.sleep(0)

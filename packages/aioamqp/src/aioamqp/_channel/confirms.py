@@ -1,37 +1,37 @@
-"""Which messages a channel has published, and what the server said about each.
+"""Publisher confirms of one channel: the published messages, and the acks and nacks for them.
 
 In confirm mode both sides count the messages of a channel from 1; the server acks or nacks them by
 these numbers, in any order and several at once. RabbitMQ: confirms.html.
 
-A message that no queue takes comes back without its number, just before it is acked. Returns keep
-the order of publishing, so the first message with that content that has not come back yet is meant.
+A mandatory message that no queue takes is returned without its number, just before it is acked.
+Returns keep the order of publishing, so a return is for the first message with that content that
+has not been returned yet.
 """
 
-import logging
 from asyncio import Future
 from collections import deque
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
-from amqp_codec import Properties as WireProperties
+from amqp_codec import Properties as CodecProperties
 from amqp_codec import basic
 
+from .._loggers import channel_logger
 from ..envelope import ReturnEnvelope
 from ..exceptions import PublishFailed, PublishReturned, unconfirmed
 from ..properties import Properties
 
-logger: logging.Logger = logging.getLogger("aioamqp.channel")
-
+_K = TypeVar("_K")
 _Route: TypeAlias = tuple[str, str, bytes]  # exchange, routing key, body
 
 
 class Content(NamedTuple):
-    """What a return is recognized by.
+    """What a returned message is recognized by.
 
     Attributes:
         exchange: that the message was published to.
         routing_key: that it was published with.
-        properties: encoded, since what the caller gave may be changed after the call.
-        body: its octets.
+        properties: encoded, since the caller may change what it gave.
+        body: its bytes.
     """
 
     exchange: str
@@ -41,10 +41,10 @@ class Content(NamedTuple):
 
     @classmethod
     def of(
-        cls, exchange: str, routing_key: str, properties: WireProperties | None, body: bytes
+        cls, exchange: str, routing_key: str, properties: CodecProperties | None, body: bytes
     ) -> "Content":
-        """Take what was published, or what came back."""
-        return cls(exchange, routing_key, (properties or WireProperties()).encode(), body)
+        """Return the content of a published or of a returned message."""
+        return cls(exchange, routing_key, (properties or CodecProperties()).encode(), body)
 
     @property
     def route(self) -> _Route:
@@ -53,7 +53,7 @@ class Content(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """A message that came back."""
+    """A returned message."""
 
     envelope: ReturnEnvelope
     body: bytes
@@ -63,6 +63,11 @@ class Returned(NamedTuple):
 class _Mandatory:
     __slots__ = ("content", "is_settled", "returned", "waiter")
 
+    @property
+    def is_returnable(self) -> bool:
+        """Whether it may still be returned."""
+        return not self.is_settled and self.returned is None
+
     def __init__(self, content: Content, waiter: Future[None] | None) -> None:
         self.content = content
         self.waiter = waiter
@@ -71,112 +76,142 @@ class _Mandatory:
 
 
 class Confirms:
-    """Counts the messages of one channel and tells those who wait how each ended.
+    """Counts the messages of one channel, and gives each its outcome.
 
     Attributes:
         is_selected: whether the channel is in confirm mode.
-        last_tag: the number of the latest message; 0 before the first.
+        last_tag: the delivery tag of the latest message; 0 before the first.
     """
 
-    __slots__ = ("_first", "_mandatory", "_open", "_returnable", "is_selected", "last_tag")
+    __slots__ = (
+        "_by_content", "_by_route", "_first", "_mandatory", "_unconfirmed", "is_selected",
+        "last_tag",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.is_selected: bool = False
         self.last_tag: int = 0
-        self._first = 1  # all numbers below it are settled
-        self._open: dict[int, Future[None] | None] = {}
+        self._first = 1  # all tags below it are settled
+        self._unconfirmed: dict[int, Future[None] | None] = {}
         self._mandatory: dict[int, _Mandatory] = {}
-        self._returnable: dict[_Route, deque[_Mandatory]] = {}
+        # Both in the order of publishing; those that cannot be returned any longer are dropped
+        # when they come to the front.
+        self._by_content: dict[Content, deque[_Mandatory]] = {}
+        self._by_route: dict[_Route, deque[_Mandatory]] = {}
 
-    def count(self, waiter: Future[None] | None, content: Content | None = None) -> int:
-        """Count a message that is being written now.
+    @property
+    def pending(self) -> int:
+        """The number of records that are kept of unconfirmed messages."""
+        returnable = len(self._by_content) + len(self._by_route)
+        return len(self._unconfirmed) + len(self._mandatory) + returnable
+
+    def add(self, waiter: Future[None] | None, content: Content | None = None) -> int:
+        """Count a message; call it right after writing.
 
         Args:
-            waiter: gets its outcome; None when nobody waits for it.
-            content: of a message that may come back; None for one that may not.
+            waiter: gets the outcome; None if no call waits for it.
+            content: of a message that may be returned; None for one that may not.
 
         Returns:
-            Its number.
+            The delivery tag of the message.
         """
         self.last_tag += 1
-        self._open[self.last_tag] = waiter
+        self._unconfirmed[self.last_tag] = waiter
         if content is not None:
             mandatory = _Mandatory(content, waiter)
             self._mandatory[self.last_tag] = mandatory
-            self._returnable.setdefault(content.route, deque()).append(mandatory)
+            self._by_content.setdefault(content, deque()).append(mandatory)
+            self._by_route.setdefault(content.route, deque()).append(mandatory)
         return self.last_tag
 
-    def receive(self, outcome: basic.Ack | basic.Nack) -> None:
-        """Take the server's word on one message, or on all up to a number.
+    def handle_ack(self, ack: basic.Ack | basic.Nack) -> None:
+        """Apply a basic.ack or basic.nack; ``multiple`` settles every tag up to it.
 
-        What has been settled already is not settled again.
+        Tags that are settled already are ignored.
         """
-        tag, is_taken = outcome.delivery_tag, isinstance(outcome, basic.Ack)
-        if outcome.multiple:
+        tag, is_acked = ack.delivery_tag, isinstance(ack, basic.Ack)
+        if ack.multiple:
             last = min(tag or self.last_tag, self.last_tag)  # Spec: basic.ack, 0 means all
             for each in range(self._first, last + 1):
-                self._settle(each, is_taken)
+                self._settle(each, is_acked)
         elif 0 < tag <= self.last_tag:
-            self._settle(tag, is_taken)
+            self._settle(tag, is_acked)
         else:
-            logger.warning(
+            channel_logger.warning(
                 "The server sent %s for delivery tag %d, but the latest message published has %d",
-                outcome.NAME,
+                ack.NAME,
                 tag,
                 self.last_tag,
             )
-        while self._first <= self.last_tag and self._first not in self._open:
+        while self._first <= self.last_tag and self._first not in self._unconfirmed:
             self._first += 1
 
-    def receive_return(self, content: Content, returned: Returned) -> bool:
-        """Remember that a message came back; its ack is still to come.
+    def handle_return(self, content: Content, returned: Returned) -> bool:
+        """Note that a message was returned; its basic.ack is still to come.
 
         Returns:
-            Whether somebody waits for that message, and so will be told.
+            Whether a call waits for the outcome of that message.
         """
-        candidates = self._returnable.get(content.route, deque())
-        due = (each for each in candidates if not each.is_settled)
-        exact = (each for each in due if each.content.properties == content.properties)
-        # RabbitMQ takes the header BCC out of what it sends back: so the properties may differ.
-        meant = next(exact, None) or next((m for m in candidates if not m.is_settled), None)
-        if meant is None:
+        # RabbitMQ takes the header BCC out of what it returns: so the properties may differ.
+        found = _first(self._by_content, content) or _first(self._by_route, content.route)
+        if found is None:
             return False
-        meant.returned = returned
-        candidates.remove(meant)
-        return meant.waiter is not None and not meant.waiter.done()
+        found.returned = returned
+        return found.waiter is not None and not found.waiter.done()
+
+    def give_up(self, tag: int, text: str) -> None:
+        """Raise PublishUnconfirmed in the call that waits for one message: it waits too long."""
+        waiter = self._unconfirmed.get(tag)
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(unconfirmed(TimeoutError(text), tag, tuple(self._unconfirmed)))
+
+    def give_up_all(self, text: str) -> None:
+        """Raise PublishUnconfirmed in every call that waits: no publisher confirm can be read."""
+        tags = tuple(self._unconfirmed)
+        for tag, waiter in self._unconfirmed.items():
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(unconfirmed(TimeoutError(text), tag, tags))
 
     def fail(self, error: Exception) -> None:
-        """Let every message that is open end as unconfirmed, because of an error."""
-        tags = tuple(self._open)
-        for tag, waiter in self._open.items():
+        """Raise PublishUnconfirmed in every call that waits: the channel has ended."""
+        tags = tuple(self._unconfirmed)
+        for tag, waiter in self._unconfirmed.items():
             if waiter is not None and not waiter.done():
                 waiter.set_exception(unconfirmed(error, tag, tags))
-        self._open.clear()
+        self._unconfirmed.clear()
         self._mandatory.clear()
-        self._returnable.clear()
+        self._by_content.clear()
+        self._by_route.clear()
 
-    def _settle(self, tag: int, is_taken: bool) -> None:
-        if tag not in self._open:
+    def _settle(self, tag: int, is_acked: bool) -> None:
+        if tag not in self._unconfirmed:
             return
-        waiter = self._open.pop(tag)
+        waiter = self._unconfirmed.pop(tag)
         mandatory = self._mandatory.pop(tag, None)
         if mandatory is not None:
             self._forget(mandatory)
-        if waiter is None or waiter.done():  # nobody waits, or nobody any more
+        if waiter is None or waiter.done():  # no call waits, or it has been cancelled
             return
         if mandatory is not None and mandatory.returned is not None:
             waiter.set_exception(PublishReturned(tag, *mandatory.returned))
-        elif is_taken:
+        elif is_acked:
             waiter.set_result(None)
         else:
             waiter.set_exception(PublishFailed(tag))
 
     def _forget(self, mandatory: _Mandatory) -> None:
-        """Expect no return of a message; only the front is tidied, since most end in order."""
+        """Expect no return of a message."""
         mandatory.is_settled = True
-        route = mandatory.content.route
-        candidates = self._returnable.get(route)
-        while candidates and candidates[0].is_settled:
-            candidates.popleft()
-        if not candidates:
-            self._returnable.pop(route, None)
+        _first(self._by_content, mandatory.content)
+        _first(self._by_route, mandatory.content.route)
+
+
+def _first(candidates: dict[_K, deque[_Mandatory]], key: _K) -> _Mandatory | None:
+    """Return the first message with a key that may be returned; drop those before it."""
+    queue = candidates.get(key)
+    while queue and not queue[0].is_returnable:
+        queue.popleft()
+    if queue:
+        return queue[0]
+    candidates.pop(key, None)
+    return None

@@ -1,275 +1,299 @@
-"""Deliveries on their way from the reader to whoever handles them.
+"""One consumer: its state, and its deliveries on the way from the reader to the program.
 
-What becomes of those that still wait here:
+What becomes of the deliveries in a consumer's buffer:
 
-                                            for a callback              for ``async for``
+                                            with a callback             with ``async for``
     basic_cancel, or the server cancels     they are handled, then the consumer ends
     the channel or connection breaks        they are handled: the       with no_ack the same, else
                                             server may know nothing     they are dropped: the server
                                             of what is lost             queues them again
-    the program closes either               they are dropped; the server queues them again
-    the program has them recovered          the same, unless they came with no_ack
-    nobody handles them any more            they go back to the server at once
+    the program closes either               with no_ack they are handled, else they are dropped:
+                                            the server queues them again
+    the program calls basic_recover         the same, unless they came with no_ack
+    the program gives the consumer up       they are returned to the queue with basic.nack
 """
 
 import asyncio
-import logging
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextvars import Context
+from enum import Enum
+from typing import Any, Final
 
-from amqp_codec import Command, DecodeError, basic
+from amqp_codec import Command, basic
 
-from ..callbacks import Callback, run_callback
+from .._connection.callback_queue import Callback, CallbackQueue, run_callback
+from .._connection.read_flow import ReadFlow
+from .._connection.waiters import Waiters
+from .._loggers import channel_logger
 from ..envelope import Envelope
 from ..exceptions import ConsumerCancelled
 from ..properties import Properties
 
-if TYPE_CHECKING:
-    from .._connection.read_flow import ReadFlow
-    from ..channel import Channel
 
-logger: logging.Logger = logging.getLogger("aioamqp.channel")
+class State(Enum):
+    """State of a consumer. The transitions are in consumers.py."""
+
+    STARTING = "basic.consume has been sent"
+    CONSUMING = "the server delivers messages"
+    ABANDONED = "its caller gave up before basic.consume-ok"
+    CANCELLING = "basic.cancel has been sent, and deliveries are returned to the queue"
+    DRAINING = "the server no longer delivers messages, and the buffer is handled"
+    ENDED = "nothing is left to do"
 
 
-class Consumer(ABC):
-    """The deliveries of one consumer, in the order of the wire.
+STARTING: Final = State.STARTING  # an Enum's attributes are slow to read in Python 3.11
+CONSUMING: Final = State.CONSUMING
+
+
+class Consumer:
+    """State and buffered deliveries of one consumer.
 
     Args:
-        tag: of the consumer.
-        no_ack: whether the server takes deliveries for acknowledged.
-        backlog: counts what waits here.
+        method: that starts the consumer.
+        read_flow: counts the buffered deliveries.
 
     Attributes:
-        when_done: called with the consumer when it has come to its end.
+        method: that started the consumer.
+        tag: of the consumer.
+        no_ack: whether the server expects no acknowledgements.
+        state: changed by ``Consumers``.
+        drops_callback: whether its callback is to be forgotten when it ends.
+        on_ended: called with the consumer when it is DRAINING and its buffer has been handled.
     """
 
-    __slots__ = ("_backlog", "_deliveries", "_is_ending", "no_ack", "tag", "when_done")
+    __slots__ = (
+        "_deliveries",
+        "_read_flow",
+        "_waiters",
+        "drops_callback",
+        "method",
+        "no_ack",
+        "on_ended",
+        "state",
+        "tag",
+    )
 
-    def __init__(self, tag: str, no_ack: bool, backlog: "ReadFlow") -> None:
-        self.tag: str = tag
-        self.no_ack: bool = no_ack
-        self.when_done: Callable[[Consumer], None] = _ignore
-        self._backlog = backlog
+    def __init__(self, method: basic.Consume, read_flow: ReadFlow) -> None:
+        self.method: basic.Consume = method
+        self.tag: str = method.consumer_tag
+        self.no_ack: bool = method.no_ack
+        self.state: State = State.STARTING
+        self.drops_callback: bool = False
+        self.on_ended: Callable[[Consumer], None] = _ignore
+        self._read_flow = read_flow
         self._deliveries: deque[Command] = deque()
-        self._is_ending = False
+        self._waiters = Waiters()  # for a delivery or the end
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether the server delivers messages, or is about to."""
+        return self.state is CONSUMING or self.state is STARTING
 
     def put(self, delivery: Command) -> None:
-        """Let a delivery wait to be handled."""
+        """Add a delivery to the buffer."""
         self._deliveries.append(delivery)
-        self._backlog.add(len(delivery.body))
-        self._wake()
-
-    def finish(self) -> None:
-        """End when what waits now has been handled."""
-        self._is_ending = True
-        self._wake()
+        self._read_flow.add(len(delivery.body))
+        self._waiters.wake_one()
 
     def drop(self) -> list[Command]:
-        """Give back what waits, and go on."""
+        """Empty the buffer; return what was in it."""
         dropped = list(self._deliveries)
         for delivery in dropped:
-            self._backlog.remove(len(delivery.body))
+            self._read_flow.remove(len(delivery.body))
         self._deliveries.clear()
         return dropped
 
-    def stop(self) -> list[Command]:
-        """End when what is handled now has been; give back what waits."""
+    def stop(self, state: State) -> list[Command]:
+        """Empty the buffer, and go into a state without deliveries; return the buffer."""
         dropped = self.drop()
-        self._is_ending = True
-        self._wake()
+        self.state = state
+        self._waiters.wake()
         return dropped
 
-    @abstractmethod
-    def register(self) -> None:
-        """Be ready for deliveries: the server is going to be asked for them."""
+    def drain(self) -> None:
+        """End when the buffer has been handled."""
+        self.state = State.DRAINING
+        self._waiters.wake()
 
-    @abstractmethod
     def start(self) -> None:
-        """Begin to handle deliveries: the server has agreed. What came before has waited."""
+        """Begin to handle deliveries: the server has agreed. Earlier ones are in the buffer."""
+
+    async def wait_handled(self) -> None:
+        """Wait until the program has handled all deliveries, as far as that can be known."""
 
     def cancelled_by_server(self) -> None:
-        """End because the server says so."""
-        self.finish()
+        """End because the server sent basic.cancel."""
+        self.drain()
 
-    def break_off(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         """End because the channel or the connection broke."""
         del error
-        self.finish()
-
-    @property
-    def idle_task(self) -> asyncio.Task[None] | None:
-        """A task that is about to end without calling anything of the user's any more."""
-        return None
-
-    @abstractmethod
-    def _wake(self) -> None:
-        """Go on: there is a delivery, or this is the end."""
+        self.drain()
 
 
 def _ignore(_: Consumer) -> None:
     pass
 
 
+def _call_after(turns: int, callback: Callable[[], None]) -> None:
+    """Call a function after some turns of the event loop."""
+    if turns:
+        asyncio.get_running_loop().call_soon(_call_after, turns - 1, callback)
+    else:
+        callback()
+
+
 class CallbackConsumer(Consumer):
-    """Runs a callback: one delivery at a time.
+    """A consumer that calls a callback with one delivery at a time.
+
+    Its deliveries wait in the queue of the channel's callbacks, which has the order of the wire.
 
     Args:
-        channel: given to the callback; holds it under the tag in ``consumer_callbacks``, where it
-            is looked up for each delivery.
-        tag: see ``Consumer``, as for the others.
-        no_ack: see there.
-        backlog: see there.
-        callback: to register.
+        method: see ``Consumer``.
+        read_flow: see ``Consumer``.
+        channel: the first argument of the callback.
+        callbacks: has the callback by consumer tag; it is looked up for each delivery.
+        queue: runs the callback: that of the channel, or one of its own to run beside the others.
+
+    Attributes:
+        context: in a copy of which each callback runs: that in which the consumer was made.
+        is_ready: whether the callback may be called.
     """
 
-    __slots__ = ("_callback", "_channel", "_is_busy", "_task", "_wake_up")
+    __slots__ = ("_callbacks", "_channel", "_queue", "_unhandled", "context", "is_ready")
 
     def __init__(
         self,
-        channel: "Channel",
-        tag: str,
-        no_ack: bool,
-        backlog: "ReadFlow",
-        callback: Callback | None,
+        method: basic.Consume,
+        read_flow: ReadFlow,
+        channel: object,
+        callbacks: dict[str, Any],
+        queue: CallbackQueue,
     ) -> None:
-        super().__init__(tag, no_ack, backlog)
+        super().__init__(method, read_flow)
+        self.context: Context = queue.new_context()
+        self.is_ready: bool = False
         self._channel = channel
-        self._callback = callback
-        self._task: asyncio.Task[None] | None = None
-        self._wake_up: asyncio.Future[None] | None = None
-        self._is_busy = False
-
-    def register(self) -> None:
-        """Let the callback be found."""
-        self._channel.consumer_callbacks[self.tag] = self._callback
-
-    def start(self) -> None:
-        """Let the callback be run."""
-        loop = asyncio.get_running_loop()
-        self._task = loop.create_task(self._work(), name=f"aioamqp consumer {self.tag}")
+        self._callbacks = callbacks
+        self._queue = queue
+        self._unhandled = 0
 
     @property
-    def idle_task(self) -> asyncio.Task[None] | None:
-        """The worker, if the callback is not going to be called any more."""
-        if self._is_busy or self._deliveries or not self._is_ending:
-            return None
-        return self._task
+    def name(self) -> str:
+        """The consumer in the log."""
+        return f"consumer {self.tag}"
 
-    def _wake(self) -> None:
-        if self._wake_up is not None and not self._wake_up.done():
-            self._wake_up.set_result(None)
+    def put(self, delivery: Command) -> None:
+        """Add a delivery to the queue of callbacks."""
+        self._unhandled += 1
+        self._read_flow.add(len(delivery.body))
+        self._queue.add(self, delivery)
 
-    async def _work(self) -> None:
-        # The callback must not run before basic_consume has returned. Where that is called through
-        # wait_for or gather, its caller goes on two turns of the loop later.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        loop = asyncio.get_running_loop()
+    def drop(self) -> list[Command]:
+        """Remove the deliveries from the queue of callbacks; return them."""
+        dropped: list[Command] = self._queue.remove(self)
+        for delivery in dropped:
+            self._read_flow.remove(len(delivery.body))
+        self._unhandled -= len(dropped)
+        return dropped
+
+    def stop(self, state: State) -> list[Command]:
+        """Remove the deliveries; end as soon as the callback that runs has returned."""
+        dropped = self.drop()
+        self.state = state
+        self._end_if_handled()
+        return dropped
+
+    def drain(self) -> None:
+        """End when the callback has returned for all deliveries."""
+        self.state = State.DRAINING
+        self._end_if_handled()
+
+    def start(self) -> None:
+        """Allow the callback: the server has agreed. Earlier deliveries are in the queue.
+
+        The callback must not run before basic_consume has returned. Where that is called through
+        wait_for or gather, its caller continues two turns of the event loop later.
+        """
+        _call_after(3, self._get_ready)
+
+    def _get_ready(self) -> None:
+        self.is_ready = True
+        self._queue.start()
+
+    def _end_if_handled(self) -> None:
+        if self.state is State.DRAINING and not self._unhandled:
+            self.on_ended(self)
+
+    async def wait_handled(self) -> None:
+        """Wait until the callback has returned for all deliveries.
+
+        It returns at once if a callback of the same queue calls it, which would wait for itself.
+        """
+        while self._unhandled and not self._queue.is_caller:
+            await self._queue.wait_handled()
+
+    async def handle(self, delivery: Command, /) -> None:
+        """Call the callback with a delivery."""
+        self._read_flow.remove(len(delivery.body))
         try:
-            while True:
-                self._is_busy = True
-                while self._deliveries:
-                    delivery = self._deliveries.popleft()
-                    self._backlog.remove(len(delivery.body))
-                    await self._handle(delivery)
-                self._is_busy = False
-                if self._is_ending:
-                    return
-                self._wake_up = loop.create_future()
-                await self._wake_up
+            method, codec_properties = delivery.method, delivery.properties
+            assert isinstance(method, basic.Deliver)
+            assert codec_properties is not None
+            callback: Callback | None = self._callbacks.get(self.tag)
+            if callback is None:
+                channel_logger.warning(
+                    "Consumer %s has no callback: the message with delivery tag %d is dropped",
+                    self.tag,
+                    method.delivery_tag,
+                )
+                return
+            properties = Properties.from_codec(codec_properties)
+            envelope = Envelope.from_codec(method)
+            body = delivery.body
+            await run_callback(self.tag, callback, self._channel, body, envelope, properties)
         finally:
-            self._is_busy = False
-            self.stop()
-            self.when_done(self)
-
-    async def _handle(self, delivery: Command) -> None:
-        method, properties = delivery.method, delivery.properties
-        assert isinstance(method, basic.Deliver)
-        assert properties is not None
-        callback = self._channel.consumer_callbacks.get(self.tag)
-        if callback is None:
-            logger.warning(
-                "Consumer %s has no callback: the message with delivery tag %d is dropped",
-                self.tag,
-                method.delivery_tag,
-            )
-            return
-        try:
-            readable = Properties.from_codec(properties)
-        except DecodeError:
-            logger.exception(
-                "The headers of the message with delivery tag %d for consumer %s cannot be decoded:"
-                " it is dropped, unacknowledged",
-                method.delivery_tag,
-                self.tag,
-            )
-            return
-        await run_callback(
-            self.tag, callback, self._channel, delivery.body, Envelope.from_codec(method), readable
-        )
+            self._unhandled -= 1
+            if self.state is not CONSUMING:
+                self._end_if_handled()
 
 
 class IteratorConsumer(Consumer):
-    """Keeps deliveries until they are asked for, by one task or by several."""
+    """A consumer whose deliveries are asked for one by one, by one task or by several."""
 
-    __slots__ = ("_error", "_waiters")
+    __slots__ = ("_error",)
 
-    def __init__(self, tag: str, no_ack: bool, backlog: "ReadFlow") -> None:
-        super().__init__(tag, no_ack, backlog)
+    def __init__(self, method: basic.Consume, read_flow: ReadFlow) -> None:
+        super().__init__(method, read_flow)
         self._error: Exception | None = None
-        self._waiters: deque[asyncio.Future[None]] = deque()
-
-    def register(self) -> None:
-        """Do nothing: deliveries can wait from the beginning."""
-
-    def start(self) -> None:
-        """Do nothing: whoever wants a delivery asks for it."""
 
     def cancelled_by_server(self) -> None:
-        """Say so to whoever asks for more than what is there."""
+        """Raise ConsumerCancelled in tasks that ask for more than the buffer has."""
         self._error = ConsumerCancelled(self.tag)
-        self.finish()
+        self.drain()
 
-    def break_off(self, error: Exception) -> None:
-        """Say what happened to whoever asks."""
+    def fail(self, error: Exception) -> None:
+        """Raise the error in tasks that ask for more."""
         self._error = error
         if self.no_ack:
-            self.finish()
+            self.drain()
         else:
-            self.stop()
+            self.stop(State.DRAINING)
 
     async def next(self) -> Command | None:
         """Return the next delivery, or None at the end.
 
         Raises:
-            Exception: what ended the consumer, if not the program did.
+            Exception: the error that ended the consumer, unless the program ended it.
         """
         while not self._deliveries:
-            if self._is_ending:
-                self.when_done(self)
+            if not self.is_consuming:
+                self.on_ended(self)
                 if self._error is not None:
                     raise self._error
                 return None
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            except BaseException:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
-                elif self._deliveries:  # it was for this one, who does not take it
-                    self._wake()
-                raise
+            await self._waiters.wait()
         delivery = self._deliveries.popleft()
-        self._backlog.remove(len(delivery.body))
+        self._read_flow.remove(len(delivery.body))
         return delivery
-
-    def _wake(self) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                if not self._is_ending:
-                    break

@@ -1,268 +1,393 @@
-"""The consumers of a channel."""
+"""The consumers of a channel, and how the state of each changes.
+
+state       event                                       next state
+STARTING    basic.consume-ok, or sent with no_wait      CONSUMING
+            the caller is cancelled or times out        ABANDONED: deliveries are returned
+            the request fails                           ENDED
+ABANDONED   basic.consume-ok                            CANCELLING: basic.cancel is sent
+CONSUMING   cancelled by basic_cancel or the server     DRAINING
+            the program leaves ``async for``            CANCELLING: basic.cancel is sent
+CANCELLING  basic.cancel-ok                             ENDED
+DRAINING    the buffer has been handled                 ENDED
+any         the channel ends                            ENDED if ABANDONED or CANCELLING, else
+                                                        DRAINING
+
+RabbitMQ closes the connection with 541 over a basic.cancel that overtakes the basic.consume-ok, and
+with 530 over a consumer tag that is used again before: so an abandoned consumer is cancelled only
+when its basic.consume-ok has come, and until then its tag cannot be used.
+
+A tag may have several consumers: the last one gets the deliveries, those before it end.
+"""
 
 import asyncio
-import logging
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Any
 
 from amqp_codec import Command, basic
 
-from ..callbacks import Callback
+from .._connection.callback_queue import Callback, CallbackQueue
+from .._connection.core import CLOSE_TIMEOUT
+from .._connection.read_flow import ReadFlow
+from .._connection.waiters import Waiters
+from .._loggers import channel_logger
 from ..exceptions import AmqpClosedConnection, ChannelClosed
-from .consumer import CallbackConsumer, Consumer, IteratorConsumer
-from .requests import Requests
-
-if TYPE_CHECKING:
-    from .._connection.read_flow import ReadFlow
-    from ..channel import Channel
-
-logger: logging.Logger = logging.getLogger("aioamqp.channel")
+from .consumer import CONSUMING, STARTING, CallbackConsumer, Consumer, IteratorConsumer, State
+from .requests import Requests, check_timeout
 
 
 class Consumers:
-    """Gives each delivery to the consumer that its tag names.
+    """Starts and ends the consumers of a channel, and passes each delivery to its consumer.
 
     Args:
-        channel: whose consumers they are.
-        dialogue: of that channel.
-        backlog: counts what waits for callbacks.
+        channel: the first argument of every callback.
+        requests: of that channel.
+        read_flow: counts what waits for callbacks.
+        queue: runs the callbacks of the channel.
+
+    Attributes:
+        callbacks: of the consumers, by consumer tag.
     """
 
-    def __init__(self, channel: "Channel", dialogue: Requests, backlog: "ReadFlow") -> None:
+    def __init__(
+        self, channel: object, requests: Requests, read_flow: ReadFlow, queue: CallbackQueue
+    ) -> None:
+        self.callbacks: dict[str, Any] = {}
         self._channel = channel
-        self._dialogue = dialogue
-        self._backlog = backlog
+        self._requests = requests
+        self._read_flow = read_flow
+        self._queue = queue
         self._loop = asyncio.get_running_loop()
-        self._by_tag: dict[str, Consumer] = {}
-        self._working: set[Consumer] = set()
-        self._leaving: set[str] = set()
-        self._given_up: dict[str, Consumer] = {}
-        self._unconfirmed: dict[str, asyncio.Event] = {}
+        self._by_tag: dict[str, list[Consumer]] = {}
+        self._until_tag_free = Waiters()
+        self._until_cancelled = Waiters()
+
+    @property
+    def pending(self) -> int:
+        """The number of consumers that are to be cancelled, or are being cancelled."""
+        return sum(c.state in (State.ABANDONED, State.CANCELLING) for c in self._all())
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags of the consumers that get deliveries."""
+        return [consumer.tag for consumer in self._all() if consumer.is_consuming]
 
     async def consume(
-        self, method: basic.Consume, callback: Callback | None, timeout: float | None
+        self,
+        method: basic.Consume,
+        callback: Callback | None,
+        timeout: float | None,
+        concurrent: bool = False,
     ) -> None:
-        """Ask the server for deliveries; once it has agreed, let the callback be run with them.
+        """Start a consumer that calls a callback with its deliveries.
 
         Args:
             method: to send, with a consumer tag.
             callback: to register under that tag.
             timeout: seconds in which the server must agree, if it is to answer at all.
+            concurrent: whether the callback runs beside the other callbacks of the channel.
         """
-        tag, no_ack = method.consumer_tag, method.no_ack
-        consumer = CallbackConsumer(self._channel, tag, no_ack, self._backlog, callback)
-        await self._begin(consumer, method, None, timeout)
+        check_timeout(timeout)
+        tag = method.consumer_tag
+        queue = CallbackQueue(f"consumer {tag}") if concurrent else self._queue
+        consumer = CallbackConsumer(method, self._read_flow, self._channel, self.callbacks, queue)
+        await self._wait_for_tag(consumer.tag, timeout)
+        self._requests.check(method)  # a bad argument must not cost another consumer its callback
+        self._add(consumer)
+        self.callbacks[consumer.tag] = callback
+        await self._start(consumer, timeout)
 
-    async def pull(
+    async def iterate(
         self, method: basic.Consume, qos: basic.Qos | None, timeout: float | None
     ) -> IteratorConsumer:
-        """Ask the server for deliveries that will be asked for one by one.
+        """Start a consumer whose deliveries are asked for one by one.
 
         Args:
             method: to send, with a consumer tag.
             qos: to send just before it, so that it holds for this consumer.
             timeout: seconds in which the server must agree.
         """
-        consumer = IteratorConsumer(method.consumer_tag, method.no_ack, self._backlog)
-        await self._begin(consumer, method, qos, timeout)
+        check_timeout(timeout)
+        consumer = IteratorConsumer(method, self._read_flow)
+        await self._wait_for_tag(consumer.tag, timeout)
+        self._requests.check(method)
+        if qos is not None:
+            # If the server refuses it, it closes the channel, and the consumer fails with that.
+            self._requests.request_nowait(qos)
+        self._add(consumer)
+        await self._start(consumer, timeout)
         return consumer
 
-    async def _begin(
-        self,
-        consumer: Consumer,
-        method: basic.Consume,
-        qos: basic.Qos | None,
-        timeout: float | None,
-    ) -> None:
-        tag = method.consumer_tag
-        if tag in self._unconfirmed:
-            async with asyncio.timeout(timeout):
-                await self._unconfirmed[tag].wait()
-        self._dialogue.check(method)  # a bad argument must not cost a consumer
-        if qos is not None:
-            # An error of it closes the channel, so the consumer hears of it.
-            self._dialogue.request_nowait(qos, lambda _: None)
-        self._add(consumer)
-        try:
-            if method.no_wait:
-                self._dialogue.send(method)
-            else:
-                await self._dialogue.request(
-                    method, timeout, lambda _: self._cancel_given_up(consumer)
-                )
-        except (asyncio.CancelledError, TimeoutError):
-            self._give_up(consumer)
-            raise
-        except BaseException:
-            self._discard(consumer)
-            raise
-        self._working.add(consumer)
-        consumer.start()
+    async def _wait_for_tag(self, tag: str, timeout: float | None) -> None:
+        if not self._is_abandoned(tag):
+            return
+        async with asyncio.timeout(timeout):
+            while self._is_abandoned(tag):
+                await self._until_tag_free.wait()
+
+    def _is_abandoned(self, tag: str) -> bool:
+        return any(c.state is State.ABANDONED for c in self._by_tag.get(tag, ()))
 
     def _add(self, consumer: Consumer) -> None:
-        """Let deliveries with a tag wait, before the server knows of the tag."""
-        # A second consumer with a tag is for the server to refuse: RabbitMQ closes with 530.
-        self._finish(consumer.tag)
-        self._leaving.discard(consumer.tag)
-        consumer.when_done = self._on_done
-        self._by_tag[consumer.tag] = consumer
-        consumer.register()
+        """Add a consumer before its request is sent, since deliveries may come first."""
+        older = self._by_tag.get(consumer.tag, [])
+        for each in list(older):
+            # A tag that is in use is for the server to refuse: RabbitMQ closes with 530.
+            each.drops_callback = False
+            if each.is_consuming:
+                each.drain()
+        self._by_tag.setdefault(consumer.tag, []).append(consumer)
+        consumer.on_ended = self._drained
+
+    async def _start(self, consumer: Consumer, timeout: float | None) -> None:
+        method = consumer.method
+        try:
+            if method.no_wait:
+                self._requests.send(method)
+            else:
+                await self._requests.request(
+                    method, timeout, lambda _: self._cancel_abandoned(consumer)
+                )
+        except (asyncio.CancelledError, TimeoutError):
+            self._abandon(consumer)
+            raise
+        except BaseException:
+            if consumer.state is State.STARTING:
+                self.callbacks.pop(consumer.tag, None)
+            consumer.stop(State.ENDED)
+            self._remove(consumer)
+            raise
+        if consumer.state is State.STARTING:
+            consumer.state = State.CONSUMING
+        consumer.start()
 
     def deliver(self, delivery: Command) -> None:
-        """Give a basic.deliver to its consumer."""
+        """Pass a basic.deliver to its consumer."""
         assert isinstance(delivery.method, basic.Deliver)
-        tag = delivery.method.consumer_tag
-        consumer = self._by_tag.get(tag)
-        if consumer is not None:
-            consumer.put(delivery)
-        elif tag in self._given_up:
-            self._send_back(delivery, self._given_up[tag])
-        else:
-            logger.warning(
-                "A message was delivered on channel %d to consumer %s, which is not known:"
-                " it is dropped, unacknowledged",
-                delivery.channel,
-                tag,
-            )
+        consumers = self._by_tag.get(delivery.method.consumer_tag)
+        if consumers:
+            consumer = consumers[-1]
+            if consumer.state is CONSUMING or consumer.state is STARTING:
+                consumer.put(delivery)
+                return
+        self._return_or_drop(delivery, consumers or [])
 
-    def cancelled_by_server(self, tag: str) -> None:
-        """Let a consumer end; its callback stays registered, as in 0.15."""
-        consumer = self._by_tag.pop(tag, None)
-        if consumer is not None:
-            consumer.cancelled_by_server()
+    def _return_or_drop(self, delivery: Command, consumers: list[Consumer]) -> None:
+        assert isinstance(delivery.method, basic.Deliver)
+        for consumer in consumers:
+            if consumer.state in (State.ABANDONED, State.CANCELLING):
+                if not consumer.no_ack:
+                    self._requests.answer(basic.Nack(delivery.method.delivery_tag, requeue=True))
+                return
+        channel_logger.warning(
+            "A message was delivered on channel %d to consumer %s, which is not known:"
+            " it is dropped, unacknowledged",
+            delivery.channel,
+            delivery.method.consumer_tag,
+        )
 
-    def cancelled(self, tag: str) -> None:
-        """Let a consumer and its callback go: the server has confirmed its cancellation."""
-        self._finish(tag)
-        self._leaving.add(tag)
-        if not any(consumer.tag == tag for consumer in self._working):
-            self._forget(tag)
+    def is_known(self, tag: str) -> bool:
+        """Return whether there is, or was, a consumer with that tag."""
+        return tag in self._by_tag or tag in self.callbacks
 
-    def recovered(self) -> None:
-        """Forget what waits unacknowledged: the server has it again, under other delivery tags."""
-        for consumer in {*self._by_tag.values(), *self._working}:
+    def handle_cancel(self, tag: str) -> None:
+        """Drain a consumer that the server has cancelled; as in 0.15, its callback is kept."""
+        for consumer in list(self._by_tag.get(tag, ())):
+            if consumer.is_consuming:
+                text = "The server has cancelled consumer %s of channel %d: its queue was deleted,"
+                text += " or the node that had it is down"
+                channel_logger.warning(text, tag, self._requests.number)
+                consumer.cancelled_by_server()
+
+    def handle_cancel_ok(self, tag: str) -> None:
+        """Drain the consumer that ``basic_cancel`` has ended, and forget its callback then."""
+        consumers = self._by_tag.get(tag)
+        if not consumers:
+            self.callbacks.pop(tag, None)
+            return
+        for consumer in list(consumers):
+            consumer.drops_callback = True
+            if consumer.is_consuming:
+                consumer.drain()
+
+    def handle_recover_ok(self) -> None:
+        """Drop what is unacknowledged: the server delivers it again, with other delivery tags."""
+        for consumer in self._all():
             if not consumer.no_ack:
                 consumer.drop()
 
-    async def leave(self, consumer: Consumer) -> None:
-        """Cancel a consumer that nobody asks any more; what waits in it goes back.
+    async def cancel(self, consumer: IteratorConsumer) -> None:
+        """Cancel a consumer that the program has left, and return its buffer to the queue.
 
         It is over as well if the channel or the connection ends meanwhile.
         """
-        dropped = self._let_go(consumer)
+        dropped = self._leave(consumer)
         if dropped is None:
             return
-        cancel = basic.Cancel(consumer.tag)
         with suppress(AmqpClosedConnection, ChannelClosed):
-            await self._dialogue.request(cancel, None, lambda _: self._left(consumer, dropped))
-            self._left(consumer, dropped)
+            await self._requests.request(
+                basic.Cancel(consumer.tag), None, lambda _: self._cancelled(consumer, dropped)
+            )
+            self._cancelled(consumer, dropped)
 
-    def leave_soon(self, consumer: Consumer) -> None:
-        """Do as ``leave`` does and wait for nothing; may be called from another thread."""
+    def cancel_soon(self, consumer: IteratorConsumer) -> None:
+        """Cancel a consumer without waiting; may be called from another thread."""
         with suppress(RuntimeError):  # the loop is closed, and the connection with it
-            self._loop.call_soon_threadsafe(self._leave_unheard, consumer)
+            self._loop.call_soon_threadsafe(self._cancel_nowait, consumer)
 
-    def _leave_unheard(self, consumer: Consumer) -> None:
-        dropped = self._let_go(consumer)
+    def _cancel_nowait(self, consumer: IteratorConsumer) -> None:
+        dropped = self._leave(consumer)
         if dropped is not None:
-            self._dialogue.request_nowait(
-                basic.Cancel(consumer.tag), lambda _: self._left(consumer, dropped)
+            self._requests.request_nowait(
+                basic.Cancel(consumer.tag), lambda _: self._cancelled(consumer, dropped)
             )
 
-    def _let_go(self, consumer: Consumer) -> list[Command] | None:
-        """Stop a consumer; return what waited in it if the server is to cancel it first."""
-        is_known = self._by_tag.get(consumer.tag) is consumer
-        dropped = consumer.stop()
-        self._discard(consumer)
-        self._working.discard(consumer)
-        if not self._channel.is_open:
-            return None
-        if not is_known:  # cancelled already, with something left
-            self._left(consumer, dropped)
-            return None
-        self._given_up[consumer.tag] = consumer
-        return dropped
+    def _leave(self, consumer: IteratorConsumer) -> list[Command] | None:
+        """Stop a consumer; return its buffer if it must be cancelled."""
+        if consumer.state is State.CONSUMING:
+            return consumer.stop(State.CANCELLING)
+        self._cancelled(consumer, consumer.drop())
+        return None
 
-    def _left(self, consumer: Consumer, dropped: list[Command]) -> None:
-        # Only now, or the server would deliver them to this very consumer again.
-        self._forget_given_up(consumer)
-        for delivery in dropped:
-            self._send_back(delivery, consumer)
-
-    def _discard(self, consumer: Consumer) -> None:
-        """Let a consumer go that the server never knew, or knows no more."""
-        if self._by_tag.get(consumer.tag) is consumer:
-            del self._by_tag[consumer.tag]
-            self._channel.consumer_callbacks.pop(consumer.tag, None)
-        consumer.stop()
-
-    def _give_up(self, consumer: Consumer) -> None:
-        """Let go of a consumer whose caller does not wait for the server's agreement any more.
-
-        What is delivered to it goes back. Nobody else can cancel it, as nobody may know its tag,
-        but it must not be cancelled before the server has agreed: RabbitMQ closes the connection
-        with 541 over that, and with 530 if the tag is used again.
-        """
-        waiting = consumer.stop()
-        self._discard(consumer)
-        if not self._channel.is_open:
+    def _abandon(self, consumer: Consumer) -> None:
+        """Return the deliveries of a consumer whose caller has given up."""
+        if consumer.state not in (State.STARTING, State.CANCELLING):  # the channel has ended
+            consumer.stop(State.ENDED)
+            self._remove(consumer)
             return
-        if self._given_up.get(consumer.tag) is not consumer:  # else it is being cancelled already
-            self._given_up[consumer.tag] = consumer
-            self._unconfirmed[consumer.tag] = asyncio.Event()
-        for delivery in waiting:
-            self._send_back(delivery, consumer)
+        if consumer.state is State.STARTING:  # or basic.consume-ok has come in this very turn
+            consumer.state = State.ABANDONED
+        self.callbacks.pop(consumer.tag, None)
+        self._return_to_queue(consumer.drop(), consumer)
 
-    def _cancel_given_up(self, consumer: Consumer) -> None:
-        """Cancel a consumer that was given up: the server has agreed to it, too late."""
-        self._given_up[consumer.tag] = consumer
-        self._dialogue.request_nowait(
-            basic.Cancel(consumer.tag), lambda _: self._forget_given_up(consumer)
+    def _cancel_abandoned(self, consumer: Consumer) -> None:
+        """Cancel an abandoned consumer: its basic.consume-ok has come, too late."""
+        consumer.state = State.CANCELLING
+        self._requests.request_nowait(
+            basic.Cancel(consumer.tag), lambda _: self._cancelled(consumer, [])
         )
-        unconfirmed = self._unconfirmed.pop(consumer.tag, None)
-        if unconfirmed is not None:
-            unconfirmed.set()
+        self._until_tag_free.wake()
 
-    def _forget_given_up(self, consumer: Consumer) -> None:
-        if self._given_up.get(consumer.tag) is consumer:
-            del self._given_up[consumer.tag]
+    def _cancelled(self, consumer: Consumer, dropped: list[Command]) -> None:
+        """End a consumer; only now, or the server would deliver its buffer to it again."""
+        consumer.state = State.ENDED
+        self._remove(consumer)
+        self._return_to_queue(dropped, consumer)
+
+    def _drained(self, consumer: Consumer) -> None:
+        if consumer.state is State.CANCELLING:
+            return
+        consumer.state = State.ENDED
+        self._remove(consumer)
+        if consumer.drops_callback and consumer.tag not in self._by_tag:
+            self.callbacks.pop(consumer.tag, None)
 
     def end(self, error: Exception, asked_for: bool) -> None:
-        """Let all end with the channel, because of an error or because the program closes it."""
-        for consumer in {*self._by_tag.values(), *self._working}:
-            if asked_for:
-                consumer.stop()
+        """End all consumers with the channel: because of an error, or because it was closed."""
+        for consumer in list(self._all()):
+            if consumer.state in (State.ABANDONED, State.CANCELLING):
+                consumer.state = State.ENDED
+                self._remove(consumer)
+            elif asked_for and consumer.no_ack:
+                consumer.drain()
+            elif asked_for:
+                consumer.stop(State.DRAINING)
             else:
-                consumer.break_off(error)
-        self._by_tag.clear()
-        self._given_up.clear()
-        for unconfirmed in self._unconfirmed.values():
-            unconfirmed.set()
-        self._unconfirmed.clear()
+                consumer.fail(error)
+        self._until_tag_free.wake()
+        self._until_cancelled.wake()
 
-    def idle_tasks(self) -> list[asyncio.Task[None]]:
-        """Return the workers that are about to end without calling anything of the user's."""
-        tasks = (consumer.idle_task for consumer in self._working)
-        return [task for task in tasks if task is not None]
+    def to_drain(self, everything: bool) -> list[Consumer]:
+        """Return the consumers to drain before the channel is closed.
 
-    def _finish(self, tag: str) -> None:
-        consumer = self._by_tag.pop(tag, None)
-        if consumer is not None:
-            consumer.finish()
+        Args:
+            everything: not only those whose messages are lost otherwise, with ``no_ack``.
+        """
+        return [consumer for consumer in self._all() if everything or consumer.no_ack]
 
-    def _forget(self, tag: str) -> None:
-        self._leaving.discard(tag)
-        if tag not in self._by_tag:
-            self._channel.consumer_callbacks.pop(tag, None)
+    def stop_deliveries(self, consumers: list[Consumer]) -> None:
+        """Send basic.cancel for consumers; what need not be handled is left to the server."""
+        for consumer in consumers:
+            if consumer.state is CONSUMING:
+                self._requests.request_nowait(
+                    basic.Cancel(consumer.tag),
+                    lambda _, tag=consumer.tag: self._deliveries_stopped(tag),  # type: ignore[misc]
+                )
+            if not consumer.no_ack:
+                consumer.drop()  # closing the channel returns them to the queue
 
-    def _on_done(self, consumer: Consumer) -> None:
-        self._working.discard(consumer)
-        if self._by_tag.get(consumer.tag) is consumer:
-            del self._by_tag[consumer.tag]
-        if consumer.tag in self._leaving:
-            self._forget(consumer.tag)
+    def _deliveries_stopped(self, tag: str) -> None:
+        for consumer in self._by_tag.get(tag, ()):
+            if not consumer.no_ack:
+                consumer.drop()
+        self.handle_cancel_ok(tag)
+        self._until_cancelled.wake()
 
-    def _send_back(self, delivery: Command, consumer: Consumer) -> None:
-        assert isinstance(delivery.method, basic.Deliver)
-        if not consumer.no_ack:
-            self._dialogue.send(basic.Nack(delivery.method.delivery_tag, requeue=True))
+    async def wait_drained(self, consumers: list[Consumer]) -> None:
+        """Wait until the callbacks of consumers have returned, after ``stop_deliveries``."""
+        self._read_flow.begin_call()
+        try:
+            while any(consumer.state is CONSUMING for consumer in consumers):
+                await self._until_cancelled.wait()
+        finally:
+            self._read_flow.end_call()
+        for consumer in consumers:
+            await consumer.wait_handled()
+
+    def drop_unhandled(self, consumers: list[Consumer]) -> None:
+        """Drop what consumers have not handled in time."""
+        for consumer in consumers:
+            self._warn_of_loss(consumer.drop(), consumer)
+
+    async def wait_handled(self, consumers: list[Consumer], drain: float | None) -> None:
+        """Wait until the callbacks of cancelled consumers have returned for all deliveries.
+
+        Args:
+            consumers: that have been cancelled.
+            drain: seconds after which the deliveries are returned to the queue; None to wait for
+                those with ``no_ack`` only, as long as for closing a channel.
+        """
+        if drain is None:
+            consumers = [consumer for consumer in consumers if consumer.no_ack]
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT if drain is None else drain):
+                for consumer in consumers:
+                    await consumer.wait_handled()
+        except TimeoutError:
+            with suppress(AmqpClosedConnection, ChannelClosed):
+                for consumer in consumers:
+                    if not consumer.no_ack:
+                        self._return_to_queue(consumer.drop(), consumer)
+
+    def _warn_of_loss(self, deliveries: list[Command], consumer: Consumer) -> None:
+        if deliveries and consumer.no_ack:
+            channel_logger.warning(
+                "%d messages that were delivered to consumer %s of channel %d with no_ack have not"
+                " been handled and are lost",
+                len(deliveries),
+                consumer.tag,
+                self._requests.number,
+            )
+
+    def with_tag(self, tag: str) -> list[Consumer]:
+        """Return the consumers with a tag: the last one gets the deliveries."""
+        return list(self._by_tag.get(tag, ()))
+
+    def _all(self) -> Iterator[Consumer]:
+        for consumers in self._by_tag.values():
+            yield from consumers
+
+    def _remove(self, consumer: Consumer) -> None:
+        consumers = self._by_tag.get(consumer.tag, [])
+        if consumer in consumers:
+            consumers.remove(consumer)
+            if not consumers:
+                del self._by_tag[consumer.tag]
+
+    def _return_to_queue(self, deliveries: list[Command], consumer: Consumer) -> None:
+        if consumer.no_ack:
+            self._warn_of_loss(deliveries, consumer)
+            return
+        for delivery in deliveries:
+            assert isinstance(delivery.method, basic.Deliver)
+            self._requests.send(basic.Nack(delivery.method.delivery_tag, requeue=True))

@@ -1,131 +1,371 @@
-"""What a channel makes of what the server sends."""
+"""One channel: its state, and the dispatch of the methods that the server sends on it.
+
+state      the server sends      then
+OPEN       a reply               it is passed to the call that waits for it
+           channel.close         the client answers channel.close-ok: CLOSED
+CLOSING    channel.close-ok      CLOSED: both directions are finished
+           channel.close         the two crossed: the client answers close-ok, still CLOSING
+           anything else         it is ignored. Spec: 1.5.2.5
+"""
 
 import asyncio
-import logging
+from asyncio import get_running_loop
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import Any, Final
 
-from amqp_codec import Command, DecodeError, Method, basic
-from amqp_codec import channel as wire_channel
+from amqp_codec import Command, Method, ReplyCode, basic
+from amqp_codec import channel as channel_methods
 
-from ..callbacks import Callback, CallbackQueue
+from .._connection.callback_queue import Callback, CallbackQueue
+from .._connection.core import CLOSE_TIMEOUT, ConnectionCore
+from .._connection.gate import Gate, GateTimeout, Reason
+from .._connection.waiters import Waiters
+from .._loggers import channel_logger
 from ..envelope import ReturnEnvelope
+from ..exceptions import ChannelClosed
 from ..properties import Properties
 from .confirms import Confirms, Content, Returned
 from .consumers import Consumers
-from .requests import Requests, State
+from .requests import Requests, check_timeout
 
-if TYPE_CHECKING:
-    from .._connection.writer import Writer
-    from ..channel import Channel
 
-logger: logging.Logger = logging.getLogger("aioamqp.channel")
+class State(Enum):
+    """State of a channel."""
+
+    OPEN = "open"
+    CLOSING = "channel.close has been sent"
+    CLOSED = "closed"
+
+
+_OPEN: Final = State.OPEN  # an Enum's attributes are slow to read in Python 3.11
 
 
 class ChannelCore:
-    """Takes the commands of one channel from the reader; nothing here waits.
+    """All parts of one channel on one connection.
+
+    ``Channel`` shows them to programs, and reaches them through this object only.
 
     Args:
-        channel: whose they are; its callbacks are looked up when they are needed.
-        wire: to answer on.
+        connection: to write to.
+        number: of the channel.
+        protocol: the AmqpProtocol, which gets the number back when it is free.
+        channel: the Channel, which is the first argument of every callback.
 
     Attributes:
-        dialogue: requests, replies and closing.
-        consumers: where deliveries go.
-        confirms: what the server says about published messages.
-        may_publish: cleared while the server asks for no more messages.
+        state: of the channel.
+        failure: why it is not open; None while it is, and if the program closed it.
+        close_event: set when it is not open.
+        requests: and their replies.
+        consumers: by consumer tag.
+        confirms: of published messages.
+        flow_gate: where publishers wait while the server wants no messages. Spec: channel.flow.
+        return_callback: called with returned messages.
+        cancellation_callbacks: called when the server cancels a consumer.
+        cancelled_consumers: tags of the consumers that the server has cancelled.
     """
 
-    def __init__(self, channel: "Channel", wire: "Writer") -> None:
-        self._channel = channel
-        self._backlog = wire.backlog
-        self._callbacks = CallbackQueue(f"channel {channel.channel_id}")
-        self.dialogue: Requests = Requests(wire, channel.channel_id, self._on_end, self._on_free)
-        self.consumers: Consumers = Consumers(channel, self.dialogue, wire.backlog)
+    def __init__(
+        self,
+        connection: ConnectionCore,
+        number: int,
+        protocol: Any,
+        channel: Any,
+        return_callback: Callback | None = None,
+    ) -> None:
+        self.connection: ConnectionCore = connection
+        self.number: int = number
+        self.protocol: Any = protocol
+        self.channel: Any = channel
+        self.state: State = State.OPEN
+        self.failure: Exception | None = None
+        self.close_event: asyncio.Event = asyncio.Event()
+        self.requests: Requests = Requests(connection, number, self.check_open)
+        self._callbacks = CallbackQueue(f"channel {number}")
+        self.consumers: Consumers = Consumers(
+            channel, self.requests, connection.read_flow, self._callbacks
+        )
         self.confirms: Confirms = Confirms()
-        self.may_publish: asyncio.Event = asyncio.Event()
-        self.may_publish.set()
-        # What the server sends on its own account, and a reply that is not only for who called; all
-        # else that it sends is a reply or a close.
+        self.flow_gate: Gate = Gate(connection.loop)
+        self.return_callback: Callback | None = return_callback
+        self.cancellation_callbacks: list[Any] = []
+        self.cancelled_consumers: set[str] = set()
+        self._on_close: Callback | None = None
+        self._close_callbacks = CallbackQueue(f"the end of channel {number}")
+        self._unreported: Exception | None = None  # why the channel ended, for ``on_close``
+        self._until_closed = Waiters()
+        # What the server sends by itself, and basic.recover-ok, which the consumers need first;
+        # everything else is a reply.
         self._handlers: dict[type[Method], Callable[[Command], None]] = {
             basic.Deliver: self.consumers.deliver,
-            basic.Return: self._on_return,
-            basic.Ack: self._on_outcome,
-            basic.Nack: self._on_outcome,
-            basic.Cancel: self._on_cancel,
-            basic.RecoverOk: self._on_recovered,
-            wire_channel.Flow: self._on_flow,
+            basic.Return: self._handle_return,
+            basic.Ack: self._handle_ack,
+            basic.Nack: self._handle_ack,
+            basic.Cancel: self._handle_cancel,
+            basic.RecoverOk: self._handle_recover_ok,
+            channel_methods.Close: self._handle_close,
+            channel_methods.Flow: self._handle_flow,
         }
 
-    def receive(self, command: Command) -> None:
-        """Take a command.
+    # ---------------------------------------------------------------- for the methods of Channel
+
+    def check_open(self) -> None:
+        """Check that the channel can be used.
+
+        Raises:
+            AmqpClosedConnection: the connection has ended.
+            ChannelClosed: the channel has.
+        """
+        connection = self.connection
+        # Without a call: every message that is published or acknowledged is checked here.
+        if connection.failure is not None or get_running_loop() is not connection.loop:
+            connection.check_open()
+        if self.state is not _OPEN:
+            raise self.closed_error()
+
+    def closed_error(self) -> ChannelClosed:
+        """Return an error for a call on a channel that is not open: why it is not."""
+        error = ChannelClosed()
+        if isinstance(self.failure, ChannelClosed):
+            error = ChannelClosed(self.failure.code, self.failure.message)
+        error.__cause__ = self.failure
+        return error
+
+    async def wait_closed(self) -> None:
+        """Wait until the channel is closed, and its close answered."""
+        await self.close_event.wait()
+        if self.state is State.CLOSING:
+            await self._until_closed.wait()
+
+    @property
+    def on_close(self) -> Callback | None:
+        """The callback that is called with the error which ends the channel."""
+        return self._on_close
+
+    @on_close.setter
+    def on_close(self, callback: Callback | None) -> None:
+        self._on_close = callback
+        self._close_callbacks = CallbackQueue(f"the end of channel {self.number}")
+        self._call_on_close()  # the channel may have ended already
+
+    async def settle(
+        self, method: basic.Ack | basic.Nack | basic.Reject, timeout: float | None = None
+    ) -> None:
+        """Acknowledge or reject deliveries; wait only while the write buffer is full.
+
+        Raises:
+            TimeoutError: it has been full for ``timeout`` seconds; nothing was sent.
+        """
+        connection = self.connection
+        self.check_open()
+        if timeout is not None:
+            check_timeout(timeout)
+        if connection.ack_gate.is_busy:
+            connection.encoder.encode_method(self.number, method)  # an error comes at once
+            await self._wait_to_settle(method, timeout)
+        connection.send(self.number, method)
+
+    async def _wait_to_settle(self, method: Method, timeout: float | None) -> None:
+        connection = self.connection
+        deadline = None if timeout is None else connection.loop.time() + timeout
+        connection.read_flow.begin_call()  # the server may read nothing while it is not read from
+        try:
+            await connection.ack_gate.wait(0, self, deadline)
+        except GateTimeout as error:
+            text = f"{method.NAME} could not be sent within {timeout} seconds: {error}"
+            raise TimeoutError(text) from None
+        finally:
+            connection.read_flow.end_call()
+        self.check_open()
+
+    async def close(
+        self, code: int, text: str, timeout: float | None, drain: float | None = None
+    ) -> None:
+        """Close the channel, fail every pending request, and wait for channel.close-ok.
+
+        Before, it is drained: see ``drain_channels``.
+
+        Raises:
+            ChannelClosed: the channel is not open.
+            TimeoutError: the server does not answer.
+        """
+        if self.state is not _OPEN:
+            raise self.closed_error()
+        check_timeout(timeout)
+        check_timeout(drain, "drain")
+        self.requests.check(_close_method(code, text))
+        seconds = CLOSE_TIMEOUT if timeout is None else timeout
+        try:
+            await drain_channels([self], seconds, drain)
+        except BaseException:
+            self.abandon(code, text)
+            raise
+        self._start_closing(code, text)
+        self.connection.read_flow.begin_call()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._until_closed.wait()
+        except TimeoutError:
+            raise TimeoutError(
+                f"The server has not answered the close of channel {self.number} within"
+                f" {seconds:g} seconds; the channel counts as closed, its number as taken"
+            ) from None
+        finally:
+            self.connection.read_flow.end_call()
+
+    def abandon(self, code: int, text: str) -> None:
+        """Close the channel if it is open, without waiting: the call was given up."""
+        if self.state is _OPEN:
+            self._start_closing(code, text)
+
+    # ---------------------------------------------------------------- for the connection
+
+    @property
+    def pending(self) -> dict[str, int]:
+        """What the channel waits for, by kind: for leak checks."""
+        return {
+            "replies": self.requests.pending,
+            "confirms": self.confirms.pending,
+            "cancelled consumers": self.consumers.pending,
+        }
+
+    def give_up(self, text: str) -> None:
+        """Raise TimeoutError or PublishUnconfirmed in the calls that wait for the server."""
+        self.requests.give_up(text)
+        self.confirms.give_up_all(text)
+
+    def dispatch(self, command: Command) -> None:
+        """Process a command from the server; nothing here waits.
 
         Raises:
             ProtocolViolation: the server must not send it now.
         """
-        take = self._handlers.get(type(command.method))
-        if take is None:
-            self.dialogue.receive(command)
-        elif self.dialogue.state is State.OPEN:
-            take(command)
+        if self.state is _OPEN:
+            handler = self._handlers.get(type(command.method))
+            if handler is not None:
+                handler(command)
+            else:
+                self.requests.receive_reply(command)
+            return
+        match command.method:
+            case channel_methods.Close():
+                self._send_close_ok()
+            case channel_methods.CloseOk() if self.state is State.CLOSING:
+                self.state = State.CLOSED
+                self._until_closed.wake()
+                self.protocol.release_channel_id(self.number)
+            case _:
+                pass
 
-    def idle_tasks(self) -> list[asyncio.Task[None]]:
-        """Return the tasks that are about to end without calling anything of the user's."""
-        return self.consumers.idle_tasks()
+    def end(self, error: Exception, asked_for: bool = False, is_reported: bool = True) -> None:
+        """Close the channel at once, since the server closed it or the connection has ended.
 
-    def _on_end(self, error: Exception, asked_for: bool) -> None:
-        self._channel.close_event.set()
-        self.may_publish.set()
+        Args:
+            error: raised in every call that waits.
+            asked_for: whether the program closed the connection.
+            is_reported: whether ``on_close`` is called.
+        """
+        was_open = self.state is _OPEN
+        self.state = State.CLOSED
+        self._until_closed.wake()
+        if was_open:
+            self.failure = error
+            self._unreported = error if is_reported and not asked_for else None
+            self._call_on_close()
+            self._fail(error, asked_for)
+
+    # ---------------------------------------------------------------- closing
+
+    def _start_closing(self, code: int, text: str) -> None:
+        """Send channel.close: the channel is not open any longer, but its number is not free."""
+        self.check_open()
+        self.connection.send(self.number, _close_method(code, text))
+        self.connection.writer.flush()
+        self.state = State.CLOSING
+        self._fail(ChannelClosed(0, "The program closed the channel during this call"), True)
+
+    def _handle_close(self, command: Command) -> None:
+        close = command.method
+        assert isinstance(close, channel_methods.Close)
+        self._send_close_ok()
+        error, tags = ChannelClosed(close.reply_code, close.reply_text), self.consumers.tags
+        channel_logger.warning(
+            "The server closed channel %d: %d %s%s",
+            self.number,
+            error.code,
+            error.message,
+            f"; with it end the consumers {', '.join(tags)}" if tags else "",
+        )
+        self.end(error)
+        self.protocol.report_channel_close(self.channel, error)
+        self.protocol.release_channel_id(self.number)
+
+    def _call_on_close(self) -> None:
+        if self._on_close is not None and self._unreported is not None:
+            self._close_callbacks.put("on_close", self._on_close, self._unreported)
+            self._unreported = None
+
+    def _send_close_ok(self) -> None:
+        self.connection.send(self.number, channel_methods.CloseOk())
+        self.connection.writer.flush()
+
+    def _fail(self, error: Exception, asked_for: bool) -> None:
+        self.close_event.set()
+        for gate in (self.flow_gate, self.connection.gate, self.connection.ack_gate):
+            gate.fail(error, self)
+        self.requests.fail(error)
         self.confirms.fail(error)
         self.consumers.end(error, asked_for)
 
-    def _on_free(self) -> None:
-        self._channel.protocol.release_channel_id(self._channel.channel_id)
+    # ---------------------------------------------------------------- what the server sends
 
-    def _on_cancel(self, command: Command) -> None:
+    def _handle_cancel(self, command: Command) -> None:
         method = command.method
         assert isinstance(method, basic.Cancel)
-        tag = method.consumer_tag
-        self._channel.cancelled_consumers.add(tag)
-        self.consumers.cancelled_by_server(tag)
+        tag, read_flow = method.consumer_tag, self.connection.read_flow
         if not method.no_wait:
-            self.dialogue.send(basic.CancelOk(tag))
-        for callback in self._channel.cancellation_callbacks:
-            self._callbacks.put("a cancellation callback", callback, self._channel, tag)
+            self.requests.answer(basic.CancelOk(tag))
+        if self.consumers.is_known(tag):  # or else a peer could fill the set with made-up tags
+            self.cancelled_consumers.add(tag)
+            self.consumers.handle_cancel(tag)
+        for callback in self.cancellation_callbacks:
+            read_flow.add(len(tag))
+            self._callbacks.put(
+                "a cancellation callback",
+                callback,
+                self.channel,
+                tag,
+                on_start=lambda: read_flow.remove(len(tag)),
+            )
 
-    def _on_recovered(self, command: Command) -> None:
-        self.consumers.recovered()  # now, since what is delivered again may be right behind it
-        self.dialogue.receive(command)
+    def _handle_recover_ok(self, command: Command) -> None:
+        self.consumers.handle_recover_ok()  # now: what is delivered again may be right behind it
+        self.requests.receive_reply(command)
 
-    def _on_outcome(self, command: Command) -> None:
+    def _handle_ack(self, command: Command) -> None:
         method = command.method
         assert isinstance(method, (basic.Ack, basic.Nack))
         if self.confirms.is_selected:
-            self.confirms.receive(method)
+            self.confirms.handle_ack(method)
         else:
-            self.dialogue.receive(command)  # which takes it for the violation that it is
+            self.requests.receive_reply(command)  # which is a ProtocolViolation
 
-    def _on_return(self, command: Command) -> None:
-        method, properties = command.method, command.properties
+    def _handle_return(self, command: Command) -> None:
+        method, codec_properties = command.method, command.properties
         assert isinstance(method, basic.Return)
-        assert properties is not None
+        assert codec_properties is not None
         body = bytes(command.body)
-        try:
-            readable = Properties.from_codec(properties)
-        except DecodeError:
-            logger.exception("The headers of a message that came back cannot be decoded")
-            readable = None
+        properties = Properties.from_codec(codec_properties)
         envelope = ReturnEnvelope.from_codec(method)
-        is_awaited = self.confirms.is_selected and self.confirms.receive_return(
-            Content.of(method.exchange, method.routing_key, properties, body),
-            Returned(envelope, body, readable or Properties()),
+        is_awaited = self.confirms.is_selected and self.confirms.handle_return(
+            Content.of(method.exchange, method.routing_key, codec_properties, body),
+            Returned(envelope, body, properties),
         )
-        callback = self._channel.return_callback
-        if callback is not None and readable is not None:
-            self._call_back(callback, body, envelope, readable)
-        elif callback is None and not is_awaited:
-            logger.warning(
-                "A message to exchange %r with routing key %r came back: %d %s."
+        if self.return_callback is not None:
+            self._call_return_callback(self.return_callback, body, envelope, properties)
+        elif not is_awaited:
+            channel_logger.warning(
+                "A message to exchange %r with routing key %r was returned: %d %s."
                 " Set channel.return_callback to receive it",
                 method.exchange,
                 method.routing_key,
@@ -133,26 +373,56 @@ class ChannelCore:
                 method.reply_text,
             )
 
-    def _call_back(
+    def _call_return_callback(
         self, callback: Callback, body: bytes, envelope: ReturnEnvelope, properties: Properties
     ) -> None:
-        size = len(body)
-        self._backlog.add(size)
+        read_flow, size = self.connection.read_flow, len(body)
+        read_flow.add(size)
         self._callbacks.put(
             "the return callback",
             callback,
-            self._channel,
+            self.channel,
             body,
             envelope,
             properties,
-            when_begun=lambda: self._backlog.remove(size),
+            on_start=lambda: read_flow.remove(size),
         )
 
-    def _on_flow(self, command: Command) -> None:
+    def _handle_flow(self, command: Command) -> None:
         method = command.method
-        assert isinstance(method, wire_channel.Flow)
-        if method.active:
-            self.may_publish.set()
-        else:
-            self.may_publish.clear()
-        self.dialogue.send(wire_channel.FlowOk(method.active))
+        assert isinstance(method, channel_methods.Flow)
+        (self.flow_gate.open if method.active else self.flow_gate.close)(Reason.FLOW)
+        self.requests.answer(channel_methods.FlowOk(method.active))
+
+
+def _close_method(code: int, text: str) -> channel_methods.Close:
+    # 0.15 sends 0, which is no reply code.
+    return channel_methods.Close(code or ReplyCode.REPLY_SUCCESS, text)
+
+
+async def drain_channels(cores: list[ChannelCore], seconds: float, drain: float | None) -> None:
+    """Stop deliveries and wait for callbacks, so that channels can be closed without a loss.
+
+    Messages that were delivered with ``no_ack`` are handled, or lost. With ``drain``, consumers
+    with acknowledgements are stopped too, and callbacks that run may finish.
+
+    Args:
+        cores: of the channels.
+        seconds: to wait for messages with ``no_ack``, unless ``drain`` is given.
+        drain: seconds to wait for all callbacks; None to wait for none but those.
+    """
+    draining = [(core, core.consumers.to_drain(drain is not None)) for core in cores]
+    draining = [(core, consumers) for core, consumers in draining if consumers]
+    if not draining:
+        return
+    for core, consumers in draining:
+        if core.state is _OPEN:
+            core.consumers.stop_deliveries(consumers)
+        core.connection.writer.flush()
+    try:
+        async with asyncio.timeout(seconds if drain is None else drain):
+            for core, consumers in draining:
+                await core.consumers.wait_drained(consumers)
+    except TimeoutError:
+        for core, consumers in draining:
+            core.consumers.drop_unhandled(consumers)

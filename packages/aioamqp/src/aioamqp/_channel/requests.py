@@ -1,116 +1,97 @@
-"""What a channel and the server say to each other about requests, replies and closing.
+"""Requests of one channel, and the calls that wait for their replies.
 
-state      the server sends      then
-open       a reply               it goes to the call that waits for it
-           close                 we answer close-ok, and are closed
-closing    close-ok              closed: both directions are finished
-           close                 the two crossed: we answer close-ok, and go on waiting
-           anything else         ignored. Spec: 1.5.2.5
+Replies come in the order of their requests (Spec: 2.2.2), so one queue of pending requests a
+channel is enough to match them: there are no correlation ids. With one exception: in RabbitMQ it is
+the queue's process that answers basic.consume and basic.cancel, and the channel answers later
+requests in the meantime. So each consumer has a queue of its own.
 """
 
 import asyncio
+import math
+from collections import deque
 from collections.abc import Callable
-from enum import Enum
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import Final, NamedTuple, TypeAlias
 
-from amqp_codec import Command, Method, ReplyCode
-from amqp_codec import channel as wire_channel
+from amqp_codec import Command, Method, ReplyCode, basic
 
-from ..exceptions import ChannelClosed, InvalidArgument
-from .pending_requests import LateReplyCallback, PendingRequests
+from .._connection.core import ConnectionCore
+from ..exceptions import AmqpClosedConnection, ChannelClosed, InvalidArgument, ProtocolViolation
 
-if TYPE_CHECKING:
-    from .._connection.writer import Writer
-
-CLOSE_TIMEOUT: Final = 5.0
-"""Seconds that a server may take to answer a close where the caller does not say."""
-
-
-class State(Enum):
-    """How far a channel is."""
-
-    OPEN = "open"
-    CLOSING = "closing"
-    CLOSED = "closed"
+_MOST_SECONDS: Final = (
+    1 << 63
+)  # a float, to which the event loop's clock adds it, ends at 2 ** 1024
+ReplyCallback: TypeAlias = Callable[[Command], None]
+"""Called with a reply that no call waits for."""
 
 
 class Requests:
-    """One channel's requests and replies, from its opening to its end.
+    """Sends the requests of one channel, and passes each reply to the call that waits for it.
 
     Args:
-        wire: to write to.
+        connection: to write to.
         number: of the channel.
-        when_ended: called once, as soon as the channel is not open any more, with what those who
-            wait are told and whether the program asked for it.
-        when_free: called once, when the number may be used for another channel.
+        check_open: raises an error if the channel is not open.
+
+    Attributes:
+        number: of the channel.
     """
 
+    __slots__ = ("_check_open", "_connection", "_pending", "number")
+
     def __init__(
-        self,
-        wire: "Writer",
-        number: int,
-        when_ended: Callable[[Exception, bool], None],
-        when_free: Callable[[], None],
+        self, connection: ConnectionCore, number: int, check_open: Callable[[], None]
     ) -> None:
-        self.state: State = State.OPEN
-        self._wire = wire
-        self._number = number
-        self._when_ended = when_ended
-        self._when_free = when_free
-        self._replies = PendingRequests()
-        self._close_ok: asyncio.Future[None] | None = None
-        self._failure: Exception | None = None
+        self._connection = connection
+        self.number: int = number
+        self._check_open = check_open
+        self._pending = PendingRequests()
 
-    def check_open(self) -> None:
-        """Do nothing if the channel can be used.
-
-        Raises:
-            AmqpClosedConnection: the connection is over.
-            ChannelClosed: the channel is.
-        """
-        self._wire.check_open()
-        if self.state is not State.OPEN:
-            raise ChannelClosed from self._failure  # which says why, if not the program closed it
+    @property
+    def pending(self) -> int:
+        """The number of replies to come."""
+        return len(self._pending)
 
     def check(self, method: Method) -> None:
-        """Do nothing if a method can be sent.
+        """Check that a method can be sent.
 
         Raises:
-            InvalidArgument: an argument of it cannot.
-            AmqpClosedConnection, ChannelClosed: the connection or the channel is over.
+            InvalidArgument: an argument of it cannot be sent.
+            AmqpClosedConnection, ChannelClosed: the connection or the channel is closed.
         """
-        self.check_open()
-        self._wire.encode(self._number, method)
+        self._check_open()
+        self._connection.encoder.encode_method(self.number, method)
 
     def send(self, method: Method) -> None:
-        """Send a method that is not answered."""
-        self.check_open()
-        self._wire.send(self._number, method)
+        """Send a method that has no reply."""
+        self._check_open()
+        self._connection.send(self.number, method)
 
     async def request(
         self,
         method: Method,
         timeout: float | None = None,
-        on_late_reply: LateReplyCallback | None = None,
+        on_late_reply: ReplyCallback | None = None,
     ) -> Command:
         """Send a method and wait for its reply.
 
         Args:
             method: to send.
-            timeout: seconds to wait; None to wait as long as the channel lives.
-            on_late_reply: gets the reply if the caller is cancelled or the time is over.
+            timeout: seconds to wait; None to wait as long as the channel is open.
+            on_late_reply: called with the reply if the call was cancelled or timed out before.
 
         Raises:
             ChannelClosed, AmqpClosedConnection: the channel or the connection ends, or has ended.
-            TimeoutError: the time is over. The late reply will be taken for what it is.
+            TimeoutError: the reply has not come in time.
         """
-        self.check_open()
+        self._check_open()
         check_timeout(timeout)
-        self._wire.send(self._number, method)
-        reply: asyncio.Future[Command] = self._wire.loop.create_future()
-        self._replies.expect(reply, method, on_late_reply)
-        self._wire.flush()
-        self._wire.backlog.call_begins()
+        connection = self._connection
+        connection.send(self.number, method)
+        reply: asyncio.Future[Command] = connection.loop.create_future()
+        self._pending.add(reply, method, on_late_reply)
+        connection.writer.flush()
+        connection.read_flow.begin_call()
         deadline = asyncio.timeout(timeout)
         try:
             if timeout is None:
@@ -118,116 +99,158 @@ class Requests:
             async with deadline:
                 return await reply
         except (asyncio.CancelledError, TimeoutError):
-            # The reply may have come in the same turn of the loop, just before, and what ended the
-            # channel right behind it: then there is nothing left to undo.
-            if on_late_reply is not None and self.state is State.OPEN and _has_result(reply):
-                on_late_reply(reply.result())
+            if _has_result(reply) and on_late_reply is not None:
+                # The reply came in this turn of the event loop, just before. If the channel ended
+                # right behind it, there is nothing to undo.
+                with suppress(AmqpClosedConnection, ChannelClosed):
+                    self._check_open()
+                    on_late_reply(reply.result())
             if deadline.expired():
                 text = f"The server has not answered {method.NAME} within {timeout} seconds"
                 raise TimeoutError(text) from None
             raise
         finally:
-            reply.cancel()  # does nothing unless the coroutine itself was closed
-            self._wire.backlog.call_ends()
+            reply.cancel()  # has an effect only if the coroutine was closed
+            connection.read_flow.end_call()
 
-    def request_nowait(self, method: Method, on_late_reply: LateReplyCallback) -> None:
-        """Send a method for whose reply nobody waits.
+    def request_nowait(self, method: Method, on_reply: ReplyCallback | None = None) -> None:
+        """Send a method that has a reply, and do not wait for it.
 
         Args:
             method: to send.
-            on_late_reply: gets the reply.
+            on_reply: called with the reply.
         """
         self.send(method)
-        nobody: asyncio.Future[Command] = self._wire.loop.create_future()
-        nobody.cancel()
-        self._replies.expect(nobody, method, on_late_reply)
+        self._pending.add(None, method, on_reply)
 
-    def receive(self, reply: Command) -> None:
-        """Take a reply, or the server's part in closing.
+    def receive_reply(self, reply: Command) -> None:
+        """Pass a reply to the call that waits for it.
 
         Raises:
-            ProtocolViolation: nothing waits for such a reply.
+            ProtocolViolation: no call waits for such a reply.
         """
-        match reply.method:
-            case wire_channel.Close(reply_code=code, reply_text=text):
-                self._wire.send(self._number, wire_channel.CloseOk())
-                self._wire.flush()
-                if self.state is State.OPEN:
-                    self.end(ChannelClosed(code, text))
-                    self._when_free()
-            case wire_channel.CloseOk() if self.state is State.CLOSING:
-                self.state = State.CLOSED
-                if self._close_ok is not None and not self._close_ok.done():
-                    self._close_ok.set_result(None)
-                self._when_free()
-            case _:
-                if self.state is State.OPEN:
-                    self._replies.receive(reply)
+        self._pending.receive_reply(reply)
 
-    def start_closing(self, code: int, text: str) -> None:
-        """Send a close; from now on the channel is not open, but its number is still taken."""
-        self.check_open()
-        # 0.15 sends 0, which is no reply code.
-        close = wire_channel.Close(code or ReplyCode.REPLY_SUCCESS, text)
-        self._wire.send(self._number, close)
-        self._wire.flush()
-        self.state = State.CLOSING
-        error = ChannelClosed(0, "The program closed the channel during this call")
-        self._replies.fail(error)
-        self._when_ended(error, True)
+    def give_up(self, text: str) -> None:
+        """Raise TimeoutError in every call that waits; late replies are recognized."""
+        self._pending.give_up(text)
 
-    def give_up(self) -> None:
-        """Close the channel if it is open, and wait for nothing."""
-        if self.state is State.OPEN:
-            self.start_closing(0, "The call that opened the channel was given up")
-
-    async def close(self, code: int, text: str, timeout: float | None) -> None:
-        """Close the channel and wait until the server has done so too.
+    def answer(self, method: Method) -> None:
+        """Send the answer to something that the server sent, whether or not it reads it.
 
         Raises:
-            ChannelClosed: it has been closed before.
-            TimeoutError: the server does not answer.
+            ProtocolViolation: it does not, and too many answers are buffered.
         """
-        if self.state is not State.OPEN:
-            raise ChannelClosed
-        check_timeout(timeout)
-        self.start_closing(code, text)
-        seconds = CLOSE_TIMEOUT if timeout is None else timeout
-        self._close_ok = self._wire.loop.create_future()
-        self._wire.backlog.call_begins()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._close_ok
-        except TimeoutError:
-            raise TimeoutError(
-                f"The server has not answered the close of channel {self._number} within"
-                f" {seconds:g} seconds; the channel counts as closed, its number as taken"
-            ) from None
-        finally:
-            self._wire.backlog.call_ends()
+        self._check_open()
+        self._connection.answer(self.number, method)
 
-    def end(self, error: Exception, asked_for: bool = False) -> None:
-        """Let the channel be closed, and fail all that waits."""
-        was_open = self.state is State.OPEN
-        self.state = State.CLOSED
-        self._replies.fail(error)
-        if self._close_ok is not None and not self._close_ok.done():
-            # The connection is over and the channel with it, which is what the caller wanted.
-            self._close_ok.set_result(None)
-        if was_open:
-            self._failure = error
-            self._when_ended(error, asked_for)
+    def fail(self, error: Exception) -> None:
+        """Raise an error in every call that waits: the channel has ended."""
+        self._pending.fail(error)
 
 
-def check_timeout(timeout: object) -> None:
-    """Refuse what is no time to wait.
+class _PendingRequest(NamedTuple):
+    future: asyncio.Future[Command] | None
+    request: Method
+    on_late_reply: ReplyCallback | None
+
+
+class PendingRequests:
+    """Requests whose replies are still to come, in their order."""
+
+    __slots__ = ("_of_consumers", "_others")
+
+    def __init__(self) -> None:
+        self._others: deque[_PendingRequest] = deque()
+        self._of_consumers: dict[str, deque[_PendingRequest]] = {}
+
+    def __len__(self) -> int:
+        return len(self._others) + sum(map(len, self._of_consumers.values()))
+
+    def add(
+        self,
+        future: asyncio.Future[Command] | None,
+        request: Method,
+        on_late_reply: ReplyCallback | None = None,
+    ) -> None:
+        """Register ``future`` for the reply to ``request``; call it right after sending.
+
+        A future that is cancelled keeps its place, so that its late reply is not passed to another.
+
+        Args:
+            future: gets the reply; None if no call waits for it.
+            request: knows the classes of its replies, and its consumer if it is about one.
+            on_late_reply: called with the reply if there is no future, or it has been cancelled.
+        """
+        requests = self._others
+        if isinstance(request, (basic.Consume, basic.Cancel)):
+            requests = self._of_consumers.setdefault(request.consumer_tag, deque())
+        requests.append(_PendingRequest(future, request, on_late_reply))
+
+    def receive_reply(self, reply: Command) -> None:
+        """Set the result of the oldest future that waits for such a reply.
+
+        Raises:
+            ProtocolViolation: no request waits, or the oldest one waits for another reply.
+        """
+        method = reply.method
+        requests = self._others
+        if isinstance(method, (basic.ConsumeOk, basic.CancelOk)):
+            requests = self._of_consumers.get(method.consumer_tag, deque())
+        if not requests:
+            raise ProtocolViolation(
+                ReplyCode.COMMAND_INVALID,
+                f"it sent {method.NAME} on channel {reply.channel}, where no reply is due",
+            )
+        future, request, on_late_reply = requests[0]
+        if not isinstance(method, request.REPLIES):
+            expected = " or ".join(cls.NAME for cls in request.REPLIES)
+            raise ProtocolViolation(
+                ReplyCode.UNEXPECTED_FRAME,
+                f"it sent {method.NAME} on channel {reply.channel}, where {expected} is due",
+            )
+        requests.popleft()
+        if isinstance(method, (basic.ConsumeOk, basic.CancelOk)) and not requests:
+            del self._of_consumers[method.consumer_tag]
+        if future is not None and not future.done():
+            future.set_result(reply)
+        elif on_late_reply is not None:
+            on_late_reply(reply)
+
+    def give_up(self, text: str) -> None:
+        """Raise TimeoutError in every call that waits; the replies are still due."""
+        for requests in (self._others, *self._of_consumers.values()):
+            for future, _, _ in requests:
+                if future is not None and not future.done():
+                    future.set_exception(TimeoutError(text))
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error in every call that waits; no replies are due any longer."""
+        for requests in (self._others, *self._of_consumers.values()):
+            for future, _, _ in requests:
+                if future is not None and not future.done():
+                    future.set_exception(error)
+        self._others.clear()
+        self._of_consumers.clear()
+
+
+def check_timeout(timeout: object, name: str = "timeout") -> None:
+    """Check that a timeout is a number of seconds, 0 or more, or None.
+
+    Args:
+        timeout: to check.
+        name: of the argument.
 
     Raises:
-        InvalidArgument: it is neither a number nor None.
+        InvalidArgument: it is not.
     """
-    if not isinstance(timeout, int | float | None):
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         kind = type(timeout).__name__
-        raise InvalidArgument(f"must be a number of seconds or None, not {kind}", ("timeout",))
+        raise InvalidArgument(f"must be a number of seconds or None, not {kind}", (name,))
+    if not 0 <= timeout <= math.inf or (isinstance(timeout, int) and timeout > _MOST_SECONDS):
+        raise InvalidArgument("must be 0 seconds or more; None for no limit", (name,))
 
 
 def _has_result(reply: asyncio.Future[Command]) -> bool:

@@ -1,79 +1,93 @@
-"""Whether the server takes messages. RabbitMQ: connection-blocked.html."""
+"""Whether the server has blocked the connection. RabbitMQ: connection-blocked.html."""
 
 import asyncio
+from collections.abc import Callable
 
-from ..callbacks import BlockedCallback, CallbackQueue
-from ..exceptions import AmqpClosedConnection, reason
+from .._loggers import protocol_logger
+from .callback_queue import CallbackQueue
+from .waiters import Waiters
 
 
 class Blocked:
-    """Knows whether the server, short of memory or disk, has stopped reading from the connection.
+    """State of connection.blocked and connection.unblocked, and the tasks that wait for it.
 
-    RabbitMQ says so only when something is published, and reads nothing more until it says that it
-    does again: neither acknowledgements nor calls. Meanwhile messages are not written, so that they
-    are not lost if the connection ends: whoever publishes waits.
+    RabbitMQ, short of memory or disk, blocks a connection when it publishes. From then on it reads
+    nothing from it, neither acknowledgements nor requests. Messages are not written while the
+    connection is blocked, so that they are not lost if it ends: publishers wait.
 
     Args:
-        callbacks: runs the callbacks.
+        callbacks: runs ``on_change``.
+        check_open: raises AmqpClosedConnection if the connection has ended.
 
     Attributes:
-        reason: why the server takes nothing; None while it does.
+        reason: why the server has blocked the connection; None while it has not.
         on_change: called with the ``reason`` whenever the server blocks the connection, and with
-            None when it goes on; a coroutine function or a plain one.
+            None when it unblocks it; a coroutine function or a plain one.
     """
 
-    def __init__(self, callbacks: CallbackQueue) -> None:
+    def __init__(self, callbacks: CallbackQueue, check_open: Callable[[], None]) -> None:
         self.reason: str | None = None
-        self.on_change: BlockedCallback | None = None
+        self.on_change: Callable[[str | None], object] | None = None
         self._callbacks = callbacks
-        self._waiters: dict[asyncio.Future[None], bool] = {}
-        self._failure: Exception | None = None
+        self._check_open = check_open
+        self._until_blocked = Waiters()
+        self._until_unblocked = Waiters()
 
     def __bool__(self) -> bool:
         return self.reason is not None
 
-    async def wait(self) -> None:
+    async def wait(self, timeout: float | None = None) -> None:
         """Wait until the connection is blocked.
 
         Raises:
             AmqpClosedConnection, ChannelClosed: the connection ends, or has ended.
+            TimeoutError: ``timeout`` seconds have passed.
         """
-        await self._wait_until(True)
+        self._check_open()
+        if not self:
+            await _wait(self._until_blocked, timeout, "blocked")
 
-    async def wait_over(self) -> None:
-        """Wait until the connection is not blocked; that is at once if it is not.
+    async def wait_over(self, timeout: float | None = None) -> None:
+        """Wait until the connection is not blocked; return at once if it is not.
 
         Raises:
             AmqpClosedConnection, ChannelClosed: the connection ends, or has ended.
+            TimeoutError: ``timeout`` seconds have passed.
         """
-        await self._wait_until(False)
+        self._check_open()
+        if self:
+            await _wait(self._until_unblocked, timeout, "unblocked")
+
+    @property
+    def pending(self) -> int:
+        """The number of tasks that wait."""
+        return len(self._until_blocked) + len(self._until_unblocked)
 
     def change(self, reason: str | None) -> None:
-        """Take what the server says."""
+        """Apply a connection.blocked, or a connection.unblocked if ``reason`` is None."""
+        if reason is None:
+            if self:
+                protocol_logger.info("The server no longer blocks the connection (%s)", self.reason)
+        elif reason != self.reason:
+            protocol_logger.warning("The server blocks the connection, publishers wait: %s", reason)
         self.reason = reason
-        for waiter, wanted in self._waiters.items():
-            if wanted == bool(self) and not waiter.done():
-                waiter.set_result(None)
+        (self._until_unblocked if reason is None else self._until_blocked).wake()
         if self.on_change is not None:
             self._callbacks.put("on_change", self.on_change, reason)
 
     def fail(self, error: Exception) -> None:
-        """Let all who wait end with an error."""
-        self._failure = error
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
-        self._waiters.clear()
+        """Raise an error in every task that waits: the connection has ended."""
+        self._until_blocked.fail(error)
+        self._until_unblocked.fail(error)
 
-    async def _wait_until(self, wanted: bool) -> None:
-        if self._failure is not None:
-            raise AmqpClosedConnection(
-                f"The connection is closed: {reason(self._failure)}"
-            ) from self._failure
-        if wanted != bool(self):
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters[waiter] = wanted
-            try:
-                await waiter
-            finally:
-                self._waiters.pop(waiter, None)
+
+async def _wait(waiters: Waiters, timeout: float | None, event: str) -> None:
+    deadline = asyncio.timeout(timeout)
+    try:
+        async with deadline:
+            await waiters.wait()
+    except TimeoutError:
+        if deadline.expired():
+            text = f"The server has not {event} the connection within {timeout} seconds"
+            raise TimeoutError(text) from None
+        raise

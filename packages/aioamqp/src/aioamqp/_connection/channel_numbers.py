@@ -1,18 +1,23 @@
 """The numbers of a connection's channels."""
 
+from typing import Final
+
 from ..exceptions import NoChannelAvailable
 
-HIGHEST = 65535
-"""A channel number has two octets. Spec: 4.2.3."""
+HIGHEST: Final = 65535
+"""A channel number has two bytes. Spec: 4.2.3."""
 
 
 class ChannelNumbers:
-    """Gives out the lowest number that is free, from 1 to channel-max.
+    """Allocates channel numbers: the lowest that is free, from 1 to channel-max.
+
+    Args:
+        channel_max: the highest number, as negotiated; 0 for no limit.
 
     Attributes:
-        highest: that may be given out.
-        ceil: the highest that ever was.
-        free: those up to it that are not in use.
+        highest: the highest number that may be allocated.
+        ceil: the highest number that has been allocated.
+        free: the numbers up to ``ceil`` that are free.
     """
 
     __slots__ = ("ceil", "free", "highest")
@@ -24,14 +29,14 @@ class ChannelNumbers:
 
     @property
     def count(self) -> int:
-        """How many are in use."""
+        """The number of channel numbers in use."""
         return self.ceil - len(self.free)
 
-    def take(self) -> int:
-        """Return a number that is in use from now on.
+    def allocate(self) -> int:
+        """Return a free number, which is in use from now on.
 
         Raises:
-            NoChannelAvailable: all are.
+            NoChannelAvailable: all numbers are in use.
         """
         if self.free:
             number = min(self.free)
@@ -46,10 +51,10 @@ class ChannelNumbers:
         return self.ceil
 
     def release(self, number: int) -> None:
-        """Let a number be given out again; one that is free already may be released too."""
+        """Free a number; one that is free already may be released too."""
         if 0 < number <= self.ceil:
             self.free.add(number)
 
     def release_all(self) -> None:
-        """Let all numbers be given out again."""
+        """Free all numbers."""
         self.free.update(range(1, self.ceil + 1))

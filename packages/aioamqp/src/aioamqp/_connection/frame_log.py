@@ -1,10 +1,10 @@
-"""One line a command for the debug log, without bodies and secrets.
+"""The debug log: one line for each command, without bodies and secrets.
 
     > 1 queue.declare queue='orders' durable=True
     < 1 queue.declare-ok queue='orders' message_count=7 consumer_count=0
-    < 1 basic.deliver consumer_tag='ctag1.5' delivery_tag=1 routing_key='orders' + 42 octets
+    < 1 basic.deliver consumer_tag='ctag1.5' delivery_tag=1 routing_key='orders' + 42 bytes
 
-It begins with the direction and the channel. Arguments that are empty or False are left out.
+A line begins with the direction and the channel. Arguments that are empty or False are left out.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ _SECRETS: Final[dict[type[Method], str]] = {
 
 
 def format_command(channel: int, method: Method, body_size: int = 0) -> str:
-    """Describe a command in one line."""
+    """Format a command as a line of the log, without its direction."""
     secret = _SECRETS.get(type(method))
     words = [str(channel), method.NAME]
     for name, _ in method.FIELDS:
@@ -32,5 +32,5 @@ def format_command(channel: int, method: Method, body_size: int = 0) -> str:
         elif value:
             words.append(f"{name}={value!r}")
     if method.HAS_CONTENT:
-        words.append(f"+ {body_size} octets")
+        words.append(f"+ {body_size} bytes")
     return " ".join(words)

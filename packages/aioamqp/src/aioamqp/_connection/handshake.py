@@ -1,34 +1,34 @@
-"""How a connection is opened, without doing any input or output. Spec: 2.2.4.
+"""The client's side of opening a connection, without input or output. Spec: 2.2.4.
 
-    we send                  then we expect                     then
-    protocol header          connection.start                   we choose a mechanism, a locale
-    start-ok                 connection.secure                  once more: secure-ok
-                             connection.tune                    we settle the limits
-    tune-ok, open            connection.open-ok                 finished
+    the client sends         the server answers                 then
+    protocol header          connection.start                   the client chooses a mechanism
+    start-ok                 connection.secure                  the client sends secure-ok
+                             connection.tune                    the limits are negotiated
+    tune-ok, open            connection.open-ok                 the connection is open
 
-Whatever else comes, a connection.close included, ends the handshake with HandshakeFailed.
+Any other method, connection.close included, ends the handshake with HandshakeFailed.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
 from amqp_codec import Method, connection
+from amqp_codec.protocol.constants import FRAME_MIN_SIZE
 
+from .._loggers import protocol_logger
 from ..auth import MECHANISMS, LoginMethod, Mechanism
 from ..exceptions import HandshakeFailed, InvalidArgument
 from ..version import __version__
 from .channel_numbers import HIGHEST
 
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
-
 FRAME_MAX: Final = 131072
-"""Octets of a frame where neither side names a limit: what RabbitMQ offers by default."""
+"""Bytes of a frame where neither side sets a limit: what RabbitMQ offers by default."""
 
-FRAME_MIN_SIZE: Final = 4096
-"""Octets that every peer takes in a frame. Spec: 4.2.3, constant frame-min-size."""
+LARGEST_FRAME: Final = 16 * 1024 * 1024
+"""Bytes of a frame that a server can choose: a frame is held until it is complete."""
 
 _HEADER_SIZE: Final = 8
+_TLS_ALERT: Final = b"\x15\x03"  # RFC 8446: 5.1, the type of the record and its version
 _LOCALE: Final = "en_US"
 
 CAPABILITIES: Final = {
@@ -39,7 +39,7 @@ CAPABILITIES: Final = {
     "exchange_exchange_bindings": True,
     "publisher_confirms": True,
 }
-"""RabbitMQ: consumer-cancel.html, auth-notification.html, connection-blocked.html and the like."""
+"""RabbitMQ: consumer-cancel.html, auth-notification.html, connection-blocked.html and others."""
 
 PRODUCT: Final[dict[str, Any]] = {
     "capabilities": CAPABILITIES,
@@ -47,24 +47,24 @@ PRODUCT: Final[dict[str, Any]] = {
     "product": "aioamqp",
     "product_version": __version__,
 }
-"""What the server is told about us, where the caller does not say otherwise."""
+"""The client properties that are sent unless the caller sets others."""
 
 
 class Handshake:
-    """The client's side of opening one connection.
+    """State of one handshake: it takes the server's methods and returns the client's.
 
     Args:
-        mechanism: how to log in.
+        mechanism: to log in with.
         virtual_host: to open.
-        client_properties: put over those that are sent by default.
-        channel_max: the highest channel number wanted; None or 0 for the server's.
-        frame_max: octets of a frame wanted; None or 0 for the server's.
+        client_properties: replace those that are sent by default, by name.
+        channel_max: the highest channel number wanted; None or 0 for the server's limit.
+        frame_max: bytes of a frame wanted; None or 0 for the server's limit, up to 16 MiB.
         heartbeat: seconds, even above the server's; 0 for none, None for the server's.
 
     Attributes:
-        start: what the server said about itself; None before it has.
-        tune: what the server offers; None before it has.
-        tune_ok: what was settled; None before it is.
+        start: the server's connection.start; None before it has been received.
+        tune: the server's connection.tune; None before it has been received.
+        tune_ok: the negotiated limits; None before they are.
         is_finished: whether the connection is open.
 
     Raises:
@@ -90,33 +90,40 @@ class Handshake:
         self._frame_max = _in_range("frame_max", frame_max, least, (1 << 32) - 1)
         self._heartbeat = _in_range("heartbeat", heartbeat, 0, 65535)
         self._header = b""
-        self._has_greeted = False
+        self._is_0_9_1 = False
         self.start: connection.Start | None = None
         self.tune: connection.Tune | None = None
         self.tune_ok: connection.TuneOk | None = None
         self.is_finished: bool = False
 
-    def screen(self, data: bytes) -> bytes:
-        """Let octets through to the decoder unless they are a protocol header of the server's own.
+    def check_protocol_header(self, data: bytes) -> bytes:
+        """Return the data for the decoder, unless it is a protocol header of the server's own.
 
         Raises:
-            HandshakeFailed: they are: the server does not speak AMQP 0-9-1. Spec: 4.2.2.
+            HandshakeFailed: it is, or it is TLS: the server does not speak AMQP 0-9-1. Spec: 4.2.2.
         """
-        if self._has_greeted:
+        if self._is_0_9_1:
             return data
         self._header += data
         if b"AMQP".startswith(self._header[:4]) and len(self._header) < _HEADER_SIZE:
             return b""
+        if self._header == _TLS_ALERT[:1]:
+            return b""
         if self._header.startswith(b"AMQP"):
-            version = "-".join(str(octet) for octet in self._header[5:_HEADER_SIZE])
+            version = "-".join(map(str, self._header[5:_HEADER_SIZE]))
             raise HandshakeFailed(
                 f"The server does not take AMQP 0-9-1, it asks for AMQP {version}; check the port"
             )
-        self._has_greeted = True
+        if self._header.startswith(_TLS_ALERT):
+            raise HandshakeFailed(
+                "The server speaks TLS on this port: use amqps:// and 5671, or ssl=True, or"
+                " the port without TLS, which usually is 5672"
+            )
+        self._is_0_9_1 = True
         return self._header
 
-    def receive(self, method: Method) -> list[Method]:
-        """Take a method of the server's; return those to answer it with.
+    def receive_method(self, method: Method) -> list[Method]:
+        """Process a method from the server; return the methods to answer it with.
 
         Raises:
             HandshakeFailed: the server refuses, or asks for what the client cannot do.
@@ -129,7 +136,7 @@ class Handshake:
                 return [self._secure_ok(method)]
             case connection.Tune() if self.start is not None and self.tune is None:
                 self.tune = method
-                self.tune_ok = self._settle(method)
+                self.tune_ok = self._negotiate(method)
                 return [self.tune_ok, connection.Open(self._virtual_host)]
             case connection.OpenOk() if self.tune is not None:
                 self.is_finished = True
@@ -142,15 +149,21 @@ class Handshake:
                     f" does not belong there; it {self._progress()}"
                 )
 
-    def explain_end(self) -> str:
-        """Say what it means if the link ends now."""
+    def explain_end(self, *, has_tls: bool = False) -> str:
+        """Return what it may mean that the link ends now."""
         hint = ""
-        if self.start is None:
+        if self.start is None and has_tls:
             hint = (
-                "; check that an AMQP 0-9-1 server, with or without TLS as asked, is at that port"
+                "; check that an AMQP 0-9-1 server is at that port, and whether it requires a"
+                " client certificate"
+            )
+        elif self.start is None:
+            hint = (
+                "; check that an AMQP 0-9-1 server is at that port, and that it does not speak TLS"
+                " there, for which there is amqps:// and usually the port 5671"
             )
         elif self.tune is None:
-            # RabbitMQ: closes so after a refused login when it was not asked to say why.
+            # RabbitMQ: without authentication_failure_close it closes so after a refused login.
             hint = "; the login may have been refused"
         elif not self.is_finished:
             hint = "; the virtual host or the tuned limits may have been refused"
@@ -185,26 +198,29 @@ class Handshake:
             raise self._no_answer(error) from error
         if response is None:
             raise HandshakeFailed(
-                f"The server asks for more than {self._mechanism.name} can say to log in"
+                f"The server asks for more than {self._mechanism.name} can answer to log in"
             )
         return connection.SecureOk(response)
 
     def _no_answer(self, error: Exception) -> HandshakeFailed:
-        # Only the class: the text of a login's error may hold a secret.
+        # Only the class: the text of the error may contain a secret.
         return HandshakeFailed(
             f"The login method {self._mechanism.name} failed with {type(error).__name__}"
         )
 
-    def _settle(self, tune: connection.Tune) -> connection.TuneOk:
+    def _negotiate(self, tune: connection.Tune) -> connection.TuneOk:
         return connection.TuneOk(
             _lower(self._channel_max, tune.channel_max),
-            _lower(self._frame_max, tune.frame_max) or FRAME_MAX,
+            min(
+                _lower(self._frame_max, tune.frame_max) or FRAME_MAX,
+                self._frame_max or LARGEST_FRAME,
+            ),
             tune.heartbeat if self._heartbeat is None else self._heartbeat,
         )
 
 
 def refusal(close: connection.Close) -> HandshakeFailed:
-    """Say what a connection.close means while the connection is being opened."""
+    """Make the error for a connection.close while the connection is being opened."""
     return HandshakeFailed(
         f"The server refused the connection: {close.reply_code} {close.reply_text}",
         close.reply_code,
@@ -213,29 +229,41 @@ def refusal(close: connection.Close) -> HandshakeFailed:
 
 
 def mechanism_named(login_method: LoginMethod, login: str, password: str) -> Mechanism:
-    """Return a new mechanism; with a warning PLAIN, as in 0.15, if there is none of that name."""
+    """Return a new mechanism; for an unknown name PLAIN, as in 0.15, with a warning."""
     if not isinstance(login_method, str):
         return login_method(login, password)
     name = login_method.upper()
     if name not in MECHANISMS:
-        logger.warning("%s is not a login method that is known here, using PLAIN", login_method)
+        protocol_logger.warning("%s is not a known login method, using PLAIN", login_method)
         name = "PLAIN"
     given: dict[str, object] = {"login": login, "password": password}
     for what, value in given.items():
         if not isinstance(value, str) and name != "EXTERNAL":
             raise InvalidArgument(f"must be a string, not {type(value).__name__}", (what,))
+        if isinstance(value, str) and not _is_utf8(value):
+            raise InvalidArgument("contains a character that is not in UTF-8", (what,))
+        if name == "PLAIN" and "\0" in str(value):
+            raise InvalidArgument("contains a zero byte, which PLAIN cannot send", (what,))
     return MECHANISMS[name](login, password)
 
 
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # it has the text, which may be the password
+        return False
+    return True
+
+
 def _lower(wanted: int | None, offered: int) -> int:
-    # Zero is no limit. Spec: connection.tune.
+    # Spec: connection.tune, zero is no limit.
     return min((limit for limit in (wanted, offered) if limit), default=0)
 
 
 def _in_range(name: str, value: object, least: int, most: int) -> int | None:
     if value is None:
         return None
-    # Not "in range(...)", which searches through all of it for what is no integer.
+    # Not "in range(...)": that looks at every number of the range if value is not an integer.
     if not isinstance(value, int) or not least <= value <= most:
         raise InvalidArgument(f"must be an integer from {least} to {most}, not {value!r}", (name,))
     return value

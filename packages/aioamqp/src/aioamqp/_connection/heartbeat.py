@@ -2,13 +2,14 @@
 
 from enum import Enum
 from math import inf
+from typing import Final
 
-SILENCE = 2
-"""Intervals without an octet from the peer after which it is dead. Spec: 4.2.7."""
+SILENCE: Final = 2
+"""Intervals without a byte from the peer after which it is dead. Spec: 4.2.7."""
 
 
 class Verdict(Enum):
-    """What is to be done now."""
+    """What must be done now."""
 
     WAIT = "nothing"
     SEND = "send a heartbeat"
@@ -16,33 +17,37 @@ class Verdict(Enum):
 
 
 class Heartbeat:
-    """Knows when to send a heartbeat, and when the peer has been silent for too long.
+    """Decides when to send a heartbeat, and when the peer has been silent for too long.
 
     Attributes:
         interval: seconds as negotiated; 0 is no heartbeats in either direction.
-        last_sent: when octets were last written.
-        last_received: when octets last came. Both are the caller's to set.
+        last_sent: when bytes were last written; set by the caller.
+        last_received: when bytes were last received; set by the caller.
     """
 
-    __slots__ = ("_is_deaf", "interval", "last_received", "last_sent")
+    __slots__ = ("_ignores_silence", "interval", "last_received", "last_sent")
 
     def __init__(self, interval: float, now: float) -> None:
         self.interval: float = interval
         self.last_sent: float = now
         self.last_received: float = now
-        self._is_deaf = False
+        self._ignores_silence = False
 
-    def stop_listening(self) -> None:
-        """Do not count silence: we read nothing, so we hear nothing from a healthy peer either."""
-        self._is_deaf = True
+    def pause_reading(self) -> None:
+        """Ignore silence: while nothing is read, a healthy peer seems silent too."""
+        self._ignores_silence = True
 
-    def listen(self, now: float) -> None:
+    def resume_reading(self, now: float) -> None:
         """Count silence again, from now on."""
-        self._is_deaf = False
+        self._ignores_silence = False
         self.last_received = now
 
+    def excuse_silence(self, now: float) -> None:
+        """Expect bytes within one more interval: those that came have not been read yet."""
+        self.last_received = max(self.last_received, now - (SILENCE - 1) * self.interval)
+
     def check(self, now: float) -> Verdict:
-        """Tell what is to be done now."""
+        """Return what must be done now."""
         if now >= self._death():
             return Verdict.DEAD
         if self.interval and now >= self.last_sent + self.interval:
@@ -50,12 +55,12 @@ class Heartbeat:
         return Verdict.WAIT
 
     def next_check(self) -> float:
-        """Return when to check next, if nothing is sent or received before; ``inf`` for never."""
+        """Return when to check next if no bytes are sent or received before; ``inf`` for never."""
         if not self.interval:
             return inf
         return min(self.last_sent + self.interval, self._death())
 
     def _death(self) -> float:
-        if not self.interval or self._is_deaf:
+        if not self.interval or self._ignores_silence:
             return inf
         return self.last_received + SILENCE * self.interval

@@ -1,64 +1,95 @@
-"""Puts heartbeat arithmetic on the clock of the event loop, with one timer."""
+"""Sending heartbeats, and ending the connection when the server sends none: one timer."""
 
 import asyncio
 import errno
 import math
 from collections.abc import Callable
+from typing import Final
 
-from ..exceptions import ConnectionLost, failed_link
+from .._loggers import protocol_logger
+from ..exceptions import ConnectionLost
 from .heartbeat import SILENCE, Heartbeat, Verdict
-from .writer import Writer
+
+LATE: Final = 0.5
+"""Intervals after which a timer that has not fired means that the event loop was blocked."""
 
 
 class HeartbeatTimer:
-    """Sends heartbeats and notices that the server is dead.
+    """Checks a connection's heartbeat whenever something may be due.
 
     Args:
-        wire: to send on.
-        heartbeat: says when.
-        when_dead: called once with what to tell those who wait.
+        heartbeat: decides what must be done.
+        loop: has the clock.
+        send: sends a heartbeat.
+        on_missed: called once with an error when the server has been silent for too long.
     """
 
     def __init__(
         self,
-        wire: Writer,
         heartbeat: Heartbeat,
-        when_dead: Callable[[ConnectionLost], None],
+        loop: asyncio.AbstractEventLoop,
+        send: Callable[[], None],
+        on_missed: Callable[[ConnectionLost], None],
     ) -> None:
-        self._wire = wire
         self._heartbeat = heartbeat
-        self._when_dead = when_dead
+        self._loop = loop
+        self._send = send
+        self._on_missed = on_missed
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, interval: float) -> None:
-        """Keep an interval of so many seconds; 0 is no heartbeats in either direction."""
+        """Send and expect heartbeats at an interval of so many seconds; 0 for none."""
         self._heartbeat.interval = interval
-        self._look()
+        self._check()
 
     def stop(self) -> None:
-        """Do nothing any more."""
+        """Stop sending and expecting heartbeats."""
         if self._timer is not None:
+            # The server may have ended the connection because no heartbeat could be sent.
+            self._is_late(self._loop.time())
             self._timer.cancel()
+            self._timer = None
 
-    def _look(self) -> None:
-        """Do what is due now, and look again when something may be."""
-        loop, heartbeat = self._wire.loop, self._heartbeat
-        now = loop.time()
+    def _is_late(self, now: float) -> bool:
+        """Return whether the timer should have fired long ago; log that the loop was blocked."""
+        if self._timer is None:
+            return False
+        lateness = now - self._timer.when()
+        if lateness < LATE * self._heartbeat.interval:
+            return False
+        protocol_logger.warning(
+            "The event loop was blocked for at least %.1f seconds, so no heartbeat could be sent or"
+            " read: find the callback that blocks it, for example with asyncio's debug mode",
+            lateness,
+        )
+        return True
+
+    def _check(self) -> None:
+        heartbeat = self._heartbeat
+        now = self._loop.time()
+        if self._is_late(now):
+            heartbeat.excuse_silence(now)
+        self._timer = None
         match heartbeat.check(now):
             case Verdict.DEAD:
-                self._when_dead(silence(SILENCE * heartbeat.interval))
+                self._on_missed(heartbeats_missed(SILENCE * heartbeat.interval))
                 return
             case Verdict.SEND:
-                self._wire.send_heartbeat()
-                heartbeat.last_sent = now  # also where a closing transport took nothing
+                self._send()
+                heartbeat.last_sent = now  # also if the transport is closing and took nothing
             case Verdict.WAIT:
                 pass
         when = heartbeat.next_check()
         if not math.isinf(when):
-            self._timer = loop.call_at(when, self._look)
+            self._timer = self._loop.call_at(when, self._check)
 
 
-def silence(seconds: float) -> ConnectionLost:
-    """Say that the server is dead, since it sent nothing for so long."""
+def heartbeats_missed(seconds: float) -> ConnectionLost:
+    """Make the error that ends a connection whose server was silent for so many seconds.
+
+    It is no TimeoutError: that is what a call raises whose ``timeout`` is over.
+    """
     text = f"The server sent nothing, not even a heartbeat, for {seconds:g} seconds"
-    return failed_link(ConnectionLost, TimeoutError(errno.ETIMEDOUT, text), text)
+    error = ConnectionLost(errno.ETIMEDOUT, text)
+    error.sentence = text
+    return error

@@ -1,4 +1,4 @@
-"""The end of the event loop, which a connection may not outlive."""
+"""The end of the event loop, which no connection outlives."""
 
 import warnings
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -9,35 +9,35 @@ from ..exceptions import AmqpClosedConnection
 
 
 class LoopGuard:
-    """Ends a connection together with its event loop if the program has not closed it.
+    """Ends a connection that the program has not closed when its event loop ends.
 
-    Tasks are cancelled when ``asyncio.run`` ends, but nobody closes a transport, whose socket would
-    stay open until it is collected. Asynchronous generators are closed, so one waits here.
+    ``asyncio.run`` cancels tasks in the end, but closes no transport: the socket would stay open
+    until it is collected. It closes asynchronous generators, so one waits here.
 
     Args:
-        cut: called with the reason; must not wait.
+        end: called with the reason; must not wait.
     """
 
-    def __init__(self, cut: Callable[[Exception], None]) -> None:
-        self._cut: Callable[[Exception], None] | None = cut
+    def __init__(self, end: Callable[[Exception], None]) -> None:
+        self._end: Callable[[Exception], None] | None = end
         self._was_open = False
         self._generator = self._wait()
-        _step(self._generator.__anext__())
+        _run_to_end(self._generator.__anext__())
 
-    def forget(self) -> None:
-        """Do nothing when the loop ends: the connection has ended before."""
-        if self._cut is not None:
-            self._cut = None
-            _step(self._generator.aclose())
+    def connection_lost(self) -> None:
+        """Stop guarding: the connection has ended before its loop."""
+        if self._end is not None:
+            self._end = None
+            _run_to_end(self._generator.aclose())
 
     async def _wait(self) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
-            cut, self._cut = self._cut, None
-            if cut is not None:
+            end, self._end = self._end, None
+            if end is not None:
                 self._was_open = True
-                cut(AmqpClosedConnection("The event loop ended"))
+                end(AmqpClosedConnection("The event loop ended"))
 
     def __del__(self) -> None:
         if self._was_open:
@@ -45,7 +45,7 @@ class LoopGuard:
             warnings.warn(text, ResourceWarning, stacklevel=2)
 
 
-def _step(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run what does not wait for anything."""
+def _run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that waits for nothing."""
     with suppress(StopIteration):
         coroutine.send(None)

@@ -1,71 +1,77 @@
-"""The opening of a connection: the handshake, on the wire, and whoever waits for its end."""
+"""Opening a connection: the handshake on its transport, and the caller that waits for its end."""
 
-import asyncio
-import logging
+from ssl import SSLError
 
 from amqp_codec import PROTOCOL_HEADER, Method, connection
 
-from ..exceptions import HandshakeFailed
+from .._loggers import protocol_logger
+from ..exceptions import AmqpClosedConnection, ConnectionFailed, HandshakeFailed, failed_link
+from ..tls import explain
+from .core import ConnectionCore
 from .handshake import Handshake
-from .writer import Writer
-
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
+from .waiters import Waiters
 
 
 class Opening:
-    """Takes a connection from its protocol header to connection.open-ok, or to the reason why not.
+    """The way of a connection from its protocol header to connection.open-ok, or to an error.
 
     Args:
-        wire: to write to.
-        handshake: says what, and what the answers mean.
+        core: of the connection.
+        handshake: decides what to send.
     """
 
-    def __init__(self, wire: Writer, handshake: Handshake) -> None:
-        self._wire = wire
+    def __init__(self, core: ConnectionCore, handshake: Handshake) -> None:
+        self._core = core
         self._handshake = handshake
-        self._outcome: asyncio.Future[None] = wire.loop.create_future()
+        self._waiters = Waiters()
 
     @property
     def tune_ok(self) -> connection.TuneOk | None:
-        """The limits that were settled; None before they are."""
+        """The negotiated limits; None before they are."""
         return self._handshake.tune_ok
 
     async def open(self) -> None:
         """Send the protocol header, and wait until the connection is open.
 
         Raises:
-            Exception: what ``fail`` was called with.
+            Exception: the error that ended the connection.
         """
-        if self._wire.is_traced:
-            logger.debug("> 0 protocol-header AMQP 0-0-9-1")
-        self._wire.write(PROTOCOL_HEADER)
-        self._wire.flush()
-        await self._outcome
+        if self._core.is_traced:
+            protocol_logger.debug("> 0 protocol-header AMQP 0-0-9-1")
+        self._core.writer.write(PROTOCOL_HEADER)
+        self._core.writer.flush()
+        if self._core.failure is not None:
+            raise self._core.failure
+        if not self._handshake.is_finished:
+            await self._waiters.wait()
 
-    def screen(self, data: bytes) -> bytes:
-        """Let through what is for the decoder. See ``Handshake``."""
-        return self._handshake.screen(data)
+    def check_protocol_header(self, data: bytes) -> bytes:
+        """Return the data for the decoder. See ``Handshake``."""
+        return self._handshake.check_protocol_header(data)
 
-    def receive(self, method: Method) -> None:
-        """Take a method of the server's, and answer it.
+    def receive_method(self, method: Method) -> None:
+        """Process a method from the server, and answer it.
 
         Raises:
             HandshakeFailed: the server refuses, or asks for what the client cannot do.
             InvalidArgument: the virtual host or the client's properties cannot be sent.
         """
-        for answer in self._handshake.receive(method):
-            self._wire.send(0, answer)
-        self._wire.flush()
-        if self._handshake.is_finished and not self._outcome.done():
-            self._outcome.set_result(None)
+        for answer in self._handshake.receive_method(method):
+            self._core.send(0, answer)
+        self._core.writer.flush()
+        if self._handshake.is_finished:
+            self._waiters.wake()
 
-    def cut_short(self, cause: Exception | None = None) -> HandshakeFailed:
-        """Say what it means that the link has ended by now."""
-        failure = HandshakeFailed(self._handshake.explain_end())
+    def link_lost(self, cause: Exception | None = None) -> AmqpClosedConnection:
+        """Make the error for a link that ends before the connection is open."""
+        if isinstance(cause, SSLError):  # with TLS 1.3 the server answers after the handshake
+            text = f"The link ended while the connection was being opened: {explain(cause)}"
+            return failed_link(ConnectionFailed, cause, text)
+        failure = HandshakeFailed(self._handshake.explain_end(has_tls=self._core.has_tls))
         failure.__cause__ = cause
+        failure.is_link_lost = True
         return failure
 
     def fail(self, error: Exception) -> None:
-        """Tell whoever waits why the connection will not be open."""
-        if not self._outcome.done():
-            self._outcome.set_exception(error)
+        """Raise an error in the caller: the connection has ended."""
+        self._waiters.fail(error)

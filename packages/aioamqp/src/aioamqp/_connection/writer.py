@@ -1,253 +1,156 @@
-"""What the channels of a connection write to."""
+"""The write buffer of a connection: what is written when, and what becomes of it at an end."""
 
 import asyncio
-import logging
-from asyncio import get_running_loop
+import atexit
+import os
+from contextlib import suppress
 from typing import Final
+from weakref import WeakSet
 
-from amqp_codec import (
-    HEARTBEAT,
-    Command,
-    EncodeError,
-    Method,
-    Properties,
-    basic,
-    encode_command,
-    encode_content,
-    encode_method,
-)
+from amqp_codec import HEARTBEAT, Command, encode_command
 
-from ..exceptions import AmqpClosedConnection, InvalidArgument, MessageTooLarge, WrongLoop, reason
-from .frame_log import format_command
-from .handshake import FRAME_MAX
+from .gate import Gate, Reason
 from .heartbeat import Heartbeat
 from .read_flow import ReadFlow
 
-logger: logging.Logger = logging.getLogger("aioamqp.protocol")
-
 FLUSH_AT: Final = 64 * 1024
-"""Octets that are not gathered further: more gain nothing and take memory."""
+"""Bytes at which the buffer is flushed early: more gain nothing and take memory."""
 
-HEARTBEAT_OCTETS: Final = encode_command(Command(0, HEARTBEAT))
+SHARED_WRITES: Final = 64
+"""Writes of one turn after which publishers wait for the next, on a connection that consumes."""
 
-ROUTES: Final = 1024
-"""Encoded basic.publish methods that are kept, of some hundred octets each."""
+HEARTBEAT_FRAME: Final = encode_command(Command(0, HEARTBEAT))
 
 
 class Writer:
-    """Gathers what one turn of the event loop writes, and writes it at once.
+    """Writes the first data of a turn of the event loop at once, and joins what follows in it.
 
-    Everything is encoded, and so checked, before its first octet is written.
+    A fast link never pauses writing, and a program that publishes in a loop would delay heartbeats,
+    replies and timers: so after FLUSH_AT bytes in one turn, publishers wait for the next. If the
+    connection delivers messages too, they wait after SHARED_WRITES: a delivery and its
+    acknowledgement take several turns.
 
     Args:
         transport: of the connection.
-        heartbeat: told when octets are sent.
-        backlog: of what the server sent.
-        max_message_size: octets that a body may have.
+        loop: of the connection.
+        heartbeat: notes when bytes are sent.
+        gate: where publishers wait.
+        read_flow: knows whether the connection delivers messages.
 
     Attributes:
-        frame_max: octets that a frame may have, as negotiated; 0 for no limit.
-        failure: why nothing can be sent any more; None while something can.
-        is_paused: whether publishers are to wait: the transport's own buffer is full, or the server
-            takes no messages.
-        is_full: whether acknowledgements are to wait too: the transport's own buffer is full.
-        owes_turn: whether so much was written in this turn of the loop that who writes more should
-            let others have theirs first: a fast link never pauses, and heartbeats, replies and
-            timers would wait for a program that publishes in a loop.
+        joins: whether data is joined. Without, all is written at once: for a transport that a
+            program may close without flushing this buffer.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_count",
+        "_gate",
+        "_heartbeat",
+        "_is_scheduled",
+        "_loop",
+        "_process",
+        "_read_flow",
+        "_size",
+        "_transport",
+        "joins",
+    )
 
     def __init__(
         self,
         transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
         heartbeat: Heartbeat,
-        backlog: ReadFlow,
-        max_message_size: int,
+        gate: Gate,
+        read_flow: ReadFlow,
     ) -> None:
-        self.backlog = backlog
-        self.max_message_size = max_message_size
-        self.frame_max = FRAME_MAX
-        self.failure: Exception | None = None
-        self.is_paused: bool = False
-        self.is_full: bool = False
-        self._is_blocked = False
-        self.owes_turn: bool = False
-        self.is_traced: bool = logger.isEnabledFor(logging.DEBUG)
-        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.joins: bool = False
         self._transport = transport
+        self._loop = loop
         self._heartbeat = heartbeat
-        self._gathered: list[bytes] = []
-        self._size = 0
-        self._is_due = False
-        self._waiters: dict[asyncio.Future[None], None] = {}
-        self._routes: dict[tuple[str, str, bool, bool], bytes] = {}
+        self._gate = gate
+        self._read_flow = read_flow
+        self._buffer: list[bytes] = []
+        self._size = 0  # bytes of this turn, up to FLUSH_AT
+        self._count = 0  # writes of this turn
+        self._is_scheduled = False
+        self._process = os.getpid()
+        _writers.add(self)
 
-    def check_open(self) -> None:
-        """Do nothing if something can be sent.
-
-        Raises:
-            AmqpClosedConnection: nothing can.
-            WrongLoop: not from here.
-        """
-        if self.failure is not None:
-            raise AmqpClosedConnection(
-                f"The connection is closed: {reason(self.failure)}"
-            ) from self.failure
-        self.check_loop()
-
-    def check_loop(self) -> None:
-        """Do nothing in the event loop that the connection belongs to.
-
-        Raises:
-            WrongLoop: this is another one.
-        """
-        if get_running_loop() is not self.loop:
-            raise WrongLoop(
-                "The connection belongs to the event loop that it was opened in, and this is"
-                " another one; from another thread call"
-                " asyncio.run_coroutine_threadsafe(coroutine, loop_of_the_connection)"
-            )
-
-    def encode(self, channel: int, method: Method) -> bytes:
-        """Encode a method without a content.
-
-        Raises:
-            InvalidArgument: an argument of it cannot be sent.
-        """
-        try:
-            return encode_method(channel, method.encode(), self.frame_max)
-        except EncodeError as error:
-            raise InvalidArgument(error.reason, error.path) from None
-
-    def send(self, channel: int, method: Method) -> None:
-        """Write a method without a content.
-
-        Raises:
-            InvalidArgument: an argument of it cannot be sent; nothing is written.
-        """
-        octets = self.encode(channel, method)
-        if self.is_traced:
-            logger.debug("> %s", format_command(channel, method))
-        self.write(octets)
-
-    def encode_publish(
-        self,
-        channel: int,
-        exchange: str,
-        routing_key: str,
-        mandatory: bool,
-        immediate: bool,
-        properties: Properties | None,
-        body: bytes | bytearray | memoryview,
-    ) -> bytes:
-        """Encode a basic.publish and its content; the method only once for equal arguments.
-
-        Raises:
-            InvalidArgument: something in it cannot be sent.
-            MessageTooLarge: the body is.
-        """
-        route = (exchange, routing_key, mandatory, immediate)
-        try:
-            method = self._encode_route(route)
-            octets = encode_content(channel, method, properties, body, self.frame_max)
-        except EncodeError as error:
-            path = ("payload",) if error.path == ("body",) else error.path
-            raise InvalidArgument(error.reason, path) from None
-        if len(octets) > self.max_message_size:
-            self._check_size(body)
-        if self.is_traced:
-            logger.debug("> %s", format_command(channel, basic.Publish(*route), len(body)))
-        return octets
-
-    def _check_size(self, body: bytes | bytearray | memoryview) -> None:
-        size = memoryview(body).nbytes
-        if size > self.max_message_size:
-            raise MessageTooLarge(
-                f"has {size} octets, more than max_message_size={self.max_message_size}: send it in"
-                " parts, or raise max_message_size in connect() if the server takes such messages",
-                ("payload",),
-            )
-
-    def _encode_route(self, route: tuple[str, str, bool, bool]) -> bytes:
-        try:
-            return self._routes[route]
-        except (KeyError, TypeError):  # not met before, or not even a string: then encode() says so
-            method = basic.Publish(*route).encode()
-        if len(self._routes) >= ROUTES:
-            self._routes.clear()
-        self._routes[route] = method
-        return method
-
-    def write(self, octets: bytes) -> None:
-        """Write octets in this turn of the loop, together with what else is written in it."""
-        self._gathered.append(octets)
-        self._size += len(octets)
+    def write(self, data: bytes) -> None:
+        """Write data: now if it is the first of this turn of the event loop, else at its end."""
+        self._size += len(data)
+        self._count += 1
+        if self._is_scheduled and self.joins:
+            self._buffer.append(data)
+        else:
+            if not self._is_scheduled:
+                self._is_scheduled = True
+                self._loop.call_soon(_EndOfTurn(self))
+            self._write_now(data)
         if self._size >= FLUSH_AT:
             self.flush()
-            self.owes_turn = True
-        elif not self._is_due:
-            self._is_due = True
-            self.loop.call_soon(self._flush_when_due)
+            self._size = 0
+            self._gate.close(Reason.TURN)
+        elif self._count >= SHARED_WRITES and self._read_flow.added:
+            self._gate.close(Reason.TURN)
 
-    def send_heartbeat(self) -> None:
+    def write_heartbeat(self) -> None:
         """Write a heartbeat now. Spec: 4.2.7."""
-        if self.is_traced:
-            logger.debug("> 0 heartbeat")
-        self.write(HEARTBEAT_OCTETS)
+        self.write(HEARTBEAT_FRAME)
         self.flush()
 
     def flush(self) -> None:
-        """Hand what has been gathered to the transport now."""
-        if not self._gathered:
-            return
-        octets = b"".join(self._gathered)
-        self._gathered.clear()
-        self._size = 0
-        if not self._transport.is_closing():
-            self._heartbeat.last_sent = self.loop.time()
-            self._transport.write(octets)
+        """Write the buffer to the transport now."""
+        if self._buffer:
+            data = b"".join(self._buffer)
+            self._buffer.clear()
+            self._write_now(data)
 
-    def _flush_when_due(self) -> None:
-        self._is_due = False
+    def end_turn(self) -> None:
+        """Flush, and wake publishers that have waited for the next turn."""
+        self._is_scheduled = False
+        self._size = self._count = 0
         self.flush()
+        self._gate.open(Reason.TURN)
 
-    def pause(self, *, is_full: bool) -> None:
-        """Make publishers wait while the transport's own buffer is full."""
-        self.is_full = is_full
-        self._pause_or_resume()
+    def flush_at_end(self) -> None:
+        """Flush because the event loop is closed or the interpreter ends; raise nothing."""
+        # In a forked child it is the parent that writes. In another thread the loop may still run.
+        if self._buffer and self._process == os.getpid() and not self._loop.is_running():
+            with suppress(Exception):  # the socket may be closed already
+                self.flush()
 
-    def block(self, *, is_blocked: bool) -> None:
-        """Make publishers wait while the server takes no messages; all else is still written."""
-        self._is_blocked = is_blocked
-        self._pause_or_resume()
+    def _write_now(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._heartbeat.last_sent = self._loop.time()
+            self._transport.write(data)
 
-    def _pause_or_resume(self) -> None:
-        self.is_paused = self.failure is None and (self.is_full or self._is_blocked)
-        if not self.is_paused:
-            for waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-            self._waiters.clear()
 
-    async def writable(self) -> None:
-        """Wait until publishers may go on; those who are woken first may fill the buffer again.
+class _EndOfTurn:
+    """Ends the turn of a writer when the event loop calls it, or flushes when it never will.
 
-        Raises:
-            Exception: what ended the connection in the meantime.
-        """
-        if self.is_paused:
-            # one each: a waiter that is cancelled is alone in it
-            waiter = self.loop.create_future()
-            self._waiters[waiter] = None
-            try:
-                await waiter
-            finally:
-                self._waiters.pop(waiter, None)
+    ``loop.close()`` drops what is scheduled, and so the last reference to this object.
+    """
 
-    def fail(self, error: Exception) -> None:
-        """Let nothing be sent any more, and fail those who wait to."""
-        self.failure = error
-        self.is_paused = False
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
-        self._waiters.clear()
+    __slots__ = ("_writer",)
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def __call__(self) -> None:
+        self._writer.end_turn()
+
+    def __del__(self) -> None:
+        self._writer.flush_at_end()
+
+
+_writers: WeakSet[Writer] = WeakSet()
+
+
+@atexit.register
+def _flush_all() -> None:
+    """Write what waits for the next turn of event loops that will not run again."""
+    for writer in tuple(_writers):
+        writer.flush_at_end()

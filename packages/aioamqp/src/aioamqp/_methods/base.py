@@ -1,45 +1,86 @@
-"""What the calls of all classes of AMQP are made with."""
+"""What the methods of all AMQP classes have in common."""
 
-import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from amqp_codec import Method
 
-if TYPE_CHECKING:
-    from .._channel.confirms import Confirms
-    from .._channel.consumers import Consumers
-    from .._channel.core import ChannelCore
-    from .._channel.requests import Requests
-    from .._connection.writer import Writer
+from .._channel.core import ChannelCore
+from .._channel.requests import check_timeout
+from ..exceptions import InvalidArgument
 
 _Reply = TypeVar("_Reply", bound=Method)
+_T = TypeVar("_T")
+
+
+def check_flags(**flags: object) -> None:
+    """Check that flags are True or False, or 0, 1 or None as programs for 0.15 give them.
+
+    Anything else is a mistake: an argument at the wrong place, or ``"false"``, which is true.
+
+    Raises:
+        InvalidArgument: one is not; nothing has been sent.
+    """
+    for name, flag in flags.items():
+        if flag is True or flag is False or flag is None:
+            continue
+        if not isinstance(flag, int) or flag not in (0, 1):
+            raise InvalidArgument(f"must be True or False, not {flag!r:.80}", (name,))
+
+
+def alias(name: str, value: _T, other_name: str, other: _T | None, absent: object = None) -> _T:
+    """Return the argument that was given by one of its two names, or else its default.
+
+    Args:
+        name: of the argument.
+        value: that was given by it.
+        other_name: of the argument.
+        other: the value that was given by that one.
+        absent: the default of ``value``.
+
+    Raises:
+        InvalidArgument: it was given by both names.
+    """
+    if other is None:
+        return value
+    if value != absent:
+        raise InvalidArgument(f"is another name of {name}: give one of them", (other_name,))
+    return other
+
+
+def given(name: str, value: _T | None, other_name: str = "", other: _T | None = None) -> _T:
+    """Return the argument that was given by one of its names.
+
+    Raises:
+        InvalidArgument: it was given by both, or by none.
+    """
+    argument = alias(name, value, other_name, other)
+    if argument is None:
+        raise InvalidArgument("must be given", (name,))
+    return argument
 
 
 class Methods:
-    """What a channel gives to its calls."""
+    """Base of the classes that ``Channel`` consists of.
 
-    channel_id: int
-    close_event: asyncio.Event
-    inbound: "ChannelCore"
-    last_consumer_tag: str | None
-    _wire: "Writer"
-    _dialogue: "Requests"
-    _consumers: "Consumers"
-    _confirms: "Confirms"
+    Args:
+        core: of the channel.
+    """
 
-    @property
-    def is_open(self) -> bool:
-        """Whether neither side has closed the channel."""
-        return not self.close_event.is_set()
+    def __init__(self, core: ChannelCore) -> None:
+        self._core = core
+        self.last_consumer_tag: str | None = None
 
     async def _do(self, method: Method, no_wait: bool, timeout: float | None) -> bool | None:
+        """Send a method whose reply says nothing; return None without waiting, else True."""
         if no_wait:
-            self._dialogue.send(method)
+            check_timeout(timeout)
+            self._core.requests.send(method)
             return None
-        await self._dialogue.request(method, timeout)
+        await self._core.requests.request(method, timeout)
         return True
 
-    async def _ask(self, method: Method, reply: type[_Reply], timeout: float | None) -> _Reply:
-        answer = (await self._dialogue.request(method, timeout)).method
-        assert isinstance(answer, reply)
-        return answer
+    async def _request(self, method: Method, reply: type[_Reply], timeout: float | None) -> _Reply:
+        """Send a method and return its reply."""
+        received = (await self._core.requests.request(method, timeout)).method
+        assert isinstance(received, reply)
+        return received

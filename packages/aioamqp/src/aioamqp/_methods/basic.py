@@ -1,23 +1,24 @@
-"""The calls of a channel that are about consuming and acknowledging."""
+"""The methods of a channel about consuming and acknowledging."""
 
 import uuid
 from typing import Any
 
 from amqp_codec import Command, FieldTable, basic
 
-from ..callbacks import ConsumerCallback, check_callable
+from .._channel.requests import check_timeout
+from ..callbacks import OF_MESSAGE, ConsumerCallback, check_callable
 from ..exceptions import EmptyQueue
 from ..properties import Properties
-from .base import Methods
+from .base import Methods, alias, check_flags
 
 
 def new_tag(channel_id: int) -> str:
-    """Make up a consumer tag that nobody else has."""
+    """Return a consumer tag that is not in use."""
     return f"ctag{channel_id}.{uuid.uuid4().hex}"
 
 
 class BasicMethods(Methods):
-    """The class basic of AMQP without publishing, by the names of 0.15."""
+    """AMQP's class basic without publishing, by the names of 0.15."""
 
     async def basic_qos(
         self,
@@ -27,14 +28,15 @@ class BasicMethods(Methods):
         *,
         timeout: float | None = None,
     ) -> bool | None:
-        """Limit how much is delivered before it is acknowledged. Spec: basic.qos.
+        """Limit how many deliveries may be unacknowledged. Spec: basic.qos.
 
         Args:
-            prefetch_size: octets; RabbitMQ knows only 0, no limit.
+            prefetch_size: bytes; RabbitMQ supports only 0, no limit.
             prefetch_count: messages; 0 for no limit.
             connection_global: RabbitMQ: for the channel as a whole, not for each new consumer.
             timeout: see ``Channel``.
         """
+        check_flags(connection_global=connection_global)
         method = basic.Qos(prefetch_size, prefetch_count, connection_global)
         return await self._do(method, False, timeout)
 
@@ -49,63 +51,101 @@ class BasicMethods(Methods):
         no_wait: bool = False,
         arguments: FieldTable | None = None,
         *,
+        concurrent: bool = False,
+        queue: str | None = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
-        """Have the messages of a queue delivered to a callback. Spec: basic.consume.
+        """Start a consumer that calls a callback with the messages of a queue. Spec: basic.consume.
 
-        The callback is called as ``callback(channel, body, envelope, properties)`` and what it
-        returns is awaited. It has one message at a time, in the order of delivery, and not before
-        this call has returned. It may make any call of any channel. If it fails, the failure is
-        logged, the message stays unacknowledged and the next one follows.
+        The callback is called as ``callback(channel, body, envelope, properties)``, and its result
+        is awaited. It gets one message at a time, in the order of delivery, and not before this
+        call has returned. The callbacks of one channel run one at a time, those for returned
+        messages and cancelled consumers among them. It may call any method of any channel, and
+        runs in a copy of the context of this call. Whatever it raises is logged, the message stays
+        unacknowledged and the next one follows; SystemExit and KeyboardInterrupt end the event
+        loop, as in every task.
 
         Args:
             callback: a coroutine function, or any other that takes these arguments.
-            queue_name: empty for the one that was declared last on this channel.
-            consumer_tag: empty to have one made up.
+            queue_name: empty for the queue that was declared last on this channel.
+            consumer_tag: empty for a new one.
             no_local: RabbitMQ: ignored.
-            no_ack: let the server take what it delivers for acknowledged.
-            exclusive: let nobody else consume from the queue.
+            no_ack: the server expects no acknowledgements.
+            exclusive: no other consumer may consume from the queue.
             no_wait: see ``Channel``.
             arguments: such as ``{"x-priority": 10}``.
+            queue: another name of ``queue_name``.
+            concurrent: run the callback beside the other callbacks of the channel, still with one
+                message at a time.
             timeout: see ``Channel``.
 
         Returns:
             The ``consumer_tag``.
         """
-        check_callable("callback", callback)
-        tag = consumer_tag or new_tag(self.channel_id)
+        check_callable("callback", callback, OF_MESSAGE)
+        check_flags(no_local=no_local, no_ack=no_ack, exclusive=exclusive, no_wait=no_wait)
+        check_timeout(timeout)
+        tag = consumer_tag or new_tag(self._core.number)
+        queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
-        await self._consumers.consume(method, callback, timeout)
+        check_flags(concurrent=concurrent)
+        self._core.requests.check(method)
+        await self._core.consumers.consume(method, callback, timeout, concurrent)
         self.last_consumer_tag: str | None = tag
         return {"consumer_tag": tag}
 
     async def basic_cancel(
-        self, consumer_tag: str, no_wait: bool = False, *, timeout: float | None = None
+        self,
+        consumer_tag: str,
+        no_wait: bool = False,
+        *,
+        drain: float | None = None,
+        timeout: float | None = None,
     ) -> dict[str, Any] | None:
-        """Have no more messages delivered to a consumer. Spec: basic.cancel.
+        """Cancel a consumer. Spec: basic.cancel.
 
-        Those that have been delivered still go to its callback; with ``no_wait`` also those on
-        their way.
+        Messages that have been delivered are still passed to its callback; with ``no_wait`` also
+        those on their way. If they came with ``no_ack``, this call returns when its callback has
+        returned for the last one, or after 5 seconds; unless the callback itself makes the call.
+
+        Args:
+            consumer_tag: of the consumer.
+            no_wait: see ``Channel``.
+            drain: seconds to wait until the callback has returned for the last message; messages
+                that are still waiting then are returned to the queue. None not to wait.
+            timeout: see ``Channel``.
 
         Returns:
             The ``consumer_tag``; None with ``no_wait``.
         """
+        check_flags(no_wait=no_wait)
         method = basic.Cancel(consumer_tag, no_wait)
+        core = self._core
+        check_timeout(drain, "drain")
         if no_wait:
-            self._dialogue.send(method)
+            check_timeout(timeout)
+            core.requests.send(method)
             return None
-        await self._dialogue.request(
-            method, timeout, lambda _: self._consumers.cancelled(consumer_tag)
+        core.requests.check(method)
+        consumers = core.consumers.with_tag(consumer_tag)
+        await core.requests.request(
+            method, timeout, lambda _: core.consumers.handle_cancel_ok(consumer_tag)
         )
-        self._consumers.cancelled(consumer_tag)
+        core.consumers.handle_cancel_ok(consumer_tag)
+        await core.consumers.wait_handled(consumers, drain)
         return {"consumer_tag": consumer_tag}
 
     async def basic_get(
-        self, queue_name: str = "", no_ack: bool = False, *, timeout: float | None = None
+        self,
+        queue_name: str = "",
+        no_ack: bool = False,
+        *,
+        queue: str | None = None,
+        timeout: float | None = None,
     ) -> dict[str, Any]:
-        """Take one message from a queue. Spec: basic.get.
+        """Get one message from a queue. Spec: basic.get.
 
-        A call that is cancelled or runs out of time gives its message back to the queue, unless
+        If the call is cancelled or times out, its message is returned to the queue, unless
         ``no_ack`` is set.
 
         Returns:
@@ -113,14 +153,17 @@ class BasicMethods(Methods):
             ``message_count``, the ``message`` itself and its ``properties``.
 
         Raises:
-            EmptyQueue: there is none.
+            EmptyQueue: the queue is empty.
         """
+        check_flags(no_ack=no_ack)
+        queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
+        requests = self._core.requests
 
-        def give_back(command: Command) -> None:
-            if isinstance(command.method, basic.GetOk) and not no_ack:
-                self._dialogue.send(basic.Nack(command.method.delivery_tag, requeue=True))
+        def return_to_queue(reply: Command) -> None:
+            if isinstance(reply.method, basic.GetOk) and not no_ack:
+                requests.send(basic.Nack(reply.method.delivery_tag, requeue=True))
 
-        command = await self._dialogue.request(basic.Get(queue_name, no_ack), timeout, give_back)
+        command = await requests.request(basic.Get(queue_name, no_ack), timeout, return_to_queue)
         reply = command.method
         if not isinstance(reply, basic.GetOk):
             empty = EmptyQueue()
@@ -137,64 +180,72 @@ class BasicMethods(Methods):
             "properties": Properties.from_codec(command.properties),
         }
 
-    async def basic_client_ack(self, delivery_tag: int, multiple: bool = False) -> None:
-        """Tell the server that a message has been handled. Spec: basic.ack.
+    async def basic_client_ack(
+        self, delivery_tag: int, multiple: bool = False, *, timeout: float | None = None
+    ) -> None:
+        """Acknowledge a message. Spec: basic.ack.
 
-        As do ``basic_client_nack`` and ``basic_reject``, it waits only while the connection cannot
-        take more, and sends nothing if it is cancelled then.
+        As ``basic_client_nack`` and ``basic_reject``, it waits only while the write buffer is full,
+        and sends nothing if it is cancelled or times out then.
 
         Args:
             delivery_tag: of the message.
-            multiple: and all before it on this channel.
+            multiple: and of all earlier messages of this channel.
+            timeout: seconds to wait; None for no limit.
         """
-        if self._wire.is_full:
-            await self._writable()
-        self._dialogue.send(basic.Ack(delivery_tag, multiple))
+        if multiple is not False:
+            check_flags(multiple=multiple)
+        await self._core.settle(basic.Ack(delivery_tag, multiple), timeout)
 
     async def basic_client_nack(
-        self, delivery_tag: int, multiple: bool = False, requeue: bool = True
+        self,
+        delivery_tag: int,
+        multiple: bool = False,
+        requeue: bool = True,
+        *,
+        timeout: float | None = None,
     ) -> None:
-        """Tell the server that a message has not been handled. RabbitMQ: nack.html.
+        """Reject a message, or several. RabbitMQ: nack.html.
 
         Args:
             delivery_tag: of the message.
-            multiple: and all before it on this channel.
-            requeue: queue it again, rather than drop or dead-letter it.
+            multiple: and of all earlier messages of this channel.
+            requeue: return it to the queue, instead of dropping or dead-lettering it.
+            timeout: see ``basic_client_ack``.
         """
-        if self._wire.is_full:
-            await self._writable()
-        self._dialogue.send(basic.Nack(delivery_tag, multiple, requeue))
+        check_flags(multiple=multiple, requeue=requeue)
+        await self._core.settle(basic.Nack(delivery_tag, multiple, requeue), timeout)
 
-    async def basic_reject(self, delivery_tag: int, requeue: bool = False) -> None:
-        """Tell the server that a message has not been handled. Spec: basic.reject.
+    async def basic_reject(
+        self, delivery_tag: int, requeue: bool = False, *, timeout: float | None = None
+    ) -> None:
+        """Reject a message. Spec: basic.reject.
 
         Args:
             delivery_tag: of the message.
-            requeue: queue it again, rather than drop or dead-letter it.
+            requeue: return it to the queue, instead of dropping or dead-lettering it.
+            timeout: see ``basic_client_ack``.
         """
-        if self._wire.is_full:
-            await self._writable()
-        self._dialogue.send(basic.Reject(delivery_tag, requeue))
+        check_flags(requeue=requeue)
+        await self._core.settle(basic.Reject(delivery_tag, requeue), timeout)
 
     async def basic_recover(
         self, requeue: bool = True, *, timeout: float | None = None
     ) -> bool | None:
-        """Have all that is not acknowledged on this channel delivered again. Spec: basic.recover.
+        """Deliver all unacknowledged messages of this channel again. Spec: basic.recover.
 
         Args:
-            requeue: to any consumer of its queue. RabbitMQ: False is not supported, it closes the
+            requeue: to any consumer of the queue. RabbitMQ: False is not supported, it closes the
                 connection.
             timeout: see ``Channel``.
         """
+        check_flags(requeue=requeue)
         return await self._do(basic.Recover(requeue), False, timeout)
 
     async def basic_recover_async(self, requeue: bool = True) -> None:
-        """Do as ``basic_recover`` does, without an answer. Spec: basic.recover-async."""
-        self._dialogue.send(basic.RecoverAsync(requeue))
-
-    async def _writable(self) -> None:
-        self._dialogue.check_open()
-        await self._wire.writable()
+        """Deliver unacknowledged messages again, without a reply. Spec: basic.recover-async."""
+        check_flags(requeue=requeue)
+        self._core.requests.send(basic.RecoverAsync(requeue))
 
     basic_ack = basic_client_ack
     basic_nack = basic_client_nack

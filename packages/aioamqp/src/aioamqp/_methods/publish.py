@@ -1,17 +1,24 @@
-"""The calls of a channel that publish."""
+"""The methods of a channel about publishing and publisher confirms."""
 
-import asyncio
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from amqp_codec import confirm
+from amqp_codec import EncodeError, basic, confirm
 
 from .._channel.confirms import Content
-from ..exceptions import AmqpClosedConnection, ChannelClosed, InvalidArgument, not_sent
+from .._channel.core import ChannelCore
+from .._channel.requests import check_timeout
+from .._connection.gate import GateTimeout
+from ..exceptions import (
+    AmqpClosedConnection,
+    ChannelClosed,
+    InvalidArgument,
+    not_sent,
+)
 from ..properties import Properties, to_codec
-from .base import Methods
+from .base import Methods, check_flags
 
 _Payload: TypeAlias = bytes | bytearray | memoryview | str
 _Properties: TypeAlias = Mapping[str, Any] | Properties | None
@@ -23,34 +30,37 @@ def _check_absent(value: object, name: str, alias: str) -> None:
 
 
 class PublishMethods(Methods):
-    """Publishing, and the confirm class of AMQP, by the names of 0.15."""
+    """Publishing, and AMQP's class confirm, by the names of 0.15."""
 
     @property
     def publisher_confirms(self) -> bool:
         """Whether the channel is in confirm mode."""
-        return self._confirms.is_selected
+        return self._core.confirms.is_selected
 
     @property
     def delivery_tag_iter(self) -> Iterator[int] | None:
         """The delivery tags of the messages to come; None outside confirm mode."""
-        return itertools.count(self._confirms.last_tag + 1) if self.publisher_confirms else None
+        confirms = self._core.confirms
+        return itertools.count(confirms.last_tag + 1) if confirms.is_selected else None
 
     async def confirm_select(
         self, *, no_wait: bool = False, timeout: float | None = None
     ) -> bool | None:
-        """Go into confirm mode, in which ``publish`` waits for the server's word on the message.
+        """Go into confirm mode, in which ``publish`` waits for publisher confirms.
 
-        It holds from here on, for as long as the channel lives. RabbitMQ: confirms.html.
+        The channel stays in it until it is closed. RabbitMQ: confirms.html.
 
         Raises:
             ValueError: the channel is in confirm mode already.
         """
+        check_flags(no_wait=no_wait)
+        check_timeout(timeout)
         method = confirm.Select(no_wait)
-        self._dialogue.check(method)
-        if self._confirms.is_selected:
+        self._core.requests.check(method)
+        if self._core.confirms.is_selected:
             raise ValueError("The channel is in confirm mode already: call confirm_select() once")
         # The server counts from the next message on, whether or not it has answered by then.
-        self._confirms.is_selected = True
+        self._core.confirms.is_selected = True
         return await self._do(method, no_wait, timeout)
 
     async def basic_publish(
@@ -64,34 +74,42 @@ class PublishMethods(Methods):
         *,
         exchange: str | None = None,
         body: _Payload | None = None,
+        timeout: float | None = None,
     ) -> None:
-        """Publish a message, and never wait for the server's word on it. Spec: basic.publish.
+        """Publish a message, and never wait for its publisher confirm. Spec: basic.publish.
 
-        It is written together with what else is written in the same turn of the event loop. The
-        call waits only while the connection cannot take more; cancelled then, nothing is sent.
+        The first write of a turn of the event loop is sent at once; what else is written in it is
+        sent together at its end. The call waits only while the connection cannot take more. Calls
+        that wait are sent in their order; one that is cancelled or times out then is not sent.
 
         Args:
             payload: the body; a string is sent as UTF-8.
             exchange_name: empty for the default exchange.
             routing_key: for the default exchange, the name of a queue.
             properties: by the names of ``Properties``.
-            mandatory: give the message to ``return_callback`` if no queue takes it.
+            mandatory: the message is returned to ``return_callback`` if no queue takes it.
             immediate: RabbitMQ: not supported, it closes the connection.
             exchange: another name of ``exchange_name``.
             body: another name of ``payload``.
+            timeout: seconds to wait while the connection cannot take more; None for no limit.
 
         Raises:
-            InvalidArgument: something of it cannot be sent; nothing has been.
-            PublishNotSent: the channel or the connection is over; also a ChannelClosed or an
-                AmqpClosedConnection.
+            InvalidArgument: an argument cannot be sent; nothing was sent.
+            PublishNotSent: the channel or the connection is closed, or the ``timeout`` has passed;
+                also a ChannelClosed, an AmqpClosedConnection or a TimeoutError.
         """
-        octets, content = self._encode(
-            payload, exchange_name, routing_key, properties, mandatory, immediate, exchange, body
-        )
-        await self._room()
-        self._wire.write(octets)
-        if self._confirms.is_selected:
-            self._confirms.count(None, content)
+        core = self._core
+        data, content = _encode(
+            core, payload, exchange_name, routing_key, properties, mandatory, immediate, exchange,
+            body,
+        )  # fmt: skip
+        if timeout is not None:
+            check_timeout(timeout)
+        if core.connection.gate.is_busy or core.flow_gate.is_busy:
+            await _wait_for_gates(core, len(data), timeout)
+        core.connection.writer.write(data)
+        if core.confirms.is_selected:
+            core.confirms.add(None, content)
 
     async def publish(
         self,
@@ -104,30 +122,33 @@ class PublishMethods(Methods):
         *,
         exchange: str | None = None,
         body: _Payload | None = None,
+        timeout: float | None = None,
     ) -> None:
-        """Publish a message, and in confirm mode wait for the server's word on it.
+        """Publish a message and, in confirm mode, wait for its publisher confirm.
 
-        Without confirm mode it does what ``basic_publish`` does. Cancelled while it waits for the
-        server's word, the message has been sent.
+        Without confirm mode it is ``basic_publish``. If it is cancelled while it waits for the
+        publisher confirm, the message has been sent.
 
         Args:
             payload: the body; encode strings yourself, they are deprecated here.
             exchange_name: see ``basic_publish``, as for all others.
             routing_key: see there.
             properties: see there.
-            mandatory: let it fail if no queue takes the message, besides calling
+            mandatory: raise PublishReturned if no queue takes the message, besides calling
                 ``return_callback``; the latter only, without confirm mode.
             immediate: see there.
             exchange: see there.
             body: see there.
+            timeout: seconds for all of it, including the publisher confirm; None for no limit.
 
         Raises:
-            InvalidArgument: something of it cannot be sent; nothing has been.
-            PublishNotSent: the channel or the connection is over; also a ChannelClosed or an
-                AmqpClosedConnection.
-            PublishUnconfirmed: the channel or the connection ended before the server's word, so
-                the server may have the message or not; also a ChannelClosed or an
-                AmqpClosedConnection.
+            InvalidArgument: an argument cannot be sent; nothing was sent.
+            PublishNotSent: the channel or the connection is closed, or the ``timeout`` has passed
+                before the message was written; also a ChannelClosed, an AmqpClosedConnection or a
+                TimeoutError.
+            PublishUnconfirmed: the channel or the connection ended before the publisher confirm, or
+                the ``timeout`` passed, so the server may have the message or not; also a
+                ChannelClosed, an AmqpClosedConnection or a TimeoutError.
             PublishReturned: no queue took the mandatory message.
             PublishFailed: the server could not take the message.
         """
@@ -137,74 +158,99 @@ class PublishMethods(Methods):
                 DeprecationWarning,
                 stacklevel=2,
             )
-        octets, content = self._encode(
-            payload, exchange_name, routing_key, properties, mandatory, immediate, exchange, body
-        )
-        await self._room()
-        wire = self._wire
-        wire.write(octets)
-        if not self._confirms.is_selected:
+        core, connection = self._core, self._core.connection
+        data, content = _encode(
+            core, payload, exchange_name, routing_key, properties, mandatory, immediate, exchange,
+            body,
+        )  # fmt: skip
+        deadline = None
+        if timeout is not None:
+            check_timeout(timeout)
+            deadline = connection.loop.time() + timeout
+        if connection.gate.is_busy or core.flow_gate.is_busy:
+            await _wait_for_gates(core, len(data), timeout)
+        connection.writer.write(data)
+        if not core.confirms.is_selected:
             return
-        outcome = wire.loop.create_future()
-        self._confirms.count(outcome, content)
-        wire.backlog.call_begins()  # a consumer's callback may be what waits here
+        outcome = connection.loop.create_future()
+        tag = core.confirms.add(outcome, content)
+        timer = None
+        if deadline is not None:
+            text = f"The server has not confirmed it within {timeout} seconds"
+            timer = connection.loop.call_at(deadline, core.confirms.give_up, tag, text)
+        connection.read_flow.begin_call()  # it may be a consumer's callback that waits here
         try:
             await outcome
         finally:
-            outcome.cancel()  # does nothing unless the coroutine itself was closed
-            wire.backlog.call_ends()
+            if timer is not None:
+                timer.cancel()
+            outcome.cancel()  # has an effect only if the coroutine was closed
+            connection.read_flow.end_call()
 
-    def _encode(
-        self,
-        payload: _Payload | None,
-        exchange_name: str | None,
-        routing_key: str | None,
-        properties: _Properties,
-        mandatory: bool,
-        immediate: bool,
-        exchange: str | None,
-        body: _Payload | None,
-    ) -> tuple[bytes, Content | None]:
-        """Encode a message; return with it how to recognize it, if it may come back."""
-        if body is not None:
-            _check_absent(payload, "payload", "body")
-            payload = body
-        if exchange is not None:
-            _check_absent(exchange_name, "exchange_name", "exchange")
-            exchange_name = exchange
-        if payload is None or exchange_name is None or routing_key is None:
-            # They have a default only because of the other names.
-            needed = {"payload": payload, "exchange_name": exchange_name}
-            absent = [name for name, value in needed.items() if value is None]
-            raise InvalidArgument("must be given", (*absent, "routing_key")[:1])
-        if isinstance(payload, str):
-            payload = payload.encode()
-        self._check_open()
-        readied = to_codec(properties)
-        octets = self._wire.encode_publish(
-            self.channel_id, exchange_name, routing_key, mandatory, immediate, readied, payload
-        )
-        if not (mandatory or immediate):
-            return octets, None
-        return octets, Content.of(exchange_name, routing_key, readied, bytes(payload))
 
-    async def _room(self) -> None:
-        """Wait until the connection takes a message, and the server wants one."""
-        wire, may_publish = self._wire, self.inbound.may_publish
-        if wire.owes_turn:
-            wire.owes_turn = False
-            await asyncio.sleep(0)
-            self._check_open()
-        while wire.is_paused or not may_publish.is_set():
-            try:
-                await wire.writable()
-            except (AmqpClosedConnection, ChannelClosed) as error:
-                raise not_sent(error) from error
-            await may_publish.wait()
-            self._check_open()
+def _encode(
+    core: ChannelCore,
+    payload: _Payload | None,
+    exchange_name: str | None,
+    routing_key: str | None,
+    properties: _Properties,
+    mandatory: bool,
+    immediate: bool,
+    exchange: str | None,
+    body: _Payload | None,
+) -> tuple[bytes, Content | None]:
+    """Encode a message; return with it the content of one that may be returned."""
+    if body is not None:
+        _check_absent(payload, "payload", "body")
+        payload = body
+    if exchange is not None:
+        _check_absent(exchange_name, "exchange_name", "exchange")
+        exchange_name = exchange
+    if payload is None or exchange_name is None or routing_key is None:
+        # They have a default only because of the other names.
+        needed = {"payload": payload, "exchange_name": exchange_name}
+        absent = [name for name, value in needed.items() if value is None]
+        raise InvalidArgument("must be given", (*absent, "routing_key")[:1])
+    if isinstance(payload, str):
+        payload = payload.encode()
+    _check_open(core)
+    try:
+        codec_properties = to_codec(properties)
+    except EncodeError as error:
+        raise InvalidArgument(error.reason, error.path) from None
+    number, connection = core.number, core.connection
+    data = connection.encoder.encode_publish(
+        number, exchange_name, routing_key, mandatory, immediate, codec_properties, payload
+    )
+    if connection.is_traced:
+        method = basic.Publish(exchange_name, routing_key, mandatory, immediate)
+        connection.log_sent(number, method, len(payload))
+    if not (mandatory or immediate):
+        return data, None
+    return data, Content.of(exchange_name, routing_key, codec_properties, bytes(payload))
 
-    def _check_open(self) -> None:
-        try:
-            self._dialogue.check_open()
-        except (AmqpClosedConnection, ChannelClosed) as error:
-            raise not_sent(error) from error
+
+async def _wait_for_gates(core: ChannelCore, size: int, timeout: float | None) -> None:
+    """Wait in line until the server wants a message and the connection can take it."""
+    connection = core.connection
+    deadline = None if timeout is None else connection.loop.time() + timeout
+    connection.read_flow.begin_call()  # the server may read nothing while it is not read from
+    try:
+        for gate in (core.flow_gate, connection.gate):
+            if gate.is_busy:
+                await gate.wait(size, core, deadline)
+                _check_open(core)
+    except GateTimeout as error:
+        cause = TimeoutError(f"it could not be written within {timeout} seconds: {error}")
+        raise not_sent(cause) from cause
+    except (AmqpClosedConnection, ChannelClosed) as error:
+        raise not_sent(error) from error
+    finally:
+        connection.read_flow.end_call()
+
+
+def _check_open(core: ChannelCore) -> None:
+    try:
+        core.check_open()
+    except (AmqpClosedConnection, ChannelClosed) as error:
+        raise not_sent(error) from error

@@ -1,4 +1,4 @@
-"""The calls of a channel that are about transactions."""
+"""The methods of a channel about transactions."""
 
 from amqp_codec import tx
 
@@ -6,23 +6,23 @@ from .base import Methods
 
 
 class TxMethods(Methods):
-    """The class tx of AMQP."""
+    """AMQP's class tx."""
 
     async def tx_select(self, *, timeout: float | None = None) -> bool | None:
-        """Let what is published and acknowledged from here on wait for ``tx_commit``.
+        """Go into transaction mode: publishes and acknowledgements take effect at ``tx_commit``.
 
-        It holds for as long as the channel lives, and excludes confirm mode. Spec: tx.select.
-        RabbitMQ: semantics.html; confirms are far cheaper.
+        The channel stays in it until it is closed, and cannot go into confirm mode. Spec:
+        tx.select. RabbitMQ: semantics.html; publisher confirms are far cheaper.
         """
         return await self._do(tx.Select(), False, timeout)
 
     async def tx_commit(self, *, timeout: float | None = None) -> bool | None:
-        """Let it have its effect; the next transaction begins. Spec: tx.commit."""
+        """Commit the transaction; the next one begins. Spec: tx.commit."""
         return await self._do(tx.Commit(), False, timeout)
 
     async def tx_rollback(self, *, timeout: float | None = None) -> bool | None:
-        """Give it up; the next transaction begins. Spec: tx.rollback.
+        """Roll the transaction back; the next one begins. Spec: tx.rollback.
 
-        What has been delivered is not delivered again by this: see ``basic_recover``.
+        Unacknowledged messages are not delivered again by this: see ``basic_recover``.
         """
         return await self._do(tx.Rollback(), False, timeout)

@@ -1,11 +1,11 @@
-"""Octets as Erlang prints them, because RabbitMQ's reply texts quote them that way."""
+"""Binaries, strings and numbers as Erlang prints them in RabbitMQ's reply texts."""
 
 from decimal import Decimal
 from math import copysign
 from typing import Final
 
-_ALL_WHOLE = 2**53  # from here on a float has no room for all digits of an integer
-_WIDTH = 79  # characters that Erlang puts into a line where it can choose
+_ALL_WHOLE = 2**53  # from here on a float cannot represent every integer
+_WIDTH = 79  # characters of a line that Erlang breaks
 
 _ESCAPES = {
     8: "\\b",
@@ -30,76 +30,76 @@ _WORDS: Final = """
 """
 
 ATOMS: Final = frozenset(("", " ", *_WORDS.split()))
-"""Some words that Erlang knows as atoms; of a type of exchange RabbitMQ then says another thing."""
+"""Some words that are atoms in RabbitMQ; its text for an unknown exchange type depends on it."""
 
 
-def binary(octets: bytes, column: int | None = None) -> str:
-    """Print a binary: ``<<"abc">>`` when every octet is printable, else ``<<1,2>>``.
+def binary(data: bytes, column: int | None = None) -> str:
+    """Format a binary: ``<<"abc">>`` if every byte is printable, else ``<<1,2>>``.
 
     Args:
-        octets: what is in it.
-        column: where it begins, if it has to be broken into lines like ``~p`` does.
+        data: the bytes of the binary.
+        column: where the binary begins, to break it into lines as ``~p`` does.
     """
-    if octets and _printable(octets):
-        return f"<<{_quoted(octets)}>>"
-    return raw_binary(octets) if column is None else _broken(octets, column)
+    if data and _printable(data):
+        return f"<<{_quoted(data)}>>"
+    return raw_binary(data) if column is None else _broken(data, column)
 
 
-def _broken(octets: bytes, column: int) -> str:
+def _broken(data: bytes, column: int) -> str:
     indent = column + len("<<")
-    lines, room = [""], _WIDTH - indent
-    for number in ", ".join(map(str, octets)).split():
-        if len(lines[-1]) + len(number) > room:
+    lines, width = [""], _WIDTH - indent
+    for number in ", ".join(map(str, data)).split():
+        if len(lines[-1]) + len(number) > width:
             lines.append("")
         lines[-1] += number
     text = f"\n{' ' * indent}".join(lines)
     return f"<<{text}>>"
 
 
-def raw_binary(octets: bytes) -> str:
-    """Print a binary by the numbers of its octets."""
-    return f"<<{','.join(map(str, octets))}>>"
+def raw_binary(data: bytes) -> str:
+    """Format a binary as the numbers of its bytes."""
+    return f"<<{','.join(map(str, data))}>>"
 
 
-def string(octets: bytes) -> str:
-    """Print a list of octets: ``"abc"`` when every one is printable, else ``[1,2]``."""
-    if octets and _printable(octets):
-        return _quoted(octets)
-    return f"[{','.join(map(str, octets))}]"
+def string(data: bytes) -> str:
+    """Format a string: ``"abc"`` if every byte is printable, else ``[1,2]``."""
+    if data and _printable(data):
+        return _quoted(data)
+    return f"[{','.join(map(str, data))}]"
 
 
 def float_(value: float) -> str:
-    """Print a number: ``1.5``, or ``1.0e22`` where that is shorter or there is no other way."""
-    _, digits, exponent = Decimal(repr(abs(value))).normalize().as_tuple()
-    shown = "".join(map(str, digits))
-    point = len(shown) + int(exponent) if value else 1  # digits before the point
-    raised = f"{shown[0]}.{shown[1:] or '0'}e{point - 1}"
-    if 0 < point < len(shown):
-        plain = f"{shown[:point]}.{shown[point:]}"
+    """Format a float: ``1.5``, or ``1.0e22`` if that is shorter."""
+    _, parts, exponent = Decimal(repr(abs(value))).normalize().as_tuple()
+    digits = "".join(map(str, parts))
+    point = len(digits) + int(exponent) if value else 1  # digits before the decimal point
+    raised = f"{digits[0]}.{digits[1:] or '0'}e{point - 1}"
+    if 0 < point < len(digits):
+        plain = f"{digits[:point]}.{digits[point:]}"
     elif point > 0:
-        plain = shown.ljust(point, "0") + ".0"
+        plain = digits.ljust(point, "0") + ".0"
     else:
-        plain = "0." + shown.rjust(len(shown) - point, "0")
-    is_short = abs(value) < _ALL_WHOLE and (0 < point < len(shown) or len(plain) <= len(raised))
+        plain = "0." + digits.rjust(len(digits) - point, "0")
+    is_short = abs(value) < _ALL_WHOLE and (0 < point < len(digits) or len(plain) <= len(raised))
     return ("-" if copysign(1, value) < 0 else "") + (plain if is_short else raised)
 
 
 def pair(first: str, second: str, column: int) -> str:
-    """Print a tuple of two printed terms that begins in a column, over two lines if it has to."""
+    """Format a tuple of two terms that begins in a column, on two lines if it is too long."""
     in_one_line = f"{{{first},{second}}}"
     if column + len(in_one_line) < _WIDTH:
         return in_one_line
     return f"{{{first},\n{' ' * (column + 1)}{second}}}"
 
 
-def _printable(octets: bytes) -> bool:
-    return all(32 <= octet < 127 or octet >= 160 or octet in _ESCAPES for octet in octets)
+def _printable(data: bytes) -> bool:
+    return all(32 <= byte < 127 or byte >= 160 or byte in _ESCAPES for byte in data)
 
 
-def _quoted(octets: bytes) -> str:
-    return f'"{"".join(_ESCAPES.get(octet) or _character(octet) for octet in octets)}"'
+def _quoted(data: bytes) -> str:
+    return f'"{"".join(_ESCAPES.get(byte) or _character(byte) for byte in data)}"'
 
 
-def _character(octet: int) -> str:
-    # an octet of 160 and more is a Latin-1 character to Erlang, and goes out as that one octet
-    return bytes((octet,)).decode("utf-8", "surrogateescape")
+def _character(byte: int) -> str:
+    # Erlang: a byte of 160 and more is a Latin-1 character, which is sent as that one byte
+    return bytes((byte,)).decode("utf-8", "surrogateescape")

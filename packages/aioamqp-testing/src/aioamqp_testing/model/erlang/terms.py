@@ -1,8 +1,8 @@
-"""Field values as RabbitMQ sees them, as Erlang terms: which are equal, and how they print.
+"""Field values as Erlang terms: their type names, equality, and how RabbitMQ's texts print them.
 
-To Erlang a string is a binary like any other, a moment is a number of seconds, and numbers are
-equal whatever their types; a boolean is no number. In arrays and tables each value has its type
-beside it, and that has to be equal too.
+In Erlang a string is a binary, a timestamp is a number of seconds, and numbers are equal whatever
+their types; a boolean is no number. In arrays and tables each value is stored with its type, which
+has to be equal too.
 """
 
 from collections.abc import Hashable, Mapping
@@ -34,37 +34,37 @@ TYPE_NAMES: Final = {
     "F": "table",
     "A": "array",
 }
-"""RabbitMQ's names of the types of field values, as its texts have them."""
+"""RabbitMQ's names of the types of field values."""
 
 _INTEGERS: Final = "bBsuIil"
 
 
-def kind_of(value: FieldValue) -> str:
+def type_name(value: FieldValue) -> str:
     """Return RabbitMQ's name of the type of a value."""
     return TYPE_NAMES[field_type(value)]
 
 
 def is_integer(value: FieldValue) -> bool:
-    """Tell whether it travels as an integer, of any width."""
+    """Return whether a value is encoded as an integer, of any width."""
     return field_type(value) in _INTEGERS
 
 
 def is_text(value: FieldValue) -> bool:
-    """Tell whether it is a string or octets, which to Erlang are the same."""
+    """Return whether a value is a string or a byte array, which are the same in Erlang."""
     return isinstance(value, str | bytes | bytearray | memoryview)
 
 
-def is_readable(value: FieldValue) -> bool:
-    """Tell whether Erlang has a term for it: for a number that is infinite or none it has not."""
+def is_representable(value: FieldValue) -> bool:
+    """Return whether Erlang has a term for a value: it has none for infinite numbers and NaN."""
     if isinstance(value, Mapping):
-        return all(map(is_readable, value.values()))
+        return all(map(is_representable, value.values()))
     if isinstance(value, list | tuple):
-        return all(map(is_readable, value))
+        return all(map(is_representable, value))
     return not isinstance(value, float) or isfinite(value)
 
 
-def with_text(table: FieldTable) -> FieldTable:
-    """Return a table in which every long string is a str, also one that is not UTF-8."""
+def decode_long_strings(table: FieldTable) -> FieldTable:
+    """Return a table with every long string as a str, even if it is not UTF-8."""
     if not any(isinstance(value, LongStr) for value in table.values()):
         return table
     return {
@@ -74,7 +74,7 @@ def with_text(table: FieldTable) -> FieldTable:
 
 
 def identity(value: FieldValue) -> Hashable:
-    """Return something that is equal for equal values of equal types."""
+    """Return a key that is equal for equal values of equal types."""
     if isinstance(value, Mapping):
         return tuple((key, identity(each)) for key, each in value.items())
     if isinstance(value, list | tuple):
@@ -84,8 +84,8 @@ def identity(value: FieldValue) -> Hashable:
     return (field_type(value), value)
 
 
-def same(one: FieldValue, other: FieldValue) -> bool:
-    """Return whether Erlang's ``==`` holds between two values."""
+def equal(one: FieldValue, other: FieldValue) -> bool:
+    """Return whether two values are equal by Erlang's ``==``."""
     return _term(one) == _term(other)
 
 
@@ -101,29 +101,31 @@ def _term(value: FieldValue) -> Hashable:
     if isinstance(value, Decimal):
         return _decimal(value)
     if isinstance(value, Mapping):
-        return tuple((key, kind_of(each), _term(each)) for key, each in value.items())
+        return tuple((key, type_name(each), _term(each)) for key, each in value.items())
     if isinstance(value, list | tuple):
-        return tuple((kind_of(each), _term(each)) for each in value)
+        return tuple((type_name(each), _term(each)) for each in value)
     return value
 
 
 def _decimal(value: Decimal) -> tuple[int, int]:
-    """Return scale and unscaled value. RabbitMQ: it reads the latter without a sign."""
+    """Return the scale and the unscaled value. RabbitMQ: it decodes the latter without a sign."""
     sign, digits, exponent = value.as_tuple()
     unscaled = int("".join(map(str, digits)))
     return -int(exponent), (-unscaled if sign else unscaled) & 0xFFFFFFFF
 
 
-def told(value: FieldValue) -> str:
-    """Return a value as RabbitMQ's texts quote it: a string as it is, anything else printed."""
+def quote(value: FieldValue) -> str:
+    """Return a value as RabbitMQ's texts quote it: strings as they are, others formatted."""
     if isinstance(value, str):
         return value
     term = _term(value)
-    return term.decode("utf-8", "surrogateescape") if isinstance(term, bytes) else shown(value)
+    return (
+        term.decode("utf-8", "surrogateescape") if isinstance(term, bytes) else format_term(value)
+    )
 
 
-def shown(value: FieldValue) -> str:
-    """Print a value as Erlang's ``~p`` does, for RabbitMQ's texts."""
+def format_term(value: FieldValue) -> str:
+    """Format a value as Erlang's ``~p`` does."""
     if value is None:
         return "undefined"
     if isinstance(value, bool):
@@ -134,7 +136,7 @@ def shown(value: FieldValue) -> str:
     if isinstance(value, float):
         return erlang.float_(value)
     if isinstance(value, Mapping):
-        items = (f"{{{shown(key)},{_typed(each)}}}" for key, each in value.items())
+        items = (f"{{{format_term(key)},{_typed(each)}}}" for key, each in value.items())
         return f"[{','.join(items)}]"
     if isinstance(value, list | tuple):
         return f"[{','.join(f'{{{_typed(each)}}}' for each in value)}]"
@@ -143,4 +145,4 @@ def shown(value: FieldValue) -> str:
 
 
 def _typed(value: FieldValue) -> str:
-    return f"{kind_of(value)},{shown(value)}"
+    return f"{type_name(value)},{format_term(value)}"

@@ -1,23 +1,40 @@
-"""Exchanges and the bindings that lead from them to queues and to other exchanges."""
+"""Exchanges, and their bindings to queues and other exchanges."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
 from amqp_codec import FieldTable
 
-from ..erlang import arguments as declared
-from ..erlang import terms as values
+from ..erlang.arguments import Argument, Text, compare_property, exchange_name
+from ..erlang.terms import identity
 from ..messages.message import Message
-from ..queues.queue import Queue
 
-Destination: TypeAlias = "Queue | Exchange"
-_Identity: TypeAlias = tuple[type, str, str, Hashable]
+ALTERNATE_EXCHANGE: Final = Argument("alternate-exchange", exchange_name, Text())
+"""The argument of exchange.declare that RabbitMQ knows."""
+
+_Identity: TypeAlias = tuple[bool, str, str, Hashable]
+
+
+class Destination(Protocol):
+    """What an exchange can route to: a queue or another exchange."""
+
+    @property
+    def name(self) -> str:
+        """The name of the queue or exchange."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Binding:
-    """A way from an exchange to a queue or another exchange."""
+    """A binding of a queue or an exchange to an exchange.
+
+    Attributes:
+        source: the exchange that routes by the binding.
+        destination: the queue or exchange that is bound.
+        routing_key: the binding key.
+        arguments: the optional arguments.
+    """
 
     source: "Exchange"
     destination: Destination
@@ -25,112 +42,119 @@ class Binding:
     arguments: FieldTable
 
 
-class Exchange:
-    """An exchange of one virtual host; each type is a subclass that says how it routes.
+class ExchangeDeclaration(NamedTuple):
+    """What exchange.declare asks for.
 
     Attributes:
-        TYPE: what exchange.declare calls it, such as direct.
-        name: unique in its virtual host.
-        durable: as declared.
-        auto_delete: whether it goes with the last binding that leads away from it.
-        internal: whether only other exchanges may publish to it.
-        arguments: as declared.
-        bindings: those that lead here from other exchanges.
+        vhost_name: the name of the virtual host.
+        name: the name of the exchange, unique in its virtual host.
+        exchange_type: such as ``direct``.
+        durable: whether the exchange survives a restart of the broker.
+        auto_delete: whether the exchange is deleted when its last binding is removed.
+        internal: whether clients cannot publish to the exchange.
+        arguments: the optional arguments.
     """
 
-    TYPE: ClassVar[str] = ""
+    vhost_name: str
+    name: str
+    exchange_type: str
+    durable: bool
+    auto_delete: bool
+    internal: bool
+    arguments: FieldTable
 
-    def __init__(
-        self,
-        vhost_name: str,
-        name: str,
-        *,
-        durable: bool = False,
-        auto_delete: bool = False,
-        internal: bool = False,
-        arguments: FieldTable | None = None,
-    ) -> None:
-        self.name = name
-        self.durable = durable
-        self.auto_delete = auto_delete
-        self.internal = internal
-        self.arguments: FieldTable = arguments or {}
-        self.bindings: dict[Binding, None] = {}
-        self._vhost_name = vhost_name
-        self._outgoing: dict[_Identity, Binding] = {}
+    @property
+    def described(self) -> str:
+        """The exchange as RabbitMQ's texts name it."""
+        return f"exchange '{self.name}' in vhost '{self.vhost_name}'"
+
+    def check_equivalence(self, received: "ExchangeDeclaration") -> None:
+        """Refuse to declare the exchange again with other properties, in RabbitMQ's order.
+
+        Raises:
+            BrokerError: 406.
+        """
+        for name, other, own in (
+            ("type", received.exchange_type, self.exchange_type),
+            ("durable", received.durable, self.durable),
+            ("auto_delete", received.auto_delete, self.auto_delete),
+            ("internal", received.internal, self.internal),
+        ):
+            compare_property(name, other, own, self.described)
+        ALTERNATE_EXCHANGE.compare(received.arguments, self.arguments, self.described)
+
+
+class Exchange:
+    """An exchange of one virtual host; each type is a subclass with its own rule of routing.
+
+    Attributes:
+        TYPE: the type in exchange.declare, such as ``direct``.
+        declaration: the properties and arguments that the exchange was declared with.
+        name: the name of the exchange.
+        durable: whether the exchange survives a restart of the broker.
+        auto_delete: whether the exchange is deleted when its last binding is removed.
+        internal: whether clients cannot publish to the exchange.
+        arguments: the optional arguments.
+    """
+
+    TYPE: ClassVar[str]
+
+    def __init__(self, declaration: ExchangeDeclaration) -> None:
+        self.declaration = declaration
+        self.name = declaration.name
+        self.durable = declaration.durable
+        self.auto_delete = declaration.auto_delete
+        self.internal = declaration.internal
+        self.arguments = declaration.arguments
+        self._bindings: dict[_Identity, Binding] = {}
         self._by_key: dict[str, dict[Binding, None]] = {}
 
     @property
     def described(self) -> str:
         """The exchange as RabbitMQ's texts name it."""
-        return f"exchange '{self.name}' in vhost '{self._vhost_name}'"
+        return self.declaration.described
 
     @property
     def outgoing(self) -> list[Binding]:
-        """The bindings that lead away from here, in the order they were made."""
-        return list(self._outgoing.values())
+        """The bindings that the exchange routes by, the oldest first."""
+        return list(self._bindings.values())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
-    def route(self, message: Message) -> list[Destination]:
-        """Return where a message goes from here; a destination may come more than once."""
+    def matching(self, message: Message) -> list[Binding]:
+        """Return the bindings that match a message; one may be there more than once."""
         raise NotImplementedError
 
-    def find(self, destination: Destination, key: str, arguments: FieldTable) -> Binding | None:
-        """Return the binding to a destination with this key and these arguments."""
-        return self._outgoing.get(_identity(destination, key, arguments))
+    def check_binding(self, arguments: FieldTable) -> None:
+        """Refuse arguments of a binding that the type of the exchange cannot use.
 
-    def bind(self, destination: Destination, key: str, arguments: FieldTable) -> None:
-        """Add a binding, unless there is the same one."""
+        Raises:
+            BrokerError: 406.
+        """
+
+    def find(self, destination: Destination, key: str, arguments: FieldTable) -> Binding | None:
+        """Return the binding of a destination with this key and these arguments, or None."""
+        return self._bindings.get(_identity(destination, key, arguments))
+
+    def bind(self, destination: Destination, key: str, arguments: FieldTable) -> Binding:
+        """Add a binding, unless there is the same one, and return it."""
         identity = _identity(destination, key, arguments)
-        if identity not in self._outgoing:
-            binding = self._outgoing[identity] = Binding(self, destination, key, arguments)
-            destination.bindings[binding] = None
+        binding = self._bindings.get(identity)
+        if binding is None:
+            binding = self._bindings[identity] = Binding(self, destination, key, arguments)
             self._by_key.setdefault(key, {})[binding] = None
+        return binding
 
     def unbind(self, binding: Binding) -> None:
-        """Remove one of its bindings."""
-        identity = _identity(binding.destination, binding.routing_key, binding.arguments)
-        del self._outgoing[identity]
-        del binding.destination.bindings[binding]
+        """Remove a binding."""
+        del self._bindings[_identity(binding.destination, binding.routing_key, binding.arguments)]
         with_key = self._by_key[binding.routing_key]
         del with_key[binding]
         if not with_key:
             del self._by_key[binding.routing_key]
 
-    def check_binding(self, arguments: FieldTable) -> None:
-        """Refuse arguments of a binding that the type cannot do anything with.
-
-        Raises:
-            BrokerError: 406.
-        """
-
-    def check_equivalence(
-        self,
-        *,
-        exchange_type: str,
-        durable: bool,
-        auto_delete: bool,
-        internal: bool,
-        arguments: FieldTable,
-    ) -> None:
-        """Refuse to declare it again with other properties, in RabbitMQ's order.
-
-        Raises:
-            BrokerError: 406.
-        """
-        for name, received, current in (
-            ("type", exchange_type, self.TYPE),
-            ("durable", durable, self.durable),
-            ("auto_delete", auto_delete, self.auto_delete),
-            ("internal", internal, self.internal),
-        ):
-            declared.compare_property(name, received, current, self.described)
-        declared.compare("alternate-exchange", arguments, self.arguments, self.described)
-
 
 def _identity(destination: Destination, key: str, arguments: FieldTable) -> _Identity:
-    kind = Queue if isinstance(destination, Queue) else Exchange
-    in_order = dict(sorted(arguments.items()))  # RabbitMQ: it does not sort tables within
-    return (kind, destination.name, key, values.identity(in_order))
+    in_order = dict(sorted(arguments.items()))  # RabbitMQ: nested tables are not sorted
+    return (isinstance(destination, Exchange), destination.name, key, identity(in_order))

@@ -1,29 +1,24 @@
-"""Why a message goes where it goes: which bindings match, which do not, and why."""
+"""Explanation of a route: which bindings match a message, which do not, and why."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
 
-from amqp_codec import FieldTable
+from amqp_codec import FieldTable, FieldValue
 
-from ..erlang import terms as values
+from ..erlang.terms import equal
 from ..messages.message import Message
-from ..queues.queue import Queue
 from .exchange import Binding, Exchange
-from .types import DirectExchange
-
-if TYPE_CHECKING:
-    from ..vhost import VirtualHost
+from .routing import AlternateOf, Step, route, walk
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A binding that a message came by.
+    """A binding that was compared with a message.
 
     Attributes:
-        binding: which.
-        matches: whether the message went that way.
-        why: in words.
+        binding: the binding.
+        matches: whether it matches.
+        why: why it does, or does not.
     """
 
     binding: Binding
@@ -32,43 +27,43 @@ class Tried:
 
     def __str__(self) -> str:
         destination = self.binding.destination
-        kind = "queue" if isinstance(destination, Queue) else "exchange"
+        kind = "exchange" if isinstance(destination, Exchange) else "queue"
         mark = "->" if self.matches else "  "
         return f"{mark} {kind} {destination.name!r}: {self.why}"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Stop:
-    """An exchange that a message came by.
+    """An exchange on the way of a message.
 
     Attributes:
-        exchange: which.
-        tried: its bindings, in the order in which they were made.
+        exchange: the exchange.
+        tried: its bindings, the oldest first.
         alternate: the name of the alternate exchange, if the message went there.
-        note: what there is to say beside that.
+        note: a remark about the exchange.
     """
 
     exchange: Exchange
-    tried: list[Tried] = field(default_factory=list)
+    tried: list[Tried]
     alternate: str | None = None
     note: str = ""
 
     def lines(self) -> Iterator[str]:
-        """Put it into words."""
+        """Describe the exchange and its bindings."""
         yield f"{self.exchange.TYPE} exchange {self.exchange.name!r}:"
         yield from (f"  {tried}" for tried in self.tried)
         if self.note:
             yield f"  {self.note}"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Route:
-    """Where a message goes, and why. It is true if it goes anywhere; ``str(route)`` explains it.
+    """The way of a message; it is true if the message reaches a queue. ``str(route)`` explains it.
 
     Attributes:
-        message: which.
-        stops: the exchanges that it comes by, in this order.
-        queues: the names of the queues that it reaches.
+        message: the message.
+        stops: the exchanges on the way, in order.
+        queues: the names of the queues that the message reaches.
     """
 
     message: Message
@@ -87,80 +82,73 @@ class Route:
         message = self.message
         headers = message.properties.headers
         with_headers = f" and headers {dict(headers)!r}" if headers else ""
-        goes = f"goes to {', '.join(map(repr, self.queues))}" if self.queues else "goes nowhere"
+        to = f"goes to {', '.join(map(repr, self.queues))}" if self.queues else "goes nowhere"
         lines = [
             f"a message to exchange {message.exchange!r} with key {message.routing_key!r}"
-            f"{with_headers} {goes}"
+            f"{with_headers} {to}"
         ]
         lines += [f"  {line}" for stop in self.stops for line in stop.lines()]
         return "\n".join(lines)
 
 
-def explain(vhost: "VirtualHost", message: Message) -> Route:
-    """Say where a message would go if it were published now.
+def explain(
+    exchanges: Mapping[str, Exchange],
+    queues: Container[str],
+    message: Message,
+    alternate_of: AlternateOf,
+) -> Route:
+    """Return where a message would be routed to if it were published now.
 
-    Raises:
-        BrokerError: 404, there is no such exchange.
+    Args:
+        exchanges: the exchanges of the virtual host, by name; that of the message exists.
+        queues: the names of the queues that exist.
+        message: the message.
+        alternate_of: returns the alternate exchange of an exchange.
     """
-    first = vhost.exchange(message.exchange)
-    queues = [queue.name for queue in vhost.route(first, message)]
-    if not first.name:
-        called = " or ".join(map(repr, message.routing_keys))
-        found = "" if queues else ", and there is none"
-        note = f"leads to the queue that is called {called}{found}"
-        return Route(message, [Stop(first, note=note)], queues)
-    stops: list[Stop] = []
-    seen = {first.name}
-    to_visit = [first]
-    for exchange in to_visit:
-        stop = Stop(exchange, [_tried(binding, message) for binding in exchange.outgoing])
-        stops.append(stop)
-        ways = [each.binding.destination for each in stop.tried if each.matches]
-        following = [each for each in ways if isinstance(each, Exchange)]
-        alternate = vhost.policies.alternate_of(exchange)
-        if ways:
-            stop.note = ""
-        elif alternate is None:
-            stop.note = "no binding matches" if stop.tried else "nothing is bound to it"
-        elif alternate in vhost.exchanges:
-            stop.alternate = alternate
-            stop.note = f"no binding matches, so on to its alternate exchange {alternate!r}"
-            following.append(vhost.exchanges[alternate])
-        else:
-            stop.note = f"no binding matches, and its alternate exchange {alternate!r} is not there"
-        for each in following:
-            if each.name not in seen:
-                seen.add(each.name)
-                to_visit.append(each)
-    return Route(message, stops, queues)
+    first = exchanges[message.exchange]
+    reached = [name for name in route(exchanges, first, message, alternate_of) if name in queues]
+    if first.name:
+        steps = walk(exchanges, first, message, alternate_of)
+        stops = [_stop(step, exchanges, message) for step in steps]
+    else:
+        keys = " or ".join(map(repr, message.routing_keys))
+        missing = "" if reached else ", which does not exist"
+        stops = [Stop(first, [], note=f"routes to the queue with the name {keys}{missing}")]
+    return Route(message, stops, reached)
 
 
-def _tried(binding: Binding, message: Message) -> Tried:
-    matches = _matches(binding, message)
-    return Tried(binding, matches, _why(binding, message, matches=matches))
-
-
-def _matches(binding: Binding, message: Message) -> bool:
-    """Ask an exchange that has only this binding, so that the answer is that of the real one."""
-    alone = type(binding.source)("", binding.source.name)
-    alone.bind(DirectExchange("", "somewhere"), binding.routing_key, binding.arguments)
-    return bool(list(alone.route(message)))
+def _stop(step: Step, exchanges: Container[str], message: Message) -> Stop:
+    exchange, matched, alternate = step
+    tried = [
+        Tried(binding, matches := binding in matched, _why(binding, message, matches=matches))
+        for binding in exchange.outgoing
+    ]
+    if matched:
+        return Stop(exchange, tried)
+    note = "no binding matches" if tried else "nothing is bound to it"
+    if alternate is None:
+        return Stop(exchange, tried, note=note)
+    if alternate not in exchanges:
+        note = f"{note}, and its alternate exchange {alternate!r} does not exist"
+        return Stop(exchange, tried, note=note)
+    note = f"{note}, so it routes to its alternate exchange {alternate!r}"
+    return Stop(exchange, tried, alternate, note)
 
 
 def _why(binding: Binding, message: Message, *, matches: bool) -> str:
     key, keys = binding.routing_key, " or ".join(map(repr, message.routing_keys))
     match binding.source.TYPE:
         case "fanout":
-            return "a fanout exchange leads to everything that is bound to it"
+            return "a fanout exchange routes to all its bindings"
         case "topic":
             return f"{keys} {'matches' if matches else 'does not match'} the pattern {key!r}"
         case "headers":
             return _compared(binding.arguments, message.properties.headers or {})
         case _:
-            return f"the key of the binding is {key!r}" + ("" if matches else f", not {keys}")
+            return f"the binding key is {key!r}" + ("" if matches else f", not {keys}")
 
 
-def _compared(wanted: FieldTable, headers: Mapping[str, object]) -> str:
+def _compared(wanted: FieldTable, headers: FieldTable) -> str:
     how = str(wanted.get("x-match", "all"))
     compared = [
         _header(name, value, headers)
@@ -170,11 +158,11 @@ def _compared(wanted: FieldTable, headers: Mapping[str, object]) -> str:
     return f"x-match is {how}; {'; '.join(compared) or 'there is nothing to compare'}"
 
 
-def _header(name: str, value: object, headers: Mapping[str, object]) -> str:
+def _header(name: str, value: FieldValue, headers: FieldTable) -> str:
     if name not in headers:
         return f"there is no header {name!r}"
     if value is None:
         return f"there is a header {name!r}"
-    if values.same(value, headers[name]):  # type: ignore[arg-type]
+    if equal(value, headers[name]):
         return f"the header {name!r} is {value!r}"
     return f"the header {name!r} is {headers[name]!r}, not {value!r}"

@@ -1,53 +1,77 @@
-"""Where messages go: over exchanges, bindings and alternate exchanges, to names of queues."""
+"""Routing: the way of a message from exchange to exchange, to the names of queues."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ..messages.message import Message
-from ..queues.queue import Queue
-from .exchange import Exchange
+from .exchange import Binding, Exchange
 
-AlternateOf = Callable[[Exchange], str | None]
-"""Says what exchange a message goes to that an exchange routes nowhere."""
+AlternateOf: TypeAlias = Callable[[Exchange], str | None]
+"""Returns the name of the alternate exchange of an exchange, which need not exist, or None."""
+
+Step: TypeAlias = tuple[Exchange, list[Binding], str | None]
+"""An exchange on the way of a message, its bindings that match, and its alternate exchange if none
+does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A message that was let in, and the names of the queues it is to go to.
+    """An accepted message, and the names of the queues that it is routed to.
 
-    RabbitMQ routes when something is published, and looks the queues up when it is delivered; in a
-    transaction there can be a while between the two.
+    RabbitMQ routes a message when it is published, and looks the queues up when it delivers the
+    message; in a transaction, time passes between the two.
     """
 
     message: Message
     queues: list[str]
 
 
-def route(
+def walk(
     exchanges: Mapping[str, Exchange], first: Exchange, message: Message, alternate_of: AlternateOf
-) -> list[str]:
-    """Return the names of the queues that a message reaches, each once and sorted.
+) -> Iterator[Step]:
+    """Yield the exchanges that route a message, in order, each once.
 
     Args:
-        exchanges: of the virtual host.
-        first: the exchange that it is published to. The nameless one names queues that need not
-            exist, and only when it is the first: nothing goes on through it.
-        message: what is published.
-        alternate_of: the alternate exchange of an exchange; it need not exist either.
+        exchanges: the exchanges of the virtual host, by name.
+        first: the exchange that the message is published to, which is not the default one.
+        message: the message.
+        alternate_of: returns the alternate exchange of an exchange.
     """
-    if not first.name:
-        return sorted(set(message.routing_keys))
-    queues: set[str] = set()
     seen = {first.name}
     to_visit = [first]
     for exchange in to_visit:
-        destinations = exchange.route(message)
-        queues.update(each.name for each in destinations if isinstance(each, Queue))
-        names = [each.name for each in destinations if isinstance(each, Exchange)]
-        if not destinations and (alternate := alternate_of(exchange)) is not None:
+        matched = exchange.matching(message)
+        alternate = None if matched else alternate_of(exchange)
+        yield exchange, matched, alternate
+        names = [
+            binding.destination.name
+            for binding in matched
+            if isinstance(binding.destination, Exchange)
+        ]
+        if alternate is not None:
             names.append(alternate)
         for name in names:
             if name in exchanges and name not in seen:
                 seen.add(name)
                 to_visit.append(exchanges[name])
-    return sorted(queues)
+
+
+def route(
+    exchanges: Mapping[str, Exchange], first: Exchange, message: Message, alternate_of: AlternateOf
+) -> list[str]:
+    """Return the names of the queues that a message is routed to, each once and sorted.
+
+    The default exchange routes to queues that need not exist, but only messages that are published
+    to it: no other exchange routes a message through it.
+    """
+    if not first.name:
+        return sorted(set(message.routing_keys))
+    return sorted(
+        {
+            binding.destination.name
+            for _, matched, _ in walk(exchanges, first, message, alternate_of)
+            for binding in matched
+            if not isinstance(binding.destination, Exchange)
+        }
+    )

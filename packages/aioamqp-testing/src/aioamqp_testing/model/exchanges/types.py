@@ -1,4 +1,4 @@
-"""The types of exchanges: how each one says where a message goes."""
+"""Types of exchanges: which bindings of each match a message."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -6,61 +6,57 @@ from typing import ClassVar, Final
 
 from amqp_codec import FieldTable, ReplyCode
 
-from ..erlang import printing as erlang
-from ..erlang import terms as values
+from ..erlang.printing import ATOMS
+from ..erlang.terms import decode_long_strings, equal, format_term, type_name
 from ..errors import BrokerError
 from ..messages.message import Message
-from .exchange import Destination, Exchange
+from .exchange import Binding, Exchange
 
 
 class DirectExchange(Exchange):
-    """Routes to the bindings whose key is the message's."""
+    """An exchange that routes to the bindings whose key is a routing key of the message."""
 
     TYPE = "direct"
 
-    def route(self, message: Message) -> list[Destination]:
-        """Return the destinations of the bindings with one of its keys."""
-        return [
-            binding.destination
-            for key in message.routing_keys
-            for binding in self._by_key.get(key, ())
-        ]
+    def matching(self, message: Message) -> list[Binding]:
+        """Return the bindings with one of its routing keys."""
+        return [binding for key in message.routing_keys for binding in self._by_key.get(key, ())]
 
 
 class FanoutExchange(Exchange):
-    """Routes to all bindings."""
+    """An exchange that routes to all its bindings."""
 
     TYPE = "fanout"
 
-    def route(self, message: Message) -> list[Destination]:
-        """Return every destination."""
+    def matching(self, message: Message) -> list[Binding]:
+        """Return all bindings."""
         del message
-        return [binding.destination for binding in self._outgoing.values()]
+        return self.outgoing
 
 
 class TopicExchange(Exchange):
-    """Routes to the bindings whose key is a pattern that the message's key matches.
+    """An exchange that routes to the bindings whose pattern a routing key of the message matches.
 
     RabbitMQ: keys are words between dots, and a word may be empty. In a pattern, the word ``*``
-    stands for any one word and the word ``#`` for any number of them; inside a word neither means
-    anything. An empty key has no words.
+    matches any one word and the word ``#`` any number of words; as a part of a word they match
+    themselves. An empty key has no words.
     """
 
     TYPE = "topic"
 
-    def route(self, message: Message) -> list[Destination]:
-        """Return the destinations of the bindings whose pattern one of its keys matches."""
+    def matching(self, message: Message) -> list[Binding]:
+        """Return the bindings whose pattern one of its routing keys matches."""
         return [
-            binding.destination
+            binding
             for pattern, bindings in self._by_key.items()
             if any(_matches(pattern, key) for key in message.routing_keys)
             for binding in bindings
         ]
 
 
-@lru_cache(maxsize=4096)  # programs use few keys, and the same ones again and again
+@lru_cache(maxsize=4096)  # programs use few keys, and use them often
 def _matches(pattern: str, key: str) -> bool:
-    """Match word by word; ``ends`` is how many words the pattern so far may have taken."""
+    """Match word by word; ``ends`` holds how many words the pattern so far can match."""
     words = _words(key)
     ends = {0}
     for expected in _words(pattern):
@@ -78,34 +74,30 @@ def _words(key: str) -> list[str]:
 
 
 class HeadersExchange(Exchange):
-    """Routes to the bindings whose arguments are among the message's headers.
+    """An exchange that routes to the bindings whose arguments are equal to headers of the message.
 
-    RabbitMQ: x-match says whether all or any of them have to be there. Arguments whose names begin
-    with x- do not count, unless it says all-with-x or any-with-x. An argument of type void asks
-    only for the name.
+    RabbitMQ: x-match is whether all or any of them have to be equal. Arguments whose names begin
+    with x- are ignored, unless x-match is all-with-x or any-with-x. An argument of type void
+    matches any value.
     """
 
     TYPE = "headers"
     _HOW: ClassVar = ("all", "any", "all-with-x", "any-with-x")
 
-    def route(self, message: Message) -> list[Destination]:
-        """Return the destinations of the bindings that its headers match."""
+    def matching(self, message: Message) -> list[Binding]:
+        """Return the bindings that its headers match."""
         headers = message.properties.headers or {}
-        return [
-            binding.destination
-            for binding in self._outgoing.values()
-            if _has(headers, binding.arguments)
-        ]
+        return [binding for binding in self._bindings.values() if _has(headers, binding.arguments)]
 
     def check_binding(self, arguments: FieldTable) -> None:
-        """Refuse an x-match that says nothing."""
-        how = values.with_text(arguments).get("x-match", "all")
+        """Refuse an unknown x-match."""
+        how = decode_long_strings(arguments).get("x-match", "all")
         if how in self._HOW:
             return
         if isinstance(how, str):
-            wrong = f"value {values.shown(how)}; expected all, any, all-with-x, or any-with-x"
+            wrong = f"value {format_term(how)}; expected all, any, all-with-x, or any-with-x"
         else:
-            wrong = f"type {values.kind_of(how)} (value {values.shown(how)}); expected longstr"
+            wrong = f"type {type_name(how)} (value {format_term(how)}); expected longstr"
         raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"Invalid x-match field {wrong}")
 
 
@@ -113,7 +105,7 @@ def _has(headers: FieldTable, wanted: FieldTable) -> bool:
     how = str(wanted.get("x-match", "all"))
     with_x = how.endswith("-with-x")
     found = (
-        name in headers and (value is None or values.same(value, headers[name]))
+        name in headers and (value is None or equal(value, headers[name]))
         for name, value in wanted.items()
         if name != "x-match" and (with_x or not name.startswith("x-"))
     )
@@ -123,9 +115,10 @@ def _has(headers: FieldTable, wanted: FieldTable) -> bool:
 TYPES: Final[Mapping[str, type[Exchange]]] = {
     each.TYPE: each for each in (DirectExchange, FanoutExchange, TopicExchange, HeadersExchange)
 }
-"""The types that can be declared, by name."""
+"""The types that exchange.declare knows."""
 
 PREDECLARED: Final = (
+    ("", "direct"),
     ("amq.direct", "direct"),
     ("amq.fanout", "fanout"),
     ("amq.headers", "headers"),
@@ -133,15 +126,15 @@ PREDECLARED: Final = (
     ("amq.rabbitmq.trace", "topic"),
     ("amq.topic", "topic"),
 )
-"""Exchanges that every virtual host has, beside the default one."""
+"""The exchanges of every new virtual host; the default exchange has the empty name."""
 
 
 def check_type(exchange_type: str) -> None:
-    """Refuse a type that RabbitMQ does not know.
+    """Refuse an unknown type.
 
     Raises:
         BrokerError: 503.
     """
     if exchange_type not in TYPES:
-        word = "invalid" if exchange_type in erlang.ATOMS else "unknown"
+        word = "invalid" if exchange_type in ATOMS else "unknown"
         raise BrokerError(ReplyCode.COMMAND_INVALID, f"{word} exchange type '{exchange_type}'")

@@ -1,7 +1,7 @@
-"""Direct reply-to: answers that go straight to a channel, without a queue.
+"""Direct reply-to: replies that are delivered to a channel without a queue.
 
-Whoever consumes from ``amq.rabbitmq.reply-to`` gets an address; what is published to the default
-exchange with that address as its routing key is delivered to that consumer.
+A client that consumes from ``amq.rabbitmq.reply-to`` gets an address. A message that is published
+to the default exchange with this address as its routing key is delivered to that consumer.
 """
 
 from base64 import b64decode, b64encode
@@ -15,18 +15,18 @@ from amqp_codec import ReplyCode
 from ..errors import BrokerError
 from .message import REPLY_TO, Message
 
-# RabbitMQ: an address names an Erlang process, printed as the outside of Erlang sees it, and a key.
-# The name of the node is a number by which its cluster knows it; no other node can be meant.
+# RabbitMQ: an address is a key and an Erlang process in Erlang's external term format. The name of
+# the node is a number that its cluster knows; addresses of other nodes are refused.
 _NODE: Final = b"reply@104395301"
 _PROCESS: Final = b"\x83Xv" + len(_NODE).to_bytes(2, "big") + _NODE
-_AFTER_NODE: Final = 8  # octets of a process that are needed behind the name of its node
+_AFTER_NODE: Final = 8  # bytes of a process that follow the name of its node, at least
 
 
 class DirectReplies:
-    """The consumers of direct replies in a broker, by their addresses.
+    """The direct reply consumers of a broker, by address.
 
     Args:
-        new_name: makes up what nobody can guess.
+        new_name: returns names that nobody can guess.
     """
 
     def __init__(self, new_name: Callable[[str], str]) -> None:
@@ -35,10 +35,10 @@ class DirectReplies:
         self._consumers: dict[tuple[str, ...], Callable[[Message], None]] = {}
 
     def open(self, deliver: Callable[[Message], None]) -> str:
-        """Let a consumer have answers, and return the address for them.
+        """Add a consumer, and return its address.
 
         Args:
-            deliver: called with each answer.
+            deliver: called with each reply.
         """
         process = b64encode(_PROCESS + next(self._processes).to_bytes(4, "big") + bytes(8)).decode()
         key = self._new_name("") + "=="
@@ -46,14 +46,14 @@ class DirectReplies:
         return f"{REPLY_TO}.{process}.{key}"
 
     def close(self, address: str) -> None:
-        """Let answers to an address go nowhere."""
+        """Remove a consumer; later replies to its address are dropped."""
         del self._consumers[self._parts(address)]
 
     def find(self, address: str) -> Callable[[Message], None] | None:
-        """Return what delivers answers to an address; None when nobody waits for them.
+        """Return the function that delivers replies to an address, or None without a consumer.
 
         Raises:
-            BrokerError: 541, there cannot be such an address.
+            BrokerError: 541, the address is malformed.
         """
         parts = self._parts(address)
         if len(parts) != 2:
@@ -63,19 +63,19 @@ class DirectReplies:
 
     @staticmethod
     def _parts(address: str) -> tuple[str, ...]:
-        # RabbitMQ: any number of dots lies between two words
+        # RabbitMQ: several dots count as one
         return tuple(filter(None, address.removeprefix(f"{REPLY_TO}.").split(".")))
 
 
 def is_address(name: str) -> bool:
-    """Return whether a routing key is to be taken for an address, and not for a queue's name."""
+    """Return whether a routing key is an address of direct replies, and no name of a queue."""
     return name.startswith(f"{REPLY_TO}.")
 
 
 def _check_process(encoded: str) -> None:
     try:
-        octets = b64decode(encoded, validate=True)
+        process = b64decode(encoded, validate=True)
     except (Base64Error, ValueError):
-        octets = b""
-    if not octets.startswith(_PROCESS) or len(octets) < len(_PROCESS) + _AFTER_NODE:
+        process = b""
+    if not process.startswith(_PROCESS) or len(process) < len(_PROCESS) + _AFTER_NODE:
         raise BrokerError(ReplyCode.INTERNAL_ERROR)

@@ -1,4 +1,4 @@
-"""Headers that the broker edits; all others are relayed octet for octet."""
+"""Headers that the broker reads or edits; all others are passed on byte for byte."""
 
 from typing import Any
 
@@ -6,13 +6,15 @@ from amqp_codec import FieldTable, FieldValue, LongStr, Properties
 
 
 def edited(properties: Properties, **changes: Any) -> Properties:
-    """Return a copy of properties in which some are different."""
+    """Return a copy of properties with changes, or the properties themselves without any."""
+    if not changes:
+        return properties
     current = {name: getattr(properties, name) for name, _ in Properties.FIELDS}
     return Properties(**(current | changes))
 
 
 def with_headers(properties: Properties, headers: FieldTable) -> Properties:
-    """Return properties with other headers. RabbitMQ: where it adds some, it sorts all by key."""
+    """Return properties with other headers. RabbitMQ: if it adds some, it sorts all by key."""
     return edited(properties, headers=sorted_table(headers))
 
 
@@ -22,16 +24,13 @@ def with_header(properties: Properties, name: str, value: FieldValue) -> Propert
 
 
 def sorted_table(table: FieldTable) -> dict[str, FieldValue]:
-    """Return a table in the order of its keys' octets."""
+    """Return a table sorted by the bytes of its keys."""
     keys = sorted(table, key=lambda key: key.encode("utf-8", "surrogateescape"))
     return {key: table[key] for key in keys}
 
 
 def further_keys(headers: FieldTable) -> list[str]:
-    """Return the routing keys that headers name beside that of the publish: CC and BCC.
-
-    RabbitMQ: what is no string among them does not count.
-    """
+    """Return the routing keys in the headers CC and BCC. RabbitMQ: it ignores other types."""
     keys: list[str] = []
     for name in ("CC", "BCC"):
         value = headers.get(name)

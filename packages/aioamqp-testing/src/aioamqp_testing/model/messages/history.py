@@ -1,96 +1,36 @@
-"""What became of messages: from publishing to whatever settled them."""
+"""The history of a virtual host: the messages that were published to it."""
 
 from collections import deque
 from collections.abc import Iterator
-from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import Final
 
-if TYPE_CHECKING:
-    from .message import Message
+from .message import Message
 
-_MOST_MESSAGES: Final = 10_000
-_MOST_OCTETS: Final = 64 * 2**20  # of bodies
-_MOST_EVENTS: Final = 100  # of a message; one that is requeued for ever has no end of them
-
-
-class Happened(Enum):
-    """What can happen to a message; the value says it, given where and to whom."""
-
-    PUBLISHED = "published by {who}"
-    ROUTED = "routed to queue {where}"
-    UNROUTED = "routed nowhere"
-    REFUSED = "refused by queue {where!r}, which is full"
-    DELIVERED = "delivered from queue {where!r} to {who}"
-    CONSUMED = "delivered from queue {where!r} to {who}, who need not acknowledge it"
-    FETCHED = "fetched from queue {where!r} by {who}"
-    TAKEN = "fetched from queue {where!r} by {who}, who need not acknowledge it"
-    ACKED = "acknowledged to queue {where!r}"
-    REJECTED = "rejected to queue {where!r}"
-    REQUEUED = "back in queue {where!r}"
-    DROPPED = "dropped from queue {where!r}: {who}"
-    DEAD_LETTERED = "dead-lettered from queue {where!r}: {who}"
-    PURGED = "purged from queue {where!r}"
-    LOST = "lost with queue {where!r}"
-
-
-Noted: TypeAlias = "tuple[Happened, str | list[str], str]"
-"""An event as the model notes it, which is cheaper than an ``Event``."""
-
-
-class Event(NamedTuple):
-    """Something that happened to a message.
-
-    Attributes:
-        what: happened.
-        where: the name of the queue; for PUBLISHED the exchange, for ROUTED the queues.
-        who: a consumer, a channel or a user, or why.
-    """
-
-    what: Happened
-    where: str | list[str]
-    who: str = ""
-
-    def __str__(self) -> str:
-        where = self.where if isinstance(self.where, str) else ", ".join(map(repr, self.where))
-        return self.what.value.format(where=where, who=self.who)
-
-
-def trim(events: list[Noted]) -> None:
-    """Keep of very many events the first ones and the last ones."""
-    if len(events) > _MOST_EVENTS:
-        del events[_MOST_EVENTS // 2 : -_MOST_EVENTS // 2]
-
-
-def routed(names: list[str]) -> Noted:
-    """Return to be noted to which queues a message was routed."""
-    return (Happened.ROUTED, names, "") if names else (Happened.UNROUTED, "", "")
+_MAX_MESSAGES: Final = 10_000
+_MAX_BYTES: Final = 64 * 2**20  # of bodies
 
 
 class History:
-    """The messages that were published, the last ones if there are many or large ones.
+    """The published messages, the oldest first; it drops old ones if there are too many.
 
     Attributes:
-        forgotten: how many earlier ones there were.
+        forgotten: the number of messages that were dropped.
     """
 
     def __init__(self) -> None:
         self.forgotten = 0
         self._messages: deque[Message] = deque()
-        self._octets = 0
+        self._bytes = 0
 
-    def add(self, message: "Message") -> None:
-        """Remember a message that was published."""
+    def add(self, message: Message) -> None:
+        """Add a message that is published."""
         self._messages.append(message)
-        self._octets += len(message.body)
-        if self._octets > _MOST_OCTETS or len(self._messages) > _MOST_MESSAGES:
-            self._forget()
-
-    def _forget(self) -> None:
-        while self._octets > _MOST_OCTETS or len(self._messages) > _MOST_MESSAGES:
-            self._octets -= len(self._messages.popleft().body)
+        self._bytes += len(message.body)
+        while self._bytes > _MAX_BYTES or len(self._messages) > _MAX_MESSAGES:
+            self._bytes -= len(self._messages.popleft().body)
             self.forgotten += 1
 
-    def __iter__(self) -> "Iterator[Message]":
+    def __iter__(self) -> Iterator[Message]:
         return iter(self._messages)
 
     def __len__(self) -> int:

@@ -1,28 +1,29 @@
-"""A message as it was published, and its place in a queue."""
+"""Messages: as they are published, and in a queue."""
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 from amqp_codec import Properties, ReplyCode
 
 from ..access import Access
 from ..erlang import printing as erlang
-from ..erlang.terms import kind_of
+from ..erlang.terms import type_name
 from ..errors import BrokerError
+from .events import Event, EventType, RawEvent
 from .headers import edited, further_keys
-from .history import Event, Happened, Noted
 
-_SHOWN = 40  # octets of a body
+_SHOWN = 40  # bytes of a body
 LONGEST_TTL = 315_360_000_000  # ms; RabbitMQ: ten years
 REPLY_TO = "amq.rabbitmq.reply-to"
 
 
 class Outcome(Enum):
-    """What becomes of a message that is published; true if it was routed."""
+    """The outcome of a publish; true if the message was routed to a queue."""
 
-    UNROUTED = "there is no queue for it"
-    TAKEN = "all queues that it was routed to have dealt with it"
-    REFUSED = "a queue has no room for it, though others may have taken it"
+    UNROUTED = "no queue is bound for the message"
+    ACCEPTED = "all queues of the message have accepted it"
+    REFUSED = "a queue is full; others may have accepted the message"
 
     def __bool__(self) -> bool:
         return self is not Outcome.UNROUTED
@@ -30,16 +31,15 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Message:
-    """What a publisher sent; one message may be in any number of queues at once.
+    """A published message; it may be in any number of queues at once.
 
     Attributes:
-        exchange: its name, as published to. Consumers see this one, whatever the route was.
-        routing_key: as published.
-        properties: as published, without the header BCC.
-        body: as published.
-        further_keys: what was in the headers CC and BCC: it is routed by these, too.
-        events: what has happened to it so far, as it is noted; a message that is dead-lettered
-            takes them along.
+        exchange: the name of the exchange that it was published to.
+        routing_key: the routing key of basic.publish.
+        properties: the properties, without the header BCC.
+        body: the body.
+        further_keys: the routing keys in the headers CC and BCC.
+        events: the events so far; a dead letter shares them with the message that it was.
     """
 
     exchange: str
@@ -47,30 +47,30 @@ class Message:
     properties: Properties
     body: bytes
     further_keys: tuple[str, ...] = ()
-    events: list[Noted] = field(default_factory=list, repr=False)
+    events: list[RawEvent] = field(default_factory=list, repr=False)
 
     @property
     def is_persistent(self) -> bool:
-        """Whether it survives a restart in a durable queue. Spec: basic, delivery-mode."""
+        """Whether the message survives a restart in a durable queue. Spec: basic, delivery-mode."""
         return self.properties.delivery_mode == 2
 
     @property
     def routing_keys(self) -> tuple[str, ...]:
-        """All the keys that it is routed by."""
+        """All routing keys."""
         return (self.routing_key, *self.further_keys)
 
     @property
     def history(self) -> list[Event]:
-        """What has happened to it so far; ``print(message)`` shows it all."""
+        """The events so far; ``print(message)`` shows them."""
         return [Event(*event) for event in self.events]
 
     @property
     def queues(self) -> list[str]:
-        """The names of the queues that it was routed to so far."""
+        """The names of the queues that the message was routed to so far."""
         return [
             name
             for what, where, _ in self.events
-            if what is Happened.ROUTED and not isinstance(where, str)
+            if what is EventType.ROUTED and not isinstance(where, str)
             for name in where
         ]
 
@@ -80,22 +80,23 @@ class Message:
         to = f"exchange {self.exchange!r} with key {self.routing_key!r}"
         return "\n  ".join([f"message {body!r}{dots} to {to}", *map(str, self.history)])
 
-    def accepted(self, access: Access, reply_to: str | None = None) -> "Message":
-        """Check its properties in RabbitMQ's order, and return the message that is routed.
+    def validated(self, access: Access, reply_to: str | None = None) -> "Message":
+        """Check the properties in RabbitMQ's order, and return the message that is routed.
 
         Args:
-            access: of the connection that publishes it.
-            reply_to: the address for direct replies to its channel, if it has one.
+            access: the permissions of the connection that publishes it.
+            reply_to: the address for direct replies to its channel, if there is one.
 
         Raises:
             BrokerError: 406.
         """
         properties = self.properties
         headers = properties.headers or {}
+        changes: dict[str, Any] = {}
         if properties.reply_to == REPLY_TO:
             if reply_to is None:
                 raise _refused("fast reply consumer does not exist")
-            properties = edited(properties, reply_to=reply_to)
+            changes["reply_to"] = reply_to
         if properties.user_id not in (None, access.user) and not access.is_impersonator:
             raise _refused(
                 f"user_id property set to '{properties.user_id}' but authenticated user was"
@@ -105,17 +106,16 @@ class Message:
             _check_expiration(properties.expiration)
         for name in ("CC", "BCC"):
             if not isinstance(headers.get(name, []), list | tuple):
-                kind = kind_of(headers[name])
+                kind = type_name(headers[name])
                 raise _refused(f'invalid message: {{unacceptable_type_in_header,"{name}",{kind}}}')
         if properties.delivery_mode not in (None, 1, 2):
             raise _refused(f"invalid message: {{delivery_mode_unknown,{properties.delivery_mode}}}")
         if "BCC" in headers:
-            visible = {name: value for name, value in headers.items() if name != "BCC"}
-            properties = edited(properties, headers=visible)
+            changes["headers"] = {name: headers[name] for name in headers if name != "BCC"}
         keys = tuple(further_keys(headers))
-        if properties is self.properties and not keys:
+        if not changes and not keys:
             return self
-        return replace(self, properties=properties, further_keys=keys)
+        return replace(self, properties=edited(properties, **changes), further_keys=keys)
 
 
 @dataclass(slots=True, eq=False)
@@ -123,11 +123,11 @@ class QueuedMessage:
     """A message in one queue.
 
     Attributes:
-        position: where it stands in the queue, and where it comes back to when it is requeued.
-        message: what was published.
-        redelivered: whether it was handed out before.
-        level: what comes before the position; messages of a lower level go first.
-        expires_at: the moment of the clock from which on it is not delivered any more.
+        position: the position in the queue, also after it is requeued.
+        message: the message.
+        redelivered: whether the message was delivered before.
+        level: messages of a lower level are delivered first, whatever their position.
+        expires_at: the time of the clock at which the message expires, or None.
     """
 
     position: int
@@ -142,19 +142,19 @@ def _refused(text: str) -> BrokerError:
 
 
 def _check_expiration(expiration: str) -> None:
-    """Check a per-message TTL as Erlang's string:to_integer reads it."""
-    octets = expiration.encode("utf-8", "surrogateescape")
+    """Check a per-message TTL as Erlang's string:to_integer parses it."""
+    data = expiration.encode("utf-8", "surrogateescape")
     wrong = f"invalid expiration '{expiration}': "
     column = len(wrong.encode("utf-8", "surrogateescape"))
-    end = 1 if octets[:1] in (b"+", b"-") else 0
+    end = 1 if data[:1] in (b"+", b"-") else 0
     digits = end
-    while end < len(octets) and octets[end : end + 1].isdigit():
+    while end < len(data) and data[end : end + 1].isdigit():
         end += 1
     if end == digits:
         reason = "no_integer"
-    elif end < len(octets):
-        reason = erlang.pair("leftover_string", erlang.string(octets[end:]), column)
-    elif (value := int(octets)) < 0:
+    elif end < len(data):
+        reason = erlang.pair("leftover_string", erlang.string(data[end:]), column)
+    elif (value := int(data)) < 0:
         reason = erlang.pair("value_negative", str(value), column)
     elif value > LONGEST_TTL:
         reason = erlang.pair("value_too_large", str(value), column)

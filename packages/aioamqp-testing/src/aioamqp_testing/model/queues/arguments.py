@@ -1,82 +1,57 @@
-"""The arguments of queue.declare and basic.consume: what each type of queue knows and refuses."""
+"""Arguments of queue.declare and basic.consume: which queue types know and refuse them.
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+Each argument is one row of a table. The checks of a declaration, its equivalence to an earlier one,
+what a policy can define, and the settings that are in force are all derived from the row.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 from amqp_codec import FieldTable, FieldValue, ReplyCode, field_type
 
 from ..erlang import printing as erlang
-from ..erlang import terms as values
-from ..erlang.arguments import compare, refused, wrong_type
-from ..erlang.terms import is_integer, kind_of, told
+from ..erlang.arguments import (
+    Argument,
+    Check,
+    Integer,
+    Received,
+    Text,
+    boolean,
+    exchange_name,
+    refused,
+)
+from ..erlang.terms import decode_long_strings, is_integer, quote
 from ..errors import BrokerError, NotSupported
 from ..messages.message import LONGEST_TTL
 
 CLASSIC: Final = "classic"
 QUORUM: Final = "quorum"
 STREAM: Final = "stream"
+_TYPES: Final = (CLASSIC, QUORUM, STREAM)
 
-_MODULES: Final = {
-    CLASSIC: "rabbit_classic_queue",
-    QUORUM: "rabbit_quorum_queue",
-    STREAM: "rabbit_stream_queue",
-}
-"""What RabbitMQ's texts call the types."""
+DROP_HEAD: Final = "drop-head"
 
-_OF_QUEUES: Final = {
-    CLASSIC: (
-        "x-expires",
-        "x-message-ttl",
-        "x-dead-letter-exchange",
-        "x-dead-letter-routing-key",
-        "x-max-length",
-        "x-max-length-bytes",
-        "x-max-priority",
-        "x-overflow",
-        "x-queue-mode",
-        "x-queue-version",
-        "x-single-active-consumer",
-        "x-queue-type",
-        "x-queue-master-locator",
-    ),
-    QUORUM: (
-        "x-dead-letter-exchange",
-        "x-dead-letter-routing-key",
-        "x-dead-letter-strategy",
-        "x-expires",
-        "x-max-length",
-        "x-max-length-bytes",
-        "x-max-in-memory-length",
-        "x-max-in-memory-bytes",
-        "x-overflow",
-        "x-single-active-consumer",
-        "x-queue-type",
-        "x-quorum-initial-group-size",
-        "x-delivery-limit",
-        "x-message-ttl",
-        "x-queue-leader-locator",
-    ),
-    STREAM: (
-        "x-max-length-bytes",
-        "x-queue-type",
-        "x-max-age",
-        "x-stream-max-segment-size-bytes",
-        "x-initial-cluster-size",
-        "x-queue-leader-locator",
-    ),
-}
-"""What counts when a queue is declared again, in the order in which it is compared."""
+# ----------------------------------------------------------------------------- checks
 
-_OF_CONSUMERS: Final = {
-    CLASSIC: ("x-cancel-on-ha-failover", "x-priority", "x-credit"),
-    QUORUM: ("x-priority", "x-credit"),
-    STREAM: ("x-stream-offset", "x-credit"),
-}
+_COUNT: Final = Integer()
+_POSITIVE: Final = Integer(1)
+_TTL: Final = Integer(maximum=LONGEST_TTL)
+_EXPIRES: Final = Integer(1, LONGEST_TTL)
+_TEXT: Final = Text()
+_PRIORITY: Final = Integer(0, 255, "max_value_exceeded")
+_TYPE: Final = Text(_TYPES, unsupported="queue type")
+_MODE: Final = Text(("default", "lazy"), unsupported="queue mode")
+_OVERFLOW: Final = Text((DROP_HEAD, "reject-publish", "reject-publish-dlx"), "invalid_overflow")
+_STRATEGY: Final = Text(("at-most-once", "at-least-once"), "invalid_dlx_strategy")
+_LEADER_LOCATOR: Final = Text(
+    ("client-local", "balanced", "least-leaders", "random"), "invalid_queue_locator_arg"
+)
 
-OFFSETS: Final = ("first", "last", "next")
-"""Where a consumer of a stream may begin, in words."""
-
+_MASTER_LOCATORS: Final = ("client-local", "min-masters", "random")
 _LARGEST_SEGMENT: Final = 3_000_000_000
+_OFFSETS: Final = ("first", "last", "next", b"first", b"last", b"next")
+_DIGITS: Final = tuple("0123456789")
 _SECONDS: Final = {
     "Y": 365 * 86400,
     "M": 30 * 86400,
@@ -86,252 +61,292 @@ _SECONDS: Final = {
     "s": 1,
 }
 
-_DIGITS: Final = tuple("0123456789")
 
-Check = Callable[[FieldValue, FieldTable], str | None]
-"""Says what is wrong with an argument, in RabbitMQ's words, or None. The table is all arguments."""
-
-
-def _non_negative(value: FieldValue, _: FieldTable) -> str | None:
-    if not is_integer(value) or not isinstance(value, int):
-        return f'"expected integer, got {kind_of(value)}"'
-    return f"{{value_negative,{int(value)}}}" if value < 0 else None
+def _dead_letter_routing_key(received: Received) -> None:
+    _TEXT(received)
+    if "x-dead-letter-exchange" not in received.arguments:
+        raise received.invalid("routing_key_but_no_dlx_defined")
 
 
-def _ttl(value: FieldValue, arguments: FieldTable) -> str | None:
-    wrong = _non_negative(value, arguments)
-    if wrong is None and isinstance(value, int) and value > LONGEST_TTL:
-        return f"{{value_too_large,{int(value)}}}"
-    return wrong
-
-
-def _expires(value: FieldValue, arguments: FieldTable) -> str | None:
-    if value == 0 and is_integer(value):
-        return "{value_zero,0}"
-    return _ttl(value, arguments)
-
-
-def _positive(value: FieldValue, arguments: FieldTable) -> str | None:
-    if value == 0 and is_integer(value):
-        return "{value_zero,0}"
-    return _non_negative(value, arguments)
-
-
-def _priority(value: FieldValue, arguments: FieldTable) -> str | None:
-    wrong = _non_negative(value, arguments)
-    if wrong is None and isinstance(value, int) and value > 255:
-        return f"{{max_value_exceeded,{int(value)}}}"
-    return wrong
-
-
-def _dead_letter_routing_key(value: FieldValue, arguments: FieldTable) -> str | None:
-    if not isinstance(value, str):
-        return f"{{unacceptable_type,{kind_of(value)}}}"
-    return None if "x-dead-letter-exchange" in arguments else "routing_key_but_no_dlx_defined"
-
-
-def _boolean(value: FieldValue, _: FieldTable) -> str | None:
-    return None if isinstance(value, bool) else f"{{unacceptable_type,{kind_of(value)}}}"
-
-
-def _one_of(*allowed: str, otherwise: str) -> Check:
-    def check(value: FieldValue, _: FieldTable) -> str | None:
-        if not isinstance(value, str):
-            return f"{{unacceptable_type,{kind_of(value)}}}"
-        if value in allowed:
-            return None
-        return _unsupported(otherwise, value) if " " in otherwise else otherwise
-
-    return check
-
-
-def _unsupported(what: str, value: str) -> str:
-    text = f"unsupported {what} '{value}'"
-    return erlang.string(text.encode("utf-8", "surrogateescape"))
-
-
-def _version(value: FieldValue, arguments: FieldTable) -> str | None:
-    wrong = _non_negative(value, arguments)
-    if wrong is None and value not in (1, 2):
-        return _unsupported("queue version", told(value))
-    return wrong
-
-
-def _max_age(value: FieldValue, _: FieldTable) -> str | None:
-    if not isinstance(value, str):
-        return f"{{unacceptable_type,{kind_of(value)}}}"
-    _check_has_number(value)
-    return None if age(value) is not None else "invalid_max_age"
-
-
-_TYPE_CHECK: Final = _one_of(*_MODULES, otherwise="queue type")
-
-_CHECKS: Final[Mapping[str, Check]] = {
-    "x-expires": _expires,
-    "x-message-ttl": _ttl,
-    "x-dead-letter-routing-key": _dead_letter_routing_key,
-    "x-dead-letter-strategy": _one_of(
-        "at-most-once", "at-least-once", otherwise="invalid_dlx_strategy"
-    ),
-    "x-max-length": _non_negative,
-    "x-max-length-bytes": _non_negative,
-    "x-max-in-memory-length": _non_negative,
-    "x-max-in-memory-bytes": _non_negative,
-    "x-max-priority": _priority,
-    "x-overflow": _one_of(
-        "drop-head", "reject-publish", "reject-publish-dlx", otherwise="invalid_overflow"
-    ),
-    "x-queue-mode": _one_of("default", "lazy", otherwise="queue mode"),
-    "x-queue-version": _version,
-    "x-single-active-consumer": _boolean,
-    "x-quorum-initial-group-size": _positive,
-    "x-max-age": _max_age,
-    "x-stream-max-segment-size-bytes": _non_negative,
-    "x-initial-cluster-size": _positive,
-    "x-queue-leader-locator": _one_of(
-        "client-local", "balanced", "least-leaders", "random", otherwise="invalid_queue_locator_arg"
-    ),
-}
-"""In the order in which RabbitMQ checks them; each type of queue checks those that it knows."""
-
-_MASTER_LOCATORS: Final = ("client-local", "min-masters", "random")
-
-
-def queue_type(arguments: FieldTable) -> str:
-    """Return which type of queue they ask for."""
-    value = arguments.get("x-queue-type", CLASSIC)
-    return value if isinstance(value, str) and value in _MODULES else CLASSIC
-
-
-def check_unnamed(arguments: FieldTable) -> None:
-    """Refuse a queue without a name that the broker cannot make one up for.
-
-    Raises:
-        BrokerError: 406 for a type whose queues have to be named; 541 for one that there is not:
-            RabbitMQ asks for its rules before it asks whether there is such a type.
-    """
-    kind = told(arguments.get("x-queue-type", CLASSIC))
-    if kind not in _MODULES:
-        raise BrokerError(ReplyCode.INTERNAL_ERROR)
-    if kind != CLASSIC:
-        raise refused(f"Cannot declare a server-named queue for type {_MODULES[kind]}")
-
-
-def check_queue(arguments: FieldTable, described: str) -> None:
-    """Refuse what a new queue of its type must not have.
-
-    Args:
-        arguments: of queue.declare.
-        described: the queue as RabbitMQ's texts name it, with its virtual host.
-
-    Raises:
-        BrokerError: 406, or 541 without a text for a queue master that there is not.
-        NotSupported: RabbitMQ would act on an argument.
-    """
-    exchange = arguments.get("x-dead-letter-exchange", "")
-    if not isinstance(exchange, str):
-        raise wrong_type(exchange, "x-dead-letter-exchange", described)
-    if "x-queue-type" in arguments:
-        _check("x-queue-type", _TYPE_CHECK, arguments, described)
-    kind = queue_type(arguments)
-    for name, check in _CHECKS.items():
-        if name in arguments and name in _OF_QUEUES[kind]:
-            _check(name, check, arguments, described)
-    _check_known(arguments, _OF_QUEUES, kind, described)
-    if kind == CLASSIC:
-        if arguments.get("x-queue-master-locator", "random") not in _MASTER_LOCATORS:
-            raise BrokerError(ReplyCode.INTERNAL_ERROR)
-    elif kind == STREAM:
-        largest = arguments.get("x-stream-max-segment-size-bytes", 0)
-        if isinstance(largest, int) and largest > _LARGEST_SEGMENT:
-            raise refused("Exceeded max value for x-stream-max-segment-size-bytes")
-    elif (
-        # RabbitMQ: without the other one it is at-most-once all the same
-        arguments.get("x-dead-letter-strategy") == "at-least-once"
-        and arguments.get("x-overflow") == "reject-publish"
+def _at_most_once(received: Received) -> None:
+    # RabbitMQ: without reject-publish the strategy is at-most-once all the same
+    if (
+        received.value == "at-least-once"
+        and received.arguments.get("x-overflow") == "reject-publish"
     ):
         raise NotSupported("a queue with x-dead-letter-strategy at-least-once")
 
 
-def compare_queue(received: FieldTable, current: FieldTable, described: str) -> None:
-    """Refuse to declare a queue again with other arguments.
-
-    Raises:
-        BrokerError: 406 for the first argument that differs.
-    """
-    kind = queue_type(current)
-    for name in _OF_QUEUES[kind]:
-        # no type is the classic type, said or not
-        type_received = told(received.get("x-queue-type", CLASSIC))
-        if name != "x-queue-type" or type_received != CLASSIC or kind != CLASSIC:
-            compare(name, received, current, described)
+def _queue_version(received: Received) -> None:
+    _COUNT(received)
+    if received.value not in (1, 2):
+        raise received.not_supported("queue version")
 
 
-def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
-    """Refuse what a consumer must not have.
+def _master_locator(received: Received) -> None:
+    if received.value not in _MASTER_LOCATORS:
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)
 
-    Args:
-        arguments: of basic.consume.
-        kind: the type of the queue.
-        described: the queue as RabbitMQ's texts name it.
 
-    Raises:
-        BrokerError: 406, or 541 without a text for an offset or a credit that is none.
-    """
-    priority = arguments.get("x-priority", 0)
-    if kind != STREAM and not is_integer(priority):
-        raise refused(
-            f"invalid arg 'x-priority' for {described}:"
-            f' "expected integer, got {kind_of(priority)}"'
-        )
-    if kind == CLASSIC and "x-cancel-on-ha-failover" in arguments:
-        _check("x-cancel-on-ha-failover", _boolean, arguments, described)
-    if kind == STREAM and "x-stream-offset" in arguments:
-        _check_offset(values.with_text(arguments)["x-stream-offset"], described)
-    _check_known(arguments, _OF_CONSUMERS, kind, described)
-    if kind != STREAM and not isinstance(arguments.get("x-credit", {}), Mapping):
+def _segment_size(received: Received) -> None:
+    if isinstance(received.value, int) and received.value > _LARGEST_SEGMENT:
+        raise refused("Exceeded max value for x-stream-max-segment-size-bytes")
+
+
+def _max_age(received: Received) -> None:
+    _TEXT(received)
+    if _age(received) is None:
+        raise received.invalid("invalid_max_age")
+
+
+def _offset(received: Received) -> None:
+    value = received.value
+    if value in _OFFSETS:
+        return
+    if isinstance(value, str):
+        if _age(received) is None:
+            text = erlang.binary(value.encode("utf-8", "surrogateescape"))
+            raise received.invalid(f"{{invalid_stream_offset_arg,{{longstr,{text}}}}}")
+    elif not is_integer(value) and field_type(value) != "T":
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: it crashes over other types
+
+
+def _credit(received: Received) -> None:
+    if not isinstance(received.value, Mapping):
         raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: the queue crashes
 
 
-def _check_offset(offset: FieldValue, described: str) -> None:
-    if offset in (*OFFSETS, *map(str.encode, OFFSETS)):
-        return
-    if isinstance(offset, str):
-        _check_has_number(offset)
-        if age(offset) is None:
-            text = erlang.binary(offset.encode("utf-8", "surrogateescape"))
-            raise refused(
-                f"invalid arg 'x-stream-offset' for {described}:"
-                f" {{invalid_stream_offset_arg,{{longstr,{text}}}}}"
-            )
-    elif not is_integer(offset) and field_type(offset) != "T":
-        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ stumbles over other types
-
-
-def _check_has_number(text: str) -> None:
+def _age(received: Received) -> int | None:
+    text = str(received.value)
     if not text.startswith(_DIGITS):
-        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ stumbles over a missing number
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: it crashes without a number
+    return age(text)
 
 
 def age(text: str) -> int | None:
-    """Return the seconds of an age such as 7D, None when it is none."""
+    """Return the seconds of an age such as ``7D``, or None if the text is no age."""
     number = text.rstrip("YMDhms") if text[-1:] in _SECONDS else ""
     if not number.isdigit() or len(text) - len(number) != 1 or not int(number):
         return None
     return int(number) * _SECONDS[text[-1]]
 
 
-def _check(name: str, check: Check, arguments: FieldTable, described: str) -> None:
-    wrong = check(arguments[name], arguments)
-    if wrong is not None:
-        raise refused(f"invalid arg '{name}' for {described}: {wrong}")
+# ----------------------------------------------------------------------------- tables
 
 
-def _check_known(
-    arguments: FieldTable, known: Mapping[str, Iterable[str]], kind: str, described: str
-) -> None:
-    """Refuse arguments that only other types of queues know."""
-    of_others = {name for names in known.values() for name in names}.difference(known[kind])
-    for name in arguments:
-        if name in of_others:
-            raise refused(f"invalid arg '{name}' for {described} of queue type {_MODULES[kind]}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueArgument(Argument):
+    """An argument that some types of queues know.
+
+    Attributes:
+        classic: the place at which RabbitMQ compares the argument when a classic queue is declared
+            again, counted from 1; 0 if classic queues refuse the argument.
+        quorum: the same for quorum queues.
+        stream: the same for streams.
+        type_check: refuses values, but only after arguments that the type does not know.
+    """
+
+    classic: int = 0
+    quorum: int = 0
+    stream: int = 0
+    type_check: Check | None = None
+
+    def place(self, queue_type: str) -> int:
+        """Return the place of the argument for a type of queue, or 0."""
+        return {CLASSIC: self.classic, QUORUM: self.quorum, STREAM: self.stream}[queue_type]
+
+    @property
+    def setting(self) -> str:
+        """The name of the argument among the settings, such as ``message_ttl``."""
+        return self.policy_key.replace("-", "_")
+
+
+class ArgumentTable:
+    """The arguments of one method, a row each.
+
+    Attributes:
+        rows: in the order in which RabbitMQ checks them.
+    """
+
+    def __init__(self, *rows: QueueArgument) -> None:
+        self.rows = rows
+        names = {row.name for row in rows}
+        self._known = {kind: [row for row in rows if row.place(kind)] for kind in _TYPES}
+        self._refused = {
+            kind: names.difference(row.name for row in known) for kind, known in self._known.items()
+        }
+
+    def check(self, kind: str, arguments: FieldTable, described: str) -> None:
+        """Refuse arguments that a type of queue does not accept, or does not know.
+
+        Raises:
+            BrokerError: 406, or 541 without a text where RabbitMQ crashes.
+            NotSupported: RabbitMQ would act on an argument.
+        """
+        if not arguments:
+            return
+        for row in self._known[kind]:
+            row.check_value(arguments, described)
+        for name in arguments:
+            if name in self._refused[kind]:
+                raise refused(f"invalid arg '{name}' for {described} of queue type {_module(kind)}")
+        for row in self._known[kind]:
+            if row.type_check is not None and row.name in arguments:
+                row.type_check(Received(row.name, arguments[row.name], arguments, described))
+
+    def compare(self, kind: str, received: FieldTable, current: FieldTable, described: str) -> None:
+        """Refuse arguments that are not equivalent, in the order of a type of queue.
+
+        Raises:
+            BrokerError: 406 for the first argument that is not equivalent.
+        """
+        for row in sorted(self._known[kind], key=lambda row: row.place(kind)):
+            row.compare(received, current, described)
+
+
+_Row = QueueArgument
+
+DEAD_LETTER_EXCHANGE: Final = _Row(
+    "x-dead-letter-exchange", exchange_name, policy=_TEXT, classic=3, quorum=1
+)
+QUEUE_ARGUMENTS: Final = ArgumentTable(
+    DEAD_LETTER_EXCHANGE,
+    _Row("x-queue-type", _TYPE, default=CLASSIC, classic=12, quorum=11, stream=2),
+    _Row("x-expires", _EXPIRES, policy=_EXPIRES, classic=1, quorum=4),
+    _Row("x-message-ttl", _TTL, policy=_TTL, classic=2, quorum=14),
+    _Row("x-dead-letter-routing-key", _dead_letter_routing_key, policy=_TEXT, classic=4, quorum=2),
+    _Row("x-dead-letter-strategy", _STRATEGY, quorum=3, type_check=_at_most_once),
+    _Row("x-max-length", _COUNT, policy=_COUNT, classic=5, quorum=5),
+    _Row("x-max-length-bytes", _COUNT, policy=_COUNT, classic=6, quorum=6, stream=1),
+    _Row("x-max-in-memory-length", _COUNT, quorum=7),
+    _Row("x-max-in-memory-bytes", _COUNT, quorum=8),
+    _Row("x-max-priority", _PRIORITY, classic=7),
+    _Row("x-overflow", _OVERFLOW, policy=_OVERFLOW, classic=8, quorum=9),
+    _Row("x-queue-mode", _MODE, classic=9),
+    _Row("x-queue-version", _queue_version, classic=10),
+    _Row("x-single-active-consumer", boolean, classic=11, quorum=10),
+    _Row("x-quorum-initial-group-size", _POSITIVE, quorum=12),
+    _Row("x-delivery-limit", policy=_COUNT, quorum=13),
+    _Row("x-max-age", _max_age, policy=_TEXT, stream=3),
+    _Row("x-stream-max-segment-size-bytes", _COUNT, stream=4, type_check=_segment_size),
+    _Row("x-initial-cluster-size", _POSITIVE, stream=5),
+    _Row("x-queue-leader-locator", _LEADER_LOCATOR, quorum=15, stream=6),
+    _Row("x-queue-master-locator", classic=13, type_check=_master_locator),
+)
+"""The arguments of queue.declare."""
+
+_CONSUMER_ARGUMENTS: Final = ArgumentTable(
+    _Row("x-priority", Integer(minimum=None), classic=1, quorum=1),
+    _Row("x-cancel-on-ha-failover", boolean, classic=1),
+    _Row("x-stream-offset", _offset, stream=1),
+    _Row("x-credit", classic=1, quorum=1, type_check=_credit),
+    _Row("x-credit", stream=1),
+)
+"""The arguments of basic.consume, which are never compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is in force for a queue: its arguments, and its policy; None is unlimited.
+
+    Attributes:
+        message_ttl: milliseconds that a message may be ready.
+        expires: milliseconds that the queue may be unused.
+        max_length: the number of messages that may be ready.
+        max_length_bytes: the bytes that their bodies may have together.
+        max_age: how old the messages of a stream may be.
+        overflow: drop-head, reject-publish or reject-publish-dlx.
+        dead_letter_exchange: the exchange that rejected and dropped messages are published to.
+        dead_letter_routing_key: the routing key for that; None keeps the keys of a message.
+        delivery_limit: how often a quorum queue requeues a message.
+    """
+
+    message_ttl: int | None = None
+    expires: int | None = None
+    max_length: int | None = None
+    max_length_bytes: int | None = None
+    max_age: str | None = None
+    overflow: str = DROP_HEAD
+    dead_letter_exchange: str | None = None
+    dead_letter_routing_key: str | None = None
+    delivery_limit: int | None = None
+
+    @classmethod
+    def of(cls, arguments: FieldTable, policy: Mapping[str, FieldValue]) -> Self:
+        """Merge the arguments of a queue with its policy.
+
+        Args:
+            arguments: the arguments of queue.declare, which are checked.
+            policy: the definition, with keys such as ``max-length``; empty without a policy.
+        """
+        if not arguments and not policy:
+            return cls()
+        merged: dict[str, Any] = {
+            row.setting: row.in_force(arguments, policy) for row in QUEUE_ARGUMENTS.rows
+        }
+        return cls(**{name: value for name, value in merged.items() if value is not None})
+
+
+# ----------------------------------------------------------------------------- methods
+
+
+def queue_type(arguments: FieldTable) -> str:
+    """Return the type of queue that ``x-queue-type`` asks for."""
+    value = arguments.get("x-queue-type", CLASSIC)
+    return value if isinstance(value, str) and value in _TYPES else CLASSIC
+
+
+def check_unnamed(arguments: FieldTable) -> None:
+    """Refuse a queue without a name if the broker cannot name it.
+
+    Raises:
+        BrokerError: 406 for a type whose queues must be named; 541 for a type that does not exist:
+            RabbitMQ looks for the rules of the type before it checks whether there is such a type.
+    """
+    wanted = quote(arguments.get("x-queue-type", CLASSIC))
+    if wanted not in _TYPES:
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)
+    if wanted != CLASSIC:
+        raise refused(f"Cannot declare a server-named queue for type {_module(wanted)}")
+
+
+def check_queue(arguments: FieldTable, described: str) -> None:
+    """Refuse arguments that a new queue of its type must not have.
+
+    Args:
+        arguments: the arguments of queue.declare.
+        described: the queue as RabbitMQ's texts name it, with its virtual host.
+
+    Raises:
+        BrokerError: 406, or 541 without a text where RabbitMQ crashes.
+        NotSupported: RabbitMQ would act on an argument.
+    """
+    QUEUE_ARGUMENTS.check(queue_type(arguments), arguments, described)
+
+
+def compare_queue(received: FieldTable, current: FieldTable, described: str) -> None:
+    """Refuse to declare a queue again with other arguments.
+
+    Raises:
+        BrokerError: 406 for the first argument that is not equivalent.
+    """
+    QUEUE_ARGUMENTS.compare(queue_type(current), received, current, described)
+
+
+def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
+    """Refuse arguments that a consumer must not have.
+
+    Args:
+        arguments: the arguments of basic.consume.
+        kind: the type of the queue.
+        described: the queue as RabbitMQ's texts name it.
+
+    Raises:
+        BrokerError: 406, or 541 without a text where RabbitMQ crashes.
+    """
+    _CONSUMER_ARGUMENTS.check(kind, decode_long_strings(arguments), described)
+
+
+def _module(kind: str) -> str:
+    """Return RabbitMQ's module of a queue type, as its texts name it."""
+    return f"rabbit_{kind}_queue"

@@ -1,41 +1,69 @@
-"""A classic queue: priorities, exclusive consumers, and messages that come back to their place."""
+"""Classic queues: priorities, exclusive consumers, and requeueing to the original position."""
+
+from collections.abc import Iterable
 
 from amqp_codec import ReplyCode
 
 from ..errors import BrokerError
+from ..messages.events import EventType, trim_events
 from ..messages.message import Message, QueuedMessage
+from .arguments import DROP_HEAD
 from .consumer import Consumer
 from .dead_letter import Reason
 from .message_queue import MessageQueue
 
 
 class ClassicQueue(MessageQueue):
-    """A queue on one node, which keeps its messages in order whatever becomes of them."""
+    """A queue on one node, which keeps the order of its messages."""
 
     TYPE = "classic"
 
     def _new(self, message: Message) -> QueuedMessage:
-        """Let messages of a higher priority go first. RabbitMQ: too high a one is the highest."""
+        """Rank a message by its priority. RabbitMQ: x-max-priority is the highest one."""
         queued = super()._new(message)
         highest = self.arguments.get("x-max-priority")
         if isinstance(highest, int):
             queued.level = -min(message.properties.priority or 0, highest)
         return queued
 
+    def _return(self, messages: Iterable[QueuedMessage]) -> None:
+        """Requeue messages to their original positions."""
+        if self.is_deleted:
+            return
+        for queued in messages:
+            queued.redelivered = True
+            queued.message.events.append((EventType.REQUEUED, self.name, ""))
+            trim_events(queued.message.events)
+            self._ready.push(queued)
+        self._drop_over_limit()
+        if self._has_next():
+            self._schedule_delivery()
+
     def _is_refused(self, message: Message) -> bool:
-        is_refused = super()._is_refused(message)
-        if is_refused and self.settings.overflow == "reject-publish-dlx":
+        settings = self.settings
+        is_refused = self._ready.exceeds(settings.max_length, settings.max_length_bytes, message)
+        if is_refused and settings.overflow == "reject-publish-dlx":
             self._dead_letter(message, Reason.MAXLEN)
         return is_refused
 
+    def _drop_over_limit(self) -> None:
+        settings = self.settings
+        if settings.overflow == DROP_HEAD:
+            while self._ready.exceeds(settings.max_length, settings.max_length_bytes):
+                self._drop(self._ready.pop(), Reason.MAXLEN)
+
     def add_consumer(self, consumer: Consumer) -> None:
-        """Let a consumer have its turns, after those that are there.
+        """Start deliveries to a consumer; its first turn is after all others.
 
         Raises:
-            BrokerError: 403, it or another one is exclusive.
+            BrokerError: 403, the consumer or another one is exclusive.
         """
         if any(other.exclusive for other in self._consumers) or (
             consumer.exclusive and (self._consumers or self._has_single_active)
         ):
             raise BrokerError(ReplyCode.ACCESS_REFUSED, f"{self.described} in exclusive use")
         super().add_consumer(consumer)
+
+    def _next_active(self) -> Consumer:
+        # of several with the highest priority, max returns the first
+        return max(self._consumers, key=lambda consumer: consumer.priority)

@@ -1,28 +1,23 @@
-"""Dead-lettering: what a queue gives up goes to another exchange, with a record of its deaths."""
+"""Dead letters: what a queue writes on a message that goes to its dead-letter exchange."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final, TypeAlias
 
 from amqp_codec import FieldValue, Int64
 
 from ..erlang.terms import is_integer
-from ..errors import BrokerError
 from ..messages.headers import further_keys, sorted_table, with_headers
-from ..messages.history import routed, trim
 from ..messages.message import Message
 
-if TYPE_CHECKING:
-    from ..vhost import VirtualHost
-    from .queue import Queue
-
-_DEATHS: Final = "x-death"
+_X_DEATH: Final = "x-death"
+_Death: TypeAlias = Mapping[str, FieldValue]
 
 
 class Reason(StrEnum):
-    """Why a queue gave a message up, in the words of x-death."""
+    """Why a queue dead-lettered a message, in the words of ``x-death``."""
 
     REJECTED = "rejected"
     EXPIRED = "expired"
@@ -30,45 +25,7 @@ class Reason(StrEnum):
     DELIVERY_LIMIT = "delivery_limit"
 
 
-def publish(vhost: "VirtualHost", queue: "Queue", message: Message, reason: Reason) -> None:
-    """Publish what a queue gives up to its dead-letter exchange, if it has one.
-
-    RabbitMQ: nobody hears of it when that exchange is not there, or leads nowhere. A queue that
-    the message has already died in does not get it again, unless a consumer had a hand in it.
-    """
-    settings = queue.settings
-    exchange = vhost.exchanges.get(settings.dead_letter_exchange or "")
-    if settings.dead_letter_exchange is None or exchange is None:
-        return
-    if not _is_countable(message, queue.name, reason):
-        return
-    dead = letter(
-        message,
-        reason,
-        queue=queue.name,
-        exchange=settings.dead_letter_exchange,
-        routing_key=settings.dead_letter_routing_key,
-        now=vhost.clock.now(),
-    )
-    if not exchange.name:
-        try:
-            vhost.reply(dead)
-        except BrokerError:
-            return  # RabbitMQ: its queue stumbles over an address that cannot be one
-    deaths = _deaths((dead.properties.headers or {}).get(_DEATHS))
-    destinations = [
-        destination
-        for destination in vhost.route(exchange, dead)
-        if destination.takes_dead_letters
-        and (reason is Reason.REJECTED or not _is_cycle(destination.name, deaths))
-    ]
-    trim(dead.events)
-    dead.events.append(routed([destination.name for destination in destinations]))
-    for destination in destinations:
-        destination.bury(dead)
-
-
-def letter(
+def dead_lettered(
     message: Message,
     reason: Reason,
     *,
@@ -77,14 +34,14 @@ def letter(
     routing_key: str | None,
     now: float,
 ) -> Message:
-    """Return the message as the dead-letter exchange gets it.
+    """Return a message as its dead-letter exchange receives it.
 
     Args:
-        message: as it was in the queue.
-        reason: why it was given up.
+        message: the message in the queue.
+        reason: why the queue dead-letters it.
         queue: the name of the queue.
         exchange: the name of the dead-letter exchange.
-        routing_key: another routing key; None keeps all that the message has.
+        routing_key: the dead-letter routing key; None keeps all routing keys of the message.
         now: seconds since 1970.
     """
     properties = message.properties
@@ -99,15 +56,15 @@ def letter(
     }
     if properties.expiration is not None:
         death["original-expiration"] = properties.expiration
-    earlier = headers.get(_DEATHS)
+    earlier = headers.get(_X_DEATH)
     if isinstance(earlier, list | tuple):
-        headers[_DEATHS] = _recorded(death, _deaths(earlier))
+        headers[_X_DEATH] = _with_death(death, _deaths(earlier))
     else:
-        if _DEATHS not in headers:
+        if _X_DEATH not in headers:
             headers["x-first-death-reason"] = death["reason"]
             headers["x-first-death-queue"] = death["queue"]
             headers["x-first-death-exchange"] = death["exchange"]
-        headers[_DEATHS] = [death]
+        headers[_X_DEATH] = [death]
     if routing_key is not None:
         headers.pop("CC", None)
     changed = with_headers(properties, headers)
@@ -119,51 +76,13 @@ def letter(
     )
 
 
-def _recorded(
-    death: dict[str, FieldValue], earlier: list[Mapping[str, FieldValue]]
-) -> list[FieldValue]:
-    """Put a death in front of the earlier ones, or count it where there was one like it."""
-    grouped = _grouped(earlier)
-    is_same = _like(death)
-    others: list[FieldValue] = [each for each in grouped if not is_same(each)]
-    same = next((each for each in grouped if is_same(each)), None)
-    if same is None:
-        return [sorted_table(death), *others]
-    count = same.get("count")
-    assert count is None or isinstance(count, int)
-    return [sorted_table({**same, "count": Int64(1 if count is None else count + 1)}), *others]
+def is_countable(message: Message, queue: str, reason: Reason) -> bool:
+    """Return whether one more death can be added to the ``x-death`` header of a message.
 
-
-def _grouped(deaths: list[Mapping[str, FieldValue]]) -> list[Mapping[str, FieldValue]]:
-    """Leave one death for each queue and reason.
-
-    RabbitMQ: the order comes out reversed when there are several, and a single one stays as it is.
+    RabbitMQ: its queue crashes over an x-death header of a publisher that contains anything but
+    tables, or a count for this queue and reason that is no integer.
     """
-    if len(deaths) == 1:
-        return deaths
-    groups: list[Mapping[str, FieldValue]] = []
-    for death in deaths:
-        is_same = _like(death)
-        if not any(is_same(group) for group in groups):
-            if "count" not in death:
-                times = sum(is_same(other) for other in deaths)
-                death = {"count": Int64(times), **death}
-            groups.insert(0, death)
-    return groups
-
-
-def _like(death: Mapping[str, FieldValue]) -> Callable[[Mapping[str, FieldValue]], bool]:
-    key = (death.get("queue"), death.get("reason"))
-    return lambda other: (other.get("queue"), other.get("reason")) == key
-
-
-def _is_countable(message: Message, queue: str, reason: Reason) -> bool:
-    """Tell whether one more death can be written down.
-
-    RabbitMQ: its queue stumbles over deaths that a publisher made up from anything but tables, and
-    over a count of its own deaths that is no integer.
-    """
-    deaths = (message.properties.headers or {}).get(_DEATHS)
+    deaths = (message.properties.headers or {}).get(_X_DEATH)
     if not isinstance(deaths, list | tuple):
         return True
     return all(
@@ -176,9 +95,9 @@ def _is_countable(message: Message, queue: str, reason: Reason) -> bool:
     )
 
 
-def _is_cycle(queue: str, deaths: Iterable[Mapping[str, FieldValue]]) -> bool:
-    """Tell whether a message was in a queue before, and no consumer has rejected it since."""
-    for death in deaths:
+def is_cycle(message: Message, queue: str) -> bool:
+    """Return whether a dead letter was in a queue before, and no consumer has rejected it since."""
+    for death in _deaths((message.properties.headers or {}).get(_X_DEATH)):
         if death.get("reason") == Reason.REJECTED:
             return False
         if death.get("queue") == queue:
@@ -186,7 +105,43 @@ def _is_cycle(queue: str, deaths: Iterable[Mapping[str, FieldValue]]) -> bool:
     return False
 
 
-def _deaths(value: FieldValue) -> list[Mapping[str, FieldValue]]:
+def _deaths(value: FieldValue) -> list[_Death]:
     if not isinstance(value, list | tuple):
         return []
     return [death for death in value if isinstance(death, Mapping)]
+
+
+def _with_death(death: dict[str, FieldValue], earlier: list[_Death]) -> list[FieldValue]:
+    """Add a death before the earlier ones, or increment the count of the same death."""
+    grouped = _grouped(earlier)
+    is_same = _like(death)
+    others: list[FieldValue] = [each for each in grouped if not is_same(each)]
+    same = next((each for each in grouped if is_same(each)), None)
+    if same is None:
+        return [sorted_table(death), *others]
+    count = same.get("count")
+    assert count is None or isinstance(count, int)
+    return [sorted_table({**same, "count": Int64(1 if count is None else count + 1)}), *others]
+
+
+def _grouped(deaths: list[_Death]) -> list[_Death]:
+    """Keep one death for each queue and reason.
+
+    RabbitMQ: the order is reversed if there are several deaths; a single one stays as it is.
+    """
+    if len(deaths) == 1:
+        return deaths
+    groups: list[_Death] = []
+    for death in deaths:
+        is_same = _like(death)
+        if not any(is_same(group) for group in groups):
+            if "count" not in death:
+                times = sum(is_same(other) for other in deaths)
+                death = {"count": Int64(times), **death}
+            groups.insert(0, death)
+    return groups
+
+
+def _like(death: _Death) -> Callable[[_Death], bool]:
+    key = (death.get("queue"), death.get("reason"))
+    return lambda other: (other.get("queue"), other.get("reason")) == key

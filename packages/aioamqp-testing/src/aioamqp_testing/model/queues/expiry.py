@@ -1,126 +1,125 @@
-"""When a queue has to look at the clock: messages that are due, and a queue that nobody uses."""
+"""Timers of a queue: the expiry of messages, and of a queue that nobody uses."""
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from ..agenda import Agenda
 from ..clock import Timer
 
-if TYPE_CHECKING:
-    from ..vhost import VirtualHost
-
 ROUNDING: Final = 1e-6
-"""Seconds by which a moment may be missed: sums of floats are not exact."""
+"""Seconds by which a timer may be early: sums of floats are not exact."""
 
 
 class Reminder:
-    """Calls an action at a moment: one timer, however often the moment changes.
+    """One timer that calls an action, however often the time changes.
 
-    The timer is never put off. It may go off when nothing is due any more, so the action looks for
-    itself; that is cheaper than a new timer each time the first message of a queue is another one.
+    The timer is never postponed. It may fire too early, so the action checks by itself; that is
+    cheaper than a new timer each time that another message becomes the head of a queue.
     """
 
-    __slots__ = ("_action", "_moment", "_timer", "_vhost")
+    __slots__ = ("_action", "_agenda", "_time", "_timer")
 
-    def __init__(self, vhost: "VirtualHost", action: Callable[[], None]) -> None:
-        self._vhost = vhost
+    def __init__(self, agenda: Agenda, action: Callable[[], None]) -> None:
+        self._agenda = agenda
         self._action = action
-        self._moment = 0.0
+        self._time = 0.0
         self._timer: Timer | None = None
 
-    def at(self, moment: float) -> None:
-        """Make sure that the action is called at a moment of the clock, or earlier."""
+    def schedule(self, time: float) -> None:
+        """Call the action at a time of the clock, or earlier."""
         if self._timer is not None:
-            if self._moment <= moment:
+            if self._time <= time:
                 return
             self._timer.cancel()
-        self._moment = moment
-        seconds = max(0.0, moment - self._vhost.clock.time())
-        self._timer = self._vhost.call_later(seconds, self._ring)
+        self._time = time
+        seconds = max(0.0, time - self._agenda.clock.time())
+        self._timer = self._agenda.call_later(seconds, self._fire)
 
     def cancel(self) -> None:
-        """Call nothing any more."""
+        """Cancel the timer; ``schedule`` starts it again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _ring(self) -> None:
+    def _fire(self) -> None:
         self._timer = None
         self._action()
 
 
 class Lease:
-    """How long a queue may go unused: x-expires.
+    """The time that a queue may be unused: ``x-expires``.
 
-    RabbitMQ: declaring the queue, passively too, and basic.get renew it; while there are consumers
-    it does not run, and it starts again when the last one goes.
+    RabbitMQ: a declaration of the queue, passive or not, and basic.get renew it. It is suspended
+    while the queue has consumers, and starts again when the last one is removed.
 
     Args:
-        vhost: has the clock.
-        is_in_use: says whether there are consumers.
-        end: called when it is over.
-        tick: seconds between the looks at it; None ends it to the moment.
+        agenda: the clock and the timers.
+        is_in_use: returns whether the queue has consumers.
+        on_expired: called when the time is over.
+        tick: seconds between two checks; without it the queue expires at the exact time.
     """
 
     __slots__ = (
-        "_begin",
-        "_end",
+        "_agenda",
         "_is_in_use",
         "_milliseconds",
+        "_on_expired",
         "_reminder",
-        "_since",
+        "_renewed_at",
+        "_started_at",
         "_tick",
-        "_vhost",
     )
 
     def __init__(
         self,
-        vhost: "VirtualHost",
+        agenda: Agenda,
+        *,
         is_in_use: Callable[[], bool],
-        end: Callable[[], object],
+        on_expired: Callable[[], object],
         tick: float | None = None,
     ) -> None:
-        self._begin: float | None = None
-        self._tick = tick
-        self._vhost = vhost
+        self._agenda = agenda
         self._is_in_use = is_in_use
-        self._end = end
+        self._on_expired = on_expired
+        self._tick = tick
         self._milliseconds: int | None = None
-        self._since = 0.0
-        self._reminder = Reminder(vhost, self._look)
+        self._started_at: float | None = None
+        self._renewed_at = 0.0
+        self._reminder = Reminder(agenda, self._check)
 
     def set(self, milliseconds: int | None) -> None:
-        """Change how long it is, and begin anew; None is for ever."""
+        """Change the time, and start again; None never expires."""
         self._milliseconds = milliseconds
         self._reminder.cancel()
         self.renew()
 
     def renew(self) -> None:
-        """Begin anew."""
+        """Start again."""
         if self._milliseconds is not None:
-            self._since = self._vhost.clock.time()
-            if self._begin is None:
-                self._begin = self._since
-            self._reminder.at(self._moment(self._milliseconds))
+            self._renewed_at = self._agenda.clock.time()
+            if self._started_at is None:
+                self._started_at = self._renewed_at
+            self._reminder.schedule(self._expires_at(self._milliseconds))
 
     def cancel(self) -> None:
-        """Let it never end: the queue has."""
+        """Never expire, because the queue is deleted."""
         self._milliseconds = None
         self._reminder.cancel()
 
-    def _moment(self, milliseconds: int) -> float:
-        """Return when it ends if nobody renews it."""
-        moment = self._since + milliseconds / 1000
-        if self._tick is None or self._begin is None:
-            return moment
-        ticks = math.ceil((moment - self._begin) / self._tick)
-        return self._begin + ticks * self._tick
+    def _expires_at(self, milliseconds: int) -> float:
+        """Return when the queue expires unless the lease is renewed."""
+        time = self._renewed_at + milliseconds / 1000
+        if self._tick is None or self._started_at is None:
+            return time
+        ticks = math.ceil((time - self._started_at) / self._tick)
+        return self._started_at + ticks * self._tick
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if self._milliseconds is None or self._is_in_use():
             return
-        moment = self._moment(self._milliseconds)
-        if self._vhost.clock.time() + ROUNDING < moment:
-            self._reminder.at(moment)
+        time = self._expires_at(self._milliseconds)
+        if self._agenda.clock.time() + ROUNDING < time:
+            self._reminder.schedule(time)
         else:
-            self._end()
+            self._on_expired()

@@ -1,140 +1,98 @@
-"""Queues that hand each message to one consumer: turns, acknowledgements, expiry and limits."""
+"""Queues that deliver each message to one consumer: delivery, acknowledgement, expiry, limits."""
 
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Final
 
-from amqp_codec import FieldTable, FieldValue
+from amqp_codec import FieldValue
 
-from ..messages.history import Happened, trim
+from ..messages.events import EventType
 from ..messages.message import Message, QueuedMessage
-from . import dead_letter
+from .arguments import DROP_HEAD
 from .consumer import Consumer, ConsumingChannel
 from .dead_letter import Reason
+from .declaration import QueueDeclaration
 from .expiry import ROUNDING, Reminder
-from .queue import Queue
+from .queue import Queue, QueueHost
 from .ready import ReadyMessages
 from .round_robin import RoundRobin
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ..vhost import VirtualHost
-
-DROP_HEAD: Final = "drop-head"
-
-
-class ChannelRecord:
-    """What a queue knows about one channel.
-
-    Attributes:
-        unacked: messages that the channel has, by position, and for which consumer.
-        waiting: its consumers that had no room when it was their turn.
-        suspended: whether the channel's shared prefetch said no.
-    """
-
-    __slots__ = ("suspended", "unacked", "waiting")
-
-    def __init__(self) -> None:
-        self.unacked: dict[int, tuple[QueuedMessage, Consumer | None]] = {}
-        self.waiting: list[Consumer] = []
-        self.suspended = False
-
 
 class MessageQueue(Queue):
-    """A queue whose messages each go to one consumer, and are gone when that one says so.
+    """A queue that drops a message when its one consumer has acknowledged it.
 
     Attributes:
-        active: with a single active consumer, the one that has deliveries.
+        active: the single active consumer, if the queue was declared with one.
     """
 
-    def __init__(
-        self,
-        vhost: "VirtualHost",
-        name: str,
-        *,
-        durable: bool = False,
-        auto_delete: bool = False,
-        owner: object = None,
-        arguments: FieldTable | None = None,
-    ) -> None:
-        super().__init__(
-            vhost,
-            name,
-            durable=durable,
-            auto_delete=auto_delete,
-            owner=owner,
-            arguments=arguments,
-        )
+    def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
+        super().__init__(declaration, host)
         self.active: Consumer | None = None
         self._has_single_active = self.arguments.get("x-single-active-consumer") is True
         self._positions = count()
         self._ready = ReadyMessages()
-        self._round_robin = RoundRobin()
-        self._records: dict[ConsumingChannel, ChannelRecord] = {}
-        self._is_awake = False
-        self._expiry = Reminder(vhost, self._drop_expired)
+        self._round_robin = RoundRobin(self)
+        # by channel, by position: the messages that are not acknowledged, and their consumers
+        self._unacked: dict[ConsumingChannel, dict[int, tuple[QueuedMessage, Consumer | None]]] = {}
+        self._is_delivery_pending = False
+        self._expiry = Reminder(host.agenda, self._drop_expired)
 
-    # ----------------------------------------------------------------------------- looking at it
+    # ----------------------------------------------------------------------------- state
 
     @property
     def message_count(self) -> int:
-        """Messages that are ready for delivery; those with a consumer do not count."""
+        """The number of ready messages; messages that a consumer holds do not count."""
         return len(self._ready)
 
     @property
     def unacked_count(self) -> int:
-        """Messages that were delivered and are not acknowledged yet."""
-        return sum(len(holder.unacked) for holder in self._records.values())
+        """The number of messages that are delivered and not acknowledged."""
+        return sum(len(unacked) for unacked in self._unacked.values())
 
     @property
     def unacked(self) -> dict[str, list[Message]]:
-        """The messages that are with somebody who has not acknowledged them, by whom."""
-        held: dict[str, list[Message]] = {}
-        for channel, holder in self._records.items():
-            for queued, consumer in holder.unacked.values():
+        """The unacknowledged messages by consumer or channel."""
+        messages: dict[str, list[Message]] = {}
+        for channel, unacked in self._unacked.items():
+            for queued, consumer in unacked.values():
                 name = channel.name if consumer is None else consumer.name
-                held.setdefault(name, []).append(queued.message)
-        return held
+                messages.setdefault(name, []).append(queued.message)
+        return messages
 
     @property
     def messages(self) -> list[Message]:
-        """The messages that are ready, the next one first."""
+        """The ready messages, the next one first."""
         return self._ready.messages
 
-    def apply_policy(self, policy: "Mapping[str, FieldValue]") -> None:
-        """Go by a policy from now on, at once also for what is there."""
+    def apply_policy(self, policy: Mapping[str, FieldValue]) -> None:
+        """Apply a policy, also to the messages that the queue already has."""
         super().apply_policy(policy)
         self._drop_over_limit()
 
-    # ----------------------------------------------------------------------------- rules of use
+    def check_can_reject(self) -> None:
+        """Allow basic.nack and basic.reject."""
 
-    @classmethod
-    def check_declaration(
-        cls, described: str, *, durable: bool, exclusive: bool, auto_delete: bool
-    ) -> None:
-        """Let it have any properties."""
-
-    def check_refusable(self) -> None:
-        """Let its messages be rejected and requeued."""
-
-    # ----------------------------------------------------------------------------- messages
+    # ----------------------------------------------------------------------------- publishing
 
     def publish(self, message: Message) -> bool:
-        """Take a message in at the tail; return whether it did, or else it has to be nacked.
+        """Add a message at the tail, and return whether it was accepted.
 
-        RabbitMQ: a consumer that is ready gets it, even if it expires at once, or nothing may wait.
+        RabbitMQ: a consumer with credit gets it, even if it expires at once or the limit is 0.
         """
         if self.settings.overflow != DROP_HEAD and self._is_refused(message):
             return False
-        self._take(message)
+        self._enqueue(message)
         return True
 
-    def _take(self, message: Message) -> None:
+    @abstractmethod
+    def _is_refused(self, message: Message) -> bool:
+        """Return whether a limit is reached, and publishers are refused then."""
+
+    def _enqueue(self, message: Message) -> None:
         queued = self._new(message)
         if not self._ready:
-            consumer = self._next_consumer()
+            consumer = self._round_robin.next()
             if consumer is not None:
                 self._deliver(consumer, queued)
                 return
@@ -144,114 +102,120 @@ class MessageQueue(Queue):
             self._drop_expired()
 
     def _new(self, message: Message) -> QueuedMessage:
-        return QueuedMessage(next(self._positions), message, expires_at=self._expiry_of(message))
+        return QueuedMessage(next(self._positions), message, expires_at=self._expires_at(message))
 
-    def _expiry_of(self, message: Message) -> float | None:
-        ttl, own = self.settings.message_ttl, message.properties.expiration
-        if own is not None:
-            ttl = int(own) if ttl is None else min(ttl, int(own))
-        return None if ttl is None else self._vhost.clock.time() + ttl / 1000
+    def _expires_at(self, message: Message) -> float | None:
+        ttl, expiration = self.settings.message_ttl, message.properties.expiration
+        if expiration is not None:
+            ttl = int(expiration) if ttl is None else min(ttl, int(expiration))
+        return None if ttl is None else self._agenda.clock.time() + ttl / 1000
+
+    # ----------------------------------------------------------------------------- delivering
 
     def get(self, channel: ConsumingChannel, *, no_ack: bool) -> QueuedMessage | None:
-        """Hand out the next message to basic.get, or None when there is none."""
-        self.renew()
+        """Remove the next message for basic.get, and return it, or None if the queue is empty."""
+        self._lease.renew()
         if not self._has_next():
             return None
         queued = self._ready.pop()
-        fetched = Happened.TAKEN if no_ack else Happened.FETCHED
-        queued.message.events.append((fetched, self.name, channel.name))
+        event = EventType.GOT_NO_ACK if no_ack else EventType.GOT
+        queued.message.events.append((event, self.name, channel.name))
         if not no_ack:
-            self._record(channel).unacked[queued.position] = (queued, None)
-        self._has_next()
+            self._unacked.setdefault(channel, {})[queued.position] = (queued, None)
+        self._has_next()  # drops messages behind it that have expired
         return queued
 
-    def restart(self) -> None:
-        """Keep only what is persistent; the channels that had the rest are gone."""
-        super().restart()
-        for message in self._ready.keep(lambda queued: queued.message.is_persistent):
-            message.events.append((Happened.LOST, self.name, ""))
+    def _schedule_delivery(self) -> None:
+        if self._round_robin and self._ready and not self._is_delivery_pending:
+            self._is_delivery_pending = True
+            self._agenda.call_soon(self._deliver_ready)
 
-    def purge(self) -> int:
-        """Drop all ready messages and return how many there were; unacknowledged ones stay."""
-        for message in self._ready.messages:
-            message.events.append((Happened.PURGED, self.name, ""))
-        return self._ready.clear()
+    def _deliver_ready(self) -> None:
+        """Deliver while there are ready messages and consumers with credit."""
+        self._is_delivery_pending = False
+        while self._has_next() and (consumer := self._round_robin.next()) is not None:
+            self._deliver(consumer, self._ready.pop())
 
-    # These three deliver at once. RabbitMQ: a queue gets one notice for each consumer that has
-    # acknowledged something, and deals with it to the end before it looks at the next.
+    def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
+        if consumer.no_ack:
+            event = EventType.DELIVERED_NO_ACK
+        else:
+            event = EventType.DELIVERED
+            self._unacked[consumer.channel][queued.position] = (queued, consumer)
+        queued.message.events.append((event, self.name, consumer.name))
+        if consumer.credit is not None:
+            consumer.credit -= 1
+        consumer.channel.deliver(consumer, queued)
+
+    # ----------------------------------------------------------------------------- settling
+
+    # These three deliver at once. RabbitMQ: a queue gets one message for each consumer that has
+    # acknowledged something, and delivers all that it can before it looks at the next.
 
     def acknowledge(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Forget messages that a channel has dealt with, and let its consumers have more."""
+        """Drop messages that a channel has acknowledged, and deliver the next ones."""
         for queued in self._release(channel, messages):
-            queued.message.events.append((Happened.ACKED, self.name, ""))
+            queued.message.events.append((EventType.ACKED, self.name, ""))
         self._deliver_ready()
 
     def reject(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Give up messages that a channel did not want."""
+        """Drop or dead-letter messages that a channel has rejected."""
         for queued in self._release(channel, messages):
-            queued.message.events.append((Happened.REJECTED, self.name, ""))
-            self._give_up(queued, Reason.REJECTED)
+            queued.message.events.append((EventType.REJECTED, self.name, ""))
+            self._drop(queued, Reason.REJECTED)
         self._deliver_ready()
 
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Put messages back to where they were."""
-        self._put_back(self._release(channel, messages))
+        """Requeue messages that a channel has rejected."""
+        self._return(self._release(channel, messages))
         self._deliver_ready()
+
+    @abstractmethod
+    def _return(self, messages: Iterable[QueuedMessage]) -> None:
+        """Make messages ready again that were delivered."""
 
     def _release(
         self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]
     ) -> list[QueuedMessage]:
-        holder = self._records.get(channel)
-        if holder is None:
+        """Remove messages of a channel that it still holds, and give its consumers credit."""
+        unacked = self._unacked.get(channel)
+        if unacked is None:
             return []
         released: list[QueuedMessage] = []
-        has_room = False
+        is_blocked = False
         for queued in messages:
-            held = holder.unacked.pop(queued.position, None)
+            held = unacked.pop(queued.position, None)
             if held is None:
                 continue
             released.append(queued)
             consumer = held[1]
-            if consumer is not None and consumer.room is not None and not consumer.is_credited:
-                has_room = has_room or not consumer.room
-                consumer.room += 1
-        if has_room:
-            self._unblock(holder)
+            if (
+                consumer is not None
+                and consumer.credit is not None
+                and not consumer.has_manual_credit
+            ):
+                is_blocked = is_blocked or not consumer.credit
+                consumer.credit += 1
+        if is_blocked:
+            self._round_robin.unblock(channel)
+            self._schedule_delivery()
         return released
 
-    def _put_back(self, messages: Iterable[QueuedMessage]) -> None:
-        if self.is_deleted:
-            return
-        for queued in messages:
-            queued.redelivered = True
-            queued.message.events.append((Happened.REQUEUED, self.name, ""))
-            trim(queued.message.events)
-            self._ready.push(queued)
-        self._drop_over_limit()
-        if self._has_next():
-            self._wake()
+    # ----------------------------------------------------------------------------- dropping
 
-    def _record(self, channel: ConsumingChannel) -> ChannelRecord:
-        holder = self._records.get(channel)
-        if holder is None:
-            holder = self._records[channel] = ChannelRecord()
-        return holder
-
-    # ----------------------------------------------------------------------------- giving up
-
-    def _give_up(self, queued: QueuedMessage, reason: Reason) -> None:
-        """Let go of a message for which there may be a dead-letter exchange."""
+    def _drop(self, queued: QueuedMessage, reason: Reason) -> None:
+        """Dead-letter a message if the queue has a dead-letter exchange."""
         self._dead_letter(queued.message, reason)
 
     def _dead_letter(self, message: Message, reason: Reason) -> None:
-        goes_on = self.settings.dead_letter_exchange is not None
-        given_up = Happened.DEAD_LETTERED if goes_on else Happened.DROPPED
-        message.events.append((given_up, self.name, reason))
-        if goes_on:
-            self._vhost.later(partial(dead_letter.publish, self._vhost, self, message, reason))
+        has_exchange = self.settings.dead_letter_exchange is not None
+        event = EventType.DEAD_LETTERED if has_exchange else EventType.DROPPED
+        message.events.append((event, self.name, reason))
+        if has_exchange:
+            self._agenda.call_soon(partial(self._host.dead_letter, self, message, reason))
 
     def _has_next(self) -> bool:
-        """Tell whether there is a message to hand out; those whose time is over go first."""
+        """Return whether there is a ready message, after those that have expired are dropped."""
         head = self._ready.head
         if head is None or head.expires_at is None:
             return head is not None
@@ -259,155 +223,104 @@ class MessageQueue(Queue):
         return len(self._ready) > 0
 
     def _drop_expired(self) -> None:
-        """Give up what has expired, and come again when the next one does.
+        """Drop expired messages, and set a timer for the next one.
 
-        RabbitMQ: it looks at the head only, so a message may outstay its time behind another one.
+        RabbitMQ: it checks the head only, so a message may expire late behind another one.
         """
-        now = self._vhost.clock.time() + ROUNDING
+        now = self._agenda.clock.time() + ROUNDING
         while (head := self._ready.head) is not None and head.expires_at is not None:
             if head.expires_at > now:
-                self._expiry.at(head.expires_at)
+                self._expiry.schedule(head.expires_at)
                 return
-            self._give_up(self._ready.pop(), Reason.EXPIRED)
+            self._drop(self._ready.pop(), Reason.EXPIRED)
 
-    def _is_refused(self, message: Message) -> bool:
-        """Tell whether there is no room for a message, and it is the new ones that give way."""
-        return self._is_over(len(self._ready) + 1, self._ready.octets + len(message.body))
-
-    def _is_over(self, messages: int, octets: int) -> bool:
-        settings = self.settings
-        return (settings.max_length is not None and messages > settings.max_length) or (
-            settings.max_length_bytes is not None and octets > settings.max_length_bytes
-        )
-
+    @abstractmethod
     def _drop_over_limit(self) -> None:
-        if self.settings.overflow == DROP_HEAD:
-            while self._is_over(len(self._ready), self._ready.octets):
-                self._give_up(self._ready.pop(), Reason.MAXLEN)
+        """Drop messages from the head while a limit is exceeded."""
 
-    # ----------------------------------------------------------------------------- consumers
+    def restart(self) -> None:
+        """Drop what does not survive a restart: transient messages and channels."""
+        super().restart()
+        for message in self._ready.keep(lambda queued: queued.message.is_persistent):
+            message.events.append((EventType.LOST, self.name, ""))
 
-    def add_consumer(self, consumer: Consumer) -> None:
-        """Let a consumer have its turns, after those that are there.
-
-        Raises:
-            BrokerError: 403, it or another one is exclusive.
-        """
-        self._consumers[consumer] = None
-        self._record(consumer.channel)
-        if not self._has_single_active:
-            self._round_robin.append(consumer)
-        elif self.active is None:
-            self._activate(consumer)
-        self._wake()
-
-    def _activate(self, consumer: Consumer) -> None:
-        self.active = consumer
-        self._round_robin.append(consumer)
-
-    def forget(self, channel: ConsumingChannel) -> None:
-        """End all that a channel has to do with the queue; what it held is ready again."""
-        holder = self._records.pop(channel, None)
-        if holder is None:
-            return
-        mine = [consumer for consumer in self._consumers if consumer.channel is channel]
-        self._drop_consumers(mine)
-        self._put_back(self._held(holder))
-        if mine:
-            self._last_consumer_gone()
-
-    def _held(self, holder: ChannelRecord) -> list[QueuedMessage]:
-        """Return what a channel had, in the order in which it comes back."""
-        return [queued for queued, _ in holder.unacked.values()]
-
-    def _drop_consumers(self, consumers: list[Consumer]) -> None:
-        super()._drop_consumers(consumers)
-        for consumer in consumers:
-            self._round_robin.remove(consumer)
-            holder = self._records.get(consumer.channel)
-            if holder is not None and consumer in holder.waiting:
-                holder.waiting.remove(consumer)
-        if self.active in consumers:
-            self.active = None
-            if self._consumers:
-                self._activate(self._next_active())
-                self._wake()
-
-    def _next_active(self) -> Consumer:
-        """Return which of its consumers is to be the single active one."""
-        # of several with the highest priority, max returns the first
-        return max(self._consumers, key=lambda consumer: consumer.priority)
-
-    def resume(self, channel: ConsumingChannel) -> None:
-        """Deliver to a channel again whose shared prefetch was reached."""
-        holder = self._records.get(channel)
-        if holder is not None:
-            holder.suspended = False
-            self._unblock(holder)
-
-    def add_credit(self, consumer: Consumer, count: int) -> int:
-        """Let a consumer have that many messages; RabbitMQ: its prefetch count is no more then."""
-        consumer.room, consumer.is_credited = count, True
-        self._unblock(self._record(consumer.channel))
-        return len(self._ready)
-
-    def _unblock(self, holder: ChannelRecord) -> None:
-        """Give those consumers a turn again that have room of their own. The order stays."""
-        for consumer in holder.waiting:
-            if not consumer.is_full:
-                self._round_robin.append(consumer)
-        holder.waiting = [consumer for consumer in holder.waiting if consumer.is_full]
-        self._wake()
-
-    # ----------------------------------------------------------------------------- delivering
-
-    def _wake(self) -> None:
-        if self._round_robin and self._ready and not self._is_awake:
-            self._is_awake = True
-            self._vhost.later(self._deliver_ready)
-
-    def _deliver_ready(self) -> None:
-        """Deliver while there are messages and consumers with room."""
-        self._is_awake = False
-        while self._has_next() and (consumer := self._next_consumer()) is not None:
-            self._deliver(consumer, self._ready.pop())
-
-    def _next_consumer(self) -> Consumer | None:
-        """Return whose turn it is, None when nobody has room.
-
-        RabbitMQ: consumers take strict turns; one that has no room when its turn comes leaves the
-        circle, and comes back to its end when it has room again.
-        """
-        while self._round_robin:
-            consumer = self._round_robin.popleft()
-            holder = self._records[consumer.channel]
-            if holder.suspended or consumer.is_full:
-                holder.waiting.append(consumer)
-            elif not consumer.channel.prefetch.take(self, consumer.no_ack):
-                holder.suspended = True
-                holder.waiting.append(consumer)
-            else:
-                self._round_robin.append(consumer)
-                return consumer
-        return None
-
-    def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
-        if not consumer.no_ack:
-            self._records[consumer.channel].unacked[queued.position] = (queued, consumer)
-        delivered = Happened.CONSUMED if consumer.no_ack else Happened.DELIVERED
-        queued.message.events.append((delivered, self.name, consumer.name))
-        if consumer.room is not None:
-            consumer.room -= 1
-        consumer.channel.deliver(consumer, queued)
-
-    # ----------------------------------------------------------------------------- the end
+    def purge(self) -> int:
+        """Drop all ready messages, and return their number; unacknowledged messages stay."""
+        for message in self._ready.messages:
+            message.events.append((EventType.PURGED, self.name, ""))
+        return self._ready.clear()
 
     def _drop_all(self) -> int:
         self._expiry.cancel()
         self.active = None
         self._round_robin.clear()
-        for holder in self._records.values():
-            for queued, _ in holder.unacked.values():
-                queued.message.events.append((Happened.LOST, self.name, ""))
-        self._records.clear()
+        for unacked in self._unacked.values():
+            for queued, _ in unacked.values():
+                queued.message.events.append((EventType.LOST, self.name, ""))
+        self._unacked.clear()
         return self.purge()
+
+    # ----------------------------------------------------------------------------- consumers
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Start deliveries to a consumer; its first turn is after all others.
+
+        Raises:
+            BrokerError: the queue refuses the consumer.
+        """
+        self._consumers[consumer] = None
+        self._unacked.setdefault(consumer.channel, {})
+        if not self._has_single_active:
+            self._round_robin.append(consumer)
+        elif self.active is None:
+            self._activate(consumer)
+        self._schedule_delivery()
+
+    def _activate(self, consumer: Consumer) -> None:
+        self.active = consumer
+        self._round_robin.append(consumer)
+
+    @abstractmethod
+    def _next_active(self) -> Consumer:
+        """Return the next single active consumer."""
+
+    def remove_channel(self, channel: ConsumingChannel) -> None:
+        """Remove the consumers of a channel, and requeue its unacknowledged messages."""
+        unacked = self._unacked.pop(channel, None)
+        if unacked is None:
+            return
+        consumers = [consumer for consumer in self._consumers if consumer.channel is channel]
+        self._drop_consumers(consumers)
+        self._round_robin.remove_channel(channel)
+        self._return(self._in_requeue_order(unacked.values()))
+        if consumers:
+            self._on_consumers_removed()
+
+    def _in_requeue_order(
+        self, unacked: Iterable[tuple[QueuedMessage, Consumer | None]]
+    ) -> list[QueuedMessage]:
+        """Return the messages of a channel that is removed, in the order they are requeued in."""
+        return [queued for queued, _ in unacked]
+
+    def _drop_consumers(self, consumers: list[Consumer]) -> None:
+        super()._drop_consumers(consumers)
+        for consumer in consumers:
+            self._round_robin.remove(consumer)
+        if self.active in consumers:
+            self.active = None
+            if self._consumers:
+                self._activate(self._next_active())
+                self._schedule_delivery()
+
+    def resume(self, channel: ConsumingChannel) -> None:
+        """Resume deliveries to a channel whose shared prefetch limit was reached."""
+        if channel in self._unacked:
+            self._round_robin.resume(channel)
+            self._schedule_delivery()
+
+    def add_credit(self, consumer: Consumer, count: int) -> int:
+        """Apply basic.credit. RabbitMQ: it replaces the prefetch count of the consumer."""
+        consumer.credit, consumer.has_manual_credit = count, True
+        self._round_robin.unblock(consumer.channel)
+        self._schedule_delivery()
+        return len(self._ready)

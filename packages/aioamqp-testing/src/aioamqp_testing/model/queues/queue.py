@@ -1,118 +1,124 @@
-"""What queues of all types have in common: their properties, their consumers, their end.
+"""What queues of all types have in common: their declaration, settings, consumers and deletion.
 
 Queue
-├── MessageQueue    hands each message to one consumer
+├── MessageQueue    delivers each message to one consumer
 │   ├── ClassicQueue
 │   └── QuorumQueue
-└── Stream          is read, by each consumer for itself
+└── Stream          a log that every consumer reads for itself
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from amqp_codec import FieldTable, FieldValue, ReplyCode
+from amqp_codec import FieldValue, ReplyCode
 
-from ..erlang import arguments as declared
+from ..agenda import Agenda
 from ..errors import BrokerError
 from ..messages.message import Message, QueuedMessage
-from . import arguments as queue_arguments
+from .arguments import Settings, check_queue
 from .consumer import Consumer, ConsumingChannel
+from .dead_letter import Reason
+from .declaration import QueueDeclaration
 from .expiry import Lease
-from .settings import Settings
 
-if TYPE_CHECKING:
-    from ..exchanges.exchange import Binding
-    from ..vhost import VirtualHost
+
+@dataclass(frozen=True, slots=True)
+class QueueHost:
+    """What a queue needs from its virtual host.
+
+    Attributes:
+        agenda: the clock, timers, and deferred work.
+        on_delete: deletes a queue that has expired, or whose last consumer was removed.
+        dead_letter: publishes a message of a queue to the queue's dead-letter exchange.
+    """
+
+    agenda: Agenda
+    on_delete: Callable[["Queue"], object]
+    dead_letter: Callable[["Queue", Message, Reason], object]
 
 
 class Queue(ABC):
     """A queue of one virtual host.
 
     Attributes:
-        name: unique in its virtual host.
-        durable: as declared; an exclusive queue never is.
-        auto_delete: whether it goes when its last consumer goes.
+        declaration: the properties and arguments that the queue was declared with.
+        name: the name of the queue.
+        durable: whether the queue survives a restart; an exclusive queue never does.
+        auto_delete: whether the queue is deleted when its last consumer is removed.
         owner: the connection that an exclusive queue belongs to, else None.
-        arguments: as declared.
-        settings: what arguments and policy come to.
-        bindings: those that lead here, in the order they were made.
-        is_deleted: whether it is gone; acknowledgements for it are accepted all the same.
+        arguments: the optional arguments.
+        settings: the arguments and the policy that are in force, merged.
+        is_deleted: whether the queue is deleted; acknowledgements are still accepted then.
     """
 
     TYPE: ClassVar[str]
-    takes_dead_letters: ClassVar[bool] = True
-    hears_of_errors: ClassVar[bool] = True  # of channels, before the client has said close-ok
-    _TICK: ClassVar[float | None] = None  # seconds between the looks at its expiry
+    accepts_dead_letters: ClassVar[bool] = True
+    requeues_on_channel_error: ClassVar[bool] = True
+    """Whether a channel's messages are requeued when the channel fails, and not at close-ok."""
+    _EXPIRY_TICK: ClassVar[float | None] = None  # seconds between two checks of x-expires
 
-    def __init__(
-        self,
-        vhost: "VirtualHost",
-        name: str,
-        *,
-        durable: bool = False,
-        auto_delete: bool = False,
-        owner: object = None,
-        arguments: FieldTable | None = None,
-    ) -> None:
-        self.name = name
-        self.durable = durable
-        self.auto_delete = auto_delete
-        self.owner = owner
-        self.arguments: FieldTable = arguments or {}
+    def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
+        self.declaration = declaration
+        self.name = declaration.name
+        self.durable = declaration.durable
+        self.auto_delete = declaration.auto_delete
+        self.owner = declaration.owner
+        self.arguments = declaration.arguments
         self.settings = Settings.of(self.arguments, {})
-        self.bindings: dict[Binding, None] = {}
         self.is_deleted = False
-        self._vhost = vhost
+        self._host = host
+        self._agenda = host.agenda
         self._consumers: dict[Consumer, None] = {}
         self._lease = Lease(
-            vhost,
-            lambda: bool(self._consumers),
-            lambda: vhost.remove_queue(self),
-            tick=self._TICK,
+            host.agenda,
+            is_in_use=lambda: bool(self._consumers),
+            on_expired=lambda: host.on_delete(self),
+            tick=self._EXPIRY_TICK,
         )
         self._lease.set(self.settings.expires)
 
-    # ----------------------------------------------------------------------------- looking at it
+    # ----------------------------------------------------------------------------- state
 
     @property
     def described(self) -> str:
         """The queue as RabbitMQ's texts name it."""
-        return f"queue '{self.name}' in vhost '{self._vhost.name}'"
+        return self.declaration.described
 
     @property
     @abstractmethod
     def message_count(self) -> int:
-        """Messages that are ready for delivery; those with a consumer do not count."""
+        """The number of ready messages; messages that a consumer holds do not count."""
 
     @property
     @abstractmethod
     def unacked_count(self) -> int:
-        """Messages that were delivered and are not acknowledged yet."""
+        """The number of messages that are delivered and not acknowledged."""
 
     @property
     def unacked(self) -> dict[str, list[Message]]:
-        """The messages that somebody has not acknowledged yet, by whom. A stream cannot tell."""
+        """The unacknowledged messages by consumer or channel; empty for a stream."""
         return {}
 
     @property
     @abstractmethod
     def messages(self) -> list[Message]:
-        """The messages that are ready, the next one first."""
+        """The ready messages, the next one first."""
 
     @property
     def consumers(self) -> list[Consumer]:
-        """Its consumers, the oldest first."""
+        """The consumers, the oldest first."""
         return list(self._consumers)
 
     @property
     def consumer_count(self) -> int:
-        """Consumers, those that have no room included."""
+        """The number of consumers, including those without credit."""
         return len(self._consumers)
 
     def counts(self) -> tuple[int, int]:
-        """Return what declare-ok says of messages and consumers."""
+        """Return the message count and the consumer count of queue.declare-ok."""
         return self.message_count, self.consumer_count
 
     def __repr__(self) -> str:
@@ -121,74 +127,38 @@ class Queue(ABC):
             f"({self.name!r}, {self.message_count} ready, {self.unacked_count} unacked)"
         )
 
-    # ----------------------------------------------------------------------------- rules of use
+    # ----------------------------------------------------------------------------- declaring
 
     @classmethod
-    @abstractmethod
-    def check_declaration(
-        cls, described: str, *, durable: bool, exclusive: bool, auto_delete: bool
-    ) -> None:
-        """Refuse properties that queues of this type cannot have.
+    def check_declaration(cls, declaration: QueueDeclaration) -> None:
+        """Refuse arguments and properties that a new queue of this type must not have.
 
         Raises:
-            BrokerError: 406.
+            BrokerError: 406 or 541.
+            NotSupported: RabbitMQ would act on an argument.
         """
-
-    def check_access(self, owner: object) -> None:
-        """Let only its owner use an exclusive queue.
-
-        Raises:
-            BrokerError: 405.
-        """
-        if self.owner is not None and self.owner is not owner:
-            raise self._locked()
-
-    def check_equivalence(
-        self, *, durable: bool, auto_delete: bool, arguments: FieldTable, owner: object
-    ) -> None:
-        """Refuse to declare it again with other properties, in RabbitMQ's order.
-
-        Raises:
-            BrokerError: 405 or 406.
-        """
-        if self.owner is not owner:
-            raise self._locked()
-        declared.compare_property("durable", durable, self.durable, self.described)
-        declared.compare_property("auto_delete", auto_delete, self.auto_delete, self.described)
-        queue_arguments.compare_queue(arguments, self.arguments, self.described)
+        check_queue(declaration.arguments, declaration.described)
 
     def check_deletion(self, *, if_unused: bool, if_empty: bool) -> None:
-        """Refuse to be deleted while there are consumers, or messages.
+        """Refuse to delete a queue that has consumers or ready messages.
 
         Raises:
-            BrokerError: 406, or 540 where the type of queue cannot tell.
+            BrokerError: 406, or 540 if the type of the queue does not support the flags.
         """
         if if_empty and self.message_count:
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"{self.described} not empty")
         if if_unused and self.consumer_count:
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"{self.described} in use")
 
-    def _locked(self) -> BrokerError:
-        return BrokerError(
-            ReplyCode.RESOURCE_LOCKED,
-            f"cannot obtain exclusive access to locked {self.described}. It could be originally"
-            " declared on another connection or the exclusive property value does not match that"
-            " of the original declaration.",
-        )
-
-    def renew(self) -> None:
-        """Take notice that someone has use for it, which puts its expiry off."""
+    def on_redeclared(self) -> None:
+        """Postpone the expiry, because the queue is declared again, passively or not."""
         self._lease.renew()
 
-    def note_declaration(self) -> None:
-        """Take notice that it is declared again, passively or not."""
-        self.renew()
-
     def apply_policy(self, policy: Mapping[str, FieldValue]) -> None:
-        """Go by a policy from now on, at once also for what is there.
+        """Apply a policy, also to the messages that the queue already has.
 
         Args:
-            policy: the definition, with keys such as ``max-length``; empty for none.
+            policy: the definition, with keys such as ``max-length``; empty without a policy.
         """
         expires = self.settings.expires
         self.settings = Settings.of(self.arguments, policy)
@@ -199,43 +169,43 @@ class Queue(ABC):
 
     @abstractmethod
     def publish(self, message: Message) -> bool:
-        """Take a message in; return whether it did, or else it has to be nacked."""
+        """Add a message, and return whether it was accepted; a publisher gets a nack if not."""
 
-    def bury(self, message: Message) -> None:
-        """Take in what another queue has given up."""
+    def accept_dead_letter(self, message: Message) -> None:
+        """Add a message that another queue has dead-lettered."""
         self.publish(message)
 
     @abstractmethod
     def get(self, channel: ConsumingChannel, *, no_ack: bool) -> QueuedMessage | None:
-        """Hand out the next message to basic.get, or None when there is none.
+        """Remove the next message for basic.get, and return it, or None if the queue is empty.
 
         Raises:
-            BrokerError: the queue is not for that.
+            BrokerError: the queue does not support basic.get.
         """
 
     def restart(self) -> None:
-        """Keep only what outlives the broker. RabbitMQ: its expiry is put off."""
-        self.renew()
+        """Drop what does not survive a restart. RabbitMQ: it renews the expiry."""
+        self._lease.renew()
 
     @abstractmethod
     def purge(self) -> int:
-        """Drop all ready messages and return how many there were; unacknowledged ones stay."""
+        """Drop all ready messages, and return their number; unacknowledged messages stay."""
 
     @abstractmethod
     def acknowledge(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Forget messages that a channel has dealt with, and let its consumers have more."""
+        """Drop messages that a channel has acknowledged, and deliver the next ones."""
 
     @abstractmethod
     def reject(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Give up messages that a channel did not want."""
+        """Drop or dead-letter messages that a channel has rejected."""
 
     @abstractmethod
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Put messages back."""
+        """Requeue messages that a channel has rejected."""
 
     @abstractmethod
-    def check_refusable(self) -> None:
-        """Say whether its messages may be rejected or requeued.
+    def check_can_reject(self) -> None:
+        """Refuse basic.nack and basic.reject if the queue does not support them.
 
         Raises:
             BrokerError: 540.
@@ -245,62 +215,62 @@ class Queue(ABC):
 
     @abstractmethod
     def add_consumer(self, consumer: Consumer) -> None:
-        """Deliver to a consumer from now on.
+        """Start deliveries to a consumer.
 
         Raises:
-            BrokerError: the queue does not take it.
+            BrokerError: the queue refuses the consumer.
         """
 
     @abstractmethod
     def resume(self, channel: ConsumingChannel) -> None:
-        """Deliver to a channel again whose shared prefetch was reached."""
+        """Resume deliveries to a channel whose shared prefetch limit was reached."""
 
     @abstractmethod
-    def forget(self, channel: ConsumingChannel) -> None:
-        """End all that a channel has to do with the queue; what it held is ready again."""
+    def remove_channel(self, channel: ConsumingChannel) -> None:
+        """Remove the consumers of a channel, and requeue its unacknowledged messages."""
 
     @abstractmethod
     def add_credit(self, consumer: Consumer, count: int) -> int:
-        """Let a consumer have that many messages, as basic.credit says; return how many are ready.
+        """Apply basic.credit, and return the number of ready messages.
 
         Args:
-            consumer: one of the queue.
-            count: how many messages.
+            consumer: a consumer of the queue.
+            count: the number of messages that it may be sent.
         """
 
     def remove_consumer(self, consumer: Consumer) -> None:
-        """End a subscription; what it has not acknowledged stays with its channel."""
+        """Cancel a consumer; its channel keeps the unacknowledged messages."""
         if consumer in self._consumers:
             self._drop_consumers([consumer])
-            self._last_consumer_gone()
+            self._on_consumers_removed()
 
     def _drop_consumers(self, consumers: list[Consumer]) -> None:
         for consumer in consumers:
             del self._consumers[consumer]
 
-    def _last_consumer_gone(self) -> None:
+    def _on_consumers_removed(self) -> None:
         if self._consumers:
             return
         if self.auto_delete:
-            self._vhost.remove_queue(self)
+            self._host.on_delete(self)
         else:
-            self.renew()
+            self._lease.renew()
 
-    # ----------------------------------------------------------------------------- the end
+    # ----------------------------------------------------------------------------- deletion
 
     def close(self) -> int:
-        """Be gone: tell the consumers so, and return how many messages were ready."""
+        """Cancel all consumers and drop all messages; return how many were ready."""
         self.is_deleted = True
         self._lease.cancel()
         consumers: dict[ConsumingChannel, list[Consumer]] = {}
-        # RabbitMQ tells the consumers of a channel in the order of their tags
+        # RabbitMQ: the consumers of a channel are cancelled in the order of their tags
         for consumer in sorted(self._consumers, key=lambda consumer: consumer.tag):
             consumers.setdefault(consumer.channel, []).append(consumer)
-        for channel, mine in consumers.items():
-            self._vhost.later(partial(channel.cancel_consumers, mine))
+        for channel, cancelled in consumers.items():
+            self._agenda.call_soon(partial(channel.cancel_consumers, cancelled))
         self._consumers.clear()
         return self._drop_all()
 
     @abstractmethod
     def _drop_all(self) -> int:
-        """Let go of everything, and return how many messages were ready."""
+        """Drop all messages, and return how many were ready."""

@@ -1,6 +1,6 @@
-"""A quorum queue, as its clients see it: counted deliveries, and another place for what comes back.
+"""Quorum queues: counted deliveries, and requeueing to another position.
 
-That it lives on several nodes does not show over AMQP 0-9-1.
+Quorum queues are replicated, which AMQP 0-9-1 does not show.
 """
 
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ from ..messages.headers import with_header
 from ..messages.message import Message, QueuedMessage
 from .consumer import Consumer, ConsumingChannel
 from .dead_letter import Reason
-from .message_queue import ChannelRecord, MessageQueue
+from .message_queue import MessageQueue
 from .replicated import Replicated
 
-_RETURNED: Final = -1  # the level of messages that go before all others
-_MOST_UNACKED: Final = 2000  # RabbitMQ: of a consumer without a prefetch count
-_BELOW: Final = 0.8  # of a limit, when publishers are let in again
+_REQUEUED: Final = -1  # the level of messages that are delivered before all others
+_MAX_UNACKED: Final = 2000  # RabbitMQ: of a consumer without a prefetch count
+_ACCEPTS_AGAIN: Final = 0.8  # the part of a limit below which publishers are accepted again
 
 
 @dataclass(slots=True, eq=False)
@@ -27,9 +27,9 @@ class _CountedMessage(QueuedMessage):
     """A message in a quorum queue.
 
     Attributes:
-        published: the message without the count, which ``message`` has among its headers.
-        returns: how often it came back.
-        consumer: who was the last to have it; None after basic.get.
+        published: the message without ``x-delivery-count``, which ``message`` has as a header.
+        returns: how often the message was requeued.
+        consumer: the last consumer; None after basic.get.
     """
 
     published: Message | None = None
@@ -41,12 +41,12 @@ class QuorumQueue(Replicated, MessageQueue):
     """A replicated queue."""
 
     TYPE = "quorum"
-    _TICK = 5.0
+    _EXPIRY_TICK = 5.0
 
     _is_full = False
 
     def check_deletion(self, *, if_unused: bool, if_empty: bool) -> None:
-        """Refuse to look whether it is used or empty.
+        """Refuse the flags if-unused and if-empty.
 
         Raises:
             BrokerError: 540.
@@ -59,44 +59,44 @@ class QuorumQueue(Replicated, MessageQueue):
                     " are not supported by quorum queues",
                 )
 
-    def note_declaration(self) -> None:
-        """Do nothing. RabbitMQ: only basic.get and consumers put the expiry of this type off."""
+    def on_redeclared(self) -> None:
+        """Ignore it. RabbitMQ: only basic.get and consumers postpone the expiry of this type."""
 
     def counts(self) -> tuple[int, int]:
-        """Return what declare-ok says of messages and consumers.
+        """Return the message count and the consumer count of queue.declare-ok.
 
-        RabbitMQ: whoever has a message counts, each basic.get and consumers that are cancelled too;
-        those that wait for a single active consumer to go do not.
+        RabbitMQ: everything that holds a message counts as a consumer, each basic.get and cancelled
+        consumers too; consumers that wait for a single active consumer do not.
         """
-        gone: set[Consumer] = set()
+        cancelled: set[Consumer] = set()
         gets = 0
-        for holder in self._records.values():
-            for _, consumer in holder.unacked.values():
+        for unacked in self._unacked.values():
+            for _, consumer in unacked.values():
                 if consumer is None:
                     gets += 1
                 elif consumer not in self._consumers:
-                    gone.add(consumer)
+                    cancelled.add(consumer)
         consumers = len(self._consumers)
         if self._has_single_active:
             consumers = min(1, consumers)
-        return self.message_count, consumers + len(gone) + gets
+        return self.message_count, consumers + len(cancelled) + gets
 
     # ----------------------------------------------------------------------------- messages
 
-    def bury(self, message: Message) -> None:
-        """Take in what another queue has given up. RabbitMQ: only publishers are refused."""
-        self._take(message)
+    def accept_dead_letter(self, message: Message) -> None:
+        """Add a message that another queue has dead-lettered, also beyond a limit."""
+        self._enqueue(message)
 
     def _new(self, message: Message) -> QueuedMessage:
         return _CountedMessage(
-            next(self._positions), message, expires_at=self._expiry_of(message), published=message
+            next(self._positions), message, expires_at=self._expires_at(message), published=message
         )
 
     def get(self, channel: ConsumingChannel, *, no_ack: bool) -> QueuedMessage | None:
-        """Hand out the next message to basic.get, or None when there is none.
+        """Remove the next message for basic.get, and return it, or None if the queue is empty.
 
         Raises:
-            BrokerError: 405, it has a single active consumer.
+            BrokerError: 405, the queue has a single active consumer.
         """
         if self._has_single_active:
             raise BrokerError(
@@ -108,7 +108,7 @@ class QuorumQueue(Replicated, MessageQueue):
         if isinstance(queued, _CountedMessage):
             queued.consumer = None
             if not queued.returns:
-                # RabbitMQ counts from the first time on here, but not for consumers
+                # RabbitMQ: the count of 0 is in the headers here, but not for consumers
                 queued.message = _counted(queued)
         return queued
 
@@ -116,17 +116,16 @@ class QuorumQueue(Replicated, MessageQueue):
         assert isinstance(queued, _CountedMessage)
         queued.consumer = consumer
         super()._deliver(consumer, queued)
-        if consumer.is_full:
-            # RabbitMQ: here it leaves the circle at once, and not when its turn comes
-            self._round_robin.remove(consumer)
-            self._records[consumer.channel].waiting.append(consumer)
+        if consumer.credit == 0:
+            # RabbitMQ: it is blocked at once here, and not when its turn comes
+            self._round_robin.block(consumer)
 
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Put messages back: to the head where deliveries are limited, else to the tail.
+        """Requeue messages: to the head if there is a delivery limit, else to the tail.
 
-        RabbitMQ: each basic.get counts as a consumer of its own, whose messages come back alone.
+        RabbitMQ: each basic.get counts as a consumer of its own, whose message is requeued alone.
         """
-        level = 0 if self.settings.delivery_limit is None else _RETURNED
+        level = 0 if self.settings.delivery_limit is None else _REQUEUED
         of_consumers: list[QueuedMessage] = []
         for queued in self._release(channel, messages):
             assert isinstance(queued, _CountedMessage)
@@ -136,16 +135,15 @@ class QuorumQueue(Replicated, MessageQueue):
                 of_consumers.append(queued)
         self._return(of_consumers, level)
 
-    def _held(self, holder: ChannelRecord) -> list[QueuedMessage]:
-        """Return what a channel had. RabbitMQ: by consumer, in the order of their tags."""
-        held = sorted(holder.unacked.values(), key=lambda item: item[1].tag if item[1] else "")
+    def _in_requeue_order(
+        self, unacked: Iterable[tuple[QueuedMessage, Consumer | None]]
+    ) -> list[QueuedMessage]:
+        # RabbitMQ: by consumer, in the order of their tags
+        held = sorted(unacked, key=lambda item: item[1].tag if item[1] else "")
         return [queued for queued, _ in held]
 
-    def _put_back(self, messages: Iterable[QueuedMessage]) -> None:
-        self._return(messages, _RETURNED)
-
-    def _return(self, messages: Iterable[QueuedMessage], level: int) -> None:
-        """Take messages back. RabbitMQ delivers before it looks at the limits of the queue."""
+    def _return(self, messages: Iterable[QueuedMessage], level: int = _REQUEUED) -> None:
+        """Make messages ready again. RabbitMQ: it delivers before it checks the limits."""
         if self.is_deleted:
             return
         limit = self.settings.delivery_limit
@@ -153,9 +151,9 @@ class QuorumQueue(Replicated, MessageQueue):
             assert isinstance(queued, _CountedMessage)
             queued.returns += 1
             if limit is not None and queued.returns > limit:
-                self._give_up(queued, Reason.DELIVERY_LIMIT)
-                if queued.consumer is not None and queued.consumer.room is not None:
-                    queued.consumer.room += 1  # RabbitMQ 3.10 gives it room twice
+                self._drop(queued, Reason.DELIVERY_LIMIT)
+                if queued.consumer is not None and queued.consumer.credit is not None:
+                    queued.consumer.credit += 1  # RabbitMQ 3.10: it gives the credit twice
                 continue
             queued.level, queued.position = level, next(self._positions)
             queued.message = _counted(queued)
@@ -164,58 +162,63 @@ class QuorumQueue(Replicated, MessageQueue):
         self._deliver_ready()
         self._drop_over_limit()
 
-    def _give_up(self, queued: QueuedMessage, reason: Reason) -> None:
+    def _drop(self, queued: QueuedMessage, reason: Reason) -> None:
         assert isinstance(queued, _CountedMessage)
         self._dead_letter(queued.published or queued.message, reason)
 
-    def _is_refused(self, message: Message) -> bool:
-        """Tell whether publishers have to wait.
+    # ----------------------------------------------------------------------------- limits
 
-        RabbitMQ: it stops them when it is beyond a limit, and lets them in again well below it.
+    def _is_refused(self, message: Message) -> bool:
+        """Return whether publishers are refused.
+
+        RabbitMQ: it refuses them beyond a limit, and accepts them again well below it.
         """
         del message
-        if self._is_below(self.settings.max_length, len(self._ready)) and self._is_below(
-            self.settings.max_length_bytes, self._ready.octets
+        settings = self.settings
+        if not self._ready.exceeds(
+            _lowered(settings.max_length), _lowered(settings.max_length_bytes)
         ):
             self._is_full = False
-        return self._is_full and self.settings.overflow == "reject-publish"
-
-    @staticmethod
-    def _is_below(limit: int | None, value: int) -> bool:
-        return limit is None or value <= int(limit * _BELOW)
+        return self._is_full and settings.overflow == "reject-publish"
 
     def _drop_over_limit(self) -> None:
-        # RabbitMQ: a quorum queue takes reject-publish-dlx for drop-head
-        if self.settings.overflow == "reject-publish":
-            if self._is_over(len(self._ready), self._ready.octets):
+        settings = self.settings
+        limits = settings.max_length, settings.max_length_bytes
+        # RabbitMQ: a quorum queue treats reject-publish-dlx as drop-head
+        if settings.overflow == "reject-publish":
+            if self._ready.exceeds(*limits):
                 self._is_full = True
             return
         dropped: list[QueuedMessage] = []
-        while self._is_over(len(self._ready), self._ready.octets):
+        while self._ready.exceeds(*limits):
             dropped.append(self._ready.pop())
-        for queued in reversed(dropped):  # as RabbitMQ does; it shows in the order of dead letters
-            self._give_up(queued, Reason.MAXLEN)
+        for queued in reversed(dropped):  # as RabbitMQ does; the order of dead letters shows it
+            self._drop(queued, Reason.MAXLEN)
 
     # ----------------------------------------------------------------------------- consumers
 
     def add_consumer(self, consumer: Consumer) -> None:
-        """Let a consumer have its turns; RabbitMQ lets several be exclusive here.
+        """Start deliveries to a consumer. RabbitMQ: several consumers may be exclusive here.
 
         Raises:
-            BrokerError: 540, its channel has a shared prefetch.
+            BrokerError: 540, the channel of the consumer has a shared prefetch limit.
         """
         self.check_prefetch(consumer)
-        if consumer.room is None and not consumer.no_ack:
-            consumer.room = _MOST_UNACKED
+        if consumer.credit is None and not consumer.no_ack:
+            consumer.credit = _MAX_UNACKED
         super().add_consumer(consumer)
 
     def _next_active(self) -> Consumer:
-        """Return the one that waits the longest. RabbitMQ: priorities do not count here."""
+        # RabbitMQ: priorities do not count here
         return next(iter(self._consumers))
 
 
+def _lowered(limit: int | None) -> int | None:
+    return None if limit is None else int(limit * _ACCEPTS_AGAIN)
+
+
 def _counted(queued: _CountedMessage) -> Message:
-    """Return the message with the count of its returns among the headers."""
+    """Return the message with the number of its returns as a header."""
     published = queued.published or queued.message
     properties = with_header(published.properties, "x-delivery-count", Int64(queued.returns))
     return replace(published, properties=properties)

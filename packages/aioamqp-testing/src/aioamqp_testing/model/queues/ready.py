@@ -1,4 +1,4 @@
-"""The messages of a queue that wait for a consumer."""
+"""Ready messages: those of a queue that wait for a consumer."""
 
 import heapq
 from collections.abc import Callable
@@ -7,16 +7,12 @@ from ..messages.message import Message, QueuedMessage
 
 
 class ReadyMessages:
-    """Messages that are ready: by level, and in the order of their positions within one.
+    """The ready messages of a queue, by level, and by position within one level."""
 
-    Attributes:
-        octets: what their bodies have together.
-    """
-
-    __slots__ = ("_heap", "octets")
+    __slots__ = ("_body_bytes", "_heap")
 
     def __init__(self) -> None:
-        self.octets = 0
+        self._body_bytes = 0
         self._heap: list[tuple[int, int, QueuedMessage]] = []
 
     def __len__(self) -> int:
@@ -24,27 +20,44 @@ class ReadyMessages:
 
     @property
     def head(self) -> QueuedMessage | None:
-        """The next message, None when there is none."""
+        """The next message, or None."""
         return self._heap[0][2] if self._heap else None
 
     @property
     def messages(self) -> list[Message]:
-        """All of them, the next one first."""
+        """All messages, the next one first."""
         return [queued.message for _, _, queued in sorted(self._heap)]
 
+    def exceeds(
+        self, max_messages: int | None, max_bytes: int | None, more: Message | None = None
+    ) -> bool:
+        """Return whether there are too many messages, or too many bytes in their bodies.
+
+        Args:
+            max_messages: the limit for messages, if there is one.
+            max_bytes: the limit for bytes, if there is one.
+            more: a message that counts as if it were here.
+        """
+        count, size = len(self._heap), self._body_bytes
+        if more is not None:
+            count, size = count + 1, size + len(more.body)
+        return (max_messages is not None and count > max_messages) or (
+            max_bytes is not None and size > max_bytes
+        )
+
     def push(self, queued: QueuedMessage) -> None:
-        """Put a message to its place."""
-        self.octets += len(queued.message.body)
+        """Add a message at its position."""
+        self._body_bytes += len(queued.message.body)
         heapq.heappush(self._heap, (queued.level, queued.position, queued))
 
     def pop(self) -> QueuedMessage:
-        """Take the next one out."""
+        """Remove and return the next message."""
         queued = heapq.heappop(self._heap)[2]
-        self.octets -= len(queued.message.body)
+        self._body_bytes -= len(queued.message.body)
         return queued
 
     def keep(self, is_kept: Callable[[QueuedMessage], bool]) -> list[Message]:
-        """Drop all but some, and return what was dropped."""
+        """Drop all messages but some, and return the dropped ones."""
         queued = [item[2] for item in self._heap]
         self.clear()
         for each in filter(is_kept, queued):
@@ -52,8 +65,8 @@ class ReadyMessages:
         return [each.message for each in queued if not is_kept(each)]
 
     def clear(self) -> int:
-        """Drop all, and return how many there were."""
+        """Drop all messages, and return how many there were."""
         count = len(self._heap)
         self._heap.clear()
-        self.octets = 0
+        self._body_bytes = 0
         return count

@@ -1,42 +1,44 @@
-"""What quorum queues and streams cannot be, because they live on several nodes."""
+"""Rules of the replicated types, quorum queues and streams."""
 
 from amqp_codec import ReplyCode
 
 from ..errors import BrokerError
 from .consumer import Consumer
+from .declaration import QueueDeclaration
 from .queue import Queue
 
 
 class Replicated(Queue):
-    """A queue that is never for one connection, or for one consumer's channel, only."""
+    """A queue on several nodes, which is always durable and never exclusive."""
 
-    hears_of_errors = False
+    requeues_on_channel_error = False
 
     @classmethod
-    def check_declaration(
-        cls, described: str, *, durable: bool, exclusive: bool, auto_delete: bool
-    ) -> None:
-        """Refuse what it cannot be.
+    def check_declaration(cls, declaration: QueueDeclaration) -> None:
+        """Refuse arguments and properties that a new queue of this type must not have.
 
         Raises:
-            BrokerError: 406.
+            BrokerError: 406 or 541.
+            NotSupported: RabbitMQ would act on an argument.
         """
+        super().check_declaration(declaration)
         for is_wrong, name in (
-            (auto_delete, "auto-delete"),
-            (exclusive, "exclusive-owner"),
-            (not durable, "non-durable"),
+            (declaration.auto_delete, "auto-delete"),
+            (declaration.owner is not None, "exclusive-owner"),
+            (not declaration.durable, "non-durable"),
         ):
             if is_wrong:
                 raise BrokerError(
-                    ReplyCode.PRECONDITION_FAILED, f"invalid property '{name}' for {described}"
+                    ReplyCode.PRECONDITION_FAILED,
+                    f"invalid property '{name}' for {declaration.described}",
                 )
 
     def restart(self) -> None:
-        """Keep everything: all messages in it are on disks, whatever their delivery mode."""
-        self.renew()
+        """Keep all messages, whatever their delivery mode, because they are on disk."""
+        self._lease.renew()
 
     def check_prefetch(self, consumer: Consumer) -> None:
-        """Refuse a consumer whose channel has a limit for all its consumers.
+        """Refuse a consumer whose channel has a shared prefetch limit.
 
         Raises:
             BrokerError: 540.

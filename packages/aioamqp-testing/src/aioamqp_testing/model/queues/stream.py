@@ -1,82 +1,64 @@
-"""A stream over AMQP 0-9-1: a log that consumers read from where they like, and that keeps all."""
+"""Streams over AMQP 0-9-1: a log that keeps all messages, and that consumers read at an offset."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from amqp_codec import FieldTable, FieldValue, Int64, ReplyCode, Timestamp, field_type
+from amqp_codec import FieldValue, Int64, ReplyCode, Timestamp, field_type
 
 from ..errors import BrokerError
+from ..messages.events import EventType
 from ..messages.headers import edited, with_header
-from ..messages.history import Happened
 from ..messages.message import Message, QueuedMessage
 from .arguments import age
 from .consumer import Consumer, ConsumingChannel
+from .declaration import QueueDeclaration
+from .queue import QueueHost
 from .replicated import Replicated
-
-if TYPE_CHECKING:
-    from ..vhost import VirtualHost
 
 
 class Stream(Replicated):
-    """A queue that is read and not used up; acknowledging only lets a consumer have more."""
+    """A queue that keeps its messages; an acknowledgement only gives a consumer credit."""
 
     TYPE = "stream"
-    takes_dead_letters = False  # RabbitMQ 3.10 drops them without a word
+    accepts_dead_letters = False  # RabbitMQ 3.10: it drops them silently
 
-    def __init__(
-        self,
-        vhost: "VirtualHost",
-        name: str,
-        *,
-        durable: bool = False,
-        auto_delete: bool = False,
-        owner: object = None,
-        arguments: FieldTable | None = None,
-    ) -> None:
-        super().__init__(
-            vhost,
-            name,
-            durable=durable,
-            auto_delete=auto_delete,
-            owner=owner,
-            arguments=arguments,
-        )
+    def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
+        super().__init__(declaration, host)
         self._log: list[Message] = []
         self._dates: list[float] = []
         self._offsets: dict[Consumer, int] = {}
         self._unacked: dict[ConsumingChannel, int] = {}
 
-    # ----------------------------------------------------------------------------- looking at it
+    # ----------------------------------------------------------------------------- state
 
     @property
     def message_count(self) -> int:
-        """All that was ever published."""
+        """The number of all messages that were published."""
         return len(self._log)
 
     @property
     def unacked_count(self) -> int:
-        """Messages that were delivered and are not acknowledged yet."""
+        """The number of messages that are delivered and not acknowledged."""
         return sum(self._unacked.values())
 
     @property
     def messages(self) -> list[Message]:
-        """All that was ever published, the oldest first."""
+        """All messages that were published, the oldest first."""
         return list(self._log)
 
     def counts(self) -> tuple[int, int]:
-        """Return what declare-ok says. RabbitMQ: there are never consumers."""
+        """Return the counts of queue.declare-ok. RabbitMQ: there are never consumers."""
         return len(self._log), 0
 
-    # ----------------------------------------------------------------------------- rules of use
+    # ----------------------------------------------------------------------------- refusing
 
     def check_deletion(self, *, if_unused: bool, if_empty: bool) -> None:
-        """Let it be deleted. RabbitMQ: it does not look whether it is used or empty."""
+        """Allow every deletion. RabbitMQ: it ignores the flags."""
 
-    def check_refusable(self) -> None:
-        """Refuse to have anything back.
+    def check_can_reject(self) -> None:
+        """Refuse basic.nack and basic.reject.
 
         Raises:
             BrokerError: 540.
@@ -90,19 +72,19 @@ class Stream(Replicated):
     # ----------------------------------------------------------------------------- messages
 
     def publish(self, message: Message) -> bool:
-        """Write a message behind the others; it is never refused.
+        """Append a message to the log; it is always accepted.
 
         Raises:
             BrokerError: 541, a header is a decimal.
         """
         self._log.append(_storable(message))
-        self._dates.append(self._vhost.clock.now())
+        self._dates.append(self._agenda.clock.now())
         for consumer in self._consumers:
             self._read(consumer)
         return True
 
     def get(self, channel: ConsumingChannel, *, no_ack: bool) -> QueuedMessage | None:
-        """Refuse: a stream is for consumers.
+        """Refuse basic.get.
 
         Raises:
             BrokerError: 540.
@@ -111,7 +93,7 @@ class Stream(Replicated):
         raise self._unsupported("basic.get")
 
     def purge(self) -> int:
-        """Refuse: a stream keeps what it has.
+        """Refuse queue.purge.
 
         Raises:
             BrokerError: 540.
@@ -119,35 +101,35 @@ class Stream(Replicated):
         raise self._unsupported("queue.purge")
 
     def acknowledge(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Let the consumers of a channel have as many more. They are known by their messages."""
+        """Increase the credit of the consumers, and deliver the next messages."""
         for queued in messages:
             assert isinstance(queued, _ReadMessage)
-            queued.message.events.append((Happened.ACKED, self.name, ""))
+            queued.message.events.append((EventType.ACKED, self.name, ""))
             if channel in self._unacked:
                 self._unacked[channel] -= 1
-            if queued.reader.room is not None:
-                queued.reader.room += 1
-            self._read(queued.reader)
+            if queued.consumer.credit is not None:
+                queued.consumer.credit += 1
+            self._read(queued.consumer)
 
     def reject(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Refuse: see ``check_refusable``.
+        """Refuse basic.nack and basic.reject.
 
         Raises:
             BrokerError: 540.
         """
         del channel, messages
-        self.check_refusable()
+        self.check_can_reject()
 
     requeue = reject
 
     # ----------------------------------------------------------------------------- consumers
 
     def add_consumer(self, consumer: Consumer) -> None:
-        """Let a consumer read from its x-stream-offset on.
+        """Start deliveries to a consumer at its ``x-stream-offset``.
 
         Raises:
-            BrokerError: 406, it has no prefetch count; 540, it does not acknowledge, or its channel
-                has a shared prefetch.
+            BrokerError: 406, the consumer has no prefetch count; 540, it does not acknowledge, or
+                its channel has a shared prefetch limit.
         """
         if not consumer.prefetch_count:
             raise BrokerError(
@@ -158,12 +140,12 @@ class Stream(Replicated):
             raise self._unsupported("automatic acknowledgement")
         self.check_prefetch(consumer)
         self._consumers[consumer] = None
-        self._offsets[consumer] = self._start(consumer.arguments.get("x-stream-offset", "next"))
+        self._offsets[consumer] = self._resolve(consumer.arguments.get("x-stream-offset", "next"))
         self._unacked.setdefault(consumer.channel, 0)
-        self._vhost.later(lambda: self._read(consumer))
+        self._agenda.call_soon(lambda: self._read(consumer))
 
-    def _start(self, offset: FieldValue) -> int:
-        """Return the first offset that a consumer wants."""
+    def _resolve(self, offset: FieldValue) -> int:
+        """Return the offset as a number."""
         if isinstance(offset, bytes | bytearray):
             offset = offset.decode()
         if offset == "first":
@@ -175,43 +157,42 @@ class Stream(Replicated):
         if isinstance(offset, Timestamp):
             return self._since(int(offset))
         if isinstance(offset, str) and offset != "next":
-            return self._since(self._vhost.clock.now() - (age(offset) or 0))
+            return self._since(self._agenda.clock.now() - (age(offset) or 0))
         return max(0, offset) if isinstance(offset, int) else len(self._log)
 
     def _since(self, date: float) -> int:
         return bisect_left(self._dates, date)
 
     def _read(self, consumer: Consumer) -> None:
-        """Deliver while there is something to read and the consumer has room."""
+        """Deliver while there are messages to read and the consumer has credit."""
         while consumer in self._consumers and self._offsets[consumer] < len(self._log):
-            if consumer.is_full:
+            if consumer.credit == 0:
                 return
             offset = self._offsets[consumer]
             self._offsets[consumer] += 1
             message = self._log[offset]
             properties = with_header(message.properties, "x-stream-offset", Int64(offset))
             self._unacked[consumer.channel] += 1
-            if consumer.room is not None:
-                consumer.room -= 1
-            message.events.append((Happened.DELIVERED, self.name, consumer.name))
+            if consumer.credit is not None:
+                consumer.credit -= 1
+            message.events.append((EventType.DELIVERED, self.name, consumer.name))
             consumer.channel.deliver(
                 consumer, _ReadMessage(offset, replace(message, properties=properties), consumer)
             )
 
     def add_credit(self, consumer: Consumer, count: int) -> int:
-        """Let a consumer have that many more messages; return how many it gets at once."""
-        consumer.room = (consumer.room or 0) + count
-        self._vhost.later(lambda: self._read(consumer))
-        return min(consumer.room, len(self._log) - self._offsets[consumer])
+        """Add credit to what the consumer has, and return how many messages it is sent at once."""
+        consumer.credit = (consumer.credit or 0) + count
+        self._agenda.call_soon(lambda: self._read(consumer))
+        return min(consumer.credit, len(self._log) - self._offsets[consumer])
 
     def resume(self, channel: ConsumingChannel) -> None:
-        """Do nothing: there is no shared prefetch here."""
+        """Ignore it, because a stream has no consumers with a shared prefetch limit."""
 
-    def forget(self, channel: ConsumingChannel) -> None:
-        """End all that a channel has to do with the stream."""
+    def remove_channel(self, channel: ConsumingChannel) -> None:
+        """Remove the consumers of a channel."""
         self._unacked.pop(channel, None)
-        mine = [consumer for consumer in self._consumers if consumer.channel is channel]
-        self._drop_consumers(mine)
+        self._drop_consumers([each for each in self._consumers if each.channel is channel])
 
     def _drop_consumers(self, consumers: list[Consumer]) -> None:
         super()._drop_consumers(consumers)
@@ -223,15 +204,15 @@ class Stream(Replicated):
         self._dates.clear()
         self._offsets.clear()
         self._unacked.clear()
-        return 0  # RabbitMQ does not say how many there were
+        return 0  # RabbitMQ: the reply to queue.delete does not count messages
 
 
 def _storable(message: Message) -> Message:
-    """Return a message as it comes out again. RabbitMQ stores it in the form of AMQP 1.0."""
+    """Return a message as consumers get it. RabbitMQ: it converts messages to AMQP 1.0."""
     properties = message.properties
     headers = properties.headers or {}
     if any(field_type(value) == "D" for value in headers.values()):
-        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ does not know what to make of it
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: the conversion fails
     kept = {name: value for name, value in headers.items() if field_type(value) not in "AF"}
     if len(kept) == len(headers) and properties.cluster_id is None:
         return message
@@ -239,14 +220,14 @@ def _storable(message: Message) -> Message:
 
 
 class _ReadMessage(QueuedMessage):
-    """A message that was read.
+    """A message that was delivered from a stream.
 
     Attributes:
-        reader: by which consumer.
+        consumer: the consumer that has read it.
     """
 
-    __slots__ = ("reader",)
+    __slots__ = ("consumer",)
 
-    def __init__(self, offset: int, message: Message, reader: Consumer) -> None:
+    def __init__(self, offset: int, message: Message, consumer: Consumer) -> None:
         super().__init__(offset, message)
-        self.reader = reader
+        self.consumer = consumer

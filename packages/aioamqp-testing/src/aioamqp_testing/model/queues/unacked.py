@@ -1,4 +1,4 @@
-"""What a channel has been given and has not acknowledged yet."""
+"""Unacknowledged deliveries of a channel, by delivery tag."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,25 +14,25 @@ from .queue import Queue
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A message on its way.
+    """A message that was sent to a client.
 
     Attributes:
-        tag: its delivery tag, counted by the channel.
-        queue: where it comes from.
-        consumer: whom it was delivered to; None for basic.get.
-        queued: the message and its place in the queue.
-        sent: when, by the clock.
+        tag: the delivery tag.
+        queue: the queue that the message is from.
+        consumer: the consumer; None for basic.get.
+        queued: the message and its position in the queue.
+        sent_at: the time of the clock.
     """
 
     tag: int
     queue: Queue
     consumer: Consumer | None
     queued: QueuedMessage
-    sent: float = 0.0
+    sent_at: float = 0.0
 
 
 class Unacked:
-    """The deliveries of one channel that wait for their acknowledgement, by delivery tag."""
+    """The deliveries of one channel that are not acknowledged, by delivery tag."""
 
     def __init__(self) -> None:
         self._deliveries: dict[int, Delivery] = {}
@@ -44,26 +44,31 @@ class Unacked:
         return len(self._deliveries)
 
     @property
-    def oldest(self) -> float | None:
-        """When the oldest delivery was sent, None when there is none."""
-        return next((delivery.sent for delivery in self._deliveries.values()), None)
+    def oldest_sent_at(self) -> float | None:
+        """The time of the oldest delivery, or None."""
+        return next((delivery.sent_at for delivery in self._deliveries.values()), None)
+
+    @property
+    def queues(self) -> list[Queue]:
+        """The queues of the deliveries, each once."""
+        return list(dict.fromkeys(delivery.queue for delivery in self._deliveries.values()))
 
     def add(self, delivery: Delivery) -> None:
-        """Remember a delivery; tags only grow."""
+        """Add a delivery; its tag is higher than all others."""
         self._deliveries[delivery.tag] = delivery
 
-    def take(self, tag: int, *, multiple: bool) -> list[Delivery]:
-        """Take out what an acknowledgement is about.
+    def pop(self, tag: int, *, multiple: bool) -> list[Delivery]:
+        """Remove and return the deliveries that an acknowledgement covers.
 
         Args:
-            tag: a delivery tag; 0 with multiple means all there is, even if that is nothing.
-            multiple: whether all earlier ones are meant too.
+            tag: a delivery tag; 0 with ``multiple`` covers all deliveries, even if there is none.
+            multiple: whether all earlier deliveries are covered too.
 
         Raises:
-            BrokerError: 406, there is no such delivery; nothing is taken then.
+            BrokerError: 406, there is no such delivery; no delivery is removed then.
         """
         if multiple and not tag:
-            return self.take_all()
+            return self.pop_all()
         if tag not in self._deliveries:
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"unknown delivery tag {tag}")
         if not multiple:
@@ -71,36 +76,33 @@ class Unacked:
         tags = [earlier for earlier in self._deliveries if earlier <= tag]
         return [self._deliveries.pop(earlier) for earlier in tags]
 
-    def take_all(self) -> list[Delivery]:
-        """Take out everything."""
+    def pop_all(self) -> list[Delivery]:
+        """Remove and return all deliveries."""
         deliveries, self._deliveries = list(self._deliveries.values()), {}
         return deliveries
 
     def restore(self, deliveries: Iterable[Delivery]) -> None:
-        """Put deliveries back in that were taken out."""
+        """Add deliveries again that ``pop`` has removed."""
         restored = [*self._deliveries.values(), *deliveries]
         self._deliveries = {each.tag: each for each in sorted(restored, key=attrgetter("tag"))}
 
-    def forget(self, queue: Queue) -> None:
-        """Drop what came from a queue: the queue has it back."""
+    def drop_queue(self, queue: Queue) -> None:
+        """Drop the deliveries of a queue that has requeued their messages."""
         self._deliveries = {
             tag: delivery
             for tag, delivery in self._deliveries.items()
             if delivery.queue is not queue
         }
 
-    @property
-    def queues(self) -> list[Queue]:
-        """The queues that the deliveries came from, each once."""
-        return list(dict.fromkeys(delivery.queue for delivery in self._deliveries.values()))
 
+def group_by_consumer(
+    deliveries: Sequence[Delivery],
+) -> list[tuple[Queue, list[QueuedMessage]]]:
+    """Group the messages of deliveries by queue and consumer.
 
-def by_consumer(deliveries: Sequence[Delivery]) -> list[tuple[Queue, list[QueuedMessage]]]:
-    """Sort deliveries into one group a queue and consumer.
-
-    RabbitMQ tells a queue about the acknowledged messages consumer by consumer, in the order of the
-    consumer tags and those of basic.get first. It shows when several get room at once: the order of
-    the groups is the order of the next turns.
+    RabbitMQ tells a queue about the acknowledged messages of one consumer after the other, in the
+    order of the consumer tags, and those of basic.get first. It shows when several consumers are
+    unblocked at once: the order of the groups is the order of their next turns.
     """
     if len(deliveries) == 1:
         return [(deliveries[0].queue, [deliveries[0].queued])]

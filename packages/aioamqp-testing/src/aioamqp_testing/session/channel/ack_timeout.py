@@ -1,4 +1,4 @@
-"""How long a client may keep a delivery without acknowledging it."""
+"""Acknowledgement timeout of a channel: how long a client may keep a delivery unacknowledged."""
 
 from collections.abc import Callable
 from typing import Final
@@ -7,57 +7,71 @@ from amqp_codec import ReplyCode
 
 from ...model import BrokerError, Timer, VirtualHost
 
-_PERIOD: Final = 60.0  # seconds; RabbitMQ looks once in as many, counted from channel.open
+_PERIOD: Final = 60.0  # seconds; RabbitMQ checks once in as many, counted from channel.open
 
 
 class AckTimeout:
-    """Looks at the oldest delivery of a channel now and then, while there is one.
+    """Timer that checks the age of the oldest delivery of a channel, while there is one.
 
     Args:
-        vhost: whose clock it goes by.
+        number: the number of the channel.
+        vhost: whose clock is used.
         seconds: how old a delivery may be; None is any age.
-        oldest: says when the oldest delivery was sent, None when there is none.
+        oldest: returns when the oldest delivery was sent, None when there is none.
         fail: called with the error when it is too old.
-        number: of the channel, for the text.
+
+    Attributes:
+        is_running: whether the timer is running.
     """
 
-    __slots__ = ("_fail", "_number", "_oldest", "_opened", "_seconds", "_timer", "_vhost")
+    __slots__ = (
+        "_fail",
+        "_number",
+        "_oldest",
+        "_opened",
+        "_seconds",
+        "_timer",
+        "_vhost",
+        "is_running",
+    )
 
     def __init__(
         self,
+        number: int,
         vhost: VirtualHost,
         seconds: float | None,
         oldest: Callable[[], float | None],
         fail: Callable[[BrokerError], None],
-        number: int,
     ) -> None:
+        self.is_running = False
+        self._number = number
         self._vhost = vhost
         self._seconds = seconds
         self._oldest = oldest
         self._fail = fail
-        self._number = number
         self._opened = vhost.clock.time()
         self._timer: Timer | None = None
 
-    def watch(self) -> None:
-        """Take notice that there is a delivery."""
-        if self._timer is None and self._seconds is not None:
+    def start(self) -> None:
+        """Start the timer, unless it is running: there is a delivery."""
+        if not self.is_running and self._seconds is not None:
             since = self._vhost.clock.time() - self._opened
-            self._timer = self._vhost.call_later(_PERIOD - since % _PERIOD, self._look)
+            self._timer = self._vhost.agenda.call_later(_PERIOD - since % _PERIOD, self._check)
+            self.is_running = True
 
     def cancel(self) -> None:
-        """Look no more: the channel is gone."""
+        """Stop the timer: the channel is closed."""
+        self.is_running = False
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
 
-    def _look(self) -> None:
-        self._timer = None
+    def _check(self) -> None:
+        self.is_running = False
         sent = self._oldest()
         if sent is None or self._seconds is None:
             return
         if self._vhost.clock.time() - sent <= self._seconds:
-            self.watch()
+            self.start()
             return
         text = (
             f"delivery acknowledgement on channel {self._number} timed out."

@@ -1,22 +1,22 @@
-"""The broker's side of one channel: its life, and who deals with which method."""
+"""The broker's side of channels: opening, closing, and which part handles which method."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from amqp_codec import Command, Method, Properties, ReplyCode, basic, channel, queue
+from amqp_codec import Command, Method, Properties, ReplyCode, basic, channel, queue, tx
 
-from ...model import BrokerError, VirtualHost
+from ...model import BrokerError
+from ..output import ChannelOutput
 from ..reader.assembly import Assembler
 from ..reader.undocumented import AccessRequest, AccessRequestOk
 from .consuming import Consuming
+from .context import Context
+from .direct_replies import ReplyConsumer
 from .publishing import Publishing
 from .topology import Topology
-from .tx import Transaction
-
-if TYPE_CHECKING:
-    from ..connection import Session
-
+from .transaction import Transaction
+from .tx import Tx
 
 _MAY_NAME_NO_QUEUE: Final = (
     queue.Bind,
@@ -29,69 +29,69 @@ _MAY_NAME_NO_QUEUE: Final = (
 
 
 class _State(Enum):
-    NEW = "a frame has come, channel.open has not"
-    OPEN = "commands are taken"
-    CLOSING = "channel.close is sent or has come, close-ok has not"
+    NEW = "a frame has been received, channel.open has not"
+    OPEN = "commands are processed"
+    CLOSING = "channel.close is sent or received, close-ok is not"
+    CLOSED = "its number is free"
 
 
 class Channel:
     """One channel of a session.
 
-    Attributes:
-        session: the connection that it is one of.
+    Args:
         number: 1 to 65535.
+        context: what the channels of its connection share.
+        on_closed: called when its number is free.
+
+    Attributes:
+        number: the number.
         assembler: for the frames of this channel.
-        transaction: what waits for a commit.
-        topology: what it does to exchanges and queues.
-        consuming: its consumers, and what it has not acknowledged.
+        consuming: its consumers, and what is not acknowledged.
         publishing: what is published on it.
-        is_gone: whether nothing more is to be expected of it, so that its number is free.
     """
 
-    def __init__(self, session: "Session", vhost: VirtualHost, number: int) -> None:
-        self.session = session
+    def __init__(
+        self, number: int, context: Context, on_closed: Callable[["Channel"], None]
+    ) -> None:
         self.number = number
         self.assembler = Assembler()
-        self.transaction = Transaction()
-        self.topology = Topology(self, vhost)
-        self.consuming = Consuming(self, vhost, self.topology)
-        self.publishing = Publishing(self, vhost)
-        self.is_gone = False
+        self._deferred = context.deferred
+        self._on_closed = on_closed
+        self._output = output = ChannelOutput(number, context.output, context.deferred)
+        self._transaction = transaction = Transaction()
+        replies = ReplyConsumer(context.vhost)
+        self._topology = Topology(context, output, replies)
+        self.consuming = Consuming(number, context, output, self._topology, replies, transaction)
+        self.publishing = Publishing(context, output, replies, transaction)
+        self._tx = Tx(output, self.publishing, self.consuming, transaction)
         self._state = _State.NEW
         self._handlers: Mapping[type[Method], Callable[[Any], None]] = {
-            channel.Close: self._close,
-            channel.Flow: self._flow,
-            AccessRequest: self._request_access,
-            **self.topology.handlers,
+            channel.Close: self._handle_close,
+            channel.Flow: self._handle_flow,
+            AccessRequest: self._grant_access,
+            **self._topology.handlers,
             **self.consuming.handlers,
             **self.publishing.handlers,
+            **self._tx.handlers,
         }
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes commands and sends some."""
-        return self._state is _State.OPEN and not self.is_gone
+        """Whether it processes commands and sends some."""
+        return self._state is _State.OPEN
 
     def handle(self, command: Command) -> None:
-        """Do what a command says.
+        """Process a command from the client.
 
         Raises:
-            BrokerError: the client has made a mistake; its code says what is to be closed.
+            BrokerError: the reply code says whether the channel or the connection is to be closed.
         """
         method = command.method
-        if self._state is not _State.OPEN and isinstance(method, _MAY_NAME_NO_QUEUE):
-            # RabbitMQ: it asks which queue is meant before it asks whether the channel is open
-            self.topology.queue_name(method.queue)
-        if self._state is _State.NEW:
-            if not isinstance(method, channel.Open):
-                raise BrokerError(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'")
-            self._state = _State.OPEN
-            self.send(channel.OpenOk())
+        if self._state is not _State.OPEN:
+            self._handle_not_open(method)
         elif isinstance(method, channel.Open):
             raise BrokerError(ReplyCode.CHANNEL_ERROR, "second 'channel.open' seen")
-        elif self._state is _State.CLOSING:
-            self._handle_closing(method)
-        elif self.transaction.is_committing and not isinstance(method, channel.Close):
+        elif self._transaction.is_committing and not isinstance(method, channel.Close):
             text = "unexpected command while processing 'tx.commit'"
             raise BrokerError(ReplyCode.CHANNEL_ERROR, text)
         elif isinstance(method, basic.Publish):
@@ -103,73 +103,145 @@ class Channel:
                 raise BrokerError(ReplyCode.COMMAND_INVALID, "unimplemented method")
             handler(method)
 
-    def _handle_closing(self, method: Method) -> None:
-        # everything else was sent before the client knew
-        if isinstance(method, channel.Close):
+    def _handle_not_open(self, method: Method) -> None:
+        if isinstance(method, _MAY_NAME_NO_QUEUE):
+            # RabbitMQ: it looks up the queue before it checks whether the channel is open
+            self._topology.queue_name(method.queue)
+        if self._state is _State.NEW:
+            if not isinstance(method, channel.Open):
+                raise BrokerError(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'")
+            self._state = _State.OPEN
+            self.send(channel.OpenOk())
+        elif isinstance(method, channel.Open):
+            raise BrokerError(ReplyCode.CHANNEL_ERROR, "second 'channel.open' seen")
+        # anything else was sent before the client knew that the channel is closing
+        elif isinstance(method, channel.Close):
             self.send(channel.CloseOk())
         elif isinstance(method, channel.CloseOk):
             self.end()
 
-    def catch_up(self) -> None:
-        """Deal with what queues have said, now that all is done that its client has asked for."""
-        try:
-            self.consuming.read_mail()
-            self.publishing.confirm_all()
-        except BrokerError as error:
-            self.session.fail_channel(self, error)
+    def finish_read(self) -> None:
+        """Process deliveries and notices from queues, after all commands of a read.
 
-    def send(self, method: Method, properties: Properties | None = None, body: bytes = b"") -> None:
-        """Send a command on this channel."""
-        self.session.send(Command(self.number, method, properties, body))
+        The publisher confirms in ``publishing`` are sent behind them.
 
-    def reply(self, no_wait: bool, method: Method) -> None:
-        """Send a reply, unless the client does not wait for one."""
-        if not no_wait:
-            self.send(method)
+        Raises:
+            BrokerError: 541.
+        """
+        self.consuming.mailbox.process()
+        if self._transaction.is_committing:
+            error = self._tx.complete_commit()
+            if error is not None:
+                self.fail(error, tx.Commit.INDEX)
+
+    def send(self, method: Method) -> None:
+        """Send a method without content on this channel."""
+        self._output.send(method)
+
+    def set_paused(self, is_paused: bool) -> None:
+        """Stop deliveries while the client does not read, or go on."""
+        if is_paused:
+            self.consuming.prefetch.pause()
+        else:
+            self.consuming.prefetch.resume()
+
+    # ----------------------------------------------------------------------------- closing
 
     def fail(self, error: BrokerError, index: int) -> None:
-        """Close it because of a mistake.
+        """Close the channel because of an error.
 
         Args:
-            error: the mistake.
-            index: the class and method id of what was asked for, as in ``Method.INDEX``.
+            error: the error.
+            index: the class and method id that channel.close names, as in ``Method.INDEX``.
         """
-        close = channel.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF)
-        self.send(close)
-        # RabbitMQ: these come behind it, though the queues have them back
-        self.consuming.send_rest()
+        self.send(channel.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF))
+        # RabbitMQ: these are sent behind channel.close, though they are returned to their queues
+        self.consuming.send_deliveries()
         self.consuming.fail()
         self.publishing.end()
         self._state = _State.CLOSING
 
-    def end(self) -> None:
-        """Give everything back; the channel is no more."""
-        self.is_gone = True
-        self.session.drop(self)
-        self.consuming.end()
-        self.publishing.end()
+    def _handle_close(self, _: channel.Close) -> None:
+        self.consuming.send_deliveries()
+        self.stop()
+        self._deferred.closed[self.number] = None
 
     def stop(self) -> None:
-        """Give everything back, and do nothing any more: something else ends it."""
+        """Return all messages to their queues and stop processing commands, before the end."""
         self.consuming.end()
         self.publishing.end()
         self._state = _State.CLOSING
 
-    def _close(self, _: channel.Close) -> None:
-        self.consuming.send_rest()
-        self.stop()
-        self.session.due.close(self)
-
     def confirm_close(self) -> None:
-        """Say close-ok to a client that has closed the channel, unless that has said it itself."""
-        if not self.is_gone:
-            self.end()
-            self.send(channel.CloseOk())
+        """End the channel that the client has closed, and send close-ok."""
+        self.end()
+        self.send(channel.CloseOk())
 
-    def _flow(self, method: channel.Flow) -> None:
+    def end(self) -> None:
+        """Return all messages to their queues and free the number of the channel."""
+        self._state = _State.CLOSED
+        self._on_closed(self)
+        self.consuming.end()
+        self.publishing.end()
+
+    # ----------------------------------------------------------------------------- the rest
+
+    def _handle_flow(self, method: channel.Flow) -> None:
         if not method.active:
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, "active=false")
         self.send(channel.FlowOk(active=True))
 
-    def _request_access(self, _: AccessRequest) -> None:
+    def _grant_access(self, _: AccessRequest) -> None:
         self.send(AccessRequestOk())
+
+
+class Channels(dict[int, Channel]):
+    """The channels of a connection by their numbers, from connection.open to the end.
+
+    A number that is used for the first time gets a channel, whether it is opened or not.
+
+    Args:
+        context: what they share.
+        channel_max: how many there may be. RabbitMQ: it does not limit their numbers.
+    """
+
+    def __init__(self, context: Context, channel_max: int) -> None:
+        super().__init__()
+        self._context = context
+        self._channel_max = channel_max
+
+    @property
+    def vhost_name(self) -> str:
+        """The name of the virtual host."""
+        return self._context.vhost.name
+
+    def __missing__(self, number: int) -> Channel:
+        """Add a channel.
+
+        Raises:
+            BrokerError: 530, there are as many as the connection or its user may have.
+        """
+        if len(self) >= self._channel_max:
+            raise BrokerError(
+                ReplyCode.NOT_ALLOWED,
+                f"number of channels opened ({len(self)}) has reached"
+                f" the negotiated channel_max ({self._channel_max})",
+            )
+        self._context.node.check_channel_limit(self._context.user)
+        channel = self[number] = Channel(number, self._context, self._remove)
+        return channel
+
+    def _remove(self, channel: Channel) -> None:
+        self.pop(channel.number, None)
+        self._context.deferred.closed.pop(channel.number, None)
+
+    def end(self) -> None:
+        """End all channels and leave the virtual host."""
+        channels = list(self.values())
+        self.clear()
+        for each in channels:
+            each.end()
+        vhost = self._context.vhost
+        vhost.remove_exclusive_queues(self._context.connection)
+        self._context.node.remove_connection(self._context.connection)
+        vhost.agenda.run_pending()

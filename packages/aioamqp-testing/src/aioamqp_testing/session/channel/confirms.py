@@ -1,8 +1,8 @@
-"""Publisher confirms of a channel: a stage of its own, so that grouping and order are its business.
+"""Publisher confirms of a channel: which publishes are confirmed by one basic.ack or basic.nack.
 
-RabbitMQ confirms what it cannot route at once and on its own, and the rest when the queues have
-said that they have it, with one basic.ack for as many as that covers. Which these are is a matter
-of timing there. Here they are those that came in one piece of input.
+RabbitMQ confirms a message that it cannot route at once and singly, and the others when the queues
+have accepted them, with one basic.ack for as many as that covers. How many these are depends on
+timing there. Here they are those that came in one read.
 """
 
 from itertools import groupby
@@ -11,25 +11,27 @@ from amqp_codec import basic
 
 
 class Confirms:
-    """Counts the publishes of a channel and says which are confirmed.
+    """The numbers of the publishes on a channel that are not confirmed.
 
     Attributes:
         is_selected: whether the channel is in confirm mode.
     """
 
+    __slots__ = ("_last", "_unconfirmed", "is_selected")
+
     def __init__(self) -> None:
         self.is_selected = False
         self._last = 0
-        self._unconfirmed: dict[int, bool] = {}  # number -> whether it was taken
+        self._unconfirmed: dict[int, bool] = {}  # number -> whether the message was accepted
 
-    def select(self) -> None:
-        """Go into confirm mode; being in it already changes nothing."""
-        self.is_selected = True
+    def add(self, *, is_accepted: bool) -> int:
+        """Count a publish and return its number.
 
-    def publish(self) -> int:
-        """Count a publish and return its number."""
+        Args:
+            is_accepted: whether every queue had room for the message.
+        """
         self._last += 1
-        self._unconfirmed[self._last] = True
+        self._unconfirmed[self._last] = is_accepted
         return self._last
 
     def confirm(self, number: int) -> basic.Ack:
@@ -37,29 +39,24 @@ class Confirms:
         del self._unconfirmed[number]
         return basic.Ack(number)
 
-    def refuse(self, number: int) -> None:
-        """Remember that a queue had no room for a publish."""
-        self._unconfirmed[number] = False
-
     def take_all(self) -> dict[int, bool]:
-        """Take the numbers of all that is left, and whether each was taken.
+        """Return the numbers of all unconfirmed publishes, and whether each message was accepted.
 
-        Somebody else has to say what has become of them.
+        They count as confirmed from here on.
         """
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         return unconfirmed
 
     def confirm_all(self) -> list[basic.Ack | basic.Nack]:
-        """Return what to say of all that is left: one method for as many as have the same fate.
+        """Return the confirms of all unconfirmed publishes, one for as many as have one outcome.
 
-        RabbitMQ: a nack says multiple even if it is about one, and has the bit requeue set.
+        RabbitMQ: a nack has multiple set even if it is for one, and also the bit for requeue.
         """
-        said: list[basic.Ack | basic.Nack] = []
-        for is_taken, group in groupby(self._unconfirmed.items(), lambda item: item[1]):
+        confirms: list[basic.Ack | basic.Nack] = []
+        for is_accepted, group in groupby(self.take_all().items(), lambda item: item[1]):
             numbers = [number for number, _ in group]
-            if is_taken:
-                said.append(basic.Ack(numbers[-1], len(numbers) > 1))
+            if is_accepted:
+                confirms.append(basic.Ack(numbers[-1], len(numbers) > 1))
             else:
-                said.append(basic.Nack(numbers[-1], True, True))
-        self._unconfirmed.clear()
-        return said
+                confirms.append(basic.Nack(numbers[-1], True, True))
+        return confirms

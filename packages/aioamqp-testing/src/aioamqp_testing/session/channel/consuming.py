@@ -1,9 +1,9 @@
-"""The broker's side of a channel, the rest of basic.*: consuming, getting, acknowledging."""
+"""Handlers of the rest of basic.* on a channel: consuming, getting, acknowledging, prefetch."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from amqp_codec import Method, ReplyCode, basic
 
@@ -17,31 +17,40 @@ from ...model import (
     QueuedMessage,
     SharedPrefetch,
     Unacked,
-    VirtualHost,
 )
-from ...model.queues.unacked import by_consumer
+from ...model.queues.unacked import group_by_consumer
+from ..output import ChannelOutput
 from ..reader.undocumented import Credit, CreditOk
 from .ack_timeout import AckTimeout
+from .context import Context
+from .direct_replies import ReplyConsumer
 from .mailbox import Mailbox
 from .topology import Topology
-from .tx import Settle
-
-if TYPE_CHECKING:
-    from .channel import Channel
+from .transaction import Settle, Transaction
 
 
 class Consuming:
-    """What goes out on a channel, and what becomes of it: the model's ConsumingChannel.
+    """What is delivered on a channel, and how it is settled: the model's ConsumingChannel.
 
     Attributes:
         handlers: what to call for each method.
-        name: the connection's, and the number of the channel.
+        name: the name of the channel for reports.
         prefetch: the limit that the channel's consumers share.
+        mailbox: deliveries and notices from queues.
+        deliver: delivers a message of a queue to one of its consumers here.
     """
 
-    def __init__(self, channel: "Channel", vhost: VirtualHost, topology: Topology) -> None:
+    def __init__(
+        self,
+        number: int,
+        context: Context,
+        output: ChannelOutput,
+        topology: Topology,
+        replies: ReplyConsumer,
+        transaction: Transaction,
+    ) -> None:
         self.handlers: Mapping[type[Method], Callable[[Any], None]] = {
-            basic.Qos: self._qos,
+            basic.Qos: self._set_qos,
             basic.Consume: self._consume,
             basic.Cancel: self._cancel,
             basic.Get: self._get,
@@ -50,64 +59,69 @@ class Consuming:
             basic.Reject: self._reject,
             basic.Recover: self._recover,
             basic.RecoverAsync: self._recover,
-            Credit: self._credit,
+            Credit: self._set_credit,
         }
-        self.name = f"{channel.session.name} channel {channel.number}"
+        self.name = f"{context.connection.name} channel {number}"
         self.prefetch = SharedPrefetch(self)
-        self._channel = channel
-        self._vhost = vhost
+        self._vhost = context.vhost
+        self._new_name = context.node.new_name
+        self._output = output
         self._topology = topology
-        self._prefetch_count = 0  # for consumers to come
+        self._replies = replies
+        self._transaction = transaction
+        self._prefetch_count = 0  # of consumers to come
         self._consumers: dict[str, Consumer] = {}
+        self._sends_cancel = context.wants_cancel_notices
         self._unacked = Unacked()
-        self._replies: tuple[str, str] | None = None  # consumer tag and address
-        self._addresses: set[str] = set()  # those of before, too
         self._last_tag = 0
-        self._mailbox = Mailbox()
+        self.mailbox = Mailbox(number, context.deferred, self._send_delivery)
+        self.deliver = self.mailbox.put_delivery
         self._timeout = AckTimeout(
-            vhost,
-            channel.session.node.consumer_timeout,
-            lambda: self._unacked.oldest,
-            lambda error: channel.session.fail_channel(channel, error),
-            channel.number,
+            number,
+            context.vhost,
+            context.node.consumer_timeout,
+            lambda: self._unacked.oldest_sent_at,
+            partial(context.fail_channel, number),
         )
 
     @property
     def consumers(self) -> list[Consumer]:
-        """Its consumers, in the order in which they came."""
+        """The consumers of the channel, in the order in which they came."""
         return list(self._consumers.values())
 
     @property
     def unacked(self) -> list[Delivery]:
-        """What it has not acknowledged, the oldest first."""
+        """The deliveries that are not acknowledged, the oldest first."""
         return list(self._unacked)
 
-    def _qos(self, method: basic.Qos) -> None:
+    # ----------------------------------------------------------------------------- consumers
+
+    def _set_qos(self, method: basic.Qos) -> None:
         if method.prefetch_size:
             text = f"prefetch_size!=0 ({method.prefetch_size})"
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, text)
         if method.global_:
             self.prefetch.set(method.prefetch_count, len(self._unacked))
         else:
-            # RabbitMQ: a limit of the other kind takes the shared one away
+            # RabbitMQ: a limit of the other kind removes the shared one
             self.prefetch.set(0, len(self._unacked))
             self._prefetch_count = method.prefetch_count
-        self._channel.send(basic.QosOk())
+        self._output.send(basic.QosOk())
 
     def _consume(self, method: basic.Consume) -> None:
         queue_name = self._topology.queue_name(method.queue)
         if method.consumer_tag in self._consumers:
             text = f"attempt to reuse consumer tag '{method.consumer_tag}'"
             raise BrokerError(ReplyCode.NOT_ALLOWED, text)
-        tag = method.consumer_tag or self._channel.session.node.new_name("amq.ctag-")
+        tag = method.consumer_tag or self._new_name("amq.ctag-")
         if queue_name == REPLY_TO:
-            self._consume_replies(tag, no_ack=method.no_ack)
-            self._channel.reply(method.no_wait, basic.ConsumeOk(tag))
+            self._replies.start(tag, self._deliver_reply, no_ack=method.no_ack)
+            self._output.reply(method.no_wait, basic.ConsumeOk(tag))
             return
         consumer = Consumer(
             tag,
             self,
-            self._topology.queue(queue_name),
+            self._topology.find_queue(queue_name),
             no_ack=method.no_ack,
             exclusive=method.exclusive,
             prefetch_count=self._prefetch_count,
@@ -116,257 +130,204 @@ class Consuming:
         consumer.queue.add_consumer(consumer)
         self._consumers[consumer.tag] = consumer
         if not method.no_wait:
-            self._hear(partial(self._has_begun, consumer.tag))
+            self.mailbox.put_notice(partial(self._send_consume_ok, consumer.tag))
+
+    def _send_consume_ok(self, tag: str) -> None:
+        self._output.send(basic.ConsumeOk(tag))
+        if tag not in self._consumers:
+            # RabbitMQ: it crashes over a consumer that was cancelled before it had begun
+            raise BrokerError(ReplyCode.INTERNAL_ERROR)
 
     def _cancel(self, method: basic.Cancel) -> None:
-        if self._replies is not None and method.consumer_tag == self._replies[0]:
-            self._end_replies()
-            self._channel.reply(method.no_wait, basic.CancelOk(method.consumer_tag))
-            return
-        consumer = self._consumers.pop(method.consumer_tag, None)
+        tag = method.consumer_tag
+        consumer = None
+        if tag == self._replies.tag:
+            self._replies.stop()
+        else:
+            consumer = self._consumers.pop(tag, None)
         if consumer is None:
-            self._channel.reply(method.no_wait, basic.CancelOk(method.consumer_tag))
+            self._output.reply(method.no_wait, basic.CancelOk(tag))
             return
         consumer.queue.remove_consumer(consumer)
         if not method.no_wait:
-            self._hear(partial(self._channel.send, basic.CancelOk(method.consumer_tag)))
-
-    def _has_begun(self, tag: str) -> None:
-        self._channel.send(basic.ConsumeOk(tag))
-        if tag not in self._consumers:
-            # RabbitMQ stumbles over a consumer that was cancelled before it had begun
-            raise BrokerError(ReplyCode.INTERNAL_ERROR)
-
-    def deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
-        """Take a message from a queue for one of its consumers."""
-        due, mailbox = self._channel.session.due, self._mailbox
-        if not due.is_busy:
-            self._deliver(consumer, queued)
-            return
-        if not mailbox:
-            due.catch_up(self._channel)
-        mailbox.put_parcel((consumer, queued))
-        if mailbox.is_full:
-            self.read_mail()
-
-    def _hear(self, notice: Callable[[], None]) -> None:
-        """Do something when it is its turn among what queues say."""
-        due = self._channel.session.due
-        if not due.is_busy:
-            notice()
-            return
-        due.catch_up(self._channel)
-        self._mailbox.put(notice)
-
-    def read_mail(self) -> None:
-        """Deal with what queues have said.
-
-        Raises:
-            BrokerError: 541.
-        """
-        for letter in self._mailbox.take():
-            if isinstance(letter, tuple):
-                self._deliver(*letter)
-            else:
-                letter()
-
-    def send_rest(self) -> None:
-        """Send what is on its way to consumers, because the channel ends."""
-        for consumer, queued in self._mailbox.take_parcels():
-            self._deliver(consumer, queued)
-
-    def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
-        tag = self._next_tag()
-        if not consumer.no_ack:
-            self._expect_ack(tag, consumer.queue, consumer, queued)
-        message = queued.message
-        method = basic.Deliver(
-            consumer.tag, tag, queued.redelivered, message.exchange, message.routing_key
-        )
-        self._channel.send(method, message.properties, message.body)
+            self.mailbox.put_notice(partial(self._output.send, basic.CancelOk(tag)))
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
-        """Forget consumers whose queue is gone, and tell the client if it wants to know."""
-        self._hear(partial(self._cancel_consumers, consumers))
+        """Remove consumers whose queue is deleted, and send basic.cancel if the client wants it."""
+        self.mailbox.put_notice(partial(self._cancel_consumers, consumers))
 
     def _cancel_consumers(self, consumers: list[Consumer]) -> None:
         for consumer in consumers:
             if self._consumers.get(consumer.tag) is consumer:
                 del self._consumers[consumer.tag]
-                if self._channel.session.wants_cancel_notices and self._channel.is_open:
-                    self._channel.send(basic.Cancel(consumer.tag, no_wait=True))
+                if self._sends_cancel:
+                    self._output.send(basic.Cancel(consumer.tag, no_wait=True))
 
-    def _get(self, method: basic.Get) -> None:
-        source = self._topology.queue(method.queue)
-        queued = source.get(self, no_ack=method.no_ack)
-        if queued is None:
-            self._channel.send(basic.GetEmpty())
-            return
-        tag = self._next_tag()
-        if not method.no_ack:
-            self._expect_ack(tag, source, None, queued)
-        message = queued.message
-        reply = basic.GetOk(
-            tag, queued.redelivered, message.exchange, message.routing_key, source.message_count
-        )
-        self._channel.send(reply, message.properties, message.body)
-
-    def _expect_ack(
-        self, tag: int, source: Queue, consumer: Consumer | None, queued: QueuedMessage
-    ) -> None:
-        sent = self._vhost.clock.time()
-        self._unacked.add(Delivery(tag, source, consumer, queued, sent))
-        self._timeout.watch()
-
-    def _next_tag(self) -> int:
-        self._last_tag += 1
-        return self._last_tag
-
-    # ----------------------------------------------------------------------------- acknowledging
-
-    def _ack(self, method: basic.Ack) -> None:
-        deliveries = self._unacked.take(method.delivery_tag, multiple=method.multiple)
-        self._settle(deliveries, attrgetter("acknowledge"))
-
-    def _nack(self, method: basic.Nack) -> None:
-        deliveries = self._unacked.take(method.delivery_tag, multiple=method.multiple)
-        self._refuse(deliveries, requeue=method.requeue)
-
-    def _reject(self, method: basic.Reject) -> None:
-        deliveries = self._unacked.take(method.delivery_tag, multiple=False)
-        self._refuse(deliveries, requeue=method.requeue)
-
-    def _refuse(self, deliveries: list[Delivery], *, requeue: bool) -> None:
-        _check_refusable(deliveries)
-        self._settle(deliveries, attrgetter("requeue" if requeue else "reject"))
-
-    def _recover(self, method: basic.Recover | basic.RecoverAsync) -> None:
-        if not method.requeue:
-            raise BrokerError(ReplyCode.NOT_IMPLEMENTED, "requeue=false")
-        deliveries = self._unacked.take_all()
-        try:
-            _check_refusable(deliveries)
-        except BrokerError:
-            # RabbitMQ: here it is not prepared for a queue that takes nothing back
-            raise BrokerError(ReplyCode.INTERNAL_ERROR) from None
-        self.wait_idle(deliveries, attrgetter("requeue"))
-        if isinstance(method, basic.Recover):
-            self._channel.send(basic.RecoverOk())
-
-    def _settle(self, deliveries: list[Delivery], how: Settle) -> None:
-        if self._channel.transaction.is_selected:
-            self._channel.transaction.settlements.append((deliveries, how))
-        else:
-            self.wait_idle(deliveries, how)
-
-    def wait_idle(self, deliveries: list[Delivery], how: Settle) -> None:
-        """Tell the queues what becomes of messages that are not the channel's any more."""
-        for source, messages in by_consumer(deliveries):
-            self._vhost.later(partial(how(source), self, messages))
-        if self.prefetch.limit:
-            consumed = sum(delivery.consumer is not None for delivery in deliveries)
-            self._vhost.later(partial(self.prefetch.give_back, consumed))
-
-    def take_back(self, deliveries: list[Delivery]) -> None:
-        """Count messages among those that are not acknowledged again."""
-        self._unacked.restore(deliveries)
-
-    # ----------------------------------------------------------------------------- direct replies
-
-    @property
-    def reply_to(self) -> str | None:
-        """The address for direct replies to this channel, if it consumes them."""
-        return None if self._replies is None else self._replies[1]
-
-    def _consume_replies(self, tag: str, *, no_ack: bool) -> None:
-        if not no_ack:
-            text = "reply consumer cannot acknowledge"
-            raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
-        if self._replies is not None:
-            raise BrokerError(ReplyCode.PRECONDITION_FAILED, "reply consumer already set")
-        address = self._vhost.replies.open(self._deliver_reply)
-        self._replies = (tag, address)
-        self._addresses.add(address)
-
-    def has_had(self, address: str) -> bool:
-        """Tell whether direct replies at an address come here, or did so."""
-        return address in self._addresses
-
-    def _deliver_reply(self, message: Message) -> None:
-        """Send an answer when it is its turn."""
-        self._hear(partial(self._send_reply, message))
-
-    def _send_reply(self, message: Message) -> None:
-        """Send an answer. RabbitMQ: it has the next delivery tag, which is not used up."""
-        if self._replies is not None:
-            tag, _ = self._replies
-            method = basic.Deliver(
-                tag, self._last_tag + 1, False, message.exchange, message.routing_key
-            )
-            self._channel.send(method, message.properties, message.body)
-
-    def _end_replies(self) -> None:
-        if self._replies is not None:
-            self._vhost.replies.close(self._replies[1])
-            self._replies = None
-
-    # ----------------------------------------------------------------------------- the end
-
-    def fail(self) -> None:
-        """End the consumers because the channel is closed by a mistake.
-
-        RabbitMQ: classic queues that it consumes from have its messages back at once, other queues
-        (those of basic.get, or of cancelled consumers) when the client has said close-ok. So have
-        queues of other types, which go on delivering until then.
-        """
-        self.take_back(self._channel.transaction.deliveries)
-        for consumed in {consumer.queue: None for consumer in self._consumers.values()}:
-            if consumed.hears_of_errors:
-                consumed.forget(self)
-                self._unacked.forget(consumed)
-        self._consumers = {
-            tag: consumer
-            for tag, consumer in self._consumers.items()
-            if not consumer.queue.hears_of_errors
-        }
-        self._timeout.cancel()
-        self._end_replies()
-
-    def end(self) -> None:
-        """Give everything back."""
-        self._timeout.cancel()
-        self.take_back(self._channel.transaction.deliveries)
-        used = [consumer.queue for consumer in self._consumers.values()] + self._unacked.queues
-        used += [consumer.queue for consumer, _ in self._mailbox.take_parcels()]
-        self._consumers.clear()
-        self._unacked = Unacked()
-        self._end_replies()
-        for each in dict.fromkeys(used):
-            each.forget(self)
-
-    # ----------------------------------------------------------------------------- the rest
-
-    def _credit(self, method: Credit) -> None:
+    def _set_credit(self, method: Credit) -> None:
         consumer = self._consumers.get(method.consumer_tag)
         if consumer is None:
             text = f"unknown consumer tag '{method.consumer_tag}'"
             raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
         ready = consumer.queue.add_credit(consumer, method.credit)
         is_drained = method.drain and method.credit > ready
-        self._hear(partial(self._has_credit, ready, is_drained=is_drained))
+        self.mailbox.put_notice(partial(self._send_credit_ok, ready, is_drained=is_drained))
 
-    def _has_credit(self, ready: int, *, is_drained: bool) -> None:
-        self._channel.send(CreditOk(ready))
+    def _send_credit_ok(self, ready: int, *, is_drained: bool) -> None:
+        self._output.send(CreditOk(ready))
         if is_drained:
-            # RabbitMQ 3.10 stumbles over telling the client that there is no more
+            # RabbitMQ 3.10: it crashes when it notifies a client that the queue is drained
             raise BrokerError(ReplyCode.INTERNAL_ERROR)
 
+    # ----------------------------------------------------------------------------- deliveries
 
-def _check_refusable(deliveries: list[Delivery]) -> None:
-    """Say whether the queues that messages came from take them back.
+    def send_deliveries(self) -> None:
+        """Send the deliveries that were deferred and drop the notices, because the channel ends."""
+        for consumer, queued in self.mailbox.take_deliveries():
+            self._send_delivery(consumer, queued)
+
+    def _send_delivery(self, consumer: Consumer, queued: QueuedMessage) -> None:
+        self._last_tag += 1
+        if not consumer.no_ack:
+            self._add_unacked(consumer.queue, consumer, queued)
+        message = queued.message
+        method = basic.Deliver(
+            consumer.tag,
+            self._last_tag,
+            queued.redelivered,
+            message.exchange,
+            message.routing_key,
+        )
+        self._output.send(method, message.properties, message.body)
+
+    def _get(self, method: basic.Get) -> None:
+        source = self._topology.find_queue(method.queue)
+        queued = source.get(self, no_ack=method.no_ack)
+        if queued is None:
+            self._output.send(basic.GetEmpty())
+            return
+        self._last_tag += 1
+        if not method.no_ack:
+            self._add_unacked(source, None, queued)
+        message = queued.message
+        reply = basic.GetOk(
+            self._last_tag,
+            queued.redelivered,
+            message.exchange,
+            message.routing_key,
+            source.message_count,
+        )
+        self._output.send(reply, message.properties, message.body)
+
+    def _add_unacked(self, source: Queue, consumer: Consumer | None, queued: QueuedMessage) -> None:
+        sent = self._vhost.clock.time()
+        self._unacked.add(Delivery(self._last_tag, source, consumer, queued, sent))
+        if not self._timeout.is_running:
+            self._timeout.start()
+
+    def _deliver_reply(self, message: Message) -> None:
+        """Deliver a direct reply."""
+        self.mailbox.put_notice(partial(self._send_reply, message))
+
+    def _send_reply(self, message: Message) -> None:
+        if self._replies.tag is not None:
+            # RabbitMQ: a direct reply has the next delivery tag and does not use it up
+            tag = self._last_tag + 1
+            method = basic.Deliver(
+                self._replies.tag, tag, False, message.exchange, message.routing_key
+            )
+            self._output.send(method, message.properties, message.body)
+
+    # ----------------------------------------------------------------------------- acknowledging
+
+    def _ack(self, method: basic.Ack) -> None:
+        deliveries = self._unacked.pop(method.delivery_tag, multiple=method.multiple)
+        self._settle_now_or_at_commit(deliveries, attrgetter("acknowledge"))
+
+    def _nack(self, method: basic.Nack) -> None:
+        deliveries = self._unacked.pop(method.delivery_tag, multiple=method.multiple)
+        self._refuse(deliveries, requeue=method.requeue)
+
+    def _reject(self, method: basic.Reject) -> None:
+        deliveries = self._unacked.pop(method.delivery_tag, multiple=False)
+        self._refuse(deliveries, requeue=method.requeue)
+
+    def _refuse(self, deliveries: list[Delivery], *, requeue: bool) -> None:
+        _check_can_reject(deliveries)
+        self._settle_now_or_at_commit(deliveries, attrgetter("requeue" if requeue else "reject"))
+
+    def _recover(self, method: basic.Recover | basic.RecoverAsync) -> None:
+        if not method.requeue:
+            raise BrokerError(ReplyCode.NOT_IMPLEMENTED, "requeue=false")
+        deliveries = self._unacked.pop_all()
+        try:
+            _check_can_reject(deliveries)
+        except BrokerError:
+            # RabbitMQ: here it is not prepared for a queue whose messages cannot be requeued
+            raise BrokerError(ReplyCode.INTERNAL_ERROR) from None
+        self.settle(deliveries, attrgetter("requeue"))
+        if isinstance(method, basic.Recover):
+            self._output.send(basic.RecoverOk())
+
+    def _settle_now_or_at_commit(self, deliveries: list[Delivery], how: Settle) -> None:
+        if self._transaction.is_selected:
+            self._transaction.settlements.append((deliveries, how))
+        else:
+            self.settle(deliveries, how)
+
+    def settle(self, deliveries: list[Delivery], how: Settle) -> None:
+        """Settle messages in their queues."""
+        for source, messages in group_by_consumer(deliveries):
+            self._vhost.agenda.call_soon(partial(how(source), self, messages))
+        if self.prefetch.limit:
+            consumed = sum(delivery.consumer is not None for delivery in deliveries)
+            self._vhost.agenda.call_soon(partial(self.prefetch.release, consumed))
+
+    def restore(self, deliveries: list[Delivery]) -> None:
+        """Count deliveries as unacknowledged again, because a transaction did not settle them."""
+        self._unacked.restore(deliveries)
+
+    # ----------------------------------------------------------------------------- the end
+
+    def fail(self) -> None:
+        """Stop the consumers because channel.close is sent.
+
+        RabbitMQ: classic queues that the channel consumes from get its messages back at once, other
+        queues (those of basic.get, or of cancelled consumers) when the client has sent close-ok.
+        So do queues of other types, which go on delivering until then.
+        """
+        self._stop()
+        for consumed in {consumer.queue: None for consumer in self._consumers.values()}:
+            if consumed.requeues_on_channel_error:
+                consumed.remove_channel(self)
+                self._unacked.drop_queue(consumed)
+        self._consumers = {
+            tag: consumer
+            for tag, consumer in self._consumers.items()
+            if not consumer.queue.requeues_on_channel_error
+        }
+
+    def end(self) -> None:
+        """Stop the consumers and return all messages to their queues."""
+        self._stop()
+        used = [consumer.queue for consumer in self._consumers.values()] + self._unacked.queues
+        used += [consumer.queue for consumer, _ in self.mailbox.take_deliveries()]
+        self._consumers.clear()
+        self._unacked.pop_all()
+        for each in dict.fromkeys(used):
+            each.remove_channel(self)
+
+    def _stop(self) -> None:
+        self._sends_cancel = False
+        self._timeout.cancel()
+        self._replies.stop()
+        self.restore(self._transaction.deliveries)
+
+
+def _check_can_reject(deliveries: list[Delivery]) -> None:
+    """Refuse to requeue or reject messages of queues that do not take them back.
 
     Raises:
         BrokerError: 540.
     """
     for source in dict.fromkeys(delivery.queue for delivery in deliveries):
-        source.check_refusable()
+        source.check_can_reject()

@@ -1,56 +1,81 @@
-"""What queues say to a channel while it has something else to do.
+"""The mailbox of a channel: deliveries and notices from queues.
 
-RabbitMQ: queues and channels are processes that send each other letters. What a queue has to say
-about a command (the reply to basic.consume and basic.cancel, deliveries, notices) lies behind all
-that the client has sent in the same piece, and the replies to that come first.
+RabbitMQ: queues and channels are processes that send each other messages. What a queue sends for a
+command (consume-ok, cancel-ok, deliveries, notices) arrives behind all that the client has sent in
+the same read, so the replies to that come first.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Final, TypeAlias
+from collections.abc import Callable
+from typing import Final
 
 from ...model import Consumer, QueuedMessage
+from ..deferred import Deferred
 
-Parcel: TypeAlias = tuple[Consumer, QueuedMessage]
-"""A message for a consumer."""
-
-_MOST_OCTETS: Final = 0x40000
-_WRAPPING: Final = 100  # octets that a message takes beside its body
+_MOST_BYTES: Final = 0x40000  # of deliveries; then they are processed before the end of the read
+_OVERHEAD: Final = 100  # bytes of a delivery besides the body
 
 
 class Mailbox:
-    """The letters of one channel that it has not read yet, the oldest first.
+    """Deliveries and notices of one channel, the oldest first, while the client's input is read.
 
-    Attributes:
-        is_full: whether there should be no more before they are read.
+    At any other time they are processed at once.
+
+    Args:
+        number: the number of the channel.
+        deferred: of the connection.
+        deliver: processes a delivery.
     """
 
-    __slots__ = ("_letters", "_octets", "is_full")
+    __slots__ = ("_contents", "_deferred", "_deliver", "_number", "_size")
 
-    def __init__(self) -> None:
-        self.is_full = False
-        self._letters: deque[Parcel | Callable[[], None]] = deque()
-        self._octets = 0
+    def __init__(
+        self,
+        number: int,
+        deferred: Deferred,
+        deliver: Callable[[Consumer, QueuedMessage], None],
+    ) -> None:
+        self._number = number
+        self._deferred = deferred
+        self._deliver = deliver
+        self._contents: deque[tuple[Consumer, QueuedMessage] | Callable[[], None]] = deque()
+        self._size = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._letters)
+    def put_notice(self, notice: Callable[[], None]) -> None:
+        """Call something when it is its turn, such as what sends a reply."""
+        if not self._deferred.is_reading:
+            notice()
+            return
+        self._deferred.notices[self._number] = None
+        self._contents.append(notice)
 
-    def put(self, notice: Callable[[], None]) -> None:
-        """Leave something to be done, such as a reply to be sent."""
-        self._letters.append(notice)
+    def put_delivery(self, consumer: Consumer, queued: QueuedMessage) -> None:
+        """Deliver a message to a consumer when it is its turn."""
+        if not self._deferred.is_reading:
+            self._deliver(consumer, queued)
+            return
+        self._deferred.notices[self._number] = None
+        self._contents.append((consumer, queued))
+        self._size += len(queued.message.body) + _OVERHEAD
+        if self._size > _MOST_BYTES:
+            self.process()
 
-    def put_parcel(self, parcel: Parcel) -> None:
-        """Leave a message for a consumer."""
-        self._letters.append(parcel)
-        self._octets += len(parcel[1].message.body) + _WRAPPING
-        self.is_full = self._octets > _MOST_OCTETS
+    def process(self) -> None:
+        """Process all that is in it.
 
-    def take(self) -> Iterator[Parcel | Callable[[], None]]:
-        """Take the letters out one after the other."""
-        self._octets, self.is_full = 0, False
-        while self._letters:
-            yield self._letters.popleft()
+        Raises:
+            BrokerError: 541, from a notice.
+        """
+        self._size = 0
+        while self._contents:
+            entry = self._contents.popleft()
+            if isinstance(entry, tuple):
+                self._deliver(*entry)
+            else:
+                entry()
 
-    def take_parcels(self) -> list[Parcel]:
-        """Take the messages out and throw the notices away."""
-        return [letter for letter in self.take() if isinstance(letter, tuple)]
+    def take_deliveries(self) -> list[tuple[Consumer, QueuedMessage]]:
+        """Empty it and return the deliveries; the notices are dropped."""
+        contents, self._size = list(self._contents), 0
+        self._contents.clear()
+        return [entry for entry in contents if isinstance(entry, tuple)]

@@ -1,36 +1,84 @@
-"""What a channel in transaction mode has asked for and not committed yet."""
+"""Handlers of tx.* on a channel: select, commit, rollback."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from ...model import ConsumingChannel, Delivery, Publication, Queue, QueuedMessage
+from amqp_codec import Method, ReplyCode, tx
 
-Settle = Callable[[Queue], Callable[[ConsumingChannel, Iterable[QueuedMessage]], None]]
-"""Says what is to become of delivered messages: the method of a queue that does it."""
+from ...model import BrokerError, Outcome
+from ..output import ChannelOutput
+from .consuming import Consuming
+from .publishing import Publishing
+from .transaction import Transaction
 
 
-class Transaction:
-    """A channel's transaction; RabbitMQ begins the next one as soon as one has ended.
+class Tx:
+    """What a channel does about its transaction.
 
     Attributes:
-        is_selected: whether the channel is in transaction mode.
-        is_committing: whether tx.commit has come and is not answered yet.
-        publications: what is to be delivered, and whether it is mandatory.
-        settlements: what is to be settled, and how.
+        handlers: what to call for each method.
     """
 
-    def __init__(self) -> None:
-        self.is_selected = False
-        self.is_committing = False
-        self.publications: list[tuple[Publication, bool]] = []
-        self.settlements: list[tuple[list[Delivery], Settle]] = []
+    def __init__(
+        self,
+        output: ChannelOutput,
+        publishing: Publishing,
+        consuming: Consuming,
+        transaction: Transaction,
+    ) -> None:
+        self.handlers: Mapping[type[Method], Callable[[Any], None]] = {
+            tx.Select: self._select,
+            tx.Commit: self._commit,
+            tx.Rollback: self._roll_back,
+        }
+        self._output = output
+        self._publishing = publishing
+        self._consuming = consuming
+        self._transaction = transaction
+        self._is_partial = False  # whether a queue had no room for a part of the transaction
 
-    @property
-    def deliveries(self) -> list[Delivery]:
-        """The deliveries that are to be settled."""
-        return [delivery for deliveries, _ in self.settlements for delivery in deliveries]
+    def _select(self, _: tx.Select) -> None:
+        if self._publishing.is_in_confirm_mode:
+            raise _refused("cannot switch from confirm to tx mode")
+        self._transaction.is_selected = True
+        self._output.send(tx.SelectOk())
 
-    def clear(self) -> None:
-        """Forget what was asked for; the channel stays in transaction mode."""
-        self.is_committing = False
-        self.publications.clear()
-        self.settlements.clear()
+    def _commit(self, _: tx.Commit) -> None:
+        """Deliver and settle what was held back; commit-ok comes when the queues have all of it.
+
+        RabbitMQ: by then the channel has processed what the client has sent behind the commit.
+        """
+        transaction = self._transaction
+        self._check_selected()
+        outcomes = [self._publishing.deliver(*held) for held in transaction.publications]
+        for deliveries, how in transaction.settlements:
+            self._consuming.settle(deliveries, how)
+        transaction.clear()
+        self._is_partial = Outcome.REFUSED in outcomes
+        if any(outcomes):
+            transaction.is_committing = True
+            self._output.defer()
+        else:
+            self._output.send(tx.CommitOk())
+
+    def complete_commit(self) -> BrokerError | None:
+        """Send commit-ok, or return the error that closes the channel instead."""
+        self._transaction.is_committing = False
+        if self._is_partial:
+            return _refused("partial tx completion")
+        self._output.send(tx.CommitOk())
+        return None
+
+    def _roll_back(self, _: tx.Rollback) -> None:
+        self._check_selected()
+        self._consuming.restore(self._transaction.deliveries)
+        self._transaction.clear()
+        self._output.send(tx.RollbackOk())
+
+    def _check_selected(self) -> None:
+        if not self._transaction.is_selected:
+            raise _refused("channel is not transactional")
+
+
+def _refused(text: str) -> BrokerError:
+    return BrokerError(ReplyCode.PRECONDITION_FAILED, text)

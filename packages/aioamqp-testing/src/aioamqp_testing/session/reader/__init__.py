@@ -1,1 +1,1 @@
-"""Bytes to frames, frames to commands, and RabbitMQ's texts for what cannot be read."""
+"""Bytes to commands, with RabbitMQ's reply texts for what cannot be read."""

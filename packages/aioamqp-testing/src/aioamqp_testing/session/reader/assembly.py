@@ -1,31 +1,31 @@
-"""Frames of one channel to commands, and RabbitMQ's words for what does not fit together.
+"""Frames of one channel to commands, and RabbitMQ's reply texts for frames that do not fit.
 
-The codec finds what is wrong; here it is said as RabbitMQ says it, with the octets at fault and the
-method they belong to.
+The states of a channel are those of ``amqp_codec.Decoder``, but for a body that is longer than its
+header says: RabbitMQ does not refuse it, and waits for more of it.
 """
 
-from collections.abc import Iterator
-from contextlib import suppress
+from struct import Struct
 from struct import error as StructError
 from typing import Final
 
-from amqp_codec import METHODS, Command, DecodeError, Decoder, Method, ReplyCode, basic
-from amqp_codec.protocol.constants import FRAME_BODY, FRAME_METHOD
+from amqp_codec import METHODS, Command, DecodeError, FrameReader, Method, ReplyCode, basic
+from amqp_codec.frame_reader import HEADER_SIZE
+from amqp_codec.protocol.constants import FRAME_BODY, FRAME_HEADER, FRAME_METHOD
 
 from ...model import BrokerError
 from ...model.erlang import printing as erlang
 from ...model.erlang import terms as values
-from .framing import Frame
-from .undocumented import UNLISTED
+from .undocumented import UNDOCUMENTED
 
+_HEADER: Final = Struct(">HHQ").unpack_from  # class, weight, size of the body
 _MISFITS: Final = (ValueError, IndexError, StructError)
-_IDS = 4  # octets of class id and method id
-_BEFORE_PROPERTIES = 12  # octets of class id, weight and body size
-_UNREADABLE: Final = b"\x20\0" + b"\0\0\0\3" + b"\1?\0"  # headers, a table with a type that is none
+_UNCHECKED: Final = (basic.Publish, basic.Ack)
+_IDS: Final = 4  # bytes of class id and method id
+_UNREADABLE: Final = b"\x20\0" + b"\0\0\0\3" + b"\1?\0"  # headers with a value of an unknown type
 
 
 class ReaderCrash(Exception):
-    """Input that RabbitMQ's reader process does not survive: the connection is reset at once."""
+    """Input that crashes RabbitMQ's reader process: the connection is reset at once."""
 
 
 class FrameRefused(BrokerError):
@@ -40,39 +40,36 @@ class FrameRefused(BrokerError):
         self.index = index
 
 
-def decode_method(frame: Frame) -> Method:
-    """Read the method in a frame.
+def decode_method(frame: FrameReader) -> Method:
+    """Decode the method of a method frame.
 
     Raises:
         FrameRefused: 501, its arguments do not end where the frame does, or are not UTF-8; 541,
             they cannot be read on channel 0.
         ReaderCrash: there is no such method, or a table in it cannot be read.
     """
-    payload = frame.payload
-    index = _index(frame)
-    method = METHODS.get(index) or UNLISTED.get(index)
+    method = METHODS.get(frame.index) or UNDOCUMENTED.get(frame.index)
     if method is None:
-        raise _unknown(index)
+        raise _unknown(frame.index)
     try:
-        decoded = method.decode(payload, _IDS, len(payload))
+        decoded = method.decode(frame.data, frame.start + _IDS, frame.end)
     except (DecodeError, *_MISFITS) as error:
         if not frame.channel:
-            # RabbitMQ: its reader catches what it stumbles over, if that is meant for itself
+            # RabbitMQ: its reader catches the errors of methods that are for the reader itself
             raise FrameRefused(ReplyCode.INTERNAL_ERROR) from None
         if isinstance(error, DecodeError):
             raise ReaderCrash(f"{method.NAME}: {error}") from None
-        text = f"cannot decode {erlang.raw_binary(payload[_IDS:])}"
-        raise FrameRefused(ReplyCode.FRAME_ERROR, text, index) from None
-    _check(decoded, frame)
+        text = f"cannot decode {erlang.raw_binary(frame.payload[_IDS:])}"
+        raise FrameRefused(ReplyCode.FRAME_ERROR, text, frame.index) from None
+    # RabbitMQ: it checks every short string but those of basic.publish
+    if method not in _UNCHECKED and not (frame.channel and method.HAS_CONTENT):
+        _check_arguments(decoded, frame)
     return decoded
 
 
-def _check(method: Method, frame: Frame) -> None:
-    """Refuse values that the wire can carry but RabbitMQ does not take."""
-    if isinstance(method, basic.Publish | basic.Ack):
-        return
-    # RabbitMQ: it looks at every short string but those of basic.publish, and names the method on
-    # channel 0 only; and Erlang has no number that is infinite or none at all
+def _check_arguments(method: Method, frame: FrameReader) -> None:
+    """Refuse values that AMQP allows and RabbitMQ does not."""
+    # RabbitMQ: it names the method on channel 0 only; and Erlang has no infinite number and no NaN
     is_ascii = frame.payload.isascii()
     for name, wire_type in method.FIELDS:
         if wire_type == "shortstr" and not is_ascii:
@@ -82,125 +79,104 @@ def _check(method: Method, frame: Frame) -> None:
                 text = "Malformed UTF-8 in shortstr"
                 index = 0 if frame.channel else method.INDEX
                 raise FrameRefused(ReplyCode.FRAME_ERROR, text, index) from None
-        elif wire_type == "table" and not values.is_readable(getattr(method, name)):
+        elif wire_type == "table" and not values.is_representable(getattr(method, name)):
             if not frame.channel:
                 raise FrameRefused(ReplyCode.INTERNAL_ERROR)
-            raise ReaderCrash(f"{method.NAME}: a number in {name} is none")
+            raise ReaderCrash(f"{method.NAME}: {name} has a number that Erlang cannot read")
 
 
 class Assembler:
-    """Puts the frames of one channel together."""
+    """Assembler of the commands of one channel."""
+
+    __slots__ = ("_method", "_pieces", "_properties", "_remaining")
 
     def __init__(self) -> None:
-        self._decoder = Decoder()
-        self._begun: list[Frame] = []  # of a command, without bodies; empty between commands
-        self._is_overfull = False
+        self._method: Method | None = None  # with a content that is not complete
+        self._properties: basic.Properties | None = None  # of that content, if its header is here
+        self._remaining = 0  # bytes of its body; below 0 when there were more than announced
+        self._pieces: list[bytes] = []
 
-    def assemble(self, frame: Frame) -> Iterator[Command]:
-        """Take a frame or a run of them; return the commands that are complete with it.
+    def add_frame(self, frame: FrameReader, *, at_once: bool = True) -> Command | None:
+        """Process the current frame; return a command if it is complete now.
 
-        Each of them is to be dealt with before the next one is asked for: only then comes the error
-        of what is behind it.
+        Args:
+            frame: a frame that ``is_known``. Of a content that is here in full, the reader is moved
+                to the end.
+            at_once: whether that is allowed; else each frame is a call.
 
         Raises:
             FrameRefused: 501 or 505.
             ReaderCrash: the connection cannot go on.
         """
-        if frame.is_run and not self._begun:
-            with suppress(DecodeError):
-                commands = self._decoder.feed(frame.octets)
-                if self._decoder.error is None:
-                    yield from commands
-                    return
-            self._decoder = Decoder()  # it has seen nothing yet that was dealt with
-        for single in frame.split() if frame.is_run else (frame,):
-            command = self._assemble(single)
-            if command is not None:
-                yield command
-
-    def _assemble(self, frame: Frame) -> Command | None:
-        if self._is_overfull:
-            if frame.type == FRAME_BODY:
-                return None
-            raise self._out_of_turn(frame)
-        try:
-            commands = self._decoder.feed(frame.octets)
-        except DecodeError as error:
-            return self._refuse(error, frame)
-        if not commands:
-            if frame.type != FRAME_BODY:
-                self._begun.append(frame)
-            return None
-        if self._begun:
-            self._begun = []
-        if frame.type == FRAME_METHOD:
-            _check(commands[0].method, frame)
-        return commands[0]
-
-    def _refuse(self, error: DecodeError, frame: Frame) -> Command | None:
-        index = error.index or 0
-        match error.kind:
-            case "method_unknown" | "method_arguments" | "field_value" if self._begun:
-                if frame.type == FRAME_METHOD:
-                    raise self._out_of_turn(frame)
-                return self._without_properties(frame)
-            case "method_unknown" | "method_arguments":
-                method = decode_method(frame)  # raises, unless the codec just does not list it
-                self._decoder = Decoder()
-                return Command(frame.channel, method)
-            case "field_value":
-                raise ReaderCrash(str(error))
-            case "method_expected":
+        method = self._method
+        if method is None:
+            if frame.frame_type != FRAME_METHOD:
                 text = "expected method frame, got non method frame instead"
                 raise FrameRefused(ReplyCode.UNEXPECTED_FRAME, text)
-            case "header_expected":
-                raise _header_expected(index, "non content header frame")
-            case "header_class":
-                class_id = int.from_bytes(frame.payload[:2], "big")
-                raise _header_expected(index, f"one for class {class_id}")
-            case "body_expected":
-                raise _body_expected(index)
-            case _:  # the size of a body
-                # RabbitMQ: it waits for the rest, of which there are less than no octets
-                self._is_overfull = True
+            method = decode_method(frame)
+            if not method.HAS_CONTENT:
+                return Command(frame.channel, method)
+            body = frame.next_content() if at_once else None
+            if body is None:
+                self._method = method
                 return None
+            return Command(frame.channel, method, _decode_properties(frame), body)
+        if self._properties is None:
+            if frame.frame_type != FRAME_HEADER:
+                raise self._unexpected(frame, _header_expected(method, "non content header frame"))
+            self._properties = self._read_header(method, frame)
+        elif frame.frame_type != FRAME_BODY:
+            raise self._unexpected(frame, _body_expected(method))
+        else:
+            self._remaining -= frame.size
+            if self._remaining >= 0:
+                self._pieces.append(frame.payload)
+        if self._remaining:  # RabbitMQ: it waits even if the body is too long, for a negative size
+            return None
+        command = Command(frame.channel, method, self._properties, b"".join(self._pieces))
+        self._method = self._properties = None
+        self._pieces.clear()
+        return command
 
-    def _out_of_turn(self, frame: Frame) -> Exception:
-        """Return what RabbitMQ says about a frame in a content: a method need not be readable."""
-        index = _index(frame)
-        if frame.type == FRAME_METHOD and index not in METHODS and index not in UNLISTED:
-            return _unknown(index)
-        index = _index(self._begun[0])
-        if len(self._begun) == 1:
-            return _header_expected(index, "non content header frame")
-        return _body_expected(index)
+    def _read_header(self, method: Method, frame: FrameReader) -> basic.Properties:
+        class_id, weight, self._remaining = _HEADER(frame.data, frame.start)
+        if class_id != method.INDEX >> 16:
+            raise _header_expected(method, f"one for class {class_id}")
+        if weight:
+            raise _header_expected(method, "non content header frame")
+        return _decode_properties(frame)
 
-    def _without_properties(self, header: Frame) -> Command | None:
-        """Go on in a content whose properties cannot be read.
-
-        RabbitMQ: its reader leaves them alone, and the channel fails when it looks at them, if
-        nothing else is wrong with the message before that. So they are given as headers that cannot
-        be read either, because these are not looked at here.
-        """
-        self._decoder = Decoder()
-        self._decoder.feed(self._begun[0].octets)
-        payload = header.payload[:_BEFORE_PROPERTIES] + _UNREADABLE
-        return self._assemble(Frame.of(header.type, header.channel, payload))
+    @staticmethod
+    def _unexpected(frame: FrameReader, error: FrameRefused) -> Exception:
+        """Return the error for a frame that is not the next one of a content."""
+        # RabbitMQ: a method is looked up before it is refused, though it is not decoded
+        if frame.frame_type == FRAME_METHOD and frame.index not in METHODS | UNDOCUMENTED:
+            return _unknown(frame.index)
+        return error
 
 
-def _index(frame: Frame) -> int:
-    return int.from_bytes(frame.payload[:_IDS], "big")
+def _decode_properties(header: FrameReader) -> basic.Properties:
+    """Decode the properties of a content header.
+
+    RabbitMQ: its reader does not look at them, and the channel fails when it does, if nothing else
+    is wrong with the message before that. So properties that cannot be decoded become headers that
+    cannot be decoded either, because headers are only decoded when they are needed.
+    """
+    try:
+        return basic.Properties.decode(header.data, header.start + HEADER_SIZE, header.end)
+    except _MISFITS:
+        return basic.Properties.decode(_UNREADABLE, 0, len(_UNREADABLE))
 
 
 def _unknown(index: int) -> ReaderCrash:
     return ReaderCrash(f"there is no method {index >> 16}.{index & 0xFFFF}")
 
 
-def _header_expected(index: int, got: str) -> FrameRefused:
-    text = f"expected content header for class {index >> 16}, got {got} instead"
-    return FrameRefused(ReplyCode.UNEXPECTED_FRAME, text, index)
+def _header_expected(method: Method, got: str) -> FrameRefused:
+    text = f"expected content header for class {method.INDEX >> 16}, got {got} instead"
+    return FrameRefused(ReplyCode.UNEXPECTED_FRAME, text, method.INDEX)
 
 
-def _body_expected(index: int) -> FrameRefused:
+def _body_expected(method: Method) -> FrameRefused:
     text = "expected content body, got non content body frame instead"
-    return FrameRefused(ReplyCode.UNEXPECTED_FRAME, text, index)
+    return FrameRefused(ReplyCode.UNEXPECTED_FRAME, text, method.INDEX)

@@ -1,4 +1,4 @@
-"""Methods that RabbitMQ answers though no protocol description lists them any more."""
+"""Methods that RabbitMQ answers though no protocol description lists them."""
 
 from struct import Struct
 from typing import ClassVar, Final
@@ -9,7 +9,7 @@ _CREDIT: Final = Struct(">I?")
 
 
 class AccessRequest(Method):
-    """Access.request of AMQP 0-8; tickets have no meaning since."""
+    """Access.request of AMQP 0-8. RabbitMQ grants everything."""
 
     __slots__ = ()
     NAME: ClassVar[str] = "access.request"
@@ -17,14 +17,14 @@ class AccessRequest(Method):
 
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "AccessRequest":
-        """Read past a realm and five bits: whatever is asked for is granted."""
+        """Skip a realm and five bits."""
         if offset + 2 + data[offset] != end:
             raise ValueError
         return cls()
 
 
 class AccessRequestOk(Method):
-    """The answer: always the same ticket."""
+    """Access.request-ok, always with the same ticket."""
 
     __slots__ = ()
     NAME: ClassVar[str] = "access.request-ok"
@@ -32,7 +32,7 @@ class AccessRequestOk(Method):
 
     @classmethod
     def decode(cls, data: bytes, offset: int, end: int) -> "AccessRequestOk":
-        """Read past a ticket: a client has no business to say this."""
+        """Skip a ticket."""
         del data
         if offset + 2 != end:
             raise ValueError
@@ -93,7 +93,7 @@ class CreditOk(Method):
         return self.INDEX.to_bytes(4, "big") + self.available.to_bytes(4, "big")
 
 
-UNLISTED: Final[dict[int, type[Method]]] = {
+UNDOCUMENTED: Final[dict[int, type[Method]]] = {
     method.INDEX: method for method in (AccessRequest, AccessRequestOk, Credit, CreditOk)
 }
 """By INDEX, like the codec's METHODS."""

@@ -1,0 +1,298 @@
+"""Administration: users, permissions, limits, policies, and closing of connections.
+
+On RabbitMQ each block of administration is one call of `rabbitmqctl`, which takes a second.
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from amqp_codec import basic, channel, connection, exchange, queue
+from tests.conformance.administration import Administer
+from tests.conformance.client import LogIn, MethodOrCommand, OpenClient, ScriptedClient, publish
+from tests.conformance.scenario import NewName, scenario
+
+pytestmark = pytest.mark.slow
+
+
+class Tenant:
+    """The names of a virtual host and a user that no other test uses."""
+
+    def __init__(self, name: str) -> None:
+        self.vhost = f"{name}-vhost"
+        self.user = f"{name}-user"
+        self.password = "secret"
+
+
+@pytest_asyncio.fixture
+async def tenant(administer: Administer, new_name: NewName) -> AsyncIterator[Tenant]:
+    """Names of a virtual host and a user, which are deleted when the test ends."""
+    tenant = Tenant(new_name())
+    yield tenant
+    async with administer() as broker:
+        broker.delete_user(tenant.user)
+        broker.delete_vhost(tenant.vhost)
+
+
+async def log_in_as(log_in: LogIn, tenant: Tenant, *channels: int) -> ScriptedClient:
+    """Log in as the user of the test, to its virtual host."""
+    client = await log_in(*channels, user=tenant.user, password=tenant.password, vhost=tenant.vhost)
+    assert isinstance(client, ScriptedClient), client
+    return client
+
+
+def not_allowed(text: str) -> connection.Close:
+    return connection.Close(530, f"NOT_ALLOWED - {text}", 10, 40)
+
+
+@scenario
+async def test_a_connection_is_refused_without_permission_or_above_a_limit(
+    administer: Administer, tenant: Tenant, log_in: LogIn
+) -> None:
+    """Rows 17-20 and 30."""
+    async with administer() as broker:
+        broker.add_vhost(tenant.vhost)
+        broker.add_user(tenant.user, tenant.password)
+    credentials = {"user": tenant.user, "password": tenant.password}
+    refused = f"access to vhost '{{}}' refused for user '{tenant.user}'"
+
+    assert await log_in(vhost=f"{tenant.vhost}x") == not_allowed(f"vhost {tenant.vhost}x not found")
+    assert await log_in(vhost=tenant.vhost, **credentials) == not_allowed(
+        refused.format(tenant.vhost)
+    )
+
+    async with administer() as broker:
+        broker.set_permissions(tenant.user, tenant.vhost)
+        broker.set_user_limits(tenant.user, max_connections=1, max_channels=2)
+        broker.set_vhost_limits(tenant.vhost, max_connections=2)
+    client = await log_in_as(log_in, tenant, 1, 2)
+    assert await log_in(vhost=tenant.vhost, **credentials) == not_allowed(
+        f"connection refused for user '{tenant.user}': user connection limit (1) is reached"
+    )
+    assert isinstance(await log_in(vhost=tenant.vhost), ScriptedClient)
+    assert await log_in(vhost=tenant.vhost, **credentials) == not_allowed(
+        f"{refused.format(tenant.vhost)}: connection limit (2) is reached"
+    )
+    client.send(channel.Open(), channel=3)
+    assert await client.next_command() == connection.Close(
+        530,
+        f"NOT_ALLOWED - number of channels opened for user '{tenant.user}' has reached"
+        " the maximum allowed user limit of (2)",
+        0,
+        0,
+    )
+
+
+@scenario
+async def test_permissions_are_checked_by_resource_name(
+    administer: Administer, tenant: Tenant, log_in: LogIn
+) -> None:
+    """Rows 78-81."""
+    async with administer() as broker:
+        broker.add_vhost(tenant.vhost)
+        broker.add_user(tenant.user, tenant.password)
+        broker.set_permissions(
+            tenant.user, tenant.vhost, configure="^c", write="^(cw|amq.topic|cr$)", read="^(cr|amq)"
+        )
+        broker.set_topic_permissions(
+            tenant.user, "amq.topic", tenant.vhost, write="^w[.]{username}$", read="^r[.]"
+        )
+    client, other = await log_in_as(log_in, tenant), await log_in(vhost=tenant.vhost)
+    assert isinstance(other, ScriptedClient)
+    await other.call(exchange.Declare("x", "fanout"), queue.Declare("q"))
+    await client.call(queue.Declare("cw"), queue.Declare("cr"), exchange.Declare("cx", "fanout"))
+
+    def refusal(what: str) -> tuple[int, str]:
+        text = f"access to {what} in vhost '{tenant.vhost}' refused for user '{tenant.user}'"
+        return 403, f"ACCESS_REFUSED - {text}"
+
+    forbidden: list[tuple[MethodOrCommand, str]] = [
+        # Row 78: configure, write, read; both ends of a binding, the destination first
+        (queue.Declare("q"), "queue 'q'"),
+        (queue.Delete("q"), "queue 'q'"),
+        (exchange.Declare("x", "fanout"), "exchange 'x'"),
+        (exchange.Delete("x"), "exchange 'x'"),
+        (publish("k", "x"), "exchange 'x'"),
+        (publish("k", "missing"), "exchange 'missing'"),
+        (basic.Consume("q"), "queue 'q'"),
+        (basic.Get("q"), "queue 'q'"),
+        (basic.Get("missing"), "queue 'missing'"),
+        (queue.Purge("q"), "queue 'q'"),
+        (queue.Bind("q", "x"), "queue 'q'"),
+        (queue.Bind("cw", "x"), "exchange 'x'"),
+        (queue.Unbind("q", "x"), "queue 'q'"),
+        (queue.Unbind("cw", "x"), "exchange 'x'"),
+        (exchange.Bind("cx", "x"), "exchange 'cx'"),
+        (exchange.Unbind("cx", "x"), "exchange 'cx'"),
+        # Row 79: topic exchanges also check topic permissions
+        (publish("w.guest", "amq.topic"), "topic 'w.guest' in exchange 'amq.topic'"),
+        (queue.Bind("cw", "amq.topic", "w"), "topic 'w' in exchange 'amq.topic'"),
+        (queue.Unbind("cw", "amq.topic", "w"), "topic 'w' in exchange 'amq.topic'"),
+        # Row 80
+        (publish("cr"), "exchange 'amq.default'"),
+        # Row 81
+        (queue.Declare("cn", arguments={"x-dead-letter-exchange": "cr"}), "queue 'cn'"),
+        (queue.Declare("cr1", arguments={"x-dead-letter-exchange": "x"}), "exchange 'x'"),
+        (exchange.Declare("cn", "topic", arguments={"alternate-exchange": "cr"}), "exchange 'cn'"),
+        (exchange.Declare("cr1", "topic", arguments={"alternate-exchange": "x"}), "exchange 'x'"),
+    ]
+    for what, named in forbidden:
+        assert await client.refusal(what) == refusal(named), what
+    assert await client.call(
+        queue.Declare("q", passive=True),
+        exchange.Declare("x", passive=True),
+        queue.Bind("cw", "amq.topic", "r.1"),
+        publish(f"w.{tenant.user}", "amq.topic"),
+        exchange.Declare("cr1", "topic", arguments={"alternate-exchange": "cw"}),
+    ) == [
+        queue.DeclareOk("q", 0, 0),
+        exchange.DeclareOk(),
+        queue.BindOk(),
+        exchange.DeclareOk(),
+    ]
+
+
+@scenario
+async def test_a_virtual_host_may_limit_its_queues(
+    administer: Administer, tenant: Tenant, log_in: LogIn
+) -> None:
+    """Row 118. Existing queues may be declared again."""
+    async with administer() as broker:
+        broker.add_vhost(tenant.vhost)
+        broker.add_user(tenant.user, tenant.password)
+        broker.set_vhost_limits(tenant.vhost, max_queues=1)
+    client = await log_in(vhost=tenant.vhost)
+    assert isinstance(client, ScriptedClient)
+
+    assert await client.call(queue.Declare("q"), queue.Declare("q")) == [
+        queue.DeclareOk("q", 0, 0),
+        queue.DeclareOk("q", 0, 0),
+    ]
+    assert await client.refusal(queue.Declare("r")) == (
+        406,
+        f"PRECONDITION_FAILED - cannot declare queue 'r': queue limit in vhost '{tenant.vhost}'"
+        " (1) is reached",
+    )
+
+
+@scenario
+async def test_an_impersonator_may_set_any_user_id(
+    administer: Administer, tenant: Tenant, log_in: LogIn
+) -> None:
+    """Row 143."""
+    async with administer() as broker:
+        broker.add_vhost(tenant.vhost)
+        broker.add_user(tenant.user, tenant.password, ["impersonator"])
+        broker.set_permissions(tenant.user, tenant.vhost)
+    client = await log_in_as(log_in, tenant)
+    await client.call(queue.Declare("q"))
+
+    assert await client.call(publish("q", user_id="bob")) == []
+
+    message = await client.get("q")
+    assert message is not None
+    assert message.properties is not None
+    assert message.properties.user_id == "bob"
+
+
+@scenario
+async def test_a_policy_applies_at_once_to_existing_queues_and_exchanges(
+    administer: Administer, tenant: Tenant, log_in: LogIn
+) -> None:
+    """Row 121. The lower of argument and policy applies; redeclaring compares only arguments."""
+    async with administer() as broker:
+        broker.add_vhost(tenant.vhost)
+        broker.add_user(tenant.user, tenant.password)
+        broker.set_policy("low", ".", {"max-length": 1}, priority=-1, vhost=tenant.vhost)
+    client = await log_in(vhost=tenant.vhost)
+    assert isinstance(client, ScriptedClient)
+    five = queue.Declare("q5", arguments={"x-max-length": 5})
+    two = queue.Declare("q2", arguments={"x-max-length": 2})
+    await client.call(five, two, exchange.Declare("x", "fanout"), queue.Declare("lost"))
+    numbers = [b"%d" % number for number in range(6)]
+
+    async with administer() as broker:
+        broker.set_policy("length", "^q", {"max-length": 3}, apply_to="queues", vhost=tenant.vhost)
+        definition = {"alternate-exchange": "amq.fanout"}
+        broker.set_policy("x", "^x$", definition, apply_to="exchanges", vhost=tenant.vhost)
+    await client.call(queue.Bind("lost", "amq.fanout"), publish("k", "x"))
+    for name in ("q5", "q2"):
+        await client.call(*(publish(name, body=number) for number in numbers))
+    assert await client.bodies("lost") == [b"m"]
+    assert await client.bodies("q5") == numbers[3:]
+    assert await client.bodies("q2") == numbers[4:]
+    assert await client.call(five) == [queue.DeclareOk("q5", 0, 0)]
+
+    await client.call(*(publish("q5", body=number) for number in numbers))
+    async with administer() as broker:
+        broker.set_policy("length", "^q5$", {"max-length": 2}, vhost=tenant.vhost)
+    assert await client.bodies("q5") == numbers[4:]
+
+
+@scenario
+async def test_an_administrator_can_close_connections(
+    administer: Administer, tenant: Tenant, log_in: LogIn
+) -> None:
+    """Rows 56 and 57."""
+    async with administer() as broker:
+        broker.add_vhost(tenant.vhost)
+        broker.add_user(tenant.user, tenant.password)
+        broker.set_permissions(tenant.user, tenant.vhost)
+    client = await log_in_as(log_in, tenant)
+
+    async with administer() as broker:
+        broker.close_all_connections("for a reason", vhost=tenant.vhost)
+    assert await client.next_command() == forced("for a reason")
+    client.send(connection.CloseOk(), channel=0)
+    await client.closed.wait()
+
+    client = await log_in_as(log_in, tenant)
+    async with administer() as broker:
+        broker.delete_user(tenant.user)
+        broker.add_user(tenant.user, tenant.password)
+    assert await client.next_command() == forced(f"user '{tenant.user}' is deleted")
+
+
+@scenario
+async def test_a_virtual_host_that_is_down_refuses_connections(
+    administer: Administer, tenant: Tenant, log_in: LogIn
+) -> None:
+    """Row 21."""
+    async with administer() as broker:
+        broker.add_vhost(tenant.vhost)
+        broker.add_user(tenant.user, tenant.password)
+        broker.crash_vhost(tenant.vhost)
+
+    assert await log_in(vhost=tenant.vhost) == connection.Close(
+        541,
+        f"INTERNAL_ERROR - access to vhost '{tenant.vhost}' refused for user 'guest':"
+        f" vhost '{tenant.vhost}' is down",
+        10,
+        40,
+    )
+
+
+@scenario
+async def test_a_message_above_the_maximum_size_is_refused(
+    administer: Administer, open_client: OpenClient, name: str
+) -> None:
+    """Row 146. The size is checked before the exchange."""
+    async with administer() as broker:
+        broker.set_max_message_size(100)
+    try:
+        client = await open_client()
+        await client.call(queue.Declare(name, exclusive=True), publish(name, body=bytes(100)))
+
+        assert await client.bodies(name) == [bytes(100)]
+        assert await client.refusal(publish(name, f"{name}-missing", bytes(101))) == (
+            406,
+            "PRECONDITION_FAILED - message size 101 is larger than configured max size 100",
+        )
+    finally:
+        async with administer() as broker:
+            broker.set_max_message_size(134217728)
+
+
+def forced(text: str) -> connection.Close:
+    return connection.Close(320, f"CONNECTION_FORCED - {text}", 0, 0)

@@ -1,0 +1,207 @@
+"""What a program writes last, before it blocks its event loop or ends."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+import aioamqp
+from aioamqp_testing import FakeBroker
+
+
+async def receive(url: str, queue: str, count: int) -> list[bytes]:
+    """Consume so many messages with a connection of its own."""
+    _, protocol = await aioamqp.from_url(url)
+    channel = await protocol.channel()
+    await channel.queue_declare(queue, durable=True)
+    bodies: list[bytes] = []
+    async with asyncio.timeout(30), channel.consume(queue) as messages:
+        async for message in messages:
+            await message.ack()
+            bodies.append(message.body)
+            if len(bodies) == count:
+                break
+    await channel.queue_delete(queue)
+    await protocol.close()
+    return bodies
+
+
+async def declare(url: str, queue: str) -> None:
+    """Declare a queue that outlives its connection."""
+    _, protocol = await aioamqp.from_url(url)
+    await (await protocol.channel()).queue_declare(queue, durable=True)
+    await protocol.close()
+
+
+@pytest.fixture(params=["fake", "rabbitmq"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A broker in another thread or process, which runs while the test blocks its event loop."""
+    if request.param == "rabbitmq":
+        yield request.getfixturevalue("rabbitmq_url")
+        return
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def start() -> tuple[FakeBroker, str]:
+        broker = await FakeBroker().__aenter__()
+        return broker, await broker.listen()
+
+    broker, url = asyncio.run_coroutine_threadsafe(start(), loop).result()
+    yield url
+    asyncio.run_coroutine_threadsafe(broker.__aexit__(None, None, None), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def queue(url: str) -> str:
+    name = f"last-writes-{uuid4().hex}"
+    asyncio.run(declare(url, name))
+    return name
+
+
+@pytest.mark.parametrize("call", ["publish", "basic_publish"])
+def test_a_message_arrives_while_the_program_blocks_its_event_loop(
+    url: str, queue: str, call: str
+) -> None:
+    """Row U33."""
+
+    async def main() -> list[bytes]:
+        _, protocol = await aioamqp.from_url(url)
+        channel = await protocol.channel()
+        await getattr(channel, call)(b"hello", "", queue)
+        with ThreadPoolExecutor(1) as thread:  # which blocks here until it is done
+            received = thread.submit(asyncio.run, receive(url, queue, 1)).result()
+        await protocol.close()
+        return received
+
+    assert asyncio.run(main()) == [b"hello"]
+
+
+def test_an_acknowledgement_arrives_while_the_program_blocks_its_event_loop(
+    url: str, queue: str
+) -> None:
+    """Row U33. The queue has one consumer at a time: the next gets what is not acknowledged."""
+
+    async def others(count: int) -> int:
+        _, protocol = await aioamqp.from_url(url)
+        channel = await protocol.channel()
+        async with asyncio.timeout(30):
+            while True:  # until the server has the acknowledgement; each call takes its time
+                declared = await channel.queue_declare(queue, passive=True)
+                if declared["message_count"] == count:
+                    break
+        await protocol.close()
+        return count
+
+    async def main() -> int:
+        _, protocol = await aioamqp.from_url(url)
+        channel = await protocol.channel()
+        await channel.confirm_select()
+        for body in (b"1", b"2"):
+            await channel.publish(body, "", queue)
+        messages = channel.consume(queue, prefetch_count=1)
+        await (await anext(messages)).ack()  # so the server delivers the second
+        with ThreadPoolExecutor(1) as thread:
+            left = thread.submit(asyncio.run, others(0)).result()
+        await protocol.close()
+        return left
+
+    assert asyncio.run(main()) == 0
+    assert asyncio.run(receive(url, queue, 1)) == [b"2"]
+
+
+PROGRAM = """
+import asyncio, gc, signal, sys, time
+import aioamqp
+
+url, queue = sys.argv[1:]
+loop = asyncio.new_event_loop()
+
+async def open_channel():
+    transport, protocol = await aioamqp.from_url(url)
+    return transport, await protocol.channel()
+
+async def publish(channel):
+    for n in range(3):
+        await channel.basic_publish(b"%d" % n, "", queue)
+
+async def publish_and(end):
+    transport, channel = await open_channel()
+    await publish(channel)
+    end()
+    return channel
+
+def interrupt():
+    raise KeyboardInterrupt
+
+"""
+
+ENDS = {
+    "asyncio.run ends": "asyncio.run(publish_and(lambda: None))",
+    "sys.exit under asyncio.run": "asyncio.run(publish_and(sys.exit))",
+    "sys.exit under run_until_complete": "loop.run_until_complete(publish_and(sys.exit))",
+    "KeyboardInterrupt": """
+try:
+    loop.run_until_complete(publish_and(interrupt))
+except KeyboardInterrupt:
+    pass
+""",
+    "loop.stop": """
+task = loop.create_task(publish_and(loop.stop))
+loop.run_forever()
+""",
+    "loop.stop and loop.close": """
+task = loop.create_task(publish_and(loop.stop))
+loop.run_forever()
+loop.close()
+import os
+os._exit(0)  # so it is the loop's end that writes, and not the interpreter's
+""",
+    "the interpreter ends": "loop.run_until_complete(publish_and(lambda: None))",
+    "transport.close": """
+async def main():
+    transport, channel = await open_channel()
+    await publish(channel)
+    transport.close()
+loop.run_until_complete(main())
+""",
+    "a hand-made protocol": """
+from urllib.parse import urlsplit
+async def main():
+    address = urlsplit(url)
+    transport, protocol = await loop.create_connection(
+        lambda: aioamqp.AmqpProtocol(), address.hostname, address.port)
+    await protocol.start_connection(
+        address.hostname, address.port, "guest", "guest", virtualhost="/", ssl=False)
+    await publish(await protocol.channel())
+    transport.close()
+loop.run_until_complete(main())
+""",
+}
+
+
+@pytest.mark.slow  # each program imports everything anew
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_what_was_written_last_arrives_however_the_program_ends(
+    url: str, queue: str, end: str
+) -> None:
+    """Rows U33 and U42."""
+    program = subprocess.run(
+        [sys.executable, "-c", PROGRAM + end, url, queue],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert "Traceback" not in program.stderr
+    assert program.returncode == 0
+    assert asyncio.run(receive(url, queue, 3)) == [b"0", b"1", b"2"]
