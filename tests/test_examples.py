@@ -369,7 +369,7 @@ async def test_returns(start: Start) -> None:
 @pytest.mark.asyncio
 async def test_on_error(start: Start) -> None:
     assert await output(await start("on_error.py")) == [
-        "The connection ended: (540, 'NOT_IMPLEMENTED - immediate=true')"
+        "The connection ended: The server closed the connection: 540 NOT_IMPLEMENTED - immediate=true"
     ]
 
 
@@ -494,5 +494,5 @@ async def test_an_unknown_url_scheme_is_reported_in_one_line(name: str) -> None:
     assert await program.wait() == (
         1,
         [],
-        "An AMQP URL begins with amqp:// or amqps://; this one has the scheme 'ampq'\n",
+        "An AMQP URL begins with amqp:// or amqps://; this one has the scheme 'ampq'; did you mean amqp://?\n",
     )

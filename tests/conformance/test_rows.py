@@ -101,7 +101,11 @@ def test_every_docstring_that_begins_with_row_is_understood() -> None:
         for _, text in docstrings(source)
     ]
 
-    assert [text for text in texts if text.startswith("Row") and not rows_of(text)] == []
+    reports = re.compile(
+        r"Rows? [UCF]\d"
+    )  # rows of what users reported, not of RabbitMQ's behaviour
+    unknown = [text for text in texts if text.startswith("Row") and not rows_of(text)]
+    assert [text for text in unknown if not reports.match(text)] == []
 
 
 # The tests below show that the rules above can fail.

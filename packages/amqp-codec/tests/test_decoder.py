@@ -451,3 +451,42 @@ def test_only_decode_errors_come_out_of_damaged_properties(octets: bytes) -> Non
             assert encode_command(command) == method(1) + header(1, 0, rest=octets)
     except DecodeError as error:
         assert error.reply_code in (501, 502, 505)
+
+
+def test_no_body_is_kept_for_a_channel_that_is_not_open() -> None:
+    decoder = Decoder()
+    decoder.channels = {2}
+    pieces = [method(1), method(2), header(1, 4), header(2, 4)]
+
+    received = decoder.feed(b"".join(pieces) + frame(BODY, 1, b"dro") + frame(BODY, 2, b"kep"))
+    received += decoder.feed(frame(BODY, 1, b"p") + frame(BODY, 2, b"t"))
+
+    assert [(command.channel, command.method.NAME, command.body) for command in received] == [
+        (1, "basic.deliver", b""),
+        (2, "basic.deliver", b"kept"),
+    ]
+    assert received[0].method == basic.Deliver()
+
+
+@pytest.mark.parametrize("max_body_size", [2**23, 2**24])
+def test_unfinished_bodies_are_limited_together(max_body_size: int) -> None:
+    decoder, piece = Decoder(max_body_size=max_body_size), bytes(2**22)
+    limit = max(2 * max_body_size, 2**24)
+    last = limit // len(piece) + 1
+    for number in range(1, last):
+        assert decoder.feed(method(number) + header(number, 2**22 + 1)) == []
+        assert decoder.feed(frame(BODY, number, piece)) == []
+    decoder.feed(method(last) + header(last, 2**22 + 1))
+
+    with pytest.raises(DecodeError, match="unfinished bodies of all channels") as raised:
+        decoder.feed(frame(BODY, last, piece))
+
+    assert raised.value.reply_code == ReplyCode.FRAME_ERROR
+
+
+def test_unfinished_bodies_have_no_limit_unless_bodies_have() -> None:
+    decoder = Decoder()
+
+    decoder.feed(method(1) + header(1, 5) + frame(BODY, 1, b"unfi"))
+
+    assert decoder.feed(frame(BODY, 1, b"n"))[0].body == b"unfin"

@@ -189,3 +189,21 @@ async def test_a_timeout_that_is_no_number_is_refused_before_anything_is_sent(
 
     assert server.names() == []
     await opened.protocol.close()
+
+
+@pytest.mark.parametrize("call", ["publish", "basic_publish"])
+async def test_a_publish_that_is_woken_when_the_connection_is_lost_is_not_sent(
+    server: ScriptedServer, call: str
+) -> None:
+    opened = await confirming(server)
+    opened.protocol.pause_writing()
+    waiting = asyncio.create_task(getattr(opened, call)(b"late", "", "q"))
+    await wait_idle()
+
+    opened.protocol.resume_writing()
+    opened.protocol.connection_lost(ConnectionResetError("reset"))
+
+    with pytest.raises(aioamqp.PublishNotSent, match="reset") as caught:
+        await waiting
+    assert isinstance(caught.value, aioamqp.AmqpClosedConnection)
+    assert not isinstance(caught.value.__cause__, aioamqp.PublishNotSent)

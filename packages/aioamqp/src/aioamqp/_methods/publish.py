@@ -239,7 +239,7 @@ async def _wait_for_gates(core: ChannelCore, size: int, timeout: float | None) -
         for gate in (core.flow_gate, connection.gate):
             if gate.is_busy:
                 await gate.wait(size, core, deadline)
-                _check_open(core)
+                core.check_open()
     except GateTimeout as error:
         cause = TimeoutError(f"it could not be written within {timeout} seconds: {error}")
         raise not_sent(cause) from cause
