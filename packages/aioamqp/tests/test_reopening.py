@@ -36,7 +36,7 @@ async def test_a_channel_is_opened_once_however_often_it_is_asked_for(
     await opened.close()
     server.received.clear()
 
-    assert await asyncio.gather(opened.open(), opened.open()) == [True, True]
+    assert [*await asyncio.gather(opened.open(), opened.open())] == [True, True]
 
     assert server.names() == ["channel.open"]
     assert opened.protocol.channels == {1: opened}

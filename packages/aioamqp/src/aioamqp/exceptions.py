@@ -165,8 +165,8 @@ class ProtocolViolation(AmqpClosedConnection):
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"The connection was closed because of the server: {message}")
-        self.code = code
-        self.message = message
+        self.code: int | None = code
+        self.message: str = message
 
     @property
     def is_retryable(self) -> bool:
