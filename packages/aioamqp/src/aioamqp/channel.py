@@ -8,7 +8,7 @@ import functools
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, cast
 
@@ -17,6 +17,7 @@ from amqp_codec import channel as channel_methods
 
 from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
+from ._delegating import DelegatingCoroutine
 from ._loggers import channel_logger
 from ._methods.base import alias, check_flags
 from ._methods.basic import BasicMethods, new_tag
@@ -320,41 +321,18 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         self.cancellation_callbacks.append(callback)
 
 
-class ChannelOpening(Coroutine[Any, Any, Channel]):
+class ChannelOpening(DelegatingCoroutine[Channel]):
     """A channel that is being opened: await it, or enter it with ``async with``.
 
     Both return the channel; leaving the block closes it. It is a coroutine for
     ``asyncio.create_task`` and the like.
     """
 
-    __slots__ = ("_channel", "_coroutine")
+    __slots__ = ("_channel",)
 
     def __init__(self, coroutine: Coroutine[Any, Any, Channel]) -> None:
-        self._coroutine = coroutine
+        super().__init__(coroutine)
         self._channel: Channel | None = None
-
-    def __await__(self) -> Generator[Any, Any, Channel]:
-        return self._coroutine.__await__()
-
-    def send(self, value: Any, /) -> Any:
-        """See ``collections.abc.Coroutine``."""
-        return self._coroutine.send(value)
-
-    def throw(
-        self,
-        typ: type[BaseException] | BaseException,
-        val: BaseException | object = None,
-        tb: TracebackType | None = None,
-        /,
-    ) -> Any:
-        """See ``collections.abc.Coroutine``."""
-        if isinstance(typ, BaseException):
-            return self._coroutine.throw(typ)
-        return self._coroutine.throw(typ, val, tb)
-
-    def close(self) -> None:
-        """See ``collections.abc.Coroutine``."""
-        self._coroutine.close()
 
     async def __aenter__(self) -> Channel:
         self._channel = await self._coroutine

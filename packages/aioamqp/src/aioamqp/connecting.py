@@ -9,13 +9,14 @@ import inspect
 import re
 import ssl as tls
 import sys
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar
 
 from ._arguments import argument_of_url
 from ._connection.transport import FlushingTransport
+from ._delegating import DelegatingCoroutine
 from .auth import LoginMethod
 from .callbacks import ErrorCallback
 from .dial import current_dialer
@@ -30,41 +31,18 @@ CONNECTION_TIMEOUT: Final = 10.0
 Connected: TypeAlias = tuple[asyncio.Transport, AmqpProtocol]
 
 
-class Connecting(Coroutine[Any, Any, Connected]):
+class Connecting(DelegatingCoroutine[Connected]):
     """A connection that is being opened: await it, or enter it with ``async with``.
 
     Awaiting it returns ``(transport, protocol)``, as in 0.15. Entering it returns the protocol, and
     leaving the block closes the connection. It is a coroutine for ``asyncio.run`` and the like.
     """
 
-    __slots__ = ("_coroutine", "_protocol")
+    __slots__ = ("_protocol",)
 
     def __init__(self, coroutine: Coroutine[Any, Any, Connected]) -> None:
-        self._coroutine = coroutine
+        super().__init__(coroutine)
         self._protocol: AmqpProtocol | None = None
-
-    def __await__(self) -> Generator[Any, Any, Connected]:
-        return self._coroutine.__await__()
-
-    def send(self, value: Any, /) -> Any:
-        """See ``collections.abc.Coroutine``."""
-        return self._coroutine.send(value)
-
-    def throw(
-        self,
-        typ: type[BaseException] | BaseException,
-        val: BaseException | object = None,
-        tb: TracebackType | None = None,
-        /,
-    ) -> Any:
-        """See ``collections.abc.Coroutine``."""
-        if isinstance(typ, BaseException):
-            return self._coroutine.throw(typ)
-        return self._coroutine.throw(typ, val, tb)
-
-    def close(self) -> None:
-        """See ``collections.abc.Coroutine``."""
-        self._coroutine.close()
 
     async def __aenter__(self) -> AmqpProtocol:
         _, self._protocol = await self._coroutine
