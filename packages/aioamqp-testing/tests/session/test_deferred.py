@@ -1,15 +1,18 @@
 """What waits until all frames of a read are processed."""
 
 from amqp_codec import (
+    PROTOCOL_HEADER,
     Command,
+    Method,
     Properties,
     basic,
     channel,
+    confirm,
     connection,
     encode_command,
     queue,
 )
-from fake_broker_support import SilentClient
+from fake_broker_support import SilentClient, start_ok
 
 
 def a_method(number: int, method: object) -> bytes:
@@ -82,3 +85,43 @@ def test_deliveries_of_a_large_read_are_sent_before_its_end(client: SilentClient
     answers = client.heard()
     assert len(answers) == 3001
     assert answers.index(queue.DeclareOk("q", 0, 1)) == 0x40000 // 100 + 1
+
+
+def test_a_read_that_is_processed_in_slices_is_one_read(client: SilentClient) -> None:
+    """Row U47. Deliveries and publisher confirms still follow the replies."""
+    client.say(1, queue.Declare("q"), queue.Declare("r"))
+    other = SilentClient(client.node, client.clock).open(1)
+    slow = SilentClient(client.node, client.clock, schedule=lambda: None)
+    slow.session.receive_data(PROTOCOL_HEADER)
+    slow.session.read()
+    for method in (start_ok(), connection.TuneOk(2047, 131072, 0), connection.Open("/")):
+        slow.session.receive_data(a_method(0, method))
+        slow.session.read()
+    slow.heard()
+
+    publish = encode_command(Command(1, basic.Publish("", "q"), Properties(), b"x"))
+    slow.session.receive_data(
+        a_method(1, channel.Open())
+        + a_method(1, confirm.Select())
+        + a_method(1, basic.Consume("q", "c"))
+        + 3 * publish
+        + a_method(1, queue.Declare("r"))
+    )
+    heard: list[list[Method]] = []
+    while not heard or slow.session.has_more:
+        slow.session.read(1)
+        heard.append(slow.heard())
+        other.publish("q", b"y")  # between two slices, from another connection
+
+    assert [names(methods) for methods in heard[:-1] if methods] == [
+        ["channel.open-ok"],
+        ["confirm.select-ok"],
+        ["queue.declare-ok"],
+    ]
+    assert names(heard[-1])[0] == "basic.consume-ok"
+    assert names(heard[-1])[-1] == "basic.ack"
+    assert names(heard[-1]).count("basic.deliver") > 3
+
+
+def names(methods: list[Method]) -> list[str]:
+    return [method.NAME for method in methods]

@@ -3,6 +3,7 @@ broker in memory, and a channel that records what the model does to it."""
 
 import asyncio
 import struct
+from collections.abc import Callable
 from typing import Any, Final
 
 from aioamqp_testing import FakeBroker
@@ -51,12 +52,13 @@ class SilentClient:
         node: Node | None = None,
         clock: ManualClock | None = None,
         journal: Journal | None = None,
+        schedule: Callable[[], object] | None = None,
     ) -> None:
         self.clock = clock or ManualClock()
         self.node = node or Node(self.clock)
         self.wakes = 0
         self.session = Session(
-            self.node, self.clock, (journal or Journal()).open("test"), self._wake
+            self.node, self.clock, (journal or Journal()).open("test"), self._wake, schedule
         )
         self._decoder = Decoder()
 

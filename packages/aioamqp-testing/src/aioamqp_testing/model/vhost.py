@@ -526,9 +526,9 @@ class VirtualHost:
         if exchange.TYPE == "topic":
             access.check_write_topic(exchange.name, message.routing_key)
         message = message.validated(access, reply_to)
-        self.history.add(message)
-        message.events.append((EventType.PUBLISHED, message.exchange, access.user))
         names = route(self.exchanges, exchange, message, self.policies.alternate_of)
+        self.history.add(message, len(names))
+        message.events.append((EventType.PUBLISHED, message.exchange, access.user))
         if not exchange.name:
             self._deliver_direct_replies(names, message)
         return Publication(message, names)
@@ -541,6 +541,7 @@ class VirtualHost:
         names = publication.queues if has_all else [queue.name for queue in queues]
         message.events.append(routed_event(names))
         outcome = Outcome.ACCEPTED if queues else Outcome.UNROUTED
+        self.agenda.steps += len(queues)
         for queue in queues:
             if not queue.publish(message):
                 outcome = Outcome.REFUSED
@@ -598,6 +599,7 @@ class VirtualHost:
         ]
         trim_events(dead.events)
         dead.events.append(routed_event([each.name for each in accepting]))
+        self.agenda.steps += len(accepting)
         for each in accepting:
             each.accept_dead_letter(dead)
 

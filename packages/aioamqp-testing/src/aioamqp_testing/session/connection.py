@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Final
 
 from amqp_codec import (
@@ -17,6 +18,7 @@ from amqp_codec import (
 from amqp_codec.protocol.constants import FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD
 
 from ..model import BrokerError, Clock, Node, NotSupported, UserAccess
+from ..model.agenda import Agenda
 from .channel.channel import Channel, Channels
 from .channel.context import Context
 from .deferred import Deferred
@@ -42,14 +44,17 @@ class Session:
         node: the broker.
         clock: for its timers.
         journal: where commands are noted.
-        wake: called when there is output or an ending that no call of ``receive_data`` has caused.
+        wake: called when there is output or an ending that no call of ``read`` has caused.
+        schedule: called when there may be something to read; it calls ``read``, now or later, and
+            again while ``has_more`` is true. Without it everything is read at once.
 
     Attributes:
         output: what is sent to the client.
         is_reading: whether it reads from the client; not while it is congested or blocked.
         ending: how the transport is to be closed, None while the connection goes on.
         journal: what was received and sent.
-        run_later: runs what the virtual host has put off until after the reply.
+        steps: the number of steps of the last ``read``, as ``Agenda`` counts them.
+        has_more: whether ``read`` has stopped because of their number, and is to be called again.
     """
 
     def __init__(
@@ -58,15 +63,20 @@ class Session:
         clock: Clock,
         journal: ConnectionJournal,
         wake: Callable[[], None] = lambda: None,
+        schedule: Callable[[], object] | None = None,
     ) -> None:
         self.output = Output(journal, wake, self._on_congestion)
         self.is_reading = True
         self.ending: Ending | None = None
         self.journal = journal
-        self.run_later: Callable[[], None] = lambda: None
+        self.steps = 0
+        self.has_more = False
         self._node = node
         self._clock = clock
         self._wake = wake
+        self._schedule = schedule or self.read
+        self._agenda = Agenda(clock)  # until connection.open, when it is that of the virtual host
+        self._start, self._end = 0, inf  # of the current slice, in steps of the agenda
         self._state = State.HEADER
         self._frames = framing.new_reader()
         self._handshake = Handshake(node)
@@ -128,7 +138,7 @@ class Session:
         if self.output.heartbeat is not None:
             self.output.heartbeat.data_received()
         self._frames.feed(data)
-        self._read()
+        self._schedule()
 
     def take_output(self) -> bytes:
         """Return the bytes for the client and remove them from the output buffer."""
@@ -171,7 +181,7 @@ class Session:
         """Send connection.unblocked if it was announced, and read again."""
         if self._is_blocked:
             self._set_blocked(False, connection.Unblocked())
-            self._read()
+            self._schedule()
 
     def _set_blocked(self, is_blocked: bool, notice: Method) -> None:
         self._is_blocked = is_blocked
@@ -185,8 +195,7 @@ class Session:
         for channel in self.channels:
             channel.set_paused(is_congested)
         if not is_congested:
-            self.run_later()
-            self._read()
+            self._schedule()
 
     def _update_reading(self) -> None:
         self.is_reading = not (self._is_blocked or self.output.is_congested)
@@ -196,12 +205,33 @@ class Session:
 
     # ----------------------------------------------------------------------------- reading
 
-    def _read(self) -> None:
-        """Process the frames that have been received, as long as it is reading."""
+    def read(self, most: float = inf) -> None:
+        """Process the frames that have been received, as long as it is reading.
+
+        The deferred work follows when ``has_more`` is false: slices of a read are one read.
+
+        Args:
+            most: the number of steps after which it stops.
+        """
+        if self.has_more:
+            if self.output.heartbeat is not None:
+                self.output.heartbeat.data_received()  # which it has not looked at yet
+            self._wake()
+        self._start = self._agenda.steps
+        self._end = self._start + most
         self._deferred.is_reading = True
-        while self.is_reading and self._read_frame():
+        self.run_later()
+        while self.is_reading and self._agenda.steps < self._end and self._read_frame():
             pass
-        self._finish_read()
+        self.has_more = self._agenda.steps >= self._end
+        if not self.has_more:
+            self._finish_read()
+        self.steps = self._agenda.steps - self._start
+        self._end = inf
+
+    def run_later(self) -> None:
+        """Run what the virtual host has put off until after the reply."""
+        self._agenda.run_pending(self._end)
 
     def _read_frame(self) -> bool:
         """Process the next frame; return whether there was one."""
@@ -282,6 +312,7 @@ class Session:
 
     def _handle_command(self, channel: Channel, command: Command) -> None:
         self.journal.add_received(command)
+        self._agenda.steps += 1
         try:
             if self._interceptor is None or not self._interceptor.on_received(command):
                 channel.handle(command)
@@ -394,7 +425,9 @@ class Session:
             fail_channel=self._fail_channel,
         )
         self._channels = Channels(context, self._handshake.channel_max)
-        self.run_later = vhost.agenda.run_pending
+        self._start += vhost.agenda.steps - self._agenda.steps
+        self._end += vhost.agenda.steps - self._agenda.steps
+        self._agenda = vhost.agenda
         self._state = State.RUNNING
         self._timer.cancel()
         self.output.send(Command(0, connection.OpenOk()))

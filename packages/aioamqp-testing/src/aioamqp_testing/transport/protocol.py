@@ -11,6 +11,7 @@ from ..model import Clock, Node
 from ..session import Ending, Session
 from ..session.journal import Journal
 from .link import Direction, Link
+from .scheduler import Scheduler
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)  # close at once, with a reset
 
@@ -141,7 +142,7 @@ class SessionProtocol(asyncio.Protocol):
         if transport.is_closing():
             return
         is_blackholed = self._link is not None and self._link.is_blackholed
-        if not self.session.is_reading or is_blackholed:
+        if not self.session.is_reading or self.session.has_more or is_blackholed:
             transport.pause_reading()
         elif not transport.is_reading():
             transport.resume_reading()
@@ -200,6 +201,7 @@ class Connections:
         self._journal = journal
         self._protocols: dict[SessionProtocol, None] = {}
         self._waiters: set[asyncio.Future[None]] = set()
+        self._scheduler = Scheduler()
 
     def __iter__(self) -> Iterator[SessionProtocol]:
         return iter(list(self._protocols))
@@ -230,9 +232,16 @@ class Connections:
 
         Args:
             name: the address of the client.
-            wake: called when the session has output that no call of ``receive`` caused.
+            wake: called when the session has output that no call of ``receive_data`` has caused.
         """
-        return Session(self._node, self.clock, self._journal.open(name), wake)
+        session = Session(
+            self._node,
+            self.clock,
+            self._journal.open(name),
+            wake,
+            lambda: self._scheduler.schedule(session),
+        )
+        return session
 
     def add(self, protocol: SessionProtocol) -> None:
         """Add a new connection."""

@@ -11,6 +11,30 @@ def described(vhost: VirtualHost) -> list[str]:
     return [str(event) for event in list(vhost.history)[-1].history]
 
 
+def test_the_copies_of_a_message_share_everything(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    """Row U47."""
+    for number in range(3):
+        queue = vhost.declare_queue(f"q{number}", None)
+        vhost.bind_queue(queue.name, "amq.fanout", "", {}, None)
+    first, last = (a_message(exchange="amq.fanout") for _ in range(2))
+    vhost.publish(first)
+    vhost.publish(last)
+    noting.consume(queue, "c")
+    vhost.agenda.run_pending()
+    queue.acknowledge(noting, noting.held)
+
+    for queue in vhost.queues.values():
+        assert all(
+            found is published
+            for found, published in zip(queue.messages, (first, last), strict=False)
+        )
+    # the events of each delivery are the same objects, too
+    assert all(one is two for one, two in zip(first.events[2:], last.events[2:], strict=True))
+    assert len(first.events) == 4
+
+
 def test_a_message_is_followed_to_its_acknowledgement(
     vhost: VirtualHost, noting: NotingChannel
 ) -> None:
@@ -148,5 +172,14 @@ def test_of_large_messages_fewer_are_remembered() -> None:
     history = History()
     for _ in range(5):
         history.add(a_message(bytes(20 * 2**20)))
+
+    assert (len(history), history.forgotten) == (3, 2)
+
+
+def test_of_messages_in_many_queues_fewer_are_remembered() -> None:
+    """Row U47. The events of every copy are kept."""
+    history = History()
+    for _ in range(5):
+        history.add(a_message(), copies=300_000)
 
     assert (len(history), history.forgotten) == (3, 2)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from amqp_codec import FieldTable, FieldValue, Int64
 
 from ..errors import NotSupported
+from ..messages.events import EventType, RawEvent
 from ..messages.message import QueuedMessage
 from .arguments import check_consumer
 
@@ -46,6 +47,7 @@ class Consumer:
         arguments: the optional arguments.
         priority: of several consumers with credit, the highest priority gets the next message.
         name: the name of the consumer in the history of messages.
+        delivered_event: the event of every message that is delivered to the consumer.
         credit: how many more messages can be delivered now; None is unlimited.
         has_manual_credit: whether only basic.credit adds credit, and acknowledgements do not.
     """
@@ -54,6 +56,7 @@ class Consumer:
         "arguments",
         "channel",
         "credit",
+        "delivered_event",
         "exclusive",
         "has_manual_credit",
         "name",
@@ -86,6 +89,8 @@ class Consumer:
         self.prefetch_count = prefetch_count
         self.credit = prefetch_count if prefetch_count and not no_ack else None
         self.has_manual_credit = False
+        what = EventType.DELIVERED_NO_ACK if no_ack else EventType.DELIVERED
+        self.delivered_event: RawEvent = (what, queue.name, self.name)
         priority = self.arguments.get("x-priority", 0)
         self.priority = priority if isinstance(priority, int) else 0
         self._set_initial_credit(self.arguments.get("x-credit"))

@@ -4,10 +4,12 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import count
+from math import inf
 
 from amqp_codec import FieldValue
 
-from ..messages.events import EventType
+from ..agenda import SLICE
+from ..messages.events import EventType, RawEvent
 from ..messages.message import Message, QueuedMessage
 from .arguments import DROP_HEAD
 from .consumer import Consumer, ConsumingChannel
@@ -36,7 +38,8 @@ class MessageQueue(Queue):
         # by channel, by position: the messages that are not acknowledged, and their consumers
         self._unacked: dict[ConsumingChannel, dict[int, tuple[QueuedMessage, Consumer | None]]] = {}
         self._is_delivery_pending = False
-        self._expiry = Reminder(host.agenda, self._drop_expired)
+        self._acked_event: RawEvent = (EventType.ACKED, self.name, "")  # one for all messages
+        self._expiry = Reminder(host.agenda, self._drop_slice_of_expired)
 
     # ----------------------------------------------------------------------------- state
 
@@ -137,12 +140,10 @@ class MessageQueue(Queue):
             self._deliver(consumer, self._ready.pop())
 
     def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
-        if consumer.no_ack:
-            event = EventType.DELIVERED_NO_ACK
-        else:
-            event = EventType.DELIVERED
+        if not consumer.no_ack:
             self._unacked[consumer.channel][queued.position] = (queued, consumer)
-        queued.message.events.append((event, self.name, consumer.name))
+        queued.message.events.append(consumer.delivered_event)
+        self._agenda.steps += 1
         if consumer.credit is not None:
             consumer.credit -= 1
         consumer.channel.deliver(consumer, queued)
@@ -155,7 +156,7 @@ class MessageQueue(Queue):
     def acknowledge(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Drop messages that a channel has acknowledged, and deliver the next ones."""
         for queued in self._release(channel, messages):
-            queued.message.events.append((EventType.ACKED, self.name, ""))
+            queued.message.events.append(self._acked_event)
         self._deliver_ready()
 
     def reject(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
@@ -222,17 +223,26 @@ class MessageQueue(Queue):
         self._drop_expired()
         return len(self._ready) > 0
 
-    def _drop_expired(self) -> None:
-        """Drop expired messages, and set a timer for the next one.
+    def _drop_slice_of_expired(self) -> None:
+        if self._drop_expired(SLICE):
+            self._agenda.call_soon(self._drop_slice_of_expired)
+
+    def _drop_expired(self, most: float = inf) -> bool:
+        """Drop expired messages, and set a timer for the next one; return whether there are more.
 
         RabbitMQ: it checks the head only, so a message may expire late behind another one.
         """
         now = self._agenda.clock.time() + ROUNDING
+        until = self._agenda.steps + most
         while (head := self._ready.head) is not None and head.expires_at is not None:
             if head.expires_at > now:
                 self._expiry.schedule(head.expires_at)
-                return
+                break
+            if self._agenda.steps >= until:
+                return True
+            self._agenda.steps += 1
             self._drop(self._ready.pop(), Reason.EXPIRED)
+        return False
 
     @abstractmethod
     def _drop_over_limit(self) -> None:

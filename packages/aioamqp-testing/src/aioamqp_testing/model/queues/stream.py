@@ -175,7 +175,7 @@ class Stream(Replicated):
             self._unacked[consumer.channel] += 1
             if consumer.credit is not None:
                 consumer.credit -= 1
-            message.events.append((EventType.DELIVERED, self.name, consumer.name))
+            message.events.append(consumer.delivered_event)
             consumer.channel.deliver(
                 consumer, _ReadMessage(offset, replace(message, properties=properties), consumer)
             )

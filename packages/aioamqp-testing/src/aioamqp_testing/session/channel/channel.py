@@ -244,4 +244,4 @@ class Channels(dict[int, Channel]):
         vhost = self._context.vhost
         vhost.remove_exclusive_queues(self._context.connection)
         self._context.node.remove_connection(self._context.connection)
-        vhost.agenda.run_pending()
+        vhost.agenda.run_slices()
