@@ -1,7 +1,8 @@
 """A Celery program: run as a script, it calls its tasks and prints their results as JSON.
 
 A Celery worker with the same module runs the tasks. The environment variables CELERY_URL and
-CELERY_QUEUE name the broker and the queue.
+CELERY_QUEUE name the broker and the queue, and CELERY_QUEUE_TYPE its type. With quorum queues, the
+broker delays tasks, and retries them at their time.
 """
 
 import json
@@ -14,6 +15,8 @@ from celery import Celery
 app = Celery("celery_program", broker=os.environ["CELERY_URL"], backend="rpc://")
 app.conf.update(
     task_default_queue=os.environ["CELERY_QUEUE"],
+    task_default_queue_type=os.environ["CELERY_QUEUE_TYPE"],
+    task_default_exchange_type="topic",  # delayed delivery does not support direct exchanges
     task_acks_late=True,
     broker_connection_retry_on_startup=False,
 )
@@ -33,7 +36,7 @@ def fail(text: str) -> None:
 def try_again(self: Any) -> int:
     """Retry once."""
     if not self.request.retries:
-        raise self.retry(countdown=0)
+        raise self.retry(countdown=1)
     return int(self.request.retries)
 
 

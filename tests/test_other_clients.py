@@ -22,6 +22,7 @@ import pika
 import pytest
 import pytest_asyncio
 
+import aioamqp
 from aioamqp_testing import FakeBroker
 
 pytestmark = pytest.mark.asyncio
@@ -315,10 +316,11 @@ async def celery_worker(environment: dict[str, str]) -> AsyncGenerator[None]:
             await worker.wait()
 
 
-async def use_celery(url: str, queue: str) -> Any:
+async def use_celery(url: str, queue: str, queue_type: str = "classic") -> Any:
     environment = os.environ | {
         "CELERY_URL": url,
         "CELERY_QUEUE": queue,
+        "CELERY_QUEUE_TYPE": queue_type,
         "C_FORCE_ROOT": "1",  # allow Celery to run as root
     }
     async with celery_worker(environment):
@@ -341,3 +343,32 @@ async def test_a_celery_worker_runs_tasks_with_the_fake_broker(fake_url: str) ->
 @pytest.mark.slow
 async def test_a_celery_worker_gives_the_same_results_with_rabbitmq(rabbitmq_url: str) -> None:
     assert await use_celery(rabbitmq_url, f"clients-{uuid.uuid4().hex}") == TASKS_DONE
+
+
+@pytest.mark.slow
+async def test_a_celery_worker_delays_tasks_with_quorum_queues_of_the_fake_broker() -> None:
+    """Row U44."""
+    async with FakeBroker() as broker:
+        assert await use_celery(await broker.listen(), "tasks", "quorum") == TASKS_DONE
+        # the retry was delayed in the queue for one second, and dead-lettered from there
+        delayed = [each for each in broker.vhost.history if "celery_delayed_0" in each.queues]
+        assert [each.queues for each in delayed] == [["celery_delayed_0", "tasks"]]
+        assert broker.refused == []
+
+
+@pytest.mark.slow
+async def test_a_celery_worker_delays_tasks_with_quorum_queues_of_rabbitmq(
+    rabbitmq_url: str,
+) -> None:
+    """Row U44."""
+    queue = f"clients-{uuid.uuid4().hex}"
+
+    assert await use_celery(rabbitmq_url, queue, "quorum") == TASKS_DONE
+
+    async with aioamqp.from_url(rabbitmq_url) as protocol:
+        channel = await protocol.channel()
+        for level in range(28):
+            await channel.queue_delete(f"celery_delayed_{level}")
+            await channel.exchange_delete(f"celery_delayed_{level}")
+        await channel.exchange_delete("celery_delayed_delivery")
+        await channel.queue_delete(queue)

@@ -20,7 +20,7 @@ from amqp_codec import (
     encode_command,
     queue,
 )
-from fake_broker_support import UNSUPPORTED, Recorder, a_message, start_ok
+from fake_broker_support import UNSUPPORTED, WHAT_IS_UNSUPPORTED, Recorder, a_message, start_ok
 
 pytestmark = pytest.mark.asyncio
 
@@ -295,10 +295,11 @@ async def test_what_the_broker_cannot_do_yet_is_in_refused() -> None:
     async with FakeBroker() as broker:
         client = await StreamClient.open(await broker.listen())
 
-        client.send(queue.Declare("q", durable=True, arguments=UNSUPPORTED))
+        broker.vhost.declare_queue("q", None)
+        client.send(UNSUPPORTED)
 
         close = await client.receive()
         assert isinstance(close, connection.Close)
         assert close.reply_code == 540
-        assert broker.refused == ["a queue with x-dead-letter-strategy at-least-once"]
+        assert broker.refused == [WHAT_IS_UNSUPPORTED]
         await client.close()

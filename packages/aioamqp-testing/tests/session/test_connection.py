@@ -14,7 +14,13 @@ from amqp_codec import (
     encode_command,
     queue,
 )
-from fake_broker_support import CAPABILITIES, UNSUPPORTED, SilentClient, a_message
+from fake_broker_support import (
+    CAPABILITIES,
+    UNSUPPORTED,
+    WHAT_IS_UNSUPPORTED,
+    SilentClient,
+    a_message,
+)
 
 
 def close(code: int, text: str, class_id: int = 0, method_id: int = 0) -> list[Method]:
@@ -130,12 +136,11 @@ def test_a_broker_that_stops_says_so(client: SilentClient) -> None:
 
 
 def test_what_cannot_be_done_yet_is_refused_and_written_down(client: SilentClient) -> None:
-    what = "a queue with x-dead-letter-strategy at-least-once"
-    text = f"NOT_IMPLEMENTED - aioamqp-testing cannot do this yet: {what}"
+    text = f"NOT_IMPLEMENTED - aioamqp-testing cannot do this yet: {WHAT_IS_UNSUPPORTED}"
+    client.say(1, queue.Declare("q"))
 
-    declare = queue.Declare("q", durable=True, arguments=UNSUPPORTED)
-    assert client.say(1, declare) == close(540, text, 50, 10)
-    assert client.node.refused == [what]
+    assert client.say(1, UNSUPPORTED) == close(540, text, 60, 20)
+    assert client.node.refused == [WHAT_IS_UNSUPPORTED]
 
 
 # ---------------------------------------------------------------------------------- reading

@@ -24,6 +24,7 @@ from amqp_codec import (
     Command,
     Decoder,
     FieldValue,
+    Int64,
     Method,
     Properties,
     basic,
@@ -36,12 +37,10 @@ from amqp_codec import (
 CAPABILITIES = {"authentication_failure_close": True, "consumer_cancel_notify": True}
 
 
-UNSUPPORTED: Final[dict[str, FieldValue]] = {
-    "x-queue-type": "quorum",
-    "x-dead-letter-strategy": "at-least-once",
-    "x-overflow": "reject-publish",
-}
-"""Arguments of a queue that RabbitMQ can declare and this broker cannot."""
+UNSUPPORTED: Final = basic.Consume("q", arguments={"x-credit": {"credit": Int64(1), "drain": True}})
+"""A command that RabbitMQ can process and this broker cannot."""
+
+WHAT_IS_UNSUPPORTED: Final = "a consumer with x-credit that drains the queue"
 
 
 class SilentClient:

@@ -31,6 +31,7 @@ from .queues import dead_letter
 from .queues.arguments import DEAD_LETTER_EXCHANGE, check_unnamed
 from .queues.classic import ClassicQueue
 from .queues.dead_letter import Reason
+from .queues.dead_letter_worker import DeadLetter
 from .queues.declaration import QueueDeclaration
 from .queues.queue import Queue, QueueHost
 from .queues.quorum import QuorumQueue
@@ -80,7 +81,9 @@ class VirtualHost:
         self.max_queues: int | None = None
         self.is_down = False
         self._new_name = new_name
-        self._queue_host = QueueHost(self.agenda, self.remove_queue, self._dead_letter)
+        self._queue_host = QueueHost(
+            self.agenda, self.remove_queue, self._dead_letter, self._publish_dead_letter
+        )
         self._incoming: dict[Destination, dict[Binding, None]] = {}
         for exchange, exchange_type in PREDECLARED:
             self._add_exchange(
@@ -108,6 +111,7 @@ class VirtualHost:
         for exchange in list(self.exchanges.values()):
             if not exchange.durable and exchange.name in self.exchanges:
                 self._remove_exchange(exchange)
+        self.agenda.run_pending()
 
     def clear(self) -> None:
         """Delete everything, because the virtual host is deleted."""
@@ -567,41 +571,80 @@ class VirtualHost:
         """Publish a message of a queue to the queue's dead-letter exchange, if it has one.
 
         RabbitMQ: the message is dropped silently if that exchange does not exist or routes it to no
-        queue. A queue that the message was dead-lettered from before does not get it again, unless
-        a consumer has rejected it.
+        queue.
         """
+        routed = self._route_dead_letter(queue, message, reason, self.clock.now())
+        if routed is None:
+            return
+        dead, queues = routed
+        accepting = [
+            each for each in self._without_cycles(dead, reason, queues) if each.accepts_dead_letters
+        ]
+        self._record_routed(dead, accepting)
+        for each in accepting:
+            each.accept_dead_letter(dead)
+
+    def _publish_dead_letter(self, queue: Queue, letter: DeadLetter) -> bool:
+        """Publish a dead letter to the queues that do not have it; return whether all have it.
+
+        RabbitMQ: a dead letter that has reached one queue is done if it is routed nowhere any more,
+        but it is kept if all that it is still routed to have it.
+        """
+        reason = letter.reason
+        routed = self._route_dead_letter(queue, letter.message, reason, letter.died_at)
+        if routed is None:
+            return False
+        dead, queues = routed
+        if not queues:
+            return bool(letter.confirmed)
+        missing = [each for each in queues if each.name not in letter.confirmed]
+        accepting = self._without_cycles(dead, reason, missing)
+        if not accepting:
+            return False
+        letter.published_at = self.clock.time()
+        self._record_routed(dead, accepting)
+        for each in accepting:
+            if each.publish(dead):
+                letter.confirmed.add(each.name)
+            else:
+                dead.events.append((EventType.REFUSED, each.name, ""))
+        return all(each.name in letter.confirmed for each in accepting)
+
+    def _route_dead_letter(
+        self, queue: Queue, message: Message, reason: Reason, now: float
+    ) -> tuple[Message, list[Queue]] | None:
+        """Return a dead letter and the queues that it is routed to; None if it is not published."""
         name, key = queue.settings.dead_letter_exchange, queue.settings.dead_letter_routing_key
         exchange = self.exchanges.get(name or "")
         if name is None or exchange is None:
-            return
+            return None
         if not dead_letter.is_countable(message, queue.name, reason):
-            return
+            return None
         dead = dead_letter.dead_lettered(
-            message,
-            reason,
-            queue=queue.name,
-            exchange=name,
-            routing_key=key,
-            now=self.clock.now(),
+            message, reason, queue=queue.name, exchange=name, routing_key=key, now=now
         )
         if not name:
             try:
                 self._deliver_direct_replies(list(dict.fromkeys(dead.routing_keys)), dead)
             except BrokerError:
-                return  # RabbitMQ: the queue crashes over a malformed address
+                return None  # RabbitMQ: the queue crashes over a malformed address
         routed = route(self.exchanges, exchange, dead, self.policies.alternate_of)
-        queues = [self.queues[each] for each in routed if each in self.queues]
-        accepting = [
-            each
-            for each in queues
-            if each.accepts_dead_letters
-            and (reason is Reason.REJECTED or not dead_letter.is_cycle(dead, each.name))
-        ]
+        return dead, [self.queues[each] for each in routed if each in self.queues]
+
+    @staticmethod
+    def _without_cycles(dead: Message, reason: Reason, queues: list[Queue]) -> list[Queue]:
+        """Return the queues without those that the message was dead-lettered from before.
+
+        RabbitMQ: they get it again only if a consumer has rejected it.
+        """
+        if reason is Reason.REJECTED:
+            return queues
+        return [each for each in queues if not dead_letter.is_cycle(dead, each.name)]
+
+    def _record_routed(self, dead: Message, queues: list[Queue]) -> None:
+        self.agenda.steps += len(queues)
         trim_events(dead.events)
-        dead.events.append(routed_event([each.name for each in accepting]))
-        self.agenda.steps += len(accepting)
-        for each in accepting:
-            each.accept_dead_letter(dead)
+        dead.events.append(routed_event([each.name for each in queues]))
 
 
 def one_line(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aioamqp_testing.model import BrokerError, NotSupported
+from aioamqp_testing.model import BrokerError
 from aioamqp_testing.model.queues.arguments import (
     QUEUE_ARGUMENTS,
     Settings,
@@ -79,6 +79,11 @@ def test_an_unknown_queue_master_is_an_internal_error_without_a_text(locator: ob
         {"x-overflow": "reject-publish-dlx", "x-queue-master-locator": "min-masters"},
         {"x-queue-type": "quorum", "x-delivery-limit": "a", "x-overflow": "reject-publish-dlx"},
         {"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once"},
+        {
+            "x-queue-type": "quorum",
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        },
         {"x-queue-type": "stream", "x-max-age": "7D", "x-queue-leader-locator": "balanced"},
     ],
 )
@@ -120,12 +125,6 @@ def test_an_age_without_a_number_is_an_internal_error(value: str) -> None:
 def test_the_size_of_a_segment_has_a_limit() -> None:
     table: FieldTable = {"x-queue-type": "stream", "x-stream-max-segment-size-bytes": 3_000_000_001}
     assert refusal(table) == (406, "Exceeded max value for x-stream-max-segment-size-bytes")
-
-
-def test_dead_lettering_at_least_once_is_refused() -> None:
-    table = {"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once"}
-    with pytest.raises(NotSupported, match="at-least-once"):
-        check_queue({**table, "x-overflow": "reject-publish"}, Q)
 
 
 def test_the_first_difference_is_named_by_rabbitmqs_order_and_not_the_clients() -> None:

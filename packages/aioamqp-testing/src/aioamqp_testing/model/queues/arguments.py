@@ -22,7 +22,7 @@ from ..erlang.arguments import (
     refused,
 )
 from ..erlang.terms import decode_long_strings, is_integer, quote
-from ..errors import BrokerError, NotSupported
+from ..errors import BrokerError
 from ..messages.message import LONGEST_TTL
 
 CLASSIC: Final = "classic"
@@ -31,6 +31,7 @@ STREAM: Final = "stream"
 _TYPES: Final = (CLASSIC, QUORUM, STREAM)
 
 DROP_HEAD: Final = "drop-head"
+REJECT_PUBLISH: Final = "reject-publish"
 
 # ----------------------------------------------------------------------------- checks
 
@@ -42,7 +43,7 @@ _TEXT: Final = Text()
 _PRIORITY: Final = Integer(0, 255, "max_value_exceeded")
 _TYPE: Final = Text(_TYPES, unsupported="queue type")
 _MODE: Final = Text(("default", "lazy"), unsupported="queue mode")
-_OVERFLOW: Final = Text((DROP_HEAD, "reject-publish", "reject-publish-dlx"), "invalid_overflow")
+_OVERFLOW: Final = Text((DROP_HEAD, REJECT_PUBLISH, "reject-publish-dlx"), "invalid_overflow")
 _STRATEGY: Final = Text(("at-most-once", "at-least-once"), "invalid_dlx_strategy")
 _LEADER_LOCATOR: Final = Text(
     ("client-local", "balanced", "least-leaders", "random"), "invalid_queue_locator_arg"
@@ -66,15 +67,6 @@ def _dead_letter_routing_key(received: Received) -> None:
     _TEXT(received)
     if "x-dead-letter-exchange" not in received.arguments:
         raise received.invalid("routing_key_but_no_dlx_defined")
-
-
-def _at_most_once(received: Received) -> None:
-    # RabbitMQ: without reject-publish the strategy is at-most-once all the same
-    if (
-        received.value == "at-least-once"
-        and received.arguments.get("x-overflow") == "reject-publish"
-    ):
-        raise NotSupported("a queue with x-dead-letter-strategy at-least-once")
 
 
 def _queue_version(received: Received) -> None:
@@ -181,7 +173,6 @@ class ArgumentTable:
 
         Raises:
             BrokerError: 406, or 541 without a text where RabbitMQ crashes.
-            NotSupported: RabbitMQ would act on an argument.
         """
         if not arguments:
             return
@@ -215,7 +206,7 @@ QUEUE_ARGUMENTS: Final = ArgumentTable(
     _Row("x-expires", _EXPIRES, policy=_EXPIRES, classic=1, quorum=4),
     _Row("x-message-ttl", _TTL, policy=_TTL, classic=2, quorum=14),
     _Row("x-dead-letter-routing-key", _dead_letter_routing_key, policy=_TEXT, classic=4, quorum=2),
-    _Row("x-dead-letter-strategy", _STRATEGY, quorum=3, type_check=_at_most_once),
+    _Row("x-dead-letter-strategy", _STRATEGY, policy=_STRATEGY, quorum=3),
     _Row("x-max-length", _COUNT, policy=_COUNT, classic=5, quorum=5),
     _Row("x-max-length-bytes", _COUNT, policy=_COUNT, classic=6, quorum=6, stream=1),
     _Row("x-max-in-memory-length", _COUNT, quorum=7),
@@ -258,6 +249,7 @@ class Settings:
         overflow: drop-head, reject-publish or reject-publish-dlx.
         dead_letter_exchange: the exchange that rejected and dropped messages are published to.
         dead_letter_routing_key: the routing key for that; None keeps the keys of a message.
+        dead_letter_strategy: at-most-once or at-least-once.
         delivery_limit: how often a quorum queue requeues a message.
     """
 
@@ -269,7 +261,17 @@ class Settings:
     overflow: str = DROP_HEAD
     dead_letter_exchange: str | None = None
     dead_letter_routing_key: str | None = None
+    dead_letter_strategy: str | None = None
     delivery_limit: int | None = None
+
+    @property
+    def dead_letters_at_least_once(self) -> bool:
+        """Whether a queue keeps dead letters. RabbitMQ: only if it never drops messages itself."""
+        return (
+            self.dead_letter_strategy == "at-least-once"
+            and self.dead_letter_exchange is not None
+            and self.overflow == REJECT_PUBLISH
+        )
 
     @classmethod
     def of(cls, arguments: FieldTable, policy: Mapping[str, FieldValue]) -> Self:
@@ -319,7 +321,6 @@ def check_queue(arguments: FieldTable, described: str) -> None:
 
     Raises:
         BrokerError: 406, or 541 without a text where RabbitMQ crashes.
-        NotSupported: RabbitMQ would act on an argument.
     """
     QUEUE_ARGUMENTS.check(queue_type(arguments), arguments, described)
 

@@ -41,7 +41,9 @@ class ClassicQueue(MessageQueue):
 
     def _is_refused(self, message: Message) -> bool:
         settings = self.settings
-        is_refused = self._ready.exceeds(settings.max_length, settings.max_length_bytes, message)
+        is_refused = self._ready.exceeds(
+            settings.max_length, settings.max_length_bytes, 1, len(message.body)
+        )
         if is_refused and settings.overflow == "reject-publish-dlx":
             self._dead_letter(message, Reason.MAXLEN)
         return is_refused

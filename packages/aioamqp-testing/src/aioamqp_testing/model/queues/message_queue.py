@@ -213,7 +213,10 @@ class MessageQueue(Queue):
         event = EventType.DEAD_LETTERED if has_exchange else EventType.DROPPED
         message.events.append((event, self.name, reason))
         if has_exchange:
-            self._agenda.call_soon(partial(self._host.dead_letter, self, message, reason))
+            self._publish_dead_letter(message, reason)
+
+    def _publish_dead_letter(self, message: Message, reason: Reason) -> None:
+        self._agenda.call_soon(partial(self._host.dead_letter, self, message, reason))
 
     def _has_next(self) -> bool:
         """Return whether there is a ready message, after those that have expired are dropped."""

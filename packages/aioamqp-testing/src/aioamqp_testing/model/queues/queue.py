@@ -21,6 +21,7 @@ from ..messages.message import Message, QueuedMessage
 from .arguments import Settings, check_queue
 from .consumer import Consumer, ConsumingChannel
 from .dead_letter import Reason
+from .dead_letter_worker import DeadLetter
 from .declaration import QueueDeclaration
 from .expiry import Lease
 
@@ -33,11 +34,14 @@ class QueueHost:
         agenda: the clock, timers, and deferred work.
         on_delete: deletes a queue that has expired, or whose last consumer was removed.
         dead_letter: publishes a message of a queue to the queue's dead-letter exchange.
+        publish_dead_letter: the same for a queue that keeps it until all its queues have it;
+            returns whether they have.
     """
 
     agenda: Agenda
     on_delete: Callable[["Queue"], object]
     dead_letter: Callable[["Queue", Message, Reason], object]
+    publish_dead_letter: Callable[["Queue", DeadLetter], bool]
 
 
 class Queue(ABC):
@@ -135,7 +139,6 @@ class Queue(ABC):
 
         Raises:
             BrokerError: 406 or 541.
-            NotSupported: RabbitMQ would act on an argument.
         """
         check_queue(declaration.arguments, declaration.described)
 

@@ -3,18 +3,24 @@
 Quorum queues are replicated, which AMQP 0-9-1 does not show.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
-from amqp_codec import Int64, ReplyCode
+from amqp_codec import FieldValue, Int64, ReplyCode
 
 from ..errors import BrokerError
+from ..messages.events import EventType
 from ..messages.headers import with_header
 from ..messages.message import Message, QueuedMessage
+from .arguments import REJECT_PUBLISH
 from .consumer import Consumer, ConsumingChannel
 from .dead_letter import Reason
+from .dead_letter_worker import DeadLetterWorker
+from .declaration import QueueDeclaration
 from .message_queue import MessageQueue
+from .queue import QueueHost
 from .replicated import Replicated
 
 _REQUEUED: Final = -1  # the level of messages that are delivered before all others
@@ -44,6 +50,32 @@ class QuorumQueue(Replicated, MessageQueue):
     _EXPIRY_TICK = 5.0
 
     _is_full = False
+
+    def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
+        super().__init__(declaration, host)
+        self._worker = DeadLetterWorker(host.agenda, partial(host.publish_dead_letter, self))
+
+    @property
+    def unacked_count(self) -> int:
+        """The number of messages that are delivered and not acknowledged, or kept dead letters."""
+        return super().unacked_count + len(self._worker)
+
+    @property
+    def unacked(self) -> dict[str, list[Message]]:
+        """The unacknowledged messages by consumer or channel."""
+        unacked = super().unacked
+        if self._worker:
+            unacked["the dead-letter worker"] = self._worker.messages
+        return unacked
+
+    def apply_policy(self, policy: Mapping[str, FieldValue]) -> None:
+        """Apply a policy, also to the messages and dead letters that the queue already has."""
+        before = self.settings
+        super().apply_policy(policy)
+        if not self.settings.dead_letters_at_least_once:
+            self._drop_dead_letters()
+        elif self.settings != before:
+            self._worker.retry()
 
     def check_deletion(self, *, if_unused: bool, if_empty: bool) -> None:
         """Refuse the flags if-unused and if-empty.
@@ -166,6 +198,25 @@ class QuorumQueue(Replicated, MessageQueue):
         assert isinstance(queued, _CountedMessage)
         self._dead_letter(queued.published or queued.message, reason)
 
+    def _publish_dead_letter(self, message: Message, reason: Reason) -> None:
+        if self.settings.dead_letters_at_least_once:
+            self._worker.add(message, reason)
+        else:
+            super()._publish_dead_letter(message, reason)
+
+    def _drop_dead_letters(self) -> None:
+        for message in self._worker.clear():
+            message.events.append((EventType.LOST, self.name, ""))
+
+    def _drop_all(self) -> int:
+        self._drop_dead_letters()
+        return super()._drop_all()
+
+    def restart(self) -> None:
+        """Keep all messages, whatever their delivery mode, because they are on disk."""
+        super().restart()
+        self._worker.restart()
+
     # ----------------------------------------------------------------------------- limits
 
     def _is_refused(self, message: Message) -> bool:
@@ -175,18 +226,21 @@ class QuorumQueue(Replicated, MessageQueue):
         """
         del message
         settings = self.settings
-        if not self._ready.exceeds(
-            _lowered(settings.max_length), _lowered(settings.max_length_bytes)
-        ):
+        if not self._exceeds(_lowered(settings.max_length), _lowered(settings.max_length_bytes)):
             self._is_full = False
-        return self._is_full and settings.overflow == "reject-publish"
+        return self._is_full and settings.overflow == REJECT_PUBLISH
+
+    def _exceeds(self, max_messages: int | None, max_bytes: int | None) -> bool:
+        # RabbitMQ: dead letters that are kept count, too
+        worker = self._worker
+        return self._ready.exceeds(max_messages, max_bytes, len(worker), worker.size)
 
     def _drop_over_limit(self) -> None:
         settings = self.settings
         limits = settings.max_length, settings.max_length_bytes
         # RabbitMQ: a quorum queue treats reject-publish-dlx as drop-head
-        if settings.overflow == "reject-publish":
-            if self._ready.exceeds(*limits):
+        if settings.overflow == REJECT_PUBLISH:
+            if self._exceeds(*limits):
                 self._is_full = True
             return
         dropped: list[QueuedMessage] = []

@@ -29,18 +29,21 @@ class ReadyMessages:
         return [queued.message for _, _, queued in sorted(self._heap)]
 
     def exceeds(
-        self, max_messages: int | None, max_bytes: int | None, more: Message | None = None
+        self,
+        max_messages: int | None,
+        max_bytes: int | None,
+        more_messages: int = 0,
+        more_bytes: int = 0,
     ) -> bool:
         """Return whether there are too many messages, or too many bytes in their bodies.
 
         Args:
             max_messages: the limit for messages, if there is one.
             max_bytes: the limit for bytes, if there is one.
-            more: a message that counts as if it were here.
+            more_messages: messages that count as if they were here.
+            more_bytes: the bytes in their bodies.
         """
-        count, size = len(self._heap), self._body_bytes
-        if more is not None:
-            count, size = count + 1, size + len(more.body)
+        count, size = len(self._heap) + more_messages, self._body_bytes + more_bytes
         return (max_messages is not None and count > max_messages) or (
             max_bytes is not None and size > max_bytes
         )

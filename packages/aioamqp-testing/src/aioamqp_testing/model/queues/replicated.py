@@ -19,7 +19,6 @@ class Replicated(Queue):
 
         Raises:
             BrokerError: 406 or 541.
-            NotSupported: RabbitMQ would act on an argument.
         """
         super().check_declaration(declaration)
         for is_wrong, name in (
