@@ -18,13 +18,12 @@ class ClassicQueue(MessageQueue):
 
     TYPE = "classic"
 
-    def _new(self, message: Message) -> QueuedMessage:
+    def _level_of(self, message: Message) -> int:
         """Rank a message by its priority. RabbitMQ: x-max-priority is the highest one."""
-        queued = super()._new(message)
         highest = self.arguments.get("x-max-priority")
-        if isinstance(highest, int):
-            queued.level = -min(message.properties.priority or 0, highest)
-        return queued
+        if not isinstance(highest, int):
+            return 0
+        return -min(message.properties.priority or 0, highest)
 
     def _return(self, messages: Iterable[QueuedMessage]) -> None:
         """Requeue messages to their original positions."""
@@ -34,7 +33,7 @@ class ClassicQueue(MessageQueue):
             queued.redelivered = True
             queued.message.events.append((EventType.REQUEUED, self.name, ""))
             trim_events(queued.message.events)
-            self._ready.push(queued)
+            self._ready.put_back(queued)
         self._drop_over_limit()
         if self._has_next():
             self._schedule_delivery()

@@ -33,10 +33,10 @@ class MessageQueue(Queue):
         self.active: Consumer | None = None
         self._has_single_active = self.arguments.get("x-single-active-consumer") is True
         self._positions = count()
-        self._ready = ReadyMessages()
+        self._ready = ReadyMessages(self._new)
         self._round_robin = RoundRobin(self)
-        # by channel, by position: the messages that are not acknowledged, and their consumers
-        self._unacked: dict[ConsumingChannel, dict[int, tuple[QueuedMessage, Consumer | None]]] = {}
+        # by channel: the messages that are not acknowledged, and their consumers
+        self._unacked: dict[ConsumingChannel, dict[QueuedMessage, Consumer | None]] = {}
         self._is_delivery_pending = False
         self._acked_event: RawEvent = (EventType.ACKED, self.name, "")  # one for all messages
         self._expiry = Reminder(host.agenda, self._drop_slice_of_expired)
@@ -58,7 +58,7 @@ class MessageQueue(Queue):
         """The unacknowledged messages by consumer or channel."""
         messages: dict[str, list[Message]] = {}
         for channel, unacked in self._unacked.items():
-            for queued, consumer in unacked.values():
+            for queued, consumer in unacked.items():
                 name = channel.name if consumer is None else consumer.name
                 messages.setdefault(name, []).append(queued.message)
         return messages
@@ -93,19 +93,29 @@ class MessageQueue(Queue):
         """Return whether a limit is reached, and publishers are refused then."""
 
     def _enqueue(self, message: Message) -> None:
-        queued = self._new(message)
-        if not self._ready:
-            consumer = self._round_robin.next()
+        ready = self._ready
+        consumer = None if len(ready) else self._round_robin.next()
+        expires_at, level = self._expires_at(message), self._level_of(message)
+        if consumer is not None or expires_at is not None or level:
+            queued = self._new(message)
+            queued.expires_at, queued.level = expires_at, level
             if consumer is not None:
                 self._deliver(consumer, queued)
                 return
-        self._ready.push(queued)
+            ready.append_queued(queued)
+        else:
+            ready.append(message)
         self._drop_over_limit()
-        if queued.expires_at is not None and self._ready.head is queued:
+        if expires_at is not None and ready.expires_at == expires_at:
             self._drop_expired()
 
     def _new(self, message: Message) -> QueuedMessage:
-        return QueuedMessage(next(self._positions), message, expires_at=self._expires_at(message))
+        return QueuedMessage(next(self._positions), message)
+
+    def _level_of(self, message: Message) -> int:
+        """Return the level of a new message; lower levels are delivered first."""
+        del message
+        return 0
 
     def _expires_at(self, message: Message) -> float | None:
         ttl, expiration = self.settings.message_ttl, message.properties.expiration
@@ -124,7 +134,7 @@ class MessageQueue(Queue):
         event = EventType.GOT_NO_ACK if no_ack else EventType.GOT
         queued.message.events.append((event, self.name, channel.name))
         if not no_ack:
-            self._unacked.setdefault(channel, {})[queued.position] = (queued, None)
+            self._unacked.setdefault(channel, {})[queued] = None
         self._has_next()  # drops messages behind it that have expired
         return queued
 
@@ -141,7 +151,7 @@ class MessageQueue(Queue):
 
     def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         if not consumer.no_ack:
-            self._unacked[consumer.channel][queued.position] = (queued, consumer)
+            self._unacked[consumer.channel][queued] = consumer
         queued.message.events.append(consumer.delivered_event)
         self._agenda.steps += 1
         if consumer.credit is not None:
@@ -185,11 +195,10 @@ class MessageQueue(Queue):
         released: list[QueuedMessage] = []
         is_blocked = False
         for queued in messages:
-            held = unacked.pop(queued.position, None)
-            if held is None:
+            if queued not in unacked:
                 continue
             released.append(queued)
-            consumer = held[1]
+            consumer = unacked.pop(queued)
             if (
                 consumer is not None
                 and consumer.credit is not None
@@ -220,10 +229,8 @@ class MessageQueue(Queue):
 
     def _has_next(self) -> bool:
         """Return whether there is a ready message, after those that have expired are dropped."""
-        head = self._ready.head
-        if head is None or head.expires_at is None:
-            return head is not None
-        self._drop_expired()
+        if self._ready.expires_at is not None:
+            self._drop_expired()
         return len(self._ready) > 0
 
     def _drop_slice_of_expired(self) -> None:
@@ -237,9 +244,9 @@ class MessageQueue(Queue):
         """
         now = self._agenda.clock.time() + ROUNDING
         until = self._agenda.steps + most
-        while (head := self._ready.head) is not None and head.expires_at is not None:
-            if head.expires_at > now:
-                self._expiry.schedule(head.expires_at)
+        while (expires_at := self._ready.expires_at) is not None:
+            if expires_at > now:
+                self._expiry.schedule(expires_at)
                 break
             if self._agenda.steps >= until:
                 return True
@@ -254,7 +261,7 @@ class MessageQueue(Queue):
     def restart(self) -> None:
         """Drop what does not survive a restart: transient messages and channels."""
         super().restart()
-        for message in self._ready.keep(lambda queued: queued.message.is_persistent):
+        for message in self._ready.keep(lambda message: message.is_persistent):
             message.events.append((EventType.LOST, self.name, ""))
 
     def purge(self) -> int:
@@ -268,7 +275,7 @@ class MessageQueue(Queue):
         self.active = None
         self._round_robin.clear()
         for unacked in self._unacked.values():
-            for queued, _ in unacked.values():
+            for queued in unacked:
                 queued.message.events.append((EventType.LOST, self.name, ""))
         self._unacked.clear()
         return self.purge()
@@ -305,15 +312,15 @@ class MessageQueue(Queue):
         consumers = [consumer for consumer in self._consumers if consumer.channel is channel]
         self._drop_consumers(consumers)
         self._round_robin.remove_channel(channel)
-        self._return(self._in_requeue_order(unacked.values()))
+        self._return(self._in_requeue_order(unacked))
         if consumers:
             self._on_consumers_removed()
 
     def _in_requeue_order(
-        self, unacked: Iterable[tuple[QueuedMessage, Consumer | None]]
+        self, unacked: Mapping[QueuedMessage, Consumer | None]
     ) -> list[QueuedMessage]:
         """Return the messages of a channel that is removed, in the order they are requeued in."""
-        return [queued for queued, _ in unacked]
+        return list(unacked)
 
     def _drop_consumers(self, consumers: list[Consumer]) -> None:
         super()._drop_consumers(consumers)

@@ -103,7 +103,7 @@ class QuorumQueue(Replicated, MessageQueue):
         cancelled: set[Consumer] = set()
         gets = 0
         for unacked in self._unacked.values():
-            for _, consumer in unacked.values():
+            for consumer in unacked.values():
                 if consumer is None:
                     gets += 1
                 elif consumer not in self._consumers:
@@ -120,9 +120,7 @@ class QuorumQueue(Replicated, MessageQueue):
         self._enqueue(message)
 
     def _new(self, message: Message) -> QueuedMessage:
-        return _CountedMessage(
-            next(self._positions), message, expires_at=self._expires_at(message), published=message
-        )
+        return _CountedMessage(next(self._positions), message, published=message)
 
     def get(self, channel: ConsumingChannel, *, no_ack: bool) -> QueuedMessage | None:
         """Remove the next message for basic.get, and return it, or None if the queue is empty.
@@ -168,10 +166,10 @@ class QuorumQueue(Replicated, MessageQueue):
         self._return(of_consumers, level)
 
     def _in_requeue_order(
-        self, unacked: Iterable[tuple[QueuedMessage, Consumer | None]]
+        self, unacked: Mapping[QueuedMessage, Consumer | None]
     ) -> list[QueuedMessage]:
         # RabbitMQ: by consumer, in the order of their tags
-        held = sorted(unacked, key=lambda item: item[1].tag if item[1] else "")
+        held = sorted(unacked.items(), key=lambda item: item[1].tag if item[1] else "")
         return [queued for queued, _ in held]
 
     def _return(self, messages: Iterable[QueuedMessage], level: int = _REQUEUED) -> None:
@@ -190,7 +188,7 @@ class QuorumQueue(Replicated, MessageQueue):
             queued.level, queued.position = level, next(self._positions)
             queued.message = _counted(queued)
             queued.redelivered = True
-            self._ready.push(queued)
+            self._ready.append_queued(queued)
         self._deliver_ready()
         self._drop_over_limit()
 

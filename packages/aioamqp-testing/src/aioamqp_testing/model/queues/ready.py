@@ -1,32 +1,53 @@
 """Ready messages: those of a queue that wait for a consumer."""
 
 import heapq
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 
 from ..messages.message import Message, QueuedMessage
 
 
 class ReadyMessages:
-    """The ready messages of a queue, by level, and by position within one level."""
+    """The ready messages of a queue, by level, and by position within one level.
 
-    __slots__ = ("_body_bytes", "_heap")
+    A message at the tail is stored as it is if nothing else has to be known of it, and gets its
+    position when it is removed: a message in a thousand queues is one object in all of them.
 
-    def __init__(self) -> None:
+    Args:
+        new: makes the record of a message that is removed.
+    """
+
+    __slots__ = ("_body_bytes", "_first", "_new", "_tail")
+
+    def __init__(self, new: Callable[[Message], QueuedMessage]) -> None:
+        self._new = new
         self._body_bytes = 0
-        self._heap: list[tuple[int, int, QueuedMessage]] = []
+        # before the tail: lower levels, and messages that were removed from the tail and put back
+        self._first: list[tuple[int, int, QueuedMessage]] = []
+        self._tail: deque[QueuedMessage | Message] = deque()
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._first) + len(self._tail)
 
     @property
-    def head(self) -> QueuedMessage | None:
-        """The next message, or None."""
-        return self._heap[0][2] if self._heap else None
+    def expires_at(self) -> float | None:
+        """The time at which the next message expires; None if it does not, or there is none."""
+        if self._first:
+            return self._first[0][2].expires_at
+        if self._tail:
+            head = self._tail[0]
+            return head.expires_at if isinstance(head, QueuedMessage) else None
+        return None
+
+    def __iter__(self) -> Iterator[QueuedMessage | Message]:
+        for _, _, queued in sorted(self._first):
+            yield queued
+        yield from self._tail
 
     @property
     def messages(self) -> list[Message]:
         """All messages, the next one first."""
-        return [queued.message for _, _, queued in sorted(self._heap)]
+        return [_message_of(each) for each in self]
 
     def exceeds(
         self,
@@ -43,33 +64,58 @@ class ReadyMessages:
             more_messages: messages that count as if they were here.
             more_bytes: the bytes in their bodies.
         """
-        count, size = len(self._heap) + more_messages, self._body_bytes + more_bytes
-        return (max_messages is not None and count > max_messages) or (
-            max_bytes is not None and size > max_bytes
+        return (max_messages is not None and len(self) + more_messages > max_messages) or (
+            max_bytes is not None and self._body_bytes + more_bytes > max_bytes
         )
 
-    def push(self, queued: QueuedMessage) -> None:
-        """Add a message at its position."""
+    def append(self, message: Message) -> None:
+        """Add a message of level 0 that does not expire, at the tail."""
+        self._body_bytes += len(message.body)
+        self._tail.append(message)
+
+    def append_queued(self, queued: QueuedMessage) -> None:
+        """Add a message at the tail of its level."""
+        if queued.level:
+            self.put_back(queued)
+        else:
+            self._body_bytes += len(queued.message.body)
+            self._tail.append(queued)
+
+    def put_back(self, queued: QueuedMessage) -> None:
+        """Add a message at its position, before all messages at the tail."""
         self._body_bytes += len(queued.message.body)
-        heapq.heappush(self._heap, (queued.level, queued.position, queued))
+        heapq.heappush(self._first, (queued.level, queued.position, queued))
 
     def pop(self) -> QueuedMessage:
         """Remove and return the next message."""
-        queued = heapq.heappop(self._heap)[2]
+        if self._first:
+            queued = heapq.heappop(self._first)[2]
+        else:
+            head = self._tail.popleft()
+            queued = self._new(_message_of(head))
+            if isinstance(head, QueuedMessage):
+                head.position = queued.position
+                queued = head
         self._body_bytes -= len(queued.message.body)
         return queued
 
-    def keep(self, is_kept: Callable[[QueuedMessage], bool]) -> list[Message]:
+    def keep(self, is_kept: Callable[[Message], bool]) -> list[Message]:
         """Drop all messages but some, and return the dropped ones."""
-        queued = [item[2] for item in self._heap]
-        self.clear()
-        for each in filter(is_kept, queued):
-            self.push(each)
-        return [each.message for each in queued if not is_kept(each)]
+        dropped = [message for message in self.messages if not is_kept(message)]
+        self._first = [each for each in self._first if is_kept(each[2].message)]
+        heapq.heapify(self._first)
+        self._tail = deque(each for each in self._tail if is_kept(_message_of(each)))
+        self._body_bytes = sum(len(message.body) for message in self.messages)
+        return dropped
 
     def clear(self) -> int:
         """Drop all messages, and return how many there were."""
-        count = len(self._heap)
-        self._heap.clear()
+        count = len(self)
+        self._first.clear()
+        self._tail.clear()
         self._body_bytes = 0
         return count
+
+
+def _message_of(entry: QueuedMessage | Message) -> Message:
+    return entry.message if isinstance(entry, QueuedMessage) else entry
