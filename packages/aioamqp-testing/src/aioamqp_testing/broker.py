@@ -237,6 +237,8 @@ class FakeBroker(Administration, Assertions, Actions):
         self._connections.is_open = False
         self.clock.unwatch(self._connections.notify_activity)
         self._listeners.clear()
+        for vhost in self.node.vhosts.values():
+            vhost.agenda.clear()
         self._connections.abort()
 
     async def close(self) -> None:

@@ -1,5 +1,6 @@
 """What waits until all frames of a read are processed."""
 
+from aioamqp_testing.session import Ending
 from amqp_codec import (
     PROTOCOL_HEADER,
     Command,
@@ -125,3 +126,25 @@ def test_a_read_that_is_processed_in_slices_is_one_read(client: SilentClient) ->
 
 def names(methods: list[Method]) -> list[str]:
     return [method.NAME for method in methods]
+
+
+def test_a_client_whose_read_is_processed_in_slices_is_not_taken_for_dead() -> None:
+    """Row U47. The broker has not looked at the heartbeats yet that have come meanwhile."""
+    client = SilentClient(schedule=lambda: None)
+    client.session.receive_data(PROTOCOL_HEADER)
+    client.session.read()
+    for method in (start_ok(), connection.TuneOk(2047, 131072, 1), connection.Open("/")):
+        client.session.receive_data(a_method(0, method))
+        client.session.read()
+    client.session.receive_data(
+        a_method(1, channel.Open()) + b"".join(9 * [a_method(1, queue.Declare("q"))])
+    )
+
+    client.session.read(1)
+    while client.session.has_more:
+        client.clock.advance(1)
+        client.session.read(1)
+    assert client.session.is_open
+    client.clock.advance(3)
+
+    assert client.session.ending is Ending.RESET

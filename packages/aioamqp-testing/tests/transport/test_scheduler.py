@@ -9,8 +9,9 @@ import pytest
 import aioamqp
 from aioamqp_testing import FakeBroker, ManualClock
 from aioamqp_testing.model.agenda import SLICE
-
-pytestmark = pytest.mark.asyncio
+from aioamqp_testing.transport.scheduler import Scheduler
+from amqp_codec import PROTOCOL_HEADER, queue
+from fake_broker_support import SilentClient
 
 QUEUES = 250
 LONGEST = 2 * (SLICE + QUEUES)
@@ -51,6 +52,7 @@ async def longest_turn(broker: FakeBroker) -> int:
     return most
 
 
+@pytest.mark.asyncio
 async def test_a_connection_is_answered_while_another_one_publishes_to_many_queues() -> None:
     """Row U47."""
     async with FakeBroker() as broker, opened(broker, 2) as (publisher, other):
@@ -66,6 +68,7 @@ async def test_a_connection_is_answered_while_another_one_publishes_to_many_queu
         assert copies(broker) == 100 * QUEUES
 
 
+@pytest.mark.asyncio
 async def test_a_new_connection_is_opened_while_many_publish_to_many_queues() -> None:
     """Row U47."""
     async with FakeBroker() as broker, opened(broker, 40) as publishers:
@@ -82,6 +85,7 @@ async def test_a_new_connection_is_opened_while_many_publish_to_many_queues() ->
         assert copies(broker) == 400 * QUEUES
 
 
+@pytest.mark.asyncio
 async def test_the_event_loop_gets_its_turn_while_many_publish_to_many_queues() -> None:
     """Row U47."""
     async with FakeBroker() as broker, opened(broker, 20) as publishers:
@@ -94,6 +98,7 @@ async def test_the_event_loop_gets_its_turn_while_many_publish_to_many_queues() 
         assert copies(broker) == 200 * QUEUES
 
 
+@pytest.mark.asyncio
 async def test_the_event_loop_gets_its_turn_while_many_messages_are_dead_lettered() -> None:
     """Row U47. One basic.nack rejects messages whose dead letters go to many queues."""
     async with FakeBroker() as broker, opened(broker, 1) as (channel,):
@@ -108,6 +113,7 @@ async def test_the_event_loop_gets_its_turn_while_many_messages_are_dead_lettere
         assert copies(broker) == 100 * QUEUES
 
 
+@pytest.mark.asyncio
 async def test_the_messages_of_one_connection_keep_their_order() -> None:
     async with FakeBroker() as broker, opened(broker, 2) as (publisher, other):
         declare_fanout(broker)
@@ -121,6 +127,7 @@ async def test_the_messages_of_one_connection_keep_their_order() -> None:
         assert got == [b"%d" % number for number in range(100)]
 
 
+@pytest.mark.asyncio
 async def test_a_connection_that_ends_in_the_middle_of_a_read_does_not_hold_up_others() -> None:
     async with FakeBroker() as broker, opened(broker, 1) as (other,):
         declare_fanout(broker)
@@ -138,6 +145,7 @@ async def test_a_connection_that_ends_in_the_middle_of_a_read_does_not_hold_up_o
         del transport
 
 
+@pytest.mark.asyncio
 async def test_timers_get_their_turn_while_many_messages_expire() -> None:
     """Row U47. Their dead letters, too, go to many queues."""
     clock = ManualClock()
@@ -155,3 +163,28 @@ async def test_timers_get_their_turn_while_many_messages_expire() -> None:
         assert seen[0] <= LONGEST
         assert queue.message_count == 0
         assert copies(broker) == 100 * QUEUES
+
+
+def test_another_event_loop_continues_when_one_has_ended_in_the_middle_of_a_read() -> None:
+    """Row U47. Several programs may use one broker, each in an event loop of its own."""
+    scheduler = Scheduler()
+    client = SilentClient(schedule=lambda: scheduler.schedule(client.session))
+    other = SilentClient(client.node, schedule=lambda: scheduler.schedule(other.session))
+
+    async def publish() -> None:
+        client.open(1)
+        client.say(1, *(queue.Declare(f"q{number}") for number in range(100)))
+        client.say(1, *(queue.Bind(f"q{number}", "amq.fanout") for number in range(100)))
+        client.publish("", *[b"x"] * 400, exchange="amq.fanout")
+
+    async def start() -> None:
+        other.raw(PROTOCOL_HEADER)
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+    asyncio.run(publish())
+    assert client.session.has_more
+    asyncio.run(start())
+
+    assert not client.session.has_more
+    assert [method.NAME for method in other.heard()] == ["connection.start"]

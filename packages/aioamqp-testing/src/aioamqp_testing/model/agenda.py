@@ -60,6 +60,12 @@ class Agenda:
         while pending and self.steps < until:
             self.steps += 1
             pending.popleft()()
+        if not pending:
+            self._is_continued = False
+
+    def clear(self) -> None:
+        """Drop all pending work, because the broker is dropped."""
+        self._pending.clear()
 
     def run_slices(self) -> None:
         """Run all pending work in slices, between which the clock calls other timers."""

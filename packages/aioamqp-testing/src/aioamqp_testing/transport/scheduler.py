@@ -34,7 +34,7 @@ class Scheduler:
         self._light = _Line()
         self._heavy = _Line()
         self._waiting: set[Session] = set()
-        self._is_turn_due = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # in which a turn is due
 
     def schedule(self, session: Session) -> None:
         """Call ``read`` of a session that has something to read, until it has not."""
@@ -55,7 +55,7 @@ class Scheduler:
         line.left -= session.steps
         if session.has_more:
             self._wait(session)
-        elif line.left <= 0:
+        elif line.left <= 0 or self._waiting:
             self._await_turn()
 
     def _wait(self, session: Session) -> None:
@@ -64,12 +64,13 @@ class Scheduler:
         self._await_turn()
 
     def _await_turn(self) -> None:
-        if not self._is_turn_due:
-            self._is_turn_due = True
-            asyncio.get_running_loop().call_soon(self._take_turn)
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # the last one may have ended before the turn came
+            self._loop = loop
+            loop.call_soon(self._take_turn)
 
     def _take_turn(self) -> None:
-        self._is_turn_due = False
+        self._loop = None
         for line in (self._light, self._heavy):
             line.left = SLICE
             while line.sessions and line.left > 0:
