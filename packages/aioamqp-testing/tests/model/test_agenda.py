@@ -34,6 +34,27 @@ def test_work_beyond_a_slice_is_continued_when_other_timers_have_run() -> None:
     assert done == list(range(3 * SLICE))
 
 
+def test_timers_that_are_called_together_share_a_slice() -> None:
+    """Row U47."""
+    clock, done = ManualClock(), list[int]()
+    agenda = Agenda(clock)
+
+    def add_work(timer: int) -> None:
+        for _ in range(SLICE):
+            agenda.call_soon(lambda: done.append(timer))
+
+    for timer in range(5):
+        agenda.call_later(1, lambda timer=timer: add_work(timer))
+    seen: list[int] = []
+    clock.call_later(1, lambda: seen.append(len(done)))
+
+    clock.advance(1)
+
+    assert seen[0] <= SLICE
+    assert done == sorted(done)
+    assert len(done) == 5 * SLICE
+
+
 def test_work_that_is_pending_can_be_dropped() -> None:
     agenda, done = Agenda(ManualClock()), list[str]()
     agenda.call_soon(lambda: done.append("dropped"))

@@ -50,6 +50,7 @@ class Scheduler:
         return self._light if session.steps < _LIGHT else self._heavy
 
     def _read(self, session: Session, line: _Line) -> None:
+        # that a session is not light any more shows when it reads, so it must not read all then
         is_short = self._waiting and line is self._light
         session.read(min(line.left, _LIGHT) if is_short else line.left)
         line.left -= session.steps
