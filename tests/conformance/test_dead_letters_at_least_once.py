@@ -246,7 +246,8 @@ async def test_a_kept_dead_letter_goes_where_a_new_policy_says(
     await fanout(channel, exchange, dead_letter_queue)
     await policy.set(queue, **AT_LEAST_ONCE, dead_letter_exchange=f"{queue}-missing")
     await channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
-    await channel.basic_publish(b"m", "", queue)
+    await channel.confirm_select()
+    await channel.publish(b"m", "", queue)
     await get_and_reject(channel, queue)
 
     await policy.set(
@@ -270,8 +271,9 @@ async def test_without_the_strategy_or_reject_publish_dead_letters_are_dropped(
     keys = {**AT_LEAST_ONCE, "dead_letter_exchange": exchange}
     await policy.set(queue, **keys)
     await channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
+    await channel.confirm_select()
     for body in (b"kept", b"not kept", b"last"):
-        await channel.basic_publish(body, "", queue)
+        await channel.publish(body, "", queue)
     await get_and_reject(channel, queue)
 
     await policy.set(queue, **{**keys, **changes})
