@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"{offset} {arrow}{line}\n")
         sys.stdout.flush()
     except BrokenPipeError:  # of `head`, for example; Python flushes once more when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with open(os.devnull, "wb") as devnull:
+            os.dup2(devnull.fileno(), sys.stdout.fileno())
     return 0
 
 
