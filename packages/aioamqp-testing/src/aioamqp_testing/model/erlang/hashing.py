@@ -18,8 +18,7 @@ _32_BITS: Final = (1 << 32) - 1
 _64_BITS: Final = (1 << 64) - 1
 _21_BITS: Final = (1 << 21) - 1
 _GOLDEN: Final = 0x9E3779B9
-_RANGE: Final = 1 << 27
-_SMALL: Final = range(-(1 << 27), 1 << 27)
+_RANGE: Final = 1 << 27  # of results, and of small integers on both sides of 0
 _EMPTY_LIST: Final = 3468870702
 
 # each kind of a term is mixed with a multiple of the golden ratio of its own
@@ -147,7 +146,7 @@ def _mix_atom(value: int, name: str) -> int:
 
 
 def _mix_integer(value: int, number: int) -> int:
-    if number in _SMALL:
+    if -_RANGE <= number < _RANGE:  # other integers have a kind of their own
         if number < 0:
             value = _mix_words(value, -number, 0, _SMALL_INTEGER)
         return _mix_words(value, number & _32_BITS, 0, _SMALL_INTEGER)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Final
 
-from amqp_codec import FieldTable, Int32, LongStr, ReplyCode
+from amqp_codec import FieldTable, Int32, Int64, LongStr, ReplyCode
 
 from ..erlang.hashing import hash_header, hash_text, hash_texts, hash_undefined, jump_hash
 from ..erlang.printing import ATOMS
@@ -23,6 +23,7 @@ from .types import TYPES
 _HISTORY_LENGTH: Final = 20
 _SIGNED_INTEGERS: Final = ("byte", "short", "signedint", "long")
 _LONGEST_DELAY: Final = (1 << 32) - 1  # milliseconds
+_LARGEST_INT32: Final = (1 << 31) - 1
 
 
 class ConsistentHashExchange(Exchange):
@@ -228,11 +229,9 @@ class DelayedExchange(Exchange):
         if delay is None:
             return self._inner.route(message)
         message.events.append((EventType.DELAYED, self.name, f"{delay} ms"))
-        # RabbitMQ: the new value has the type signedint, into which a long delay does not fit
-        negative = (-delay + (1 << 31)) % (1 << 32) - (1 << 31)
-        later = replace(
-            message, properties=with_header(message.properties, "x-delay", Int32(negative))
-        )
+        negative = Int32(-delay) if delay <= _LARGEST_INT32 else Int64(-delay)
+        properties = with_header(message.properties, "x-delay", negative)
+        later = replace(message, properties=properties)
         self._host.call_later(delay / 1000, partial(self._host.publish, self.name, later))
         return []
 
