@@ -212,7 +212,7 @@ class DelayedExchange(Exchange):
         self._inner.unbind(binding)
 
     def on_bound(self, binding: Binding) -> None:
-        """Do what that type does about a new binding."""
+        """Act on a binding that was added, as that type does."""
         self._inner.on_bound(binding)
 
     def restart(self) -> None:
