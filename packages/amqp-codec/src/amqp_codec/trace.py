@@ -45,12 +45,14 @@ def format_command(channel: int, method: Method, body_size: int = 0) -> str:
     """
     secret = _SECRETS.get(method.NAME)
     words = [str(channel), method.NAME]
-    for name, _ in method.FIELDS:
+    for name, wire_type in method.FIELDS:
         value = getattr(method, name)
         if name == secret:
             words.append(f"{name}=***")
-        elif isinstance(value, int) and value is not False:
-            words.append(f"{name}={True if value is True else int(value)}")
+        elif wire_type == "bit":
+            words += [f"{name}=True"] * bool(value)
+        elif isinstance(value, int):
+            words.append(f"{name}={int(value)}")
         elif value:
             words.append(f"{name}={value!r}")
     if method.HAS_CONTENT:
