@@ -167,8 +167,8 @@ class FrameReader:
 
         Raises:
             DecodeError: ``frame_size``, the prefix announces a frame above ``frame_max``;
-                ``frame_end``, the last byte of the frame is not the frame-end. Nothing behind such
-                a frame can be read.
+                ``frame_end``, the last byte of the frame is not the frame-end. Only
+                ``resynchronize`` finds the next frame behind such a one.
         """
         data, offset = self.data, self._offset
         available = len(data)
@@ -221,7 +221,7 @@ class FrameReader:
         Nothing marks the beginning of a frame, so a frame is recognized by a type that exists, a
         size up to ``frame_max`` and a frame-end at its end; behind skipped bytes also by what it
         holds. If the end of a frame has not been received yet, its first bytes are kept. After this
-        call ``next`` does not raise.
+        call, ``next_header`` or ``next`` reads what follows, and neither raises.
 
         Returns:
             the skipped bytes; empty if a frame or protocol header comes next, or may come.

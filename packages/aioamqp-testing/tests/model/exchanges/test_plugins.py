@@ -105,7 +105,7 @@ def test_a_delay_may_be_a_string_or_a_float(
     assert message.properties.headers == {"x-delay": -1500}
 
 
-@pytest.mark.parametrize("delay", ["soon", "", LongStr(b"\xff"), Decimal("1.5")])
+@pytest.mark.parametrize("delay", ["soon", "", "1" * 5000, LongStr(b"\xff"), Decimal("1.5")])
 def test_another_delay_is_an_internal_error(vhost: VirtualHost, delay: object) -> None:
     """Row U20."""
     with pytest.raises(BrokerError) as refused:
@@ -241,6 +241,18 @@ def test_arguments_are_checked_by_the_type(vhost: VirtualHost) -> None:
 
 
 # ---------------------------------------------------------------------------------- others
+
+
+def test_a_weight_may_be_of_any_size(vhost: VirtualHost) -> None:
+    """Row U20."""
+    vhost.declare_exchange("h", "x-consistent-hash")
+    vhost.declare_queue("light", ME)
+    vhost.bind_queue("light", "h", "1", {}, ME)
+    vhost.bind_queue("q", "h", "9" * 200, {}, ME)
+
+    assert all(publish(vhost, "h", str(number)) for number in range(50))
+
+    assert len(messages(vhost)) == 50
 
 
 def test_random_choices_are_the_same_in_every_run() -> None:

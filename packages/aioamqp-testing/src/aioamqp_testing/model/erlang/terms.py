@@ -38,7 +38,7 @@ TYPE_NAMES: Final = {
 """RabbitMQ's names of the types of field values."""
 
 _INTEGERS: Final = "bBsuIil"
-_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,4000}")  # Python parses no more than 4,300 digits
 
 
 def type_name(value: FieldValue) -> str:

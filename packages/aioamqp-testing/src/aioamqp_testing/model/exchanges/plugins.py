@@ -1,11 +1,13 @@
 """Types of exchanges that RabbitMQ has in plugins, and which of them a broker has."""
 
+from bisect import bisect
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from itertools import accumulate
 from typing import Final
 
 from amqp_codec import FieldTable, Int32, Int64, LongStr, ReplyCode
@@ -38,7 +40,7 @@ class ConsistentHashExchange(Exchange):
 
     def __init__(self, declaration: ExchangeDeclaration, host: ExchangeHost) -> None:
         super().__init__(declaration, host)
-        self._buckets: list[Binding] = []
+        self._ring: list[Binding] = []  # those that have buckets, in the order of their buckets
         self._header = self._name_in("hash-header")
         self._property = self._name_in("hash-property")
         if self._header is not None and self._property is not None:
@@ -64,20 +66,22 @@ class ConsistentHashExchange(Exchange):
     def add(self, binding: Binding) -> None:
         """Add a binding, and its buckets at the end of the ring."""
         super().add(binding)
-        if all(each.destination is not binding.destination for each in self._buckets):
-            self._buckets += [binding] * int(binding.routing_key)
+        if all(each.destination is not binding.destination for each in self._ring):
+            self._ring.append(binding)
 
     def unbind(self, binding: Binding) -> None:
         """Remove a binding, and the buckets of its destination, whichever binding added them."""
         super().unbind(binding)
         destination = binding.destination
-        self._buckets = [each for each in self._buckets if each.destination is not destination]
+        self._ring = [each for each in self._ring if each.destination is not destination]
 
     def matching(self, message: Message) -> list[Binding]:
         """Return the binding that the hash selects."""
-        if not self._buckets:
+        if not self._ring:
             return []
-        return [self._buckets[jump_hash(self._hash(message), len(self._buckets))]]
+        weights = [int(binding.routing_key) for binding in self._ring]
+        bucket = jump_hash(self._hash(message), sum(weights))
+        return [self._ring[bisect(list(accumulate(weights)), bucket)]]
 
     def _hash(self, message: Message) -> int:
         properties = message.properties
