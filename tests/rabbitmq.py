@@ -25,6 +25,14 @@ START_SECONDS = 50.0
 
 STOP_SECONDS = 20.0
 
+PLUGINS = (
+    "rabbitmq_consistent_hash_exchange",
+    "rabbitmq_random_exchange",
+    "rabbitmq_recent_history_exchange",
+    "rabbitmq_sharding",
+)
+"""Types of exchanges; they do not make the start slower."""
+
 CONFIGURATION = """\
 log.file = false
 log.console = true
@@ -115,7 +123,7 @@ def running_node(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
     name = f"aioamqp-test-{os.getpid()}"
     node = RabbitMQNode(name, node_port, authority, tls_port if authority else None)
     folder = Path(tempfile.mkdtemp(prefix="aioamqp-rabbitmq-"))
-    configuration, plugins = CONFIGURATION, ""
+    configuration, plugins = CONFIGURATION, list(PLUGINS)
     if authority is not None:
         own = authority.issue("node", "DNS:localhost")
         configuration += CONFIGURATION_OF_TLS.format(
@@ -124,9 +132,9 @@ def running_node(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
             certfile=own.certfile,
             keyfile=own.keyfile,
         )
-        plugins = "rabbitmq_auth_mechanism_ssl"
+        plugins.append("rabbitmq_auth_mechanism_ssl")
     (folder / "rabbitmq.conf").write_text(configuration)
-    (folder / "enabled_plugins").write_text(f"[{plugins}].\n")
+    (folder / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
     (folder / "rabbitmq-env.conf").touch()
     environment = node_environment(folder, node, distribution_port, epmd_port)
     # Debian's rabbitmqctl is a wrapper too, for another node: find the one beside the script first.

@@ -16,8 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CODEC = ROOT / "packages/amqp-codec"
 TESTED = ("amqp-codec", "aioamqp", "aioamqp-testing")
-INTERPRETED = {"errors.py"}
-"""Compiled exceptions could not be pickled, nor subclassed by a module that is not compiled."""
+INTERPRETED = {"errors.py", "__main__.py"}
+"""Compiled exceptions could not be pickled, nor subclassed by a module that is not compiled; a
+compiled program could not be run with `python -m`."""
 
 
 def main() -> int:

@@ -291,6 +291,37 @@ def test_the_report_on_a_failure_shows_the_broker(project: pytest.Pytester) -> N
     )
 
 
+DELAYED = """
+import pytest
+
+
+{mark}@pytest.mark.asyncio
+async def test_it(amqp_channel):
+    arguments = {"x-delayed-type": "direct"}
+    await amqp_channel.exchange_declare("x", "x-delayed-message", arguments=arguments)
+"""
+
+
+def test_the_report_says_how_a_test_asks_for_a_plugin(project: pytest.Pytester) -> None:
+    """Row U20."""
+    name = "rabbitmq_delayed_message_exchange"
+    project.makepyfile(DELAYED.replace("{mark}", ""))
+
+    run = project.runpytest()
+
+    run.assert_outcomes(failed=1)
+    run.stdout.fnmatch_lines(
+        [
+            "*503*unknown exchange type 'x-delayed-message'*",
+            "types of exchanges that need a plugin",
+            f"  x-delayed-message: this broker has it with FakeBroker(plugins=[[]'{name}']),"
+            f" pytest.mark.amqp(plugins=[[]'{name}']) or serve --plugin {name}",
+        ]
+    )
+    project.makepyfile(DELAYED.replace("{mark}", f"@pytest.mark.amqp(plugins=['{name}'])\n"))
+    project.runpytest().assert_outcomes(passed=1)
+
+
 def test_a_test_that_passes_has_no_such_section(project: pytest.Pytester) -> None:
     project.makepyfile(FAILING.replace("assert not", "assert"))
 

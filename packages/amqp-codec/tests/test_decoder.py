@@ -341,6 +341,20 @@ def test_the_type_of_a_frame_is_refused_before_its_size_and_its_end() -> None:
             Decoder(frame_max=4096).feed(answer)
 
 
+@pytest.mark.parametrize("frame_max", [0, 4096])
+def test_a_protocol_header_in_place_of_a_frame_is_named(frame_max: int) -> None:
+    """Row U29."""
+    heartbeat = frame(8, 0, b"")
+    for data in (b"AMQP\x00\x00\x09\x01", b"AMQP\x00\x01\x00\x00", b"AMQP\x00\x00\x09"):
+        with pytest.raises(DecodeError, match="a protocol header comes where a frame") as caught:
+            Decoder(frame_max).feed(data)
+        assert caught.value.kind == "frame_type"
+
+        decoder = Decoder(frame_max)
+        assert len(decoder.feed(heartbeat + data)) == 1
+        assert str(decoder.error) == "a protocol header comes where a frame is expected"
+
+
 def test_an_error_knows_the_frame_it_was_found_in() -> None:
     payload = queue.Declare("abc").encode()[:10]
 

@@ -206,6 +206,148 @@ def test_bytes_may_be_taken_when_a_frame_was_not_whole() -> None:
     assert reader.pending == 1
 
 
+# ---------------------------------------------------------------------------------- recordings
+
+OTHER_HEADER = b"AMQP\x00\x01\x00\x00"
+GOOD = [
+    (METHOD, 1, queue.Declare("q").encode()),
+    (HEADER, 1, header(4)),
+    (BODY, 1, b"body"),
+    (HEARTBEAT, 0, b""),
+]
+GOOD_STREAM = b"".join(frame(*each) for each in GOOD)
+
+
+def read_recording(reader: FrameReader) -> list[tuple[int, int, bytes] | bytes]:
+    """Read frames, and protocol headers and skipped bytes as bytes."""
+    found: list[tuple[int, int, bytes] | bytes] = []
+    while True:
+        if skipped := reader.resynchronize():
+            found.append(skipped)
+        elif reader.next_header():
+            found.append(reader.payload)
+        elif reader.next():
+            found.append((reader.frame_type, reader.channel, reader.payload))
+        else:
+            return found
+
+
+@pytest.mark.parametrize("name", [PROTOCOL_HEADER, OTHER_HEADER])
+def test_a_protocol_header_is_an_item_of_its_own(name: bytes) -> None:
+    """Row U29."""
+    reader = fed(name + GOOD_STREAM)
+
+    assert reader.next_header()
+    assert (reader.frame_type, reader.channel, reader.payload, reader.size) == (65, 0, name, 8)
+    assert not reader.next_header()
+    assert read_all(reader) == GOOD
+
+
+@pytest.mark.parametrize("frame_max", [0, 4096])
+def test_a_protocol_header_may_be_read_in_any_slices(frame_max: int) -> None:
+    """Row U29."""
+    reader = FrameReader(frame_max)
+
+    for position in range(len(PROTOCOL_HEADER)):
+        assert read_recording(reader) == []
+        reader.feed(PROTOCOL_HEADER[position : position + 1])
+
+    assert read_recording(reader) == [PROTOCOL_HEADER]
+
+
+def test_a_protocol_header_may_be_read_after_a_frame_was_not_whole() -> None:
+    """Row U29."""
+    reader = fed(PROTOCOL_HEADER[:3])
+    assert not reader.next()
+    reader.feed(PROTOCOL_HEADER[3:5])
+    assert not reader.next_header()
+    reader.feed(PROTOCOL_HEADER[5:])
+
+    assert reader.next_header()
+    assert reader.payload == PROTOCOL_HEADER
+
+
+def test_a_protocol_header_between_frames_is_refused_by_its_last_byte() -> None:
+    reader = fed(PROTOCOL_HEADER, 4096)
+
+    with pytest.raises(DecodeError, match="larger than frame_max"):
+        reader.next()
+
+
+@pytest.mark.parametrize("size", range(8))
+def test_nothing_is_skipped_in_front_of_a_frame(size: int) -> None:
+    """Row U29."""
+    for each in (*GOOD, (BODY, 2, bytes(200000))):
+        reader = fed(frame(*each))
+        assert reader.resynchronize() == b""
+        assert reader.next()
+
+    reader = fed(frame(METHOD, 1, queue.Declare("q").encode())[:size])
+    assert reader.resynchronize() == b""
+    assert not reader.next()
+
+
+GARBAGE = {
+    "text": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "zeros": bytes(100),
+    "frame-ends": b"\xce" * 20,
+    "text with AMQP": b"it speaks AMQP 0-9-1",
+    "the end of a frame": GOOD_STREAM[5:20],
+    "a frame of another type": frame(9, 3, b"..."),
+    "a wrong frame-end": frame(METHOD, 1, queue.Declare("q").encode(), 0),
+    "a heartbeat with a payload": frame(HEARTBEAT, 0, b"."),
+    "a heartbeat on a channel": frame(HEARTBEAT, 1, b""),
+    "a method without an index": frame(METHOD, 1, b"\0"),
+    "a large frame": struct.pack(">BHI", BODY, 1, 4089) + b"...",
+    "a method that does not exist": b"." + frame(METHOD, 1, b"\0\1\0\1"),
+    "a header of a class without content": b"." + frame(HEADER, 1, header(4, class_id=50)),
+    "a frame with garbage behind it": b"." + frame(BODY, 1, b"body") + b".",
+    "a first part of such a method": b"." + frame(METHOD, 1, b"\0\1\0\1" + bytes(900))[:20],
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_is_skipped_up_to_the_next_frame(garbage: bytes) -> None:
+    """Row U29."""
+    reader = fed(garbage + GOOD_STREAM, 4096)
+
+    assert read_recording(reader) == [garbage, *GOOD]
+    assert reader.pending == 0
+
+
+def test_without_a_frame_max_a_frame_is_plausible_up_to_the_usual_size() -> None:
+    """Row U29."""
+    assert fed(frame(BODY, 1, bytes(131064))[:-1]).resynchronize() == b""
+    assert fed(frame(BODY, 1, bytes(131065))[:-1]).resynchronize() != b""
+    assert fed(frame(BODY, 1, bytes(131065))[:-1], 200000).resynchronize() == b""
+
+
+def test_a_stream_that_begins_in_the_middle_is_read_from_the_next_frame() -> None:
+    """Row U29."""
+    first = len(frame(*GOOD[0]))
+    for cut in range(1, first):
+        assert read_recording(fed(GOOD_STREAM[cut:])) == [GOOD_STREAM[cut:first], *GOOD[1:]]
+
+
+@given(st.data())
+def test_a_damaged_stream_may_come_in_any_slices(data: st.DataObject) -> None:
+    """Row U29."""
+    stream = b"garbage" + GOOD_STREAM + PROTOCOL_HEADER + GOOD_STREAM
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=12)))
+    reader = FrameReader()
+    found: list[tuple[int, int, bytes] | bytes] = []
+
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        reader.feed(stream[start:end])
+        found += read_recording(reader)
+
+    items = [each for each in found if each == PROTOCOL_HEADER or isinstance(each, tuple)]
+    assert items == [*GOOD, PROTOCOL_HEADER, *GOOD]
+    assert b"".join(each for each in found if isinstance(each, bytes)) == (
+        b"garbage" + PROTOCOL_HEADER
+    )
+
+
 # ---------------------------------------------------------------------------------- contents
 
 PUBLISH = (METHOD, 1, basic.Publish("x", "k").encode())

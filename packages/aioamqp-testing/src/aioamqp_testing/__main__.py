@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from .broker import FakeBroker
 from .cli.overview import Log, Screen
+from .model.exchanges.plugins import PLUGINS
 from .version import __version__
 
 _SECONDS = 0.5  # between two updates of the overview
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return asyncio.run(serve(options.host, options.port, quiet=options.quiet))
+        return asyncio.run(
+            serve(options.host, options.port, quiet=options.quiet, plugins=options.plugins)
+        )
     except KeyboardInterrupt:
         return 0  # if the loop cannot handle signals, or does not handle them yet
 
@@ -60,6 +63,16 @@ def _parser() -> argparse.ArgumentParser:
         default=5672,
         help="the port to listen on; 0 for any free one (default: %(default)s)",
     )
+    command.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        choices=sorted(PLUGINS),
+        dest="plugins",
+        metavar="NAME",
+        help="add the exchanges of a plugin of RabbitMQ; may be repeated. The plugins are:"
+        f" {', '.join(sorted(PLUGINS))}",
+    )
     command.add_argument("--quiet", action="store_true", help="print only the URL")
     return parser
 
@@ -70,11 +83,11 @@ def _port(text: str) -> int:
     return int(text)
 
 
-async def serve(host: str, port: int, *, quiet: bool = False) -> int:
+async def serve(host: str, port: int, *, quiet: bool = False, plugins: Sequence[str] = ()) -> int:
     """Run a broker until SIGINT or SIGTERM; return the exit code."""
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    async with FakeBroker() as broker:
+    async with FakeBroker(plugins=plugins) as broker:
         try:
             url = await broker.listen(host, port)
         except OSError as error:

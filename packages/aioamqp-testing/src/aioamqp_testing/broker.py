@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl as tls
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote
@@ -46,6 +46,8 @@ class FakeBroker(Administration, Assertions, Actions):
             when ``broker.clock.advance(seconds)`` is called, or a ManualClock to share one.
         consumer_timeout: seconds within which a delivery must be acknowledged; later its channel is
             closed. None for no limit. It is checked once a minute, as in RabbitMQ.
+        plugins: the names of RabbitMQ's plugins whose types of exchanges the broker has, such as
+            ``rabbitmq_delayed_message_exchange``; COVERAGE.md lists them.
 
     Attributes:
         clock: the clock.
@@ -59,6 +61,7 @@ class FakeBroker(Administration, Assertions, Actions):
         clock: Literal["real", "manual"] | ManualClock = "real",
         *,
         consumer_timeout: float | None = 1800.0,
+        plugins: Sequence[str] = (),
     ) -> None:
         self.clock: LoopClock | ManualClock
         if isinstance(clock, ManualClock):
@@ -68,7 +71,7 @@ class FakeBroker(Administration, Assertions, Actions):
         else:
             raise ValueError(f"clock must be 'real', 'manual' or a ManualClock, not {clock!r}")
         self.journal = Journal()
-        self.node = Node(self.clock)
+        self.node = Node(self.clock, plugins)
         self.node.consumer_timeout = consumer_timeout
         self.faults = Faults(self)
         self._connections = Connections(

@@ -61,6 +61,30 @@ async def use(url: str) -> None:
         assert (await channel.queue_declare("orders", passive=True))["message_count"] == 1
 
 
+async def declare_random(url: str) -> None:
+    async with aioamqp.from_url(url) as protocol:
+        channel = await protocol.channel()
+        await channel.exchange_declare("x", "x-random")
+
+
+def test_exchanges_of_plugins_can_be_added() -> None:
+    """Row U20."""
+    options = ("--plugin=rabbitmq_random_exchange", "--plugin", "rabbitmq_sharding")
+    with serving("--quiet", *options) as process:
+        asyncio.run(declare_random(first_line(process)))
+
+
+def test_an_unknown_plugin_is_refused_with_those_that_are_known() -> None:
+    """Row U20."""
+    done = subprocess.run(
+        [*COMMAND, "--plugin=rabbitmq_management"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert "invalid choice: 'rabbitmq_management' (choose from " in done.stderr
+    assert "rabbitmq_random_exchange" in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_for_a_script_it_prints_the_url_and_nothing_else(number: int) -> None:
     with serving("--quiet") as process:

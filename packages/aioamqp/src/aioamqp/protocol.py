@@ -18,7 +18,15 @@ from functools import cached_property
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from amqp_codec import HEARTBEAT, Command, DecodeError, Method, ReplyCode, connection
+from amqp_codec import (
+    HEARTBEAT,
+    Command,
+    DecodeError,
+    Method,
+    ReplyCode,
+    connection,
+    format_command,
+)
 
 from ._arguments import unknown_argument
 from ._channel.core import drain_channels
@@ -26,7 +34,6 @@ from ._channel.requests import Requests, check_timeout
 from ._connection.blocked import Blocked
 from ._connection.callback_queue import CallbackQueue
 from ._connection.core import CLOSE_TIMEOUT, ConnectionCore
-from ._connection.frame_log import format_command
 from ._connection.handshake import Handshake, mechanism_named, refusal
 from ._connection.opening import Opening
 from ._legacy import LegacyProtocol

@@ -19,6 +19,7 @@ from .method import HEARTBEAT, Method
 from .protocol import METHODS, basic, channel, confirm, connection, exchange, queue, tx
 from .protocol.basic import Properties
 from .protocol.constants import ReplyCode
+from .trace import format_command, format_trace
 from .values import (
     FieldTable,
     FieldValue,
@@ -78,6 +79,8 @@ __all__ = [
     "encode_table",
     "exchange",
     "field_type",
+    "format_command",
+    "format_trace",
     "protocol",
     "queue",
     "to_builtins",

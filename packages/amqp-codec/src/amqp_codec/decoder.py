@@ -23,6 +23,7 @@ from typing import Final
 from .command import Command
 from .errors import DecodeError
 from .frame_reader import HEADER_SIZE, FrameReader
+from .frames import PREFIX, PROTOCOL_HEADER
 from .method import HEARTBEAT, Method
 from .protocol import METHODS
 from .protocol.basic import Properties
@@ -37,6 +38,7 @@ from .protocol.constants import (
 # class, weight and body size of a content header
 _HEADER: Final[Callable[[bytes, int], tuple[int, int, int]]] = Struct(">HHQ").unpack_from
 _INDEX_SIZE: Final = 4
+_AMQP: Final = PROTOCOL_HEADER[:4]
 
 LEAST_UNFINISHED: Final = 16 * 1024 * 1024
 """Bytes that the unfinished bodies of all channels may have, however small a body must be."""
@@ -220,6 +222,8 @@ class Decoder:
         code, kind = ReplyCode.FRAME_ERROR, "heartbeat"
         if frames.frame_type != FRAME_HEARTBEAT:
             reason, kind = f"there is no frame type {frames.frame_type}", "frame_type"
+            if frames.data.startswith(_AMQP, frames.start - PREFIX):
+                reason = "a protocol header comes where a frame is expected"
         elif frames.size:
             reason = "a heartbeat has a payload"
         elif frames.channel:

@@ -10,8 +10,16 @@ from struct import Struct
 from typing import Final
 
 from .errors import DecodeError
-from .frames import OVERHEAD, PREFIX
-from .protocol.constants import FRAME_BODY, FRAME_END, FRAME_HEADER, ReplyCode
+from .frames import OVERHEAD, PREFIX, PROTOCOL_HEADER
+from .protocol import METHODS
+from .protocol.constants import (
+    FRAME_BODY,
+    FRAME_END,
+    FRAME_HEADER,
+    FRAME_HEARTBEAT,
+    FRAME_METHOD,
+    ReplyCode,
+)
 
 HEADER_SIZE: Final = 12
 """Bytes of a content header before its properties: class, weight and body size. Spec: 4.2.6.1."""
@@ -31,6 +39,15 @@ _METHOD_SIZE: Final = PREFIX + 4
 _CLASS: Final = 0xFFFF0000  # the bits of an index that are the class id
 _NO_LIMIT: Final = 1 << 64
 
+_HEADER_SIZE: Final = len(PROTOCOL_HEADER)
+_AMQP: Final = PROTOCOL_HEADER[:4]
+_VERSIONS: Final = frozenset(range(10))  # the bytes behind AMQP; text has others
+_FIRST_BYTES: Final = (FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBEAT, PROTOCOL_HEADER[0])
+_SHORTEST: Final = {FRAME_METHOD: 4, FRAME_HEADER: HEADER_SIZE, FRAME_BODY: 0, FRAME_HEARTBEAT: 0}
+_CONTENT_CLASSES: Final = {index & _CLASS for index, each in METHODS.items() if each.HAS_CONTENT}
+_USUAL_LARGEST: Final = 131072 - OVERHEAD
+"""The largest payload that is plausible without a ``frame_max``: RabbitMQ's default."""
+
 
 class FrameReader:
     """Reader of the frames that a peer sends.
@@ -43,6 +60,11 @@ class FrameReader:
 
     No bytes are copied unless ``payload`` is asked for: the payload is ``data[start:end]``. Neither
     the type of a frame is checked nor whether the frame is expected.
+
+    What was recorded may begin in the middle, contain a protocol header, or be damaged:
+
+        while (skipped := reader.resynchronize()) or reader.next_header() or reader.next():
+            print(len(skipped) or reader.payload)
 
     Args:
         frame_max: the largest frame in bytes; 0 is no limit.
@@ -145,8 +167,8 @@ class FrameReader:
 
         Raises:
             DecodeError: ``frame_size``, the prefix announces a frame above ``frame_max``;
-                ``frame_end``, the last byte of the frame is not the frame-end. Nothing behind such
-                a frame can be read.
+                ``frame_end``, the last byte of the frame is not the frame-end. Only
+                ``resynchronize`` finds the next frame behind such a one.
         """
         data, offset = self.data, self._offset
         available = len(data)
@@ -162,6 +184,8 @@ class FrameReader:
         self.start = start = offset + PREFIX
         self.end = end = start + size
         if size > self._largest:
+            if available - offset < _HEADER_SIZE and self._may_be_header(offset):
+                return False  # only the last byte is missing
             reason = (
                 f"a frame of {size + OVERHEAD} bytes is larger than frame_max, {self.frame_max}"
             )
@@ -174,6 +198,44 @@ class FrameReader:
             raise self._error("frame_end", reason, data[end])
         self._offset = end + 1
         return True
+
+    def next_header(self) -> bool:
+        """Move over a protocol header of any version; return whether there is a whole one.
+
+        It is not a frame, but its eight bytes are the ``payload`` then, and its first byte is the
+        ``frame_type``.
+        """
+        if self._tail:
+            self._use_tail()
+        data, offset = self.data, self._offset
+        if len(data) - offset < _HEADER_SIZE or not self._may_be_header(offset):
+            return False
+        self.frame_type, self.channel, self.index = data[offset], 0, -1
+        self.start, self.end = offset, offset + _HEADER_SIZE
+        self._offset = self.end
+        return True
+
+    def resynchronize(self) -> bytes:
+        """Skip the bytes before the next plausible frame or protocol header; return these bytes.
+
+        Nothing marks the beginning of a frame, so a frame is recognized by a type that exists, a
+        size up to ``frame_max`` and a frame-end at its end; behind skipped bytes also by what it
+        holds. If the end of a frame has not been received yet, its first bytes are kept. After this
+        call, ``next_header`` or ``next`` reads what follows, and neither raises.
+
+        Returns:
+            the skipped bytes; empty if a frame or protocol header comes next, or may come.
+        """
+        if self._tail:
+            self._use_tail()
+        data, start = self.data, self._offset
+        offset, available = start, len(data)
+        if self._end_of(offset) is None:
+            offset += 1
+            while offset < available and not self._begins_at(offset):
+                offset += 1
+        self._offset = offset
+        return data[start:offset]
 
     def next_content(self) -> bytes | None:
         """Move over the content of the current method frame at once; return the body.
@@ -209,6 +271,50 @@ class FrameReader:
         self.frame_type, self.start, self.end = frame_type, start, end
         self._offset = body_end + 1
         return data[body:body_end]
+
+    def _may_be_header(self, offset: int) -> bool:
+        """Return whether a protocol header, or as much of one as was received, is at an offset."""
+        first = self.data[offset : offset + _HEADER_SIZE]
+        return _AMQP.startswith(first[:4]) and _VERSIONS.issuperset(first[4:])
+
+    def _end_of(self, offset: int) -> int | None:
+        """Return where a frame or protocol header at an offset ends; None if none may be there."""
+        data = self.data
+        available = len(data) - offset
+        if self._may_be_header(offset):
+            return offset + _HEADER_SIZE
+        if available < PREFIX:
+            return offset + PREFIX if data[offset] in _FIRST_BYTES else None
+        frame_type, channel, size = _PREFIX(data, offset)
+        end = offset + PREFIX + size
+        if size > self._largest or frame_type not in _SHORTEST or size < _SHORTEST[frame_type]:
+            return None
+        if frame_type == FRAME_HEARTBEAT and (channel or size):
+            return None
+        if end < len(data):
+            return end + 1 if data[end] == FRAME_END else None
+        if (size > _USUAL_LARGEST and not self._frame_max) or not self._is_known(offset):
+            return None
+        return end + 1
+
+    def _begins_at(self, offset: int) -> bool:
+        """Return whether a frame or protocol header begins at an offset behind skipped bytes."""
+        if self.data[offset] not in _FIRST_BYTES:
+            return False
+        end = self._end_of(offset)
+        if end is None or not self._is_known(offset):
+            return False
+        return end >= len(self.data) or self.data[end] in _FIRST_BYTES
+
+    def _is_known(self, offset: int) -> bool:
+        """Return whether the method, or the class of the content header, at an offset exists."""
+        data = self.data
+        if len(data) - offset < _METHOD_SIZE:
+            return True
+        frame_type, _, _, index = _METHOD(data, offset)
+        if frame_type == FRAME_METHOD:
+            return index in METHODS
+        return frame_type != FRAME_HEADER or index in _CONTENT_CLASSES
 
     def _use_tail(self) -> None:
         self.data, self._offset, self._missing = bytes(self._tail), 0, 0

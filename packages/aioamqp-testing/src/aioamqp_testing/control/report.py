@@ -23,7 +23,7 @@ def report(node: Node, sessions: list[Session], journal: Journal, commands: int)
 
     Returns:
         several lines: queues with their messages, bindings and consumers, declared exchanges,
-        connections, and the last commands.
+        connections, what needs a plugin, and the last commands.
     """
     lines: list[str] = []
     for vhost in node.vhosts.values():
@@ -31,9 +31,19 @@ def report(node: Node, sessions: list[Session], journal: Journal, commands: int)
     lines += ["connections", *_indented(_connections(sessions))]
     if node.refused:
         lines += ["used, but not supported", *_indented(node.refused)]
+    if node.exchange_types.missing:
+        lines += ["types of exchanges that need a plugin", *_indented(_plugins(node))]
     lines += ["last commands (-> from the client, <- from the broker)"]
     lines += _indented(_journals(journal.connections, commands))
     return "\n".join(lines)
+
+
+def _plugins(node: Node) -> Iterator[str]:
+    for exchange_type, plugin in node.exchange_types.missing.items():
+        yield (
+            f"{exchange_type}: this broker has it with FakeBroker(plugins=[{plugin!r}]),"
+            f" pytest.mark.amqp(plugins=[{plugin!r}]) or serve --plugin {plugin}"
+        )
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

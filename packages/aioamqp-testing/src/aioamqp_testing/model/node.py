@@ -1,6 +1,7 @@
 """The broker as a whole: users, virtual hosts, connections and limits."""
 
 from base64 import urlsafe_b64encode
+from collections.abc import Iterable
 from random import Random
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from amqp_codec import ReplyCode
 from .access import Permissions, User
 from .clock import Clock, ManualClock
 from .errors import BrokerError
+from .exchanges.plugins import ExchangeTypes
 from .messages.direct_reply_to import DirectReplies
 from .vhost import VirtualHost
 
@@ -45,9 +47,11 @@ class Node:
 
     Args:
         clock: the clock of the broker; the default is one that stands still.
+        plugins: the names of RabbitMQ's plugins that the broker has.
 
     Attributes:
         clock: the clock.
+        exchange_types: the types of exchanges, some of which belong to plugins.
         users: by name; guest, with the password guest, has all permissions in ``/``.
         vhosts: by name.
         connections: the connections that are open, the oldest first.
@@ -60,8 +64,9 @@ class Node:
         refused: the features that clients have asked for and this broker does not support.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, plugins: Iterable[str] = ()) -> None:
         self.clock = clock or ManualClock()
+        self.exchange_types = ExchangeTypes(plugins)
         self.users: dict[str, User] = {}
         self.connections: dict[Connected, None] = {}
         self.channel_max = 2047
@@ -96,7 +101,9 @@ class Node:
         """
         if name in self.vhosts:
             raise ValueError(f"there is a virtual host {name!r} already; choose another name")
-        vhost = self.vhosts[name] = VirtualHost(name, self.new_name, self.clock, self._replies)
+        vhost = self.vhosts[name] = VirtualHost(
+            name, self.new_name, self.clock, self._replies, self.exchange_types
+        )
         return vhost
 
     # ----------------------------------------------------------------------------- connections

@@ -1,7 +1,8 @@
 """Virtual hosts: declaring, binding, deleting and publishing, with the checks of RabbitMQ."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from random import Random
 from typing import Final
 
 from amqp_codec import FieldTable, ReplyCode
@@ -18,10 +19,12 @@ from .exchanges.exchange import (
     Destination,
     Exchange,
     ExchangeDeclaration,
+    ExchangeHost,
 )
 from .exchanges.explain import Route, explain
+from .exchanges.plugins import ExchangeTypes
 from .exchanges.routing import Publication, route
-from .exchanges.types import PREDECLARED, TYPES, check_type
+from .exchanges.types import PREDECLARED
 from .messages.direct_reply_to import DirectReplies, is_address
 from .messages.events import EventType, routed_event, trim_events
 from .messages.history import History
@@ -68,6 +71,7 @@ class VirtualHost:
         new_name: Callable[[str], str],
         clock: Clock,
         replies: DirectReplies | None = None,
+        exchange_types: ExchangeTypes | None = None,
     ) -> None:
         self.name = name
         self.clock = clock
@@ -81,6 +85,14 @@ class VirtualHost:
         self.max_queues: int | None = None
         self.is_down = False
         self._new_name = new_name
+        self._exchange_types = exchange_types or ExchangeTypes()
+        self._exchange_host = ExchangeHost(
+            find_type=self._exchange_types.find,
+            random=Random("aioamqp-testing"),  # the same choices in every run
+            call_later=self.agenda.call_later,
+            publish=self._publish_delayed,
+            send=self._send_history,
+        )
         self._queue_host = QueueHost(
             self.agenda, self.remove_queue, self._dead_letter, self._publish_dead_letter
         )
@@ -111,6 +123,8 @@ class VirtualHost:
         for exchange in list(self.exchanges.values()):
             if not exchange.durable and exchange.name in self.exchanges:
                 self._remove_exchange(exchange)
+            else:
+                exchange.restart()
         self.agenda.run_pending()
 
     def clear(self) -> None:
@@ -165,9 +179,9 @@ class VirtualHost:
         """Declare an exchange, or check that the existing one is equivalent.
 
         Raises:
-            BrokerError: 403, 406, 503.
+            BrokerError: 403, 406, 503, 541.
         """
-        check_type(exchange_type)
+        self._exchange_types.find(exchange_type)
         declaration = ExchangeDeclaration(
             self.name,
             one_line(name),
@@ -188,7 +202,8 @@ class VirtualHost:
         self._add_exchange(declaration)
 
     def _add_exchange(self, declaration: ExchangeDeclaration) -> None:
-        self.exchanges[declaration.name] = TYPES[declaration.exchange_type](declaration)
+        found = self._exchange_types.find(declaration.exchange_type)
+        self.exchanges[declaration.name] = found(declaration, self._exchange_host)
 
     def delete_exchange(
         self, name: str, *, if_unused: bool = False, access: Access = FULL_ACCESS
@@ -386,7 +401,7 @@ class VirtualHost:
         access.check_write("queue", queue)
         self._check_source(exchange, key, access)
         source, destination = self.exchange(exchange), self._queue(queue)
-        source.check_binding(arguments)
+        source.check_binding(key, arguments)
         destination.declaration.check_access(owner)
         self._add_binding(source, destination, key, arguments)
 
@@ -431,7 +446,7 @@ class VirtualHost:
         _check_not_default(destination)
         self._check_source(source, key, access)
         exchange, other = self.exchange(source), self.exchange(destination)
-        exchange.check_binding(arguments)
+        exchange.check_binding(key, arguments)
         self._add_binding(exchange, other, key, arguments)
 
     def unbind_exchange(
@@ -474,7 +489,10 @@ class VirtualHost:
         self, source: Exchange, destination: Destination, key: str, arguments: FieldTable
     ) -> None:
         binding = source.bind(destination, key, arguments)
-        self._incoming.setdefault(destination, {})[binding] = None
+        incoming = self._incoming.setdefault(destination, {})
+        if binding not in incoming:
+            incoming[binding] = None
+            source.on_bound(binding)
 
     def _remove_binding(self, binding: Binding) -> None:
         binding.source.unbind(binding)
@@ -530,9 +548,9 @@ class VirtualHost:
         if exchange.TYPE == "topic":
             access.check_write_topic(exchange.name, message.routing_key)
         message = message.validated(access, reply_to)
-        names = route(self.exchanges, exchange, message, self.policies.alternate_of)
-        self.history.add(message, len(names))
         message.events.append((EventType.PUBLISHED, message.exchange, access.user))
+        names = self._route(exchange, message)
+        self.history.add(message, len(names))
         if not exchange.name:
             self._deliver_direct_replies(names, message)
         return Publication(message, names)
@@ -543,7 +561,8 @@ class VirtualHost:
         queues = [self.queues[name] for name in publication.queues if name in self.queues]
         has_all = len(queues) == len(publication.queues)
         names = publication.queues if has_all else [queue.name for queue in queues]
-        message.events.append(routed_event(names))
+        if names or message.events[-1][0] is not EventType.DELAYED:
+            message.events.append(routed_event(names))
         outcome = Outcome.ACCEPTED if queues else Outcome.UNROUTED
         self.agenda.steps += len(queues)
         for queue in queues:
@@ -551,6 +570,29 @@ class VirtualHost:
                 outcome = Outcome.REFUSED
                 message.events.append((EventType.REFUSED, queue.name, ""))
         return outcome
+
+    def _publish_delayed(self, exchange: str, message: Message) -> None:
+        """Route a message that an exchange has delayed, if the exchange was not deleted."""
+        found = self.exchanges.get(exchange)
+        if found is not None:
+            self.deliver(Publication(message, self._route(found, message)))
+
+    def _send_history(self, destination: Destination, messages: Iterable[Message]) -> None:
+        """Send the last messages of an exchange to a queue or exchange that was bound to it.
+
+        Raises:
+            BrokerError: 541, an exchange does not route one of them to a queue.
+        """
+        for message in messages:
+            names = [destination.name]
+            if isinstance(destination, Exchange):
+                names = self._route(destination, message)
+                if not any(name in self.queues for name in names):
+                    raise BrokerError(ReplyCode.INTERNAL_ERROR)
+            self.agenda.call_soon(partial(self.deliver, Publication(message, names)))
+
+    def _route(self, exchange: Exchange, message: Message) -> list[str]:
+        return route(self.exchanges, exchange, message, self.policies.alternate_of)
 
     def explain(self, message: Message) -> Route:
         """Return where a message would be routed to if it were published now, and why.
@@ -628,7 +670,7 @@ class VirtualHost:
                 self._deliver_direct_replies(list(dict.fromkeys(dead.routing_keys)), dead)
             except BrokerError:
                 return None  # RabbitMQ: the queue crashes over a malformed address
-        routed = route(self.exchanges, exchange, dead, self.policies.alternate_of)
+        routed = self._route(exchange, dead)
         return dead, [self.queues[each] for each in routed if each in self.queues]
 
     @staticmethod

@@ -1,5 +1,7 @@
 """Clients that do not acknowledge in time."""
 
+from typing import Any
+
 import pytest
 
 from aioamqp import ChannelClosed
@@ -98,7 +100,7 @@ def test_a_channel_that_is_gone_is_not_closed_again(client: SilentClient) -> Non
 @pytest.mark.parametrize(("options", "timeout"), [({}, 1800.0), ({"consumer_timeout": 5}, 5.0)])
 @pytest.mark.asyncio
 async def test_a_broker_waits_for_as_long_as_it_was_told(
-    options: dict[str, float], timeout: float
+    options: dict[str, Any], timeout: float
 ) -> None:
     """Row 191. Half an hour is RabbitMQ's own."""
     async with FakeBroker(clock="manual", **options) as broker:

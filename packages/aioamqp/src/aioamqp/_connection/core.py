@@ -6,13 +6,12 @@ from asyncio import get_running_loop
 from collections.abc import Callable
 from typing import Final
 
-from amqp_codec import Decoder, Method, ReplyCode, connection
+from amqp_codec import Decoder, Method, ReplyCode, connection, format_command
 
 from .._loggers import protocol_logger
 from ..exceptions import AmqpClosedConnection, ProtocolViolation, WrongLoop, reason
 from .channel_numbers import ChannelNumbers
 from .encoder import Encoder
-from .frame_log import format_command
 from .gate import Gate, Reason
 from .handshake import FRAME_MAX
 from .heartbeat import Heartbeat

@@ -5,6 +5,7 @@ their types; a boolean is no number. In arrays and tables each value is stored w
 has to be equal too.
 """
 
+import re
 from collections.abc import Hashable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -37,6 +38,7 @@ TYPE_NAMES: Final = {
 """RabbitMQ's names of the types of field values."""
 
 _INTEGERS: Final = "bBsuIil"
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,4000}")  # Python parses no more than 4,300 digits
 
 
 def type_name(value: FieldValue) -> str:
@@ -99,7 +101,7 @@ def _term(value: FieldValue) -> Hashable:
     if isinstance(value, datetime):
         return int(value.timestamp())
     if isinstance(value, Decimal):
-        return _decimal(value)
+        return decimal_pair(value)
     if isinstance(value, Mapping):
         return tuple((key, type_name(each), _term(each)) for key, each in value.items())
     if isinstance(value, list | tuple):
@@ -107,11 +109,16 @@ def _term(value: FieldValue) -> Hashable:
     return value
 
 
-def _decimal(value: Decimal) -> tuple[int, int]:
+def decimal_pair(value: Decimal) -> tuple[int, int]:
     """Return the scale and the unscaled value. RabbitMQ: it decodes the latter without a sign."""
     sign, digits, exponent = value.as_tuple()
     unscaled = int("".join(map(str, digits)))
     return -int(exponent), (-unscaled if sign else unscaled) & 0xFFFFFFFF
+
+
+def parse_integer(text: str) -> int | None:
+    """Return the number that a text is for Erlang: digits, with a sign or without; else None."""
+    return int(text) if _INTEGER.fullmatch(text) else None
 
 
 def quote(value: FieldValue) -> str:
@@ -131,7 +138,7 @@ def format_term(value: FieldValue) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Decimal):
-        scale, unscaled = _decimal(value)
+        scale, unscaled = decimal_pair(value)
         return f"{{{scale},{unscaled}}}"
     if isinstance(value, float):
         return erlang.float_(value)

@@ -1,7 +1,8 @@
 """Exchanges, and their bindings to queues and other exchanges."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from random import Random
 from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
 from amqp_codec import FieldTable
@@ -84,23 +85,52 @@ class ExchangeDeclaration(NamedTuple):
         ALTERNATE_EXCHANGE.compare(received.arguments, self.arguments, self.described)
 
 
+@dataclass(frozen=True, slots=True)
+class ExchangeHost:
+    """What an exchange needs from its virtual host.
+
+    Attributes:
+        find_type: returns the class for a type of exchanges; raises a BrokerError without one.
+        random: selects bindings at random.
+        call_later: calls an action after a number of seconds.
+        publish: routes a message from the exchange with a name, if that still exists.
+        send: sends messages to a destination that was bound.
+    """
+
+    find_type: Callable[[str], "type[Exchange]"]
+    random: Random
+    call_later: Callable[[float, Callable[[], object]], object]
+    publish: Callable[[str, Message], object]
+    send: Callable[[Destination, Iterable[Message]], object]
+
+
 class Exchange:
     """An exchange of one virtual host; each type is a subclass with its own rule of routing.
 
+    Args:
+        declaration: the properties and arguments that the exchange is declared with.
+        host: what it needs from its virtual host.
+
     Attributes:
         TYPE: the type in exchange.declare, such as ``direct``.
+        PLUGIN: RabbitMQ's plugin that the type belongs to; empty if RabbitMQ always has the type.
         declaration: the properties and arguments that the exchange was declared with.
         name: the name of the exchange.
         durable: whether the exchange survives a restart of the broker.
         auto_delete: whether the exchange is deleted when its last binding is removed.
         internal: whether clients cannot publish to the exchange.
         arguments: the optional arguments.
+
+    Raises:
+        BrokerError: 406, 503, 541: an argument is invalid for the type.
     """
 
     TYPE: ClassVar[str]
+    PLUGIN: ClassVar[str] = ""
 
-    def __init__(self, declaration: ExchangeDeclaration) -> None:
+    def __init__(self, declaration: ExchangeDeclaration, host: ExchangeHost) -> None:
         self.declaration = declaration
+        self._host = host
         self.name = declaration.name
         self.durable = declaration.durable
         self.auto_delete = declaration.auto_delete
@@ -122,12 +152,31 @@ class Exchange:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
+    @property
+    def rule(self) -> str:
+        """The type whose rule of routing applies."""
+        return self.TYPE
+
     def matching(self, message: Message) -> list[Binding]:
         """Return the bindings that match a message; one may be there more than once."""
         raise NotImplementedError
 
-    def check_binding(self, arguments: FieldTable) -> None:
-        """Refuse arguments of a binding that the type of the exchange cannot use.
+    def route(self, message: Message) -> list[Binding]:
+        """Return the bindings by which a message that was published is routed."""
+        return self.matching(message)
+
+    def on_bound(self, binding: Binding) -> None:
+        """Act on a binding that was added.
+
+        Raises:
+            BrokerError: 541.
+        """
+
+    def restart(self) -> None:
+        """Drop what does not survive a restart of the broker."""
+
+    def check_binding(self, key: str, arguments: FieldTable) -> None:
+        """Refuse a binding key or arguments that the type of the exchange cannot use.
 
         Raises:
             BrokerError: 406.
@@ -142,9 +191,15 @@ class Exchange:
         identity = _identity(destination, key, arguments)
         binding = self._bindings.get(identity)
         if binding is None:
-            binding = self._bindings[identity] = Binding(self, destination, key, arguments)
-            self._by_key.setdefault(key, {})[binding] = None
+            binding = Binding(self, destination, key, arguments)
+            self.add(binding)
         return binding
+
+    def add(self, binding: Binding) -> None:
+        """Add a new binding."""
+        key = binding.routing_key
+        self._bindings[_identity(binding.destination, key, binding.arguments)] = binding
+        self._by_key.setdefault(key, {})[binding] = None
 
     def unbind(self, binding: Binding) -> None:
         """Remove a binding."""

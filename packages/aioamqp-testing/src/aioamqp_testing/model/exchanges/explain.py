@@ -8,7 +8,8 @@ from amqp_codec import FieldTable, FieldValue
 from ..erlang.terms import equal
 from ..messages.message import Message
 from .exchange import Binding, Exchange
-from .routing import AlternateOf, Step, route, walk
+from .plugins import DelayedExchange, delay_of
+from .routing import AlternateOf, Step, reached_by, route, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +107,14 @@ def explain(
         alternate_of: returns the alternate exchange of an exchange.
     """
     first = exchanges[message.exchange]
-    reached = [name for name in route(exchanges, first, message, alternate_of) if name in queues]
     if first.name:
-        steps = walk(exchanges, first, message, alternate_of)
+        steps = list(walk(exchanges, first, message, alternate_of, is_published=False))
+        reached = [name for name in reached_by(steps) if name in queues]
         stops = [_stop(step, exchanges, message) for step in steps]
     else:
+        reached = [
+            name for name in route(exchanges, first, message, alternate_of) if name in queues
+        ]
         keys = " or ".join(map(repr, message.routing_keys))
         missing = "" if reached else ", which does not exist"
         stops = [Stop(first, [], note=f"routes to the queue with the name {keys}{missing}")]
@@ -124,7 +128,7 @@ def _stop(step: Step, exchanges: Container[str], message: Message) -> Stop:
         for binding in exchange.outgoing
     ]
     if matched:
-        return Stop(exchange, tried)
+        return Stop(exchange, tried, note=_delay(exchange, message))
     note = "no binding matches" if tried else "nothing is bound to it"
     if alternate is None:
         return Stop(exchange, tried, note=note)
@@ -135,11 +139,22 @@ def _stop(step: Step, exchanges: Container[str], message: Message) -> Stop:
     return Stop(exchange, tried, alternate, note)
 
 
+def _delay(exchange: Exchange, message: Message) -> str:
+    delay = delay_of(message) if isinstance(exchange, DelayedExchange) else None
+    return "" if delay is None else f"it delays the message by {delay} ms"
+
+
 def _why(binding: Binding, message: Message, *, matches: bool) -> str:
     key, keys = binding.routing_key, " or ".join(map(repr, message.routing_keys))
-    match binding.source.TYPE:
+    match binding.source.rule:
         case "fanout":
             return "a fanout exchange routes to all its bindings"
+        case "x-recent-history":
+            return "an x-recent-history exchange routes to all its bindings"
+        case "x-random":
+            return "an x-random exchange routes to one of its bindings"
+        case "x-consistent-hash" | "x-modulus-hash":
+            return f"the hash {'selects' if matches else 'does not select'} this binding"
         case "topic":
             return f"{keys} {'matches' if matches else 'does not match'} the pattern {key!r}"
         case "headers":

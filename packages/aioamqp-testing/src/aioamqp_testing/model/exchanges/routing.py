@@ -1,6 +1,6 @@
 """Routing: the way of a message from exchange to exchange, to the names of queues."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -28,7 +28,12 @@ class Publication:
 
 
 def walk(
-    exchanges: Mapping[str, Exchange], first: Exchange, message: Message, alternate_of: AlternateOf
+    exchanges: Mapping[str, Exchange],
+    first: Exchange,
+    message: Message,
+    alternate_of: AlternateOf,
+    *,
+    is_published: bool = True,
 ) -> Iterator[Step]:
     """Yield the exchanges that route a message, in order, each once.
 
@@ -37,11 +42,12 @@ def walk(
         first: the exchange that the message is published to, which is not the default one.
         message: the message.
         alternate_of: returns the alternate exchange of an exchange.
+        is_published: whether the message was published, and is not only compared with bindings.
     """
     seen = {first.name}
     to_visit = [first]
     for exchange in to_visit:
-        matched = exchange.matching(message)
+        matched = exchange.route(message) if is_published else exchange.matching(message)
         alternate = None if matched else alternate_of(exchange)
         yield exchange, matched, alternate
         names = [
@@ -67,10 +73,15 @@ def route(
     """
     if not first.name:
         return sorted(set(message.routing_keys))
+    return reached_by(walk(exchanges, first, message, alternate_of))
+
+
+def reached_by(steps: Iterable[Step]) -> list[str]:
+    """Return the names of the queues that the steps of a message lead to, each once and sorted."""
     return sorted(
         {
             binding.destination.name
-            for _, matched, _ in walk(exchanges, first, message, alternate_of)
+            for _, matched, _ in steps
             for binding in matched
             if not isinstance(binding.destination, Exchange)
         }

@@ -6,7 +6,6 @@ from typing import ClassVar, Final
 
 from amqp_codec import FieldTable, ReplyCode
 
-from ..erlang.printing import ATOMS
 from ..erlang.terms import decode_long_strings, equal, format_term, type_name
 from ..errors import BrokerError
 from ..messages.message import Message
@@ -89,8 +88,9 @@ class HeadersExchange(Exchange):
         headers = message.properties.headers or {}
         return [binding for binding in self._bindings.values() if _has(headers, binding.arguments)]
 
-    def check_binding(self, arguments: FieldTable) -> None:
+    def check_binding(self, key: str, arguments: FieldTable) -> None:
         """Refuse an unknown x-match."""
+        del key
         how = decode_long_strings(arguments).get("x-match", "all")
         if how in self._HOW:
             return
@@ -115,7 +115,7 @@ def _has(headers: FieldTable, wanted: FieldTable) -> bool:
 TYPES: Final[Mapping[str, type[Exchange]]] = {
     each.TYPE: each for each in (DirectExchange, FanoutExchange, TopicExchange, HeadersExchange)
 }
-"""The types that exchange.declare knows."""
+"""The types that RabbitMQ has without plugins."""
 
 PREDECLARED: Final = (
     ("", "direct"),
@@ -127,14 +127,3 @@ PREDECLARED: Final = (
     ("amq.topic", "topic"),
 )
 """The exchanges of every new virtual host; the default exchange has the empty name."""
-
-
-def check_type(exchange_type: str) -> None:
-    """Refuse an unknown type.
-
-    Raises:
-        BrokerError: 503.
-    """
-    if exchange_type not in TYPES:
-        word = "invalid" if exchange_type in ATOMS else "unknown"
-        raise BrokerError(ReplyCode.COMMAND_INVALID, f"{word} exchange type '{exchange_type}'")

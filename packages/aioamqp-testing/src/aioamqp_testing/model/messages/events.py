@@ -12,6 +12,7 @@ class EventType(Enum):
     PUBLISHED = "published by {who}"
     ROUTED = "routed to queue {where}"
     UNROUTED = "routed nowhere"
+    DELAYED = "delayed by exchange {where!r} for {who}"
     REFUSED = "refused by queue {where!r}, which is full"
     DELIVERED = "delivered from queue {where!r} to {who}"
     DELIVERED_NO_ACK = "delivered from queue {where!r} to {who}, with no_ack"
@@ -35,8 +36,8 @@ class Event(NamedTuple):
 
     Attributes:
         what: the type of the event.
-        where: the name of the queue; for PUBLISHED the exchange, for ROUTED the queues.
-        who: a consumer, a channel or a user, or the reason.
+        where: the name of the queue; for PUBLISHED and DELAYED the exchange, for ROUTED the queues.
+        who: a consumer, a channel or a user, the reason or the delay.
     """
 
     what: EventType

@@ -2,52 +2,8 @@
 
 import pytest
 
-from aioamqp._connection.frame_log import format_command
-from amqp_codec import (
-    HEARTBEAT,
-    Command,
-    Method,
-    Properties,
-    ReplyCode,
-    basic,
-    connection,
-    queue,
-)
+from amqp_codec import HEARTBEAT, Command, Properties, basic
 from scripted_server import ScriptedServer, wait_idle
-
-
-@pytest.mark.parametrize(
-    ("method", "line"),
-    [
-        (HEARTBEAT, "3 heartbeat"),
-        (queue.Declare("q", durable=True), "3 queue.declare queue='q' durable=True"),
-        (
-            queue.DeclareOk("q", 0, 2),
-            "3 queue.declare-ok queue='q' message_count=0 consumer_count=2",
-        ),
-        (
-            connection.Close(ReplyCode.NOT_ALLOWED, "no"),
-            "3 connection.close reply_code=530 reply_text='no' class_id=0 method_id=0",
-        ),
-        (
-            connection.StartOk({"product": "p"}, "PLAIN", b"\0ada\0secret", "en_US"),
-            "3 connection.start-ok client_properties={'product': 'p'} mechanism='PLAIN'"
-            " response=*** locale='en_US'",
-        ),
-        (connection.Secure(b"nonce"), "3 connection.secure challenge=***"),
-        (connection.SecureOk(b"secret"), "3 connection.secure-ok response=***"),
-        (
-            connection.UpdateSecret(b"secret", "expired"),
-            "3 connection.update-secret new_secret=*** reason='expired'",
-        ),
-        (
-            basic.Publish("", "q", mandatory=True),
-            "3 basic.publish routing_key='q' mandatory=True + 42 bytes",
-        ),
-    ],
-)
-def test_a_command_is_formatted_as_one_line(method: Method, line: str) -> None:
-    assert format_command(3, method, 42) == line
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,89 @@
+"""What a user meets first: the commands to install, the links of a package, and builds of the root."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.source_tree import ROOT, shown
+
+PACKAGES = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
+README_FILES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(path for folder in PACKAGES for path in folder.glob("README.md")),
+]
+INSTALLS = re.compile(r"^[ $]*(?:python3 -m )?pip install ", re.MULTILINE)
+ENVIRONMENT = re.compile(r"^[ $]*python3 -m venv \.venv && \. \.venv/bin/activate$", re.MULTILINE)
+
+
+def project_of(package: Path) -> dict[str, Any]:
+    return tomllib.loads((package / "pyproject.toml").read_text())
+
+
+@pytest.mark.parametrize("path", README_FILES, ids=shown)
+def test_nothing_is_installed_outside_of_a_virtual_environment(path: Path) -> None:
+    """Row U30. The Python of Debian and Ubuntu refuses that."""
+    text = path.read_text()
+    first = INSTALLS.search(text)
+
+    if first is not None:
+        made = ENVIRONMENT.search(text)
+        assert made is not None
+        assert made.start() < first.start()
+
+
+def test_the_commands_to_install_are_found() -> None:
+    assert sum(INSTALLS.search(path.read_text()) is not None for path in README_FILES) >= 5
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=shown)
+def test_the_page_of_a_package_has_links(package: Path) -> None:
+    """Row U30."""
+    urls = project_of(package)["project"]["urls"]
+
+    assert {"Documentation", "Changelog", "Source", "Issues"} <= set(urls)
+    for url in urls.values():
+        assert url.startswith(urls["Source"])
+        in_repository = re.fullmatch(
+            r"/(?:blob|tree)/HEAD/([^#]+)(?:#readme)?", url[len(urls["Source"]) :]
+        )
+        if in_repository is not None:
+            assert (ROOT / in_repository[1]).exists()
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=shown)
+def test_a_source_distribution_has_what_its_tests_need(package: Path) -> None:
+    """Row U30. That they pass is tested by .ci/wheels."""
+    project = project_of(package)
+    sdist = project["tool"]["hatch"]["build"]["targets"]["sdist"]
+
+    assert "/tests" in sdist["include"]
+    assert sdist["force-include"] == {"tests/sdist.ini": "pytest.ini"}
+    assert (package / "tests/sdist.ini").read_text().count("[pytest]\n") == 1
+    assert any(each.startswith("pytest>=") for each in project["dependency-groups"]["test"])
+
+
+@pytest.mark.parametrize("hook", ["get_requires_for_build_wheel", "build_sdist", "build_editable"])
+def test_a_build_of_the_root_says_what_to_do(hook: str) -> None:
+    """Row U30."""
+    system = project_of(ROOT)["build-system"]
+    (folder,) = system["backend-path"]
+    program = f"import {system['build-backend']} as backend; backend.{hook}('dist')"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT / folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert "`hatch run build`" in done.stderr
