@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
@@ -11,53 +10,13 @@ from uuid import uuid4
 import pytest
 
 import aioamqp
-from aioamqp_testing import FakeBroker
-
-
-async def receive(url: str, queue: str, count: int) -> list[bytes]:
-    """Consume so many messages with a connection of its own."""
-    _, protocol = await aioamqp.from_url(url)
-    channel = await protocol.channel()
-    await channel.queue_declare(queue, durable=True)
-    bodies: list[bytes] = []
-    async with asyncio.timeout(30), channel.consume(queue) as messages:
-        async for message in messages:
-            await message.ack()
-            bodies.append(message.body)
-            if len(bodies) == count:
-                break
-    await channel.queue_delete(queue)
-    await protocol.close()
-    return bodies
-
-
-async def declare(url: str, queue: str) -> None:
-    """Declare a queue that outlives its connection."""
-    _, protocol = await aioamqp.from_url(url)
-    await (await protocol.channel()).queue_declare(queue, durable=True)
-    await protocol.close()
+from tests.blocking import declare, receive, url_of
 
 
 @pytest.fixture(params=["fake", "rabbitmq"])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A broker in another thread or process, which runs while the test blocks its event loop."""
-    if request.param == "rabbitmq":
-        yield request.getfixturevalue("rabbitmq_url")
-        return
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-
-    async def start() -> tuple[FakeBroker, str]:
-        broker = await FakeBroker().__aenter__()
-        return broker, await broker.listen()
-
-    broker, url = asyncio.run_coroutine_threadsafe(start(), loop).result()
-    yield url
-    asyncio.run_coroutine_threadsafe(broker.__aexit__(None, None, None), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with url_of(request) as url:
+        yield url
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from ._connection.blocked import Blocked
 from ._connection.callback_queue import CallbackQueue
 from ._connection.core import CLOSE_TIMEOUT, ConnectionCore
 from ._connection.frame_log import format_command
+from ._connection.guards import set_in_child
 from ._connection.handshake import Handshake, mechanism_named, refusal
 from ._connection.opening import Opening
 from ._legacy import LegacyProtocol
@@ -407,7 +408,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         # Not every event loop derives its transports from asyncio's class.
         transport = cast("asyncio.Transport", transport)
         self._core = ConnectionCore(
-            transport, self._max_message_size, self._break_off, self._give_up_calls
+            transport, self._max_message_size, self._break_off, self._give_up_calls, self._detached
         )
         self._core.decoder.channels = self.channels
         self._make_futures(transport)
@@ -561,6 +562,14 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         """End the connection, and abort its transport."""
         self._fail(error, asked_for=asked_for)
         self._connection.closer.abort()
+
+    def _detached(self) -> None:
+        """Close this copy of the connection in a forked child; nothing is logged or called."""
+        self.state = CLOSED
+        for channel in self.channels.values():
+            channel._core.detach()
+        for event in (self.connection_closed, self.stop_now):
+            set_in_child(event)
 
     def _give_up_calls(self, text: str) -> None:
         """Raise TimeoutError in the calls that wait for replies, which cannot be read."""

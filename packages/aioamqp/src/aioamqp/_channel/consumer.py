@@ -131,6 +131,9 @@ class Consumer:
         del error
         self.drain()
 
+    def detach(self, error: Exception) -> None:
+        """Drop the buffer in a forked child, and wake nobody: it is the parent's."""
+
 
 def _ignore(_: Consumer) -> None:
     pass
@@ -280,6 +283,12 @@ class IteratorConsumer(Consumer):
             self.drain()
         else:
             self.stop(State.DRAINING)
+
+    def detach(self, error: Exception) -> None:
+        """Drop the buffer in a forked child, and raise the error there."""
+        self._error = error
+        self._deliveries.clear()
+        self.state = State.DRAINING
 
     async def next(self) -> Command | None:
         """Return the next delivery, or None at the end.

@@ -297,6 +297,11 @@ class Consumers:
         self._until_tag_free.wake()
         self._until_cancelled.wake()
 
+    def detach(self, error: Exception) -> None:
+        """Raise an error in ``async for`` in a forked child; the parent has the messages."""
+        for consumer in self._all():
+            consumer.detach(error)
+
     def to_drain(self, everything: bool) -> list[Consumer]:
         """Return the consumers to drain before the channel is closed.
 

@@ -14,10 +14,10 @@ from .channel_numbers import ChannelNumbers
 from .encoder import Encoder
 from .frame_log import format_command
 from .gate import Gate, Reason
+from .guards import ForkGuard, LoopGuard
 from .handshake import FRAME_MAX
 from .heartbeat import Heartbeat
 from .heartbeat_timer import HeartbeatTimer
-from .loop_guard import LoopGuard
 from .read_flow import READ_LIMIT, ReadFlow
 from .transport import TransportCloser
 from .writer import Writer
@@ -41,6 +41,7 @@ class ConnectionCore:
         break_off: called when the server misses its heartbeats or the event loop ends, with an
             error and whether that is no failure.
         give_up: called with a text when no reply can be read because of what waits for callbacks.
+        detached: called in a forked child, where the connection cannot be used any longer.
 
     Attributes:
         loop: the event loop that the connection belongs to.
@@ -63,6 +64,7 @@ class ConnectionCore:
         max_message_size: int,
         break_off: Callable[[Exception, bool], None],
         give_up: Callable[[str], None],
+        detached: Callable[[], None],
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = get_running_loop()
         self.failure: Exception | None = None
@@ -89,6 +91,8 @@ class ConnectionCore:
         )
         self._break_off = break_off
         self._loop_guard = LoopGuard(self._end_with_loop)
+        self._detached = detached
+        self._fork_guard = ForkGuard(transport, self._detach)
 
     @property
     def has_tls(self) -> bool:
@@ -195,6 +199,16 @@ class ConnectionCore:
     def _end_with_loop(self, error: Exception) -> None:
         self.writer.flush()
         self._break_off(error, True)
+
+    def _detach(self, error: Exception) -> None:
+        """Send and wait for nothing any longer in a forked child.
+
+        Calls that wait are those of the parent: nobody wakes them here.
+        """
+        self.failure = self.failure or error
+        self.writer.drop()
+        self.connection_lost()
+        self._detached()
 
     def _watch_stopped_reading(self) -> None:
         """Fail the calls that wait for replies if no callback ends for STOP_TIMEOUT seconds."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import atexit
-import os
 from contextlib import suppress
 from typing import Final
 from weakref import WeakSet
@@ -50,7 +49,6 @@ class Writer:
         "_heartbeat",
         "_is_scheduled",
         "_loop",
-        "_process",
         "_read_flow",
         "_size",
         "_transport",
@@ -75,7 +73,6 @@ class Writer:
         self._size = 0  # bytes of this turn, up to FLUSH_AT
         self._count = 0  # writes of this turn
         self._is_scheduled = False
-        self._process = os.getpid()
         _writers.add(self)
 
     def write(self, data: bytes) -> None:
@@ -108,6 +105,10 @@ class Writer:
             self._buffer.clear()
             self._write_now(data)
 
+    def drop(self) -> None:
+        """Empty the buffer, which another process writes."""
+        self._buffer.clear()
+
     def end_turn(self) -> None:
         """Flush, and wake publishers that have waited for the next turn."""
         self._is_scheduled = False
@@ -117,8 +118,7 @@ class Writer:
 
     def flush_at_end(self) -> None:
         """Flush because the event loop is closed or the interpreter ends; raise nothing."""
-        # In a forked child it is the parent that writes. In another thread the loop may still run.
-        if self._buffer and self._process == os.getpid() and not self._loop.is_running():
+        if self._buffer and not self._loop.is_running():  # in another thread it may still run
             with suppress(Exception):  # the socket may be closed already
                 self.flush()
 
