@@ -236,13 +236,16 @@ class CallbackQueue:
         """Start the task if there is something that it can do."""
         if self._task is not None and not self._task.done():  # done if cancelled before its start
             return
-        if not self._items or not self._items[0][0].is_ready:
+        if not self._items:
+            return
+        source = self._items[0][0]
+        if not source.is_ready:
             return
         self._task = _CallbackTask(
-            self._run(),
+            self._run(source),
             loop=asyncio.get_running_loop(),
             name=self._name,
-            context=self._items[0][0].context.copy(),
+            context=source.context.copy(),
         )
 
     async def wait_handled(self) -> None:
@@ -250,20 +253,21 @@ class CallbackQueue:
         self._has_waiters = True
         await self._until_handled.wait()
 
-    async def _run(self) -> None:
-        items, task = self._items, self._task
+    async def _run(self, current: CallbackSource) -> None:
+        """Call callbacks as long as the context, a copy of that of ``current``, is right."""
+        items, task, is_used = self._items, self._task, False
         assert task is not None
         try:
             while items:
                 self._current = entry = items.popleft()
                 source, item = entry
-                # Mostly, both contexts have only ``_running``.
-                now = copy_context()
-                if not source.is_ready or (
-                    len(now) + len(source.context) != 2 and not _is_same(now, source.context)
-                ):
-                    items.appendleft(entry)
-                    break
+                # Mostly, it is the same source, and the context has only ``_running``.
+                if source is not current or (is_used and len(copy_context()) != 1):
+                    if not source.is_ready or not _is_same(copy_context(), source.context):
+                        items.appendleft(entry)
+                        break
+                    current = source
+                is_used = True
                 if items and self._timer is None:
                     self._watch()
                 await source.handle(item)
@@ -277,8 +281,10 @@ class CallbackQueue:
             raise
         finally:
             self._task = self._current = None
-            self._wake_waiters()
-        self.start()  # what needs another context
+            if self._has_waiters:
+                self._wake_waiters()
+        if items:
+            self.start()  # what needs another context
 
     def _wake_waiters(self) -> None:
         self._has_waiters = False
