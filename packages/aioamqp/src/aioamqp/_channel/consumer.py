@@ -59,6 +59,7 @@ class Consumer:
         no_ack: whether the server expects no acknowledgements.
         state: changed by ``Consumers``.
         drops_callback: whether its callback is to be forgotten when it ends.
+        lost: how many messages with ``no_ack`` have been dropped, and are not in the log yet.
         on_ended: called with the consumer when it is DRAINING and its buffer has been handled.
     """
 
@@ -67,6 +68,7 @@ class Consumer:
         "_read_flow",
         "_waiters",
         "drops_callback",
+        "lost",
         "method",
         "no_ack",
         "on_ended",
@@ -80,6 +82,7 @@ class Consumer:
         self.no_ack: bool = method.no_ack
         self.state: State = State.STARTING
         self.drops_callback: bool = False
+        self.lost: int = 0
         self.on_ended: Callable[[Consumer], None] = _ignore
         self._read_flow = read_flow
         self._deliveries: deque[Command] = deque()

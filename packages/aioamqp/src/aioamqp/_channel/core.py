@@ -235,6 +235,11 @@ class ChannelCore:
         self.requests.give_up(text)
         self.confirms.give_up_all(text)
 
+    def end_callbacks(self) -> None:
+        """Call no callbacks any longer, because the event loop ends; log the messages of loss."""
+        self._callbacks.stop()
+        self.consumers.drop_unhandled(self.consumers.to_drain(everything=False))
+
     def detach(self) -> None:
         """End the consumers' loops in a forked child, where the connection cannot be used."""
         assert self.connection.failure is not None

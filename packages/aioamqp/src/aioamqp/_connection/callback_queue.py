@@ -170,8 +170,8 @@ class CallbackQueue:
         owner: whose callbacks these are, for the log.
     """
 
-    __slots__ = ("_context", "_current", "_has_waiters", "_items", "_name", "_owner", "_steps",
-                 "_task", "_timer", "_until_handled", "_warned")  # fmt: skip
+    __slots__ = ("_context", "_current", "_has_waiters", "_is_over", "_items", "_name", "_owner",
+                 "_steps", "_task", "_timer", "_until_handled", "_warned")  # fmt: skip
 
     def __init__(self, owner: str) -> None:
         self._owner = owner
@@ -185,6 +185,7 @@ class CallbackQueue:
         self._timer: asyncio.TimerHandle | None = None
         self._warned: _Entry | None = None
         self._steps = 0
+        self._is_over = False
 
     def new_context(self) -> Context:
         """Return a copy of the current context, for callbacks of this queue."""
@@ -234,6 +235,8 @@ class CallbackQueue:
 
     def start(self) -> None:
         """Start the task if there is something that it can do."""
+        if self._is_over:
+            return
         if self._task is not None and not self._task.done():  # done if cancelled before its start
             return
         if not self._items:
@@ -247,6 +250,10 @@ class CallbackQueue:
             name=self._name,
             context=source.context.copy(),
         )
+
+    def stop(self) -> None:
+        """Call nothing any longer: the event loop ends."""
+        self._is_over = True
 
     async def wait_handled(self) -> None:
         """Wait until a callback has returned."""
