@@ -1,4 +1,4 @@
-"""What a program writes last, before it blocks its event loop or ends."""
+"""The last data that a program writes before it blocks its event loop or ends."""
 
 import asyncio
 import subprocess
@@ -26,39 +26,43 @@ def queue(url: str) -> str:
     return name
 
 
-@pytest.mark.parametrize("call", ["publish", "basic_publish"])
-def test_a_message_arrives_while_the_program_blocks_its_event_loop(
-    url: str, queue: str, call: str
-) -> None:
-    """Row U33."""
+async def wait_for_count(url: str, queue: str, count: int) -> int:
+    """Wait until a queue has so many messages, with a connection of its own."""
+    _, protocol = await aioamqp.from_url(url)
+    channel = await protocol.channel()
+    async with asyncio.timeout(30):
+        while True:  # each call is answered by the server, which has read more by then
+            declared = await channel.queue_declare(queue, passive=True)
+            if declared["message_count"] == count:
+                break
+    await protocol.close()
+    return count
 
-    async def main() -> list[bytes]:
+
+@pytest.mark.parametrize("body", [b"hello", b"", b"x" * 300_000], ids=["short", "empty", "long"])
+@pytest.mark.parametrize("call", ["publish", "basic_publish"])
+def test_a_message_is_in_the_queue_while_the_program_blocks_its_event_loop(
+    url: str, queue: str, call: str, body: bytes
+) -> None:
+    """Row U33. A test of 0.15 publishes, and then blocks for six seconds while it counts."""
+
+    async def main() -> int:
         _, protocol = await aioamqp.from_url(url)
         channel = await protocol.channel()
-        await getattr(channel, call)(b"hello", "", queue)
+        await getattr(channel, call)(body, "", queue)
         with ThreadPoolExecutor(1) as thread:  # which blocks here until it is done
-            received = thread.submit(asyncio.run, receive(url, queue, 1)).result()
+            count = thread.submit(asyncio.run, wait_for_count(url, queue, 1)).result()
         await protocol.close()
-        return received
+        return count
 
-    assert asyncio.run(main()) == [b"hello"]
+    assert asyncio.run(main()) == 1
+    assert asyncio.run(receive(url, queue, 1)) == [body]
 
 
 def test_an_acknowledgement_arrives_while_the_program_blocks_its_event_loop(
     url: str, queue: str
 ) -> None:
     """Row U33. The queue has one consumer at a time: the next gets what is not acknowledged."""
-
-    async def others(count: int) -> int:
-        _, protocol = await aioamqp.from_url(url)
-        channel = await protocol.channel()
-        async with asyncio.timeout(30):
-            while True:  # until the server has the acknowledgement; each call takes its time
-                declared = await channel.queue_declare(queue, passive=True)
-                if declared["message_count"] == count:
-                    break
-        await protocol.close()
-        return count
 
     async def main() -> int:
         _, protocol = await aioamqp.from_url(url)
@@ -69,7 +73,7 @@ def test_an_acknowledgement_arrives_while_the_program_blocks_its_event_loop(
         messages = channel.consume(queue, prefetch_count=1)
         await (await anext(messages)).ack()  # so the server delivers the second
         with ThreadPoolExecutor(1) as thread:
-            left = thread.submit(asyncio.run, others(0)).result()
+            left = thread.submit(asyncio.run, wait_for_count(url, queue, 0)).result()
         await protocol.close()
         return left
 
