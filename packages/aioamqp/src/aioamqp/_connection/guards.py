@@ -77,11 +77,11 @@ class ForkGuard:
 
     def run_in_child(self) -> None:
         """Detach the connection."""
-        _replace_socket(self._transport)
         process, self._process = self._process, os.getpid()
         text = f"it belongs to process {process}, and this is process {self._process}, forked from"
         text += " it: open another connection in each process"
         self._detach(AmqpClosedConnection(text))
+        _replace_socket(self._transport)
 
 
 def set_in_child(event: asyncio.Event) -> None:
