@@ -77,9 +77,10 @@ class ForkGuard:
 
     def run_in_child(self) -> None:
         """Detach the connection."""
-        process, self._process = self._process, os.getpid()
-        text = f"it belongs to process {process}, and this is process {self._process}, forked from"
-        text += " it: open another connection in each process"
+        text = (
+            f"it belongs to process {self._process}, from which this one was forked: open another"
+        )
+        text += " connection in each process"
         self._detach(AmqpClosedConnection(text))
         _replace_socket(self._transport)
 
