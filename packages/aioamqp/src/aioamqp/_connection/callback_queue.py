@@ -43,31 +43,42 @@ async def run_callback(name: str, callback: Callback, *args: object) -> None:
         args: its arguments.
 
     Raises:
-        asyncio.CancelledError: the task that runs the callback is cancelled by somebody else.
-        SystemExit, KeyboardInterrupt: the callback raises it.
+        BaseException: see ``log_failure``.
     """
     try:
         result = callback(*args)
         if isawaitable(result):
             await result
-    except (SystemExit, KeyboardInterrupt):
-        raise
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling() and not _cancelled_itself(task):
-            raise
-        # What the callback awaited was cancelled, or the callback has cancelled its own task.
-        _log_failure(name, callback)
-    except GeneratorExit:
-        if not _is_in_task():  # the coroutine is closed, not run
-            raise
-        _log_failure(name, callback)
-    except BaseException:  # noqa: BLE001 - a callback may raise anything
-        _log_failure(name, callback)
+    except BaseException as error:  # noqa: BLE001 - a callback may raise anything
+        log_failure(name, callback, error)
 
 
-def _log_failure(name: str, callback: Callback) -> None:
-    protocol_logger.exception("error on dispatch: %s, %r, failed", name, callback)
+def log_failure(name: str, callback: Callback, error: BaseException) -> None:
+    """Log the exception that a callback has raised, in the ``except`` clause that has caught it.
+
+    Args:
+        name: of the callback.
+        callback: that has failed.
+        error: that it has raised.
+
+    Raises:
+        asyncio.CancelledError: the task that runs the callback is cancelled by somebody else.
+        GeneratorExit: the coroutine is closed, not run.
+        SystemExit, KeyboardInterrupt: the callback raises it.
+    """
+    match error:
+        case SystemExit() | KeyboardInterrupt():
+            raise error
+        case asyncio.CancelledError():
+            # Or what the callback awaited was cancelled, or it has cancelled its own task.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling() and not _cancelled_itself(task):
+                raise error
+        case GeneratorExit() if not _is_in_task():
+            raise error
+        case _:
+            pass
+    protocol_logger.error("error on dispatch: %s, %r, failed", name, callback, exc_info=error)
 
 
 def _is_in_task() -> bool:
