@@ -346,6 +346,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         Raises:
             TimeoutError: it has not ended after so many seconds.
         """
+        check_timeout(timeout)
         if self.state in (OPEN, CLOSING):
             self._connection.check_loop()
         try:

@@ -180,6 +180,22 @@ async def test_a_connection_is_not_opened_with_a_bad_number(
         await server.connect(**arguments)
 
 
+@pytest.mark.parametrize("timeout", TIMEOUTS)
+async def test_waiting_for_the_end_of_a_connection_needs_a_number_of_seconds(
+    server: ScriptedServer, timeout: Any
+) -> None:
+    """Row C4."""
+    protocol = await server.connect()
+
+    for call in (protocol.wait_closed, protocol.close, protocol.channel):
+        with pytest.raises(aioamqp.InvalidArgument, match="timeout"):
+            await call(timeout=timeout)
+
+    assert server.received == []
+    assert protocol.is_open
+    await protocol.close()
+
+
 @pytest.mark.parametrize("flag", [0, 1, None, True, False])
 async def test_flags_of_0_15_are_accepted(server: ScriptedServer, flag: Any) -> None:
     channel = await server.open_channel()

@@ -236,7 +236,7 @@ class ChannelCore:
         self.confirms.give_up_all(text)
 
     def end_callbacks(self) -> None:
-        """Call no callbacks any longer, because the event loop ends; log the messages of loss."""
+        """Call nothing any longer, because the event loop ends; log how many messages are lost."""
         self._callbacks.stop()
         self.consumers.drop_unhandled(self.consumers.to_drain(everything=False))
 

@@ -197,6 +197,7 @@ class ConnectionCore:
         if self._stop_timer is not None:
             self._stop_timer.cancel()
         self._loop_guard.connection_lost()
+        self._fork_guard.connection_lost()
 
     def _flush_and_end(self, error: Exception) -> None:
         self.writer.flush()

@@ -75,12 +75,16 @@ class ForkGuard:
         self._process = os.getpid()
         _fork_guards.add(self)
 
+    def connection_lost(self) -> None:
+        """Stop guarding: the socket is closed, and its descriptor may be used for another file."""
+        _fork_guards.discard(self)
+
     def run_in_child(self) -> None:
         """Detach the connection."""
         text = (
-            f"it belongs to process {self._process}, from which this one was forked: open another"
+            f"it belongs to process {self._process}, from which this one was forked:"
+            " open another connection in each process"
         )
-        text += " connection in each process"
         self._detach(AmqpClosedConnection(text))
         _replace_socket(self._transport)
 
