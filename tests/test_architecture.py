@@ -150,9 +150,6 @@ MODULES_OF_0_15 = {
 FAMILIES = {"aioamqp._methods"}
 """Folders with one file for each AMQP class, however short."""
 
-SOLITARY = {"aioamqp._connection.loop_guard"}
-"""Small modules whose subject no other module has: here, what happens when an event loop ends."""
-
 
 MODEL = "aioamqp_testing.model"
 
@@ -293,7 +290,7 @@ def idle_small_files(texts: Mapping[str, str]) -> list[str]:
         if len(text.splitlines()) < SMALL_FILE
         and not is_generated(text)
         and module.rpartition(".")[2] not in ("__init__", "__main__", "version")
-        and module not in public | MODULES_OF_0_15 | SOLITARY
+        and module not in public | MODULES_OF_0_15
         and not any(is_in(module, family) for family in FAMILIES)
         and sum(module in imported for imported in graph.values()) < 2
     )
@@ -354,7 +351,7 @@ def test_no_import_goes_against_the_order_of_a_package(package: str) -> None:
 
 def test_every_place_that_the_order_names_exists() -> None:
     modules = {module for package in HOMES for module in modules_of(package)}
-    places = {*NEVER, *ONLY, *FAMILIES, *SOLITARY, *FACADE, *PATCHED_HERE, *MODULES_OF_0_15}
+    places = {*NEVER, *ONLY, *FAMILIES, *FACADE, *PATCHED_HERE, *MODULES_OF_0_15}
     places.update(*NEVER.values(), *(allowed for _, allowed in ONLY.values()))
 
     assert {place for place in places if not any(is_in(each, place) for each in modules)} == set()

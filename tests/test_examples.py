@@ -24,7 +24,13 @@ ARGUMENTS = {"receive_log_direct.py": ["error"], "receive_log_topic.py": ["*.err
 PROGRAMS = sorted({path.name for path in EXAMPLES.glob("[!_]*.py")} - {"demo.py"})
 LONG_RUNNING = sorted(
     {name for name in PROGRAMS if name.startswith("receive")}
-    | {"consume.py", "worker.py", "rpc_server.py", "server_cancellation.py"}
+    | {
+        "consume.py",
+        "graceful_shutdown.py",
+        "rpc_server.py",
+        "server_cancellation.py",
+        "worker.py",
+    }
 )
 """Programs that run until Ctrl-C or until the broker closes the connection."""
 
@@ -88,6 +94,10 @@ class Program:
         code, lines, errors = await self.wait()
         assert (code, errors) == (EXIT_CODE_OF_SIGINT, "")
         return lines
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self._process.send_signal(signal.SIGTERM)
 
     async def kill(self) -> None:
         """Kill the program if it still runs."""
@@ -386,6 +396,39 @@ async def test_server_cancellation(start: Start, url: str) -> None:
             assert await consumer.next_line() == f"Received {body.decode()!r}"
 
     assert await consumer.interrupt() == []
+
+
+@pytest.mark.asyncio
+async def test_sigterm_lets_a_worker_finish_its_task(start: Start, url: str) -> None:
+    """Row U5."""
+    for task in ("the first.", "the second", "the third"):
+        await output(await start("new_task.py", task))
+    worker = await (await start("graceful_shutdown.py")).wait_ready()
+    assert await worker.next_line() == "Received 'the first.'"
+
+    worker.terminate()
+
+    assert await output(worker) == ["Ending", "Done"]
+    async with aioamqp.from_url(url) as protocol:
+        channel = await protocol.channel()
+        left = [await channel.basic_get("task_queue", no_ack=True) for _ in range(2)]
+        assert [each["message"] for each in left] == [b"the second", b"the third"]
+        assert (await channel.queue_declare("task_queue", durable=True))["message_count"] == 0
+
+
+@pytest.mark.asyncio
+async def test_sigterm_ends_a_worker_whose_task_takes_too_long(start: Start, url: str) -> None:
+    """Row U5: the task is performed again."""
+    worker = await (await start("graceful_shutdown.py", "--drain", "0.1")).wait_ready()
+    await output(await start("new_task.py", "." * 99))
+    assert await worker.next_line() == f"Received {'.' * 99!r}"
+
+    worker.terminate()
+
+    assert await output(worker) == ["Ending"]
+    async with aioamqp.from_url(url) as protocol:
+        left = await (await protocol.channel()).basic_get("task_queue", no_ack=True)
+        assert left["message"] == b"." * 99
 
 
 @pytest.mark.asyncio

@@ -1,9 +1,8 @@
-"""What a program writes last, before it blocks its event loop or ends."""
+"""The last data that a program writes before it blocks its event loop or ends."""
 
 import asyncio
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
@@ -11,53 +10,13 @@ from uuid import uuid4
 import pytest
 
 import aioamqp
-from aioamqp_testing import FakeBroker
-
-
-async def receive(url: str, queue: str, count: int) -> list[bytes]:
-    """Consume so many messages with a connection of its own."""
-    _, protocol = await aioamqp.from_url(url)
-    channel = await protocol.channel()
-    await channel.queue_declare(queue, durable=True)
-    bodies: list[bytes] = []
-    async with asyncio.timeout(30), channel.consume(queue) as messages:
-        async for message in messages:
-            await message.ack()
-            bodies.append(message.body)
-            if len(bodies) == count:
-                break
-    await channel.queue_delete(queue)
-    await protocol.close()
-    return bodies
-
-
-async def declare(url: str, queue: str) -> None:
-    """Declare a queue that outlives its connection."""
-    _, protocol = await aioamqp.from_url(url)
-    await (await protocol.channel()).queue_declare(queue, durable=True)
-    await protocol.close()
+from tests.blocking import declare, receive, url_of
 
 
 @pytest.fixture(params=["fake", "rabbitmq"])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A broker in another thread or process, which runs while the test blocks its event loop."""
-    if request.param == "rabbitmq":
-        yield request.getfixturevalue("rabbitmq_url")
-        return
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-
-    async def start() -> tuple[FakeBroker, str]:
-        broker = await FakeBroker().__aenter__()
-        return broker, await broker.listen()
-
-    broker, url = asyncio.run_coroutine_threadsafe(start(), loop).result()
-    yield url
-    asyncio.run_coroutine_threadsafe(broker.__aexit__(None, None, None), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with url_of(request) as url:
+        yield url
 
 
 @pytest.fixture
@@ -67,39 +26,43 @@ def queue(url: str) -> str:
     return name
 
 
-@pytest.mark.parametrize("call", ["publish", "basic_publish"])
-def test_a_message_arrives_while_the_program_blocks_its_event_loop(
-    url: str, queue: str, call: str
-) -> None:
-    """Row U33."""
+async def wait_for_count(url: str, queue: str, count: int) -> int:
+    """Wait until a queue has so many messages, with a connection of its own."""
+    _, protocol = await aioamqp.from_url(url)
+    channel = await protocol.channel()
+    async with asyncio.timeout(30):
+        while True:  # each call is answered by the server, which has read more by then
+            declared = await channel.queue_declare(queue, passive=True)
+            if declared["message_count"] == count:
+                break
+    await protocol.close()
+    return count
 
-    async def main() -> list[bytes]:
+
+@pytest.mark.parametrize("body", [b"hello", b"", b"x" * 300_000], ids=["short", "empty", "long"])
+@pytest.mark.parametrize("call", ["publish", "basic_publish"])
+def test_a_message_is_in_the_queue_while_the_program_blocks_its_event_loop(
+    url: str, queue: str, call: str, body: bytes
+) -> None:
+    """Row U33. A test of 0.15 publishes, and then blocks for six seconds while it counts."""
+
+    async def main() -> int:
         _, protocol = await aioamqp.from_url(url)
         channel = await protocol.channel()
-        await getattr(channel, call)(b"hello", "", queue)
+        await getattr(channel, call)(body, "", queue)
         with ThreadPoolExecutor(1) as thread:  # which blocks here until it is done
-            received = thread.submit(asyncio.run, receive(url, queue, 1)).result()
+            count = thread.submit(asyncio.run, wait_for_count(url, queue, 1)).result()
         await protocol.close()
-        return received
+        return count
 
-    assert asyncio.run(main()) == [b"hello"]
+    assert asyncio.run(main()) == 1
+    assert asyncio.run(receive(url, queue, 1)) == [body]
 
 
 def test_an_acknowledgement_arrives_while_the_program_blocks_its_event_loop(
     url: str, queue: str
 ) -> None:
     """Row U33. The queue has one consumer at a time: the next gets what is not acknowledged."""
-
-    async def others(count: int) -> int:
-        _, protocol = await aioamqp.from_url(url)
-        channel = await protocol.channel()
-        async with asyncio.timeout(30):
-            while True:  # until the server has the acknowledgement; each call takes its time
-                declared = await channel.queue_declare(queue, passive=True)
-                if declared["message_count"] == count:
-                    break
-        await protocol.close()
-        return count
 
     async def main() -> int:
         _, protocol = await aioamqp.from_url(url)
@@ -110,7 +73,7 @@ def test_an_acknowledgement_arrives_while_the_program_blocks_its_event_loop(
         messages = channel.consume(queue, prefetch_count=1)
         await (await anext(messages)).ack()  # so the server delivers the second
         with ThreadPoolExecutor(1) as thread:
-            left = thread.submit(asyncio.run, others(0)).result()
+            left = thread.submit(asyncio.run, wait_for_count(url, queue, 0)).result()
         await protocol.close()
         return left
 

@@ -59,6 +59,19 @@ FAMILIES = (
 )
 
 
+REPORTS = frozenset(
+    {f"U{number}" for number in (*range(1, 13), *range(24, 29), *range(31, 44))}
+    | {f"C{number}" for number in (1, 2, 3, 4, 7, 8)}
+)
+"""Rows of what users have reported about the client."""
+
+DOCUMENTED = {
+    "U31": "a package that requires aioamqp<0.16 runs unchanged: UPGRADING.md tells how",
+    "U43": "it is about the text of UPGRADING.md",
+}
+"""Reports without a test, with the reason."""
+
+
 def is_reported(docstring: str | None) -> bool:
     """Return whether a docstring names a report of users, such as ``Row U2.``"""
     return re.search(r"\bRows? [UC]\d+\b", docstring or "") is not None
@@ -96,6 +109,20 @@ def test_every_row_has_a_test_and_every_named_row_exists(family: Family) -> None
 
     assert sorted(family.rows - named) == [], "rows without a test"
     assert sorted(named - family.rows) == [], "rows that do not exist"
+
+
+def test_every_report_about_the_client_has_a_test() -> None:
+    folders = (ROOT / "tests", *ROOT.glob("packages/*/tests"))
+    named = {
+        report
+        for path in files_in(folders)
+        for _, text in docstrings(path.read_text())
+        if is_reported(text)
+        for report in re.findall(r"\b[UC]\d+\b", text or "")
+    }
+
+    assert sorted(REPORTS - named - DOCUMENTED.keys()) == [], "reports without a test"
+    assert sorted(named & DOCUMENTED.keys()) == [], "reports with a test need no reason"
 
 
 @pytest.mark.parametrize("path", files_in(FOLDERS_OF_ROWS_ONLY), ids=lambda path: path.stem)

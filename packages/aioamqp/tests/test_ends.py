@@ -165,6 +165,33 @@ async def test_messages_with_no_ack_that_are_not_handled_in_time_are_counted(
     await opened.protocol.close()
 
 
+@pytest.mark.parametrize("answers", [True, False])
+async def test_messages_with_no_ack_of_a_loop_that_is_left_are_counted_once(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture, answers: bool
+) -> None:
+    """Row U32: those in the buffer, and those that arrive before the cancel-ok."""
+    opened = await server.open_channel(heartbeat=0)
+    server.mute(basic.Cancel)
+    messages = opened.consume("q", consumer_tag="tag", no_ack=True)
+    await messages.__aenter__()
+    server.deliver("tag", b"1", b"2", b"3")
+    assert (await anext(messages)).body == b"1"
+    leaving = asyncio.create_task(messages.aclose())
+    await wait_idle()
+    server.deliver("tag", b"4")
+    await wait_idle()
+
+    if answers:
+        server.send(basic.CancelOk("tag"))
+    else:
+        server.send(channel.Close(541, "INTERNAL_ERROR"))
+    await leaving
+
+    (record,) = [record for record in caplog.records if "no_ack" in record.message]
+    assert record.message.startswith("3 messages that were delivered to consumer tag of channel 1")
+    await opened.protocol.close()
+
+
 async def test_messages_with_no_ack_that_arrive_before_the_cancel_ok_are_handled(
     server: ScriptedServer,
 ) -> None:

@@ -9,6 +9,7 @@ import aioamqp
 from aioamqp.protocol import CLOSED
 from amqp_codec import HEARTBEAT, Command
 from scripted_server import ScriptedServer, wait_idle
+from virtual_loop import VirtualLoop
 
 pytestmark = pytest.mark.asyncio
 
@@ -97,6 +98,27 @@ async def test_the_heartbeat_can_be_shortened_as_the_tests_of_0_15_do(
     await asyncio.sleep(1.001)
     assert protocol.state == CLOSED
     await asyncio.gather(protocol._heartbeat_send_worker, protocol._heartbeat_recv_worker)
+
+
+async def test_the_heartbeat_of_0_15_excuses_silence_while_the_event_loop_was_blocked(
+    server: ScriptedServer,
+) -> None:
+    protocol, loop = await server.connect(heartbeat=60), asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    protocol.server_heartbeat = 10
+    receiving = asyncio.create_task(protocol._heartbeat_recv())
+    await asyncio.sleep(15)
+
+    loop.advance(10.5)  # the task runs more than half an interval late
+    await wait_idle()
+    states = [protocol.is_open]
+    await asyncio.sleep(9.4)
+    states.append(protocol.is_open)
+    await asyncio.sleep(2)
+    states.append(protocol.is_open)
+
+    assert states == [True, True, False]
+    await receiving
 
 
 async def test_the_heartbeat_coroutines_of_0_15_end_with_the_connection(

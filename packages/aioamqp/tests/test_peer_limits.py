@@ -126,6 +126,31 @@ async def test_a_flood_of_cancels_pauses_reading(
     await opened.protocol.close()
 
 
+async def test_a_flood_of_connection_blocked_pauses_reading(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row C2."""
+    monkeypatch.setattr("aioamqp._connection.core.READ_LIMIT", 10_000)
+    protocol, gate = await server.connect(heartbeat=0), asyncio.Event()
+    reasons: list[str | None] = []
+
+    async def on_change(reason: str | None) -> None:
+        await gate.wait()
+        reasons.append(reason)
+
+    protocol.blocked.on_change = on_change
+    for _ in range(50):
+        server.send(connection.Blocked("low on memory"), connection.Unblocked(), channel=0)
+    await wait_idle()
+    assert not server.is_read()
+
+    gate.set()
+    await wait_idle()
+    assert reasons == ["low on memory", None] * 50
+    assert protocol.pending == {}
+    await protocol.close()
+
+
 async def test_a_flood_of_confirms_leaves_nothing(server: ScriptedServer) -> None:
     """Row C2."""
     opened = await confirming(server)

@@ -107,6 +107,7 @@ def test_copied_properties_are_equal(copied: Copier, value: Properties) -> None:
 @every_way
 @given(command=commands)
 def test_a_copied_command_is_equal(copied: Copier, command: Command) -> None:
+    """Rows U12 and C7."""
     found = copied(command)
 
     assert same(found, command)

@@ -485,12 +485,14 @@ PLAIN = {
 
 
 def test_json_takes_headers_off_the_wire() -> None:
+    """Row U26."""
     assert json.dumps(received()) == json.dumps(PLAIN)
     assert json.dumps(received(), indent=1) == json.dumps(PLAIN, indent=1)  # another encoder
     assert json.dumps({Int64(1): Int64(1)}) == '{"1": 1}'
 
 
 def test_pickle_takes_headers_off_the_wire() -> None:
+    """Row U26."""
     found = pickle.loads(pickle.dumps(received()))
 
     assert found == PLAIN
@@ -516,6 +518,7 @@ def test_headers_off_the_wire_can_be_turned_into_builtins() -> None:
 
 @pytest.mark.parametrize("module", ["orjson", "msgpack", "yaml"])
 def test_other_serializers_take_headers_as_builtins(module: str) -> None:
+    """Row U26."""
     serializer: Any = pytest.importorskip(module)
     dumps = {"orjson": "dumps", "msgpack": "packb", "yaml": "safe_dump"}[module]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -283,3 +284,27 @@ async def test_wait_closed_and_the_worker_return_when_the_program_closes(connect
     await waiter
     assert protocol.worker is not None
     assert protocol.worker.result() is None
+
+
+@pytest.mark.parametrize(
+    ("clauses", "first"),
+    [
+        ((aioamqp.AmqpClosedConnection, OSError), aioamqp.AmqpClosedConnection),
+        ((OSError, aioamqp.AmqpClosedConnection), OSError),
+    ],
+)
+async def test_an_unreachable_server_is_an_os_error_and_a_closed_connection(
+    clauses: tuple[type[Exception], type[Exception]], first: type[Exception]
+) -> None:
+    """Row U35: both classes stay, so the order of the except clauses matters. See UPGRADING.md."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and not listening
+        caught: type[Exception] | None = None
+        try:
+            await aioamqp.connect("127.0.0.1", taken.getsockname()[1])
+        except clauses[0]:
+            caught = clauses[0]
+        except clauses[1]:
+            caught = clauses[1]
+
+    assert caught is first

@@ -1,8 +1,12 @@
-"""Errors for arguments that ``connect``, ``from_url`` or ``AmqpProtocol`` cannot take."""
+"""Checks of arguments: of ``connect``, ``from_url`` and ``AmqpProtocol``, and of callbacks."""
 
 import difflib
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Final
+
+from ._loggers import channel_logger
+from .exceptions import InvalidArgument
 
 OF_PROTOCOL: Final = (
     "on_error",
@@ -24,6 +28,13 @@ OF_CONNECT: Final = (
     "verify_ssl",
     "server_hostname",
 )
+
+OF_MESSAGE: Final = ("channel", "body", "envelope", "properties")
+OF_CANCELLATION: Final = ("channel", "consumer_tag")
+OF_CHANNEL_CLOSE: Final = ("channel", "error")
+OF_ERROR: Final = ("error",)
+OF_BLOCKED: Final = ("reason",)
+"""The arguments that callbacks are called with."""
 
 _ELSEWHERE: Final = {
     "user": "login",
@@ -63,6 +74,16 @@ def unknown_argument(names: Iterable[str]) -> TypeError:
     return TypeError(f"Unknown argument {name!r}, which aioamqp 0.15 ignored: {hint}")
 
 
+def check_size(name: str, size: object) -> None:
+    """Check that a size is a number of bytes.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise InvalidArgument(f"must be a number of bytes, not {size!r:.80}", (name,))
+
+
 def argument_of_url(names: Iterable[str]) -> TypeError | None:
     """Create the error for keyword arguments that the URL has for ``from_url``; None if none is."""
     for name in names:
@@ -71,3 +92,55 @@ def argument_of_url(names: Iterable[str]) -> TypeError | None:
                 f"The URL sets {name}: write it into the URL, or call connect() without a URL"
             )
     return None
+
+
+def check_callable(what: str, callback: object, arguments: tuple[str, ...] = ()) -> None:
+    """Raise InvalidArgument unless a callback is None, or can be called.
+
+    Args:
+        what: the name of the argument.
+        callback: the callback; None if there is none.
+        arguments: the names of those that it is called with; empty to check only the type.
+
+    Raises:
+        InvalidArgument: the callback is not callable, or takes another number of arguments.
+    """
+    if callback is None:
+        return
+    if not callable(callback):
+        raise InvalidArgument(f"must be a function or None, not {callback!r}", (what,))
+    if not arguments or _may_take(callback, len(arguments)):
+        return
+    if arguments is OF_MESSAGE and [*inspect.signature(callback).parameters] == [*arguments[1:]]:
+        channel_logger.warning(
+            "%s %r will fail: it is called with (%s); the first argument is new since aioamqp 0.5",
+            what,
+            callback,
+            ", ".join(arguments),
+        )
+    else:
+        raise InvalidArgument(
+            f"is called with {len(arguments)} arguments, ({', '.join(arguments)}), which"
+            f" {callback!r} does not take",
+            (what,),
+        )
+
+
+def _may_take(callback: Callable[..., object], count: int) -> bool:
+    """Return whether a callback can be called with so many arguments, as far as can be known.
+
+    A decorator may show the signature of the function that it wraps, and take other arguments.
+    """
+    inner = getattr(callback, "func", callback)  # of a functools.partial
+    layers = (callback, inner, getattr(inner, "__func__", None), type(inner).__call__)
+    if isinstance(callback, type) or any(hasattr(each, "__signature__") for each in layers):
+        return True
+    try:
+        signature = inspect.signature(callback, follow_wrapped=False)
+    except (TypeError, ValueError):  # of a function written in C
+        return True
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True

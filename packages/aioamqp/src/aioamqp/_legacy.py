@@ -11,7 +11,7 @@ from amqp_codec import connection
 
 from ._connection.core import ConnectionCore
 from ._connection.heartbeat import SILENCE
-from ._connection.heartbeat_timer import heartbeats_missed
+from ._connection.heartbeat_timer import LATE, heartbeats_missed
 
 
 class Stream:
@@ -92,15 +92,21 @@ class LegacyProtocol:
                 await self._wait_for_end(due)
 
     async def _heartbeat_recv(self) -> None:
-        """End the connection when no byte has come for twice the ``server_heartbeat``."""
+        """End the connection when no byte has come for twice the ``server_heartbeat``.
+
+        If the event loop was blocked, bytes may have come that have not been read yet: they are
+        waited for as long as one more interval.
+        """
         loop, heartbeat = self._connection.loop, self._connection.heartbeat
-        while self.server_heartbeat and not self.stop_now.is_set():
-            seconds = SILENCE * self.server_heartbeat
+        while (interval := self.server_heartbeat) and not self.stop_now.is_set():
+            seconds = SILENCE * interval
             due = heartbeat.last_received + seconds
             if due <= loop.time():
                 self._break_off(heartbeats_missed(seconds))
-            else:
-                await self._wait_for_end(due)
+                return
+            await self._wait_for_end(due)
+            if loop.time() - due >= LATE * interval:
+                heartbeat.last_received = max(heartbeat.last_received, loop.time() - interval)
 
     def _break_off(self, error: Exception, asked_for: bool = False) -> None:
         raise NotImplementedError

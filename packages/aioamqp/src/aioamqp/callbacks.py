@@ -4,12 +4,7 @@ A callback may be a coroutine function or a plain function: an awaitable result 
 other result is ignored. Its parameters may have any names.
 """
 
-import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
-
-from ._loggers import channel_logger
-from .exceptions import InvalidArgument
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -86,62 +81,3 @@ class BlockedCallback(Protocol):
     def __call__(self, reason: str | None, /) -> object:
         """Handle the reason why the server blocks publishers; None when it no longer does."""
         ...
-
-
-OF_MESSAGE: Final = ("channel", "body", "envelope", "properties")
-OF_CANCELLATION: Final = ("channel", "consumer_tag")
-OF_CHANNEL_CLOSE: Final = ("channel", "error")
-OF_ERROR: Final = ("error",)
-"""The arguments that callbacks are called with."""
-
-
-def check_callable(what: str, callback: object, arguments: tuple[str, ...] = ()) -> None:
-    """Raise InvalidArgument unless a callback is None, or can be called.
-
-    Args:
-        what: the name of the argument.
-        callback: the callback; None if there is none.
-        arguments: the names of those that it is called with; empty to check only the type.
-
-    Raises:
-        InvalidArgument: the callback is not callable, or takes another number of arguments.
-    """
-    if callback is None:
-        return
-    if not callable(callback):
-        raise InvalidArgument(f"must be a function or None, not {callback!r}", (what,))
-    if not arguments or _may_take(callback, len(arguments)):
-        return
-    if arguments is OF_MESSAGE and [*inspect.signature(callback).parameters] == [*arguments[1:]]:
-        channel_logger.warning(
-            "%s %r will fail: it is called with (%s); the first argument is new since aioamqp 0.5",
-            what,
-            callback,
-            ", ".join(arguments),
-        )
-    else:
-        raise InvalidArgument(
-            f"is called with {len(arguments)} arguments, ({', '.join(arguments)}), which"
-            f" {callback!r} does not take",
-            (what,),
-        )
-
-
-def _may_take(callback: Callable[..., object], count: int) -> bool:
-    """Return whether a callback can be called with so many arguments, as far as can be known.
-
-    A decorator may show the signature of the function that it wraps, and take other arguments.
-    """
-    inner = getattr(callback, "func", callback)  # of a functools.partial
-    layers = (callback, inner, getattr(inner, "__func__", None), type(inner).__call__)
-    if isinstance(callback, type) or any(hasattr(each, "__signature__") for each in layers):
-        return True
-    try:
-        signature = inspect.signature(callback, follow_wrapped=False)
-    except (TypeError, ValueError):  # of a function written in C
-        return True
-    try:
-        signature.bind(*range(count))
-    except TypeError:
-        return False
-    return True

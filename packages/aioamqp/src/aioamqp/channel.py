@@ -15,27 +15,19 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, cast
 from amqp_codec import FieldTable, basic
 from amqp_codec import channel as channel_methods
 
+from ._arguments import OF_CANCELLATION, OF_ERROR, OF_MESSAGE, check_callable
 from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._delegating import DelegatingCoroutine
 from ._loggers import channel_logger
-from ._methods.base import alias, check_flags
+from ._methods.base import alias, check_flags, check_numbers
 from ._methods.basic import BasicMethods, new_tag
 from ._methods.exchange import ExchangeMethods
 from ._methods.publish import PublishMethods
 from ._methods.queue import QueueMethods
 from ._methods.tx import TxMethods
 from ._overrides import OF_CHANNEL, warn_of_overrides
-from .callbacks import (
-    OF_CANCELLATION,
-    OF_ERROR,
-    OF_MESSAGE,
-    CancellationCallback,
-    CloseCallback,
-    ConsumerCallback,
-    ReturnCallback,
-    check_callable,
-)
+from .callbacks import CancellationCallback, CloseCallback, ConsumerCallback, ReturnCallback
 from .envelope import Envelope, ReturnEnvelope
 from .message import Messages
 
@@ -232,6 +224,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
             ChannelClosed: it is closed already.
             TimeoutError: the server does not answer, within 5 seconds unless ``timeout`` is given.
         """
+        check_numbers(reply_code=reply_code)
         await self._core.close(reply_code, reply_text, timeout, drain)
         return True
 
@@ -300,6 +293,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
             InvalidArgument: an argument cannot be sent.
         """
         check_flags(no_local=no_local, no_ack=no_ack, exclusive=exclusive)
+        check_numbers(prefetch_count=prefetch_count)
         check_timeout(timeout)
         tag = consumer_tag or new_tag(self.channel_id)
         queue_name = alias("queue_name", queue_name, "queue", queue, absent="")

@@ -171,7 +171,7 @@ def _check_port(port: object) -> None:
     text = port.strip() if isinstance(port, str) else ""
     if text.isascii() and text.isdigit():
         port = int(text[:6])
-    if isinstance(port, int) and not 0 <= port <= 65535:
+    if isinstance(port, bool) or (isinstance(port, int) and not 0 <= port <= 65535):
         raise InvalidArgument(f"must be a number from 0 to 65535, not {port}", ("port",))
     if isinstance(port, str) and not re.fullmatch(r"[\w.+*-]+", port):
         # Not quoted: it may be a URL with a password.
@@ -179,7 +179,9 @@ def _check_port(port: object) -> None:
 
 
 def _check_timeout(timeout: object) -> None:
-    if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
         raise InvalidArgument("must be 0 seconds or more, or None", ("connection_timeout",))
 
 

@@ -9,6 +9,7 @@ from amqp_codec import Command, basic
 
 from ._channel.consumer import IteratorConsumer
 from ._channel.core import ChannelCore
+from ._methods.base import check_flags
 from .envelope import Envelope
 from .exceptions import AlreadySettled, AmqpClosedConnection, ChannelClosed
 from .properties import Properties
@@ -88,6 +89,8 @@ class Message:
                 message again.
             TimeoutError: the ``timeout`` has passed; nothing was sent, so it may be settled again.
         """
+        if multiple is not False:
+            check_flags(multiple=multiple)
         await self._settle(basic.Ack(self._method.delivery_tag, multiple), timeout)
 
     async def nack(
@@ -103,6 +106,7 @@ class Message:
         Raises:
             AlreadySettled, ChannelClosed, AmqpClosedConnection, TimeoutError: as for ``ack``.
         """
+        check_flags(multiple=multiple, requeue=requeue)
         await self._settle(basic.Nack(self._method.delivery_tag, multiple, requeue), timeout)
 
     async def reject(self, *, requeue: bool = False, timeout: float | None = None) -> None:
@@ -115,6 +119,7 @@ class Message:
         Raises:
             AlreadySettled, ChannelClosed, AmqpClosedConnection, TimeoutError: as for ``ack``.
         """
+        check_flags(requeue=requeue)
         await self._settle(basic.Reject(self._method.delivery_tag, requeue), timeout)
 
     def process(self, *, requeue: bool = False) -> "Processing":
@@ -124,6 +129,7 @@ class Message:
             requeue: whether to return the message to the queue when an exception leaves the block,
                 instead of dropping or dead-lettering it.
         """
+        check_flags(requeue=requeue)
         return Processing(self, requeue)
 
     async def __aenter__(self) -> Self:

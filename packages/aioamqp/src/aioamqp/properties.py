@@ -225,11 +225,11 @@ def to_codec(properties: Mapping[str, Any] | Properties | None) -> CodecProperti
         codec.timestamp = _to_codec_timestamp(codec.timestamp)
     if codec.expiration is not None:
         codec.expiration = _to_codec_expiration(codec.expiration)
-    if isinstance(codec.priority, int) and codec.priority < 0:
-        raise EncodeError(
-            f"must be 0 to 255, not {codec.priority}", ("basic.properties", "priority")
-        )
-    if codec.delivery_mode not in (2, None, 1):  # RabbitMQ would close the channel
+    priority = codec.priority
+    if isinstance(priority, int) and (priority < 0 or isinstance(priority, bool)):
+        raise EncodeError(f"must be 0 to 255, not {priority}", ("basic.properties", "priority"))
+    # RabbitMQ would close the channel.
+    if codec.delivery_mode not in (2, None, 1) or codec.delivery_mode is True:
         raise EncodeError(
             f"must be 1 (transient) or 2 (persistent), not {codec.delivery_mode!r}",
             ("basic.properties", "delivery_mode"),
@@ -282,6 +282,8 @@ def _to_codec_expiration(expiration: Any) -> str:
 
 
 def _to_codec_timestamp(timestamp: Any) -> Any:
+    if isinstance(timestamp, bool):
+        raise EncodeError(f"must be a time, not {timestamp}", ("basic.properties", "timestamp"))
     if isinstance(timestamp, datetime) and timestamp.utcoffset() is None:
         return timestamp.replace(tzinfo=UTC)  # 0.15 too takes a naive datetime for UTC
     if isinstance(timestamp, time.struct_time):

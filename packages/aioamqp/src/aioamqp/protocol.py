@@ -28,28 +28,27 @@ from amqp_codec import (
     format_command,
 )
 
-from ._arguments import unknown_argument
+from ._arguments import (
+    OF_CHANNEL_CLOSE,
+    OF_ERROR,
+    OF_MESSAGE,
+    check_callable,
+    check_size,
+    unknown_argument,
+)
 from ._channel.core import drain_channels
 from ._channel.requests import Requests, check_timeout
 from ._connection.blocked import Blocked
 from ._connection.callback_queue import CallbackQueue
 from ._connection.core import CLOSE_TIMEOUT, ConnectionCore
+from ._connection.guards import set_in_child
 from ._connection.handshake import Handshake, mechanism_named, refusal
 from ._connection.opening import Opening
 from ._legacy import LegacyProtocol
 from ._loggers import protocol_logger
 from ._overrides import OF_PROTOCOL, warn_of_overrides
 from .auth import LoginMethod
-from .callbacks import (
-    OF_CHANNEL_CLOSE,
-    OF_ERROR,
-    OF_MESSAGE,
-    ChannelCloseCallback,
-    CloseCallback,
-    ErrorCallback,
-    ReturnCallback,
-    check_callable,
-)
+from .callbacks import ChannelCloseCallback, CloseCallback, ErrorCallback, ReturnCallback
 from .channel import Channel, opening
 from .exceptions import (
     AioamqpException,
@@ -106,7 +105,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         frame_max: bytes of a frame; the lower of this and the server's limit holds.
         heartbeat: seconds between heartbeats, whatever the server offers; 0 for none.
         max_message_size: bytes that a body may have, in either direction.
-        on_channel_close: see the attribute.
+        on_channel_close: see the property.
         loop: not used; ``connect`` refuses another loop than the running one.
 
     Positional arguments are ignored, as in 0.15.
@@ -122,9 +121,6 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             ``server_heartbeat``.
         blocked: whether and why the server has blocked the connection; can be waited for.
         connection_closed: set when the transport is closed.
-        on_channel_close: called as ``callback(channel, error)`` with a ChannelClosed whenever the
-            server closes a channel; a coroutine function or a plain one. ``Channel.on_close`` is
-            the same for one channel.
     """
 
     CHANNEL_FACTORY: ClassVar[Callable[..., Channel]] = Channel
@@ -149,11 +145,12 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
     ) -> None:
         if unknown:
             raise unknown_argument(unknown)
+        check_size("max_message_size", max_message_size)
         check_callable("on_error", on_error, OF_ERROR)
         check_callable("on_channel_close", on_channel_close, OF_CHANNEL_CLOSE)
         super().__init__()
         self._on_error_callback = on_error
-        self.on_channel_close: ChannelCloseCallback | None = on_channel_close
+        self._on_channel_close = on_channel_close
         self.client_properties: Mapping[str, Any] = (
             {} if client_properties is None else client_properties
         )
@@ -195,6 +192,20 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             counts.update(channel._core.pending)
         return dict(+counts)
 
+    @property
+    def on_channel_close(self) -> ChannelCloseCallback | None:
+        """The callback for channels that the server closes; ``Channel.on_close`` is that of one.
+
+        It is called as ``callback(channel, error)`` with a ChannelClosed; a coroutine function or a
+        plain one.
+        """
+        return self._on_channel_close
+
+    @on_channel_close.setter
+    def on_channel_close(self, callback: ChannelCloseCallback | None) -> None:
+        check_callable("on_channel_close", callback, OF_CHANNEL_CLOSE)
+        self._on_channel_close = callback
+
     def release_channel_id(self, channel_id: int) -> None:
         """Free the number of a channel that is closed."""
         self.channels.pop(channel_id, None)
@@ -202,8 +213,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
 
     def report_channel_close(self, channel: Channel, error: ChannelClosed) -> None:
         """Call ``on_channel_close``: the server has closed a channel."""
-        if self.on_channel_close is not None:
-            self._callbacks.put("on_channel_close", self.on_channel_close, channel, error)
+        if self._on_channel_close is not None:
+            self._callbacks.put("on_channel_close", self._on_channel_close, channel, error)
 
     @opening
     async def channel(
@@ -342,6 +353,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         Raises:
             TimeoutError: it has not ended after so many seconds.
         """
+        check_timeout(timeout)
         if self.state in (OPEN, CLOSING):
             self._connection.check_loop()
         try:
@@ -414,7 +426,12 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         # Not every event loop derives its transports from asyncio's class.
         transport = cast("asyncio.Transport", transport)
         self._core = ConnectionCore(
-            transport, self._max_message_size, self._break_off, self._give_up_calls
+            transport,
+            self._max_message_size,
+            break_off=self._break_off,
+            end_with_loop=self._end_with_loop,
+            give_up=self._give_up_calls,
+            detached=self._detached,
         )
         self._core.decoder.channels = self.channels
         self._make_futures(transport)
@@ -524,10 +541,10 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
                 self._continue_opening(self._opening, method)
             case connection.Blocked():
                 core.set_blocked(True)
-                self.blocked.change(method.reason)
+                self.blocked.change(method.reason, core.read_flow)
             case connection.Unblocked():
                 core.set_blocked(False)
-                self.blocked.change(None)
+                self.blocked.change(None, core.read_flow)
             case connection.UpdateSecretOk():
                 self._requests.receive_reply(command)
             case connection.UpdateSecret():
@@ -568,6 +585,20 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         """End the connection, and abort its transport."""
         self._fail(error, asked_for=asked_for)
         self._connection.closer.abort()
+
+    def _end_with_loop(self, error: Exception) -> None:
+        """End the connection because its event loop ends, with the callbacks that have not run."""
+        for channel in self.channels.values():
+            channel._core.end_callbacks()
+        self._break_off(error, asked_for=True)
+
+    def _detached(self) -> None:
+        """Close this copy of the connection in a forked child; nothing is logged or called."""
+        self.state = CLOSED
+        for channel in self.channels.values():
+            channel._core.detach()
+        for event in (self.connection_closed, self.stop_now):
+            set_in_child(event)
 
     def _give_up_calls(self, text: str) -> None:
         """Raise TimeoutError in the calls that wait for replies, which cannot be read."""

@@ -1,4 +1,4 @@
-"""Arguments that cannot be sent: each is refused by name, and costs nothing."""
+"""Arguments that cannot be sent: the error names each, and nothing is written."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -79,7 +79,9 @@ REFUSED: dict[str, tuple[Call, str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-async def test_a_bad_argument_is_named_and_costs_nothing(server: ScriptedServer, what: str) -> None:
+async def test_a_bad_argument_is_named_and_nothing_is_written(
+    server: ScriptedServer, what: str
+) -> None:
     opened = await server.open_channel(max_message_size=1000)
     await opened.confirm_select()
     server.received.clear()
@@ -122,7 +124,7 @@ async def test_max_message_size_counts_bytes_not_items(server: ScriptedServer) -
     await opened.protocol.close()
 
 
-async def test_a_received_body_is_bounded_too(server: ScriptedServer) -> None:
+async def test_max_message_size_also_limits_received_bodies(server: ScriptedServer) -> None:
     opened = await server.open_channel(max_message_size=1000)
 
     server.send(Command(1, basic.Deliver("tag", 1, False, "", ""), Properties(), bytes(1001)))
@@ -149,7 +151,9 @@ async def test_no_frame_is_larger_than_frame_max(server: ScriptedServer) -> None
     await opened.protocol.close()
 
 
-async def test_many_routes_are_encoded_right(server: ScriptedServer) -> None:
+async def test_more_routes_than_the_cache_holds_are_encoded_correctly(
+    server: ScriptedServer,
+) -> None:
     opened = await server.open_channel()
     keys = [f"key{n}" for n in range(1500)]
 

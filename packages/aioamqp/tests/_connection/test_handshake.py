@@ -76,7 +76,7 @@ def test_capabilities_are_announced() -> None:
     assert all(capabilities.values())
 
 
-def test_the_caller_s_client_properties_go_over_the_default_ones() -> None:
+def test_the_program_s_client_properties_replace_the_default_ones() -> None:
     opening = Handshake(Plain("me", "x"), "/", {"product": "mine", "capabilities": {}})
 
     properties = start_ok(START, opening).client_properties
@@ -89,24 +89,24 @@ def test_the_caller_s_client_properties_go_over_the_default_ones() -> None:
     ("wanted", "offered", "negotiated"),
     [(0, 10, 10), (10, 0, 10), (10, 20, 10), (20, 10, 10), (0, 0, 0)],
 )
-def test_the_lower_channel_max_holds_and_zero_is_no_limit(
+def test_the_lower_channel_max_applies_and_zero_is_no_limit(
     wanted: int, offered: int, negotiated: int
 ) -> None:
     assert tune_ok(connection.Tune(offered, 0, 0), channel_max=wanted).channel_max == negotiated
 
 
-def test_the_lower_frame_max_holds() -> None:
+def test_the_lower_frame_max_applies() -> None:
     assert tune_ok(TUNE, frame_max=1_000_000).frame_max == 131072
     assert tune_ok(TUNE, frame_max=8192).frame_max == 8192
     assert tune_ok(TUNE).frame_max == 131072
 
 
 @pytest.mark.parametrize("wanted", [0, 5, 600])
-def test_the_caller_s_heartbeat_holds_whatever_the_server_says(wanted: int) -> None:
+def test_the_program_s_heartbeat_applies_whatever_the_server_offers(wanted: int) -> None:
     assert tune_ok(TUNE, heartbeat=wanted).heartbeat == wanted
 
 
-def test_by_default_the_server_s_heartbeat_holds() -> None:
+def test_by_default_the_server_s_heartbeat_applies() -> None:
     assert tune_ok(TUNE).heartbeat == 60
 
 
@@ -128,7 +128,9 @@ def test_a_limit_out_of_range_is_refused_before_anything_is_sent(limits: dict[st
 
 @pytest.mark.parametrize("method", ["PLAIN", "AMQPLAIN"])
 @pytest.mark.parametrize("what", ["login", "password"])
-def test_the_error_of_a_login_that_is_no_string_does_not_show_it(method: str, what: str) -> None:
+def test_the_error_for_a_login_that_is_not_a_string_does_not_show_it(
+    method: str, what: str
+) -> None:
     login: Any = {"login": "guest", "password": "guest", what: b"secret"}
 
     with pytest.raises(InvalidArgument) as caught:
@@ -147,7 +149,7 @@ def test_a_refusal_has_the_server_s_code_and_text() -> None:
     assert (caught.value.code, caught.value.message) == (403, "ACCESS_REFUSED - no")
 
 
-def test_a_server_without_our_mechanism_is_named_with_those_it_has() -> None:
+def test_the_error_for_an_unsupported_mechanism_lists_those_of_the_server() -> None:
     with pytest.raises(HandshakeFailed, match="PLAIN, but with GSSAPI or EXTERNAL"):
         handshake().receive_method(connection.Start(0, 9, {}, b"GSSAPI EXTERNAL", b"en_US"))
 
@@ -189,7 +191,7 @@ def test_a_mechanism_that_knows_challenges_answers_them() -> None:
     ],
     ids=lambda methods: " ".join(type(method).__name__ for method in methods),
 )
-def test_a_method_out_of_turn_ends_the_handshake(methods: list[Method]) -> None:
+def test_an_unexpected_method_ends_the_handshake(methods: list[Method]) -> None:
     opening = handshake()
     for method in methods[:-1]:
         opening.receive_method(method)
@@ -208,7 +210,7 @@ def test_a_protocol_header_from_the_server_names_its_version(size: int) -> None:
             assert opening.check_protocol_header(header[offset : offset + size]) == b""
 
 
-def test_bytes_that_are_no_protocol_header_are_returned() -> None:
+def test_bytes_that_are_not_a_protocol_header_are_returned() -> None:
     opening = handshake()
 
     assert opening.check_protocol_header(b"\x01") == b"\x01"
@@ -222,7 +224,7 @@ def test_bytes_that_only_begin_like_a_protocol_header_are_returned_whole() -> No
     assert opening.check_protocol_header(b"Q!") == b"AMQ!"
 
 
-def test_the_end_of_the_link_is_explained_by_the_progress_of_the_handshake() -> None:
+def test_the_error_for_a_lost_link_depends_on_the_progress_of_the_handshake() -> None:
     opening = handshake()
     sentences = [opening.explain_end()]
     for method in (START, TUNE):

@@ -5,7 +5,7 @@ from math import inf
 from aioamqp._connection.heartbeat import Heartbeat, Verdict
 
 
-def test_without_an_interval_nothing_is_ever_due() -> None:
+def test_without_an_interval_no_heartbeat_is_sent_or_expected() -> None:
     heartbeat = Heartbeat(0, now=5)
 
     assert heartbeat.check(1e9) is Verdict.WAIT
@@ -31,7 +31,7 @@ def test_the_peer_is_dead_after_two_intervals_of_silence() -> None:
     assert heartbeat.next_check() == 20
 
 
-def test_any_byte_from_the_peer_shows_that_it_is_alive() -> None:
+def test_any_byte_from_the_peer_counts_as_a_heartbeat() -> None:
     heartbeat = Heartbeat(10, now=0)
     heartbeat.last_received = heartbeat.last_sent = 15
 

@@ -31,7 +31,7 @@ async def alive(server: ScriptedServer, seconds: int) -> None:
         await asyncio.sleep(1)
 
 
-async def test_one_heartbeat_an_interval_is_sent_when_nothing_else_is(
+async def test_a_heartbeat_is_sent_in_every_interval_without_other_data(
     server: ScriptedServer,
 ) -> None:
     protocol = await server.connect(heartbeat=10)
@@ -53,7 +53,9 @@ async def test_sent_data_delays_the_next_heartbeat(server: ScriptedServer) -> No
     await opened.protocol.close()
 
 
-async def test_without_heartbeats_silence_is_no_end(server: ScriptedServer) -> None:
+async def test_without_heartbeats_silence_does_not_end_the_connection(
+    server: ScriptedServer,
+) -> None:
     protocol = await server.connect(heartbeat=0)
 
     await asyncio.sleep(100_000)

@@ -88,7 +88,7 @@ async def test_an_argument_that_cannot_be_sent_is_a_value_error_and_aborts_the_t
     assert server.transport.was_aborted
 
 
-async def test_heartbeats_during_the_handshake_are_no_answer(server: ScriptedServer) -> None:
+async def test_heartbeats_during_the_handshake_are_ignored(server: ScriptedServer) -> None:
     heartbeat = b"\x08\x00\x00\x00\x00\x00\x00\xce"
     server.greets = False
     asyncio.get_running_loop().call_later(
@@ -137,7 +137,7 @@ async def test_negotiated_limits_and_server_properties_are_attributes(
 
 
 class Sums:
-    """A mechanism of one's own: the server asks for sums."""
+    """A custom mechanism, whose server asks for sums."""
 
     def __init__(self, login: str, password: str) -> None:
         self.name = "PLAIN"  # which the scripted server offers
@@ -198,7 +198,7 @@ async def test_a_login_method_that_fails_is_a_failed_handshake(server: ScriptedS
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_does_not_offer_external_is_named_with_its_mechanisms(
+async def test_the_error_without_external_lists_the_mechanisms_of_the_server(
     server: ScriptedServer,
 ) -> None:
     with pytest.raises(aioamqp.HandshakeFailed, match="EXTERNAL, but with PLAIN or AMQPLAIN"):

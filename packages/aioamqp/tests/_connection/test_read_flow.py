@@ -98,7 +98,7 @@ def test_reading_is_paused_above_the_higher_limit_although_a_call_waits() -> Non
     assert reading.log[6:] == ["resume"]
 
 
-def test_a_few_large_bodies_do_not_keep_a_call_from_its_reply() -> None:
+def test_a_few_large_bodies_do_not_pause_reading_while_a_call_waits() -> None:
     """Row C2."""
     reading = Reading()
 
@@ -109,7 +109,7 @@ def test_a_few_large_bodies_do_not_keep_a_call_from_its_reply() -> None:
     assert reading.log == []
 
 
-def test_empty_bodies_count_too() -> None:
+def test_empty_bodies_count_with_their_overhead() -> None:
     reading = Reading()
 
     for _ in range(LIMIT // OVERHEAD + 1):

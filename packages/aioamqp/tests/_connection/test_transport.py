@@ -1,4 +1,4 @@
-"""The transport as programs get it."""
+"""The transport that programs get from connect()."""
 
 import asyncio
 from typing import Any
@@ -31,7 +31,7 @@ OWN = {name for cls in asyncio.Transport.__mro__[:-1] for name in vars(cls) if n
 
 
 @pytest.mark.parametrize("name", sorted(OWN - {"close", "write", "writelines", "write_eof"}))
-def test_the_transport_is_called(transport: Mock, writer: Writer, name: str) -> None:
+def test_calls_are_passed_to_the_transport(transport: Mock, writer: Writer, name: str) -> None:
     arguments: dict[str, tuple[Any, ...]] = {
         "get_extra_info": ("socket", None),
         "set_protocol": (asyncio.Protocol(),),

@@ -52,7 +52,7 @@ async def test_fail_raises_the_error_in_all_tasks() -> None:
     assert len(waiters) == 0
 
 
-async def test_nothing_happens_to_tasks_that_begin_to_wait_later() -> None:
+async def test_tasks_that_begin_to_wait_later_are_not_woken() -> None:
     waiters = Waiters()
     waiters.wake()
     waiters.wake_one()
@@ -78,7 +78,7 @@ async def test_a_cancelled_task_leaves_the_others_waiting() -> None:
     await asyncio.wait([first, third])
 
 
-async def test_a_task_that_is_cancelled_as_it_is_woken_passes_that_on() -> None:
+async def test_a_task_that_is_cancelled_when_it_is_woken_alone_wakes_the_next() -> None:
     waiters = Waiters()
     first, second, third = await waiting(waiters)
 
@@ -93,7 +93,7 @@ async def test_a_task_that_is_cancelled_as_it_is_woken_passes_that_on() -> None:
 
 
 @pytest.mark.parametrize("end", [Waiters.wake, lambda w: w.fail(ConnectionError("lost"))])
-async def test_a_task_that_is_cancelled_as_all_are_woken_passes_nothing_on(end: object) -> None:
+async def test_a_task_that_is_cancelled_when_all_are_woken_wakes_no_other(end: object) -> None:
     waiters = Waiters()
     (first,) = await waiting(waiters, 1)
     assert callable(end)
@@ -109,7 +109,7 @@ async def test_a_task_that_is_cancelled_as_all_are_woken_passes_nothing_on(end: 
     await later
 
 
-async def test_a_coroutine_that_is_closed_waits_no_longer() -> None:
+async def test_a_closed_coroutine_no_longer_waits() -> None:
     waiters = Waiters()
     coroutine = waiters.wait()
     coroutine.send(None)

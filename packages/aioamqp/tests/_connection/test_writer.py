@@ -1,4 +1,4 @@
-"""When written data leaves."""
+"""When the write buffer is written to the transport."""
 
 import asyncio
 

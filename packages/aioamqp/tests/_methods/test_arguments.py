@@ -15,9 +15,9 @@ pytestmark = pytest.mark.asyncio
 
 NAMES: list[Any] = [5, b"q", ["q"], 1.5, "x" * 256, "\ud800"]
 FLAGS: list[Any] = ["false", 2, -1, [], 1.5, b"", ""]
-SHORTS: list[Any] = [-1, 1 << 16, "1", 1.5]
-LONGS: list[Any] = [-1, 1 << 32, "1", None, 1.5]
-TAGS: list[Any] = [-1, 1 << 64, "1", None, 1.5]
+SHORTS: list[Any] = [-1, 1 << 16, "1", 1.5, True, False]
+LONGS: list[Any] = [-1, 1 << 32, "1", None, 1.5, True, False]
+TAGS: list[Any] = [-1, 1 << 64, "1", None, 1.5, True, False]
 TABLES: list[Any] = [b"abc", "abc", 5, [("a", 1)], {"a": object()}, {1: 1}, {"a": {"b": {1}}}]
 TIMEOUTS: list[Any] = ["1", -1, math.nan, [], True, 10**400]
 CALLBACKS: list[Any] = ["q", 5]
@@ -26,6 +26,7 @@ PROPERTIES: list[Any] = [
     5, "abc", b"x", [1], {"headers": b"abc"}, {"headers": "a"}, {"headers": [1]}, {"priority": 256},
     {"delivery_mode": 3}, {"timestamp": "x"}, {"timestamp": -1}, {"message_id": 5},
     {"content_type": b"x"}, {"expiration": 60}, {1: 2}, {"colour": "red"},
+    {"priority": True}, {"delivery_mode": True}, {"timestamp": False},
     aioamqp.Properties(headers=b"abc"), aioamqp.Properties(priority=-1),  # type: ignore[arg-type]
 ]  # fmt: skip
 
@@ -128,6 +129,71 @@ async def test_every_call_has_a_bad_argument() -> None:
     """Row C4."""
     assert {name for name in CALLS if next(bad_calls(name), None) is None} == set()
     assert set(itertools.chain(GOOD)) <= set(CALLS)
+
+
+@pytest.mark.parametrize(
+    ("settle", "arguments"),
+    [
+        ("ack", {"multiple": "false"}),
+        ("nack", {"multiple": 2}),
+        ("nack", {"requeue": "no"}),
+        ("reject", {"requeue": []}),
+        ("process", {"requeue": "no"}),
+    ],
+)
+async def test_a_message_is_not_settled_by_a_bad_flag(
+    server: ScriptedServer, settle: str, arguments: dict[str, Any]
+) -> None:
+    """Row C4."""
+    channel = await server.open_channel()
+    async with channel.consume("q", consumer_tag="t") as messages:
+        server.deliver("t", b"1")
+        message = await anext(messages)
+
+        with pytest.raises(aioamqp.InvalidArgument, match=next(iter(arguments))):
+            await getattr(message, settle)(**arguments)
+
+        assert not message.is_settled
+        await message.ack()
+    await channel.protocol.close()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"heartbeat": True},
+        {"channel_max": True},
+        {"frame_max": True},
+        {"port": True},
+        {"connection_timeout": True},
+        {"max_message_size": True},
+        {"max_message_size": "1"},
+        {"max_message_size": -1},
+        {"max_message_size": None},
+    ],
+)
+async def test_a_connection_is_not_opened_with_a_bad_number(
+    server: ScriptedServer, arguments: dict[str, Any]
+) -> None:
+    """Row C4."""
+    with pytest.raises(aioamqp.InvalidArgument, match=next(iter(arguments))):
+        await server.connect(**arguments)
+
+
+@pytest.mark.parametrize("timeout", TIMEOUTS)
+async def test_waiting_for_the_end_of_a_connection_needs_a_number_of_seconds(
+    server: ScriptedServer, timeout: Any
+) -> None:
+    """Row C4."""
+    protocol = await server.connect()
+
+    for call in (protocol.wait_closed, protocol.close, protocol.channel):
+        with pytest.raises(aioamqp.InvalidArgument, match="timeout"):
+            await call(timeout=timeout)
+
+    assert server.received == []
+    assert protocol.is_open
+    await protocol.close()
 
 
 @pytest.mark.parametrize("flag", [0, 1, None, True, False])

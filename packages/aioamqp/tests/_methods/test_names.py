@@ -169,6 +169,14 @@ async def test_other_callbacks_of_the_wrong_shape_are_refused(server: ScriptedSe
         channel.add_cancellation_callback(lambda tag: None)  # type: ignore[arg-type]
     with pytest.raises(aioamqp.InvalidArgument, match=r"\(error\)"):
         aioamqp.AmqpProtocol(on_error=lambda: None)  # type: ignore[arg-type]
+    with pytest.raises(aioamqp.InvalidArgument, match=r"\(channel, error\)"):
+        channel.protocol.on_channel_close = lambda error: None  # type: ignore[assignment]
+    with pytest.raises(aioamqp.InvalidArgument, match=r"\(reason\)"):
+        channel.protocol.blocked.on_change = lambda: None  # type: ignore[assignment]
+    with pytest.raises(aioamqp.InvalidArgument, match="on_change"):
+        channel.protocol.blocked.on_change = "log"  # type: ignore[assignment]
+    channel.protocol.blocked.on_change = print
+    assert (channel.protocol.blocked.on_change, channel.protocol.on_channel_close) == (print, None)
 
     await channel.protocol.close()
 

@@ -18,11 +18,12 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from enum import Enum
+from inspect import isawaitable
 from typing import Any, Final
 
 from amqp_codec import Command, basic
 
-from .._connection.callback_queue import Callback, CallbackQueue, run_callback
+from .._connection.callback_queue import Callback, CallbackQueue, log_failure
 from .._connection.read_flow import ReadFlow
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
@@ -59,6 +60,7 @@ class Consumer:
         no_ack: whether the server expects no acknowledgements.
         state: changed by ``Consumers``.
         drops_callback: whether its callback is to be forgotten when it ends.
+        lost: how many messages with ``no_ack`` have been dropped, and are not in the log yet.
         on_ended: called with the consumer when it is DRAINING and its buffer has been handled.
     """
 
@@ -67,6 +69,7 @@ class Consumer:
         "_read_flow",
         "_waiters",
         "drops_callback",
+        "lost",
         "method",
         "no_ack",
         "on_ended",
@@ -80,6 +83,7 @@ class Consumer:
         self.no_ack: bool = method.no_ack
         self.state: State = State.STARTING
         self.drops_callback: bool = False
+        self.lost: int = 0
         self.on_ended: Callable[[Consumer], None] = _ignore
         self._read_flow = read_flow
         self._deliveries: deque[Command] = deque()
@@ -130,6 +134,9 @@ class Consumer:
         """End because the channel or the connection broke."""
         del error
         self.drain()
+
+    def detach(self, error: Exception) -> None:
+        """Drop the buffer in a forked child, and wake nobody: it is the parent's."""
 
 
 def _ignore(_: Consumer) -> None:
@@ -251,8 +258,13 @@ class CallbackConsumer(Consumer):
                 return
             properties = Properties.from_codec(codec_properties)
             envelope = Envelope.from_codec(method)
-            body = delivery.body
-            await run_callback(self.tag, callback, self._channel, body, envelope, properties)
+            # As in ``run_callback``, without another coroutine for each delivery.
+            try:
+                result = callback(self._channel, delivery.body, envelope, properties)
+                if isawaitable(result):
+                    await result
+            except BaseException as error:  # noqa: BLE001 - a callback may raise anything
+                log_failure(self.tag, callback, error)
         finally:
             self._unhandled -= 1
             if self.state is not CONSUMING:
@@ -280,6 +292,12 @@ class IteratorConsumer(Consumer):
             self.drain()
         else:
             self.stop(State.DRAINING)
+
+    def detach(self, error: Exception) -> None:
+        """Drop the buffer in a forked child, and raise the error there."""
+        self._error = error
+        self._deliveries.clear()
+        self.state = State.DRAINING
 
     async def next(self) -> Command | None:
         """Return the next delivery, or None at the end.

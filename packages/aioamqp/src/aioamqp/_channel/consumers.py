@@ -176,7 +176,9 @@ class Consumers:
         assert isinstance(delivery.method, basic.Deliver)
         for consumer in consumers:
             if consumer.state in (State.ABANDONED, State.CANCELLING):
-                if not consumer.no_ack:
+                if consumer.no_ack:
+                    consumer.lost += 1
+                else:
                     self._requests.answer(basic.Nack(delivery.method.delivery_tag, requeue=True))
                 return
         channel_logger.warning(
@@ -245,7 +247,11 @@ class Consumers:
     def _leave(self, consumer: IteratorConsumer) -> list[Command] | None:
         """Stop a consumer; return its buffer if it must be cancelled."""
         if consumer.state is State.CONSUMING:
-            return consumer.stop(State.CANCELLING)
+            dropped = consumer.stop(State.CANCELLING)
+            if consumer.no_ack:
+                consumer.lost += len(dropped)
+                dropped = []
+            return dropped
         self._cancelled(consumer, consumer.drop())
         return None
 
@@ -288,6 +294,7 @@ class Consumers:
             if consumer.state in (State.ABANDONED, State.CANCELLING):
                 consumer.state = State.ENDED
                 self._remove(consumer)
+                self._log_loss(consumer)
             elif asked_for and consumer.no_ack:
                 consumer.drain()
             elif asked_for:
@@ -296,6 +303,11 @@ class Consumers:
                 consumer.fail(error)
         self._until_tag_free.wake()
         self._until_cancelled.wake()
+
+    def detach(self, error: Exception) -> None:
+        """Raise an error in ``async for`` in a forked child; the parent has the messages."""
+        for consumer in self._all():
+            consumer.detach(error)
 
     def to_drain(self, everything: bool) -> list[Consumer]:
         """Return the consumers to drain before the channel is closed.
@@ -337,7 +349,10 @@ class Consumers:
     def drop_unhandled(self, consumers: list[Consumer]) -> None:
         """Drop what consumers have not handled in time."""
         for consumer in consumers:
-            self._warn_of_loss(consumer.drop(), consumer)
+            dropped = consumer.drop()
+            if consumer.no_ack:
+                consumer.lost += len(dropped)
+                self._log_loss(consumer)
 
     async def wait_handled(self, consumers: list[Consumer], drain: float | None) -> None:
         """Wait until the callbacks of cancelled consumers have returned for all deliveries.
@@ -359,15 +374,16 @@ class Consumers:
                     if not consumer.no_ack:
                         self._return_to_queue(consumer.drop(), consumer)
 
-    def _warn_of_loss(self, deliveries: list[Command], consumer: Consumer) -> None:
-        if deliveries and consumer.no_ack:
+    def _log_loss(self, consumer: Consumer) -> None:
+        if consumer.lost:
             channel_logger.warning(
                 "%d messages that were delivered to consumer %s of channel %d with no_ack have not"
                 " been handled and are lost",
-                len(deliveries),
+                consumer.lost,
                 consumer.tag,
                 self._requests.number,
             )
+            consumer.lost = 0
 
     def with_tag(self, tag: str) -> list[Consumer]:
         """Return the consumers with a tag: the last one gets the deliveries."""
@@ -386,7 +402,8 @@ class Consumers:
 
     def _return_to_queue(self, deliveries: list[Command], consumer: Consumer) -> None:
         if consumer.no_ack:
-            self._warn_of_loss(deliveries, consumer)
+            consumer.lost += len(deliveries)
+            self._log_loss(consumer)
             return
         for delivery in deliveries:
             assert isinstance(delivery.method, basic.Deliver)

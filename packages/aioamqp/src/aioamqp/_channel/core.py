@@ -20,6 +20,7 @@ from amqp_codec import channel as channel_methods
 from .._connection.callback_queue import Callback, CallbackQueue
 from .._connection.core import CLOSE_TIMEOUT, ConnectionCore
 from .._connection.gate import Gate, GateTimeout, Reason
+from .._connection.guards import set_in_child
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
 from ..envelope import ReturnEnvelope
@@ -233,6 +234,17 @@ class ChannelCore:
         """Raise TimeoutError or PublishUnconfirmed in the calls that wait for the server."""
         self.requests.give_up(text)
         self.confirms.give_up_all(text)
+
+    def end_callbacks(self) -> None:
+        """Call nothing any longer, because the event loop ends; log how many messages are lost."""
+        self._callbacks.stop()
+        self.consumers.drop_unhandled(self.consumers.to_drain(everything=False))
+
+    def detach(self) -> None:
+        """End the consumers' loops in a forked child, where the connection cannot be used."""
+        assert self.connection.failure is not None
+        self.consumers.detach(self.connection.failure)
+        set_in_child(self.close_event)
 
     def dispatch(self, command: Command) -> None:
         """Process a command from the server; nothing here waits.

@@ -2,10 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeAlias
 
+from .._arguments import OF_BLOCKED, check_callable
 from .._loggers import protocol_logger
 from .callback_queue import CallbackQueue
+from .read_flow import ReadFlow
 from .waiters import Waiters
+
+_BlockedCallback: TypeAlias = Callable[[str | None], object]  # as in callbacks.py
 
 
 class Blocked:
@@ -21,13 +26,11 @@ class Blocked:
 
     Attributes:
         reason: why the server has blocked the connection; None while it has not.
-        on_change: called with the ``reason`` whenever the server blocks the connection, and with
-            None when it unblocks it; a coroutine function or a plain one.
     """
 
     def __init__(self, callbacks: CallbackQueue, check_open: Callable[[], None]) -> None:
         self.reason: str | None = None
-        self.on_change: Callable[[str | None], object] | None = None
+        self._on_change: _BlockedCallback | None = None
         self._callbacks = callbacks
         self._check_open = check_open
         self._until_blocked = Waiters()
@@ -35,6 +38,20 @@ class Blocked:
 
     def __bool__(self) -> bool:
         return self.reason is not None
+
+    @property
+    def on_change(self) -> _BlockedCallback | None:
+        """The callback for connection.blocked and connection.unblocked.
+
+        It is called with the ``reason`` whenever the server blocks the connection, and with None
+        when it unblocks it; a coroutine function or a plain one.
+        """
+        return self._on_change
+
+    @on_change.setter
+    def on_change(self, callback: _BlockedCallback | None) -> None:
+        check_callable("on_change", callback, OF_BLOCKED)
+        self._on_change = callback
 
     async def wait(self, timeout: float | None = None) -> None:
         """Wait until the connection is blocked.
@@ -63,8 +80,13 @@ class Blocked:
         """The number of tasks that wait."""
         return len(self._until_blocked) + len(self._until_unblocked)
 
-    def change(self, reason: str | None) -> None:
-        """Apply a connection.blocked, or a connection.unblocked if ``reason`` is None."""
+    def change(self, reason: str | None, read_flow: ReadFlow) -> None:
+        """Apply a connection.blocked, or a connection.unblocked if ``reason`` is None.
+
+        Args:
+            reason: of the server.
+            read_flow: counts the calls of ``on_change`` that wait.
+        """
         if reason is None:
             if self:
                 protocol_logger.info("The server no longer blocks the connection (%s)", self.reason)
@@ -72,8 +94,12 @@ class Blocked:
             protocol_logger.warning("The server blocks the connection, publishers wait: %s", reason)
         self.reason = reason
         (self._until_unblocked if reason is None else self._until_blocked).wake()
-        if self.on_change is not None:
-            self._callbacks.put("on_change", self.on_change, reason)
+        if self._on_change is not None:
+            size = len(reason or "")
+            read_flow.add(size)
+            self._callbacks.put(
+                "on_change", self._on_change, reason, on_start=lambda: read_flow.remove(size)
+            )
 
     def fail(self, error: Exception) -> None:
         """Raise an error in every task that waits: the connection has ended."""

@@ -43,31 +43,42 @@ async def run_callback(name: str, callback: Callback, *args: object) -> None:
         args: its arguments.
 
     Raises:
-        asyncio.CancelledError: the task that runs the callback is cancelled by somebody else.
-        SystemExit, KeyboardInterrupt: the callback raises it.
+        BaseException: see ``log_failure``.
     """
     try:
         result = callback(*args)
         if isawaitable(result):
             await result
-    except (SystemExit, KeyboardInterrupt):
-        raise
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling() and not _cancelled_itself(task):
-            raise
-        # What the callback awaited was cancelled, or the callback has cancelled its own task.
-        _log_failure(name, callback)
-    except GeneratorExit:
-        if not _is_in_task():  # the coroutine is closed, not run
-            raise
-        _log_failure(name, callback)
-    except BaseException:  # noqa: BLE001 - a callback may raise anything
-        _log_failure(name, callback)
+    except BaseException as error:  # noqa: BLE001 - a callback may raise anything
+        log_failure(name, callback, error)
 
 
-def _log_failure(name: str, callback: Callback) -> None:
-    protocol_logger.exception("error on dispatch: %s, %r, failed", name, callback)
+def log_failure(name: str, callback: Callback, error: BaseException) -> None:
+    """Log the exception that a callback has raised, in the ``except`` clause that has caught it.
+
+    Args:
+        name: of the callback.
+        callback: that has failed.
+        error: that it has raised.
+
+    Raises:
+        asyncio.CancelledError: the task that runs the callback is cancelled by somebody else.
+        GeneratorExit: the coroutine is closed, not run.
+        SystemExit, KeyboardInterrupt: the callback raises it.
+    """
+    match error:
+        case SystemExit() | KeyboardInterrupt():
+            raise error
+        case asyncio.CancelledError():
+            # Or what the callback awaited was cancelled, or it has cancelled its own task.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling() and not _cancelled_itself(task):
+                raise error
+        case GeneratorExit() if not _is_in_task():
+            raise error
+        case _:
+            pass
+    protocol_logger.error("error on dispatch: %s, %r, failed", name, callback, exc_info=error)
 
 
 def _is_in_task() -> bool:
@@ -170,8 +181,8 @@ class CallbackQueue:
         owner: whose callbacks these are, for the log.
     """
 
-    __slots__ = ("_context", "_current", "_has_waiters", "_items", "_name", "_owner", "_steps",
-                 "_task", "_timer", "_until_handled", "_warned")  # fmt: skip
+    __slots__ = ("_context", "_current", "_has_waiters", "_is_over", "_items", "_name", "_owner",
+                 "_steps", "_task", "_timer", "_until_handled", "_warned")  # fmt: skip
 
     def __init__(self, owner: str) -> None:
         self._owner = owner
@@ -185,6 +196,7 @@ class CallbackQueue:
         self._timer: asyncio.TimerHandle | None = None
         self._warned: _Entry | None = None
         self._steps = 0
+        self._is_over = False
 
     def new_context(self) -> Context:
         """Return a copy of the current context, for callbacks of this queue."""
@@ -234,36 +246,46 @@ class CallbackQueue:
 
     def start(self) -> None:
         """Start the task if there is something that it can do."""
+        if self._is_over:
+            return
         if self._task is not None and not self._task.done():  # done if cancelled before its start
             return
-        if not self._items or not self._items[0][0].is_ready:
+        if not self._items:
+            return
+        source = self._items[0][0]
+        if not source.is_ready:
             return
         self._task = _CallbackTask(
-            self._run(),
+            self._run(source),
             loop=asyncio.get_running_loop(),
             name=self._name,
-            context=self._items[0][0].context.copy(),
+            context=source.context.copy(),
         )
+
+    def stop(self) -> None:
+        """Call nothing any longer: the event loop ends."""
+        self._is_over = True
 
     async def wait_handled(self) -> None:
         """Wait until a callback has returned."""
         self._has_waiters = True
         await self._until_handled.wait()
 
-    async def _run(self) -> None:
-        items, task = self._items, self._task
+    async def _run(self, current: CallbackSource) -> None:
+        """Call callbacks as long as the context, a copy of that of ``current``, is right."""
+        items, task, is_used = self._items, self._task, False
         assert task is not None
         try:
             while items:
                 self._current = entry = items.popleft()
                 source, item = entry
-                # Mostly, both contexts have only ``_running``.
-                now = copy_context()
-                if not source.is_ready or (
-                    len(now) + len(source.context) != 2 and not _is_same(now, source.context)
-                ):
-                    items.appendleft(entry)
-                    break
+                # Mostly, it is the same source, and the context has only ``_running``.
+                if source is not current or (is_used and len(copy_context()) != 1):
+                    if not source.is_ready or not _is_same(copy_context(), source.context):
+                        items.appendleft(entry)
+                        break
+                    current = source
+                is_used = True
                 if items and self._timer is None:
                     self._watch()
                 await source.handle(item)
@@ -277,8 +299,10 @@ class CallbackQueue:
             raise
         finally:
             self._task = self._current = None
-            self._wake_waiters()
-        self.start()  # what needs another context
+            if self._has_waiters:
+                self._wake_waiters()
+        if items:
+            self.start()  # what needs another context
 
     def _wake_waiters(self) -> None:
         self._has_waiters = False

@@ -13,10 +13,10 @@ from ..exceptions import AmqpClosedConnection, ProtocolViolation, WrongLoop, rea
 from .channel_numbers import ChannelNumbers
 from .encoder import Encoder
 from .gate import Gate, Reason
+from .guards import ForkGuard, LoopGuard
 from .handshake import FRAME_MAX
 from .heartbeat import Heartbeat
 from .heartbeat_timer import HeartbeatTimer
-from .loop_guard import LoopGuard
 from .read_flow import READ_LIMIT, ReadFlow
 from .transport import TransportCloser
 from .writer import Writer
@@ -37,9 +37,10 @@ class ConnectionCore:
     Args:
         transport: of the connection.
         max_message_size: bytes that a body may have, in either direction.
-        break_off: called when the server misses its heartbeats or the event loop ends, with an
-            error and whether that is no failure.
+        break_off: called with an error when the server misses its heartbeats.
+        end_with_loop: called with an error when the event loop ends.
         give_up: called with a text when no reply can be read because of what waits for callbacks.
+        detached: called in a forked child, where the connection cannot be used any longer.
 
     Attributes:
         loop: the event loop that the connection belongs to.
@@ -60,8 +61,11 @@ class ConnectionCore:
         self,
         transport: asyncio.Transport,
         max_message_size: int,
-        break_off: Callable[[Exception, bool], None],
+        *,
+        break_off: Callable[[Exception], None],
+        end_with_loop: Callable[[Exception], None],
         give_up: Callable[[str], None],
+        detached: Callable[[], None],
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = get_running_loop()
         self.failure: Exception | None = None
@@ -84,10 +88,12 @@ class ConnectionCore:
         self._stop_timer: asyncio.TimerHandle | None = None
         self._unread_answers = 0  # bytes of them since the write buffer has been full
         self._heartbeat_timer = HeartbeatTimer(
-            self.heartbeat, self.loop, self.send_heartbeat, lambda error: break_off(error, False)
+            self.heartbeat, self.loop, self.send_heartbeat, break_off
         )
-        self._break_off = break_off
-        self._loop_guard = LoopGuard(self._end_with_loop)
+        self._end_with_loop = end_with_loop
+        self._loop_guard = LoopGuard(self._flush_and_end)
+        self._detached = detached
+        self._fork_guard = ForkGuard(transport, self._detach)
 
     @property
     def has_tls(self) -> bool:
@@ -190,10 +196,21 @@ class ConnectionCore:
         if self._stop_timer is not None:
             self._stop_timer.cancel()
         self._loop_guard.connection_lost()
+        self._fork_guard.connection_lost()
 
-    def _end_with_loop(self, error: Exception) -> None:
+    def _flush_and_end(self, error: Exception) -> None:
         self.writer.flush()
-        self._break_off(error, True)
+        self._end_with_loop(error)
+
+    def _detach(self, error: Exception) -> None:
+        """Send and wait for nothing any longer in a forked child.
+
+        Calls that wait are those of the parent: nobody wakes them here.
+        """
+        self.failure = self.failure or error
+        self.writer.drop()
+        self.connection_lost()
+        self._detached()
 
     def _watch_stopped_reading(self) -> None:
         """Fail the calls that wait for replies if no callback ends for STOP_TIMEOUT seconds."""

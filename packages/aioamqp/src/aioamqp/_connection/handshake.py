@@ -264,6 +264,7 @@ def _in_range(name: str, value: object, least: int, most: int) -> int | None:
     if value is None:
         return None
     # Not "in range(...)": that looks at every number of the range if value is not an integer.
-    if not isinstance(value, int) or not least <= value <= most:
+    # False is 0, as in 0.15; True cannot be meant.
+    if value is True or not isinstance(value, int) or not least <= value <= most:
         raise InvalidArgument(f"must be an integer from {least} to {most}, not {value!r}", (name,))
     return value

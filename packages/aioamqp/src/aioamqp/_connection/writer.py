@@ -2,7 +2,6 @@
 
 import asyncio
 import atexit
-import os
 from contextlib import suppress
 from typing import Final
 from weakref import WeakSet
@@ -50,7 +49,6 @@ class Writer:
         "_heartbeat",
         "_is_scheduled",
         "_loop",
-        "_process",
         "_read_flow",
         "_size",
         "_transport",
@@ -75,19 +73,21 @@ class Writer:
         self._size = 0  # bytes of this turn, up to FLUSH_AT
         self._count = 0  # writes of this turn
         self._is_scheduled = False
-        self._process = os.getpid()
         _writers.add(self)
 
     def write(self, data: bytes) -> None:
         """Write data: now if it is the first of this turn of the event loop, else at its end."""
         self._size += len(data)
         self._count += 1
-        if self._is_scheduled and self.joins:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self.end_turn)
+            self._write_now(data)
+        elif self.joins:
+            if not self._buffer:
+                self._loop.call_soon(_FlushWithLoop(self))
             self._buffer.append(data)
         else:
-            if not self._is_scheduled:
-                self._is_scheduled = True
-                self._loop.call_soon(_EndOfTurn(self))
             self._write_now(data)
         if self._size >= FLUSH_AT:
             self.flush()
@@ -108,17 +108,22 @@ class Writer:
             self._buffer.clear()
             self._write_now(data)
 
+    def drop(self) -> None:
+        """Empty the buffer, which another process writes."""
+        self._buffer.clear()
+
     def end_turn(self) -> None:
         """Flush, and wake publishers that have waited for the next turn."""
         self._is_scheduled = False
         self._size = self._count = 0
-        self.flush()
-        self._gate.open(Reason.TURN)
+        if self._buffer:
+            self.flush()
+        if self._gate.is_busy:
+            self._gate.open(Reason.TURN)
 
     def flush_at_end(self) -> None:
         """Flush because the event loop is closed or the interpreter ends; raise nothing."""
-        # In a forked child it is the parent that writes. In another thread the loop may still run.
-        if self._buffer and self._process == os.getpid() and not self._loop.is_running():
+        if self._buffer and not self._loop.is_running():  # in another thread it may still run
             with suppress(Exception):  # the socket may be closed already
                 self.flush()
 
@@ -128,10 +133,10 @@ class Writer:
             self._transport.write(data)
 
 
-class _EndOfTurn:
-    """Ends the turn of a writer when the event loop calls it, or flushes when it never will.
+class _FlushWithLoop:
+    """Flushes a writer when ``loop.close()`` drops what is scheduled, and so its last reference.
 
-    ``loop.close()`` drops what is scheduled, and so the last reference to this object.
+    When the loop calls it, the writer has been flushed by ``end_turn``.
     """
 
     __slots__ = ("_writer",)
@@ -140,7 +145,7 @@ class _EndOfTurn:
         self._writer = writer
 
     def __call__(self) -> None:
-        self._writer.end_turn()
+        pass
 
     def __del__(self) -> None:
         self._writer.flush_at_end()

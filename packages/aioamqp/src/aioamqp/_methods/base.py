@@ -27,6 +27,17 @@ def check_flags(**flags: object) -> None:
             raise InvalidArgument(f"must be True or False, not {flag!r:.80}", (name,))
 
 
+def check_numbers(**numbers: object) -> None:
+    """Check that numbers are no flags: ``True`` would be sent as 1.
+
+    Raises:
+        InvalidArgument: one is; nothing has been sent.
+    """
+    for name, number in numbers.items():
+        if isinstance(number, bool):
+            raise InvalidArgument(f"must be a number, not {number}", (name,))
+
+
 def alias(name: str, value: _T, other_name: str, other: _T | None, absent: object = None) -> _T:
     """Return the argument that was given by one of its two names, or else its default.
 

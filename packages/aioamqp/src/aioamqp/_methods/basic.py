@@ -5,11 +5,12 @@ from typing import Any
 
 from amqp_codec import Command, FieldTable, basic
 
+from .._arguments import OF_MESSAGE, check_callable
 from .._channel.requests import check_timeout
-from ..callbacks import OF_MESSAGE, ConsumerCallback, check_callable
+from ..callbacks import ConsumerCallback
 from ..exceptions import EmptyQueue
 from ..properties import Properties
-from .base import Methods, alias, check_flags
+from .base import Methods, alias, check_flags, check_numbers
 
 
 def new_tag(channel_id: int) -> str:
@@ -36,6 +37,7 @@ class BasicMethods(Methods):
             connection_global: RabbitMQ: for the channel as a whole, not for each new consumer.
             timeout: see ``Channel``.
         """
+        check_numbers(prefetch_size=prefetch_size, prefetch_count=prefetch_count)
         check_flags(connection_global=connection_global)
         method = basic.Qos(prefetch_size, prefetch_count, connection_global)
         return await self._do(method, False, timeout)
@@ -193,7 +195,8 @@ class BasicMethods(Methods):
             multiple: and of all earlier messages of this channel.
             timeout: seconds to wait; None for no limit.
         """
-        if multiple is not False:
+        if multiple is not False or type(delivery_tag) is not int:
+            check_numbers(delivery_tag=delivery_tag)
             check_flags(multiple=multiple)
         await self._core.settle(basic.Ack(delivery_tag, multiple), timeout)
 
@@ -213,6 +216,7 @@ class BasicMethods(Methods):
             requeue: return it to the queue, instead of dropping or dead-lettering it.
             timeout: see ``basic_client_ack``.
         """
+        check_numbers(delivery_tag=delivery_tag)
         check_flags(multiple=multiple, requeue=requeue)
         await self._core.settle(basic.Nack(delivery_tag, multiple, requeue), timeout)
 
@@ -226,6 +230,7 @@ class BasicMethods(Methods):
             requeue: return it to the queue, instead of dropping or dead-lettering it.
             timeout: see ``basic_client_ack``.
         """
+        check_numbers(delivery_tag=delivery_tag)
         check_flags(requeue=requeue)
         await self._core.settle(basic.Reject(delivery_tag, requeue), timeout)
 
