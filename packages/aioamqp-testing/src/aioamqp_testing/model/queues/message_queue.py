@@ -188,7 +188,7 @@ class MessageQueue(Queue):
             if held is None:
                 continue
             released.append(queued)
-            consumer = held[1]
+            consumer = None if held[1] is None else self._successor(held[1])
             if (
                 consumer is not None
                 and consumer.credit is not None
