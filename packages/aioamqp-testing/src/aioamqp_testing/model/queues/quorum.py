@@ -208,19 +208,20 @@ class QuorumQueue(Replicated, MessageQueue):
             self._is_full = False
         return self._is_full and settings.overflow == "reject-publish"
 
-    def _drop_over_limit(self) -> None:
+    def _drop_over_limit(self) -> bool:
         settings = self.settings
         limits = settings.max_length, settings.max_length_bytes
         # RabbitMQ: a quorum queue treats reject-publish-dlx as drop-head
         if settings.overflow == "reject-publish":
             if self._ready.exceeds(*limits):
                 self._is_full = True
-            return
+            return False
         dropped: list[QueuedMessage] = []
         while self._ready.exceeds(*limits):
             dropped.append(self._ready.pop())
         for queued in reversed(dropped):  # as RabbitMQ does; the order of dead letters shows it
             self._drop(queued, Reason.MAXLEN)
+        return bool(dropped)
 
     # ----------------------------------------------------------------------------- consumers
 
