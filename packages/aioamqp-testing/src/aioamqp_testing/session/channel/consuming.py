@@ -301,17 +301,19 @@ class Consuming:
     # ----------------------------------------------------------------------------- the end
 
     def fail(self) -> None:
-        """Stop the consumers because channel.close is sent.
+        """Stop the consumers because of an error on the channel.
 
         RabbitMQ: classic queues that the channel consumes from get its messages back at once, other
-        queues (those of basic.get, or of cancelled consumers) when the client has sent close-ok.
-        So do queues of other types, which go on delivering until then.
+        queues (those of basic.get, or of cancelled consumers) when the client has sent close-ok, or
+        the connection is closed. So do queues of other types, which go on delivering until then.
         """
         self._stop()
-        for consumed in {consumer.queue: None for consumer in self._consumers.values()}:
-            if consumed.requeues_on_channel_error:
-                consumed.remove_channel(self)
-                self._unacked.drop_queue(consumed)
+        consumed = {consumer.queue: None for consumer in self._consumers.values()}
+        unsent = {consumer.queue: None for consumer, _ in self.mailbox.take_deliveries()}
+        for source in consumed | unsent:
+            if source.requeues_on_channel_error or source not in consumed:
+                source.remove_channel(self)
+                self._unacked.drop_queue(source)
         self._consumers = {
             tag: consumer
             for tag, consumer in self._consumers.items()
