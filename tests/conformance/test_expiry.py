@@ -3,6 +3,7 @@
 import pytest
 
 from aioamqp import Channel, PublishReturned
+from amqp_codec import FieldTable
 from tests.conformance.client import OpenClient, publish
 from tests.conformance.scenario import (
     Connect,
@@ -46,7 +47,7 @@ async def test_messages_expire_when_the_message_before_them_is_dropped(
     channel = await (await connect()).channel()
     queue, dead_letter_queue = new_name(), new_name()
     await channel.queue_declare(dead_letter_queue, exclusive=True)
-    arguments = {
+    arguments: FieldTable = {
         "x-queue-type": kind,
         "x-max-length": 3,
         "x-dead-letter-exchange": "",

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from amqp_codec import FieldTable, FieldValue
 
 from ..erlang.terms import equal
-from ..messages.headers import headers_of
 from ..messages.message import Message
 from .exchange import Binding, Exchange
 from .routing import AlternateOf, Step, route, walk
@@ -81,7 +80,7 @@ class Route:
 
     def __str__(self) -> str:
         message = self.message
-        headers = headers_of(message.properties)
+        headers = message.properties.headers
         with_headers = f" and headers {dict(headers)!r}" if headers else ""
         to = f"goes to {', '.join(map(repr, self.queues))}" if self.queues else "goes nowhere"
         lines = [
@@ -144,7 +143,7 @@ def _why(binding: Binding, message: Message, *, matches: bool) -> str:
         case "topic":
             return f"{keys} {'matches' if matches else 'does not match'} the pattern {key!r}"
         case "headers":
-            return _compared(binding.arguments, headers_of(message.properties) or {})
+            return _compared(binding.arguments, message.properties.headers or {})
         case _:
             return f"the binding key is {key!r}" + ("" if matches else f", not {keys}")
 

@@ -9,7 +9,6 @@ from amqp_codec import FieldTable, ReplyCode
 from ..erlang.printing import ATOMS
 from ..erlang.terms import decode_long_strings, equal, format_term, type_name
 from ..errors import BrokerError
-from ..messages.headers import headers_of
 from ..messages.message import Message
 from .exchange import Binding, Exchange
 
@@ -87,7 +86,7 @@ class HeadersExchange(Exchange):
 
     def matching(self, message: Message) -> list[Binding]:
         """Return the bindings that its headers match."""
-        headers = headers_of(message.properties) or {}
+        headers = message.properties.headers or {}
         return [binding for binding in self._bindings.values() if _has(headers, binding.arguments)]
 
     def check_binding(self, arguments: FieldTable) -> None:

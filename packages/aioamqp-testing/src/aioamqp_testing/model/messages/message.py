@@ -11,7 +11,7 @@ from ..erlang import printing as erlang
 from ..erlang.terms import type_name
 from ..errors import BrokerError
 from .events import Event, EventType, RawEvent
-from .headers import edited, further_keys, headers_of
+from .headers import edited, further_keys
 
 _SHOWN = 40  # bytes of a body
 LONGEST_TTL = 315_360_000_000  # ms; RabbitMQ: ten years
@@ -91,7 +91,7 @@ class Message:
             BrokerError: 406.
         """
         properties = self.properties
-        headers = headers_of(properties) or {}
+        headers = properties.headers or {}
         changes: dict[str, Any] = {}
         if properties.reply_to == REPLY_TO:
             if reply_to is None:

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from amqp_codec import FieldValue, Int64
 
 from ..erlang.terms import is_integer
-from ..messages.headers import further_keys, headers_of, sorted_table, with_headers
+from ..messages.headers import further_keys, sorted_table, with_headers
 from ..messages.message import Message
 
 _X_DEATH: Final = "x-death"
@@ -45,7 +45,7 @@ def dead_lettered(
         now: seconds since 1970.
     """
     properties = message.properties
-    headers: dict[str, FieldValue] = dict(headers_of(properties) or {})
+    headers: dict[str, FieldValue] = dict(properties.headers or {})
     death: dict[str, FieldValue] = {
         "count": Int64(1),
         "reason": str(reason),
@@ -82,7 +82,7 @@ def is_countable(message: Message, queue: str, reason: Reason) -> bool:
     RabbitMQ: its queue crashes over an x-death header of a publisher that contains anything but
     tables, or a count for this queue and reason that is no integer.
     """
-    deaths = (headers_of(message.properties) or {}).get(_X_DEATH)
+    deaths = (message.properties.headers or {}).get(_X_DEATH)
     if not isinstance(deaths, list | tuple):
         return True
     return all(
@@ -97,7 +97,7 @@ def is_countable(message: Message, queue: str, reason: Reason) -> bool:
 
 def is_cycle(message: Message, queue: str) -> bool:
     """Return whether a dead letter was in a queue before, and no consumer has rejected it since."""
-    for death in _deaths((headers_of(message.properties) or {}).get(_X_DEATH)):
+    for death in _deaths((message.properties.headers or {}).get(_X_DEATH)):
         if death.get("reason") == Reason.REJECTED:
             return False
         if death.get("queue") == queue:

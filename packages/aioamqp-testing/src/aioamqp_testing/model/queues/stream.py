@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from amqp_codec import FieldValue, Int64, ReplyCode, Timestamp
+from amqp_codec import FieldValue, Int64, ReplyCode, Timestamp, field_type
 
 from ..errors import BrokerError
 from ..messages.events import EventType
-from ..messages.headers import edited, headers_of, octet_of, with_header
+from ..messages.headers import edited, with_header
 from ..messages.message import Message, QueuedMessage
 from .arguments import age
 from .consumer import Consumer, ConsumingChannel
@@ -212,10 +212,10 @@ class Stream(Replicated):
 def _storable(message: Message) -> Message:
     """Return a message as consumers get it. RabbitMQ: it converts messages to AMQP 1.0."""
     properties = message.properties
-    headers = headers_of(properties) or {}
-    if any(octet_of(value) == "D" for value in headers.values()):
+    headers = properties.headers or {}
+    if any(field_type(value) == "D" for value in headers.values()):
         raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: the conversion fails
-    kept = {name: value for name, value in headers.items() if octet_of(value) not in "AF"}
+    kept = {name: value for name, value in headers.items() if field_type(value) not in "AF"}
     if len(kept) == len(headers) and properties.cluster_id is None:
         return message
     return replace(message, properties=edited(properties, headers=kept, cluster_id=None))

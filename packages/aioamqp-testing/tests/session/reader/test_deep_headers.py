@@ -2,8 +2,9 @@
 
 import pytest
 
-from aioamqp_testing.model.messages.headers import edited, headers_of, octet_of, with_header
-from amqp_codec import DecodeError, LongStr, Properties, encode_table
+from aioamqp_testing.model.messages.headers import edited, with_header
+from aioamqp_testing.session.reader.deep_headers import DeepProperties, with_deep_headers
+from amqp_codec import DecodeError, LongStr, Properties, encode_table, field_type
 
 DEPTH = 2000
 
@@ -31,18 +32,14 @@ DEEP_ARRAY = b"\x05array" + b"A" + nested(b"A")
 TEXT = b"\x04text" + b"S\0\0\0\1\xff"
 
 
-def test_headers_are_none_if_there_are_none() -> None:
-    assert headers_of(Properties()) is None
-
-
 def test_other_headers_are_decoded() -> None:
     """Row F8."""
-    headers = headers_of(received(DEEP_TABLE, TEXT, DEEP_ARRAY))
+    headers = with_deep_headers(received(DEEP_TABLE, TEXT, DEEP_ARRAY)).headers
 
     assert headers is not None
     assert list(headers) == ["table", "text", "array"]
     assert headers["text"] == LongStr(b"\xff")
-    assert [octet_of(value) for value in headers.values()] == ["F", "S", "A"]
+    assert [field_type(value) for value in headers.values()] == ["F", "S", "A"]
 
 
 def test_properties_around_deep_headers_can_be_edited() -> None:
@@ -50,18 +47,20 @@ def test_properties_around_deep_headers_can_be_edited() -> None:
     properties = received(DEEP_TABLE, flags=0xC001, before=b"\x01t\x01e", behind=b"")
     properties.app_id = "app"
 
-    changed = edited(properties, priority=3)
+    changed = edited(with_deep_headers(properties), priority=3)
 
     expected = received(DEEP_TABLE, flags=0xC808, before=b"\x01t\x01e", behind=b"\x03\x03app")
-    assert changed.encode() == expected.encode()
+    assert isinstance(changed, DeepProperties)
+    assert changed.encodable().encode() == expected.encode()
 
 
 def test_a_header_can_be_added_to_deep_ones() -> None:
     """Row F8."""
-    changed = with_header(received(DEEP_TABLE, DEEP_ARRAY), "new", True)
+    changed = with_header(with_deep_headers(received(DEEP_TABLE, DEEP_ARRAY)), "new", True)
 
     added = encode_table({"new": True})[4:]
-    assert changed.encode() == received(DEEP_ARRAY, added, DEEP_TABLE).encode()
+    assert isinstance(changed, DeepProperties)
+    assert changed.encodable().encode() == received(DEEP_ARRAY, added, DEEP_TABLE).encode()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ def test_a_header_can_be_added_to_deep_ones() -> None:
 def test_damaged_headers_are_refused_beside_deep_ones(damaged: bytes) -> None:
     """Row F8."""
     with pytest.raises(DecodeError):
-        headers_of(received(DEEP_TABLE, damaged))
+        with_deep_headers(received(DEEP_TABLE, damaged))
 
 
 @pytest.mark.parametrize("octet", [b"F", b"A"])
@@ -89,6 +88,6 @@ def test_damage_in_the_depth_is_found(octet: bytes) -> None:
     sound = received(b"\x01k" + octet + value)
     damaged = received(b"\x01k" + octet + value[:-1] + b"\1")
 
-    assert headers_of(sound)
+    assert with_deep_headers(sound).encodable().encode() == sound.encode()
     with pytest.raises(DecodeError):
-        headers_of(damaged)
+        with_deep_headers(damaged)
