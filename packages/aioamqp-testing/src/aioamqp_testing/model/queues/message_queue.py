@@ -68,8 +68,8 @@ class MessageQueue(Queue):
     def apply_policy(self, policy: Mapping[str, FieldValue]) -> None:
         """Apply a policy, also to the messages that the queue already has."""
         super().apply_policy(policy)
-        self._drop_over_limit()
-        self._drop_expired()
+        if self._drop_over_limit():
+            self._drop_expired()
 
     def check_can_reject(self) -> None:
         """Allow basic.nack and basic.reject."""
