@@ -168,23 +168,25 @@ class SharedPrefetch:
         self._is_paused = True
 
     def resume(self) -> None:
-        """Start deliveries on the channel again, unless the limit is reached."""
+        """Start deliveries on the channel again, as far as the limit allows."""
         self._is_paused = False
-        self._resume(self._waiting)
+        self._resume()
 
     def resume_queues(self) -> None:
         """Resume the queues that were refused, unless the limit is still reached."""
-        if self._waiting and not self.is_reached:
-            self._resume(self._waiting)
+        if not self.is_reached:
+            self._resume()
 
-    def _resume(self, waiting: "dict[Queue, None]") -> None:
+    def _resume(self) -> None:
         """Resume queues in turns, because the first one may use the limit up again.
 
         RabbitMQ: it begins with a random queue.
         """
-        queues, self._waiting = list(waiting), {}
-        if queues and queues[0] is self._first:
+        if not self._waiting:
+            return
+        queues, self._waiting = list(self._waiting), {}
+        if queues[0] is self._first:
             queues.append(queues.pop(0))
-        self._first = queues[0] if queues else None
+        self._first = queues[0]
         for queue in queues:
             queue.resume(self._channel)
