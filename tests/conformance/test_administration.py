@@ -11,7 +11,14 @@ import pytest_asyncio
 from amqp_codec import basic, channel, connection, exchange, queue
 from tests.conformance.administration import Administer
 from tests.conformance.client import LogIn, MethodOrCommand, OpenClient, ScriptedClient, publish
-from tests.conformance.scenario import NewName, scenario
+from tests.conformance.scenario import (
+    Connect,
+    NewName,
+    count,
+    dead_lettering_queue,
+    inbox_of,
+    scenario,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -194,6 +201,27 @@ async def test_an_impersonator_may_set_any_user_id(
     assert message is not None
     assert message.properties is not None
     assert message.properties.user_id == "bob"
+
+
+@scenario
+async def test_messages_expire_when_a_policy_drops_the_message_before_them(
+    administer: Administer, connect: Connect, new_name: NewName
+) -> None:
+    """Row F2."""
+    client = await (await connect()).channel()
+    name, dead_letter_queue = await dead_lettering_queue(client, new_name)
+    dead_letters = await inbox_of(client, dead_letter_queue)
+    await client.confirm_select()
+    await client.publish(b"head", "", name)
+    await client.publish(b"behind", "", name, {"expiration": "0"})
+    assert await count(client, name) == 2
+
+    async with administer() as broker:
+        broker.set_policy("length", f"^{name}$", {"max-length": 1})
+
+    assert await dead_letters.bodies(2) == [b"head", b"behind"]
+    async with administer() as broker:
+        broker.clear_policy("length")
 
 
 @scenario

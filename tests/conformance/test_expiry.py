@@ -3,6 +3,7 @@
 import pytest
 
 from aioamqp import Channel, PublishReturned
+from amqp_codec import FieldTable
 from tests.conformance.client import OpenClient, publish
 from tests.conformance.scenario import (
     Connect,
@@ -34,6 +35,38 @@ async def test_a_message_expires_after_its_ttl(connect: Connect, new_name: NewNa
 
     assert await dead_letters.bodies(1) == [b"late"]
     assert await count(channel, queue) == 0
+
+
+@pytest.mark.parametrize("last", [{}, {"expiration": "0"}], ids=["stays", "expires"])
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+@scenario
+async def test_messages_expire_when_the_message_before_them_is_dropped(
+    connect: Connect, new_name: NewName, kind: str, last: dict[str, str]
+) -> None:
+    """Row F2."""
+    channel = await (await connect()).channel()
+    queue, dead_letter_queue = new_name(), new_name()
+    await channel.queue_declare(dead_letter_queue, exclusive=True)
+    arguments: FieldTable = {
+        "x-queue-type": kind,
+        "x-max-length": 3,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead_letter_queue,
+    }
+    await channel.queue_declare(queue, durable=True, arguments=arguments)
+    dead_letters = await inbox_of(channel, dead_letter_queue)
+    await channel.confirm_select()
+
+    await channel.publish(b"head", "", queue)
+    for body in (b"1", b"2"):
+        await channel.publish(body, "", queue, {"expiration": "0"})
+    assert await count(channel, queue) == 3
+    await channel.publish(b"last", "", queue, last)
+
+    assert await dead_letters.bodies(3) == [b"head", b"1", b"2"]
+    if last:
+        assert await dead_letters.bodies(1) == [b"last"]
+    assert await drain(channel, queue) == ([] if last else [b"last"])
 
 
 @pytest.mark.parametrize("whose", ["queue", "message"])

@@ -292,6 +292,8 @@ async def test_a_short_string_on_channel_0_must_be_utf_8(endpoint: Endpoint) -> 
             frame(HEADER, 1, content_header(1, class_id=50)),
             NO_HEADER.replace("non content header frame", "one for class 50"),
         ),
+        # Row F8: the weight is checked before the class.
+        (frame(HEADER, 1, content_header(1, class_id=50, weight=1)), NO_HEADER),
         (frame(HEADER, 1, content_header(5)) + QOS, NO_BODY),
         (frame(HEADER, 1, content_header(5)) * 2, NO_BODY),
         # The payload of an unexpected frame is not decoded.

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-import aioamqp
 from aioamqp import Channel, EmptyQueue, Envelope, Properties
 from amqp_codec import (
+    Command,
+    FieldTable,
     FieldValue,
     Float32,
     Int8,
@@ -22,10 +23,23 @@ from amqp_codec import (
     UInt8,
     UInt16,
     UInt32,
+    basic,
+    encode_method,
     encode_table,
+    queue,
 )
 from amqp_codec import Properties as CodecProperties
-from tests.conformance.scenario import Connect, Inbox, drain, exclusive_queue, scenario
+from amqp_codec.protocol.constants import FRAME_BODY, FRAME_HEADER
+from tests.conformance.client import OpenClient
+from tests.conformance.raw_client import content_header, frame
+from tests.conformance.scenario import (
+    Connect,
+    Inbox,
+    NewName,
+    drain,
+    exclusive_queue,
+    scenario,
+)
 
 # All except expiration, which has its own test.
 EVERY_PROPERTY: dict[str, object] = {
@@ -267,13 +281,9 @@ def unreadable() -> Properties:
 
 
 @scenario
-async def test_headers_that_cannot_be_decoded_are_passed_on_in_every_way(rabbitmq_url: str) -> None:
-    """Row C3. Not on the fake broker, which refuses such headers."""
-    async with aioamqp.from_url(rabbitmq_url) as protocol:
-        await pass_on_unreadable_headers(await protocol.channel())
-
-
-async def pass_on_unreadable_headers(channel: Channel) -> None:
+async def test_headers_that_cannot_be_decoded_are_passed_on_in_every_way(connect: Connect) -> None:
+    """Rows C3 and F8."""
+    channel = await (await connect()).channel()
     await channel.basic_qos(prefetch_count=1)
     name = (await channel.queue_declare(exclusive=True))["queue"]
     sent = unreadable()
@@ -309,3 +319,75 @@ async def pass_on_unreadable_headers(channel: Channel) -> None:
     assert [properties for _, properties in arrived] == [sent] * 6
     assert [properties.app_id for _, properties in arrived] == ["app"] * 6
     assert all(properties.raw_headers == sent.raw_headers for _, properties in arrived)
+
+
+def deep_headers(levels: int, *, last: bytes = b"") -> bytes:
+    """Return the encoded properties with a header that is nested in so many tables."""
+    table = len(last).to_bytes(4, "big") + last
+    for _ in range(levels):
+        entry = b"\x01dF" + table
+        table = len(entry).to_bytes(4, "big") + entry
+    entries = b"\x01zt\x01" + table[4:] + b"\x01at\x00"
+    return b"\x20\0" + len(entries).to_bytes(4, "big") + entries
+
+
+def publish_encoded(key: str, properties: bytes) -> bytes:
+    """Return the frames of a message with encoded properties."""
+    arguments = b"\0\0\0" + bytes([len(key)]) + key.encode() + b"\0"
+    header = frame(FRAME_HEADER, 1, content_header(1, rest=properties))
+    return (
+        encode_method(1, basic.Publish.INDEX.to_bytes(4, "big") + arguments)
+        + header
+        + frame(FRAME_BODY, 1, b"m")
+    )
+
+
+@pytest.mark.parametrize("levels", [101, 1000])
+@scenario
+async def test_deeply_nested_headers_stay_when_a_message_is_dead_lettered(
+    open_client: OpenClient, new_name: NewName, levels: int
+) -> None:
+    """Row F8."""
+    client = await open_client()
+    name, dead_letter_queue = new_name(), new_name()
+    arguments: FieldTable = {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead_letter_queue,
+    }
+    await client.call(queue.Declare(dead_letter_queue), queue.Declare(name, arguments=arguments))
+    encoded = deep_headers(levels)
+    await client.call(publish_encoded(name, encoded))
+    (got,) = await client.call(basic.Get(name))
+    client.send(basic.Reject(1, requeue=False))
+    client.send(basic.Consume(dead_letter_queue, "c"))
+    assert await client.next_command() == basic.ConsumeOk("c")
+    dead = await client.next_command()
+
+    assert isinstance(got, Command)
+    assert got.properties is not None
+    assert got.properties.encode() == encoded
+    assert isinstance(dead, Command)
+    assert dead.properties is not None
+    # RabbitMQ sorts the headers when it adds some.
+    changed = dead.properties.encode()
+    deep = encoded[encoded.index(b"\x01dF") : -4]
+    assert changed[6:].startswith(b"\x01at\x00" + deep + b"\x07x-deathA")
+    assert changed.endswith(b"\x01zt\x01")
+
+
+@pytest.mark.parametrize("levels", [1, 101])
+@pytest.mark.parametrize(
+    "last", [b"\x01?", b"\x01x?", b"\x01xS\0\0\0\x09", b"\x09xt\x01", b"\x01xI\0\0"], ids=repr
+)
+@scenario
+async def test_damaged_headers_are_an_internal_error_however_deep_they_are_nested(
+    open_client: OpenClient, name: str, levels: int, last: bytes
+) -> None:
+    """Row F8."""
+    client = await open_client()
+    await client.call(queue.Declare(name))
+    damaged = deep_headers(levels, last=last)
+
+    refusal = await client.refusal(publish_encoded(name, damaged))
+
+    assert refusal == (541, "INTERNAL_ERROR")

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 import aioamqp
 from aioamqp_testing import FakeBroker
-from amqp_codec import Command, basic, channel, queue
+from amqp_codec import Command, basic, channel, connection, queue
 from tests.conformance.client import publish
 from tests.conformance.conftest import close_or_wait
 from tests.conformance.raw_client import Endpoint
@@ -35,10 +35,12 @@ class RestartableBroker:
     def endpoint(self) -> Endpoint:
         raise NotImplementedError
 
-    async def block(self) -> None:
+    async def block(self, *resources: str) -> None:
+        """Raise alarms: `memory`, if nothing else is given, or `disk`."""
         raise NotImplementedError
 
-    async def unblock(self) -> None:
+    async def unblock(self, *resources: str) -> None:
+        """Clear alarms."""
         raise NotImplementedError
 
     async def stop(self) -> None:
@@ -71,11 +73,13 @@ class RestartableFake(RestartableBroker):
     def endpoint(self) -> Endpoint:
         return Endpoint(self._url, self._broker)
 
-    async def block(self) -> None:
-        self._broker.block()
+    async def block(self, *resources: str) -> None:
+        for resource in resources or ("memory",):
+            self._broker.block(f"low on {resource}")
 
-    async def unblock(self) -> None:
-        self._broker.unblock()
+    async def unblock(self, *resources: str) -> None:
+        for resource in resources or ("memory",):
+            self._broker.unblock(f"low on {resource}")
 
     async def stop(self) -> None:
         await self._broker.stop()
@@ -95,15 +99,15 @@ class RestartableRabbitMQ(RestartableBroker):
     def endpoint(self) -> Endpoint:
         return Endpoint(self._node.url, None)
 
-    async def block(self) -> None:
-        await rabbitmqctl(
-            self._node, "eval", "rabbit_alarm:set_alarm({{resource_limit,memory,node()},[]})."
-        )
+    async def block(self, *resources: str) -> None:
+        await self._eval("rabbit_alarm:set_alarm({{resource_limit,%s,node()},[]})", resources)
 
-    async def unblock(self) -> None:
-        await rabbitmqctl(
-            self._node, "eval", "rabbit_alarm:clear_alarm({resource_limit,memory,node()})."
-        )
+    async def unblock(self, *resources: str) -> None:
+        await self._eval("rabbit_alarm:clear_alarm({resource_limit,%s,node()})", resources)
+
+    async def _eval(self, call: str, resources: tuple[str, ...]) -> None:
+        calls = ", ".join(call % resource for resource in resources or ("memory",))
+        await rabbitmqctl(self._node, "eval", f"{calls}.")
 
     async def stop(self) -> None:
         await rabbitmqctl(self._node, "stop_app")
@@ -166,6 +170,45 @@ async def test_an_alarm_blocks_publishing_connections(restartable: RestartableBr
     assert not publisher.protocol.blocked
     got = await publisher.basic_get("alarm", no_ack=True)
     assert got["message"] == b"kept back"
+
+
+async def test_connections_are_blocked_while_any_alarm_holds(
+    restartable: RestartableBroker,
+) -> None:
+    """Row U48: connection.blocked and connection.unblocked are sent once."""
+    raw = await restartable.endpoint().open_connection(1)
+    await raw.request(queue.Declare("alarm", durable=True))
+    await restartable.block("memory")
+    assert await raw.request(publish("alarm")) == connection.Blocked("low on memory")
+
+    await restartable.block("disk")
+    await restartable.unblock("memory")
+    later = await restartable.endpoint().open_connection(1)
+    assert await later.request(publish("alarm")) == connection.Blocked("low on disk")
+    await restartable.block("disk", "memory")
+    await restartable.unblock("disk")
+    await restartable.unblock("memory")
+
+    for client in (raw, later):
+        assert await client.request(channel.Flow(active=True)) == connection.Unblocked()
+        assert await client.next_command() == channel.FlowOk(active=True)
+        await client.close()
+
+
+@pytest.mark.parametrize("resources", [("memory", "disk"), ("disk", "memory")], ids=" ".join)
+async def test_connection_blocked_names_all_alarms(
+    restartable: RestartableBroker, resources: tuple[str, str]
+) -> None:
+    """Row U48."""
+    raw = await restartable.endpoint().open_connection(1)
+    await restartable.block(*resources)
+
+    reply = await raw.request(publish("alarm"))
+
+    await restartable.unblock(*resources)
+    assert reply == connection.Blocked("low on disk & memory")
+    assert await raw.next_command() == connection.Unblocked()
+    await raw.close()
 
 
 async def test_deliveries_continue_during_an_alarm(restartable: RestartableBroker) -> None:

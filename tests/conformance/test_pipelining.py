@@ -5,7 +5,17 @@ RabbitMQ: a queue is a process; its messages to a channel are queued after the c
 
 import pytest
 
-from amqp_codec import Command, ReplyCode, basic, channel, connection, exchange, queue
+from amqp_codec import (
+    Command,
+    FieldTable,
+    ReplyCode,
+    basic,
+    channel,
+    confirm,
+    connection,
+    exchange,
+    queue,
+)
 from tests.conformance.client import MethodOrCommand, method_of, publish
 from tests.conformance.raw_client import Endpoint, RawClient
 from tests.conformance.scenario import scenario
@@ -264,3 +274,39 @@ async def test_unacknowledged_messages_are_redelivered_before_an_error_closes_th
     assert (
         await (await endpoint.open_connection(1)).request(queue.Declare(name, passive=True))
     ) == (queue.DeclareOk(name, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("how", "failing"),
+    [
+        ("consume", basic.Consume("none", "c")),
+        ("consume", basic.Qos(prefetch_size=4)),
+        ("get", basic.Qos(prefetch_size=4)),
+    ],
+    ids=["consume-530", "consume-540", "get-540"],
+)
+@scenario
+async def test_a_quorum_queue_redelivers_nothing_before_an_error_closes_the_connection(
+    endpoint: Endpoint, name: str, how: str, failing: MethodOrCommand
+) -> None:
+    """Rows F6 and F7: a classic queue does, if the channel that fails consumes from it."""
+    raw = await endpoint.open_connection(1, 2)
+    arguments: FieldTable = {"x-queue-type": "quorum"}
+    await raw.request(queue.Declare(name, durable=True, arguments=arguments))
+    await raw.request(confirm.Select())
+    assert await raw.request(publish(name)) == basic.Ack(1)
+    if how == "get":
+        await raw.request(basic.Get(name))
+    else:
+        assert await raw.request(basic.Consume(name, "c")) == basic.ConsumeOk("c")
+        await raw.next_command()
+    assert await raw.request(basic.Consume(name, "other"), channel=2) == basic.ConsumeOk("other")
+
+    assert isinstance(await raw.request(failing), connection.Close)
+
+    raw.send(connection.CloseOk(), channel=0)
+    other = await endpoint.open_connection(1)
+    assert await other.request(basic.Consume(name, "c")) == basic.ConsumeOk("c")
+    again = await other.next_command()
+    assert isinstance(again, Command)
+    assert again.method == delivery(name, 1, redelivered=True)

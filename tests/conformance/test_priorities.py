@@ -63,6 +63,28 @@ async def test_an_expired_message_may_stay_behind_one_of_a_higher_priority(
 
 
 @scenario
+async def test_a_message_that_passes_others_because_of_its_priority_does_not_expire(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row F4: RabbitMQ looks at it when it has delivered or dropped something."""
+    channel = await (await connect()).channel()
+    queue, dead_letter_queue = await dead_lettering_queue(channel, new_name, max_priority=5)
+    timer_queue, timer_target = await dead_lettering_queue(channel, new_name, message_ttl=20)
+    timer = await inbox_of(channel, timer_target)
+    expiring = {"expiration": "1", "priority": 5}
+
+    await channel.basic_publish(b"low", "", queue, {"priority": 1})
+    await channel.basic_publish(b"high", "", queue, expiring)
+    await channel.basic_publish(b"next", "", queue, expiring)
+    await channel.basic_publish(b"", "", timer_queue)
+    await timer.next_message()
+
+    assert await count(channel, queue) == 3
+    assert await drain(channel, queue) == [b"high", b"low"]
+    assert await drain(channel, dead_letter_queue) == [b"next"]
+
+
+@scenario
 async def test_a_lazy_queue_differs_only_in_its_argument(connect: Connect, name: str) -> None:
     """Row 213."""
     protocol = await connect()

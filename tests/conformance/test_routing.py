@@ -1,9 +1,10 @@
 """Routing: the default exchange, direct exchanges, and returned messages."""
 
 import asyncio
+from decimal import Decimal
 
 from aioamqp import Channel, Properties, ReturnEnvelope
-from tests.conformance.scenario import Connect, NewName, drain, refusal, scenario
+from tests.conformance.scenario import Connect, Inbox, NewName, drain, refusal, scenario
 
 
 class Returns:
@@ -246,3 +247,50 @@ async def test_an_exchange_in_use_is_not_deleted_if_unused(
     channel = await protocol.channel()
     await channel.queue_delete(queue)
     assert await channel.exchange_delete(exchange, if_unused=True)
+
+
+@scenario
+async def test_queues_receive_a_message_in_the_descending_order_of_their_names(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row F5: nearly always, because the queues of RabbitMQ deliver it independently."""
+    channel = await (await connect()).channel()
+    exchange, *queues = sorted(new_name() for _ in range(3))
+    await channel.exchange_declare(exchange, "fanout", auto_delete=True)
+    inbox = Inbox()
+    for queue in queues:
+        await channel.queue_declare(queue, exclusive=True)
+        await channel.queue_bind(queue, exchange, "")
+        await channel.basic_consume(inbox, queue, consumer_tag=queue, no_ack=True)
+
+    orders = []
+    for _ in range(20):
+        await channel.basic_publish(b"", exchange, "")
+        received = [await inbox.next_message() for _ in queues]
+        orders.append([message.envelope.consumer_tag for message in received])
+
+    assert queues[::-1] in orders
+
+
+@scenario
+async def test_a_stream_that_fails_is_the_last_to_receive_a_message(
+    connect: Connect, new_name: NewName
+) -> None:
+    """Row F5."""
+    observer = await (await connect()).channel()
+    protocol = await connect()
+    channel = await protocol.channel()
+    exchange, *queues = sorted(new_name() for _ in range(4))
+    await channel.exchange_declare(exchange, "fanout")
+    inbox = Inbox()
+    for queue, kind in zip(queues, ("stream", "quorum", "classic"), strict=True):
+        await channel.queue_declare(queue, durable=True, arguments={"x-queue-type": kind})
+        await channel.queue_bind(queue, exchange, "")
+        if kind != "stream":
+            await observer.basic_consume(inbox, queue, consumer_tag=kind)
+
+    await channel.basic_publish(b"m", exchange, "", {"headers": {"d": Decimal(1)}})
+
+    received = {(await inbox.next_message()).envelope.consumer_tag for _ in range(2)}
+    assert received == {"classic", "quorum"}
+    await protocol.wait_closed()

@@ -265,20 +265,29 @@ class FakeBroker(Administration, Assertions, Actions):
         """Raise an alarm, which blocks connections that publish.
 
         A client that publishes receives ``connection.blocked``, and nothing more is read from it
-        until ``unblock`` is called. Other connections and deliveries are not affected.
+        until ``unblock`` has cleared all alarms. Other connections and deliveries are not affected.
 
         Args:
-            reason: the reason for clients; RabbitMQ sends ``low on memory`` or ``low on disk``.
+            reason: the reason for clients, and the name of the alarm; RabbitMQ sends ``low on
+                memory``, ``low on disk``, or ``low on disk & memory`` if both alarms hold.
 
         Raises:
             ValueError: the reason is empty.
         """
         if not reason:
             raise ValueError("reason must not be empty; use 'low on memory', for example")
-        self.node.alarm = reason
+        self.node.raise_alarm(reason)
 
-    def unblock(self) -> None:
-        """Clear the alarm, and handle what blocked clients have sent meanwhile."""
-        self.node.alarm = ""
-        for session in self.sessions:
-            session.unblock()
+    def unblock(self, reason: str | None = None) -> None:
+        """Clear an alarm; if it was the last one, unblock clients and handle what they have sent.
+
+        Args:
+            reason: the reason of the alarm; None clears the latest alarm, if there is one.
+
+        Raises:
+            ValueError: there is no alarm with this reason.
+        """
+        self.node.clear_alarm(reason)
+        if not self.node.alarm:
+            for session in self.sessions:
+                session.unblock()

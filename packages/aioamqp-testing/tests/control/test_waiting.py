@@ -277,3 +277,25 @@ async def test_connections_between_stop_and_start_are_refused() -> None:
 async def test_an_alarm_has_a_reason() -> None:
     with pytest.raises(ValueError, match="use 'low on memory'"):
         FakeBroker().block("")
+
+
+async def test_clients_are_blocked_until_every_alarm_is_cleared() -> None:
+    """Row U48."""
+    async with FakeBroker() as broker:
+        _, protocol = await broker.connect()
+        channel = await protocol.channel()
+        broker.block("low on memory")
+        broker.block("low on disk")
+        await channel.basic_publish(b"", "", "nowhere")
+        await protocol.blocked.wait()
+
+        broker.unblock()
+        other = await (await broker.connect())[1].channel()
+        await other.basic_publish(b"", "", "nowhere")
+        await other.protocol.blocked.wait()
+        assert protocol.blocked
+        assert other.protocol.blocked.reason == "low on memory"
+
+        broker.unblock()
+        await protocol.blocked.wait_over()
+        await other.protocol.blocked.wait_over()

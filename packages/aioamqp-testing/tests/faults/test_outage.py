@@ -27,3 +27,14 @@ async def test_an_alarm_is_raised_and_cleared_at_once() -> None:
 
         broker.faults.add(Unblock())
         assert broker.node.alarm == ""
+
+
+@pytest.mark.asyncio
+async def test_a_fault_clears_the_alarm_that_it_names() -> None:
+    """Row U48."""
+    async with FakeBroker() as broker:
+        broker.faults.add(Block("low on disk"))
+        broker.faults.add(Block("low on memory"))
+
+        broker.faults.add(Unblock("low on disk"))
+        assert broker.node.alarm == "low on memory"

@@ -340,3 +340,19 @@ def test_an_internal_exchange_takes_nothing_from_clients(vhost: VirtualHost) -> 
         403,
         "cannot publish to internal exchange 'amq.rabbitmq.trace' in vhost '/'",
     )
+
+
+def test_queues_receive_a_message_by_type_and_classic_ones_by_descending_name(
+    vhost: VirtualHost, noting: NotingChannel
+) -> None:
+    """Row F5."""
+    kinds = {"a": "stream", "b": "classic", "c": "quorum", "d": "classic", "e": "quorum"}
+    for name, kind in kinds.items():
+        queue = vhost.declare_queue(name, ME, durable=True, arguments={"x-queue-type": kind})
+        vhost.bind_queue(name, "amq.fanout", "", {}, ME)
+        noting.consume(queue, name, prefetch_count=1)
+    vhost.agenda.run_pending()
+
+    vhost.publish(a_message(b"m", exchange="amq.fanout"))
+
+    assert [tag for tag, _ in noting.taken()] == ["d", "b", "c", "e", "a"]

@@ -168,6 +168,9 @@ class NotingChannel:
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         self.cancelled += [consumer.tag for consumer in consumers]
 
+    def crash(self) -> None:
+        raise AssertionError("the channel crashes")
+
     def consume(self, queue: Queue, tag: str = "tag", **options: Any) -> Consumer:
         consumer = Consumer(tag, self, queue, **options)
         queue.add_consumer(consumer)

@@ -106,6 +106,9 @@ class _Channel:
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Ignore that the queue is deleted."""
 
+    def crash(self) -> None:
+        """Ignore that RabbitMQ's channel would crash, because no consumer is started twice."""
+
 
 class Replier(_Channel):
     """A consumer that replies to the requests in a queue.

@@ -26,8 +26,8 @@ class Broker(Protocol):
     def block(self, reason: str = ...) -> None:
         """Raise an alarm."""
 
-    def unblock(self) -> None:
-        """Clear the alarm."""
+    def unblock(self, reason: str | None = ...) -> None:
+        """Clear an alarm."""
 
     def restart_soon(self) -> None:
         """Stop and start again, in a task."""

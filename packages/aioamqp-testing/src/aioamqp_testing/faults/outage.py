@@ -25,11 +25,17 @@ class Block(BrokerFault):
 
 @dataclass(frozen=True)
 class Unblock(BrokerFault):
-    """The broker clears its alarm. A method that triggers this is handled as usual."""
+    """The broker clears an alarm. A method that triggers this is handled as usual.
+
+    Args:
+        reason: the reason of the alarm; None clears the latest alarm.
+    """
+
+    reason: str | None = None
 
     def apply(self, broker: Broker) -> bool:
         """Clear the alarm."""
-        broker.unblock()
+        broker.unblock(self.reason)
         return False
 
 

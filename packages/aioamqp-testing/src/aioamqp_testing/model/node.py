@@ -3,7 +3,7 @@
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
 from random import Random
-from typing import Protocol
+from typing import Final, Protocol
 
 from amqp_codec import ReplyCode
 
@@ -13,6 +13,8 @@ from .errors import BrokerError
 from .exchanges.plugins import ExchangeTypes
 from .messages.direct_reply_to import DirectReplies
 from .vhost import VirtualHost
+
+_LOW_ON: Final = "low on "
 
 
 class Connected(Protocol):
@@ -59,7 +61,7 @@ class Node:
         frame_max: the limit of bytes of a frame that connection.tune offers.
         heartbeat: the seconds that connection.tune offers.
         max_message_size: the limit of bytes of a body.
-        alarm: why publishing is blocked, such as ``low on memory``; empty if it is not.
+        alarm: why publishing is blocked, such as ``low on memory``; empty if no alarm holds.
         consumer_timeout: the seconds within which a delivery must be acknowledged, or None.
         refused: the features that clients have asked for and this broker does not support.
     """
@@ -74,6 +76,7 @@ class Node:
         self.heartbeat = 60
         self.max_message_size = 134217728
         self.alarm = ""
+        self._alarms: dict[str, None] = {}  # the reasons, the latest last
         self.consumer_timeout: float | None = 1800.0
         self.refused: list[str] = []
         # the same names in every run, so that a test that fails can be repeated
@@ -92,6 +95,44 @@ class Node:
         """Drop what does not survive a restart of the broker."""
         for vhost in self.vhosts.values():
             vhost.restart()
+
+    # ----------------------------------------------------------------------------- alarms
+
+    def raise_alarm(self, reason: str) -> None:
+        """Raise an alarm; nothing happens if it holds already."""
+        self._alarms.setdefault(reason)
+        self._describe_alarms()
+
+    def clear_alarm(self, reason: str | None = None) -> None:
+        """Clear one alarm.
+
+        Args:
+            reason: its reason; None clears the latest alarm, if there is one.
+
+        Raises:
+            ValueError: there is no alarm with this reason.
+        """
+        if reason is None:
+            reason = next(reversed(self._alarms), None)
+            if reason is None:
+                return
+        if reason not in self._alarms:
+            holding = ", ".join(map(repr, self._alarms)) or "none"
+            raise ValueError(
+                f"there is no alarm {reason!r}; the alarms that hold are: {holding}."
+                " Clear one of these, or the latest one by naming none"
+            )
+        del self._alarms[reason]
+        self._describe_alarms()
+
+    def _describe_alarms(self) -> None:
+        """Update the reason for clients. RabbitMQ: such as ``low on disk & memory``."""
+        reasons = sorted(self._alarms)
+        if all(reason.startswith(_LOW_ON) for reason in reasons):
+            reasons[1:] = [reason.removeprefix(_LOW_ON) for reason in reasons[1:]]
+        self.alarm = " & ".join(reasons)
+
+    # ----------------------------------------------------------------------------- virtual hosts
 
     def add_vhost(self, name: str) -> VirtualHost:
         """Add a virtual host.

@@ -565,7 +565,7 @@ class VirtualHost:
             message.events.append(routed_event(names))
         outcome = Outcome.ACCEPTED if queues else Outcome.UNROUTED
         self.agenda.steps += len(queues)
-        for queue in queues:
+        for queue in in_delivery_order(queues):
             if not queue.publish(message):
                 outcome = Outcome.REFUSED
                 message.events.append((EventType.REFUSED, queue.name, ""))
@@ -623,7 +623,7 @@ class VirtualHost:
             each for each in self._without_cycles(dead, reason, queues) if each.accepts_dead_letters
         ]
         self._record_routed(dead, accepting)
-        for each in accepting:
+        for each in in_delivery_order(accepting):
             each.accept_dead_letter(dead)
 
     def _publish_dead_letter(self, queue: Queue, letter: DeadLetter) -> bool:
@@ -645,7 +645,7 @@ class VirtualHost:
             return False
         letter.published_at = self.clock.time()
         self._record_routed(dead, accepting)
-        for each in accepting:
+        for each in in_delivery_order(accepting):
             if each.publish(dead):
                 letter.confirmed.add(each.name)
             else:
@@ -687,6 +687,21 @@ class VirtualHost:
         self.agenda.steps += len(queues)
         trim_events(dead.events)
         dead.events.append(routed_event([each.name for each in queues]))
+
+
+def in_delivery_order(queues: list[Queue]) -> list[Queue]:
+    """Return the queues of a message, sorted by name, in the order in which they receive it.
+
+    RabbitMQ: it sends a message to classic queues, quorum queues and streams, in this order, and to
+    classic queues in the descending order of their names. They then deliver it all at once, so
+    consumers may see another order now and then.
+    """
+    if len(queues) < 2:
+        return queues
+    classic = [queue for queue in queues if isinstance(queue, ClassicQueue)]
+    quorum = [queue for queue in queues if isinstance(queue, QuorumQueue)]
+    streams = [queue for queue in queues if isinstance(queue, Stream)]
+    return [*reversed(classic), *quorum, *streams]
 
 
 def one_line(name: str) -> str:

@@ -352,7 +352,7 @@ class Session:
     def _close_if_deferred(self) -> bool:
         """Close the connection if an error on a channel requires it; return whether one does.
 
-        RabbitMQ: messages that this channel returns go to the other channels before they end.
+        RabbitMQ: messages that this channel has returned go to the other channels before they end.
         """
         if self._deferred.error is None:
             return False
@@ -458,7 +458,7 @@ class Session:
         elif channel is not None and not error.reply_code.is_hard:
             channel.fail(error, index)
         elif channel is not None and self.is_open:
-            channel.stop()
+            channel.fail_connection()
             self._deferred.error = self._deferred.error or (error, index)
         else:
             self.close(error, index)

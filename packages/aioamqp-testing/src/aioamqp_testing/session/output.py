@@ -9,6 +9,7 @@ from amqp_codec.protocol.constants import FRAME_MIN_SIZE
 from .deferred import Deferred
 from .heartbeat import Heartbeat
 from .journal import ConnectionJournal
+from .reader.deep_headers import DeepProperties
 
 _HIGH_WATER: Final = 256 * 1024  # bytes in the buffer from which on the session is congested
 
@@ -58,6 +59,9 @@ class Output:
 
     def encode(self, command: Command) -> bytes:
         """Encode a command for this client."""
+        if type(command.properties) is DeepProperties:
+            encodable = command.properties.encodable()
+            command = Command(command.channel, command.method, encodable, command.body)
         try:
             return encode_command(command, self.frame_max)
         except EncodeError:

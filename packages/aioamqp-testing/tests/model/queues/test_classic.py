@@ -119,8 +119,9 @@ def test_a_shared_limit_holds_for_all_consumers_of_the_channel(
     vhost.agenda.run_pending()
     assert noting.taken() == [("a", b"m0"), ("b", b"m1")]
 
-    queue.acknowledge(noting, noting.held)
     noting.prefetch.release(2)
+    queue.acknowledge(noting, noting.held)
+    noting.prefetch.resume_queues()
     vhost.agenda.run_pending()
     assert len(noting.taken()) == 2
 
@@ -139,8 +140,9 @@ def test_raising_the_shared_limit_delivers_and_lowering_it_does_not(
     assert len(noting.taken()) == 2
 
     noting.prefetch.set(2, unacked=3)
-    queue.acknowledge(noting, noting.held[:1])
     noting.prefetch.release(1)
+    queue.acknowledge(noting, noting.held[:1])
+    noting.prefetch.resume_queues()
     vhost.agenda.run_pending()
     assert noting.taken() == []
 

@@ -119,3 +119,23 @@ def test_a_channel_that_is_closing_still_counts() -> None:
 
     client.say(1, channel.CloseOk())
     assert client.say(2, channel.Open()) == [channel.OpenOk()]
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_deliveries_that_a_failing_channel_has_not_sent_return_to_their_queue(
+    client: SilentClient, kind: str, is_cancelled: bool
+) -> None:
+    """Rows F6 and F7."""
+    client.say(1, queue.Declare("q", durable=True, arguments={"x-queue-type": kind}))
+    client.publish("q", b"1", b"2")
+    cancel = [basic.Cancel("c", no_wait=True)] if is_cancelled else []
+
+    replies = client.say(
+        1, basic.Consume("q", "c", no_wait=True), *cancel, basic.Qos(prefetch_size=1)
+    )
+
+    assert replies == connection_close(540, "NOT_IMPLEMENTED - prefetch_size!=0 (1)", basic.Qos)
+    returned = client.vhost.queues["q"]
+    assert [message.body for message in returned.messages] == [b"1", b"2"]
+    assert returned.unacked_count == 0

@@ -6,11 +6,14 @@ from amqp_codec import FieldTable, FieldValue, LongStr, Properties
 
 
 def edited(properties: Properties, **changes: Any) -> Properties:
-    """Return a copy of properties with changes, or the properties themselves without any."""
+    """Return a copy of properties with changes, or the properties themselves without any.
+
+    The copy has the class of the properties, which may encode headers in its own way.
+    """
     if not changes:
         return properties
     current = {name: getattr(properties, name) for name, _ in Properties.FIELDS}
-    return Properties(**(current | changes))
+    return type(properties)(**(current | changes))
 
 
 def with_headers(properties: Properties, headers: FieldTable) -> Properties:

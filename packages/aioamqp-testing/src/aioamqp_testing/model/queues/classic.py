@@ -47,11 +47,24 @@ class ClassicQueue(MessageQueue):
             self._dead_letter(message, Reason.MAXLEN)
         return is_refused
 
-    def _drop_over_limit(self) -> None:
+    def _drop_over_limit(self) -> bool:
         settings = self.settings
+        before = len(self._ready)
         if settings.overflow == DROP_HEAD:
             while self._ready.exceeds(settings.max_length, settings.max_length_bytes):
                 self._drop(self._ready.pop(), Reason.MAXLEN)
+        return len(self._ready) < before
+
+    def _has_ready(self) -> bool:
+        """Return whether there is a message to deliver.
+
+        RabbitMQ: it looks at the expiry of the next message when it has delivered or dropped one,
+        and when the timer for an earlier head is over. So a message in front of the head, because
+        of its priority, is delivered even if it has expired.
+        """
+        if self._ready.expires_at is not None:
+            self._expiry.run_if_due()
+        return len(self._ready) > 0
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Start deliveries to a consumer; its first turn is after all others.

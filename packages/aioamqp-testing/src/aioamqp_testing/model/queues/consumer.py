@@ -30,6 +30,9 @@ class ConsumingChannel(Protocol):
     def deliver(self, consumer: "Consumer", queued: QueuedMessage) -> None:
         """Send a message to a consumer; unless no_ack, the channel acknowledges it later."""
 
+    def crash(self) -> None:
+        """Close the connection with an internal error, because RabbitMQ's channel crashes."""
+
     def cancel_consumers(self, consumers: "list[Consumer]") -> None:
         """Cancel consumers of this channel, because their queue is deleted."""
 
@@ -111,13 +114,15 @@ class Consumer:
 class SharedPrefetch:
     """The limit of basic.qos with global=1: unacknowledged messages of all a channel's consumers.
 
-    RabbitMQ asks it for every single delivery; a queue that is refused stops delivering to the
-    channel until the limit is no longer reached. Two oddities are RabbitMQ's own: a message of
-    basic.get counts if the limit is set later, although its acknowledgement does not lower the
-    count; and a consumer with no_ack is not counted, but has to wait all the same.
+    RabbitMQ: classic queues ask it for every single delivery; a queue that is refused stops
+    delivering to the channel until the limit is no longer reached. Some oddities are RabbitMQ's
+    own. A message of basic.get counts if the limit is set later, although its acknowledgement does
+    not lower the count. A consumer with no_ack is not counted, but has to wait all the same.
+    Quorum queues and streams ignore a limit that is set after their consumers have started, but
+    their messages lower the count when they are acknowledged, even below 0.
     """
 
-    __slots__ = ("_channel", "_is_paused", "_unacked", "_waiting", "limit")
+    __slots__ = ("_channel", "_first", "_is_paused", "_unacked", "_waiting", "limit")
 
     def __init__(self, channel: ConsumingChannel) -> None:
         self.limit = 0
@@ -125,6 +130,7 @@ class SharedPrefetch:
         self._unacked = 0
         self._is_paused = False
         self._waiting: dict[Queue, None] = {}
+        self._first: Queue | None = None  # of those that waited last time
 
     @property
     def is_reached(self) -> bool:
@@ -138,40 +144,54 @@ class SharedPrefetch:
             limit: 0 is unlimited.
             unacked: the unacknowledged messages of the channel, those of basic.get included.
         """
-        was_reached = self.is_reached
         if not limit:
             self._unacked = 0
         elif not self.limit:
             self._unacked = unacked
         self.limit = limit
-        self._resume(was_reached)
+        self.resume_queues()
 
     def acquire(self, queue: "Queue", no_ack: bool) -> bool:
         """Count one delivery if the limit is not reached; otherwise resume the queue later."""
-        if self.is_reached:
-            self._waiting[queue] = None
-            return False
-        if self.limit and not no_ack:
-            self._unacked += 1
-        return True
+        if self.limit and queue.shares_prefetch:
+            if not self.is_reached:
+                if not no_ack:
+                    self._unacked += 1
+                return True
+        elif not self._is_paused:
+            return True
+        self._waiting[queue] = None
+        return False
 
     def release(self, count: int) -> None:
-        """Count messages of consumers that are acknowledged, and resume queues."""
-        was_reached = self.is_reached
-        self._unacked = max(0, self._unacked - count)
-        self._resume(was_reached)
+        """Count messages of consumers that are acknowledged."""
+        if self._unacked:
+            self._unacked -= count
 
     def pause(self) -> None:
         """Stop all deliveries on the channel, because the client does not read."""
         self._is_paused = True
 
     def resume(self) -> None:
-        """Start deliveries on the channel again, unless the limit is reached."""
-        was_reached, self._is_paused = self.is_reached, False
-        self._resume(was_reached)
+        """Start deliveries on the channel again, as far as the limit allows."""
+        self._is_paused = False
+        self._resume()
 
-    def _resume(self, was_reached: bool) -> None:
-        if was_reached and not self.is_reached:
-            waiting, self._waiting = self._waiting, {}
-            for queue in waiting:
-                queue.resume(self._channel)
+    def resume_queues(self) -> None:
+        """Resume the queues that were refused, unless the limit is still reached."""
+        if not self.is_reached:
+            self._resume()
+
+    def _resume(self) -> None:
+        """Resume queues in turns, because the first one may use the limit up again.
+
+        RabbitMQ: it begins with a random queue.
+        """
+        if not self._waiting:
+            return
+        queues, self._waiting = list(self._waiting), {}
+        if queues[0] is self._first:
+            queues.append(queues.pop(0))
+        self._first = queues[0]
+        for queue in queues:
+            queue.resume(self._channel)

@@ -36,6 +36,12 @@ class Reminder:
         seconds = max(0.0, time - self._agenda.clock.time())
         self._timer = self._agenda.call_later(seconds, self._fire)
 
+    def run_if_due(self) -> None:
+        """Call the action if it is time, and the timer only has not been run yet."""
+        if self._timer is not None and self._time <= self._agenda.clock.time() + ROUNDING:
+            self._timer.cancel()
+            self._fire()
+
     def cancel(self) -> None:
         """Cancel the timer; ``schedule`` starts it again."""
         if self._timer is not None:

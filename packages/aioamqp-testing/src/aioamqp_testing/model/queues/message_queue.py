@@ -71,7 +71,8 @@ class MessageQueue(Queue):
     def apply_policy(self, policy: Mapping[str, FieldValue]) -> None:
         """Apply a policy, also to the messages that the queue already has."""
         super().apply_policy(policy)
-        self._drop_over_limit()
+        if self._drop_over_limit():
+            self._drop_expired()
 
     def check_can_reject(self) -> None:
         """Allow basic.nack and basic.reject."""
@@ -105,8 +106,9 @@ class MessageQueue(Queue):
             ready.append_queued(queued)
         else:
             ready.append(message)
-        self._drop_over_limit()
-        if expires_at is not None and ready.expires_at == expires_at:
+        has_dropped = self._drop_over_limit()
+        if has_dropped or (expires_at is not None and len(ready) == 1):
+            # RabbitMQ: it does not look at a message that is the head because of its priority
             self._drop_expired()
 
     def _new(self, message: Message) -> QueuedMessage:
@@ -128,7 +130,7 @@ class MessageQueue(Queue):
     def get(self, channel: ConsumingChannel, *, no_ack: bool) -> QueuedMessage | None:
         """Remove the next message for basic.get, and return it, or None if the queue is empty."""
         self._lease.renew()
-        if not self._has_next():
+        if not self._has_ready():
             return None
         queued = self._ready.pop()
         event = EventType.GOT_NO_ACK if no_ack else EventType.GOT
@@ -146,8 +148,10 @@ class MessageQueue(Queue):
     def _deliver_ready(self) -> None:
         """Deliver while there are ready messages and consumers with credit."""
         self._is_delivery_pending = False
-        while self._has_next() and (consumer := self._round_robin.next()) is not None:
+        is_ready = self._has_ready()
+        while is_ready and (consumer := self._round_robin.next()) is not None:
             self._deliver(consumer, self._ready.pop())
+            is_ready = self._has_next()
 
     def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         if not consumer.no_ack:
@@ -198,7 +202,8 @@ class MessageQueue(Queue):
             if queued not in unacked:
                 continue
             released.append(queued)
-            consumer = unacked.pop(queued)
+            holder = unacked.pop(queued)
+            consumer = None if holder is None else self._successor(holder)
             if (
                 consumer is not None
                 and consumer.credit is not None
@@ -226,6 +231,10 @@ class MessageQueue(Queue):
 
     def _publish_dead_letter(self, message: Message, reason: Reason) -> None:
         self._agenda.call_soon(partial(self._host.dead_letter, self, message, reason))
+
+    def _has_ready(self) -> bool:
+        """Return whether there is a message to deliver, before the first one is."""
+        return self._has_next()
 
     def _has_next(self) -> bool:
         """Return whether there is a ready message, after those that have expired are dropped."""
@@ -255,8 +264,8 @@ class MessageQueue(Queue):
         return False
 
     @abstractmethod
-    def _drop_over_limit(self) -> None:
-        """Drop messages from the head while a limit is exceeded."""
+    def _drop_over_limit(self) -> bool:
+        """Drop messages from the head while a limit is exceeded; return whether any is dropped."""
 
     def restart(self) -> None:
         """Drop what does not survive a restart: transient messages and channels."""

@@ -62,6 +62,8 @@ class Queue(ABC):
     accepts_dead_letters: ClassVar[bool] = True
     requeues_on_channel_error: ClassVar[bool] = True
     """Whether a channel's messages are requeued when the channel fails, and not at close-ok."""
+    shares_prefetch: ClassVar[bool] = True
+    """Whether the shared prefetch limit of a channel applies to its consumers here."""
     _EXPIRY_TICK: ClassVar[float | None] = None  # seconds between two checks of x-expires
 
     def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
@@ -250,6 +252,17 @@ class Queue(ABC):
     def _drop_consumers(self, consumers: list[Consumer]) -> None:
         for consumer in consumers:
             del self._consumers[consumer]
+
+    def _successor(self, consumer: Consumer) -> Consumer | None:
+        """Return the consumer that has the tag of a consumer now, which is usually the same.
+
+        RabbitMQ: credit is counted by consumer tag. So a consumer gets it also for deliveries to
+        an earlier consumer with its tag on its channel.
+        """
+        if consumer in self._consumers:
+            return consumer
+        channel, tag = consumer.channel, consumer.tag
+        return next((c for c in self._consumers if c.channel is channel and c.tag == tag), None)
 
     def _on_consumers_removed(self) -> None:
         if self._consumers:

@@ -49,10 +49,11 @@ class QuorumQueue(Replicated, MessageQueue):
     TYPE = "quorum"
     _EXPIRY_TICK = 5.0
 
-    _is_full = False
-
     def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
         super().__init__(declaration, host)
+        self._is_full = False
+        # until their first delivery: consumers that began while their tag held messages
+        self._successors: set[Consumer] = set()
         self._worker = DeadLetterWorker(host.agenda, partial(host.publish_dead_letter, self))
 
     @property
@@ -106,7 +107,7 @@ class QuorumQueue(Replicated, MessageQueue):
             for consumer in unacked.values():
                 if consumer is None:
                     gets += 1
-                elif consumer not in self._consumers:
+                elif self._successor(consumer) is None:
                     cancelled.add(consumer)
         consumers = len(self._consumers)
         if self._has_single_active:
@@ -145,10 +146,30 @@ class QuorumQueue(Replicated, MessageQueue):
     def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         assert isinstance(queued, _CountedMessage)
         queued.consumer = consumer
+        if consumer in self._successors and self._crashes(consumer):
+            self._unacked[consumer.channel][queued] = consumer
+            self._round_robin.block(consumer)
+            return
         super()._deliver(consumer, queued)
         if consumer.credit == 0:
             # RabbitMQ: it is blocked at once here, and not when its turn comes
             self._round_robin.block(consumer)
+
+    def _crashes(self, consumer: Consumer) -> bool:
+        """Return whether the first delivery to a consumer crashes its channel.
+
+        RabbitMQ 3.10: it does if the tag still holds deliveries to an earlier consumer.
+        """
+        self._successors.discard(consumer)
+        if self._count_held(consumer):
+            self._agenda.call_soon(consumer.channel.crash)
+            return True
+        return False
+
+    def _count_held(self, consumer: Consumer) -> int:
+        """Return how many messages the tag of a consumer holds."""
+        unacked = self._unacked.get(consumer.channel, {}).values()
+        return sum(holder is not None and holder.tag == consumer.tag for holder in unacked)
 
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Requeue messages: to the head if there is a delivery limit, else to the tail.
@@ -182,8 +203,9 @@ class QuorumQueue(Replicated, MessageQueue):
             queued.returns += 1
             if limit is not None and queued.returns > limit:
                 self._drop(queued, Reason.DELIVERY_LIMIT)
-                if queued.consumer is not None and queued.consumer.credit is not None:
-                    queued.consumer.credit += 1  # RabbitMQ 3.10: it gives the credit twice
+                consumer = None if queued.consumer is None else self._successor(queued.consumer)
+                if consumer is not None and consumer.credit is not None:
+                    consumer.credit += 1  # RabbitMQ 3.10: it gives the credit twice
                 continue
             queued.level, queued.position = level, next(self._positions)
             queued.message = _counted(queued)
@@ -233,24 +255,27 @@ class QuorumQueue(Replicated, MessageQueue):
         worker = self._worker
         return self._ready.exceeds(max_messages, max_bytes, len(worker), worker.size)
 
-    def _drop_over_limit(self) -> None:
+    def _drop_over_limit(self) -> bool:
         settings = self.settings
         limits = settings.max_length, settings.max_length_bytes
         # RabbitMQ: a quorum queue treats reject-publish-dlx as drop-head
         if settings.overflow == REJECT_PUBLISH:
             if self._exceeds(*limits):
                 self._is_full = True
-            return
+            return False
         dropped: list[QueuedMessage] = []
         while self._ready.exceeds(*limits):
             dropped.append(self._ready.pop())
         for queued in reversed(dropped):  # as RabbitMQ does; the order of dead letters shows it
             self._drop(queued, Reason.MAXLEN)
+        return bool(dropped)
 
     # ----------------------------------------------------------------------------- consumers
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Start deliveries to a consumer. RabbitMQ: several consumers may be exclusive here.
+
+        RabbitMQ: the messages that its tag holds since an earlier consumer count as its own.
 
         Raises:
             BrokerError: 540, the channel of the consumer has a shared prefetch limit.
@@ -258,7 +283,15 @@ class QuorumQueue(Replicated, MessageQueue):
         self.check_prefetch(consumer)
         if consumer.credit is None and not consumer.no_ack:
             consumer.credit = _MAX_UNACKED
+        held = self._count_held(consumer)
+        if held and consumer.credit is not None:
+            consumer.credit = max(0, consumer.credit - held)
+            self._successors.add(consumer)
         super().add_consumer(consumer)
+
+    def _drop_consumers(self, consumers: list[Consumer]) -> None:
+        super()._drop_consumers(consumers)
+        self._successors.difference_update(consumers)
 
     def _next_active(self) -> Consumer:
         # RabbitMQ: priorities do not count here

@@ -12,6 +12,7 @@ class Replicated(Queue):
     """A queue on several nodes, which is always durable and never exclusive."""
 
     requeues_on_channel_error = False
+    shares_prefetch = False
 
     @classmethod
     def check_declaration(cls, declaration: QueueDeclaration) -> None:

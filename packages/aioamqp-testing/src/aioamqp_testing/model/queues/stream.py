@@ -107,9 +107,11 @@ class Stream(Replicated):
             queued.message.events.append((EventType.ACKED, self.name, ""))
             if channel in self._unacked:
                 self._unacked[channel] -= 1
-            if queued.consumer.credit is not None:
-                queued.consumer.credit += 1
-            self._read(queued.consumer)
+            consumer = self._successor(queued.consumer)
+            if consumer is not None:
+                if consumer.credit is not None:
+                    consumer.credit += 1
+                self._read(consumer)
 
     def reject(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Refuse basic.nack and basic.reject.

@@ -32,6 +32,7 @@ class _State(Enum):
     NEW = "a frame has been received, channel.open has not"
     OPEN = "commands are processed"
     CLOSING = "channel.close is sent or received, close-ok is not"
+    FAILED = "its error closes the connection at the end of the read"
     CLOSED = "its number is free"
 
 
@@ -79,6 +80,11 @@ class Channel:
     def is_open(self) -> bool:
         """Whether it processes commands and sends some."""
         return self._state is _State.OPEN
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its error closes the connection."""
+        return self._state is _State.FAILED
 
     def handle(self, command: Command) -> None:
         """Process a command from the client.
@@ -128,6 +134,8 @@ class Channel:
         Raises:
             BrokerError: 541.
         """
+        if self.has_failed:
+            return
         self.consuming.mailbox.process()
         if self._transaction.is_committing:
             error = self._tx.complete_commit()
@@ -161,16 +169,18 @@ class Channel:
         self.publishing.end()
         self._state = _State.CLOSING
 
+    def fail_connection(self) -> None:
+        """Stop processing commands because of an error that closes the connection."""
+        self.consuming.fail()
+        self.publishing.end()
+        self._state = _State.FAILED
+
     def _handle_close(self, _: channel.Close) -> None:
         self.consuming.send_deliveries()
-        self.stop()
-        self._deferred.closed[self.number] = None
-
-    def stop(self) -> None:
-        """Return all messages to their queues and stop processing commands, before the end."""
         self.consuming.end()
         self.publishing.end()
         self._state = _State.CLOSING
+        self._deferred.closed[self.number] = None
 
     def confirm_close(self) -> None:
         """End the channel that the client has closed, and send close-ok."""
@@ -237,8 +247,11 @@ class Channels(dict[int, Channel]):
 
     def end(self) -> None:
         """End all channels and leave the virtual host."""
-        channels = list(self.values())
+        # RabbitMQ: the channel whose error closes the connection has ended before
+        channels = sorted(self.values(), key=lambda channel: not channel.has_failed)
         self.clear()
+        # what queues deliver to the other channels when the first one ends is not sent
+        self._context.deferred.is_reading = True
         for each in channels:
             each.end()
         vhost = self._context.vhost

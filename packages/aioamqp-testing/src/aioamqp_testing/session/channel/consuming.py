@@ -76,12 +76,13 @@ class Consuming:
         self._last_tag = 0
         self.mailbox = Mailbox(number, context.deferred, self._send_delivery)
         self.deliver = self.mailbox.put_delivery
+        self._fail = partial(context.fail_channel, number)
         self._timeout = AckTimeout(
             number,
             context.vhost,
             context.node.consumer_timeout,
             lambda: self._unacked.oldest_sent_at,
-            partial(context.fail_channel, number),
+            self._fail,
         )
 
     @property
@@ -224,6 +225,10 @@ class Consuming:
         if not self._timeout.is_running:
             self._timeout.start()
 
+    def crash(self) -> None:
+        """Close the connection with an internal error, because RabbitMQ's channel crashes."""
+        self.mailbox.put_notice(partial(self._fail, BrokerError(ReplyCode.INTERNAL_ERROR)))
+
     def _deliver_reply(self, message: Message) -> None:
         """Deliver a direct reply."""
         self.mailbox.put_notice(partial(self._send_reply, message))
@@ -275,12 +280,19 @@ class Consuming:
             self.settle(deliveries, how)
 
     def settle(self, deliveries: list[Delivery], how: Settle) -> None:
-        """Settle messages in their queues."""
-        for source, messages in group_by_consumer(deliveries):
-            self._vhost.agenda.call_soon(partial(how(source), self, messages))
+        """Settle messages in their queues.
+
+        RabbitMQ: the shared prefetch limit has counted them when the queues look at it, but it
+        resumes the queues that it has refused only afterwards.
+        """
+        call_soon = self._vhost.agenda.call_soon
         if self.prefetch.limit:
             consumed = sum(delivery.consumer is not None for delivery in deliveries)
-            self._vhost.agenda.call_soon(partial(self.prefetch.release, consumed))
+            call_soon(partial(self.prefetch.release, consumed))
+        for source, messages in group_by_consumer(deliveries):
+            call_soon(partial(how(source), self, messages))
+        if self.prefetch.limit:
+            call_soon(self.prefetch.resume_queues)
 
     def restore(self, deliveries: list[Delivery]) -> None:
         """Count deliveries as unacknowledged again, because a transaction did not settle them."""
@@ -289,17 +301,19 @@ class Consuming:
     # ----------------------------------------------------------------------------- the end
 
     def fail(self) -> None:
-        """Stop the consumers because channel.close is sent.
+        """Stop the consumers because of an error on the channel.
 
         RabbitMQ: classic queues that the channel consumes from get its messages back at once, other
-        queues (those of basic.get, or of cancelled consumers) when the client has sent close-ok.
-        So do queues of other types, which go on delivering until then.
+        queues (those of basic.get, or of cancelled consumers) when the client has sent close-ok, or
+        the connection is closed. So do queues of other types, which go on delivering until then.
         """
         self._stop()
-        for consumed in {consumer.queue: None for consumer in self._consumers.values()}:
-            if consumed.requeues_on_channel_error:
-                consumed.remove_channel(self)
-                self._unacked.drop_queue(consumed)
+        consumed = {consumer.queue: None for consumer in self._consumers.values()}
+        unsent = {consumer.queue: None for consumer, _ in self.mailbox.take_deliveries()}
+        for source in consumed | unsent:
+            if source.requeues_on_channel_error or source not in consumed:
+                source.remove_channel(self)
+                self._unacked.drop_queue(source)
         self._consumers = {
             tag: consumer
             for tag, consumer in self._consumers.items()

@@ -1,12 +1,14 @@
 """Handlers of basic.publish and confirm.* on a channel: publishing, returned messages, confirms."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from amqp_codec import DecodeError, Method, Properties, ReplyCode, basic, confirm
 
 from ...model import BrokerError, Message, Outcome, Publication
 from ..output import ChannelOutput
+from ..reader.deep_headers import with_deep_headers
 from .confirms import Confirms
 from .context import Context
 from .direct_replies import ReplyConsumer
@@ -59,9 +61,9 @@ class Publishing:
             )
         message = Message(method.exchange, method.routing_key, properties, body)
         try:
-            publication = self._vhost.accept(message, self._access, self._replies.address)
+            publication = self._accept(message)
         except DecodeError:  # of the headers, which are decoded here for the first time
-            raise BrokerError(ReplyCode.INTERNAL_ERROR) from None
+            publication = self._accept_deep(message)
         if self._transaction.is_selected:
             self._transaction.publications.append((publication, method.mandatory))
             return
@@ -73,6 +75,21 @@ class Publishing:
                 self._output.send(confirms.confirm(number))
             else:
                 self._output.defer()
+
+    def _accept(self, message: Message) -> Publication:
+        return self._vhost.accept(message, self._access, self._replies.address)
+
+    def _accept_deep(self, message: Message) -> Publication:
+        """Accept a message whose headers are nested deeper than the codec decodes.
+
+        Raises:
+            BrokerError: 541, the headers are damaged; others as ``publish``.
+        """
+        try:
+            properties = with_deep_headers(message.properties)
+        except DecodeError:
+            raise BrokerError(ReplyCode.INTERNAL_ERROR) from None
+        return self._accept(replace(message, properties=properties))
 
     def deliver(self, publication: Publication, mandatory: bool) -> Outcome:
         """Deliver a message to its queues, or return it if it is mandatory and there are none."""

@@ -140,10 +140,10 @@ class Assembler:
 
     def _read_header(self, method: Method, frame: FrameReader) -> basic.Properties:
         class_id, weight, self._remaining = _HEADER(frame.data, frame.start)
-        if class_id != method.INDEX >> 16:
-            raise _header_expected(method, f"one for class {class_id}")
         if weight:
             raise _header_expected(method, "non content header frame")
+        if class_id != method.INDEX >> 16:
+            raise _header_expected(method, f"one for class {class_id}")
         return _decode_properties(frame)
 
     @staticmethod
