@@ -5,6 +5,7 @@ import asyncio
 import errno
 import ipaddress
 import signal
+import ssl
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,6 +14,8 @@ from .broker import FakeBroker
 from .cli.overview import Log, Screen
 from .version import __version__
 
+_PORT = 5672
+_TLS_PORT = 5671
 _SECONDS = 0.5  # between two updates of the overview
 
 _PROGRAM = "python -m aioamqp_testing"
@@ -33,8 +36,16 @@ _OPEN = "It listens on {host}: everyone who can reach this machine can log in as
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code."""
     options = _parser().parse_args(arguments)
+    port, context = options.port, None
     try:
-        return asyncio.run(serve(options.host, options.port, quiet=options.quiet))
+        if options.tls is not None:
+            context = _tls_context(*options.tls)
+        if port is None:
+            port = _PORT if context is None else _TLS_PORT
+        return asyncio.run(serve(options.host, port, context=context, quiet=options.quiet))
+    except _Refused as error:
+        sys.stderr.write(f"{_PROGRAM}: {error}\n")
+        return 1
     except KeyboardInterrupt:
         return 0  # if the loop cannot handle signals, or does not handle them yet
 
@@ -52,13 +63,23 @@ def _parser() -> argparse.ArgumentParser:
         description="Run a broker until Ctrl-C is pressed. The first line of output is its URL.",
     )
     command.add_argument(
-        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
+        "--host",
+        default="localhost",
+        help="the address to listen on: localhost for 127.0.0.1 and ::1, :: for all addresses of"
+        " the machine, IPv4 and IPv6 (default: %(default)s)",
     )
     command.add_argument(
         "--port",
         type=_port,
-        default=5672,
-        help="the port to listen on; 0 for any free one (default: %(default)s)",
+        help=f"the port to listen on; 0 for any free one (default: {_PORT}, or {_TLS_PORT} with"
+        " --tls)",
+    )
+    command.add_argument(
+        "--tls",
+        nargs=2,
+        metavar=("CERT", "KEY"),
+        help="accept TLS instead of plain connections, with a certificate and its private key, two"
+        " files in PEM format",
     )
     command.add_argument("--quiet", action="store_true", help="print only the URL")
     return parser
@@ -70,16 +91,37 @@ def _port(text: str) -> int:
     return int(text)
 
 
-async def serve(host: str, port: int, *, quiet: bool = False) -> int:
+class _Refused(Exception):
+    """The broker cannot be run as the options say; the text gives the reason."""
+
+
+def _tls_context(certificate: str, key: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=_refuse_password)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise _Refused(
+            f"cannot use the certificate {certificate} with the private key {key}: {reason}"
+        ) from None
+    return context
+
+
+def _refuse_password() -> str:
+    raise ValueError("the key is encrypted; use one without a password")
+
+
+async def serve(
+    host: str, port: int, *, context: ssl.SSLContext | None = None, quiet: bool = False
+) -> int:
     """Run a broker until SIGINT or SIGTERM; return the exit code."""
     stop = asyncio.Event()
     _stop_on_signals(stop)
     async with FakeBroker() as broker:
         try:
-            url = await broker.listen(host, port)
+            url = await broker.listen(host, port, ssl=context)
         except OSError as error:
-            sys.stderr.write(f"{_PROGRAM}: {_listen_error(error, host, port)}\n")
-            return 1
+            raise _Refused(_listen_error(error, host, port)) from None
         print(url, flush=True)  # noqa: T201 (scripts read this line)
         if quiet:
             await stop.wait()
@@ -116,7 +158,7 @@ def _listen_error(error: OSError, host: str, port: int) -> str:
             f"port {port} of {host} is in use, perhaps by RabbitMQ;"
             " stop the program that listens there, or choose another --port (0 for any free one)"
         )
-    return f"cannot listen on port {port} of {host}: {error.strerror or error}"
+    return error.strerror or str(error)
 
 
 def _is_loopback(host: str) -> bool:

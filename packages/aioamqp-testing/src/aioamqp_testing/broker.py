@@ -15,6 +15,7 @@ from .faults import Faults
 from .model import Node
 from .session.journal import Journal
 from .tasks import Tasks
+from .transport.listener import Listener
 from .transport.memory import connect
 from .transport.protocol import Connections
 
@@ -78,7 +79,7 @@ class FakeBroker(Administration, Assertions, Actions):
             on_connection_made=self.faults.connection_made,
             on_connection_lost=self.faults.connection_lost,
         )
-        self._listeners: dict[tuple[str, int], asyncio.Server] = {}
+        self._listeners: list[Listener] = []
         self._tasks = Tasks()
         self._restarts = Tasks()
         self._next_port = 50000
@@ -169,33 +170,34 @@ class FakeBroker(Administration, Assertions, Actions):
         )
         return transport, protocol
 
-    async def listen(self, host: str = "127.0.0.1", port: int = 0) -> str:
+    async def listen(
+        self, host: str = "127.0.0.1", port: int = 0, *, ssl: "tls.SSLContext | None" = None
+    ) -> str:
         """Accept connections over TCP as well, from any client.
 
         Args:
-            host: the address to listen on.
+            host: the address to listen on; ``localhost`` for 127.0.0.1 and ::1, an empty host or
+                ``::`` for all addresses of the machine, IPv4 and IPv6.
             port: 0 for any free one.
+            ssl: for TLS, a context with the broker's certificate; the URL begins with ``amqps://``.
 
         Returns:
-            the URL to connect to, such as ``amqp://guest:guest@127.0.0.1:49152/``.
+            the URL to connect to, such as ``amqp://guest:guest@127.0.0.1:49152``. It names no
+            virtual host, which every client understands as ``/``.
 
         Raises:
             RuntimeError: the broker is not running.
+            OSError: the port is in use, or the address is not one of this machine.
         """
         if not self._connections.is_open:
             raise RuntimeError(
                 "the FakeBroker is not running: listen inside its `async with` block"
             )
-        port = await self._listen(host, port)
+        listener = Listener(self._connections.new_protocol, host, port, ssl)
+        await listener.open()
+        self._listeners.append(listener)
         user = next(iter(self.node.users.values()))
-        login = f"{quote(user.name, safe='')}:{quote(user.password, safe='')}"
-        address = f"[{host}]" if ":" in host else host
-        return f"amqp://{login}@{address}:{port}/"
-
-    async def _listen(self, host: str, port: int) -> int:
-        listener, port = await self._connections.listen(host, port)
-        self._listeners[host, port] = listener
-        return port
+        return listener.url(f"{quote(user.name, safe='')}:{quote(user.password, safe='')}")
 
     # ----------------------------------------------------------------------------- start and stop
 
@@ -205,10 +207,16 @@ class FakeBroker(Administration, Assertions, Actions):
         self.clock.watch(self._connections.notify_activity)
 
     async def start(self) -> None:
-        """Accept connections again after ``stop``, in memory and on the same ports."""
+        """Accept connections again after ``stop``, in memory and on the same ports.
+
+        Raises:
+            RuntimeError: the broker is running.
+        """
+        if self._connections.is_open:
+            raise RuntimeError("the FakeBroker is running: call stop() before start()")
         self.open()
-        for host, port in list(self._listeners):
-            await self._listen(host, port)
+        for listener in self._listeners:
+            await listener.open()
 
     async def stop(self) -> None:
         """Stop as RabbitMQ does, and wait until all connections are closed.
@@ -250,10 +258,10 @@ class FakeBroker(Administration, Assertions, Actions):
 
     async def _close_connections(self) -> None:
         self._connections.is_open = False
-        for listener in self._listeners.values():
+        for listener in self._listeners:
             listener.close()
         await self._connections.shut_down()
-        for listener in self._listeners.values():
+        for listener in self._listeners:
             await listener.wait_closed()
 
     def block(self, reason: str = "low on memory") -> None:

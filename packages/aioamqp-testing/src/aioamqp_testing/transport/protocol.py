@@ -211,20 +211,6 @@ class Connections:
         """Make the protocol of a new connection."""
         return SessionProtocol(self)
 
-    async def listen(self, host: str, port: int) -> tuple[asyncio.Server, int]:
-        """Accept connections over TCP.
-
-        Args:
-            host: the address to listen on.
-            port: 0 for any free one.
-
-        Returns:
-            the server, and the port that it listens on.
-        """
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(self.new_protocol, host, port)
-        return server, server.sockets[0].getsockname()[1]
-
     def open_session(self, name: str, wake: Callable[[], None]) -> Session:
         """Make the session of a new connection.
 
