@@ -508,3 +508,12 @@ def test_an_invalid_backend_is_refused(project: pytest.Pytester) -> None:
     run.stderr.fnmatch_lines(
         ["*--amqp-backend must be fake, tcp or an amqp:// URL, not 'rabbit': *"]
     )
+
+
+def test_an_invalid_url_is_refused_without_its_password(project: pytest.Pytester) -> None:
+    """Row C8."""
+    run = project.runpytest("--amqp-backend=amqp://ada:hunter#2@localhost/")
+
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines(["*--amqp-backend must be fake, tcp or an amqp:// URL: *%23*"])
+    run.stderr.no_fnmatch_line("*hunter*")

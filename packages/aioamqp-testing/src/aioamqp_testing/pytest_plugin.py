@@ -74,8 +74,9 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         parse_url(kind)
     except ValueError as error:
+        given = "" if "@" in kind else f", not {kind!r}"  # it may contain a password
         raise pytest.UsageError(
-            f"--amqp-backend must be fake, tcp or an amqp:// URL, not {kind!r}: {error}"
+            f"--amqp-backend must be fake, tcp or an amqp:// URL{given}: {error}"
         ) from None
     found = find_virtual_hosts(kind, config.getoption("amqp_management"))
     config.stash[_BACKEND] = Backend(kind, *found)
