@@ -42,6 +42,10 @@ class Dialer(Protocol):
     It may raise OSError, which ``connect`` turns into a ConnectionFailed. It may be cancelled, and
     must then close what it opened. It also receives ``server_hostname``, the name expected in the
     server's certificate, if the caller of ``connect`` passed one.
+
+    The transport can return a function for ``get_extra_info("set_flush")``, which is called with a
+    function that writes at once what the connection joins in this iteration of the event loop: a
+    server in the same process can call it to see everything that the program has sent.
     """
 
     def __call__(

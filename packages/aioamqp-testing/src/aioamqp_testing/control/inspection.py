@@ -19,6 +19,10 @@ _T = TypeVar("_T")
 class Inspection:
     """Methods that show the state of a broker. ``print(broker)`` shows most of it.
 
+    They first process everything that clients in memory have sent in this event loop, so a publish
+    or an acknowledgement counts as soon as its call has returned. What clients do in reply, and
+    what clients over TCP or in other threads send, takes longer: see ``wait_idle``, ``wait_for``.
+
     Attributes:
         node: users and virtual hosts, with exchanges and queues.
         journal: the commands on each connection; ``print(broker.journal)`` shows them.
@@ -31,16 +35,19 @@ class Inspection:
     @property
     def refused(self) -> list[str]:
         """What clients used that the broker does not support yet, in the order of use."""
+        self._connections.receive_pending()
         return self.node.refused
 
     @property
     def vhost(self) -> VirtualHost:
         """The virtual host ``/``, with its queues and exchanges."""
+        self._connections.receive_pending()
         return self.node.vhosts["/"]
 
     @property
     def sessions(self) -> list[Session]:
         """The sessions of all connections, the oldest first."""
+        self._connections.receive_pending()
         return [protocol.session for protocol in self._connections]
 
     def history(
@@ -130,6 +137,7 @@ class Inspection:
         return f"The clock is manual: it is at {clock.time():g} s, and {timers}.\n{self}"
 
     def _vhost(self, name: str) -> VirtualHost:
+        self._connections.receive_pending()
         return named("virtual host", name, self.node.vhosts)
 
     def _queue(self, name: str, vhost: str) -> Queue:

@@ -10,7 +10,7 @@ half-closing, closing and aborting. There are no sockets and no tasks. Nothing i
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
@@ -30,7 +30,7 @@ class MemoryTransport(asyncio.Transport):
     def __init__(
         self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol, extra: dict[str, Any]
     ) -> None:
-        super().__init__(extra)
+        super().__init__({**extra, "set_flush": self._set_flush})
         self._loop = loop
         self._protocol = protocol
         self._peer: MemoryTransport | None = None
@@ -43,10 +43,14 @@ class MemoryTransport(asyncio.Transport):
         self._has_written_eof = False
         self._is_closing = False
         self._is_lost = False
+        self._flush: Callable[[], object] | None = None
 
     def join(self, peer: "MemoryTransport") -> None:
         """Join two transports, so that each receives what the other writes."""
         self._peer, peer._peer = peer, self
+
+    def _set_flush(self, flush: Callable[[], object]) -> None:
+        self._flush = flush
 
     def __repr__(self) -> str:
         state = "closed" if self._is_lost else "closing" if self._is_closing else "open"
@@ -98,6 +102,16 @@ class MemoryTransport(asyncio.Transport):
                 self._eof_received()
             else:
                 self._connection_lost(ConnectionResetError("the peer has reset the connection"))
+
+    def deliver_pending(self) -> None:
+        """Deliver now what the peer has written, even if only into its own write buffer.
+
+        It does nothing outside the event loop of the transport.
+        """
+        if asyncio._get_running_loop() is self._loop:
+            if self._peer is not None and self._peer._flush is not None:
+                self._peer._flush()
+            self._deliver()
 
     def _data_received(self, data: bytes) -> None:
         self._inbox_size -= len(data)

@@ -11,6 +11,7 @@ from ..model import Clock, Node
 from ..session import Ending, Session
 from ..session.journal import Journal
 from .link import Direction, Link
+from .memory import MemoryTransport
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)  # close at once, with a reset
 
@@ -30,6 +31,7 @@ class SessionProtocol(asyncio.Protocol):
         self._session: Session | None = None
         self._link: Link | None = None
         self._is_flush_scheduled = False
+        self._is_reading = False
 
     @property
     def session(self) -> Session:
@@ -53,9 +55,21 @@ class SessionProtocol(asyncio.Protocol):
         else:
             self._link.incoming.send(data)
 
+    def receive_pending(self) -> None:
+        """Process what the client has written in memory and this end has not received yet.
+
+        It does nothing while a read is processed: what is called then sees the state before it.
+        """
+        if isinstance(self._transport, MemoryTransport) and not self._is_reading:
+            self._transport.deliver_pending()
+
     def _feed_session(self, data: bytes) -> None:
         self._is_flush_scheduled = True  # the output of the session is flushed below
-        self.session.receive_data(data)
+        self._is_reading = True
+        try:
+            self.session.receive_data(data)
+        finally:
+            self._is_reading = False
         self.flush()
 
     def pause_writing(self) -> None:
@@ -231,6 +245,11 @@ class Connections:
         self._protocols.pop(protocol, None)
         self._on_connection_lost(protocol)
         self.notify_activity()
+
+    def receive_pending(self) -> None:
+        """Process what clients in memory have written, in the running event loop."""
+        for protocol in self:
+            protocol.receive_pending()
 
     def notify_activity(self) -> None:
         """Count an activity, and wake everything that waits for one."""
