@@ -259,7 +259,7 @@ class FakeBroker(Administration, Assertions, Actions):
     async def _close_connections(self) -> None:
         self._connections.is_open = False
         for listener in self._listeners:
-            listener.close()
+            await listener.close()
         await self._connections.shut_down()
         for listener in self._listeners:
             await listener.wait_closed()

@@ -139,10 +139,10 @@ def _make_fixtures(kind: str, fixture: Callable[..., Any]) -> dict[str, Any]:
             yield served
         _check(request, served)
 
-    async def connection(amqp_url: str) -> "AsyncIterator[AmqpProtocol]":
+    async def connection(_amqp_served: Served) -> "AsyncIterator[AmqpProtocol]":
         import aioamqp
 
-        async with aioamqp.from_url(amqp_url) as protocol:
+        async with aioamqp.from_url(_amqp_served.url) as protocol:
             yield protocol
 
     async def channel(amqp_connection: "AmqpProtocol") -> "Channel":
@@ -217,8 +217,11 @@ def amqp_broker(_amqp_served: Served) -> "FakeBroker | RealBroker":
 
 @pytest.fixture
 def amqp_url(_amqp_served: Served) -> str:
-    """The URL of that broker."""
-    return _amqp_served.url
+    """The URL of that broker, for any client: a fake broker listens over TCP when it is requested.
+
+    Connections of aioamqp still reach a fake broker in memory.
+    """
+    return _amqp_served.listen()
 
 
 @pytest.fixture

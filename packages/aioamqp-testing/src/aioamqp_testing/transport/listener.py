@@ -5,9 +5,10 @@ import errno
 import os
 import socket
 import ssl as tls
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 _ADDRESSES: Final = {
     "localhost": ("127.0.0.1", "::1"),
@@ -23,7 +24,9 @@ _ATTEMPTS: Final = 20  # to find a port that is free at all addresses
 
 
 class Listener:
-    """The port that a broker listens on, at all addresses of a host, in the loop that opens it.
+    """The port that a broker listens on, at all addresses of a host.
+
+    It belongs to the event loop in which it was opened, and can be used in any other one.
 
     Args:
         protocol_factory: makes the protocol of a new connection.
@@ -46,6 +49,7 @@ class Listener:
         self._protocol_factory = protocol_factory
         self._host = host
         self._ssl = ssl
+        self._loop = asyncio.get_running_loop()
         self._servers: list[asyncio.Server] = []
 
     def url(self, login: str) -> str:
@@ -67,7 +71,6 @@ class Listener:
         Raises:
             OSError: the port is in use, or the host is not this machine.
         """
-        loop = asyncio.get_running_loop()
         try:
             addresses = _ADDRESSES.get(self._host) or await _resolve(self._host)
             sockets = _bind(addresses, self.port)
@@ -78,20 +81,45 @@ class Listener:
                 f" {self._host or 'all addresses'}: {error.strerror or error}",
             ) from None
         self.port = sockets[0].getsockname()[1]
+        if not self._loop.is_running():
+            self._loop = asyncio.get_running_loop()
+        await run_in(self._loop, partial(self._serve, sockets))
+
+    async def _serve(self, sockets: list[socket.socket]) -> None:
         self._servers = [
-            await loop.create_server(self._protocol_factory, sock=each, ssl=self._ssl)
+            await self._loop.create_server(self._protocol_factory, sock=each, ssl=self._ssl)
             for each in sockets
         ]
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Accept no more connections; those that are open stay open."""
+        await run_in(self._loop, self._stop_serving)
+
+    async def _stop_serving(self) -> None:
         for server in self._servers:
             server.close()
 
     async def wait_closed(self) -> None:
-        """Wait until the sockets are closed."""
-        for server in self._servers:
-            await server.wait_closed()
+        """Wait until the sockets, and the connections that were accepted on them, are closed."""
+        await run_in(self._loop, self._wait_closed)
+
+    async def _wait_closed(self) -> None:
+        if self._loop.is_running():
+            for server in self._servers:
+                await server.wait_closed()
+
+
+async def run_in(
+    loop: asyncio.AbstractEventLoop, function: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """Run a coroutine function in an event loop, which may be that of another thread.
+
+    If no thread runs that loop, this one runs the function instead.
+    """
+    if loop.is_running() and loop is not asyncio.get_running_loop():
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(), loop))
+    else:
+        await function()
 
 
 async def _resolve(host: str) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -11,6 +12,7 @@ from ..model import Clock, Node
 from ..session import Ending, Session
 from ..session.journal import Journal
 from .link import Direction, Link
+from .listener import run_in
 from .memory import MemoryTransport
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)  # close at once, with a reset
@@ -26,6 +28,7 @@ class SessionProtocol(asyncio.Protocol):
 
     def __init__(self, connections: "Connections") -> None:
         self._connections = connections
+        self._loop = asyncio.get_running_loop()
         self._closed = asyncio.Event()
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
@@ -88,17 +91,20 @@ class SessionProtocol(asyncio.Protocol):
         self._connections.remove(self)
         self._closed.set()
 
-    async def wait_closed(self) -> None:
-        """Wait until the connection is closed."""
-        await self._closed.wait()
+    async def shut_down(self) -> None:
+        """Send connection.close because the broker stops, and wait until the link is closed."""
+        await run_in(self._loop, self._shut_down)
 
-    def shut_down(self) -> None:
-        """Send connection.close because the broker stops, and close the transport."""
+    async def _shut_down(self) -> None:
+        if not self._loop.is_running():
+            self.connection_lost(None)  # its event loop has ended, and with it the client
+            return
         self.session.shut_down()
         self.flush()
         if self._transport is not None:
             # a client that does not read must not keep the broker from stopping
-            asyncio.get_running_loop().call_soon(self._transport.abort)
+            self._loop.call_soon(self._transport.abort)
+        await self._closed.wait()
 
     def shape(self) -> Link:
         """Flush, and return the link that all later bytes of this connection pass through."""
@@ -123,7 +129,11 @@ class SessionProtocol(asyncio.Protocol):
     def _flush_soon(self) -> None:
         if not self._is_flush_scheduled:
             self._is_flush_scheduled = True
-            asyncio.get_running_loop().call_soon(self.flush)
+            if asyncio._get_running_loop() is self._loop:
+                self._loop.call_soon(self.flush)
+            else:
+                with suppress(RuntimeError):  # the event loop of the connection is closed
+                    self._loop.call_soon_threadsafe(self.flush)
 
     def flush(self) -> None:
         """Write the output of the session, and close the transport if the session has ended."""
@@ -278,9 +288,7 @@ class Connections:
     async def shut_down(self) -> None:
         """Close every connection as a broker that stops does, and wait until they are closed."""
         while self._protocols:
-            protocol = next(iter(self._protocols))
-            protocol.shut_down()
-            await protocol.wait_closed()
+            await next(iter(self._protocols)).shut_down()
         # clients in memory receive connection.close and connection_lost in later iterations
         for _ in range(2):
             await asyncio.sleep(0)
