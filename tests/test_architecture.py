@@ -119,6 +119,7 @@ NEVER = {
 ONLY = {
     "aioamqp._legacy": ("aioamqp", {"aioamqp.protocol"}),
     "aioamqp_testing.cli": ("aioamqp_testing", {"aioamqp_testing.__main__"}),
+    "aioamqp_testing.management": ("aioamqp_testing", {"aioamqp_testing.broker"}),
     "aioamqp_testing.plugin": ("aioamqp_testing", {"aioamqp_testing.pytest_plugin"}),
     "aioamqp_testing.model.vhost": (
         "aioamqp_testing.model",
@@ -209,6 +210,12 @@ ROOMS = [
             {"aioamqp_testing", "amqp_codec", "aioamqp"},
         )
         for file in ("broker", "fake_broker")
+    ),
+    # The server of HTTP, whose library is optional.
+    Room(
+        "packages/aioamqp-testing/src/aioamqp_testing/management/server.py",
+        "aioamqp_testing.management",
+        {"aioamqp_testing", "aiohttp"},
     ),
     Room(
         "packages/aioamqp-testing/src/aioamqp_testing/plugin",

@@ -42,7 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             context = _tls_context(*options.tls)
         if port is None:
             port = _PORT if context is None else _TLS_PORT
-        return asyncio.run(serve(options.host, port, context=context, quiet=options.quiet))
+        return asyncio.run(
+            serve(
+                options.host,
+                port,
+                context=context,
+                management_port=options.management_port,
+                quiet=options.quiet,
+            )
+        )
     except _Refused as error:
         sys.stderr.write(f"{_PROGRAM}: {error}\n")
         return 1
@@ -81,7 +89,14 @@ def _parser() -> argparse.ArgumentParser:
         help="accept TLS instead of plain connections, with a certificate and its private key, two"
         " files in PEM format",
     )
-    command.add_argument("--quiet", action="store_true", help="print only the URL")
+    command.add_argument(
+        "--management-port",
+        type=_port,
+        metavar="PORT",
+        help="serve the management API on this port, too; 0 for any free one, RabbitMQ's is 15672."
+        " Its URL is the second line of output",
+    )
+    command.add_argument("--quiet", action="store_true", help="print only the URLs")
     return parser
 
 
@@ -112,24 +127,35 @@ def _refuse_password() -> str:
 
 
 async def serve(
-    host: str, port: int, *, context: ssl.SSLContext | None = None, quiet: bool = False
+    host: str,
+    port: int,
+    *,
+    context: ssl.SSLContext | None = None,
+    management_port: int | None = None,
+    quiet: bool = False,
 ) -> int:
     """Run a broker until SIGINT or SIGTERM; return the exit code."""
     stop = asyncio.Event()
     _stop_on_signals(stop)
     async with FakeBroker() as broker:
         try:
-            url = await broker.listen(host, port, ssl=context)
+            urls = [await broker.listen(host, port, ssl=context)]
+            if management_port is not None:
+                port = management_port
+                urls.append(await broker.listen_management(host, port, ssl=context))
         except OSError as error:
             raise _Refused(_listen_error(error, host, port)) from None
-        print(url, flush=True)  # noqa: T201 (scripts read this line)
+        except ModuleNotFoundError as error:
+            raise _Refused(str(error)) from None
+        for url in urls:
+            print(url, flush=True)  # noqa: T201 (scripts read these lines)
         if quiet:
             await stop.wait()
             return 0
         access = _LOOPBACK if _is_loopback(host) else _OPEN.format(host=host)
         banner = _BANNER.format(access=access)
         sys.stdout.write(banner)
-        above = 1 + banner.count("\n")
+        above = len(urls) + banner.count("\n")
         view = Screen(sys.stdout, above) if sys.stdout.isatty() else Log(sys.stdout)
         while not stop.is_set():
             view.show(broker)

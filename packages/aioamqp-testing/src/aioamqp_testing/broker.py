@@ -15,7 +15,7 @@ from .faults import Faults
 from .model import Node
 from .session.journal import Journal
 from .tasks import Tasks
-from .transport.listener import Listener
+from .transport.listener import Listener, Port
 from .transport.memory import connect
 from .transport.protocol import Connections
 
@@ -193,11 +193,56 @@ class FakeBroker(Administration, Assertions, Actions):
             raise RuntimeError(
                 "the FakeBroker is not running: listen inside its `async with` block"
             )
-        listener = Listener(self._connections.new_protocol, host, port, ssl)
+        listener = Listener(self._connections.new_protocol, "amqp", host, port, ssl)
         await listener.open()
         self._listeners.append(listener)
         user = next(iter(self.node.users.values()))
-        return listener.url(f"{quote(user.name, safe='')}:{quote(user.password, safe='')}")
+        return listener.url(f"{quote(user.name, safe='')}:{quote(user.password, safe='')}@")
+
+    async def listen_management(
+        self, host: str = "127.0.0.1", port: int = 0, *, ssl: "tls.SSLContext | None" = None
+    ) -> str:
+        """Serve a part of RabbitMQ's management API over HTTP; COVERAGE.md lists it.
+
+        It needs aiohttp, which ``pip install aioamqp-testing[management]`` installs.
+
+        Args:
+            host: the address to listen on, as for ``listen``.
+            port: 0 for any free one; RabbitMQ's is 15672.
+            ssl: for HTTPS, a context with the broker's certificate.
+
+        Returns:
+            the URL, such as ``http://127.0.0.1:49152``; the paths of the routes begin with
+            ``/api/``.
+
+        Raises:
+            RuntimeError: the broker is not running.
+            ModuleNotFoundError: aiohttp is not installed.
+            OSError: the port is in use, or the address is not one of this machine.
+        """
+        if not self._connections.is_open:
+            raise RuntimeError(
+                "the FakeBroker is not running: listen inside its `async with` block"
+            )
+        try:
+            from .management.server import Server
+        except ModuleNotFoundError as error:
+            if error.name != "aiohttp":
+                raise
+            raise ModuleNotFoundError(
+                "the management API needs aiohttp: pip install 'aioamqp-testing[management]'",
+                name=error.name,
+            ) from None
+        from .management.api import Api
+
+        server = Server(Api(self, self._ports))
+        listener = Listener(await server.open(), "http", host, port, ssl, server.close)
+        await listener.open()
+        self._listeners.append(listener)
+        return listener.url()
+
+    def _ports(self) -> list[Port]:
+        return [port for listener in self._listeners for port in listener.ports]
 
     # ----------------------------------------------------------------------------- start and stop
 

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
@@ -90,13 +90,13 @@ class Management:
         )
         try:
             with urllib.request.urlopen(request, timeout=_API_SECONDS) as response:
-                received = json.loads(response.read() or b"{}")
+                received: Any = json.loads(response.read() or b"{}")
         except (OSError, ValueError) as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
             where = f"{_without_login(self._api)}/api/{path}"
             raise NoVirtualHosts(f"{verb} {where}: {error}") from None
-        return received if isinstance(received, dict) else {}
+        return cast("dict[str, Any]", received) if isinstance(received, dict) else {}
 
     def add(self, name: str) -> None:
         """Make a virtual host with all permissions for the user."""

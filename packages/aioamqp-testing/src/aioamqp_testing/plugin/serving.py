@@ -57,7 +57,7 @@ class Served:
 
     broker: "FakeBroker | RealBroker"
     url: str = _IN_MEMORY
-    names: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list[str])
     ports: ExitStack = field(default_factory=ExitStack)
 
     def listen(self) -> str:

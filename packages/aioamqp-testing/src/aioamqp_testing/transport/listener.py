@@ -5,8 +5,9 @@ import errno
 import os
 import socket
 import ssl as tls
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -23,6 +24,21 @@ _MISSING: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # on a machine with
 _ATTEMPTS: Final = 20  # to find a port that is free at all addresses
 
 
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that a broker listens on, at one address.
+
+    Attributes:
+        scheme: ``amqp`` or ``http``, with an ``s`` at the end for TLS.
+        address: the address.
+        number: the number of the port.
+    """
+
+    scheme: str
+    address: str
+    number: int
+
+
 class Listener:
     """The port that a broker listens on, at all addresses of a host.
 
@@ -30,9 +46,11 @@ class Listener:
 
     Args:
         protocol_factory: makes the protocol of a new connection.
+        scheme: ``amqp`` or ``http``.
         host: an address or a name; an empty one, or ``::``, for all addresses of the machine.
         port: 0 for any free one.
         ssl: for TLS; None for connections without it.
+        close_connections: closes what was accepted, if nothing else does.
 
     Attributes:
         port: the same; if it was 0, the port that was free when the listener was first opened.
@@ -40,30 +58,43 @@ class Listener:
 
     def __init__(
         self,
-        protocol_factory: Callable[[], asyncio.Protocol],
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        scheme: str,
         host: str,
         port: int,
         ssl: tls.SSLContext | None = None,
+        close_connections: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.port = port
+        self._scheme = f"{scheme}s" if ssl else scheme
+        self._close_connections = close_connections
         self._protocol_factory = protocol_factory
         self._host = host
         self._ssl = ssl
         self._loop = asyncio.get_running_loop()
         self._servers: list[asyncio.Server] = []
 
-    def url(self, login: str) -> str:
+    @property
+    def ports(self) -> list[Port]:
+        """The ports that are open, one for each address."""
+        return [
+            Port(self._scheme, *each.getsockname()[:2])
+            for server in self._servers
+            for each in server.sockets
+        ]
+
+    def url(self, login: str = "") -> str:
         """Return the URL for clients on this machine.
 
         It ends with the port: clients do not agree on what a slash at the end means, and some would
         ask for the virtual host with the empty name instead of ``/``.
 
         Args:
-            login: the user name and the password, percent-encoded.
+            login: the user name and the password, percent-encoded, and an ``@``.
         """
         host = _REACHED_AT.get(self._host, self._host)
         address = f"[{host}]" if ":" in host else host
-        return f"amqp{'s' if self._ssl else ''}://{login}@{address}:{self.port}"
+        return f"{self._scheme}://{login}{address}:{self.port}"
 
     async def open(self) -> None:
         """Accept connections.
@@ -105,6 +136,8 @@ class Listener:
 
     async def _wait_closed(self) -> None:
         if self._loop.is_running():
+            if self._close_connections is not None:
+                await self._close_connections()
             for server in self._servers:
                 await server.wait_closed()
 
@@ -130,15 +163,14 @@ async def _resolve(host: str) -> list[str]:
 
 def _bind(addresses: Sequence[str], port: int) -> list[socket.socket]:
     """Bind a socket to each address that this machine has, all of them to the same port."""
-    for _ in range(_ATTEMPTS):
+    for _ in range(_ATTEMPTS - 1):
         try:
             return _bind_all(addresses, port)
         except OSError as error:
             # a port that is free at the first address may be in use at the next one
             if port or error.errno != errno.EADDRINUSE:
                 raise
-            in_use = error
-    raise in_use
+    return _bind_all(addresses, port)
 
 
 def _bind_all(addresses: Sequence[str], port: int) -> list[socket.socket]:
