@@ -102,7 +102,7 @@ async def serve(
                 yield served
         finally:
             await broker.close()
-            await asyncio.to_thread(served.ports.close)
+            served.ports.close()
         return
     if options:
         skip(f"the options {options} are for the fake broker, and --amqp-backend is a real one")
