@@ -131,3 +131,10 @@ async def test_the_command_serves_with_tls(certificate: Certificate, authority: 
         process.terminate()
         await process.communicate()
     assert process.returncode == 0
+
+
+async def test_a_context_for_clients_is_refused() -> None:
+    """Row U49."""
+    async with FakeBroker() as broker:
+        with pytest.raises(ValueError, match="ssl is a context for clients"):
+            await broker.listen(ssl=ssl.create_default_context())

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import unittest
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -53,6 +54,20 @@ class Asynchronous(unittest.IsolatedAsyncioTestCase):
     async def test_what_is_left_open_is_ended(self) -> None:
         _, protocol = await aioamqp.connect()
         await protocol.channel()
+
+
+def test_a_port_is_opened_again_in_another_event_loop() -> None:
+    """Row U50."""
+
+    async def restart(broker: FakeBroker) -> None:
+        await broker.restart()
+        transport, _ = await dial_tcp(asyncio.Protocol, "127.0.0.1", port or 0, ssl=None)
+        transport.abort()
+        await broker.close()
+
+    with fake_broker() as broker:
+        port = urlsplit(asyncio.run(broker.listen())).port
+        asyncio.run(restart(broker))
 
 
 def test_leaving_without_a_loop_drops_what_is_left_open() -> None:

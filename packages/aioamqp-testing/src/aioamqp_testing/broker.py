@@ -187,6 +187,7 @@ class FakeBroker(Administration, Assertions, Actions):
 
         Raises:
             RuntimeError: the broker is not running.
+            ValueError: ``ssl`` is a context for clients.
             OSError: the port is in use, or the address is not one of this machine.
         """
         if not self._connections.is_open:
@@ -218,6 +219,7 @@ class FakeBroker(Administration, Assertions, Actions):
         Raises:
             RuntimeError: the broker is not running.
             ModuleNotFoundError: aiohttp is not installed.
+            ValueError: ``ssl`` is a context for clients.
             OSError: the port is in use, or the address is not one of this machine.
         """
         if not self._connections.is_open:

@@ -34,7 +34,7 @@ class Backend:
         description: of the virtual hosts, for the header of the report.
     """
 
-    kind: str
+    kind: str = field(repr=False)  # the URL may contain a password
     virtual_hosts: "VirtualHosts | None" = None
     description: str = ""
 
@@ -56,7 +56,7 @@ class Served:
     """
 
     broker: "FakeBroker | RealBroker"
-    url: str = _IN_MEMORY
+    url: str = field(default=_IN_MEMORY, repr=False)
     names: list[str] = field(default_factory=list[str])
     ports: ExitStack = field(default_factory=ExitStack)
 

@@ -52,6 +52,9 @@ class Listener:
         ssl: for TLS; None for connections without it.
         close_connections: closes what was accepted, if nothing else does.
 
+    Raises:
+        ValueError: ``ssl`` is a context for clients.
+
     Attributes:
         port: the same; if it was 0, the port that was free when the listener was first opened.
     """
@@ -65,6 +68,8 @@ class Listener:
         ssl: tls.SSLContext | None = None,
         close_connections: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        if ssl is not None and ssl.protocol == tls.PROTOCOL_TLS_CLIENT:
+            raise ValueError("ssl is a context for clients: use ssl.PROTOCOL_TLS_SERVER")
         self.port = port
         self._scheme = f"{scheme}s" if ssl else scheme
         self._close_connections = close_connections
