@@ -12,6 +12,8 @@ __all__ = ["Clock", "LoopClock", "ManualClock", "Timer"]
 class LoopClock:
     """A clock that shows the time of the running event loop."""
 
+    is_real = True
+
     def __init__(self) -> None:
         self._watchers: dict[Callable[[], object], None] = {}
 

@@ -16,6 +16,11 @@ class Timer(Protocol):
 class Clock(Protocol):
     """What the broker needs from a clock."""
 
+    @property
+    def is_real(self) -> bool:
+        """Whether its time passes by itself."""
+        ...
+
     def time(self) -> float:
         """Return the seconds since a fixed time; they never decrease."""
         ...
@@ -45,6 +50,8 @@ class ManualClock:
     Args:
         start: the date at the start, in seconds since 1970 in UTC; the default is the year 2000.
     """
+
+    is_real = False
 
     def __init__(self, start: float = 946684800.0) -> None:
         self._start = start

@@ -5,7 +5,7 @@
 They implement all of asyncio's transport interface: pausing in both directions, buffer limits,
 half-closing, closing and aborting. There are no sockets and no tasks. Nothing is called from within
 ``write``: data arrives in a later callback of the event loop, in the order of writing, and with one
-``data_received`` for each ``write``.
+``data_received`` for each ``write``. They cannot break without notice, so they need no heartbeats.
 """
 
 import asyncio
@@ -47,6 +47,12 @@ class MemoryTransport(asyncio.Transport):
     def join(self, peer: "MemoryTransport") -> None:
         """Join two transports, so that each receives what the other writes."""
         self._peer, peer._peer = peer, self
+
+    def require_heartbeats(self) -> None:
+        """Require heartbeats of both sides from now on, because bytes can be lost."""
+        for end in (self, self._peer):
+            if end is not None:
+                end._extra["needs_heartbeat"] = True
 
     def __repr__(self) -> str:
         state = "closed" if self._is_lost else "closing" if self._is_closing else "open"
@@ -238,8 +244,10 @@ def connect(
         the transport of the client and that of the server.
     """
     loop = asyncio.get_running_loop()
-    near = MemoryTransport(loop, client, {"sockname": client_name, "peername": server_name})
-    far = MemoryTransport(loop, server, {"sockname": server_name, "peername": client_name})
+    names = {"sockname": client_name, "peername": server_name}
+    near = MemoryTransport(loop, client, {**names, "needs_heartbeat": False})
+    names = {"sockname": server_name, "peername": client_name}
+    far = MemoryTransport(loop, server, {**names, "needs_heartbeat": False})
     near.join(far)
     server.connection_made(far)
     client.connection_made(near)

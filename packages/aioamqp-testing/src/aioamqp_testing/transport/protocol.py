@@ -5,12 +5,13 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 from ..model import Clock, Node
 from ..session import Ending, Session
 from ..session.journal import Journal
 from .link import Direction, Link
+from .memory import MemoryTransport
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)  # close at once, with a reset
 
@@ -39,11 +40,14 @@ class SessionProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start a session."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio.Transport
+        self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         name = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else str(peer)
         self._session = self._connections.open_session(name, self._flush_soon)
+        self._session.heartbeat.is_expected = self._connections.clock.is_real and bool(
+            transport.get_extra_info("needs_heartbeat", True)
+        )
         self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -96,6 +100,14 @@ class SessionProtocol(asyncio.Protocol):
                 Direction(clock, self._feed_session, partial(self.reset, "cut while reading")),
             )
         return self._link
+
+    def go_silent(self) -> None:
+        """Drop every byte from now on, in both directions, without an error."""
+        self.shape().blackhole()
+        self.session.heartbeat.is_expected = True
+        if isinstance(self._transport, MemoryTransport):
+            self._transport.require_heartbeats()
+        self.flush()  # stops reading
 
     def reset(self, why: str) -> None:
         """Reset the connection, also if the client has not read everything yet.
