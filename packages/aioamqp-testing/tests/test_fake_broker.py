@@ -11,6 +11,7 @@ import aioamqp
 from aioamqp.dial import current_dialer, dial_tcp
 from aioamqp_testing import FakeBroker, describe, fake_broker
 from aioamqp_testing.faults import Reset
+from aioamqp_testing.session import Session
 
 
 async def send(text: str) -> None:
@@ -55,16 +56,30 @@ class Asynchronous(unittest.IsolatedAsyncioTestCase):
         await protocol.channel()
 
 
+def test_a_connection_that_is_left_open_ends_with_its_event_loop() -> None:
+    async def leave(broker: FakeBroker) -> Session:
+        await broker.dial(asyncio.Protocol)
+        (session,) = broker.sessions
+        return session
+
+    with fake_broker() as broker:
+        session = asyncio.run(leave(broker))
+
+        assert not broker.sessions
+        assert session.ending is not None
+
+
 def test_leaving_without_a_loop_drops_what_is_left_open() -> None:
     async def leave(broker: FakeBroker) -> None:
         await broker.dial(asyncio.Protocol)
 
-    with fake_broker() as broker:
-        asyncio.run(leave(broker))
-        (session,) = broker.sessions  # it is still there
+    with asyncio.Runner() as runner:
+        with fake_broker() as broker:
+            runner.run(leave(broker))
+            (session,) = broker.sessions  # it is still there
 
-    assert session.ending is not None
-    assert not broker.sessions
+        assert session.ending is not None
+        assert not broker.sessions
 
 
 @pytest.mark.asyncio

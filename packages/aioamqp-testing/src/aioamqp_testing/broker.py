@@ -15,6 +15,7 @@ from .faults import Faults
 from .model import Node
 from .session.journal import Journal
 from .tasks import Tasks
+from .threads import BrokerLock, LockedClock, running_loop, thread_safe
 from .transport.memory import connect
 from .transport.protocol import Connections
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
 
+@thread_safe
 class FakeBroker(Administration, Assertions, Actions):
     """An AMQP broker in the memory of a test.
 
@@ -41,6 +43,10 @@ class FakeBroker(Administration, Assertions, Actions):
     state of the broker and waits for changes; ``Assertions`` checks it; ``Actions`` publishes and
     consumes in place of other programs.
 
+    A broker serves programs in several threads and event loops at once, and all its methods can be
+    called from any of them; those that are no coroutines need no event loop. A program in a forked
+    process has a copy of the broker, and gets an error.
+
     Args:
         clock: ``"real"`` for the time of the event loop, ``"manual"`` for a clock that only moves
             when ``broker.clock.advance(seconds)`` is called, or a ManualClock to share one.
@@ -49,6 +55,8 @@ class FakeBroker(Administration, Assertions, Actions):
 
     Attributes:
         clock: the clock.
+        lock: held by each thread while it works in the broker; ``with broker.lock:`` several values
+            are read at one moment.
         faults: the faults that the test adds; see ``aioamqp_testing.faults``.
         journal: the commands on each connection; ``print(broker.journal)`` shows them.
         node: users and virtual hosts, with exchanges and queues.
@@ -60,20 +68,23 @@ class FakeBroker(Administration, Assertions, Actions):
         *,
         consumer_timeout: float | None = 1800.0,
     ) -> None:
-        self.clock: LoopClock | ManualClock
+        self.lock = BrokerLock()
         if isinstance(clock, ManualClock):
             self.clock = clock
         elif clock in ("real", "manual"):
-            self.clock = LoopClock() if clock == "real" else ManualClock()
+            self.clock = LoopClock(self.lock) if clock == "real" else ManualClock()
         else:
             raise ValueError(f"clock must be 'real', 'manual' or a ManualClock, not {clock!r}")
         self.journal = Journal()
-        self.node = Node(self.clock)
+        self.node = Node(
+            self.clock if isinstance(self.clock, LoopClock) else LockedClock(self.clock, self.lock)
+        )
         self.node.consumer_timeout = consumer_timeout
         self.faults = Faults(self)
         self._connections = Connections(
             self.node,
-            self.clock,
+            self.node.clock,
+            self.lock,
             self.journal,
             on_connection_made=self.faults.connection_made,
             on_connection_lost=self.faults.connection_lost,
@@ -82,6 +93,7 @@ class FakeBroker(Administration, Assertions, Actions):
         self._tasks = Tasks()
         self._restarts = Tasks()
         self._next_port = 50000
+        self.lock.on_enter = self._catch_up
 
     async def __aenter__(self) -> Self:
         """Start accepting connections."""
@@ -154,6 +166,7 @@ class FakeBroker(Administration, Assertions, Actions):
             ConnectionRefusedError: the broker is not running.
         """
         del ssl, server_hostname
+        self.lock.check_process()
         if not self._connections.is_open:
             raise ConnectionRefusedError(
                 "the FakeBroker is not running: connect inside its `async with` block,"
@@ -197,6 +210,16 @@ class FakeBroker(Administration, Assertions, Actions):
         self._listeners[host, port] = listener
         return port
 
+    def _catch_up(self) -> None:
+        """Catch up with event loops that were closed, and with timers that no loop has run."""
+        self._connections.drop_lost()
+        if isinstance(self.clock, LoopClock) and self._connections.is_open:
+            loop = running_loop()
+            if loop is None:
+                self.clock.run_due()
+            else:
+                self.clock.attach(loop)
+
     # ----------------------------------------------------------------------------- start and stop
 
     def open(self) -> None:
@@ -230,12 +253,12 @@ class FakeBroker(Administration, Assertions, Actions):
         self._restarts.start(self.restart())
 
     def abort(self) -> None:
-        """Drop all connections without notifying the clients. Needs no event loop.
+        """Drop all connections. Needs no event loop: those of clients are reset in their own.
 
         Listening sockets are left to the event loop that they belong to.
         """
         self._connections.is_open = False
-        self.clock.unwatch(self._connections.notify_activity)
+        self._stop_clock()
         self._listeners.clear()
         self._connections.abort()
 
@@ -243,10 +266,16 @@ class FakeBroker(Administration, Assertions, Actions):
         """Close all connections as a broker that stops does, and wait until they are closed."""
         await self._restarts.wait()
         await self._tasks.cancel()
-        self.clock.unwatch(self._connections.notify_activity)
         await self._close_connections()
         self._listeners.clear()
-        self._connections.notify_activity()
+        with self.lock:
+            self._stop_clock()
+            self._connections.notify_activity()
+
+    def _stop_clock(self) -> None:
+        self.clock.unwatch(self._connections.notify_activity)
+        if isinstance(self.clock, LoopClock):
+            self.clock.detach()
 
     async def _close_connections(self) -> None:
         self._connections.is_open = False

@@ -9,6 +9,7 @@ from amqp_codec import Properties
 
 from ..model import Consumer, Message, Queue, QueuedMessage, SharedPrefetch, VirtualHost
 from ..tasks import Tasks
+from ..threads import thread_safe
 from .inspection import Inspection
 
 Reply: TypeAlias = bytes | str | None
@@ -16,6 +17,7 @@ ReplyFunction: TypeAlias = Callable[[Message], Reply | Awaitable[Reply]]
 """Returns the body of the reply to a request; None for no reply."""
 
 
+@thread_safe
 class Actions(Inspection):
     """Methods by which a test acts in a broker in place of other programs."""
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from ..threads import iterate
 from ..transport.protocol import Connections
 
 _T = TypeVar("_T")
@@ -35,7 +36,7 @@ async def wait_for(
     """
     try:
         async with asyncio.timeout(timeout) as limit:
-            while not (result := await _within_a_few_iterations(predicate)):
+            while not (result := await _within_a_few_iterations(predicate, connections)):
                 if not connections.is_open:
                     raise WaitTimeout(
                         f"{_name(predicate)} did not become true before the broker was closed.\n"
@@ -51,13 +52,13 @@ async def wait_for(
     return result
 
 
-async def _within_a_few_iterations(predicate: Callable[[], _T]) -> _T:
+async def _within_a_few_iterations(predicate: Callable[[], _T], connections: Connections) -> _T:
     """Call the predicate until clients have handled what the broker has just sent them."""
     result = predicate()
     for _ in range(_QUIET_ITERATIONS):
         if result:
             break
-        await asyncio.sleep(0)
+        await iterate(connections.loops)
         result = predicate()
     return result
 
@@ -71,7 +72,7 @@ async def wait_idle(connections: Connections) -> None:
     quiet = 0
     for _ in range(_MAX_ITERATIONS):
         before = connections.activity_count
-        await asyncio.sleep(0)
+        await iterate(connections.loops)
         quiet = quiet + 1 if connections.activity_count == before else 0
         if quiet == _QUIET_ITERATIONS:
             return

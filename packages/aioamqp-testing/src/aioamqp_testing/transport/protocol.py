@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, cast
@@ -10,10 +11,12 @@ from typing import Final, cast
 from ..model import Clock, Node
 from ..session import Ending, Session
 from ..session.journal import Journal
+from ..threads import BrokerLock, call_in, iterate, running_loop, wake
 from .link import Direction, Link
 from .memory import MemoryTransport
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)  # close at once, with a reset
+_CLOSE_ITERATIONS: Final = 10  # in which a loop of another thread closes a transport
 
 
 class SessionProtocol(asyncio.Protocol):
@@ -26,11 +29,17 @@ class SessionProtocol(asyncio.Protocol):
 
     def __init__(self, connections: "Connections") -> None:
         self._connections = connections
-        self._closed = asyncio.Event()
+        self._lock = connections.lock
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         self._link: Link | None = None
         self._is_flush_scheduled = False
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the transport. Only there is the transport touched."""
+        return self._loop
 
     @property
     def session(self) -> Session:
@@ -44,18 +53,20 @@ class SessionProtocol(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         name = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else str(peer)
-        self._session = self._connections.open_session(name, self._flush_soon)
-        self._session.heartbeat.is_expected = self._connections.clock.is_real and bool(
-            transport.get_extra_info("needs_heartbeat", True)
-        )
-        self._connections.add(self)
+        needs_heartbeat = bool(transport.get_extra_info("needs_heartbeat", True))
+        with self._lock:
+            self._session = self._connections.open_session(name, self._flush_soon)
+            is_expected = needs_heartbeat and self._connections.clock.is_real
+            self._session.heartbeat.is_expected = is_expected
+            self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Feed the session and write what it answers."""
-        if self._link is None:
-            self._feed_session(data)
-        else:
-            self._link.incoming.send(data)
+        with self._lock:
+            if self._link is None:
+                self._feed_session(data)
+            else:
+                self._link.incoming.send(data)
 
     def _feed_session(self, data: bytes) -> None:
         self._is_flush_scheduled = True  # the output of the session is flushed below
@@ -64,31 +75,46 @@ class SessionProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Pause the session: the client does not read."""
-        self.session.output.pause()
+        with self._lock:
+            self.session.output.pause()
 
     def resume_writing(self) -> None:
         """Resume the session: the client has read."""
-        self.session.output.resume()
+        with self._lock:
+            self.session.output.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session."""
         del exc
-        self._transport = None
-        self.session.connection_lost()
-        self._connections.remove(self)
-        self._closed.set()
+        self.drop()
 
-    async def wait_closed(self) -> None:
-        """Wait until the connection is closed."""
-        await self._closed.wait()
+    def drop(self) -> None:
+        """End the session: the transport is closed, or its event loop is."""
+        with self._lock:
+            self._transport = None
+            self.session.connection_lost()
+            self._connections.remove(self)
 
     def shut_down(self) -> None:
         """Send connection.close because the broker stops, and close the transport."""
         self.session.shut_down()
         self.flush()
+        # a client that does not read must not keep the broker from stopping
+        self.call_soon(self.abort)
+
+    def abort(self) -> None:
+        """Abort the transport, in its own event loop."""
         if self._transport is not None:
-            # a client that does not read must not keep the broker from stopping
-            asyncio.get_running_loop().call_soon(self._transport.abort)
+            self._transport.abort()
+
+    def call_soon(self, action: Callable[[], object]) -> None:
+        """Call a function in the next iteration of the event loop of the transport."""
+
+        def call() -> None:
+            with self._lock:
+                action()
+
+        call_in(self._loop, call)
 
     def shape(self) -> Link:
         """Flush, and return the link that all later bytes of this connection pass through."""
@@ -96,8 +122,15 @@ class SessionProtocol(asyncio.Protocol):
         if self._link is None:
             clock = self._connections.clock
             self._link = Link(
-                Direction(clock, self._write, partial(self.reset, "cut while sending")),
-                Direction(clock, self._feed_session, partial(self.reset, "cut while reading")),
+                Direction(
+                    clock, self.call_soon, self._write, partial(self.reset, "cut while sending")
+                ),
+                Direction(
+                    clock,
+                    self.call_soon,
+                    self._feed_session,
+                    partial(self.reset, "cut while reading"),
+                ),
             )
         return self._link
 
@@ -121,12 +154,22 @@ class SessionProtocol(asyncio.Protocol):
     def _flush_soon(self) -> None:
         if not self._is_flush_scheduled:
             self._is_flush_scheduled = True
-            asyncio.get_running_loop().call_soon(self.flush)
+            call_in(self._loop, self._flush_scheduled)
+
+    def _flush_scheduled(self) -> None:
+        with self._lock:
+            self.flush()
 
     def flush(self) -> None:
-        """Write the output of the session, and close the transport if the session has ended."""
+        """Write the output of the session, and close the transport if the session has ended.
+
+        In another event loop than that of the transport, this happens soon instead.
+        """
         self._is_flush_scheduled = False
         if self._transport is None:
+            return
+        if running_loop() is not self._loop:
+            self._flush_soon()
             return
         has_written = False
         while output := self.session.take_output():
@@ -140,14 +183,20 @@ class SessionProtocol(asyncio.Protocol):
         if self._link is None or ending is Ending.BREAK:
             self._close_transport(ending, has_written=has_written)
         elif not self._link.is_blackholed:
-            self._link.outgoing.after_pending(
-                lambda: self._close_transport(ending, has_written=True)
-            )
+            close = partial(self._close_transport, ending, has_written=True)
+            self._link.outgoing.after_pending(partial(self._call_there, close))
         self._connections.notify_activity()
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(data)
+            self._call_there(partial(self._transport.write, data))
+
+    def _call_there(self, action: Callable[[], object]) -> None:
+        """Call a function in the loop of the transport: now, or else in its next iteration."""
+        if running_loop() is self._loop:
+            action()
+        else:
+            self.call_soon(action)
 
     def _pause_or_resume_reading(self, transport: asyncio.Transport) -> None:
         if transport.is_closing():
@@ -184,12 +233,14 @@ class Connections:
     Args:
         node: the broker that the sessions work on.
         clock: for their timers.
+        lock: held by every thread that works in the broker.
         journal: records what is sent on them.
         on_connection_made: called with each new connection.
         on_connection_lost: called with each connection that is closed.
 
     Attributes:
         clock: the same.
+        lock: the same.
         is_open: whether new connections are accepted.
         activity_count: how often something was received, sent or changed so far.
     """
@@ -198,12 +249,14 @@ class Connections:
         self,
         node: Node,
         clock: Clock,
+        lock: BrokerLock,
         journal: Journal,
         *,
         on_connection_made: Callable[[SessionProtocol], None],
         on_connection_lost: Callable[[SessionProtocol], None],
     ) -> None:
         self.clock = clock
+        self.lock = lock
         self.is_open = False
         self.activity_count = 0
         self._on_connection_made = on_connection_made
@@ -211,6 +264,7 @@ class Connections:
         self._node = node
         self._journal = journal
         self._protocols: dict[SessionProtocol, None] = {}
+        self._loops: Counter[asyncio.AbstractEventLoop] = Counter()  # with their connections
         self._waiters: set[asyncio.Future[None]] = set()
 
     def __iter__(self) -> Iterator[SessionProtocol]:
@@ -218,6 +272,11 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._protocols)
+
+    @property
+    def loops(self) -> list[asyncio.AbstractEventLoop]:
+        """The event loops that have connections."""
+        return list(self._loops)
 
     def new_protocol(self) -> SessionProtocol:
         """Make the protocol of a new connection."""
@@ -249,45 +308,76 @@ class Connections:
     def add(self, protocol: SessionProtocol) -> None:
         """Add a new connection."""
         self._protocols[protocol] = None
+        self._loops[protocol.loop] += 1
         self._on_connection_made(protocol)
         self.notify_activity()
 
     def remove(self, protocol: SessionProtocol) -> None:
         """Remove a connection that is closed."""
-        self._protocols.pop(protocol, None)
+        if protocol in self._protocols:
+            del self._protocols[protocol]
+            self._loops[protocol.loop] -= 1
+            if not self._loops[protocol.loop]:
+                del self._loops[protocol.loop]
         self._on_connection_lost(protocol)
         self.notify_activity()
+
+    def drop_lost(self) -> None:
+        """End the sessions of connections whose event loop is closed: nothing can close those."""
+        for loop in self._loops:
+            if loop.is_closed():
+                break
+        else:
+            return
+        for protocol in list(self._protocols):
+            if protocol.loop.is_closed():
+                protocol.drop()
 
     def notify_activity(self) -> None:
         """Count an activity, and wake everything that waits for one."""
         self.activity_count += 1
         if self._waiters:
-            for waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-            self._waiters.clear()
+            waiters, self._waiters = self._waiters, set()
+            for waiter in waiters:
+                wake(waiter)
 
     async def wait_activity(self) -> None:
         """Wait for the next activity."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        with self.lock:
+            self._waiters.add(waiter)
         try:
             await waiter
         finally:
             self._waiters.discard(waiter)
 
+    async def _close_elsewhere(self, protocol: SessionProtocol) -> None:
+        """Wait until the loop of a connection has closed it, or drop it if that is blocked."""
+        for _ in range(_CLOSE_ITERATIONS):
+            if protocol not in self._protocols or not protocol.loop.is_running():
+                break
+            await iterate([protocol.loop])
+        if protocol in self._protocols:
+            protocol.drop()
+
     def abort(self) -> None:
-        """End every session without notifying its client. Needs no event loop."""
-        protocols, self._protocols = self._protocols, {}
-        for protocol in protocols:
-            protocol.session.connection_lost()
+        """End every session, and abort its transport if its loop runs again."""
+        for protocol in self:
+            call_in(protocol.loop, protocol.abort)
+            protocol.drop()
 
     async def shut_down(self) -> None:
         """Close every connection as a broker that stops does, and wait until they are closed."""
-        while self._protocols:
-            protocol = next(iter(self._protocols))
-            protocol.shut_down()
-            await protocol.wait_closed()
+        here = asyncio.get_running_loop()
+        loops = self.loops
+        while protocols := list(self._protocols):
+            with self.lock:
+                protocols[0].shut_down()
+            while protocols[0] in self._protocols:
+                if protocols[0].loop is here:
+                    await self.wait_activity()
+                else:
+                    await self._close_elsewhere(protocols[0])
         # clients in memory receive connection.close and connection_lost in later iterations
         for _ in range(2):
-            await asyncio.sleep(0)
+            await iterate(loops)
