@@ -10,8 +10,9 @@ from typing import Any, Final, TypeVar
 import pytest
 
 import aioamqp
-from aioamqp_testing import FakeBroker, ManualClock, fake_broker
-from aioamqp_testing.faults import CancelConsumer, Delay, Reset, Silence, Split
+from aioamqp.dial import dial_tcp
+from aioamqp_testing import FakeBroker, ManualClock, Message, fake_broker
+from aioamqp_testing.faults import CancelConsumer, Delay, Reset, Restart, Silence, Split
 from amqp_codec import Method, Properties, basic
 from fake_broker_support import exchange, raw_client
 
@@ -281,3 +282,106 @@ def test_a_fault_acts_on_a_connection_of_another_thread(
         asyncio.run(broker.wait_for(lambda: seen in str(broker.journal)))
 
         app.run(consumer.abort())
+
+
+def test_a_coroutine_replies_in_the_loop_of_the_program_if_the_test_has_none(
+    app: LoopThread,
+) -> None:
+    """Row U13."""
+    loops = []
+
+    async def reply(request: Message) -> bytes:
+        loops.append(asyncio.get_running_loop())
+        return 2 * request.body
+
+    with fake_broker() as broker:
+        broker.rpc_reply("double", reply)
+        consumer = Consumer()
+        app.run(consumer.start())
+
+        broker.publish("", "double", b"21", reply_to="q")
+        asyncio.run(broker.wait_for(lambda: consumer.bodies))
+
+        assert (consumer.bodies, loops) == ([b"2121"], [app.loop])
+        app.run(consumer.protocol.close())
+
+
+@pytest.mark.asyncio
+async def test_a_coroutine_replies_in_the_loop_of_the_test(app: LoopThread) -> None:
+    """Row U13."""
+    loops = []
+
+    async def reply(request: Message) -> bytes:
+        loops.append(asyncio.get_running_loop())
+        return 2 * request.body
+
+    async with fake_broker() as broker:
+        broker.rpc_reply("double", reply)
+        broker.vhost.declare_queue("answers", None)
+
+        async def call() -> None:
+            async with aioamqp.connect() as protocol:
+                channel = await protocol.channel()
+                properties = {"reply_to": "answers"}
+                await channel.basic_publish(b"21", "", "double", properties=properties)
+                await broker.wait_for(lambda: broker.vhost.queues["answers"].message_count)
+
+        await app.call(call())
+
+        assert loops == [asyncio.get_running_loop()]
+
+
+@pytest.mark.asyncio
+async def test_a_restart_waits_for_connections_and_listeners_of_other_threads(
+    app: LoopThread,
+) -> None:
+    """Row U13."""
+    async with fake_broker() as broker:
+        consumer = Consumer()
+        await app.call(consumer.start())
+        url = await app.call(broker.listen())
+
+        await broker.restart()
+        await app.call(consumer.protocol.wait_closed())
+
+        with aioamqp.dialing(dial_tcp):
+            async with aioamqp.from_url(url) as protocol:
+                assert protocol.is_open
+
+
+def test_a_listener_of_a_closed_loop_is_closed() -> None:
+    """Row U13."""
+
+    async def listen() -> None:
+        await broker.listen()
+
+    broker = FakeBroker()
+    broker.open()
+    asyncio.run(listen())
+    asyncio.run(broker.close())
+
+
+def test_a_test_without_a_loop_restarts_the_broker(app: LoopThread) -> None:
+    """Row U13."""
+    with fake_broker() as broker:
+        consumer = Consumer()
+        app.run(consumer.start())
+
+        broker.faults.add(Restart())
+
+        app.run(consumer.protocol.wait_closed())
+        asyncio.run(broker.wait_for(lambda: "q" not in broker.vhost.queues))
+
+
+def test_a_coroutine_function_needs_an_event_loop() -> None:
+    """Rows U13 and U21."""
+    broker = FakeBroker()
+
+    async def reply(request: Message) -> bytes:
+        return request.body
+
+    broker.rpc_reply("rpc", reply)
+    broker.publish("", "rpc", b"21", reply_to="answers")
+
+    with pytest.raises(RuntimeError, match="needs an event loop, and none is running"):
+        broker.check()

@@ -15,7 +15,7 @@ from .faults import Faults
 from .model import Node
 from .session.journal import Journal
 from .tasks import Tasks
-from .threads import BrokerLock, LockedClock, running_loop, thread_safe
+from .threads import BrokerLock, LockedClock, call_in, iterate, running_loop, thread_safe
 from .transport.memory import connect
 from .transport.protocol import Connections
 
@@ -91,6 +91,7 @@ class FakeBroker(Administration, Assertions, Actions):
         )
         self._listeners: dict[tuple[str, int], asyncio.Server] = {}
         self._tasks = Tasks()
+        self._repliers = []
         self._restarts = Tasks()
         self._next_port = 50000
         self.lock.on_enter = self._catch_up
@@ -210,26 +211,37 @@ class FakeBroker(Administration, Assertions, Actions):
         self._listeners[host, port] = listener
         return port
 
-    def _catch_up(self) -> None:
-        """Catch up with event loops that were closed, and with timers that no loop has run."""
+    def _catch_up(self, loop: asyncio.AbstractEventLoop | None) -> bool:
+        """Catch up with event loops that were closed, and with timers that no loop has run.
+
+        Returns:
+            whether there is no other loop than the one that is running.
+        """
         self._connections.drop_lost()
+        loops = set(self._connections.loops)
         if isinstance(self.clock, LoopClock) and self._connections.is_open:
-            loop = running_loop()
             if loop is None:
                 self.clock.run_due()
             else:
                 self.clock.attach(loop)
+            loops.update(self.clock.loops)
+        return loops <= {loop}
 
     # ----------------------------------------------------------------------------- start and stop
 
     def open(self) -> None:
         """Start accepting connections; entering the ``async with`` block calls this."""
+        self.lock.reset()
         self._connections.is_open = True
         self.clock.watch(self._connections.notify_activity)
 
     async def start(self) -> None:
         """Accept connections again after ``stop``, in memory and on the same ports."""
         self.open()
+        with self.lock:
+            for replier in self._repliers:
+                if replier.vhost in self.node.vhosts.values():
+                    replier.start()
         for host, port in list(self._listeners):
             await self._listen(host, port)
 
@@ -241,7 +253,10 @@ class FakeBroker(Administration, Assertions, Actions):
         messages.
         """
         await self._close_connections()
-        self.node.restart()
+        with self.lock:
+            for replier in self._repliers:
+                replier.pause()
+            self.node.restart()
 
     async def restart(self) -> None:
         """Stop and start again, on the same ports."""
@@ -249,8 +264,12 @@ class FakeBroker(Administration, Assertions, Actions):
         await self.start()
 
     def restart_soon(self) -> None:
-        """Restart in a task; ``close`` waits for it."""
-        self._restarts.start(self.restart())
+        """Restart in a task; ``close`` waits for it.
+
+        Raises:
+            RuntimeError: no event loop is running, in this thread or for a connection.
+        """
+        self._restarts.start(self.restart(), running_loop(), *self._connections.loops)
 
     def abort(self) -> None:
         """Drop all connections. Needs no event loop: those of clients are reset in their own.
@@ -273,17 +292,24 @@ class FakeBroker(Administration, Assertions, Actions):
             self._connections.notify_activity()
 
     def _stop_clock(self) -> None:
+        self.lock.reset()
         self.clock.unwatch(self._connections.notify_activity)
         if isinstance(self.clock, LoopClock):
             self.clock.detach()
 
     async def _close_connections(self) -> None:
         self._connections.is_open = False
+        here = running_loop()
         for listener in self._listeners.values():
-            listener.close()
+            loop = listener.get_loop()
+            if loop is here or not call_in(loop, listener.close):
+                listener.close()  # if the loop is closed, its sockets are not
+            else:
+                await iterate([loop])
         await self._connections.shut_down()
         for listener in self._listeners.values():
-            await listener.wait_closed()
+            if listener.get_loop() is here:
+                await listener.wait_closed()
 
     def block(self, reason: str = "low on memory") -> None:
         """Raise an alarm, which blocks connections that publish.

@@ -81,8 +81,14 @@ class LoopClock:
             if self._timers and self._timers[0][2] is timer:
                 self._plan()
 
+    @property
+    def loops(self) -> list[asyncio.AbstractEventLoop]:
+        """The loops that wake up for the next timer."""
+        return list(self._wake_ups)
+
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wake up this loop too, from now on."""
+        """Wake up this loop too, from now on, and no longer those that are closed."""
+        self._wake_ups = {each: at for each, at in self._wake_ups.items() if not each.is_closed()}
         if loop not in self._wake_ups:
             self._wake_ups[loop] = None
             self._plan()

@@ -32,29 +32,39 @@ class BrokerLock:
     """The lock of one broker. A thread that holds it can acquire it again.
 
     Attributes:
-        on_enter: called when a thread has acquired the lock and did not hold it before.
+        on_enter: called with the running event loop, or None, when a thread has acquired the lock
+            and did not hold it before. If it returns True, it is not called again while nobody but
+            that loop enters.
     """
 
     def __init__(self) -> None:
-        self.on_enter: Callable[[], object] = lambda: None
+        self.on_enter: Callable[[asyncio.AbstractEventLoop | None], bool] = lambda _: False
         self._lock = threading.RLock()
         self._depth = 0
+        self._only_loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
 
     def __enter__(self) -> None:
-        self.check_process()
+        if os.getpid() != self._process:
+            self.check_process()
         self._lock.acquire()
         self._depth += 1
         if self._depth == 1:
-            try:
-                self.on_enter()
-            except BaseException:
-                self.__exit__()
-                raise
+            loop = running_loop()
+            if loop is None or loop is not self._only_loop:
+                try:
+                    self._only_loop = loop if self.on_enter(loop) else None
+                except BaseException:
+                    self.__exit__()
+                    raise
 
     def __exit__(self, *exc_info: object) -> None:
         self._depth -= 1
         self._lock.release()
+
+    def reset(self) -> None:
+        """Call ``on_enter`` the next time that any thread enters."""
+        self._only_loop = None
 
     def check_process(self) -> None:
         """Check that this process is the one in which the broker was created.
@@ -129,9 +139,8 @@ class LockedClock:
 # --------------------------------------------------------------------------------- event loops
 
 
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the event loop that runs in this thread, if there is one."""
-    return asyncio._get_running_loop()
+running_loop: Final = asyncio._get_running_loop
+"""Returns the event loop that runs in this thread, or None."""
 
 
 def call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> bool:

@@ -114,6 +114,7 @@ class Inspection:
             WaitTimeout: the predicate has not become true in time; the text shows the state of the
                 broker.
         """
+        __tracebackhide__ = True
         return await waiting.wait_for(predicate, self._connections, timeout, self._state)
 
     async def wait_idle(self) -> None:
@@ -125,6 +126,7 @@ class Inspection:
         Raises:
             WaitTimeout: the broker and its clients never stop sending.
         """
+        __tracebackhide__ = True
         await waiting.wait_idle(self._connections)
 
     def _state(self) -> str:

@@ -172,14 +172,15 @@ class SessionProtocol(asyncio.Protocol):
             self._flush_soon()
             return
         has_written = False
-        while output := self.session.take_output():
+        session = self.session
+        while output := session.take_output():
             has_written = True
             if self._link is None:
                 self._transport.write(output)
             else:
                 self._link.outgoing.send(output)
         self._pause_or_resume_reading(self._transport)
-        ending = self.session.ending
+        ending = session.ending
         if self._link is None or ending is Ending.BREAK:
             self._close_transport(ending, has_written=has_written)
         elif not self._link.is_blackholed:
