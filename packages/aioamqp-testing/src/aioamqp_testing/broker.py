@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote
+from weakref import WeakSet
 
 from .clock import LoopClock, ManualClock
 from .control.actions import Actions
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from aioamqp import AmqpProtocol
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
+
+_listening: "WeakSet[FakeBroker]" = WeakSet()
 
 
 @thread_safe
@@ -208,6 +211,7 @@ class FakeBroker(Administration, Assertions, Actions):
 
     async def _listen(self, host: str, port: int) -> int:
         listener, port = await self._connections.listen(host, port)
+        _listening.add(self)
         self._listeners[host, port] = listener
         return port
 
@@ -332,3 +336,20 @@ class FakeBroker(Administration, Assertions, Actions):
         self.node.alarm = ""
         for session in self.sessions:
             session.unblock()
+
+    def listens_on(self, host: str, port: int | str) -> bool:
+        """Return whether the broker accepts connections over TCP at an address.
+
+        Args:
+            host: as it was passed to ``listen``; ``localhost`` stands for any host.
+            port: the port of the URL that ``listen`` has returned.
+        """
+        return any(
+            str(port) == str(own_port) and host in (own_host, "localhost")
+            for own_host, own_port in self._listeners
+        )
+
+
+def is_listening(host: str, port: int | str) -> bool:
+    """Return whether a FakeBroker of this process accepts connections over TCP at an address."""
+    return any(broker.listens_on(host, port) for broker in list(_listening))
