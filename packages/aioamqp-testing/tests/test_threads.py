@@ -13,12 +13,15 @@ import aioamqp
 from aioamqp.dial import dial_tcp
 from aioamqp_testing import FakeBroker, ManualClock, Message, fake_broker
 from aioamqp_testing.faults import CancelConsumer, Delay, Reset, Restart, Silence, Split
-from amqp_codec import Method, Properties, basic
+from amqp_codec import FieldValue, Method, Properties, basic
 from fake_broker_support import exchange, raw_client
 
 T = TypeVar("T")
 
-DEAD_LETTERS: Final = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "q"}
+DEAD_LETTERS: Final[dict[str, FieldValue]] = {
+    "x-dead-letter-exchange": "",
+    "x-dead-letter-routing-key": "q",
+}
 
 DEADLINE: Final = 10.0
 """Seconds after which a test fails instead of waiting for another thread."""
@@ -172,7 +175,7 @@ def test_timers_outlive_the_loop_that_began_them(app: LoopThread) -> None:
     async def declare() -> None:
         async with aioamqp.connect() as protocol:
             channel = await protocol.channel()
-            arguments = {**DEAD_LETTERS, "x-message-ttl": 20}
+            arguments: dict[str, FieldValue] = {**DEAD_LETTERS, "x-message-ttl": 20}
             await channel.queue_declare("delayed", arguments=arguments)
             await channel.basic_publish(b"late", "", "delayed")
             await channel.queue_declare("delayed", passive=True)
@@ -226,7 +229,7 @@ def test_a_manual_clock_is_advanced_from_any_thread(app: LoopThread) -> None:
     with fake_broker(clock=clock) as broker:
         consumer = Consumer()
         app.run(consumer.start())
-        arguments = {**DEAD_LETTERS, "x-message-ttl": 60_000}
+        arguments: dict[str, FieldValue] = {**DEAD_LETTERS, "x-message-ttl": 60_000}
         broker.vhost.declare_queue("delayed", None, arguments=arguments)
         broker.publish("", "delayed", b"late")
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aioamqp import AmqpProtocol, Channel
 
     from .broker import FakeBroker
+    from .plugin.guard import Guard
     from .plugin.rabbitmq import RealBroker
     from .plugin.serving import Served
 
@@ -37,8 +38,8 @@ _PYTEST_ASYNCIO: Final = "aioamqp-testing for pytest-asyncio"
 """The name of the plugin with the fixtures that pytest-asyncio runs."""
 
 _BACKEND: Final = pytest.StashKey[Backend]()
-_GUARD: Final = pytest.StashKey["Guard"]()
-_SERVED: Final = pytest.StashKey["Served"]()
+_GUARD: "pytest.StashKey[Guard]" = pytest.StashKey()
+_SERVED: "pytest.StashKey[Served]" = pytest.StashKey()
 _HAS_FAILED: Final = pytest.StashKey[bool]()
 
 
@@ -98,11 +99,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _forbid_real_connections(config: pytest.Config) -> None:
-    from .plugin.guard import Guard
+    from .plugin import guard
 
-    guard = config.stash[_GUARD] = Guard()
+    config.stash[_GUARD] = guard.Guard()
     stack = ExitStack()
-    stack.enter_context(guard.active())
+    stack.enter_context(config.stash[_GUARD].active())
     config.add_cleanup(stack.close)
 
 

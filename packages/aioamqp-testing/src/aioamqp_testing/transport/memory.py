@@ -31,6 +31,7 @@ class MemoryTransport(asyncio.Transport):
         self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol, extra: dict[str, Any]
     ) -> None:
         super().__init__(extra)
+        self._info = extra
         self._loop = loop
         self._protocol = protocol
         self._peer: MemoryTransport | None = None
@@ -52,7 +53,7 @@ class MemoryTransport(asyncio.Transport):
         """Require heartbeats of both sides from now on, because bytes can be lost."""
         for end in (self, self._peer):
             if end is not None:
-                end._extra["needs_heartbeat"] = True
+                end._info["needs_heartbeat"] = True
 
     def __repr__(self) -> str:
         state = "closed" if self._is_lost else "closing" if self._is_closing else "open"
