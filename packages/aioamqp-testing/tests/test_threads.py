@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 import aioamqp
 from aioamqp.dial import dial_tcp
@@ -122,6 +123,21 @@ def test_a_test_without_a_loop_publishes_to_a_program_in_a_thread(app: LoopThrea
         broker.assert_acked("q", count=1)
         assert consumer.bodies == [b"hello"]
         app.run(consumer.protocol.close())
+
+
+def test_the_application_runs_as_under_the_test_client_of_fastapi() -> None:
+    """Row U13."""
+    with fake_broker() as broker:
+        for count in (1, 2):
+            consumer = Consumer()
+            with start_blocking_portal() as portal:
+                portal.call(consumer.start)
+
+                broker.publish("", "q", b"hello")
+                portal.call(broker.wait_for, lambda: consumer.bodies)  # noqa: B023
+
+                portal.call(consumer.protocol.close)
+            broker.assert_acked("q", count=count)
 
 
 def test_a_test_without_a_loop_acts_in_the_broker() -> None:

@@ -39,13 +39,16 @@ async def wait_for(
     __tracebackhide__ = True  # pytest shows the line of the test
     try:
         async with asyncio.timeout(timeout) as limit:
-            while not (result := await _within_a_few_iterations(predicate, connections)):
+            result = await _within_a_few_iterations(predicate, connections)
+            while not result:
                 if not connections.is_open:
                     raise WaitTimeout(
                         f"{_name(predicate)} did not become true before the broker was closed.\n"
                         f"{_source(predicate)}{describe()}"
                     )
-                await connections.wait_activity()
+                result = await connections.wait_activity(
+                    predicate
+                ) or await _within_a_few_iterations(predicate, connections)
     except TimeoutError:
         if not limit.expired():
             raise  # the predicate has raised it

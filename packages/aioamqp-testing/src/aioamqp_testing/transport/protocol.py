@@ -6,7 +6,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from ..model import Clock, Node
 from ..session import Ending, Session
@@ -16,7 +16,9 @@ from .link import Direction, Link
 from .memory import MemoryTransport
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)  # close at once, with a reset
-_CLOSE_ITERATIONS: Final = 10  # in which a loop of another thread closes a transport
+_CLOSE_ITERATIONS: Final = 10  # in which a loop closes an aborted transport
+
+_T = TypeVar("_T")
 
 
 class SessionProtocol(asyncio.Protocol):
@@ -342,17 +344,25 @@ class Connections:
             for waiter in waiters:
                 wake(waiter)
 
-    async def wait_activity(self) -> None:
-        """Wait for the next activity."""
+    async def wait_activity(self, unless: Callable[[], _T]) -> _T:
+        """Wait for the next activity, unless a predicate is true or the broker is not open.
+
+        Returns:
+            the value of the predicate before waiting.
+        """
         waiter = asyncio.get_running_loop().create_future()
-        with self.lock:
+        with self.lock:  # no activity of another thread between the predicate and the waiter
+            result = unless()
+            if result or not self.is_open:
+                return result
             self._waiters.add(waiter)
         try:
             await waiter
         finally:
             self._waiters.discard(waiter)
+        return result
 
-    async def _close_elsewhere(self, protocol: SessionProtocol) -> None:
+    async def _wait_closed(self, protocol: SessionProtocol) -> None:
         """Wait until the loop of a connection has closed it, or drop it if that is blocked."""
         for _ in range(_CLOSE_ITERATIONS):
             if protocol not in self._protocols or not protocol.loop.is_running():
@@ -369,16 +379,11 @@ class Connections:
 
     async def shut_down(self) -> None:
         """Close every connection as a broker that stops does, and wait until they are closed."""
-        here = asyncio.get_running_loop()
         loops = self.loops
         while protocols := list(self._protocols):
             with self.lock:
                 protocols[0].shut_down()
-            while protocols[0] in self._protocols:
-                if protocols[0].loop is here:
-                    await self.wait_activity()
-                else:
-                    await self._close_elsewhere(protocols[0])
+            await self._wait_closed(protocols[0])
         # clients in memory receive connection.close and connection_lost in later iterations
         for _ in range(2):
             await iterate(loops)
