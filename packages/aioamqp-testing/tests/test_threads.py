@@ -185,6 +185,16 @@ async def test_the_broker_closes_connections_of_other_threads(app: LoopThread) -
         await broker.start()
 
 
+def test_leaving_without_a_loop_resets_connections_of_other_threads(app: LoopThread) -> None:
+    """Row U13."""
+    with fake_broker() as broker:
+        consumer = Consumer()
+        app.run(consumer.start())
+
+    assert not broker.sessions
+    app.run(consumer.protocol.wait_closed())
+
+
 def test_timers_outlive_the_loop_that_began_them(app: LoopThread) -> None:
     """Row U13. Another loop runs the timer, also one that has begun before."""
 

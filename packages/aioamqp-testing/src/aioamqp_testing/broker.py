@@ -237,7 +237,7 @@ class FakeBroker(Administration, Assertions, Actions):
         """Start accepting connections; entering the ``async with`` block calls this."""
         self.lock.reset()
         self._connections.is_open = True
-        self.clock.watch(self._connections.notify_activity)
+        self.clock.watch(self._notify_activity)
 
     async def start(self) -> None:
         """Accept connections again after ``stop``, in memory and on the same ports."""
@@ -293,11 +293,15 @@ class FakeBroker(Administration, Assertions, Actions):
         self._listeners.clear()
         with self.lock:
             self._stop_clock()
+            self._notify_activity()
+
+    def _notify_activity(self) -> None:
+        with self.lock:
             self._connections.notify_activity()
 
     def _stop_clock(self) -> None:
         self.lock.reset()
-        self.clock.unwatch(self._connections.notify_activity)
+        self.clock.unwatch(self._notify_activity)
         if isinstance(self.clock, LoopClock):
             self.clock.detach()
 

@@ -88,12 +88,15 @@ class SessionProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session."""
         del exc
+        self._transport = None
         self.drop()
 
     def drop(self) -> None:
-        """End the session: the transport is closed, or its event loop is."""
+        """End the session, and abort its transport when the loop of that runs again."""
         with self._lock:
-            self._transport = None
+            transport, self._transport = self._transport, None
+            if transport is not None:
+                call_in(self._loop, transport.abort)
             self.session.connection_lost()
             self._connections.remove(self)
 
@@ -372,9 +375,8 @@ class Connections:
             protocol.drop()
 
     def abort(self) -> None:
-        """End every session, and abort its transport if its loop runs again."""
+        """End every session, and abort its transport when the loop of that runs again."""
         for protocol in self:
-            call_in(protocol.loop, protocol.abort)
             protocol.drop()
 
     async def shut_down(self) -> None:
