@@ -46,6 +46,10 @@ class Dialer(Protocol):
     The transport can return a function for ``get_extra_info("set_flush")``, which is called with a
     function that writes at once what the connection joins in this iteration of the event loop: a
     server in the same process can call it to see everything that the program has sent.
+
+    If the link cannot break without notice, as one in memory, its transport can return False for
+    ``get_extra_info("needs_heartbeat")``: then the silence of the server does not end the
+    connection, even if a test freezes or moves the time.
     """
 
     def __call__(

@@ -130,6 +130,10 @@ class Api:
 
     def call(self, route: "Route", request: Request) -> Answer:
         """Call a route, or return the error for what is wrong with the request."""
+        with self._broker.lock:
+            return self._call(route, request)
+
+    def _call(self, route: "Route", request: Request) -> Answer:
         try:
             for level in ("management", route.level):
                 if not request.has(level):

@@ -9,39 +9,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from ..broker import FakeBroker
+from .backend import FAKE, Backend
 
 if TYPE_CHECKING:
     from aioamqp import Dialer
 
-    from .rabbitmq import RealBroker, VirtualHosts
-
-FAKE: Final = "fake"
-TCP: Final = "tcp"
+    from .rabbitmq import RealBroker
 
 _IN_MEMORY: Final = "amqp://guest:guest@fake-broker.invalid"
 """The URL of a broker that does not listen. aioamqp does not resolve the host."""
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Backend:
-    """The broker that the tests of a session run on, as chosen on the command line.
-
-    Attributes:
-        kind: FAKE, TCP, or the URL of a real broker.
-        virtual_hosts: a way to make virtual hosts on a real broker, if there is one.
-        description: of the virtual hosts, for the header of the report.
-    """
-
-    kind: str = field(repr=False)  # the URL may contain a password
-    virtual_hosts: "VirtualHosts | None" = None
-    description: str = ""
-
-    @property
-    def is_fake(self) -> bool:
-        """Whether it is a FakeBroker."""
-        return self.kind in (FAKE, TCP)
 
 
 @dataclass

@@ -5,7 +5,7 @@
 They implement all of asyncio's transport interface: pausing in both directions, buffer limits,
 half-closing, closing and aborting. There are no sockets and no tasks. Nothing is called from within
 ``write``: data arrives in a later callback of the event loop, in the order of writing, and with one
-``data_received`` for each ``write``.
+``data_received`` for each ``write``. They cannot break without notice, so they need no heartbeats.
 """
 
 import asyncio
@@ -30,7 +30,9 @@ class MemoryTransport(asyncio.Transport):
     def __init__(
         self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol, extra: dict[str, Any]
     ) -> None:
-        super().__init__({**extra, "set_flush": self._set_flush})
+        super().__init__(extra)
+        extra["set_flush"] = self._set_flush
+        self._info = extra
         self._loop = loop
         self._protocol = protocol
         self._peer: MemoryTransport | None = None
@@ -51,6 +53,12 @@ class MemoryTransport(asyncio.Transport):
 
     def _set_flush(self, flush: Callable[[], object]) -> None:
         self._flush = flush
+
+    def require_heartbeats(self) -> None:
+        """Require heartbeats of both sides from now on, because bytes can be lost."""
+        for end in (self, self._peer):
+            if end is not None:
+                end._info["needs_heartbeat"] = True
 
     def __repr__(self) -> str:
         state = "closed" if self._is_lost else "closing" if self._is_closing else "open"
@@ -106,9 +114,9 @@ class MemoryTransport(asyncio.Transport):
     def deliver_pending(self) -> None:
         """Deliver now what the peer has written, even if only into its own write buffer.
 
-        It does nothing outside the event loop of the transport.
+        It does nothing while the event loop of the transport runs in another thread.
         """
-        if asyncio._get_running_loop() is self._loop:
+        if asyncio._get_running_loop() is self._loop or not self._loop.is_running():
             if self._peer is not None and self._peer._flush is not None:
                 self._peer._flush()
             self._deliver()
@@ -252,8 +260,10 @@ def connect(
         the transport of the client and that of the server.
     """
     loop = asyncio.get_running_loop()
-    near = MemoryTransport(loop, client, {"sockname": client_name, "peername": server_name})
-    far = MemoryTransport(loop, server, {"sockname": server_name, "peername": client_name})
+    names = {"sockname": client_name, "peername": server_name}
+    near = MemoryTransport(loop, client, {**names, "needs_heartbeat": False})
+    names = {"sockname": server_name, "peername": client_name}
+    far = MemoryTransport(loop, server, {**names, "needs_heartbeat": False})
     near.join(far)
     server.connection_made(far)
     client.connection_made(near)

@@ -85,7 +85,11 @@ class ConnectionCore:
         self._stop_timer: asyncio.TimerHandle | None = None
         self._unread_answers = 0  # bytes of them since the write buffer has been full
         self._heartbeat_timer = HeartbeatTimer(
-            self.heartbeat, self.loop, self.send_heartbeat, lambda error: break_off(error, False)
+            self.heartbeat,
+            self.loop,
+            self.send_heartbeat,
+            lambda error: break_off(error, False),
+            lambda: transport.get_extra_info("needs_heartbeat", True),
         )
         self._break_off = break_off
         self._loop_guard = LoopGuard(self._end_with_loop)
