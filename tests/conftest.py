@@ -9,6 +9,7 @@ from tests.certificates import Authority, OpenSSLMissing
 from tests.rabbitmq import RabbitMQMissing, RabbitMQNode, is_required, running_node
 
 SKIPPED = "no RabbitMQ: "
+NODES = frozenset({"rabbitmq_node", "managed_node"})
 
 
 @pytest.fixture(scope="session")
@@ -26,11 +27,20 @@ def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ
         yield node
 
 
+@pytest.fixture(scope="session")
+def managed_node() -> Iterator[RabbitMQNode]:
+    """Another private RabbitMQ node, which has the management API and starts slowly for it."""
+    with node_or_skip(has_management=True) as node:
+        yield node
+
+
 @contextlib.contextmanager
-def node_or_skip(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
+def node_or_skip(
+    authority: Authority | None = None, *, has_management: bool = False
+) -> Iterator[RabbitMQNode]:
     """Run a private RabbitMQ node; without RabbitMQ, skip the test, or fail it if required."""
     try:
-        with running_node(authority) as node:
+        with running_node(authority, has_management=has_management) as node:
             yield node
     except RabbitMQMissing as missing:
         if is_required():
@@ -54,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def uses_rabbitmq(item: pytest.Item) -> bool:
     """Return whether a test needs RabbitMQ, by its fixtures or by the broker it runs on."""
     callspec = getattr(item, "callspec", None)
-    return "rabbitmq_node" in getattr(item, "fixturenames", ()) or (
+    return not NODES.isdisjoint(getattr(item, "fixturenames", ())) or (
         callspec is not None and "rabbitmq" in callspec.params.values()
     )
 

@@ -54,6 +54,11 @@ auth_mechanisms.2 = AMQPLAIN
 auth_mechanisms.3 = EXTERNAL
 """
 
+CONFIGURATION_OF_MANAGEMENT = """
+management.tcp.ip = 127.0.0.1
+management.tcp.port = {port}
+"""
+
 # The node must end with the test run, even after Ctrl-C or kill -9. The test run holds the other end
 # of this script's standard input, which is closed in each of these cases. The node has its own epmd,
 # because an epmd that Erlang starts by itself is never stopped.
@@ -93,6 +98,7 @@ class RabbitMQNode:
         port: for AMQP without TLS.
         authority: that issued the node's certificate; None without TLS.
         tls_port: for AMQP with TLS; None without TLS.
+        management_port: for the management API; None without it.
         environment: in which `rabbitmqctl` connects to this node.
     """
 
@@ -100,6 +106,7 @@ class RabbitMQNode:
     port: int
     authority: Authority | None = None
     tls_port: int | None = None
+    management_port: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -108,20 +115,29 @@ class RabbitMQNode:
 
 
 @contextlib.contextmanager
-def running_node(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
+def running_node(
+    authority: Authority | None = None, *, has_management: bool = False
+) -> Iterator[RabbitMQNode]:
     """Start a node, wait until it accepts connections, and stop it and delete its folder on exit.
 
     Args:
         authority: issues the certificate of the node; None for a node without TLS.
+        has_management: whether the node has the management API, which starts slowly.
 
     Raises:
         RabbitMQMissing: `rabbitmq-server` or `epmd` is not on PATH.
         RabbitMQNotStarted: the node ended, or was not ready in time.
     """
     program = server_program()
-    node_port, distribution_port, epmd_port, tls_port = free_ports(4)
-    name = f"aioamqp-test-{os.getpid()}"
-    node = RabbitMQNode(name, node_port, authority, tls_port if authority else None)
+    node_port, distribution_port, epmd_port, tls_port, management_port = free_ports(5)
+    name = f"aioamqp-test-{os.getpid()}-{node_port}"
+    node = RabbitMQNode(
+        name,
+        node_port,
+        authority,
+        tls_port if authority else None,
+        management_port if has_management else None,
+    )
     folder = Path(tempfile.mkdtemp(prefix="aioamqp-rabbitmq-"))
     configuration, plugins = CONFIGURATION, list(PLUGINS)
     if authority is not None:
@@ -133,6 +149,9 @@ def running_node(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
             keyfile=own.keyfile,
         )
         plugins.append("rabbitmq_auth_mechanism_ssl")
+    if has_management:
+        configuration += CONFIGURATION_OF_MANAGEMENT.format(port=management_port)
+        plugins.append("rabbitmq_management")
     (folder / "rabbitmq.conf").write_text(configuration)
     (folder / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
     (folder / "rabbitmq-env.conf").touch()

@@ -97,28 +97,29 @@ NEVER = {
     "aioamqp_testing.session": {
         "aioamqp_testing.broker",
         "aioamqp_testing.control",
-        "aioamqp_testing.fake_broker",
+        "aioamqp_testing.redirecting",
         "aioamqp_testing.faults",
         "aioamqp_testing.transport",
     },
     "aioamqp_testing.transport": {
         "aioamqp_testing.broker",
         "aioamqp_testing.control",
-        "aioamqp_testing.fake_broker",
+        "aioamqp_testing.redirecting",
         "aioamqp_testing.faults",
     },
     "aioamqp_testing.faults": {
         "aioamqp_testing.broker",
         "aioamqp_testing.control",
-        "aioamqp_testing.fake_broker",
+        "aioamqp_testing.redirecting",
     },
-    "aioamqp_testing.control": {"aioamqp_testing.broker", "aioamqp_testing.fake_broker"},
+    "aioamqp_testing.control": {"aioamqp_testing.broker", "aioamqp_testing.redirecting"},
 }
 
 # Modules that only these may import, of the importers in the folder that is named first.
 ONLY = {
     "aioamqp._legacy": ("aioamqp", {"aioamqp.protocol"}),
     "aioamqp_testing.cli": ("aioamqp_testing", {"aioamqp_testing.__main__"}),
+    "aioamqp_testing.management": ("aioamqp_testing", {"aioamqp_testing.broker"}),
     "aioamqp_testing.plugin": ("aioamqp_testing", {"aioamqp_testing.pytest_plugin"}),
     "aioamqp_testing.model.vhost": (
         "aioamqp_testing.model",
@@ -205,7 +206,13 @@ ROOMS = [
             "aioamqp_testing",
             {"aioamqp_testing", "amqp_codec", "aioamqp"},
         )
-        for file in ("broker", "fake_broker")
+        for file in ("broker", "redirecting")
+    ),
+    # The server of HTTP, whose library is optional.
+    Room(
+        "packages/aioamqp-testing/src/aioamqp_testing/management/server.py",
+        "aioamqp_testing.management",
+        {"aioamqp_testing", "aiohttp"},
     ),
     Room(
         "packages/aioamqp-testing/src/aioamqp_testing/plugin",
@@ -305,7 +312,11 @@ def misdeclared(source: str) -> set[str]:
     """List the names by which `__all__` and what a package's `__init__.py` makes public differ."""
     public: set[str] = set()
     declared: list[str] = []
-    for node in ast.parse(source).body:
+    body = ast.parse(source).body
+    lazy = [line for node in body if isinstance(node, ast.If) for line in node.body]
+    for node in body + lazy:
+        if isinstance(node, ast.ImportFrom) and node.module in sys.stdlib_module_names:
+            continue  # for the module itself
         if isinstance(node, ast.Import | ast.ImportFrom):
             public.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -23,6 +23,7 @@ import pytest
 import pytest_asyncio
 
 import aioamqp
+from aioamqp.uri import parse_url
 from aioamqp_testing import FakeBroker
 
 pytestmark = pytest.mark.asyncio
@@ -272,6 +273,17 @@ async def test_aio_pika_gives_the_same_results_with_rabbitmq(rabbitmq_url: str) 
     queue = f"clients-{uuid.uuid4().hex}"
 
     assert await use_aio_pika(rabbitmq_url, queue) == expected(queue)
+
+
+async def test_every_client_reads_the_virtual_host_of_a_url_of_the_fake_broker(
+    fake_url: str,
+) -> None:
+    """Row U46: without a path, which Java's client, bunny and librabbitmq need, it is "/"."""
+    assert urlsplit(fake_url).path == ""
+    assert pika.URLParameters(fake_url).virtual_host == "/"
+    assert amqpstorm.UriConnection(fake_url, lazy=True).parameters["virtual_host"] == "/"
+    assert aiormq.Connection(fake_url).vhost == "/"
+    assert parse_url(fake_url).virtualhost == "/"
 
 
 # A Celery worker runs tasks in one process, and another process calls them. Together they use most of

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from aioamqp_testing import FakeBroker
+from aioamqp_testing.faults import MissHeartbeats
 from amqp_codec import (
     PROTOCOL_HEADER,
     FieldTable,
@@ -147,6 +148,11 @@ class Endpoint:
             opened = await raw.request(channel_methods.Open(), channel=number)
             assert opened == channel_methods.OpenOk()
         return raw
+
+    def expect_heartbeats(self) -> None:
+        """Make a fake broker expect heartbeats of clients in memory too, or by a manual clock."""
+        if self._fake is not None:
+            self._fake.faults.add(MissHeartbeats(times=None))
 
     async def advance_time(self, seconds: float) -> None:
         """Advance the clock of a fake broker; the time of RabbitMQ passes by itself.

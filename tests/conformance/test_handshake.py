@@ -238,6 +238,7 @@ async def test_most_handshake_errors_reset_the_connection_after_three_silent_sec
 
     A client that sends no heartbeats is reset after three intervals, but receives heartbeats.
     """
+    endpoint.expect_heartbeats()
     beating = await endpoint.open_connection(heartbeat=1)
     amqplain_response = encode_table({"LOGIN": b"guest", "PASSWORD": b"guest"})[4:]
     silent = [

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import unittest
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -11,6 +12,7 @@ import aioamqp
 from aioamqp.dial import current_dialer, dial_tcp
 from aioamqp_testing import FakeBroker, describe, fake_broker
 from aioamqp_testing.faults import Reset
+from aioamqp_testing.session import Session
 
 
 async def send(text: str) -> None:
@@ -55,16 +57,77 @@ class Asynchronous(unittest.IsolatedAsyncioTestCase):
         await protocol.channel()
 
 
+def test_a_port_is_opened_again_in_another_event_loop() -> None:
+    """Row U50."""
+
+    async def restart(broker: FakeBroker) -> None:
+        await broker.restart()
+        transport, _ = await dial_tcp(asyncio.Protocol, "127.0.0.1", port or 0, ssl=None)
+        transport.close()
+        await broker.close()
+
+    with fake_broker() as broker:
+        port = urlsplit(asyncio.run(broker.listen())).port
+        asyncio.run(restart(broker))
+
+
+def test_a_connection_that_is_left_open_ends_with_its_event_loop() -> None:
+    async def leave(broker: FakeBroker) -> Session:
+        await broker.dial(asyncio.Protocol)
+        (session,) = broker.sessions
+        return session
+
+    with fake_broker() as broker:
+        session = asyncio.run(leave(broker))
+
+        assert not broker.sessions
+        assert session.ending is not None
+
+
+def test_what_was_sent_before_the_end_of_an_event_loop_counts() -> None:
+    """Row U19."""
+
+    async def leave() -> None:
+        transport, protocol = await aioamqp.connect()
+        channel = await protocol.channel()
+        for _ in range(3):
+            await channel.basic_publish(b"m", "", "q")
+        transport.close()
+
+    with fake_broker() as broker:
+        asyncio.run(leave())
+
+        broker.assert_published("", "q", count=3)
+
+
+def test_a_test_sees_what_was_sent_while_no_loop_runs() -> None:
+    """Row U19."""
+
+    async def publish() -> aioamqp.AmqpProtocol:
+        _, protocol = await aioamqp.connect()
+        channel = await protocol.channel()
+        for _ in range(3):
+            await channel.basic_publish(b"m", "", "q")
+        return protocol
+
+    with fake_broker() as broker, asyncio.Runner() as runner:
+        protocol = runner.run(publish())
+
+        broker.assert_published("", "q", count=3)
+        runner.run(protocol.close())
+
+
 def test_leaving_without_a_loop_drops_what_is_left_open() -> None:
     async def leave(broker: FakeBroker) -> None:
         await broker.dial(asyncio.Protocol)
 
-    with fake_broker() as broker:
-        asyncio.run(leave(broker))
-        (session,) = broker.sessions  # it is still there
+    with asyncio.Runner() as runner:
+        with fake_broker() as broker:
+            runner.run(leave(broker))
+            (session,) = broker.sessions  # it is still there
 
-    assert session.ending is not None
-    assert not broker.sessions
+        assert session.ending is not None
+        assert not broker.sessions
 
 
 @pytest.mark.asyncio

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from aioamqp.dial import current_dialer, dial_tcp
+
 STRICT = "[pytest]\nasyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
 AUTO = STRICT.replace("strict", "auto")
 
@@ -539,3 +541,162 @@ def test_an_invalid_backend_is_refused(project: pytest.Pytester) -> None:
     run.stderr.fnmatch_lines(
         ["*--amqp-backend must be fake, tcp or an amqp:// URL, not 'rabbit': *"]
     )
+
+
+def test_an_invalid_url_is_refused_without_its_password(project: pytest.Pytester) -> None:
+    """Row C8."""
+    run = project.runpytest("--amqp-backend=amqp://ada:hunter#2@localhost/")
+
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines(["*--amqp-backend must be fake, tcp or an amqp:// URL: *%23*"])
+    run.stderr.no_fnmatch_line("*hunter*")
+
+
+WAITING = """
+import pytest
+
+
+@pytest.mark.asyncio
+async def test_it(amqp_broker):
+    await amqp_broker.wait_for(lambda: amqp_broker.history("orders"), timeout=0.01)
+"""
+
+
+def test_a_failed_wait_shows_the_predicate_and_no_line_of_the_library(
+    project: pytest.Pytester,
+) -> None:
+    """Row U21."""
+    project.makepyfile(WAITING)
+
+    result = project.runpytest("--showlocals")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E *did not become true within 0.01 s.",
+            'E *lambda: amqp_broker.history("orders"), timeout=*',
+        ]
+    )
+    for file in ("waiting.py", "inspection.py", "threads.py", "timeouts.py"):
+        result.stdout.no_fnmatch_line(f"*{file}*")
+
+
+MODULES = """
+import sys
+
+
+def pytest_unconfigure():
+    ours = ("aioamqp", "aioamqp_testing", "amqp_codec", "asyncio", "socket", "ssl", "threading")
+    print("modules:", *(name for name in sys.modules if name.partition(".")[0] in ours))
+"""
+
+
+def modules_of_a_run(project: pytest.Pytester, *options: str) -> set[str]:
+    project.makeini("")
+    project.makeconftest(MODULES)
+    plugins = (
+        "asyncio",
+        "anyio",
+        "cov",
+        "hypothesispytest",
+        "timeout",
+        "xdist",
+        "xdist.looponfail",
+    )
+    without = [option for name in plugins for option in ("-p", f"no:{name}")]
+    result = project.runpytest_subprocess(*without, *options)
+    assert result.ret == 0
+    (line,) = [line for line in result.outlines if line.startswith("modules:")]
+    return set(line.split()[1:])
+
+
+def test_a_run_without_a_broker_imports_next_to_nothing(project: pytest.Pytester) -> None:
+    """Row U22. Every run of pytest pays for what the plugin imports."""
+    project.makepyfile("def test_it(): pass")
+
+    added = modules_of_a_run(project) - modules_of_a_run(project, "-p", "no:aioamqp-testing")
+
+    assert added == {
+        "aioamqp_testing",
+        "aioamqp_testing.plugin",
+        "aioamqp_testing.plugin.backend",
+        "aioamqp_testing.pytest_plugin",
+        "aioamqp_testing.version",
+    }
+
+
+def test_a_test_with_a_broker_imports_it(project: pytest.Pytester) -> None:
+    """Row U22."""
+    project.makepyfile("def test_it(amqp_broker): pass")
+
+    assert {"aioamqp", "aioamqp_testing.broker"} <= modules_of_a_run(project)
+
+
+GUARDED = """
+import aioamqp
+import pytest
+from aioamqp_testing import FakeBroker, fake_broker
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_without_a_broker():
+    await aioamqp.connect("rabbitmq.example", 5671)
+
+
+async def test_whose_program_hides_the_error():
+    try:
+        await aioamqp.connect("localhost")
+    except Exception:
+        pass
+
+
+async def test_with_the_fixture(amqp_broker):
+    _, protocol = await aioamqp.connect("rabbitmq.example")
+    await protocol.close()
+
+
+async def test_with_a_broker_of_its_own():
+    async with fake_broker(), aioamqp.connect("rabbitmq.example"):
+        pass
+    async with FakeBroker() as broker:
+        _, protocol = await broker.connect()
+        await protocol.close()
+        async with aioamqp.from_url(await broker.listen()):
+            pass
+
+
+async def test_with_a_broker_that_no_longer_listens():
+    async with FakeBroker() as broker:
+        url = await broker.listen()
+    await aioamqp.from_url(url)
+"""
+
+
+@pytest.mark.parametrize("backend", ["fake", "tcp"])
+@pytest.mark.parametrize("where", ["ini", "command line"])
+def test_connections_to_real_brokers_can_be_forbidden(
+    project: pytest.Pytester, where: str, backend: str
+) -> None:
+    """Row U23."""
+    project.makepyfile(GUARDED)
+    project.makeini(STRICT + ("amqp_forbid_real = true\n" if where == "ini" else ""))
+    options = [] if where == "ini" else ["--amqp-forbid-real"]
+
+    result = project.runpytest(f"--amqp-backend={backend}", *options)
+
+    result.assert_outcomes(passed=2, failed=3)
+    text = "*the test has opened a connection to {}, and amqp_forbid_real forbids*amqp_broker*"
+    result.stdout.fnmatch_lines(
+        [text.format("rabbitmq.example:5671"), text.format("localhost:5672")]
+    )
+    result.stdout.fnmatch_lines([text.format("127.0.0.1:*")])
+
+
+def test_the_guard_ends_with_its_run(project: pytest.Pytester) -> None:
+    """Row U23."""
+    project.makepyfile("def test_it(): pass")
+
+    project.runpytest("--amqp-forbid-real").assert_outcomes(passed=1)
+
+    assert current_dialer() is dial_tcp

@@ -315,11 +315,13 @@ async def test_queue_unbind_with_no_wait_returns_before_unbind_ok(
 ) -> None:
     """M10."""
     opened = await server.open_channel()
-    server.mute(queue.Unbind)
+    server.mute(queue.Unbind, queue.Declare)
 
     assert await opened.queue_unbind("q", "e", "k", no_wait=True) is None
     declaring = asyncio.create_task(opened.queue_declare("q"))
+    await asyncio.sleep(0)
     server.send(queue.UnbindOk())
+    server.send(queue.DeclareOk("q", 0, 0))
 
     assert (await declaring)["queue"] == "q"
     assert server.methods(queue.Unbind) == [queue.Unbind("q", "e", "k")]

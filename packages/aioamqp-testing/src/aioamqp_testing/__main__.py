@@ -5,6 +5,7 @@ import asyncio
 import errno
 import ipaddress
 import signal
+import ssl
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +15,8 @@ from .cli.overview import Log, Screen
 from .model.exchanges.plugins import PLUGINS
 from .version import __version__
 
+_PORT = 5672
+_TLS_PORT = 5671
 _SECONDS = 0.5  # between two updates of the overview
 
 _PROGRAM = "python -m aioamqp_testing"
@@ -34,10 +37,25 @@ _OPEN = "It listens on {host}: everyone who can reach this machine can log in as
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code."""
     options = _parser().parse_args(arguments)
+    port, context = options.port, None
     try:
+        if options.tls is not None:
+            context = _tls_context(*options.tls)
+        if port is None:
+            port = _PORT if context is None else _TLS_PORT
         return asyncio.run(
-            serve(options.host, options.port, quiet=options.quiet, plugins=options.plugins)
+            serve(
+                options.host,
+                port,
+                context=context,
+                management_port=options.management_port,
+                quiet=options.quiet,
+                plugins=options.plugins,
+            )
         )
+    except _Refused as error:
+        sys.stderr.write(f"{_PROGRAM}: {error}\n")
+        return 1
     except KeyboardInterrupt:
         return 0  # if the loop cannot handle signals, or does not handle them yet
 
@@ -55,13 +73,16 @@ def _parser() -> argparse.ArgumentParser:
         description="Run a broker until Ctrl-C is pressed. The first line of output is its URL.",
     )
     command.add_argument(
-        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
+        "--host",
+        default="localhost",
+        help="the address to listen on: localhost for 127.0.0.1 and ::1, :: for all addresses of"
+        " the machine, IPv4 and IPv6 (default: %(default)s)",
     )
     command.add_argument(
         "--port",
         type=_port,
-        default=5672,
-        help="the port to listen on; 0 for any free one (default: %(default)s)",
+        help=f"the port to listen on; 0 for any free one (default: {_PORT}, or {_TLS_PORT} with"
+        " --tls)",
     )
     command.add_argument(
         "--plugin",
@@ -73,7 +94,21 @@ def _parser() -> argparse.ArgumentParser:
         help="add the exchanges of a plugin of RabbitMQ; may be repeated. The plugins are:"
         f" {', '.join(sorted(PLUGINS))}",
     )
-    command.add_argument("--quiet", action="store_true", help="print only the URL")
+    command.add_argument(
+        "--tls",
+        nargs=2,
+        metavar=("CERT", "KEY"),
+        help="accept TLS instead of plain connections, with a certificate and its private key, two"
+        " files in PEM format",
+    )
+    command.add_argument(
+        "--management-port",
+        type=_port,
+        metavar="PORT",
+        help="serve the management API on this port, too; 0 for any free one, RabbitMQ's is 15672."
+        " Its URL is the second line of output",
+    )
+    command.add_argument("--quiet", action="store_true", help="print only the URLs")
     return parser
 
 
@@ -83,24 +118,57 @@ def _port(text: str) -> int:
     return int(text)
 
 
-async def serve(host: str, port: int, *, quiet: bool = False, plugins: Sequence[str] = ()) -> int:
+class _Refused(Exception):
+    """The broker cannot be run as the options say; the text gives the reason."""
+
+
+def _tls_context(certificate: str, key: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=_refuse_password)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise _Refused(
+            f"cannot use the certificate {certificate} with the private key {key}: {reason}"
+        ) from None
+    return context
+
+
+def _refuse_password() -> str:
+    raise ValueError("the key is encrypted; use one without a password")
+
+
+async def serve(
+    host: str,
+    port: int,
+    *,
+    context: ssl.SSLContext | None = None,
+    management_port: int | None = None,
+    quiet: bool = False,
+    plugins: Sequence[str] = (),
+) -> int:
     """Run a broker until SIGINT or SIGTERM; return the exit code."""
     stop = asyncio.Event()
     _stop_on_signals(stop)
     async with FakeBroker(plugins=plugins) as broker:
         try:
-            url = await broker.listen(host, port)
+            urls = [await broker.listen(host, port, ssl=context)]
+            if management_port is not None:
+                port = management_port
+                urls.append(await broker.listen_management(host, port, ssl=context))
         except OSError as error:
-            sys.stderr.write(f"{_PROGRAM}: {_listen_error(error, host, port)}\n")
-            return 1
-        print(url, flush=True)  # noqa: T201 (scripts read this line)
+            raise _Refused(_listen_error(error, host, port)) from None
+        except ModuleNotFoundError as error:
+            raise _Refused(str(error)) from None
+        for url in urls:
+            print(url, flush=True)  # noqa: T201 (scripts read these lines)
         if quiet:
             await stop.wait()
             return 0
         access = _LOOPBACK if _is_loopback(host) else _OPEN.format(host=host)
         banner = _BANNER.format(access=access)
         sys.stdout.write(banner)
-        above = 1 + banner.count("\n")
+        above = len(urls) + banner.count("\n")
         view = Screen(sys.stdout, above) if sys.stdout.isatty() else Log(sys.stdout)
         while not stop.is_set():
             view.show(broker)
@@ -129,7 +197,7 @@ def _listen_error(error: OSError, host: str, port: int) -> str:
             f"port {port} of {host} is in use, perhaps by RabbitMQ;"
             " stop the program that listens there, or choose another --port (0 for any free one)"
         )
-    return f"cannot listen on port {port} of {host}: {error.strerror or error}"
+    return error.strerror or str(error)
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote
+from weakref import WeakSet
 
 from .clock import LoopClock, ManualClock
 from .control.actions import Actions
@@ -15,6 +16,8 @@ from .faults import Faults
 from .model import Node
 from .session.journal import Journal
 from .tasks import Tasks
+from .threads import BrokerLock, LockedClock, running_loop, thread_safe
+from .transport.listener import Listener, Port
 from .transport.memory import connect
 from .transport.protocol import Connections
 
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
+_listening: "WeakSet[FakeBroker]" = WeakSet()
 
+
+@thread_safe
 class FakeBroker(Administration, Assertions, Actions):
     """An AMQP broker in the memory of a test.
 
@@ -41,6 +47,10 @@ class FakeBroker(Administration, Assertions, Actions):
     state of the broker and waits for changes; ``Assertions`` checks it; ``Actions`` publishes and
     consumes in place of other programs.
 
+    A broker serves programs in several threads and event loops at once, and all its methods can be
+    called from any of them; those that are no coroutines need no event loop. A program in a forked
+    process has a copy of the broker, and gets an error.
+
     Args:
         clock: ``"real"`` for the time of the event loop, ``"manual"`` for a clock that only moves
             when ``broker.clock.advance(seconds)`` is called, or a ManualClock to share one.
@@ -51,6 +61,8 @@ class FakeBroker(Administration, Assertions, Actions):
 
     Attributes:
         clock: the clock.
+        lock: held by each thread while it works in the broker; ``with broker.lock:`` several values
+            are read at one moment.
         faults: the faults that the test adds; see ``aioamqp_testing.faults``.
         journal: the commands on each connection; ``print(broker.journal)`` shows them.
         node: users and virtual hosts, with exchanges and queues.
@@ -63,28 +75,34 @@ class FakeBroker(Administration, Assertions, Actions):
         consumer_timeout: float | None = 1800.0,
         plugins: Sequence[str] = (),
     ) -> None:
-        self.clock: LoopClock | ManualClock
+        self.lock = BrokerLock()
         if isinstance(clock, ManualClock):
             self.clock = clock
         elif clock in ("real", "manual"):
-            self.clock = LoopClock() if clock == "real" else ManualClock()
+            self.clock = LoopClock(self.lock) if clock == "real" else ManualClock()
         else:
             raise ValueError(f"clock must be 'real', 'manual' or a ManualClock, not {clock!r}")
         self.journal = Journal()
-        self.node = Node(self.clock, plugins)
+        self.node = Node(
+            self.clock if isinstance(self.clock, LoopClock) else LockedClock(self.clock, self.lock),
+            plugins,
+        )
         self.node.consumer_timeout = consumer_timeout
         self.faults = Faults(self)
         self._connections = Connections(
             self.node,
-            self.clock,
+            self.node.clock,
+            self.lock,
             self.journal,
             on_connection_made=self.faults.connection_made,
             on_connection_lost=self.faults.connection_lost,
         )
-        self._listeners: dict[tuple[str, int], asyncio.Server] = {}
+        self._listeners: list[Listener] = []
         self._tasks = Tasks()
+        self._repliers = []
         self._restarts = Tasks()
         self._next_port = 50000
+        self.lock.on_enter = self._catch_up
 
     async def __aenter__(self) -> Self:
         """Start accepting connections."""
@@ -157,6 +175,7 @@ class FakeBroker(Administration, Assertions, Actions):
             ConnectionRefusedError: the broker is not running.
         """
         del ssl, server_hostname
+        self.lock.check_process()
         if not self._connections.is_open:
             raise ConnectionRefusedError(
                 "the FakeBroker is not running: connect inside its `async with` block,"
@@ -172,46 +191,122 @@ class FakeBroker(Administration, Assertions, Actions):
         )
         return transport, protocol
 
-    async def listen(self, host: str = "127.0.0.1", port: int = 0) -> str:
+    async def listen(
+        self, host: str = "127.0.0.1", port: int = 0, *, ssl: "tls.SSLContext | None" = None
+    ) -> str:
         """Accept connections over TCP as well, from any client.
 
         Args:
-            host: the address to listen on.
+            host: the address to listen on; ``localhost`` for 127.0.0.1 and ::1, an empty host or
+                ``::`` for all addresses of the machine, IPv4 and IPv6.
             port: 0 for any free one.
+            ssl: for TLS, a context with the broker's certificate; the URL begins with ``amqps://``.
 
         Returns:
-            the URL to connect to, such as ``amqp://guest:guest@127.0.0.1:49152/``.
+            the URL to connect to, such as ``amqp://guest:guest@127.0.0.1:49152``. It names no
+            virtual host, which every client understands as ``/``.
 
         Raises:
             RuntimeError: the broker is not running.
+            ValueError: ``ssl`` is a context for clients.
+            OSError: the port is in use, or the address is not one of this machine.
         """
         if not self._connections.is_open:
             raise RuntimeError(
                 "the FakeBroker is not running: listen inside its `async with` block"
             )
-        port = await self._listen(host, port)
+        listener = Listener(self._connections.new_protocol, "amqp", host, port, ssl)
+        await listener.open()
+        self._listeners.append(listener)
+        _listening.add(self)
         user = next(iter(self.node.users.values()))
-        login = f"{quote(user.name, safe='')}:{quote(user.password, safe='')}"
-        address = f"[{host}]" if ":" in host else host
-        return f"amqp://{login}@{address}:{port}/"
+        return listener.url(f"{quote(user.name, safe='')}:{quote(user.password, safe='')}@")
 
-    async def _listen(self, host: str, port: int) -> int:
-        listener, port = await self._connections.listen(host, port)
-        self._listeners[host, port] = listener
-        return port
+    async def listen_management(
+        self, host: str = "127.0.0.1", port: int = 0, *, ssl: "tls.SSLContext | None" = None
+    ) -> str:
+        """Serve a part of RabbitMQ's management API over HTTP; COVERAGE.md lists it.
+
+        It needs aiohttp, which ``pip install aioamqp-testing[management]`` installs.
+
+        Args:
+            host: the address to listen on, as for ``listen``.
+            port: 0 for any free one; RabbitMQ's is 15672.
+            ssl: for HTTPS, a context with the broker's certificate.
+
+        Returns:
+            the URL, such as ``http://127.0.0.1:49152``; the paths of the routes begin with
+            ``/api/``.
+
+        Raises:
+            RuntimeError: the broker is not running.
+            ModuleNotFoundError: aiohttp is not installed.
+            ValueError: ``ssl`` is a context for clients.
+            OSError: the port is in use, or the address is not one of this machine.
+        """
+        if not self._connections.is_open:
+            raise RuntimeError(
+                "the FakeBroker is not running: listen inside its `async with` block"
+            )
+        try:
+            from .management.server import Server
+        except ModuleNotFoundError as error:
+            if error.name != "aiohttp":
+                raise
+            raise ModuleNotFoundError(
+                "the management API needs aiohttp: pip install 'aioamqp-testing[management]'",
+                name=error.name,
+            ) from None
+        from .management.api import Api
+
+        server = Server(Api(self, self._ports))
+        listener = Listener(await server.open(), "http", host, port, ssl, server.close)
+        await listener.open()
+        self._listeners.append(listener)
+        return listener.url()
+
+    def _ports(self) -> list[Port]:
+        return [port for listener in self._listeners for port in listener.ports]
+
+    def _catch_up(self, loop: asyncio.AbstractEventLoop | None) -> bool:
+        """Catch up with event loops that were closed, and with timers that no loop has run.
+
+        Returns:
+            whether there is no other loop than the one that is running.
+        """
+        self._connections.drop_lost()
+        loops = set(self._connections.loops)
+        if isinstance(self.clock, LoopClock) and self._connections.is_open:
+            if loop is None:
+                self.clock.run_due()
+            else:
+                self.clock.attach(loop)
+            loops.update(self.clock.loops)
+        return loops <= {loop}
 
     # ----------------------------------------------------------------------------- start and stop
 
     def open(self) -> None:
         """Start accepting connections; entering the ``async with`` block calls this."""
+        self.lock.reset()
         self._connections.is_open = True
-        self.clock.watch(self._connections.notify_activity)
+        self.clock.watch(self._notify_activity)
 
     async def start(self) -> None:
-        """Accept connections again after ``stop``, in memory and on the same ports."""
+        """Accept connections again after ``stop``, in memory and on the same ports.
+
+        Raises:
+            RuntimeError: the broker is running.
+        """
+        if self._connections.is_open:
+            raise RuntimeError("the FakeBroker is running: call stop() before start()")
         self.open()
-        for host, port in list(self._listeners):
-            await self._listen(host, port)
+        with self.lock:
+            for replier in self._repliers:
+                if replier.vhost in self.node.vhosts.values():
+                    replier.start()
+        for listener in self._listeners:
+            await listener.open()
 
     async def stop(self) -> None:
         """Stop as RabbitMQ does, and wait until all connections are closed.
@@ -221,7 +316,10 @@ class FakeBroker(Administration, Assertions, Actions):
         messages.
         """
         await self._close_connections()
-        self.node.restart()
+        with self.lock:
+            for replier in self._repliers:
+                replier.pause()
+            self.node.restart()
 
     async def restart(self) -> None:
         """Stop and start again, on the same ports."""
@@ -229,16 +327,20 @@ class FakeBroker(Administration, Assertions, Actions):
         await self.start()
 
     def restart_soon(self) -> None:
-        """Restart in a task; ``close`` waits for it."""
-        self._restarts.start(self.restart())
+        """Restart in a task; ``close`` waits for it.
+
+        Raises:
+            RuntimeError: no event loop is running, in this thread or for a connection.
+        """
+        self._restarts.start(self.restart(), running_loop(), *self._connections.loops)
 
     def abort(self) -> None:
-        """Drop all connections without notifying the clients. Needs no event loop.
+        """Drop all connections. Needs no event loop: those of clients are reset in their own.
 
         Listening sockets are left to the event loop that they belong to.
         """
         self._connections.is_open = False
-        self.clock.unwatch(self._connections.notify_activity)
+        self._stop_clock()
         self._listeners.clear()
         for vhost in self.node.vhosts.values():
             vhost.agenda.clear()
@@ -248,17 +350,28 @@ class FakeBroker(Administration, Assertions, Actions):
         """Close all connections as a broker that stops does, and wait until they are closed."""
         await self._restarts.wait()
         await self._tasks.cancel()
-        self.clock.unwatch(self._connections.notify_activity)
         await self._close_connections()
         self._listeners.clear()
-        self._connections.notify_activity()
+        with self.lock:
+            self._stop_clock()
+            self._notify_activity()
+
+    def _notify_activity(self) -> None:
+        with self.lock:
+            self._connections.notify_activity()
+
+    def _stop_clock(self) -> None:
+        self.lock.reset()
+        self.clock.unwatch(self._notify_activity)
+        if isinstance(self.clock, LoopClock):
+            self.clock.detach()
 
     async def _close_connections(self) -> None:
         self._connections.is_open = False
-        for listener in self._listeners.values():
-            listener.close()
+        for listener in self._listeners:
+            await listener.close()
         await self._connections.shut_down()
-        for listener in self._listeners.values():
+        for listener in self._listeners:
             await listener.wait_closed()
 
     def block(self, reason: str = "low on memory") -> None:
@@ -291,3 +404,21 @@ class FakeBroker(Administration, Assertions, Actions):
         if not self.node.alarm:
             for session in self.sessions:
                 session.unblock()
+
+    def listens_on(self, host: str, port: int | str) -> bool:
+        """Return whether the broker accepts connections over TCP at an address.
+
+        Args:
+            host: as it was passed to ``listen``; ``localhost`` stands for any host.
+            port: the port of the URL that ``listen`` has returned.
+        """
+        return any(
+            str(port) == str(each.number)
+            and (host in (each.address, "localhost") or each.address in ("0.0.0.0", "::"))
+            for each in self._ports()
+        )
+
+
+def is_listening(host: str, port: int | str) -> bool:
+    """Return whether a FakeBroker of this process accepts connections over TCP at an address."""
+    return any(broker.listens_on(host, port) for broker in list(_listening))

@@ -8,32 +8,38 @@ each plugin from the same function, and a plain fixture selects the one that the
 
 The connections of the program under test reach the broker independently of contextvars, which these
 plugins and threads treat differently: see ``aioamqp.dialing(…, everywhere=True)``.
+
+Every run of pytest imports this module, so it imports brokers and clients only when a test asks for
+them.
 """
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
-from importlib.util import find_spec
-from secrets import token_hex
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
-from .broker import FakeBroker
-from .control.inspection import describe
-from .fake_broker import check
-from .plugin.serving import FAKE, TCP, Backend, Served, serve, serve_without_loop
+from .plugin.backend import FAKE, TCP, Backend
 
 if TYPE_CHECKING:
     from aioamqp import AmqpProtocol, Channel
 
+    from .broker import FakeBroker
+    from .plugin.guard import Guard
     from .plugin.rabbitmq import RealBroker
+    from .plugin.serving import Served
 
 ANYIO: Final = "anyio"
 NO_LOOP: Final = "no_loop"
 
+_PYTEST_ASYNCIO: Final = "aioamqp-testing for pytest-asyncio"
+"""The name of the plugin with the fixtures that pytest-asyncio runs."""
+
 _BACKEND: Final = pytest.StashKey[Backend]()
-_SERVED: Final = pytest.StashKey[Served]()
+_GUARD: "pytest.StashKey[Guard]" = pytest.StashKey()
+_SERVED: "pytest.StashKey[Served]" = pytest.StashKey()
 _HAS_FAILED: Final = pytest.StashKey[bool]()
 
 
@@ -55,10 +61,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="http://...",
         help="the URL of the management API of a real broker (default: port 15672 of its host)",
     )
+    group.addoption(
+        "--amqp-forbid-real",
+        action="store_true",
+        help="fail a test that opens a connection of aioamqp to anything but a fake broker, or the"
+        " broker of --amqp-backend",
+    )
+    parser.addini("amqp_forbid_real", "the same as --amqp-forbid-real", type="bool", default=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options, and find a way to make virtual hosts on a real broker."""
+    if config.pluginmanager.has_plugin("asyncio"):
+        _register_fixtures_for_pytest_asyncio(config)
+    if config.getoption("amqp_forbid_real") or config.getini("amqp_forbid_real"):
+        _forbid_real_connections(config)
     config.addinivalue_line(
         "markers",
         "amqp(**options): options of FakeBroker for amqp_broker, such as clock='manual'",
@@ -74,11 +91,34 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         parse_url(kind)
     except ValueError as error:
+        given = "" if "@" in kind else f", not {kind!r}"  # it may contain a password
         raise pytest.UsageError(
-            f"--amqp-backend must be fake, tcp or an amqp:// URL, not {kind!r}: {error}"
+            f"--amqp-backend must be fake, tcp or an amqp:// URL{given}: {error}"
         ) from None
     found = find_virtual_hosts(kind, config.getoption("amqp_management"))
     config.stash[_BACKEND] = Backend(kind, *found)
+
+
+def _forbid_real_connections(config: pytest.Config) -> None:
+    from .plugin import guard
+
+    config.stash[_GUARD] = guard.Guard()
+    stack = ExitStack()
+    stack.enter_context(config.stash[_GUARD].active())
+    config.add_cleanup(stack.close)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test that was refused a connection, even if its program has caught the error."""
+    guard = item.config.stash.get(_GUARD, None)
+    if guard is None:
+        return (yield)
+    guard.refused.clear()
+    result = yield
+    if guard.refused:
+        pytest.fail(str(guard.refused[0]), pytrace=False)
+    return result
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -107,11 +147,14 @@ def _arguments(
     return request.config.stash[_BACKEND], options, pytest.skip
 
 
-def _check(request: pytest.FixtureRequest, served: Served) -> None:
+def _check(request: pytest.FixtureRequest, served: "Served") -> None:
     """Fail a test that used what the broker does not support, or did not trigger a fault.
 
     A test that has failed already does not fail again: its failure may be the reason.
     """
+    from .broker import FakeBroker
+    from .redirecting import check
+
     if isinstance(served.broker, FakeBroker) and not request.node.stash.get(_HAS_FAILED, False):
         try:
             check(served.broker)
@@ -130,18 +173,20 @@ def _make_fixtures(kind: str, fixture: Callable[..., Any]) -> dict[str, Any]:
         fixture: the decorator for fixtures that run in such a loop.
 
     Returns:
-        the fixtures by name, for the namespace of this module.
+        the fixtures by name, for the namespace of a plugin.
     """
 
-    async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+    async def broker(request: pytest.FixtureRequest) -> "AsyncIterator[Served]":
+        from .plugin.serving import serve
+
         async with serve(*_arguments(request)) as served:
             yield served
         _check(request, served)
 
-    async def connection(amqp_url: str) -> "AsyncIterator[AmqpProtocol]":
+    async def connection(_amqp_served: "Served") -> "AsyncIterator[AmqpProtocol]":
         import aioamqp
 
-        async with aioamqp.from_url(amqp_url) as protocol:
+        async with aioamqp.from_url(_amqp_served.url) as protocol:
             yield protocol
 
     async def channel(amqp_connection: "AmqpProtocol") -> "Channel":
@@ -155,17 +200,23 @@ def _make_fixtures(kind: str, fixture: Callable[..., Any]) -> dict[str, Any]:
 
 
 globals().update(_make_fixtures(ANYIO, pytest.fixture))
-if find_spec("pytest_asyncio") is not None:
+
+
+def _register_fixtures_for_pytest_asyncio(config: pytest.Config) -> None:
     import pytest_asyncio
 
+    fixtures = ModuleType(_PYTEST_ASYNCIO)
     with suppress(TypeError):  # before 0.24 there is no loop_scope
-        for _scope in ("function", "class", "module", "package", "session"):
-            _fixture = partial(pytest_asyncio.fixture, loop_scope=_scope)
-            globals().update(_make_fixtures(f"asyncio_{_scope}", _fixture))
+        for scope in ("function", "class", "module", "package", "session"):
+            fixture = partial(pytest_asyncio.fixture, loop_scope=scope)
+            vars(fixtures).update(_make_fixtures(f"asyncio_{scope}", fixture))
+        config.pluginmanager.register(fixtures, _PYTEST_ASYNCIO)
 
 
 @pytest.fixture
-def _amqp_broker_no_loop(request: pytest.FixtureRequest) -> Iterator[Served]:
+def _amqp_broker_no_loop(request: pytest.FixtureRequest) -> "Iterator[Served]":
+    from .plugin.serving import serve_without_loop
+
     with serve_without_loop(*_arguments(request)) as served:
         yield served
     _check(request, served)
@@ -179,7 +230,7 @@ def _loop_kind(request: pytest.FixtureRequest) -> str:
         return ANYIO
     marker = request.node.get_closest_marker("asyncio")
     if marker is not None and request.config.pluginmanager.has_plugin("asyncio"):
-        if "_amqp_broker_asyncio_function" not in globals():
+        if not request.config.pluginmanager.has_plugin(_PYTEST_ASYNCIO):
             pytest.fail("the amqp_* fixtures require pytest-asyncio 0.24 or later", pytrace=False)
         scope = "function"
         with suppress(ValueError):  # before 0.26 it cannot be configured
@@ -202,22 +253,25 @@ def _fixture_in_loop(request: pytest.FixtureRequest, name: str) -> Any:
 
 
 @pytest.fixture(name="_amqp_served")
-def _served(request: pytest.FixtureRequest) -> Served:
+def _served(request: pytest.FixtureRequest) -> "Served":
     served: Served = request.getfixturevalue(f"_amqp_broker_{_loop_kind(request)}")
     request.node.stash[_SERVED] = served
     return served
 
 
 @pytest.fixture
-def amqp_broker(_amqp_served: Served) -> "FakeBroker | RealBroker":
+def amqp_broker(_amqp_served: "Served") -> "FakeBroker | RealBroker":
     """A broker for this test only. All connections of aioamqp reach it during the test."""
     return _amqp_served.broker
 
 
 @pytest.fixture
-def amqp_url(_amqp_served: Served) -> str:
-    """The URL of that broker."""
-    return _amqp_served.url
+def amqp_url(_amqp_served: "Served") -> str:
+    """The URL of that broker, for any client: a fake broker listens over TCP when it is requested.
+
+    Connections of aioamqp still reach a fake broker in memory.
+    """
+    return _amqp_served.listen()
 
 
 @pytest.fixture
@@ -235,11 +289,12 @@ def amqp_channel(request: pytest.FixtureRequest) -> "Channel":
 
 
 @pytest.fixture
-def amqp_name(_amqp_served: Served) -> Callable[[str], str]:
+def amqp_name(_amqp_served: "Served") -> Callable[[str], str]:
     """A function that makes unique names for queues and exchanges.
 
     On a real broker without a virtual host for the test, they are deleted afterwards.
     """
+    from secrets import token_hex
 
     def name(base: str = "test") -> str:
         unique = f"{base}-{token_hex(6)}"
@@ -259,7 +314,12 @@ def pytest_runtest_makereport(
     """Add the state of the broker to the report of a failed test."""
     report = yield
     served = item.stash.get(_SERVED, None)
-    if report.failed and served is not None and isinstance(served.broker, FakeBroker):
+    if not report.failed or served is None:
+        return report
+    from .broker import FakeBroker
+    from .control.inspection import describe
+
+    if isinstance(served.broker, FakeBroker):
         if not item.stash.get(_HAS_FAILED, False):
             report.sections.append(("AMQP broker", describe(served.broker)))
         item.stash[_HAS_FAILED] = True

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 import pytest
@@ -91,7 +92,7 @@ def test_for_a_script_it_prints_the_url_and_nothing_else(number: int) -> None:
         url = first_line(process)
         asyncio.run(use(url))
 
-        assert re.fullmatch(r"amqp://guest:guest@127\.0\.0\.1:\d+/", url)
+        assert re.fullmatch(r"amqp://guest:guest@localhost:\d+", url)
         assert stopped(process, number) == ("", "")
 
 
@@ -138,7 +139,7 @@ def test_a_port_that_is_in_use_is_reported_in_one_line() -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
-    assert f"port {port} of 127.0.0.1 is in use" in line
+    assert f"port {port} of localhost is in use" in line
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,30 @@ def test_an_address_of_another_machine_is_reported_in_one_line() -> None:
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "cannot listen on port 0 of 192.0.2.1" in line
+
+
+@pytest.mark.parametrize("host", ["localhost", "::"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+def test_it_listens_on_ipv4_and_ipv6(host: str, address: str) -> None:
+    """Row U50."""
+    with serving("--quiet", f"--host={host}") as process:
+        asyncio.run(use(first_line(process).replace("localhost", address)))
+
+
+def test_a_certificate_that_cannot_be_used_is_reported_in_one_line(tmp_path: Path) -> None:
+    """Row U49."""
+    (tmp_path / "node.pem").write_text("no certificate")
+    for name in ("node.pem", "missing.pem"):
+        done = subprocess.run(
+            [*COMMAND, "--port=0", "--tls", str(tmp_path / name), str(tmp_path / "node.pem")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert f"cannot use the certificate {tmp_path / name} with the private key" in line
 
 
 class Terminal:

@@ -171,3 +171,45 @@ async def test_a_client_uses_direct_reply_to() -> None:
         assert await replies.get() == (b"42", "1")
         assert list(broker.vhost.queues) == ["double"]
         await protocol.close()
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_requests_are_answered_after_a_restart(durable: bool) -> None:
+    """Row U21."""
+    async with FakeBroker() as broker:
+        broker.vhost.declare_queue("double", None, durable=durable)
+        replier = broker.rpc_reply("double", lambda request: 2 * request.body)
+
+        await broker.restart()
+
+        broker.vhost.declare_queue("answers", None)
+        broker.publish("", "double", b"21", reply_to="answers")
+        assert [answer.body for answer in broker.drain("answers")] == [b"2121"]
+        replier.stop()
+        assert not broker.vhost.queues["double"].consumer_count
+        await broker.restart()
+        assert durable is ("double" in broker.vhost.queues)
+
+
+async def test_a_request_that_a_restart_interrupts_is_answered_once() -> None:
+    """Row U21. RabbitMQ: a persistent message in a durable queue is delivered again."""
+    async with FakeBroker() as broker:
+        broker.vhost.declare_queue("double", None, durable=True)
+        gates = [asyncio.Event(), asyncio.Event()]
+        waiting = iter(gates)
+
+        async def reply(request: Message) -> bytes:
+            await next(waiting).wait()
+            return 2 * request.body
+
+        replier = broker.rpc_reply("double", reply)
+        broker.publish("", "double", b"21", reply_to="answers", delivery_mode=2)
+        await broker.restart()
+        broker.vhost.declare_queue("answers", None)
+        for gate in gates:
+            gate.set()
+        await broker.wait_idle()
+
+        assert len(replier.requests) == 2
+        assert [answer.body for answer in broker.drain("answers")] == [b"2121"]
+        broker.assert_acked("double", count=1)

@@ -3,6 +3,7 @@
 import pytest
 
 from aioamqp_testing import FakeBroker
+from aioamqp_testing.faults import Delay
 from aioamqp_testing.model import VirtualHost
 from fake_broker_support import NotingChannel
 
@@ -198,3 +199,80 @@ def test_a_broker_shows_unacknowledged_messages_with_their_consumer(broker: Fake
     broker.publish("", "q", b"m")
 
     assert "unacked by consumer 'c' on test: b'm', published to '' with key 'q'" in str(broker)
+
+
+@pytest.mark.asyncio
+async def test_assertions_see_what_clients_have_just_sent() -> None:
+    """Row U19: without a wait, also for writes that the client joins in one iteration."""
+    async with FakeBroker() as broker:
+        _, protocol = await broker.connect()
+        channel = await protocol.channel()
+        await channel.queue_declare("q")
+
+        for body in b"1", b"2", b"3":
+            await channel.basic_publish(body, "", "q")
+        broker.assert_published("", "q", count=3)
+        assert [message.body for message in broker.history("q")] == [b"1", b"2", b"3"]
+        assert broker.vhost.queues["q"].message_count == 3
+
+        got = await channel.basic_get("q")
+        await channel.basic_client_ack(got["delivery_tag"])
+        broker.assert_acked("q", count=1)
+        broker.assert_nothing_unacked()
+
+        await channel.queue_declare("more", no_wait=True)
+        broker.assert_topology(queues=["q", "more"])
+        await channel.basic_publish(b"4", "", "more")
+        broker.assert_routed("", "more", "more")
+        await channel.basic_publish(b"5", "", "more")
+        assert [message.body for message in broker.drain("more")] == [b"4", b"5"]
+
+        await channel.basic_publish(b"6", "", "more")
+        broker.publish("", "more", b"7")
+        assert [message.body for message in broker.drain("more")] == [b"6", b"7"]
+        await protocol.close()
+
+
+@pytest.mark.asyncio
+async def test_what_a_client_has_closed_is_no_leak() -> None:
+    """Row U19."""
+    async with FakeBroker() as broker:
+        _, protocol = await broker.connect()
+        await protocol.channel()
+        await protocol.close()
+
+        broker.assert_no_leaks()
+
+
+@pytest.mark.asyncio
+async def test_an_assertion_in_a_reply_function_sees_what_the_broker_has_processed() -> None:
+    """Row U19."""
+    async with FakeBroker() as broker:
+        seen: list[int] = []
+
+        def reply(_: object) -> None:
+            seen.append(len(broker.assert_published("", "requests")))
+
+        broker.rpc_reply("requests", reply)
+        _, protocol = await broker.connect()
+        channel = await protocol.channel()
+        for _ in range(3):
+            await channel.basic_publish(b"", "", "requests")
+
+        broker.assert_published("", "requests", count=3)
+        assert seen == [1, 2, 3]
+        await protocol.close()
+
+
+@pytest.mark.asyncio
+async def test_what_a_fault_delays_is_not_here_yet() -> None:
+    """Row U19."""
+    async with FakeBroker(clock="manual") as broker:
+        _, protocol = await broker.connect()
+        channel = await protocol.channel()
+        broker.faults.add(Delay(5, reading=True))
+        await channel.basic_publish(b"", "", "q")
+
+        assert "but found 0" in error_of(broker.assert_published, "", "q")
+        broker.clock.advance(5)
+        broker.assert_published("", "q", count=1)

@@ -86,6 +86,27 @@ async def test_a_timeout_shows_the_state_of_the_broker() -> None:
         assert isinstance(caught.value, TimeoutError)
 
 
+async def test_a_timeout_shows_the_source_of_the_predicate() -> None:
+    """Row U21."""
+    async with FakeBroker() as broker:
+        queue = broker.vhost.declare_queue("orders", None)
+
+        with pytest.raises(WaitTimeout) as caught:
+            await broker.wait_for(
+                lambda: queue.message_count == 2,
+                timeout=0.01,
+            )
+        assert str(caught.value).startswith(
+            "the predicate did not become true within 0.01 s.\n    lambda: queue.message_count == 2,\n"
+        )
+
+        with pytest.raises(
+            WaitTimeout,
+            match=r"^the predicate did not become true within 0[.]01 s[.]\nvirtual host /",
+        ):
+            await broker.wait_for(eval("lambda: False"), timeout=0.01)
+
+
 async def test_a_timeout_shows_that_the_clock_is_manual() -> None:
     async with FakeBroker(clock="manual") as broker:
         broker.clock.advance(2)
@@ -207,8 +228,7 @@ async def test_the_brokers_heartbeats_reach_the_client_in_its_time() -> None:
         broker.clock.advance(5)
         await broker.wait_idle()
         assert "heartbeat" in str(broker.journal.connections[0].lines[-1]).lower()
-        broker.clock.advance(30)
-        await protocol.wait_closed()
+        await protocol.close()
 
 
 # --------------------------------------------------------------------------------- restarts

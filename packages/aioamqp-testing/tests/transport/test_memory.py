@@ -1,6 +1,7 @@
 """Transports in memory behave as those of asyncio."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -249,3 +250,22 @@ async def test_a_transport_says_what_it_is() -> None:
     await iterations()
     assert repr(pair.near) == "<MemoryTransport ('here', 1) closed>"
     assert isinstance(pair.near, MemoryTransport)
+
+
+async def test_pending_data_can_be_delivered_at_once() -> None:
+    """Row U19: also what the peer has only put into its own write buffer."""
+    client, server = Recorder(), Recorder()
+    near, far = connect(client, server)
+    near.write(b"1")
+    near.get_extra_info("set_flush")(lambda: near.write(b"2"))
+
+    far.deliver_pending()
+    assert server.events == ["made", b"1", b"2"]
+
+    near.write(b"3")
+    thread = threading.Thread(target=far.deliver_pending)
+    thread.start()
+    thread.join()
+    assert server.events == ["made", b"1", b"2"]
+    near.abort()
+    far.abort()

@@ -253,6 +253,9 @@ async def _connect(
         cause = TimeoutError(errno.ETIMEDOUT, text)
         raise failed_link(ConnectionFailed, cause, text) from None
     core = protocol._connection
+    set_flush = transport.get_extra_info("set_flush")
+    if set_flush is not None:
+        set_flush(core.writer.flush)
     return FlushingTransport(transport, core.writer, core.closer), protocol
 
 

@@ -42,6 +42,14 @@ class Dialer(Protocol):
     It may raise OSError, which ``connect`` turns into a ConnectionFailed. It may be cancelled, and
     must then close what it opened. It also receives ``server_hostname``, the name expected in the
     server's certificate, if the caller of ``connect`` passed one.
+
+    The transport can return a function for ``get_extra_info("set_flush")``, which is called with a
+    function that writes at once what the connection joins in this iteration of the event loop: a
+    server in the same process can call it to see everything that the program has sent.
+
+    If the link cannot break without notice, as one in memory, its transport can return False for
+    ``get_extra_info("needs_heartbeat")``: then the silence of the server does not end the
+    connection, even if a test freezes or moves the time.
     """
 
     def __call__(

@@ -1,14 +1,15 @@
 """Actions of a test in a broker, without a client: publish, drain a queue, reply to requests."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeAlias
 
 from amqp_codec import Properties
 
-from ..model import Consumer, Message, Queue, QueuedMessage, SharedPrefetch, VirtualHost
+from ..model import Consumer, Message, QueuedMessage, SharedPrefetch, VirtualHost
 from ..tasks import Tasks
+from ..threads import running_loop, thread_safe
 from .inspection import Inspection
 
 Reply: TypeAlias = bytes | str | None
@@ -16,10 +17,12 @@ ReplyFunction: TypeAlias = Callable[[Message], Reply | Awaitable[Reply]]
 """Returns the body of the reply to a request; None for no reply."""
 
 
+@thread_safe
 class Actions(Inspection):
     """Methods by which a test acts in a broker in place of other programs."""
 
     _tasks: Tasks
+    _repliers: "list[Replier]"
 
     def publish(
         self,
@@ -74,18 +77,20 @@ class Actions(Inspection):
         """Reply to the requests in a queue, in place of an RPC server.
 
         Args:
-            queue: the name of the queue; it is declared if it does not exist.
+            queue: the name of the queue; it is declared if it does not exist, also after a restart
+                of the broker.
             function: called with each request; returns the body of the reply, or None for no reply.
-                It can be a coroutine function. What it raises is raised when the broker is closed.
+                It can be a coroutine function, which runs in the event loop that called
+                ``rpc_reply``, or in that of a client if there was none. What it raises is raised
+                when the broker is closed.
             vhost: the virtual host.
 
         Returns:
             the replier: ``requests`` lists the requests so far, and ``stop()`` stops it.
         """
-        host = self._vhost(vhost)
-        source = host.queues.get(queue) or host.declare_queue(queue, None)
-        replier = Replier(host, source, function, self._tasks, partial(self._run_deliveries, host))
-        self._run_deliveries(host)
+        replier = Replier(self, self._vhost(vhost), queue, function)
+        replier.start()
+        self._repliers.append(replier)
         return replier
 
     def _run_deliveries(self, vhost: VirtualHost) -> None:
@@ -111,71 +116,99 @@ class _Channel:
 
 
 class Replier(_Channel):
-    """A consumer that replies to the requests in a queue.
+    """A consumer that replies to the requests in a queue, from ``start`` to ``stop``.
 
     Attributes:
         requests: the requests so far, the oldest first.
+        vhost: the virtual host.
     """
 
     def __init__(
-        self,
-        vhost: VirtualHost,
-        queue: Queue,
-        function: ReplyFunction,
-        tasks: Tasks,
-        run_deliveries: Callable[[], None],
+        self, broker: Actions, vhost: VirtualHost, queue_name: str, function: ReplyFunction
     ) -> None:
-        super().__init__(f"the test's rpc_reply({queue.name!r})")
+        super().__init__(f"the test's rpc_reply({queue_name!r})")
         self.requests: list[Message] = []
-        self._vhost = vhost
-        self._queue = queue
+        self.vhost = vhost
+        self._broker = broker
+        self._queue_name = queue_name
         self._function = function
-        self._tasks = tasks
-        self._run_deliveries = run_deliveries
+        self._loop = running_loop()  # that of the test
+        self._consumer: Consumer | None = None
+
+    def start(self) -> None:
+        """Start replying, also after the broker has been stopped. The queue is declared."""
+        host = self.vhost
+        queue = host.queues.get(self._queue_name) or host.declare_queue(self._queue_name, None)
         self._consumer = Consumer("rpc_reply", self, queue)
         queue.add_consumer(self._consumer)
+        self._broker._run_deliveries(host)
+
+    def pause(self) -> None:
+        """Stop replying until ``start``. Requests without a reply return to the queue."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.queue.remove_channel(self)
 
     def stop(self) -> None:
         """Stop replying. Requests without a reply return to the queue."""
-        self._queue.remove_channel(self)
-        self._run_deliveries()
+        with self._broker.lock:
+            self._broker._repliers.remove(self)
+            self.pause()
+            self._broker._run_deliveries(self.vhost)
 
     def deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         """Handle a request after the queue has finished delivering."""
-        del consumer
-        self._vhost.agenda.call_soon(partial(self._handle, queued))
+        self.vhost.agenda.call_soon(partial(self._handle, consumer, queued))
 
-    def _handle(self, queued: QueuedMessage) -> None:
+    def _handle(self, consumer: Consumer, queued: QueuedMessage) -> None:
         self.requests.append(queued.message)
         try:
             reply = self._function(queued.message)
+            if inspect.isawaitable(reply):
+                self._start(self._reply_later(consumer, queued, reply), reply)
+                return
         except Exception as error:  # noqa: BLE001 (raised when the broker is closed)
-            self._fail(queued, error)
+            self._fail(consumer, queued, error)
             return
-        if inspect.isawaitable(reply):
-            self._tasks.start(self._reply_later(queued, reply))
-        else:
-            self._reply(queued, reply)
+        self._reply(consumer, queued, reply)
 
-    async def _reply_later(self, queued: QueuedMessage, reply: Awaitable[Reply]) -> None:
+    def _start(self, later: Coroutine[object, object, None], reply: Awaitable[Reply]) -> None:
         try:
-            self._reply(queued, await reply)
-        except Exception as error:  # noqa: BLE001 (as above)
-            self._fail(queued, error)
-        self._run_deliveries()
+            self._broker._tasks.start(later, self._loop, *self._broker._connections.loops)
+        except RuntimeError:
+            if inspect.iscoroutine(reply):
+                reply.close()
+            raise
 
-    def _reply(self, queued: QueuedMessage, reply: Reply) -> None:
+    async def _reply_later(
+        self, consumer: Consumer, queued: QueuedMessage, reply: Awaitable[Reply]
+    ) -> None:
+        try:
+            result = await reply
+        except Exception as error:  # noqa: BLE001 (as above)
+            with self._broker.lock:
+                self._fail(consumer, queued, error)
+        else:
+            with self._broker.lock:
+                self._reply(consumer, queued, result)
+        with self._broker.lock:
+            self._broker._run_deliveries(self.vhost)
+
+    def _reply(self, consumer: Consumer, queued: QueuedMessage, reply: Reply) -> None:
+        if consumer is not self._consumer:
+            return  # it was stopped meanwhile, and the request has returned to the queue
         request = queued.message.properties
         if reply is not None and request.reply_to is None:
             error = ValueError(f"the request has no reply_to property:\n{queued.message}")
-            self._fail(queued, error)
+            self._fail(consumer, queued, error)
             return
         if reply is not None and request.reply_to is not None:
             body = reply.encode() if isinstance(reply, str) else reply
             properties = Properties(correlation_id=request.correlation_id)
-            self._vhost.publish(Message("", request.reply_to, properties, body))
-        self._queue.acknowledge(self, [queued])
+            self.vhost.publish(Message("", request.reply_to, properties, body))
+        consumer.queue.acknowledge(self, [queued])
 
-    def _fail(self, queued: QueuedMessage, error: Exception) -> None:
-        self._queue.reject(self, [queued])
-        self._tasks.failures.append(error)
+    def _fail(self, consumer: Consumer, queued: QueuedMessage, error: Exception) -> None:
+        if consumer is self._consumer:
+            consumer.queue.reject(self, [queued])
+        self._broker._tasks.failures.append(error)

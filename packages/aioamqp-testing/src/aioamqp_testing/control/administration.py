@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping
 from amqp_codec import FieldValue
 
 from ..model import ApplyTo, Connected, Permissions, Policy, User, VirtualHost
+from ..threads import thread_safe
 from .inspection import Inspection, named
 
 
+@thread_safe
 class Administration(Inspection):
     """Methods of an administrator, named after the commands of rabbitmqctl.
 

@@ -7,12 +7,14 @@ from amqp_codec import FieldTable
 
 from ..model import Message, Queue
 from ..model.messages.events import EventType
+from ..threads import thread_safe
 from .inspection import Inspection
 from .topology_diff import ExpectedTopology, difference
 
 _MAX_MESSAGES: Final = 10  # in an error text
 
 
+@thread_safe
 class Assertions(Inspection):
     """Assertions about messages, queues, exchanges and connections of a broker.
 

@@ -5,10 +5,12 @@ from typing import TypeVar
 
 from amqp_codec import FieldTable, Properties
 
-from ..model import Access, ManualClock, Message, Node, Queue, VirtualHost
+from ..clock import LoopClock, ManualClock
+from ..model import Access, Message, Node, Queue, VirtualHost
 from ..model.exchanges.explain import Route
 from ..session import Session
 from ..session.journal import Journal
+from ..threads import BrokerLock, thread_safe
 from ..transport.protocol import Connections
 from . import waiting
 from .report import report
@@ -16,31 +18,43 @@ from .report import report
 _T = TypeVar("_T")
 
 
+@thread_safe
 class Inspection:
     """Methods that show the state of a broker. ``print(broker)`` shows most of it.
 
+    They first process everything that clients in memory have sent in this event loop, so a publish
+    or an acknowledgement counts as soon as its call has returned. What clients do in reply, and
+    what clients over TCP or in other threads send, takes longer: see ``wait_idle``, ``wait_for``.
+
     Attributes:
+        clock: the clock.
         node: users and virtual hosts, with exchanges and queues.
         journal: the commands on each connection; ``print(broker.journal)`` shows them.
+        lock: held by each thread while it works in the broker.
     """
 
+    clock: LoopClock | ManualClock
     node: Node
     journal: Journal
+    lock: BrokerLock
     _connections: Connections
 
     @property
     def refused(self) -> list[str]:
         """What clients used that the broker does not support yet, in the order of use."""
+        self._connections.receive_pending()
         return self.node.refused
 
     @property
     def vhost(self) -> VirtualHost:
         """The virtual host ``/``, with its queues and exchanges."""
+        self._connections.receive_pending()
         return self.node.vhosts["/"]
 
     @property
     def sessions(self) -> list[Session]:
         """The sessions of all connections, the oldest first."""
+        self._connections.receive_pending()
         return [protocol.session for protocol in self._connections]
 
     def history(
@@ -107,6 +121,7 @@ class Inspection:
             WaitTimeout: the predicate has not become true in time; the text shows the state of the
                 broker.
         """
+        __tracebackhide__ = True
         return await waiting.wait_for(predicate, self._connections, timeout, self._state)
 
     async def wait_idle(self) -> None:
@@ -118,11 +133,12 @@ class Inspection:
         Raises:
             WaitTimeout: the broker and its clients never stop sending.
         """
+        __tracebackhide__ = True
         await waiting.wait_idle(self._connections)
 
     def _state(self) -> str:
         """Return the state for an error text, with a manual clock that may need advancing."""
-        clock = self._connections.clock
+        clock = self.clock
         if not isinstance(clock, ManualClock):
             return str(self)
         due = clock.next_due
@@ -130,6 +146,7 @@ class Inspection:
         return f"The clock is manual: it is at {clock.time():g} s, and {timers}.\n{self}"
 
     def _vhost(self, name: str) -> VirtualHost:
+        self._connections.receive_pending()
         return named("virtual host", name, self.node.vhosts)
 
     def _queue(self, name: str, vhost: str) -> Queue:
@@ -162,4 +179,5 @@ def describe(broker: Inspection, commands: int = 20) -> str:
         several lines: queues with their messages, bindings and consumers, declared exchanges,
         connections, and the last commands.
     """
-    return report(broker.node, broker.sessions, broker.journal, commands)
+    with broker.lock:
+        return report(broker.node, broker.sessions, broker.journal, commands)

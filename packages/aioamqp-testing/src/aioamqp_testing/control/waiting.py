@@ -1,9 +1,12 @@
 """Waiting for a state of the broker, woken by its activity instead of polling a clock."""
 
 import asyncio
+import inspect
 from collections.abc import Callable
+from textwrap import dedent, indent
 from typing import Final, TypeVar
 
+from ..threads import iterate
 from ..transport.protocol import Connections
 
 _T = TypeVar("_T")
@@ -33,31 +36,37 @@ async def wait_for(
     Raises:
         WaitTimeout: it has not become true in time; the text ends with ``describe()``.
     """
+    __tracebackhide__ = True  # pytest shows the line of the test
     try:
         async with asyncio.timeout(timeout) as limit:
-            while not (result := await _within_a_few_iterations(predicate)):
+            result = await _within_a_few_iterations(predicate, connections)
+            while not result:
                 if not connections.is_open:
                     raise WaitTimeout(
                         f"{_name(predicate)} did not become true before the broker was closed.\n"
-                        f"{describe()}"
+                        f"{_source(predicate)}{describe()}"
                     )
-                await connections.wait_activity()
+                result = await connections.wait_activity(
+                    predicate
+                ) or await _within_a_few_iterations(predicate, connections)
     except TimeoutError:
         if not limit.expired():
             raise  # the predicate has raised it
         raise WaitTimeout(
-            f"{_name(predicate)} did not become true within {timeout} s.\n{describe()}"
+            f"{_name(predicate)} did not become true within {timeout} s.\n"
+            f"{_source(predicate)}{describe()}"
         ) from None
     return result
 
 
-async def _within_a_few_iterations(predicate: Callable[[], _T]) -> _T:
+async def _within_a_few_iterations(predicate: Callable[[], _T], connections: Connections) -> _T:
     """Call the predicate until clients have handled what the broker has just sent them."""
+    __tracebackhide__ = True
     result = predicate()
     for _ in range(_QUIET_ITERATIONS):
         if result:
             break
-        await asyncio.sleep(0)
+        await iterate(connections.loops)
         result = predicate()
     return result
 
@@ -68,10 +77,11 @@ async def wait_idle(connections: Connections) -> None:
     Raises:
         WaitTimeout: the activity does not end.
     """
+    __tracebackhide__ = True
     quiet = 0
     for _ in range(_MAX_ITERATIONS):
         before = connections.activity_count
-        await asyncio.sleep(0)
+        await iterate(connections.loops)
         quiet = quiet + 1 if connections.activity_count == before else 0
         if quiet == _QUIET_ITERATIONS:
             return
@@ -84,3 +94,12 @@ async def wait_idle(connections: Connections) -> None:
 def _name(predicate: Callable[[], object]) -> str:
     name = getattr(predicate, "__name__", "")
     return "the predicate" if name in ("", "<lambda>") else f"{name}()"
+
+
+def _source(predicate: Callable[[], object]) -> str:
+    """Return the source of a function, indented; nothing if there is none."""
+    try:
+        source = inspect.getsource(predicate)
+    except (OSError, TypeError):  # it was defined in an interactive session, or is no function
+        return ""
+    return indent(f"{dedent(source).rstrip()}\n", "    ")

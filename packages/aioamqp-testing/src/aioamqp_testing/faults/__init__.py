@@ -17,7 +17,7 @@ A fault that has not been triggered when the broker is closed fails the test, un
 from .confirms import DelayConfirm, DuplicateConfirm, LoseConfirm, NackConfirm
 from .fault import Fault
 from .methods import CancelConsumer, CloseChannel, CloseConnection, Lose, RefuseLogin, Send
-from .network import Corrupt, Cut, Delay, Reset, Silence, Split
+from .network import Corrupt, Cut, Delay, MissHeartbeats, Reset, Silence, Split
 from .outage import Block, Restart, Unblock
 from .plan import FaultNotTriggered, Faults, PlannedFault
 
@@ -36,6 +36,7 @@ __all__ = [
     "Faults",
     "Lose",
     "LoseConfirm",
+    "MissHeartbeats",
     "NackConfirm",
     "PlannedFault",
     "RefuseLogin",

@@ -6,6 +6,7 @@ from typing import ClassVar, Final, Protocol, TypeAlias
 from amqp_codec import METHODS, Method
 
 from ..model import Clock
+from ..threads import BrokerLock
 from .event import Event, Trigger
 from .injector import Injector
 
@@ -21,6 +22,11 @@ class Broker(Protocol):
     @property
     def clock(self) -> Clock:
         """The clock of the broker, for delays."""
+        ...
+
+    @property
+    def lock(self) -> BrokerLock:
+        """The lock of the broker."""
         ...
 
     def block(self, reason: str = ...) -> None:

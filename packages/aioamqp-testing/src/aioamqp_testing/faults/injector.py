@@ -1,6 +1,5 @@
 """Interception of one session: fires the events that trigger faults, and withholds output."""
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -135,7 +134,7 @@ class Injector:
     def _fire_after(self, reply: Command) -> None:
         event = event_after(reply)
         if event is not None:
-            asyncio.get_running_loop().call_soon(self._fire, event, self)
+            self.protocol.call_soon(partial(self._fire, event, self))
 
     def _is_muted(self, number: int) -> bool:
         return bool(self._muted) and (number in self._muted or 0 in self._muted)
@@ -160,7 +159,7 @@ class Injector:
             self._muted.discard(mute)
             action()
 
-        asyncio.get_running_loop().call_soon(unmute_and_run)
+        self.protocol.call_soon(unmute_and_run)
 
     def bypass(self, action: Callable[[], object]) -> None:
         """Run ``action``; what it sends fires no events and is not withheld."""

@@ -1,6 +1,5 @@
 """Faults of methods: lost and unexpected ones, refused logins, and closing by the broker."""
 
-import asyncio
 from dataclasses import dataclass
 from functools import partial
 
@@ -189,7 +188,7 @@ class CancelConsumer(ConnectionFault):
 
     def apply(self, event: Event, injector: Injector) -> bool:
         """Cancel the consumer in the next iteration of the event loop."""
-        asyncio.get_running_loop().call_soon(self._cancel, event, injector)
+        injector.protocol.call_soon(partial(self._cancel, event, injector))
         return False
 
     def _cancel(self, event: Event, injector: Injector) -> None:

@@ -54,9 +54,26 @@ class Silence(ConnectionFault):
     def apply(self, event: Event, injector: Injector) -> bool:
         """Drop every byte from now on."""
         del event
-        injector.protocol.shape().blackhole()
-        injector.protocol.flush()  # stops reading
+        injector.protocol.go_silent()
         return True
+
+
+@dataclass(frozen=True)
+class MissHeartbeats(ConnectionFault):
+    """The broker misses the heartbeats of the client, whatever that sends, and resets the
+    connection after two to three intervals by its clock.
+
+    Without this fault and ``Silence``, missing heartbeats end a connection only over TCP and by the
+    real clock: a manual clock can be advanced by hours. A method that triggers it is handled as
+    usual.
+    """
+
+    def apply(self, event: Event, injector: Injector) -> bool:
+        """Miss heartbeats from now on."""
+        del event
+        heartbeat = injector.session.heartbeat
+        heartbeat.is_expected = heartbeat.is_missed = True
+        return False
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from ..threads import thread_safe
 from ..transport.protocol import SessionProtocol
 from .event import Event, Trigger
 from .fault import Broker, BrokerFault, ConnectionFault, Fault
@@ -54,14 +55,19 @@ class PlannedFault:
         return f"is triggered {trigger}; seen {self.seen} time(s)"
 
 
+@thread_safe
 class Faults:
     """The faults of one broker: ``broker.faults``.
 
     Args:
         broker: the broker.
+
+    Attributes:
+        lock: that of the broker.
     """
 
     def __init__(self, broker: Broker) -> None:
+        self.lock = broker.lock
         self._broker = broker
         self._planned: list[PlannedFault] = []
         self._numbers: dict[SessionProtocol, int] = {}

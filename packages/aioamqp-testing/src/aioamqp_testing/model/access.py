@@ -56,7 +56,7 @@ class User:
 
     Attributes:
         name: the name of the user, unique in the broker.
-        password: the password.
+        password: the password, which the repr leaves out.
         tags: such as administrator; only impersonator has an effect here: the user may publish
             with any user_id.
         permissions: by the name of the virtual host; connection.open is refused without any.
@@ -67,7 +67,7 @@ class User:
     """
 
     name: str
-    password: str
+    password: str = field(repr=False)
     tags: frozenset[str] = frozenset()
     permissions: dict[str, Permissions] = field(default_factory=dict)
     topic_permissions: dict[tuple[str, str], Permissions] = field(default_factory=dict)

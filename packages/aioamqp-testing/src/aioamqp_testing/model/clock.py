@@ -16,6 +16,11 @@ class Timer(Protocol):
 class Clock(Protocol):
     """What the broker needs from a clock."""
 
+    @property
+    def is_real(self) -> bool:
+        """Whether its time passes by itself."""
+        ...
+
     def time(self) -> float:
         """Return the seconds since a fixed time; they never decrease."""
         ...
@@ -46,6 +51,8 @@ class ManualClock:
         start: the date at the start, in seconds since 1970 in UTC; the default is the year 2000.
     """
 
+    is_real = False
+
     def __init__(self, start: float = 946684800.0) -> None:
         self._start = start
         self._now = 0.0
@@ -64,9 +71,9 @@ class ManualClock:
     @property
     def next_due(self) -> float | None:
         """The seconds until the next timer; None without timers."""
-        while self._timers and self._timers[0][2].action is None:
-            heapq.heappop(self._timers)
-        return self._timers[0][0] - self._now if self._timers else None
+        pending = (when for when, _, timer in list(self._timers) if timer.action is not None)
+        when = min(pending, default=None)
+        return None if when is None else when - self._now
 
     def call_later(self, seconds: float, action: Callable[[], object]) -> Timer:
         """Call an action when the clock is advanced by that many seconds or more."""

@@ -10,16 +10,19 @@ import urllib.request
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from aioamqp import AmqpProtocol, Dialer
     from aioamqp.uri import AmqpUrl
 
+MANAGEMENT_PORT: Final = 15672
+"""The port of the management API, unless another one is configured. RabbitMQ: management.html."""
+
 _API_SECONDS: Final = 10  # for a response of the management API
 _CTL_SECONDS: Final = 30  # for rabbitmqctl, which starts an Erlang node
-_MANAGEMENT_PORT: Final = 15672
+_AMQP: Final = ("amqp", "amqp/ssl")  # RabbitMQ: the protocols of listeners
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -49,31 +52,51 @@ class Management:
         api: the URL of the API; None for port 15672 of the same host.
 
     Raises:
-        NoVirtualHosts: the API does not respond, or refuses the user.
+        NoVirtualHosts: the API does not respond, refuses the user, or is that of another broker.
     """
 
     def __init__(self, url: str, api: str | None = None) -> None:
-        self._user, password, host, _ = _address(url)
+        self._user, password, host, port = _address(url)
         address = f"[{host}]" if ":" in host else host
-        self._api = (api or f"http://{address}:{_MANAGEMENT_PORT}").rstrip("/")
+        self._api = (api or f"http://{address}:{MANAGEMENT_PORT}").rstrip("/")
         credentials = base64.b64encode(f"{self._user}:{password}".encode()).decode()
         self._headers = {
             "Authorization": f"Basic {credentials}",
             "Content-Type": "application/json",
         }
-        self._request("GET", "whoami")
+        if "administrator" not in self._request("GET", "whoami").get("tags", ()):
+            raise NoVirtualHosts(f"the user {self._user!r} is not an administrator")
+        # on port 15672 there may be another node of the machine; the port is not compared if the
+        # API was named, because a container may publish other ports than the broker listens on
+        self._check_broker(url, None if api else port)
 
-    def _request(self, verb: str, path: str, body: object = None) -> None:
+    def _check_broker(self, url: str, port: int | None) -> None:
+        overview = self._request("GET", "overview")
+        theirs, ours = overview.get("cluster_name"), _cluster_name(url)
+        listeners = overview.get("listeners", [])
+        ports = [each.get("port") for each in listeners if each.get("protocol") in _AMQP]
+        if theirs != ours or (port is not None and port not in ports):
+            listed = ", ".join(map(str, ports)) or "none"
+            raise NoVirtualHosts(
+                f"the management API at {_without_login(self._api)} is that of another broker,"
+                f" {theirs} with AMQP on port {listed}; name that of {ours} with --amqp-management"
+            )
+
+    def _request(self, verb: str, path: str, body: object = None) -> dict[str, Any]:
+        """Send a request; return the object in the response, which is empty without a body."""
         data = None if body is None else json.dumps(body).encode()
-        url = f"{self._api}/api/{path}"
-        request = urllib.request.Request(url, data, self._headers, method=verb)
+        request = urllib.request.Request(
+            f"{self._api}/api/{path}", data, self._headers, method=verb
+        )
         try:
-            with urllib.request.urlopen(request, timeout=_API_SECONDS):
-                pass
+            with urllib.request.urlopen(request, timeout=_API_SECONDS) as response:
+                received: Any = json.loads(response.read() or b"{}")
         except (OSError, ValueError) as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
-            raise NoVirtualHosts(f"{verb} {url}: {error}") from None
+            where = f"{_without_login(self._api)}/api/{path}"
+            raise NoVirtualHosts(f"{verb} {where}: {error}") from None
+        return cast("dict[str, Any]", received) if isinstance(received, dict) else {}
 
     def add(self, name: str) -> None:
         """Make a virtual host with all permissions for the user."""
@@ -253,6 +276,33 @@ def dialer_to(url: str) -> "Dialer":
     return dial
 
 
+def _cluster_name(url: str) -> object:
+    """Return the name of the cluster that the broker is a node of.
+
+    Raises:
+        NoVirtualHosts: the broker cannot be reached.
+    """
+    import aioamqp
+
+    async def connect() -> object:
+        async with aioamqp.from_url(url) as protocol:
+            return (protocol.server_properties or {}).get("cluster_name")
+
+    loop = asyncio.new_event_loop()  # asyncio.run would unset the event loop of the program
+    try:
+        return loop.run_until_complete(connect())
+    except (OSError, aioamqp.AioamqpException) as error:
+        raise NoVirtualHosts(str(error)) from None
+    finally:
+        loop.close()
+
+
+def _without_login(url: str) -> str:
+    """Return a URL without user name and password."""
+    before, separator, after = url.partition("://")
+    return f"{before}{separator}{after.rpartition('@')[2]}"
+
+
 def _address(url: str) -> tuple[str, str, str, int]:
     from aioamqp.uri import parse_url
 
@@ -261,4 +311,6 @@ def _address(url: str) -> tuple[str, str, str, int]:
 
 
 def _port(parts: "AmqpUrl") -> int:
-    return parts.port or (5671 if parts.is_secure else 5672)
+    from aioamqp.uri import default_port
+
+    return parts.port or default_port(is_secure=parts.is_secure)

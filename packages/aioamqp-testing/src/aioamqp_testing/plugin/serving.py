@@ -2,43 +2,24 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from ..broker import FakeBroker
+from .backend import FAKE, Backend
 
 if TYPE_CHECKING:
-    from .rabbitmq import RealBroker, VirtualHosts
+    from aioamqp import Dialer
 
-FAKE: Final = "fake"
-TCP: Final = "tcp"
+    from .rabbitmq import RealBroker
 
-IN_MEMORY: Final = "amqp://guest:guest@fake-broker.invalid/"
-"""The URL of the broker in memory. aioamqp does not resolve the host; other clients cannot."""
+_IN_MEMORY: Final = "amqp://guest:guest@fake-broker.invalid"
+"""The URL of a broker that does not listen. aioamqp does not resolve the host."""
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Backend:
-    """The broker that the tests of a session run on, as chosen on the command line.
-
-    Attributes:
-        kind: FAKE, TCP, or the URL of a real broker.
-        virtual_hosts: a way to make virtual hosts on a real broker, if there is one.
-        description: of the virtual hosts, for the header of the report.
-    """
-
-    kind: str
-    virtual_hosts: "VirtualHosts | None" = None
-    description: str = ""
-
-    @property
-    def is_fake(self) -> bool:
-        """Whether it is a FakeBroker."""
-        return self.kind in (FAKE, TCP)
 
 
 @dataclass
@@ -47,13 +28,32 @@ class Served:
 
     Attributes:
         broker: the value of the fixture amqp_broker.
-        url: for clients.
+        url: for aioamqp.
         names: the names that the test got from the fixture amqp_name.
+        ports: closes the ports that the broker listens on.
     """
 
     broker: "FakeBroker | RealBroker"
-    url: str
-    names: list[str] = field(default_factory=list)
+    url: str = field(default=_IN_MEMORY, repr=False)
+    names: list[str] = field(default_factory=list[str])
+    ports: ExitStack = field(default_factory=ExitStack)
+
+    def listen(self) -> str:
+        """Listen over TCP if the broker does not, and return a URL for any client.
+
+        It listens in a thread of its own, so that a client may block the thread of the test.
+        """
+        if self.url is _IN_MEMORY and isinstance(self.broker, FakeBroker):
+            self.url = self.ports.enter_context(_in_loop_thread(_listening(self.broker)))
+        return self.url
+
+
+@asynccontextmanager
+async def _listening(broker: FakeBroker) -> AsyncGenerator[str]:
+    try:
+        yield await broker.listen()
+    finally:
+        await broker.close()
 
 
 @asynccontextmanager
@@ -74,13 +74,13 @@ async def serve(
     if backend.is_fake:
         broker = FakeBroker(**options)
         broker.open()
+        served = Served(broker)
         try:
-            url = IN_MEMORY if backend.kind == FAKE else await broker.listen()
-            dialer = broker.dial if backend.kind == FAKE else dialer_to(url)
-            with aioamqp.dialing(dialer, everywhere=True):
-                yield Served(broker, url)
+            with aioamqp.dialing(_dialer(backend, served), everywhere=True):
+                yield served
         finally:
             await broker.close()
+            served.ports.close()
         return
     if options:
         skip(f"the options {options} are for the fake broker, and --amqp-backend is a real one")
@@ -103,40 +103,55 @@ def serve_without_loop(
     """
     import aioamqp
 
-    if backend.kind != FAKE:
+    if not backend.is_fake:
         with _in_loop_thread(serve(backend, options, skip)) as served:
             yield served
         return
     broker = FakeBroker(**options)
     broker.open()
-    with aioamqp.dialing(broker.dial, everywhere=True):
-        yield Served(broker, IN_MEMORY)
+    served = Served(broker)
+    with served.ports, aioamqp.dialing(_dialer(backend, served), everywhere=True):
+        yield served
     broker.abort()
+
+
+def _dialer(backend: Backend, served: Served) -> "Dialer":
+    """Return the dialer that leads connections of aioamqp to a FakeBroker."""
+    from .rabbitmq import dialer_to
+
+    assert isinstance(served.broker, FakeBroker)
+    return served.broker.dial if backend.kind == FAKE else dialer_to(served.listen())
 
 
 @contextmanager
 def _in_loop_thread(context: AbstractAsyncContextManager[_T]) -> Generator[_T]:
     """Enter and leave an asynchronous context manager in an event loop of another thread."""
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
+    entered: Future[tuple[_T, Callable[[], object]]] = Future()
+    left: Future[None] = Future()
 
-        def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+    async def hold() -> None:
+        leave = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        async with context as value:
+            entered.set_result((value, lambda: loop.call_soon_threadsafe(leave.set)))
+            await leave.wait()
 
-        async def enter() -> _T:
-            return await context.__aenter__()
-
-        async def leave() -> None:
-            await context.__aexit__(None, None, None)
-
-        thread = threading.Thread(target=loop.run_forever, name="aioamqp-testing", daemon=True)
-        thread.start()
+    def run() -> None:
         try:
-            value: _T = run(enter())
-            try:
-                yield value
-            finally:
-                run(leave())
+            asyncio.run(hold())
+        except BaseException as error:  # noqa: BLE001 (raised in the other thread)
+            (left if entered.done() else entered).set_exception(error)
+        else:
+            left.set_result(None)
+
+    thread = threading.Thread(target=run, name="aioamqp-testing", daemon=True)
+    thread.start()
+    try:
+        value, leave = entered.result()
+        try:
+            yield value
         finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
+            leave()
+            left.result()
+    finally:
+        thread.join()

@@ -50,6 +50,7 @@ class Session:
 
     Attributes:
         output: what is sent to the client.
+        heartbeat: the timers of heartbeats; they start with connection.tune-ok.
         is_reading: whether it reads from the client; not while it is congested or blocked.
         ending: how the transport is to be closed, None while the connection goes on.
         journal: what was received and sent.
@@ -66,6 +67,11 @@ class Session:
         schedule: Callable[[], object] | None = None,
     ) -> None:
         self.output = Output(journal, wake, self._on_congestion)
+        self.heartbeat = Heartbeat(
+            clock,
+            partial(self.output.send, Command(0, HEARTBEAT)),
+            partial(self._reset, "no heartbeats from the client"),
+        )
         self.is_reading = True
         self.ending: Ending | None = None
         self.journal = journal
@@ -135,8 +141,7 @@ class Session:
 
     def receive_data(self, data: bytes) -> None:
         """Process bytes from the client, in slices of any size."""
-        if self.output.heartbeat is not None:
-            self.output.heartbeat.data_received()
+        self.heartbeat.data_received()
         self._frames.feed(data)
         self._schedule()
 
@@ -199,8 +204,7 @@ class Session:
 
     def _update_reading(self) -> None:
         self.is_reading = not (self._is_blocked or self.output.is_congested)
-        if self.output.heartbeat is not None:
-            self.output.heartbeat.is_watching = self.is_reading
+        self.heartbeat.is_watching = self.is_reading
         self._wake()
 
     # ----------------------------------------------------------------------------- reading
@@ -404,9 +408,8 @@ class Session:
         self.output.frame_max = method.frame_max
         framing.set_frame_max(self._frames, method.frame_max)
         if method.heartbeat:
-            send = partial(self.output.send, Command(0, HEARTBEAT))
-            on_dead = partial(self._reset, "no heartbeats from the client")
-            self.output.heartbeat = Heartbeat(self._clock, method.heartbeat, send, on_dead)
+            self.heartbeat.start(method.heartbeat)
+            self.output.heartbeat = self.heartbeat
         self._state = State.OPENING
 
     def _handle_open(self, virtual_host: str) -> None:
@@ -527,6 +530,5 @@ class Session:
         self.ending = ending
         self.journal.note(f"the connection ends: {why}")
         self._timer.cancel()
-        if self.output.heartbeat is not None:
-            self.output.heartbeat.stop()
+        self.heartbeat.stop()
         self._end_channels()

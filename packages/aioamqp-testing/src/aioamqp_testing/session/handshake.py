@@ -22,6 +22,10 @@ from ..model import BrokerError, Node, User
 from ..model.erlang import terms as values
 from ..version import __version__
 
+CLUSTER_NAME: Final = "aioamqp-testing@localhost"
+RABBITMQ_VERSION: Final = "3.10.8"
+"""The version that clients are told: they tell dialects apart by it."""
+
 _MECHANISMS: Final = b"AMQPLAIN PLAIN"
 HEADER_SIZE: Final = len(PROTOCOL_HEADER)
 
@@ -83,13 +87,13 @@ class Handshake:
         capabilities: FieldTable = {} if self.is_legacy else dict.fromkeys(_CAPABILITIES, True)
         properties: dict[str, FieldValue] = {
             "capabilities": capabilities,
-            "cluster_name": "aioamqp-testing@localhost",
+            "cluster_name": CLUSTER_NAME,
             "copyright": "The aioamqp authors",
             "information": f"A broker in the memory of a test: aioamqp-testing {__version__}",
             "platform": "Python",
             # clients tell dialects apart by product and version, so these two are the original's
             "product": "RabbitMQ",
-            "version": "3.10.8",
+            "version": RABBITMQ_VERSION,
         }
         return connection.Start(*version, properties, _MECHANISMS, b"en_US")
 

@@ -1,14 +1,23 @@
-"""The journal of a broker: what was received and sent on each connection, for failed tests."""
+"""The journal of a broker: what was received and sent on each connection, for failed tests.
+
+Passwords and other secrets are shown as ``***``, because reports on failed tests are published.
+"""
 
 from collections import deque
+from copy import copy
 from typing import Final, TypeAlias
 
-from amqp_codec import Command, Method, Properties
+from amqp_codec import Command, Method, Properties, connection
 
 _KEPT: Final = 200  # entries of a connection; enough to see what led to its end
 _LONGEST: Final = 300  # characters of an entry
 _BODY: Final = 40  # bytes of a body that are kept
-
+_SECRETS: Final[dict[type[Method], str]] = {
+    connection.StartOk: "response",
+    connection.Secure: "challenge",
+    connection.SecureOk: "response",
+    connection.UpdateSecret: "new_secret",
+}
 
 _Entry: TypeAlias = tuple[str, int, Method, Properties | None, int, bytes]
 """Direction, channel, method, properties, size of the body and the beginning of the body."""
@@ -81,8 +90,17 @@ class Journal:
 
 def _format(entry: _Entry) -> str:
     direction, channel, method, properties, size, body = entry
-    text = f"{direction} {channel} {method!r}"
+    text = f"{direction} {channel} {_without_secret(method)!r}"
     if method.HAS_CONTENT:
         dots = "..." if size > len(body) else ""
         text += f" {properties!r} {size} bytes {body!r}{dots}"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _without_secret(method: Method) -> Method:
+    name = _SECRETS.get(type(method))
+    if name is None:
+        return method
+    shown = copy(method)
+    setattr(shown, name, b"***")
+    return shown

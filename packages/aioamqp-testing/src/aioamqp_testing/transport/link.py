@@ -4,7 +4,6 @@ A connection has a link only when a fault needs one. Without it the bytes of the
 into the transport.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +16,7 @@ class Direction:
 
     Args:
         clock: for delays.
+        call_soon: calls a function in the next iteration of the event loop of the connection.
         deliver: called with the bytes that arrive at the other end.
         on_cut: called when the last byte before a cut has been delivered.
 
@@ -25,10 +25,15 @@ class Direction:
     """
 
     def __init__(
-        self, clock: Clock, deliver: Callable[[bytes], None], on_cut: Callable[[], None]
+        self,
+        clock: Clock,
+        call_soon: Callable[[Callable[[], None]], None],
+        deliver: Callable[[bytes], None],
+        on_cut: Callable[[], None],
     ) -> None:
         self.is_blackholed = False
         self._clock = clock
+        self._call_soon = call_soon
         self._deliver = deliver
         self._on_cut = on_cut
         self._latency = 0.0
@@ -87,7 +92,7 @@ class Direction:
             self._clock.call_later(due - now, self._run_next)
         elif self._piece_size or self._pending:
             self._pending.append(action)
-            asyncio.get_running_loop().call_soon(self._run_next)
+            self._call_soon(self._run_next)
         else:
             action()
 

@@ -5,12 +5,12 @@
 They implement all of asyncio's transport interface: pausing in both directions, buffer limits,
 half-closing, closing and aborting. There are no sockets and no tasks. Nothing is called from within
 ``write``: data arrives in a later callback of the event loop, in the order of writing, and with one
-``data_received`` for each ``write``.
+``data_received`` for each ``write``. They cannot break without notice, so they need no heartbeats.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
@@ -31,6 +31,8 @@ class MemoryTransport(asyncio.Transport):
         self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol, extra: dict[str, Any]
     ) -> None:
         super().__init__(extra)
+        extra["set_flush"] = self._set_flush
+        self._info = extra
         self._loop = loop
         self._protocol = protocol
         self._peer: MemoryTransport | None = None
@@ -43,10 +45,20 @@ class MemoryTransport(asyncio.Transport):
         self._has_written_eof = False
         self._is_closing = False
         self._is_lost = False
+        self._flush: Callable[[], object] | None = None
 
     def join(self, peer: "MemoryTransport") -> None:
         """Join two transports, so that each receives what the other writes."""
         self._peer, peer._peer = peer, self
+
+    def _set_flush(self, flush: Callable[[], object]) -> None:
+        self._flush = flush
+
+    def require_heartbeats(self) -> None:
+        """Require heartbeats of both sides from now on, because bytes can be lost."""
+        for end in (self, self._peer):
+            if end is not None:
+                end._info["needs_heartbeat"] = True
 
     def __repr__(self) -> str:
         state = "closed" if self._is_lost else "closing" if self._is_closing else "open"
@@ -98,6 +110,16 @@ class MemoryTransport(asyncio.Transport):
                 self._eof_received()
             else:
                 self._connection_lost(ConnectionResetError("the peer has reset the connection"))
+
+    def deliver_pending(self) -> None:
+        """Deliver now what the peer has written, even if only into its own write buffer.
+
+        It does nothing while the event loop of the transport runs in another thread.
+        """
+        if asyncio._get_running_loop() is self._loop or not self._loop.is_running():
+            if self._peer is not None and self._peer._flush is not None:
+                self._peer._flush()
+            self._deliver()
 
     def _data_received(self, data: bytes) -> None:
         self._inbox_size -= len(data)
@@ -238,8 +260,10 @@ def connect(
         the transport of the client and that of the server.
     """
     loop = asyncio.get_running_loop()
-    near = MemoryTransport(loop, client, {"sockname": client_name, "peername": server_name})
-    far = MemoryTransport(loop, server, {"sockname": server_name, "peername": client_name})
+    names = {"sockname": client_name, "peername": server_name}
+    near = MemoryTransport(loop, client, {**names, "needs_heartbeat": False})
+    names = {"sockname": server_name, "peername": client_name}
+    far = MemoryTransport(loop, server, {**names, "needs_heartbeat": False})
     near.join(far)
     server.connection_made(far)
     client.connection_made(near)

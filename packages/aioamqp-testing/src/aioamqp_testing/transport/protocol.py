@@ -3,17 +3,23 @@
 import asyncio
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar, cast
 
 from ..model import Clock, Node
 from ..session import Ending, Session
 from ..session.journal import Journal
+from ..threads import BrokerLock, call_in, iterate, running_loop, wake
 from .link import Direction, Link
+from .memory import MemoryTransport
 from .scheduler import Scheduler
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)  # close at once, with a reset
+_CLOSE_ITERATIONS: Final = 10  # in which a loop closes an aborted transport
+
+_T = TypeVar("_T")
 
 
 class SessionProtocol(asyncio.Protocol):
@@ -26,11 +32,18 @@ class SessionProtocol(asyncio.Protocol):
 
     def __init__(self, connections: "Connections") -> None:
         self._connections = connections
-        self._closed = asyncio.Event()
+        self._lock = connections.lock
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         self._link: Link | None = None
         self._is_flush_scheduled = False
+        self._is_reading = False
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the transport. Only there is the transport touched."""
+        return self._loop
 
     @property
     def session(self) -> Session:
@@ -40,52 +53,87 @@ class SessionProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start a session."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio.Transport
+        self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         name = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else str(peer)
-        self._session = self._connections.open_session(name, self._flush_soon)
-        self._connections.add(self)
+        needs_heartbeat = bool(transport.get_extra_info("needs_heartbeat", True))
+        with self._lock:
+            self._session = self._connections.open_session(name, self._flush_soon)
+            is_expected = needs_heartbeat and self._connections.clock.is_real
+            self._session.heartbeat.is_expected = is_expected
+            self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Feed the session and write what it answers."""
-        if self._link is None:
-            self._feed_session(data)
-        else:
-            self._link.incoming.send(data)
+        with self._lock:
+            if self._link is None:
+                self._feed_session(data)
+            else:
+                self._link.incoming.send(data)
+
+    def receive_pending(self) -> None:
+        """Process what the client has written in memory and this end has not received yet.
+
+        It does nothing while a read is processed: what is called then sees the state before it.
+        """
+        if isinstance(self._transport, MemoryTransport) and not self._is_reading:
+            self._transport.deliver_pending()
 
     def _feed_session(self, data: bytes) -> None:
         self._is_flush_scheduled = True  # the output of the session is flushed below
-        self.session.receive_data(data)
+        self._is_reading = True
+        try:
+            self.session.receive_data(data)
+        finally:
+            self._is_reading = False
         self.flush()
 
     def pause_writing(self) -> None:
         """Pause the session: the client does not read."""
-        self.session.output.pause()
+        with self._lock:
+            self.session.output.pause()
 
     def resume_writing(self) -> None:
         """Resume the session: the client has read."""
-        self.session.output.resume()
+        with self._lock:
+            self.session.output.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session."""
         del exc
         self._transport = None
-        self.session.connection_lost()
-        self._connections.remove(self)
-        self._closed.set()
+        self.drop()
 
-    async def wait_closed(self) -> None:
-        """Wait until the connection is closed."""
-        await self._closed.wait()
+    def drop(self) -> None:
+        """End the session, and abort its transport when the loop of that runs again."""
+        with self._lock:
+            transport, self._transport = self._transport, None
+            if transport is not None:
+                call_in(self._loop, transport.abort)
+            self.session.connection_lost()
+            self._connections.remove(self)
 
     def shut_down(self) -> None:
         """Send connection.close because the broker stops, and close the transport."""
         self.session.shut_down()
         self.flush()
+        # a client that does not read must not keep the broker from stopping
+        self.call_soon(self.abort)
+
+    def abort(self) -> None:
+        """Abort the transport, in its own event loop."""
         if self._transport is not None:
-            # a client that does not read must not keep the broker from stopping
-            asyncio.get_running_loop().call_soon(self._transport.abort)
+            self._transport.abort()
+
+    def call_soon(self, action: Callable[[], object]) -> None:
+        """Call a function in the next iteration of the event loop of the transport."""
+
+        def call() -> None:
+            with self._lock:
+                action()
+
+        call_in(self._loop, call)
 
     def shape(self) -> Link:
         """Flush, and return the link that all later bytes of this connection pass through."""
@@ -93,10 +141,25 @@ class SessionProtocol(asyncio.Protocol):
         if self._link is None:
             clock = self._connections.clock
             self._link = Link(
-                Direction(clock, self._write, partial(self.reset, "cut while sending")),
-                Direction(clock, self._feed_session, partial(self.reset, "cut while reading")),
+                Direction(
+                    clock, self.call_soon, self._write, partial(self.reset, "cut while sending")
+                ),
+                Direction(
+                    clock,
+                    self.call_soon,
+                    self._feed_session,
+                    partial(self.reset, "cut while reading"),
+                ),
             )
         return self._link
+
+    def go_silent(self) -> None:
+        """Drop every byte from now on, in both directions, without an error."""
+        self.shape().blackhole()
+        self.session.heartbeat.is_expected = True
+        if isinstance(self._transport, MemoryTransport):
+            self._transport.require_heartbeats()
+        self.flush()  # stops reading
 
     def reset(self, why: str) -> None:
         """Reset the connection, also if the client has not read everything yet.
@@ -110,33 +173,50 @@ class SessionProtocol(asyncio.Protocol):
     def _flush_soon(self) -> None:
         if not self._is_flush_scheduled:
             self._is_flush_scheduled = True
-            asyncio.get_running_loop().call_soon(self.flush)
+            call_in(self._loop, self._flush_scheduled)
+
+    def _flush_scheduled(self) -> None:
+        with self._lock:
+            self.flush()
 
     def flush(self) -> None:
-        """Write the output of the session, and close the transport if the session has ended."""
+        """Write the output of the session, and close the transport if the session has ended.
+
+        In another event loop than that of the transport, this happens soon instead.
+        """
         self._is_flush_scheduled = False
         if self._transport is None:
             return
+        if running_loop() is not self._loop:
+            self._flush_soon()
+            return
         has_written = False
-        while output := self.session.take_output():
+        session = self.session
+        while output := session.take_output():
             has_written = True
             if self._link is None:
                 self._transport.write(output)
             else:
                 self._link.outgoing.send(output)
         self._pause_or_resume_reading(self._transport)
-        ending = self.session.ending
+        ending = session.ending
         if self._link is None or ending is Ending.BREAK:
             self._close_transport(ending, has_written=has_written)
         elif not self._link.is_blackholed:
-            self._link.outgoing.after_pending(
-                lambda: self._close_transport(ending, has_written=True)
-            )
+            close = partial(self._close_transport, ending, has_written=True)
+            self._link.outgoing.after_pending(partial(self._call_there, close))
         self._connections.notify_activity()
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(data)
+            self._call_there(partial(self._transport.write, data))
+
+    def _call_there(self, action: Callable[[], object]) -> None:
+        """Call a function in the loop of the transport: now, or else in its next iteration."""
+        if running_loop() is self._loop:
+            action()
+        else:
+            self.call_soon(action)
 
     def _pause_or_resume_reading(self, transport: asyncio.Transport) -> None:
         if transport.is_closing():
@@ -173,12 +253,14 @@ class Connections:
     Args:
         node: the broker that the sessions work on.
         clock: for their timers.
+        lock: held by every thread that works in the broker.
         journal: records what is sent on them.
         on_connection_made: called with each new connection.
         on_connection_lost: called with each connection that is closed.
 
     Attributes:
         clock: the same.
+        lock: the same.
         is_open: whether new connections are accepted.
         activity_count: how often something was received, sent or changed so far.
     """
@@ -187,12 +269,14 @@ class Connections:
         self,
         node: Node,
         clock: Clock,
+        lock: BrokerLock,
         journal: Journal,
         *,
         on_connection_made: Callable[[SessionProtocol], None],
         on_connection_lost: Callable[[SessionProtocol], None],
     ) -> None:
         self.clock = clock
+        self.lock = lock
         self.is_open = False
         self.activity_count = 0
         self._on_connection_made = on_connection_made
@@ -200,8 +284,9 @@ class Connections:
         self._node = node
         self._journal = journal
         self._protocols: dict[SessionProtocol, None] = {}
+        self._loops: Counter[asyncio.AbstractEventLoop] = Counter()  # with their connections
         self._waiters: set[asyncio.Future[None]] = set()
-        self._scheduler = Scheduler()
+        self._scheduler = Scheduler(lock)
 
     def __iter__(self) -> Iterator[SessionProtocol]:
         return iter(list(self._protocols))
@@ -209,23 +294,14 @@ class Connections:
     def __len__(self) -> int:
         return len(self._protocols)
 
+    @property
+    def loops(self) -> list[asyncio.AbstractEventLoop]:
+        """The event loops that have connections."""
+        return list(self._loops)
+
     def new_protocol(self) -> SessionProtocol:
         """Make the protocol of a new connection."""
         return SessionProtocol(self)
-
-    async def listen(self, host: str, port: int) -> tuple[asyncio.Server, int]:
-        """Accept connections over TCP.
-
-        Args:
-            host: the address to listen on.
-            port: 0 for any free one.
-
-        Returns:
-            the server, and the port that it listens on.
-        """
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(self.new_protocol, host, port)
-        return server, server.sockets[0].getsockname()[1]
 
     def open_session(self, name: str, wake: Callable[[], None]) -> Session:
         """Make the session of a new connection.
@@ -246,45 +322,86 @@ class Connections:
     def add(self, protocol: SessionProtocol) -> None:
         """Add a new connection."""
         self._protocols[protocol] = None
+        self._loops[protocol.loop] += 1
         self._on_connection_made(protocol)
         self.notify_activity()
 
     def remove(self, protocol: SessionProtocol) -> None:
         """Remove a connection that is closed."""
-        self._protocols.pop(protocol, None)
+        if protocol in self._protocols:
+            del self._protocols[protocol]
+            self._loops[protocol.loop] -= 1
+            if not self._loops[protocol.loop]:
+                del self._loops[protocol.loop]
         self._on_connection_lost(protocol)
         self.notify_activity()
+
+    def receive_pending(self) -> None:
+        """Process what clients in memory have written, in the running event loop."""
+        for protocol in self:
+            protocol.receive_pending()
+        self._scheduler.finish()
+
+    def drop_lost(self) -> None:
+        """End the sessions of connections whose event loop is closed: nothing can close those."""
+        for loop in self._loops:
+            if loop.is_closed():
+                break
+        else:
+            return
+        for protocol in list(self._protocols):
+            if protocol.loop.is_closed():
+                protocol.receive_pending()  # what the program has sent before its loop ended
+                self._scheduler.finish()
+                protocol.drop()
 
     def notify_activity(self) -> None:
         """Count an activity, and wake everything that waits for one."""
         self.activity_count += 1
         if self._waiters:
-            for waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-            self._waiters.clear()
+            waiters, self._waiters = self._waiters, set()
+            for waiter in waiters:
+                wake(waiter)
 
-    async def wait_activity(self) -> None:
-        """Wait for the next activity."""
+    async def wait_activity(self, unless: Callable[[], _T]) -> _T:
+        """Wait for the next activity, unless a predicate is true or the broker is not open.
+
+        Returns:
+            the value of the predicate before waiting.
+        """
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        with self.lock:  # no activity of another thread between the predicate and the waiter
+            result = unless()
+            if result or not self.is_open:
+                return result
+            self._waiters.add(waiter)
         try:
             await waiter
         finally:
             self._waiters.discard(waiter)
+        return result
+
+    async def _wait_closed(self, protocol: SessionProtocol) -> None:
+        """Wait until the loop of a connection has closed it, or drop it if that is blocked."""
+        for _ in range(_CLOSE_ITERATIONS):
+            if protocol not in self._protocols or not protocol.loop.is_running():
+                break
+            await iterate([protocol.loop])
+        if protocol in self._protocols:
+            protocol.drop()
 
     def abort(self) -> None:
-        """End every session without notifying its client. Needs no event loop."""
-        protocols, self._protocols = self._protocols, {}
-        for protocol in protocols:
-            protocol.session.connection_lost()
+        """End every session, and abort its transport when the loop of that runs again."""
+        for protocol in self:
+            protocol.drop()
 
     async def shut_down(self) -> None:
         """Close every connection as a broker that stops does, and wait until they are closed."""
-        while self._protocols:
-            protocol = next(iter(self._protocols))
-            protocol.shut_down()
-            await protocol.wait_closed()
+        loops = self.loops
+        while protocols := list(self._protocols):
+            with self.lock:
+                protocols[0].shut_down()
+            await self._wait_closed(protocols[0])
         # clients in memory receive connection.close and connection_lost in later iterations
         for _ in range(2):
-            await asyncio.sleep(0)
+            await iterate(loops)

@@ -10,6 +10,7 @@ from typing import Final
 
 from ..model.agenda import SLICE
 from ..session import Session
+from ..threads import BrokerLock, running_loop
 
 _LIGHT: Final = SLICE // 10
 
@@ -28,9 +29,14 @@ class Scheduler:
     A session reads at once while the present turn of the event loop has steps left, and else in one
     of the next turns. Half of the steps are for the sessions whose last read took few, so that
     commands that are answered quickly do not wait for those that publish to many queues.
+
+    Args:
+        lock: of the broker, which callers hold.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lock: BrokerLock) -> None:
+        self._lock = lock
+        self._is_reading = False
         self._light = _Line()
         self._heavy = _Line()
         self._waiting: set[Session] = set()
@@ -41,10 +47,19 @@ class Scheduler:
         if session in self._waiting:
             return
         line = self._line_of(session)
+        if running_loop() is None:  # there is no turn to wait for, and nobody else who waits
+            line.left = SLICE
         if line.left > 0:
             self._read(session, line)
         else:
             self._wait(session)
+        if running_loop() is None:
+            self.finish()
+
+    def finish(self) -> None:
+        """Read all that sessions have, now; nothing while one reads."""
+        while self._waiting and not self._is_reading:
+            self._take_turn()
 
     def _line_of(self, session: Session) -> _Line:
         return self._light if session.steps < _LIGHT else self._heavy
@@ -52,7 +67,11 @@ class Scheduler:
     def _read(self, session: Session, line: _Line) -> None:
         # that a session is not light any more shows when it reads, so it must not read all then
         is_short = self._waiting and line is self._light
-        session.read(min(line.left, _LIGHT) if is_short else line.left)
+        self._is_reading = True
+        try:
+            session.read(min(line.left, _LIGHT) if is_short else line.left)
+        finally:
+            self._is_reading = False
         line.left -= session.steps
         if session.has_more:
             self._wait(session)
@@ -65,10 +84,14 @@ class Scheduler:
         self._await_turn()
 
     def _await_turn(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:  # the last one may have ended before the turn came
+        loop = running_loop()
+        if loop is not None and loop is not self._loop:  # the last may have ended before the turn
             self._loop = loop
-            loop.call_soon(self._take_turn)
+            loop.call_soon(self._run_turn)
+
+    def _run_turn(self) -> None:
+        with self._lock:
+            self._take_turn()
 
     def _take_turn(self) -> None:
         self._loop = None

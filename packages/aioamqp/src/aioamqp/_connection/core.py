@@ -88,7 +88,11 @@ class ConnectionCore:
         self._stop_timer: asyncio.TimerHandle | None = None
         self._unread_answers = 0  # bytes of them since the write buffer has been full
         self._heartbeat_timer = HeartbeatTimer(
-            self.heartbeat, self.loop, self.send_heartbeat, break_off
+            self.heartbeat,
+            self.loop,
+            self.send_heartbeat,
+            break_off,
+            lambda: transport.get_extra_info("needs_heartbeat", True),
         )
         self._end_with_loop = end_with_loop
         self._loop_guard = LoopGuard(self._flush_and_end)

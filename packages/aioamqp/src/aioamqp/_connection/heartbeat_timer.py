@@ -22,6 +22,7 @@ class HeartbeatTimer:
         loop: has the clock.
         send: sends a heartbeat.
         on_missed: called once with an error when the server has been silent for too long.
+        is_needed: whether silence means that the link is broken.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class HeartbeatTimer:
         loop: asyncio.AbstractEventLoop,
         send: Callable[[], None],
         on_missed: Callable[[ConnectionLost], None],
+        is_needed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._heartbeat = heartbeat
         self._loop = loop
         self._send = send
         self._on_missed = on_missed
+        self._is_needed = is_needed
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, interval: float) -> None:
@@ -55,7 +58,7 @@ class HeartbeatTimer:
         if self._timer is None:
             return False
         lateness = now - self._timer.when()
-        if lateness < LATE * self._heartbeat.interval:
+        if lateness < LATE * self._heartbeat.interval or not self._is_needed():
             return False
         protocol_logger.warning(
             "The event loop was blocked for at least %.1f seconds, so no heartbeat could be sent or"
@@ -71,6 +74,8 @@ class HeartbeatTimer:
             heartbeat.excuse_silence(now)
         self._timer = None
         match heartbeat.check(now):
+            case Verdict.DEAD if not self._is_needed():
+                heartbeat.excuse_silence(now)
             case Verdict.DEAD:
                 self._on_missed(heartbeats_missed(SILENCE * heartbeat.interval))
                 return
