@@ -29,7 +29,13 @@ class Authority:
         if shutil.which("openssl") is None:
             raise OpenSSLMissing("openssl is not on PATH; install the package openssl")
         self._folder = folder
-        self.own = self._issue("authority", name, "basicConstraints=critical,CA:TRUE")
+        # Python 3.13: certificates are checked strictly, and so must say what their key is for
+        self.own = self._issue(
+            "authority",
+            name,
+            "basicConstraints=critical,CA:TRUE",
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+        )
 
     @property
     def cacertfile(self) -> Path:
@@ -42,16 +48,17 @@ class Authority:
             common_name,
             common_name,
             f"subjectAltName={alternative_name}",
+            *("-addext", "basicConstraints=critical,CA:FALSE"),
             *("-CA", str(self.own.certfile), "-CAkey", str(self.own.keyfile)),
         )
 
-    def _issue(self, file_name: str, subject: str, extension: str, *signer: str) -> Certificate:
+    def _issue(self, file_name: str, subject: str, extension: str, *options: str) -> Certificate:
         issued = Certificate(self._folder / f"{file_name}.pem", self._folder / f"{file_name}.key")
         subprocess.run(
             [
                 *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", f"/CN={subject}"),
                 *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-                *("-addext", extension, *signer),
+                *("-addext", extension, *options),
                 *("-out", str(issued.certfile), "-keyout", str(issued.keyfile)),
             ],
             check=True,
