@@ -29,9 +29,13 @@ class Authority:
         if shutil.which("openssl") is None:
             raise OpenSSLMissing("openssl is not on PATH; install the package openssl")
         self._folder = folder
-        # Python 3.13 and later check the usage of the key.
-        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
-        self.own = self._issue("authority", name, "basicConstraints=critical,CA:TRUE", *usage)
+        # Python 3.13: certificates are checked strictly, and so must say what their key is for
+        self.own = self._issue(
+            "authority",
+            name,
+            "basicConstraints=critical,CA:TRUE",
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+        )
 
     @property
     def cacertfile(self) -> Path:

@@ -13,7 +13,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import partial, wraps
 from inspect import iscoroutinefunction, isfunction
 from typing import Any, Final, Protocol, TypeVar
 
@@ -182,7 +182,7 @@ async def iterate(loops: Iterable[asyncio.AbstractEventLoop]) -> None:
     for loop in loops:
         if loop is not here and loop.is_running():
             future = here.create_future()
-            if call_in(loop, lambda future=future: wake(future)):  # type: ignore[misc]
+            if call_in(loop, partial(wake, future)):
                 done.append(future)
     if done:
         await asyncio.wait(done, timeout=_ITERATION_SECONDS)

@@ -26,8 +26,9 @@ def declare_fanout(broker: FakeBroker, **arguments: int) -> None:
 
 
 def copies(broker: FakeBroker) -> int:
-    """Return the number of messages in all queues of the fan-out."""
-    queues = broker.vhost.queues.values()
+    """Return the number of messages in all queues of the fan-out at this moment."""
+    # not broker.vhost, which processes everything first
+    queues = broker.node.vhosts["/"].queues.values()
     return sum(queue.message_count for queue in queues if queue.name.startswith("fan-"))
 
 
@@ -42,7 +43,7 @@ async def opened(broker: FakeBroker, number: int) -> AsyncIterator[list[aioamqp.
 
 async def longest_turn(broker: FakeBroker) -> int:
     """Return the most steps in one iteration of the event loop, until the broker is idle."""
-    agenda, most = broker.vhost.agenda, 0
+    agenda, most = broker.node.vhosts["/"].agenda, 0
     idle = asyncio.create_task(broker.wait_idle())
     before = agenda.steps
     while not idle.done():
