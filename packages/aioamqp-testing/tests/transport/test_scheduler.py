@@ -9,6 +9,7 @@ import pytest
 import aioamqp
 from aioamqp_testing import FakeBroker, ManualClock
 from aioamqp_testing.model.agenda import SLICE
+from aioamqp_testing.threads import BrokerLock
 from aioamqp_testing.transport.scheduler import Scheduler
 from amqp_codec import PROTOCOL_HEADER, queue
 from fake_broker_support import SilentClient
@@ -133,12 +134,13 @@ async def test_a_connection_that_ends_in_the_middle_of_a_read_does_not_hold_up_o
     async with FakeBroker() as broker, opened(broker, 1) as (other,):
         declare_fanout(broker)
         transport, protocol = await broker.connect()
+        session = broker.sessions[-1]  # now: it processes everything first
         channel = await protocol.channel()
         for _ in range(100):
             await channel.basic_publish(b"x", "amq.fanout", "")
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        broker.sessions[-1].force_close("test")
+        session.force_close("test")
         await protocol.wait_closed()
 
         await other.queue_declare("mine")
@@ -168,7 +170,7 @@ async def test_timers_get_their_turn_while_many_messages_expire() -> None:
 
 def test_another_event_loop_continues_when_one_has_ended_in_the_middle_of_a_read() -> None:
     """Row U47. Several programs may use one broker, each in an event loop of its own."""
-    scheduler = Scheduler()
+    scheduler = Scheduler(BrokerLock())
     client = SilentClient(schedule=lambda: scheduler.schedule(client.session))
     other = SilentClient(client.node, schedule=lambda: scheduler.schedule(other.session))
 
@@ -189,3 +191,28 @@ def test_another_event_loop_continues_when_one_has_ended_in_the_middle_of_a_read
 
     assert not client.session.has_more
     assert [method.NAME for method in other.heard()] == ["connection.start"]
+
+
+@pytest.mark.asyncio
+async def test_what_the_broker_shows_includes_what_it_has_put_off() -> None:
+    """Rows U19 and U47."""
+    async with FakeBroker() as broker, opened(broker, 1) as (publisher,):
+        declare_fanout(broker)
+        for _ in range(100):
+            await publisher.basic_publish(b"x", "amq.fanout", "")
+
+        assert broker.vhost.queues["fan-0"].message_count == 100
+
+
+def test_a_program_without_an_event_loop_gets_everything_done_at_once() -> None:
+    """Rows U13 and U47."""
+    scheduler = Scheduler(BrokerLock())
+    client = SilentClient(schedule=lambda: scheduler.schedule(client.session))
+
+    client.open(1)
+    client.say(1, *(queue.Declare(f"q{number}") for number in range(100)))
+    client.say(1, *(queue.Bind(f"q{number}", "amq.fanout") for number in range(100)))
+    client.publish("", *[b"x"] * 400, exchange="amq.fanout")
+
+    assert not client.session.has_more
+    assert client.node.vhosts["/"].queues["q99"].message_count == 400
