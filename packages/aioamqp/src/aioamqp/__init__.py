@@ -17,10 +17,12 @@ from .callbacks import (
 )
 from .channel import Channel
 from .connecting import connect, from_url
+from .connection import Backoff, Connection, ConnectionState, StateChange, Topology, Unrestored
 from .constants import DeliveryMode, ExchangeType
 from .dial import Dialer, dialing
 from .envelope import Envelope, ReturnEnvelope
 from .exceptions import (
+    AcknowledgementTimeout,
     AioamqpException,
     AlreadySettled,
     AmqpClosedConnection,
@@ -49,17 +51,21 @@ from .version import __packagename__ as __packagename__  # reachable here in 0.1
 from .version import __version__
 
 __all__ = [
+    "AcknowledgementTimeout",
     "AioamqpException",
     "AlreadySettled",
     "AmqPlain",
     "AmqpClosedConnection",
     "AmqpProtocol",
+    "Backoff",
     "BlockedCallback",
     "CancellationCallback",
     "Channel",
     "ChannelClosed",
+    "Connection",
     "ConnectionFailed",
     "ConnectionLost",
+    "ConnectionState",
     "ConsumerCallback",
     "ConsumerCancelled",
     "DeliveryMode",
@@ -86,7 +92,10 @@ __all__ = [
     "PublishUnconfirmed",
     "ReturnCallback",
     "ReturnEnvelope",
+    "StateChange",
     "SynchronizationError",
+    "Topology",
+    "Unrestored",
     "WrongLoop",
     "__version__",
     "asyncio",

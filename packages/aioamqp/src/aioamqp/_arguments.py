@@ -25,6 +25,15 @@ OF_CONNECT: Final = (
     "server_hostname",
 )
 
+OF_CONNECTION: Final = (
+    "reconnect",
+    "recover",
+    "credentials",
+    "wait_timeout",
+    "shuffle",
+    "on_state_change",
+)
+
 _ELSEWHERE: Final = {
     "user": "login",
     "username": "login",
@@ -61,6 +70,22 @@ def unknown_argument(names: Iterable[str]) -> TypeError:
         meant = next(iter(difflib.get_close_matches(name.lower(), known, 1)), None)
     hint = f"did you mean {meant}?" if meant else f"the arguments are {', '.join(known)}"
     return TypeError(f"Unknown argument {name!r}, which aioamqp 0.15 ignored: {hint}")
+
+
+def unknown_option(names: Iterable[str]) -> TypeError | None:
+    """Create the error for options of ``Connection`` that are unknown; None if all are known.
+
+    A ``protocol_factory`` may take others.
+    """
+    names = list(names)
+    known = (*OF_CONNECT, *OF_PROTOCOL)
+    unknown = [name for name in names if name not in known]
+    if not unknown or "protocol_factory" in names:
+        return None
+    near = difflib.get_close_matches(unknown[0].lower(), (*known, *OF_CONNECTION), 1)
+    meant = _ELSEWHERE.get(unknown[0].lower(), next(iter(near), None))
+    hint = f"did you mean {meant}?" if meant else f"known are {', '.join((*OF_CONNECTION, *known))}"
+    return TypeError(f"Unknown argument {unknown[0]!r}: {hint}")
 
 
 def argument_of_url(names: Iterable[str]) -> TypeError | None:

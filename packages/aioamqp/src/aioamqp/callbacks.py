@@ -92,6 +92,7 @@ OF_MESSAGE: Final = ("channel", "body", "envelope", "properties")
 OF_CANCELLATION: Final = ("channel", "consumer_tag")
 OF_CHANNEL_CLOSE: Final = ("channel", "error")
 OF_ERROR: Final = ("error",)
+OF_CHANGE: Final = ("change",)
 """The arguments that callbacks are called with."""
 
 

@@ -8,13 +8,14 @@ import functools
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, cast
 
 from amqp_codec import FieldTable, basic
 from amqp_codec import channel as channel_methods
 
+from ._channel.consumer import IteratorConsumer
 from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._delegating import DelegatingCoroutine
@@ -190,6 +191,8 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
 
     async def _reopen(self) -> None:
         old, protocol = self._core, self.protocol
+        if old.recovery is not None:
+            protocol = cast("AmqpProtocol", await old.recovery.link.wait_protocol())
         connection = protocol._connection
         connection.check_open()
         await old.wait_closed()
@@ -205,6 +208,9 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         except BaseException:
             core.abandon(0, "The call that opened the channel was given up")
             raise
+        if old.recovery is not None:
+            core.recovery = old.recovery
+            core.recovery.resume()
 
     async def close(
         self,
@@ -309,7 +315,15 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         for each in (method, qos):
             if each is not None:
                 encoder.encode_method(self.channel_id, each)  # which checks the arguments
-        return Messages(self, self._core, method, qos, timeout)
+        if self._core.recovery is not None:
+            self._core.recovery.complete(method)
+
+        def start() -> Awaitable[IteratorConsumer]:
+            return self._over(
+                method, timeout, lambda core, seconds: core.consumers.iterate(method, qos, seconds)
+            )
+
+        return Messages(self, method, start)
 
     def add_cancellation_callback(self, callback: CancellationCallback) -> None:
         """Call a callback when the server cancels a consumer of this channel.

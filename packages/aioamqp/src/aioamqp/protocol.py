@@ -51,6 +51,7 @@ from .exceptions import (
     HandshakeFailed,
     InvalidArgument,
     ProtocolViolation,
+    closed_by_server,
     lost_link,
     reason,
 )
@@ -536,7 +537,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         if self._opening is not None:
             error = refusal(close)
         else:
-            error = ChannelClosed(close.reply_code, close.reply_text)
+            error = closed_by_server(close)
         core.send(0, connection.CloseOk())
         core.writer.flush()
         self._fail(error)
@@ -587,7 +588,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             if self._on_error_callback is not None:
                 # Before the calls, one of which may end the program at once.
                 self._callbacks.put("on_error", self._on_error_callback, error)
-        core.fail(error)
+        core.fail(error, asked_for)
         self.blocked.fail(error)
         self._requests.fail(error)
         if opening is not None:
@@ -596,7 +597,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         channels = list(self.channels.values())
         self.channels.clear()
         for channel in channels:
-            channel._core.end(error, asked_for, is_logged)
+            channel._core.connection_ended(error, asked_for, is_logged)
         self.stop_now.set()
 
     def _shown_consumers(self) -> str:

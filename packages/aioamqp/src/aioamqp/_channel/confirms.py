@@ -100,6 +100,11 @@ class Confirms:
         self._by_route: dict[_Route, deque[_Mandatory]] = {}
 
     @property
+    def unconfirmed(self) -> int:
+        """The number of messages whose outcome is still to come."""
+        return len(self._unconfirmed)
+
+    @property
     def pending(self) -> int:
         """The number of records that are kept of unconfirmed messages."""
         returnable = len(self._by_content) + len(self._by_route)

@@ -9,6 +9,8 @@ CONSUMING   cancelled by basic_cancel or the server     DRAINING
             the program leaves ``async for``            CANCELLING: basic.cancel is sent
 CANCELLING  basic.cancel-ok                             ENDED
 DRAINING    the buffer has been handled                 ENDED
+CONSUMING   the connection is lost, and recovers        SUSPENDED
+SUSPENDED   the channel is restored                     STARTING, on another connection
 any         the channel ends                            ENDED if ABANDONED or CANCELLING, else
                                                         DRAINING
 
@@ -40,6 +42,7 @@ class Consumers:
     """Starts and ends the consumers of a channel, and passes each delivery to its consumer.
 
     Args:
+        core: of the channel, over which the messages are settled.
         channel: the first argument of every callback.
         requests: of that channel.
         read_flow: counts what waits for callbacks.
@@ -47,12 +50,29 @@ class Consumers:
 
     Attributes:
         callbacks: of the consumers, by consumer tag.
+        qos: the latest limit for each consumer to come; None if none was set.
+        channel_qos: the limit for the channel as a whole, with the flag ``global``; None likewise.
+        last_tag: the delivery tag of the latest delivery.
+        unacked: by delivery tag the consumer tag and the time of deliveries that have not been
+            settled; None if they are not counted.
     """
 
     def __init__(
-        self, channel: object, requests: Requests, read_flow: ReadFlow, queue: CallbackQueue
+        self,
+        core: Any,
+        channel: object,
+        requests: Requests,
+        read_flow: ReadFlow,
+        queue: CallbackQueue,
     ) -> None:
+        self.core: Any = core
         self.callbacks: dict[str, Any] = {}
+        self.qos: basic.Qos | None = None
+        self.channel_qos: basic.Qos | None = None
+        self.last_tag: int = 0
+        self.unacked: dict[int, tuple[str, float]] | None = None
+        self._is_suspended = False
+        self._tag_offset = 0
         self._channel = channel
         self._requests = requests
         self._read_flow = read_flow
@@ -66,6 +86,9 @@ class Consumers:
     def pending(self) -> int:
         """The number of consumers that are to be cancelled, or are being cancelled."""
         return sum(c.state in (State.ABANDONED, State.CANCELLING) for c in self._all())
+
+    def __iter__(self) -> Iterator[Consumer]:
+        return iter(list(self._all()))
 
     @property
     def tags(self) -> list[str]:
@@ -91,6 +114,7 @@ class Consumers:
         tag = method.consumer_tag
         queue = CallbackQueue(f"consumer {tag}") if concurrent else self._queue
         consumer = CallbackConsumer(method, self._read_flow, self._channel, self.callbacks, queue)
+        consumer.tag_offset = self._tag_offset
         await self._wait_for_tag(consumer.tag, timeout)
         self._requests.check(method)  # a bad argument must not cost another consumer its callback
         self._add(consumer)
@@ -114,6 +138,7 @@ class Consumers:
         if qos is not None:
             # If the server refuses it, it closes the channel, and the consumer fails with that.
             self._requests.request_nowait(qos)
+            self.qos = qos
         self._add(consumer)
         await self._start(consumer, timeout)
         return consumer
@@ -138,6 +163,8 @@ class Consumers:
                 each.drain()
         self._by_tag.setdefault(consumer.tag, []).append(consumer)
         consumer.on_ended = self._drained
+        consumer.owner = self
+        consumer.qos = self.qos
 
     async def _start(self, consumer: Consumer, timeout: float | None) -> None:
         method = consumer.method
@@ -159,14 +186,20 @@ class Consumers:
             raise
         if consumer.state is State.STARTING:
             consumer.state = State.CONSUMING
+        if self._is_suspended and consumer.state is State.CONSUMING:
+            consumer.suspend()
         consumer.start()
 
     def deliver(self, delivery: Command) -> None:
         """Pass a basic.deliver to its consumer."""
-        assert isinstance(delivery.method, basic.Deliver)
-        consumers = self._by_tag.get(delivery.method.consumer_tag)
+        method = delivery.method
+        assert isinstance(method, basic.Deliver)
+        self.last_tag = method.delivery_tag
+        consumers = self._by_tag.get(method.consumer_tag)
         if consumers:
             consumer = consumers[-1]
+            if self.unacked is not None and not consumer.no_ack:
+                self.unacked[method.delivery_tag] = consumer.tag, self._loop.time()
             if consumer.state is CONSUMING or consumer.state is STARTING:
                 consumer.put(delivery)
                 return
@@ -177,7 +210,9 @@ class Consumers:
         for consumer in consumers:
             if consumer.state in (State.ABANDONED, State.CANCELLING):
                 if not consumer.no_ack:
-                    self._requests.answer(basic.Nack(delivery.method.delivery_tag, requeue=True))
+                    nack = basic.Nack(delivery.method.delivery_tag, requeue=True)
+                    self._requests.answer(nack)
+                    self.note_settled(nack)
                 return
         channel_logger.warning(
             "A message was delivered on channel %d to consumer %s, which is not known:"
@@ -185,6 +220,29 @@ class Consumers:
             delivery.channel,
             delivery.method.consumer_tag,
         )
+
+    def note_settled(self, method: basic.Ack | basic.Nack | basic.Reject) -> None:
+        """Count the deliveries of an acknowledgement as settled."""
+        if self.unacked is None:
+            return
+        tag = method.delivery_tag
+        if isinstance(method, basic.Reject) or not method.multiple:
+            self.unacked.pop(tag, None)
+            return
+        for each in list(self.unacked):
+            if tag and each > tag:
+                break
+            del self.unacked[each]
+
+    def oldest_unacked(self) -> tuple[str, int]:
+        """Return the consumer tag and the delivery tag of the oldest unsettled delivery.
+
+        The consumer tag is empty if it is not known, and the delivery tag 0.
+        """
+        for tag, (consumer_tag, _) in (self.unacked or {}).items():
+            return consumer_tag, tag + self._tag_offset
+        tags = [consumer.tag for consumer in self._all() if not consumer.no_ack]
+        return (tags[0] if len(tags) == 1 else "", 0)
 
     def is_known(self, tag: str) -> bool:
         """Return whether there is, or was, a consumer with that tag."""
@@ -244,7 +302,7 @@ class Consumers:
 
     def _leave(self, consumer: IteratorConsumer) -> list[Command] | None:
         """Stop a consumer; return its buffer if it must be cancelled."""
-        if consumer.state is State.CONSUMING:
+        if consumer.state is State.CONSUMING and not self._is_suspended:
             return consumer.stop(State.CANCELLING)
         self._cancelled(consumer, consumer.drop())
         return None
@@ -281,6 +339,65 @@ class Consumers:
         self._remove(consumer)
         if consumer.drops_callback and consumer.tag not in self._by_tag:
             self.callbacks.pop(consumer.tag, None)
+
+    # ---------------------------------------------------------------- recovery
+
+    def suspend(self) -> None:
+        """Keep the consumers for the channel's next connection: this one was lost."""
+        self._is_suspended = True
+        for consumer in list(self._all()):
+            match consumer.state:
+                case State.CONSUMING:
+                    consumer.suspend()
+                case State.DRAINING if not consumer.no_ack:
+                    consumer.stop(State.DRAINING)
+                case State.ABANDONED | State.CANCELLING:
+                    consumer.state = State.ENDED
+                    self._remove(consumer)
+                case _:  # the call that starts it fails
+                    pass
+        self._until_tag_free.wake()
+        self._until_cancelled.wake()
+
+    @property
+    def suspended(self) -> list[Consumer]:
+        """The consumers that are to be started again."""
+        return [consumer for consumer in self._all() if consumer.state is State.SUSPENDED]
+
+    def take_over(self, predecessor: "Consumers", tag_offset: int) -> None:
+        """Continue with the consumers of the channel's last connection, and its limits."""
+        self.callbacks = predecessor.callbacks
+        self.qos, self.channel_qos = predecessor.qos, predecessor.channel_qos
+        self.unacked = None if predecessor.unacked is None else {}
+        self._queue = predecessor._queue
+        self._tag_offset = tag_offset
+        for consumer in predecessor.suspended:
+            predecessor._remove(consumer)
+            self._by_tag.setdefault(consumer.tag, []).append(consumer)
+            consumer.on_ended = self._drained
+            consumer.owner = self
+            consumer.move(self._read_flow)
+
+    async def restart(self, consumer: Consumer) -> None:
+        """Start a consumer of the channel's last connection.
+
+        Raises:
+            ChannelClosed, AmqpClosedConnection: the server refuses, or the connection is lost.
+        """
+        method = consumer.method
+        method.no_wait = False
+        self._requests.check(method)
+        consumer.state = State.STARTING
+        if isinstance(consumer, CallbackConsumer):
+            consumer.tag_offset = self._tag_offset
+        try:
+            await self._requests.request(method)
+        except BaseException:
+            if consumer.state is State.STARTING:
+                consumer.state = State.SUSPENDED
+            raise
+        if consumer.state is State.STARTING:
+            consumer.state = State.CONSUMING
 
     def end(self, error: Exception, asked_for: bool) -> None:
         """End all consumers with the channel: because of an error, or because it was closed."""
@@ -390,4 +507,6 @@ class Consumers:
             return
         for delivery in deliveries:
             assert isinstance(delivery.method, basic.Deliver)
-            self._requests.send(basic.Nack(delivery.method.delivery_tag, requeue=True))
+            nack = basic.Nack(delivery.method.delivery_tag, requeue=True)
+            self._requests.send(nack)
+            self.note_settled(nack)

@@ -5,6 +5,9 @@ from typing import Any
 
 from amqp_codec import Command, FieldTable, basic
 
+from .._channel.consumer import Consumer
+from .._channel.consumers import Consumers
+from .._channel.core import ChannelCore
 from .._channel.requests import check_timeout
 from ..callbacks import OF_MESSAGE, ConsumerCallback, check_callable
 from ..exceptions import EmptyQueue
@@ -38,7 +41,13 @@ class BasicMethods(Methods):
         """
         check_flags(connection_global=connection_global)
         method = basic.Qos(prefetch_size, prefetch_count, connection_global)
-        return await self._do(method, False, timeout)
+        done = await self._do(method, False, timeout)
+        consumers = self._core.consumers
+        if connection_global:
+            consumers.channel_qos = method
+        else:
+            consumers.qos = method
+        return done
 
     async def basic_consume(
         self,
@@ -89,8 +98,13 @@ class BasicMethods(Methods):
         queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
         check_flags(concurrent=concurrent)
-        self._core.requests.check(method)
-        await self._core.consumers.consume(method, callback, timeout, concurrent)
+        if self._core.recovery is None:
+            self._core.requests.check(method)
+
+        async def send(core: ChannelCore, seconds: float | None) -> None:
+            await core.consumers.consume(method, callback, seconds, concurrent)
+
+        await self._over(method, timeout, send)
         self.last_consumer_tag: str | None = tag
         return {"consumer_tag": tag}
 
@@ -120,19 +134,24 @@ class BasicMethods(Methods):
         """
         check_flags(no_wait=no_wait)
         method = basic.Cancel(consumer_tag, no_wait)
-        core = self._core
         check_timeout(drain, "drain")
         if no_wait:
-            check_timeout(timeout)
-            core.requests.send(method)
+            await self._do(method, True, timeout)
             return None
-        core.requests.check(method)
-        consumers = core.consumers.with_tag(consumer_tag)
-        await core.requests.request(
-            method, timeout, lambda _: core.consumers.handle_cancel_ok(consumer_tag)
-        )
-        core.consumers.handle_cancel_ok(consumer_tag)
-        await core.consumers.wait_handled(consumers, drain)
+
+        async def send(
+            core: ChannelCore, seconds: float | None
+        ) -> tuple[Consumers, list[Consumer]]:
+            core.requests.check(method)
+            cancelled = core.consumers.with_tag(consumer_tag)
+            await core.requests.request(
+                method, seconds, lambda _: core.consumers.handle_cancel_ok(consumer_tag)
+            )
+            core.consumers.handle_cancel_ok(consumer_tag)
+            return core.consumers, cancelled
+
+        consumers, cancelled = await self._over(method, timeout, send)
+        await consumers.wait_handled(cancelled, drain)
         return {"consumer_tag": consumer_tag}
 
     async def basic_get(
@@ -157,21 +176,28 @@ class BasicMethods(Methods):
         """
         check_flags(no_ack=no_ack)
         queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
-        requests = self._core.requests
+        core = self._core
 
         def return_to_queue(reply: Command) -> None:
             if isinstance(reply.method, basic.GetOk) and not no_ack:
-                requests.send(basic.Nack(reply.method.delivery_tag, requeue=True))
+                core.requests.send(basic.Nack(reply.method.delivery_tag, requeue=True))
 
-        command = await requests.request(basic.Get(queue_name, no_ack), timeout, return_to_queue)
+        async def send(used: ChannelCore, seconds: float | None) -> Command:
+            nonlocal core
+            core = used
+            return await core.requests.request(method, seconds, return_to_queue)
+
+        method = basic.Get(queue_name, no_ack)
+        command = await self._over(method, timeout, send)
         reply = command.method
         if not isinstance(reply, basic.GetOk):
             empty = EmptyQueue()
             empty.sentence = f"There is no message in the queue {queue_name!r}"
             raise empty
         assert command.properties is not None
+        core.consumers.last_tag = reply.delivery_tag
         return {
-            "delivery_tag": reply.delivery_tag,
+            "delivery_tag": reply.delivery_tag + core.tag_offset,
             "redelivered": reply.redelivered,
             "exchange_name": reply.exchange,
             "routing_key": reply.routing_key,
@@ -182,7 +208,7 @@ class BasicMethods(Methods):
 
     async def basic_client_ack(
         self, delivery_tag: int, multiple: bool = False, *, timeout: float | None = None
-    ) -> None:
+    ) -> bool:
         """Acknowledge a message. Spec: basic.ack.
 
         As ``basic_client_nack`` and ``basic_reject``, it waits only while the write buffer is full,
@@ -192,10 +218,14 @@ class BasicMethods(Methods):
             delivery_tag: of the message.
             multiple: and of all earlier messages of this channel.
             timeout: seconds to wait; None for no limit.
+
+        Returns:
+            True. On a channel of a ``Connection`` it is False for a message that was delivered
+            before the connection was lost, since the server has queued it again: nothing is sent.
         """
         if multiple is not False:
             check_flags(multiple=multiple)
-        await self._core.settle(basic.Ack(delivery_tag, multiple), timeout)
+        return await self._core.settle_delivery(basic.Ack(delivery_tag, multiple), timeout)
 
     async def basic_client_nack(
         self,
@@ -204,7 +234,7 @@ class BasicMethods(Methods):
         requeue: bool = True,
         *,
         timeout: float | None = None,
-    ) -> None:
+    ) -> bool:
         """Reject a message, or several. RabbitMQ: nack.html.
 
         Args:
@@ -214,11 +244,11 @@ class BasicMethods(Methods):
             timeout: see ``basic_client_ack``.
         """
         check_flags(multiple=multiple, requeue=requeue)
-        await self._core.settle(basic.Nack(delivery_tag, multiple, requeue), timeout)
+        return await self._core.settle_delivery(basic.Nack(delivery_tag, multiple, requeue), timeout)
 
     async def basic_reject(
         self, delivery_tag: int, requeue: bool = False, *, timeout: float | None = None
-    ) -> None:
+    ) -> bool:
         """Reject a message. Spec: basic.reject.
 
         Args:
@@ -227,7 +257,7 @@ class BasicMethods(Methods):
             timeout: see ``basic_client_ack``.
         """
         check_flags(requeue=requeue)
-        await self._core.settle(basic.Reject(delivery_tag, requeue), timeout)
+        return await self._core.settle_delivery(basic.Reject(delivery_tag, requeue), timeout)
 
     async def basic_recover(
         self, requeue: bool = True, *, timeout: float | None = None
@@ -245,7 +275,7 @@ class BasicMethods(Methods):
     async def basic_recover_async(self, requeue: bool = True) -> None:
         """Deliver unacknowledged messages again, without a reply. Spec: basic.recover-async."""
         check_flags(requeue=requeue)
-        self._core.requests.send(basic.RecoverAsync(requeue))
+        await self._send(basic.RecoverAsync(requeue))
 
     basic_ack = basic_client_ack
     basic_nack = basic_client_nack
