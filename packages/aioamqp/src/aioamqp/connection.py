@@ -103,9 +103,7 @@ class Connection:
         if recover not in RECOVER:
             text = f"must be {' or '.join(map(repr, RECOVER))}, not {recover!r:.40}"
             raise InvalidArgument(text, ("recover",))
-        if reconnect is not None and not isinstance(reconnect, Backoff):
-            text = f"must be a Backoff or None, not {type(reconnect).__name__}"
-            raise InvalidArgument(text, ("reconnect",))
+        _check_backoff(reconnect)
         urls = _parsed(url)
         for each in urls:
             arguments_of(each, login_method, options)  # which reads the files of certificates
@@ -274,29 +272,30 @@ class Connection:
                 *((name, now - began) for name, began in core.requests.waiting()),
             ]
             waiting += [
-                {"call": name, "channel": core.number, "seconds": seconds} for name, seconds in calls
+                {"call": name, "channel": core.number, "seconds": seconds}
+                for name, seconds in calls
             ]
             unacked = core.consumers.unacked or {}
             oldest = next(iter(unacked.values()), None)
-            channels.append({
-                "number": core.number,
-                "state": recovery.state.name,
-                "consumers": [
-                    {
-                        "tag": consumer.tag,
-                        "queue": consumer.method.queue,
-                        "buffered": len(consumer.buffered),
-                    }
-                    for consumer in core.consumers
-                ],
-                "unconfirmed": core.confirms.unconfirmed,
-                "unacked": len(unacked),
-                "oldest_unacked": None if oldest is None else now - oldest[1],
-                "stale": recovery.stale,
-            })
-        core = None
-        if supervisor.has_protocol:
-            core = supervisor.protocol._core
+            channels.append(
+                {
+                    "number": core.number,
+                    "state": recovery.state.name,
+                    "consumers": [
+                        {
+                            "tag": consumer.tag,
+                            "queue": consumer.method.queue,
+                            "buffered": len(consumer.buffered),
+                        }
+                        for consumer in core.consumers
+                    ],
+                    "unconfirmed": core.confirms.unconfirmed,
+                    "unacked": len(unacked),
+                    "oldest_unacked": None if oldest is None else now - oldest[1],
+                    "stale": recovery.stale,
+                }
+            )
+        link = supervisor.protocol._core if supervisor.has_protocol else None
         error = supervisor.last_error
         return {
             "state": self.state.name,
@@ -304,12 +303,18 @@ class Connection:
             "address": None if supervisor.target is None else str(supervisor.target),
             "attempt": supervisor.attempt,
             "last_error": None if error is None else f"{type(error).__name__}: {error}",
-            "blocked": None if core is None else supervisor.protocol.blocked.reason,
+            "blocked": None if link is None else supervisor.protocol.blocked.reason,
             "waiting": sorted(waiting, key=lambda each: -each["seconds"]),
-            "bytes_to_send": 0 if core is None else core.writer.size,
-            "bytes_for_callbacks": 0 if core is None else core.read_flow.size,
+            "bytes_to_send": 0 if link is None else link.writer.size,
+            "bytes_for_callbacks": 0 if link is None else link.read_flow.size,
             "channels": channels,
         }
+
+
+def _check_backoff(reconnect: object) -> None:
+    if reconnect is not None and not isinstance(reconnect, Backoff):
+        text = f"must be a Backoff or None, not {type(reconnect).__name__}"
+        raise InvalidArgument(text, ("reconnect",))
 
 
 def _parsed(url: str | Sequence[str]) -> list[AmqpUrl]:

@@ -53,8 +53,8 @@ class Message:
     def __repr__(self) -> str:
         method = self._method
         return (
-            f"<Message {method.delivery_tag + self._core.tag_offset} from exchange {method.exchange!r} with routing key"
-            f" {method.routing_key!r}, {len(self.body)} bytes>"
+            f"<Message {method.delivery_tag + self._core.tag_offset} from exchange"
+            f" {method.exchange!r} with routing key {method.routing_key!r}, {len(self.body)} bytes>"
         )
 
     @property

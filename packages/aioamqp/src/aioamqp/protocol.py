@@ -533,11 +533,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
 
     def _handle_close(self, close: connection.Close) -> None:
         core = self._connection
-        error: Exception
-        if self._opening is not None:
-            error = refusal(close)
-        else:
-            error = closed_by_server(close)
+        error = closed_by_server(close) if self._opening is None else refusal(close)
         core.send(0, connection.CloseOk())
         core.writer.flush()
         self._fail(error)

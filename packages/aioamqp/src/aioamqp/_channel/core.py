@@ -15,7 +15,7 @@ import asyncio
 from asyncio import get_running_loop
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from amqp_codec import Command, Method, ReplyCode, basic
 from amqp_codec import channel as channel_methods
@@ -215,13 +215,21 @@ class ChannelCore:
 
     async def settle_delivery(
         self, method: basic.Ack | basic.Nack | basic.Reject, timeout: float | None = None
-    ) -> bool:
-        """Acknowledge or reject deliveries by the delivery tags that programs see. See ``settle``."""
-        if self.tag_offset and isinstance(method.delivery_tag, int) and method.delivery_tag > 0:
-            if method.delivery_tag <= self.tag_offset and self.recovery is not None:
-                self.recovery.note_stale(f"Delivery {method.delivery_tag}")
+    ) -> bool | None:
+        """Acknowledge or reject deliveries by the delivery tags that programs see.
+
+        Returns:
+            See ``settle``; None if the channel does not recover, as in 0.15.
+        """
+        if self.recovery is None:
+            await self.settle(method, timeout)
+            return None
+        tag, offset = cast("object", method.delivery_tag), self.tag_offset
+        if offset and isinstance(tag, int) and tag > 0:
+            if tag <= offset:
+                self.recovery.note_stale(f"Delivery {tag}")
                 return False
-            method.delivery_tag -= self.tag_offset
+            method.delivery_tag = tag - offset
         return await self.settle(method, timeout)
 
     async def _wait_to_settle(self, method: Method, timeout: float | None) -> None:

@@ -130,7 +130,7 @@ class Recovery:
     @property
     def core(self) -> "ChannelCore":
         """The core of the channel."""
-        core: ChannelCore = self.channel._core  # noqa: SLF001 - its own
+        core: ChannelCore = self.channel._core
         return core
 
     def waiting(self, now: float) -> Iterator[tuple[str, float]]:
@@ -295,9 +295,7 @@ class Recovery:
                 pass
         self.link.record(self, method)
 
-    async def end_transaction(
-        self, method: tx.Commit | tx.Rollback, timeout: float | None
-    ) -> None:
+    async def end_transaction(self, method: tx.Commit | tx.Rollback, timeout: float | None) -> None:
         """Commit or roll back, unless part of the transaction was lost with a connection.
 
         Raises:
@@ -328,4 +326,3 @@ def _may_repeat(method: Method, failure: Exception | None) -> bool:
     if not isinstance(failure, ChannelClosed) or failure.is_retryable:
         return True
     return failure.method not in (None, method.NAME)
-

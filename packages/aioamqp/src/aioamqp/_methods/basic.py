@@ -208,7 +208,7 @@ class BasicMethods(Methods):
 
     async def basic_client_ack(
         self, delivery_tag: int, multiple: bool = False, *, timeout: float | None = None
-    ) -> bool:
+    ) -> bool | None:
         """Acknowledge a message. Spec: basic.ack.
 
         As ``basic_client_nack`` and ``basic_reject``, it waits only while the write buffer is full,
@@ -220,8 +220,8 @@ class BasicMethods(Methods):
             timeout: seconds to wait; None for no limit.
 
         Returns:
-            True. On a channel of a ``Connection`` it is False for a message that was delivered
-            before the connection was lost, since the server has queued it again: nothing is sent.
+            None. On a channel of a ``Connection`` True, or False for a message that was delivered
+            before the connection was lost: the server has queued it again, so nothing is sent.
         """
         if multiple is not False:
             check_flags(multiple=multiple)
@@ -234,7 +234,7 @@ class BasicMethods(Methods):
         requeue: bool = True,
         *,
         timeout: float | None = None,
-    ) -> bool:
+    ) -> bool | None:
         """Reject a message, or several. RabbitMQ: nack.html.
 
         Args:
@@ -244,11 +244,13 @@ class BasicMethods(Methods):
             timeout: see ``basic_client_ack``.
         """
         check_flags(multiple=multiple, requeue=requeue)
-        return await self._core.settle_delivery(basic.Nack(delivery_tag, multiple, requeue), timeout)
+        return await self._core.settle_delivery(
+            basic.Nack(delivery_tag, multiple, requeue), timeout
+        )
 
     async def basic_reject(
         self, delivery_tag: int, requeue: bool = False, *, timeout: float | None = None
-    ) -> bool:
+    ) -> bool | None:
         """Reject a message. Spec: basic.reject.
 
         Args:

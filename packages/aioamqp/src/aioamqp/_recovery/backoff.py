@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from ..exceptions import InvalidArgument
 
@@ -33,7 +34,7 @@ class Backoff:
                 raise InvalidArgument(f"must be a number of seconds, not {kind}", (name,))
             if not 0 <= value < math.inf:
                 raise InvalidArgument("must be 0 seconds or more", (name,))
-        attempts: object = self.attempts
+        attempts = cast("object", self.attempts)
         if attempts is None:
             return
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:

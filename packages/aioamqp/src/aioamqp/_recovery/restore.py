@@ -54,7 +54,7 @@ class Restorer:
         self.unrestored: list[Unrestored] = []
         self._protocol = protocol
         self._topology = topology
-        self._recover = recover
+        self._recover: Recover = recover
         self._channel: Channel | None = None  # for declarations
         self._locked: list[Entity] = []
         self._locked_queues: set[str] = set()
@@ -245,4 +245,3 @@ class Restorer:
         self._topology.forget_consumer(consumer.tag, recovery.key)
         consumer.fail(error)
         recovery.core.call_cancellation_callbacks(consumer.tag)
-

@@ -1,4 +1,4 @@
-"""The task that keeps a ``Connection`` open: it connects, restores, waits for the loss, and again."""
+"""The task that keeps a ``Connection`` open: it connects, restores, and waits for the loss."""
 
 # It shares the cores of the protocol.
 # pyright: reportPrivateUsage=false
@@ -209,7 +209,9 @@ class Supervisor:
         ) from self.error
 
     async def open_channel(
-        self, deadline: float | None, open_one: Callable[[AmqpProtocol, float | None], Awaitable[Any]]
+        self,
+        deadline: float | None,
+        open_one: Callable[[AmqpProtocol, float | None], Awaitable[Any]],
     ) -> Any:
         """Open a channel that recovers; wait for the connection, and open it again if it is lost.
 
@@ -318,7 +320,7 @@ class Supervisor:
     # ---------------------------------------------------------------- changes of state
 
     def changes(self) -> AsyncIterator[StateChange]:
-        """Return an iterator over the changes from now on; it ends when the connection is CLOSED."""
+        """Return an iterator over the changes from now on, until the connection is CLOSED."""
         changes = _Changes(self._subscribers)
         if self.state is CLOSED:
             changes.end()
@@ -383,13 +385,13 @@ class Supervisor:
                 return
             try:
                 protocol = await self._connect()
-            except Exception as error:  # noqa: BLE001 - a callable of the program may raise anything
-                self.last_error = error
-                if self._is_final(error):
-                    self._end(error)
+            except Exception as failure:  # noqa: BLE001 - also what the program's callables raise
+                self.last_error = failure
+                if self._is_final(failure):
+                    self._end(failure)
                     return
                 failures += 1
-                self._change(self.state, error)
+                self._change(self.state, failure)
                 continue
             opened = loop.time()
             await self._use(protocol)

@@ -67,7 +67,9 @@ class Topology:
         return "\n".join(lines) or "nothing"
 
     def __repr__(self) -> str:
-        counts = [f"{len(getattr(self, name))} {name.strip('_')}" for name in sorted(self.__slots__)]
+        counts = [
+            f"{len(getattr(self, name))} {name.strip('_')}" for name in sorted(self.__slots__)
+        ]
         return f"<Topology: {', '.join(counts)}>"
 
     def copy(self) -> Self:
@@ -90,19 +92,19 @@ class Topology:
             channel: identifies its channel.
         """
         match method:
-            case exchange.Declare(name) if not method.passive and _is_own(str(name)):
-                self.exchanges[str(name)] = _lasting(method)
-            case queue.Declare(name) if not method.passive:
-                self.queues[str(name)] = _lasting(method)
+            case exchange.Declare() if not method.passive and _is_own(str(method.exchange)):
+                self.exchanges[str(method.exchange)] = _lasting(method)
+            case queue.Declare() if not method.passive:
+                self.queues[str(method.queue)] = _lasting(method)
             case queue.Bind() | exchange.Bind():
-                if method_source(method):  # the default exchange has its bindings of itself
+                if source_of(method):  # the default exchange has its bindings of itself
                     self._bindings[_key(method)] = _lasting(method)
             case queue.Unbind() | exchange.Unbind():
                 self._forget_bindings({_key(method)})
-            case exchange.Delete(name):
-                self.forget_exchange(str(name))
-            case queue.Delete(name):
-                self.forget_queue(str(name))
+            case exchange.Delete():
+                self.forget_exchange(str(method.exchange))
+            case queue.Delete():
+                self.forget_queue(str(method.queue))
             case basic.Consume():
                 self.consumers[str(method.consumer_tag), channel] = _lasting(method)
             case basic.Cancel():
@@ -112,22 +114,23 @@ class Topology:
 
     def forget(self, entity: Entity) -> None:
         """Forget an exchange, a queue or a binding that cannot be declared."""
-        match entity:
-            case exchange.Declare(name):
-                self.forget_exchange(str(name))
-            case queue.Declare(name):
-                self.forget_queue(str(name))
-            case _:
-                self._forget_bindings({_key(entity)})
+        if isinstance(entity, exchange.Declare):
+            self.forget_exchange(str(entity.exchange))
+        elif isinstance(entity, queue.Declare):
+            self.forget_queue(str(entity.queue))
+        else:
+            self._forget_bindings({_key(entity)})
 
     def forget_exchange(self, name: str) -> None:
         """Forget an exchange and its bindings."""
         self.exchanges.pop(name, None)
-        self._forget_bindings({
-            key
-            for key, binding in self._bindings.items()
-            if name in (method_source(binding), key[1] if key[0] == "exchange" else None)
-        })
+        self._forget_bindings(
+            {
+                key
+                for key, binding in self._bindings.items()
+                if name in (source_of(binding), key[1] if key[0] == "exchange" else None)
+            }
+        )
 
     def forget_queue(self, name: str) -> None:
         """Forget a queue, its bindings and its consumers."""
@@ -154,10 +157,10 @@ class Topology:
 
     def _forget_bindings(self, keys: set[_Key]) -> None:
         """Forget bindings, and the exchanges that are deleted with their last binding."""
-        sources = {method_source(b) for key in keys if (b := self._bindings.pop(key, None))}
+        sources = {source_of(b) for key in keys if (b := self._bindings.pop(key, None))}
         if not sources:
             return
-        used = {method_source(binding) for binding in self._bindings.values()}
+        used = {source_of(binding) for binding in self._bindings.values()}
         for name in sources - used:
             declared = self.exchanges.get(name)
             if declared is not None and declared.auto_delete:
@@ -228,7 +231,7 @@ class Topology:
             ],
             "bindings": [
                 {
-                    "source": method_source(binding),
+                    "source": source_of(binding),
                     "vhost": virtualhost,
                     "destination": key[1],
                     "destination_type": key[0],
@@ -243,18 +246,16 @@ class Topology:
 
 def describe(entity: Entity) -> str:
     """Return the kind and the name of an exchange, a queue or a binding."""
-    match entity:
-        case exchange.Declare():
-            return f"exchange {entity.exchange!r} ({entity.type}{_flags(entity)})"
-        case queue.Declare():
-            flags = _flags(entity) + (", exclusive" if entity.exclusive else "")
-            return f"queue {entity.queue!r}" + (f" ({flags[2:]})" if flags else "")
-        case _:
-            kind, name, source, key, _ = _key(entity)
-            return f"binding of {kind} {name!r} to exchange {source!r} with routing key {key!r}"
+    if isinstance(entity, exchange.Declare):
+        return f"exchange {entity.exchange!r} ({entity.type}{_flags(entity)})"
+    if isinstance(entity, queue.Declare):
+        flags = _flags(entity) + (", exclusive" if entity.exclusive else "")
+        return f"queue {entity.queue!r}" + (f" ({flags[2:]})" if flags else "")
+    kind, name, source, key, _ = _key(entity)
+    return f"binding of {kind} {name!r} to exchange {source!r} with routing key {key!r}"
 
 
-def method_source(binding: Binding | queue.Unbind | exchange.Unbind) -> str:
+def source_of(binding: Binding | queue.Unbind | exchange.Unbind) -> str:
     """Return the name of the exchange that a binding takes messages from."""
     if isinstance(binding, queue.Bind | queue.Unbind):
         return str(binding.exchange)
@@ -276,7 +277,7 @@ def _key(method: Binding | queue.Unbind | exchange.Unbind) -> _Key:
     else:
         kind, name = "exchange", method.destination
     arguments = encode_table(method.arguments)
-    return kind, str(name), method_source(method), str(method.routing_key), arguments
+    return kind, str(name), source_of(method), str(method.routing_key), arguments
 
 
 def _lasting(method: Any) -> Any:
