@@ -47,6 +47,7 @@ from .exceptions import (
 from .message import Message, Messages
 from .properties import Properties
 from .protocol import AmqpProtocol
+from .publisher import Confirmation, Publisher
 from .version import __packagename__ as __packagename__  # reachable here in 0.15 too
 from .version import __version__
 
@@ -62,6 +63,7 @@ __all__ = [
     "CancellationCallback",
     "Channel",
     "ChannelClosed",
+    "Confirmation",
     "Connection",
     "ConnectionFailed",
     "ConnectionLost",
@@ -90,6 +92,7 @@ __all__ = [
     "PublishNotSent",
     "PublishReturned",
     "PublishUnconfirmed",
+    "Publisher",
     "ReturnCallback",
     "ReturnEnvelope",
     "StateChange",

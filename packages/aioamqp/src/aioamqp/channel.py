@@ -8,7 +8,7 @@ import functools
 import inspect
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, cast
 
@@ -39,6 +39,8 @@ from .callbacks import (
 )
 from .envelope import Envelope, ReturnEnvelope
 from .message import Messages
+from .properties import Properties
+from .publisher import MAX_BYTES, MAX_UNCONFIRMED, Publisher, Resend
 
 if TYPE_CHECKING:
     from .protocol import AmqpProtocol
@@ -324,6 +326,51 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
             )
 
         return Messages(self, method, start)
+
+    def publisher(
+        self,
+        exchange: str,
+        *,
+        routing_key: str = "",
+        properties: Mapping[str, Any] | Properties | None = None,
+        mandatory: bool = False,
+        resend: Resend = "never",
+        max_unconfirmed: int = MAX_UNCONFIRMED,
+        max_bytes: int = MAX_BYTES,
+        blocked_timeout: float | None = None,
+    ) -> Publisher:
+        """Return a Publisher: many messages with publisher confirms, without a task for each.
+
+        Args:
+            exchange: to publish to; empty for the default exchange.
+            routing_key: of messages for which no other is given.
+            properties: of messages for which no others are given; see ``basic_publish``.
+            mandatory: whether messages that no queue takes fail with PublishReturned.
+            resend: what to send again after the connection was lost and recovered, on a channel of
+                a ``Connection``: "never" for nothing, so that its error is raised; "unsent" for
+                what has not been written; "unconfirmed" also for what the server may have or not,
+                so that there may be duplicates. These have the header ``x-resent`` with the value
+                True, and a ``message_id`` that does not change, by which a consumer can drop them.
+            max_unconfirmed: messages that may be unconfirmed at a time; others wait.
+            max_bytes: their bytes, likewise.
+            blocked_timeout: seconds to wait while the server blocks the connection (0 to fail at
+                once), after which PublishNotSent is raised; None for no limit.
+
+        Raises:
+            InvalidArgument: an argument cannot be sent, or ``resend`` is set on a channel that does
+                not recover.
+        """
+        return Publisher(
+            self,
+            exchange,
+            routing_key=routing_key,
+            properties=properties,
+            mandatory=mandatory,
+            resend=resend,
+            max_unconfirmed=max_unconfirmed,
+            max_bytes=max_bytes,
+            blocked_timeout=blocked_timeout,
+        )
 
     def add_cancellation_callback(self, callback: CancellationCallback) -> None:
         """Call a callback when the server cancels a consumer of this channel.

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from weakref import WeakSet
 
 from amqp_codec import Method, basic, confirm, exchange, queue, tx
 
@@ -98,6 +99,18 @@ class Link(Protocol):
         ...
 
 
+class Resuming(Protocol):
+    """A publisher of a channel that recovers."""
+
+    def resume(self, core: "ChannelCore", /) -> None:
+        """Send messages again: the channel is restored."""
+        ...
+
+    def end(self, error: Exception, /) -> None:
+        """Give messages up: the channel has ended."""
+        ...
+
+
 class Recovery:
     """The part of a channel that survives its connection.
 
@@ -109,6 +122,7 @@ class Recovery:
     Attributes:
         state: of the channel.
         is_lost: whether it is LOST, so that calls wait.
+        publishers: of the channel.
         stale: how many messages were settled which the server had queued again.
         is_transacted: whether the channel is in transaction mode.
     """
@@ -119,6 +133,7 @@ class Recovery:
         self.key: int = key
         self.state: State = State.LINKED
         self.is_lost: bool = False
+        self.publishers: WeakSet[Resuming] = WeakSet()
         self.stale: int = 0
         self.is_transacted: bool = False
         self._last_queue = ""
@@ -132,6 +147,10 @@ class Recovery:
         """The core of the channel."""
         core: ChannelCore = self.channel._core
         return core
+
+    def goes_on(self, core: "ChannelCore") -> bool:
+        """Return whether another core took over from this one, or will."""
+        return core.is_superseded and self.state is not State.ENDED
 
     def waiting(self, now: float) -> Iterator[tuple[str, float]]:
         """Iterate over the calls that wait for recovery: the name, and the seconds since."""
@@ -150,6 +169,8 @@ class Recovery:
         self.state = State.LINKED
         self.is_lost = False
         self.link.add(self)
+        for publisher in tuple(self.publishers):
+            publisher.resume(self.core)
         self._until_changed.wake()
 
     def end(self) -> None:
@@ -158,6 +179,8 @@ class Recovery:
             self.state = State.ENDED
             self.is_lost = False
             self.link.remove(self)
+            for publisher in tuple(self.publishers):
+                publisher.end(self.core.closed_error())
             self._until_changed.wake()
 
     def continues_after(self, error: ChannelClosed) -> bool:
@@ -278,7 +301,7 @@ class Recovery:
             try:
                 result = await send(core, left)
             except (AmqpClosedConnection, ChannelClosed):
-                if not (core.is_superseded and _may_repeat(method, core.failure)):
+                if not (self.goes_on(core) and _may_repeat(method, core.failure)):
                     raise
                 continue
             self._record(method, core)
