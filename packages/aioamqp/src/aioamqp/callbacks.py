@@ -80,6 +80,14 @@ class ChannelCloseCallback(Protocol):
         ...
 
 
+class CheckpointCallback(Protocol):
+    """A callback for the progress in a stream: see ``Channel.consume``."""
+
+    def __call__(self, offset: int, /) -> object:
+        """Handle the offset up to which all messages are settled."""
+        ...
+
+
 class BlockedCallback(Protocol):
     """A callback for connection.blocked and connection.unblocked: see ``Blocked``."""
 
@@ -92,6 +100,7 @@ OF_MESSAGE: Final = ("channel", "body", "envelope", "properties")
 OF_CANCELLATION: Final = ("channel", "consumer_tag")
 OF_CHANNEL_CLOSE: Final = ("channel", "error")
 OF_ERROR: Final = ("error",)
+OF_CHECKPOINT: Final = ("offset",)
 OF_CHANGE: Final = ("change",)
 """The arguments that callbacks are called with."""
 

@@ -32,6 +32,7 @@ from .callbacks import (
     OF_ERROR,
     OF_MESSAGE,
     CancellationCallback,
+    CheckpointCallback,
     CloseCallback,
     ConsumerCallback,
     ReturnCallback,
@@ -280,6 +281,8 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         no_ack: bool = False,
         exclusive: bool = False,
         arguments: FieldTable | None = None,
+        restart: bool = False,
+        on_checkpoint: CheckpointCallback | None = None,
         timeout: float | None = None,
     ) -> Messages:
         """Consume from a queue with ``async for``.
@@ -302,6 +305,11 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
             no_ack: the server expects no acknowledgements.
             exclusive: no other consumer may consume from the queue.
             arguments: such as ``{"x-priority": 10}``.
+            restart: whether to go on when the server has cancelled the consumer and its queue is
+                back, on a channel of a ``Connection``.
+            on_checkpoint: called as ``callback(offset)`` for a stream, on such a channel, with the
+                offset up to which all messages are settled; from the next one on the consumer
+                continues on another connection.
             timeout: seconds in which the server must agree to the consumer.
 
         Raises:
@@ -309,6 +317,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         """
         check_flags(no_local=no_local, no_ack=no_ack, exclusive=exclusive)
         check_timeout(timeout)
+        resumption = self._resumption(restart, on_checkpoint)
         tag = consumer_tag or new_tag(self.channel_id)
         queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, False, arguments)
@@ -322,7 +331,9 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
 
         def start() -> Awaitable[IteratorConsumer]:
             return self._over(
-                method, timeout, lambda core, seconds: core.consumers.iterate(method, qos, seconds)
+                method,
+                timeout,
+                lambda core, seconds: core.consumers.iterate(method, qos, seconds, resumption),
             )
 
         return Messages(self, method, start)

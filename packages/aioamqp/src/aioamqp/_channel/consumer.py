@@ -29,6 +29,7 @@ from .._loggers import channel_logger
 from ..envelope import Envelope
 from ..exceptions import ConsumerCancelled
 from ..properties import Properties
+from .stream import StreamPosition
 
 
 class State(Enum):
@@ -61,6 +62,8 @@ class Consumer:
         state: changed by ``Consumers``.
         owner: the Consumers of the connection on which it was started last.
         qos: the limit that was in force on the channel when it was started; None if none was set.
+        restarts: whether it is started again when its queue is back, after the server cancelled it.
+        position: in its stream; None if its queue is not known to be one.
         drops_callback: whether its callback is to be forgotten when it ends.
         on_ended: called with the consumer when it is DRAINING and its buffer has been handled.
     """
@@ -74,7 +77,9 @@ class Consumer:
         "no_ack",
         "on_ended",
         "owner",
+        "position",
         "qos",
+        "restarts",
         "state",
         "tag",
     )
@@ -86,6 +91,8 @@ class Consumer:
         self.state: State = State.STARTING
         self.owner: Any = None
         self.qos: basic.Qos | None = None
+        self.restarts: bool = False
+        self.position: StreamPosition | None = None
         self.drops_callback: bool = False
         self.on_ended: Callable[[Consumer], None] = _ignore
         self._read_flow = read_flow

@@ -24,11 +24,13 @@ A tag may have several consumers: the last one gets the deliveries, those before
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from amqp_codec import Command, basic
 
-from .._connection.callback_queue import Callback, CallbackQueue
+from .._connection.callback_queue import Callback, CallbackQueue, run_callback
 from .._connection.core import CLOSE_TIMEOUT
 from .._connection.read_flow import ReadFlow
 from .._connection.waiters import Waiters
@@ -36,6 +38,40 @@ from .._loggers import channel_logger
 from ..exceptions import AmqpClosedConnection, ChannelClosed
 from .consumer import CONSUMING, STARTING, CallbackConsumer, Consumer, IteratorConsumer, State
 from .requests import Requests, check_timeout
+from .stream import OFFSET, StreamPosition
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """How a consumer continues after an interruption, on a channel that recovers.
+
+    Attributes:
+        restarts: whether it is started again when its queue is back, after the server cancelled it.
+        on_checkpoint: called with the offset of a stream up to which all messages are settled.
+    """
+
+    restarts: bool = False
+    on_checkpoint: Callback | None = None
+
+
+class _Checkpoints:
+    """Calls ``on_checkpoint``, at most once at a time, with the latest offset."""
+
+    def __init__(self, tag: str, on_checkpoint: Callback) -> None:
+        self.position = StreamPosition(self._call)
+        self._on_checkpoint = on_checkpoint
+        self._callbacks = CallbackQueue(f"the checkpoints of consumer {tag}")
+        self._is_called = False
+
+    def _call(self) -> None:
+        if not self._is_called:
+            self._is_called = True
+            self._callbacks.put("on_checkpoint", self._run)
+
+    async def _run(self) -> None:
+        self._is_called = False
+        assert self.position.next_offset is not None
+        await run_callback("on_checkpoint", self._on_checkpoint, self.position.next_offset - 1)
 
 
 class Consumers:
@@ -53,8 +89,8 @@ class Consumers:
         qos: the latest limit for each consumer to come; None if none was set.
         channel_qos: the limit for the channel as a whole, with the flag ``global``; None likewise.
         last_tag: the delivery tag of the latest delivery.
-        unacked: by delivery tag the consumer tag and the time of deliveries that have not been
-            settled; None if they are not counted.
+        unacked: by delivery tag the consumer and the time of deliveries that have not been settled;
+            None if they are not counted, on a channel that does not recover.
     """
 
     def __init__(
@@ -70,7 +106,7 @@ class Consumers:
         self.qos: basic.Qos | None = None
         self.channel_qos: basic.Qos | None = None
         self.last_tag: int = 0
-        self.unacked: dict[int, tuple[str, float]] | None = None
+        self.unacked: dict[int, tuple[Consumer, float]] | None = None
         self._is_suspended = False
         self._tag_offset = 0
         self._channel = channel
@@ -101,6 +137,7 @@ class Consumers:
         callback: Callback | None,
         timeout: float | None,
         concurrent: bool = False,
+        resumption: "Resumption | None" = None,
     ) -> None:
         """Start a consumer that calls a callback with its deliveries.
 
@@ -109,20 +146,39 @@ class Consumers:
             callback: to register under that tag.
             timeout: seconds in which the server must agree, if it is to answer at all.
             concurrent: whether the callback runs beside the other callbacks of the channel.
+            resumption: how it continues after an interruption.
         """
         check_timeout(timeout)
         tag = method.consumer_tag
         queue = CallbackQueue(f"consumer {tag}") if concurrent else self._queue
         consumer = CallbackConsumer(method, self._read_flow, self._channel, self.callbacks, queue)
         consumer.tag_offset = self._tag_offset
+        self._prepare(consumer, resumption)
         await self._wait_for_tag(consumer.tag, timeout)
         self._requests.check(method)  # a bad argument must not cost another consumer its callback
         self._add(consumer)
         self.callbacks[consumer.tag] = callback
         await self._start(consumer, timeout)
 
+    def _prepare(self, consumer: Consumer, resumption: "Resumption | None") -> None:
+        if resumption is None:
+            resumption = Resumption()
+        consumer.restarts = resumption.restarts
+        if self.unacked is None:  # the channel does not recover
+            return
+        on_checkpoint = resumption.on_checkpoint
+        if on_checkpoint is not None:
+            checkpoints = _Checkpoints(consumer.tag, on_checkpoint)
+            consumer.position = checkpoints.position
+        elif OFFSET in consumer.method.arguments:
+            consumer.position = StreamPosition()
+
     async def iterate(
-        self, method: basic.Consume, qos: basic.Qos | None, timeout: float | None
+        self,
+        method: basic.Consume,
+        qos: basic.Qos | None,
+        timeout: float | None,
+        resumption: "Resumption | None" = None,
     ) -> IteratorConsumer:
         """Start a consumer whose deliveries are asked for one by one.
 
@@ -130,9 +186,11 @@ class Consumers:
             method: to send, with a consumer tag.
             qos: to send just before it, so that it holds for this consumer.
             timeout: seconds in which the server must agree.
+            resumption: how it continues after an interruption.
         """
         check_timeout(timeout)
         consumer = IteratorConsumer(method, self._read_flow)
+        self._prepare(consumer, resumption)
         await self._wait_for_tag(consumer.tag, timeout)
         self._requests.check(method)
         if qos is not None:
@@ -199,7 +257,9 @@ class Consumers:
         if consumers:
             consumer = consumers[-1]
             if self.unacked is not None and not consumer.no_ack:
-                self.unacked[method.delivery_tag] = consumer.tag, self._loop.time()
+                self.unacked[method.delivery_tag] = consumer, self._loop.time()
+                if consumer.position is not None:
+                    consumer.position.deliver(method.delivery_tag, delivery)
             if consumer.state is CONSUMING or consumer.state is STARTING:
                 consumer.put(delivery)
                 return
@@ -226,21 +286,21 @@ class Consumers:
         if self.unacked is None:
             return
         tag = method.delivery_tag
-        if isinstance(method, basic.Reject) or not method.multiple:
-            self.unacked.pop(tag, None)
-            return
-        for each in list(self.unacked):
-            if tag and each > tag:
-                break
-            del self.unacked[each]
+        tags = [tag]
+        if not isinstance(method, basic.Reject) and method.multiple:  # Spec: 0 means all
+            tags = list(takewhile(lambda each: not tag or each <= tag, self.unacked))
+        for each in tags:
+            settled = self.unacked.pop(each, None)
+            if settled is not None and settled[0].position is not None:
+                settled[0].position.settle(each)
 
     def oldest_unacked(self) -> tuple[str, int]:
         """Return the consumer tag and the delivery tag of the oldest unsettled delivery.
 
         The consumer tag is empty if it is not known, and the delivery tag 0.
         """
-        for tag, (consumer_tag, _) in (self.unacked or {}).items():
-            return consumer_tag, tag + self._tag_offset
+        for tag, (consumer, _) in (self.unacked or {}).items():
+            return consumer.tag, tag + self._tag_offset
         tags = [consumer.tag for consumer in self._all() if not consumer.no_ack]
         return (tags[0] if len(tags) == 1 else "", 0)
 
@@ -254,8 +314,13 @@ class Consumers:
             if consumer.is_consuming:
                 text = "The server has cancelled consumer %s of channel %d: its queue was deleted,"
                 text += " or the node that had it is down"
+                if consumer.restarts:
+                    text += "; it is started again when the queue is back"
                 channel_logger.warning(text, tag, self._requests.number)
-                consumer.cancelled_by_server()
+                if consumer.restarts:
+                    consumer.suspend()
+                else:
+                    consumer.cancelled_by_server()
 
     def handle_cancel_ok(self, tag: str) -> None:
         """Drain the consumer that ``basic_cancel`` has ended, and forget its callback then."""
@@ -386,6 +451,10 @@ class Consumers:
         """
         method = consumer.method
         method.no_wait = False
+        if consumer.position is not None:
+            consumer.position.restart()
+            if consumer.position.next_offset is not None:
+                method.arguments = {**method.arguments, OFFSET: consumer.position.next_offset}
         self._requests.check(method)
         consumer.state = State.STARTING
         if isinstance(consumer, CallbackConsumer):

@@ -74,6 +74,8 @@ class ChannelCore:
         confirms: of published messages.
         flow_gate: where publishers wait while the server wants no messages. Spec: channel.flow.
         recovery: of the channel; None if it ends with its connection.
+        is_probe: whether the server is expected to refuse what it is asked here, so that the end of
+            the channel is no news.
         is_superseded: whether another core took or takes over.
         tag_offset: added to the server's delivery tags, so that those of earlier connections are
             not used again.
@@ -100,6 +102,7 @@ class ChannelCore:
         self.close_event: asyncio.Event = asyncio.Event()
         self.requests: Requests = Requests(connection, number, self.check_open)
         self.recovery: Recovery | None = None
+        self.is_probe: bool = False
         self.is_superseded: bool = False
         self.tag_offset: int = 0
         self._callbacks = CallbackQueue(f"channel {number}")
@@ -385,6 +388,10 @@ class ChannelCore:
             self._suspend(error, recovery)
             self.protocol.release_channel_id(self.number)
             return
+        if self.is_probe:
+            self.end(error)
+            self.protocol.release_channel_id(self.number)
+            return
         channel_logger.warning(
             "The server closed channel %d: %d %s%s",
             self.number,
@@ -427,7 +434,7 @@ class ChannelCore:
             self.cancelled_consumers.add(tag)
             self.consumers.handle_cancel(tag)
         if self.recovery is not None:
-            self.recovery.note_cancelled(tag)
+            self.recovery.note_cancelled(tag, self.consumers.suspended)
         self.call_cancellation_callbacks(tag)
 
     def call_cancellation_callbacks(self, tag: str) -> None:

@@ -29,6 +29,7 @@ from ..exceptions import (
 from .requests import check_timeout
 
 if TYPE_CHECKING:
+    from .consumer import Consumer
     from .core import ChannelCore
 
 _Result = TypeVar("_Result")
@@ -84,6 +85,10 @@ class Link(Protocol):
 
     def restore(self, recovery: "Recovery") -> None:
         """Restore a channel on the connection, which is open."""
+        ...
+
+    def restart(self, recovery: "Recovery", consumer: "Consumer") -> None:
+        """Start a consumer again when its queue is back."""
         ...
 
     def forget_consumer(self, recovery: "Recovery", tag: str) -> None:
@@ -198,8 +203,17 @@ class Recovery:
         self.link.restore(self)
         return True
 
-    def note_cancelled(self, tag: str) -> None:
-        """Forget a consumer that the server has cancelled."""
+    def note_cancelled(self, tag: str, suspended: list["Consumer"]) -> None:
+        """Forget a consumer that the server has cancelled, or start it again if it asks for that.
+
+        Args:
+            tag: of the consumer.
+            suspended: the consumers of the channel that are to be started again.
+        """
+        for consumer in suspended:
+            if consumer.tag == tag:
+                self.link.restart(self, consumer)
+                return
         self.link.forget_consumer(self, tag)
 
     def note_stale(self, what: object) -> None:

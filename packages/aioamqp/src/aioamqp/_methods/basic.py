@@ -6,11 +6,17 @@ from typing import Any
 from amqp_codec import Command, FieldTable, basic
 
 from .._channel.consumer import Consumer
-from .._channel.consumers import Consumers
+from .._channel.consumers import Consumers, Resumption
 from .._channel.core import ChannelCore
 from .._channel.requests import check_timeout
-from ..callbacks import OF_MESSAGE, ConsumerCallback, check_callable
-from ..exceptions import EmptyQueue
+from ..callbacks import (
+    OF_CHECKPOINT,
+    OF_MESSAGE,
+    CheckpointCallback,
+    ConsumerCallback,
+    check_callable,
+)
+from ..exceptions import EmptyQueue, InvalidArgument
 from ..properties import Properties
 from .base import Methods, alias, check_flags
 
@@ -22,6 +28,19 @@ def new_tag(channel_id: int) -> str:
 
 class BasicMethods(Methods):
     """AMQP's class basic without publishing, by the names of 0.15."""
+
+    def _resumption(
+        self, restart: bool, on_checkpoint: CheckpointCallback | None
+    ) -> Resumption | None:
+        """Check how a consumer is to continue after an interruption."""
+        check_flags(restart=restart)
+        check_callable("on_checkpoint", on_checkpoint, OF_CHECKPOINT)
+        if not restart and on_checkpoint is None:
+            return None
+        if self._core.recovery is None:
+            name = "restart" if restart else "on_checkpoint"
+            raise InvalidArgument("needs a channel of a Connection", (name,))
+        return Resumption(restart, on_checkpoint)
 
     async def basic_qos(
         self,
@@ -61,6 +80,8 @@ class BasicMethods(Methods):
         arguments: FieldTable | None = None,
         *,
         concurrent: bool = False,
+        restart: bool = False,
+        on_checkpoint: CheckpointCallback | None = None,
         queue: str | None = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
@@ -86,6 +107,8 @@ class BasicMethods(Methods):
             queue: another name of ``queue_name``.
             concurrent: run the callback beside the other callbacks of the channel, still with one
                 message at a time.
+            restart: see ``Channel.consume``.
+            on_checkpoint: see there.
             timeout: see ``Channel``.
 
         Returns:
@@ -98,11 +121,12 @@ class BasicMethods(Methods):
         queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
         check_flags(concurrent=concurrent)
+        resumption = self._resumption(restart, on_checkpoint)
         if self._core.recovery is None:
             self._core.requests.check(method)
 
         async def send(core: ChannelCore, seconds: float | None) -> None:
-            await core.consumers.consume(method, callback, seconds, concurrent)
+            await core.consumers.consume(method, callback, seconds, concurrent, resumption)
 
         await self._over(method, timeout, send)
         self.last_consumer_tag: str | None = tag

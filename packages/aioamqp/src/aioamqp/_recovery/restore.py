@@ -48,10 +48,12 @@ class Restorer:
 
     Attributes:
         unrestored: what could not be restored since it was last taken.
+        queueless: consumers whose queue is not there, to start with ``wait_and_restart``.
     """
 
     def __init__(self, protocol: AmqpProtocol, topology: Topology, recover: Recover) -> None:
         self.unrestored: list[Unrestored] = []
+        self.queueless: list[tuple[Recovery, Consumer]] = []
         self._protocol = protocol
         self._topology = topology
         self._recover: Recover = recover
@@ -106,6 +108,26 @@ class Restorer:
             finally:
                 await self._close_channel()
 
+    async def wait_and_restart(
+        self, recovery: Recovery, consumer: Consumer, backoff: Backoff
+    ) -> None:
+        """Start a consumer as soon as its queue is there.
+
+        Raises:
+            AmqpClosedConnection, ChannelClosed: the connection is lost, or the channel closed.
+        """
+        attempt = 0
+        while consumer.state is State.SUSPENDED:
+            attempt += 1
+            await asyncio.sleep(backoff.limit(attempt))
+            self.queueless.clear()
+            try:
+                if consumer.state is State.SUSPENDED:
+                    await self._restart(recovery, consumer, is_last=True)
+            finally:
+                await self._close_channel()
+        protocol_logger.info("Consumer %s is started again", consumer.tag)
+
     # ---------------------------------------------------------------- declarations
 
     async def _declare(self, entities: list[Entity], *, is_last: bool = False) -> None:
@@ -145,6 +167,7 @@ class Restorer:
         """Send a request on the channel for declarations, which an error closes."""
         if self._channel is None or not self._channel.is_open:
             self._channel = await self._protocol.channel()
+            self._channel._core.is_probe = True
         await self._channel._core.requests.request(method)
 
     async def _close_channel(self) -> None:
@@ -210,6 +233,8 @@ class Restorer:
         if error is not None:
             if error.code == ReplyCode.RESOURCE_LOCKED and not is_last:
                 self._waiting.append((recovery, consumer))
+            elif consumer.restarts:
+                self.queueless.append((recovery, consumer))
             else:
                 self._end_consumer(recovery, consumer, name, error)
             return True

@@ -8,12 +8,14 @@ import inspect
 import random
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
+from weakref import WeakSet
 
 from amqp_codec import Method, ReplyCode
 
+from .._channel.consumer import Consumer
 from .._channel.recovery import Recovery
 from .._connection.callback_queue import CallbackQueue
 from .._connection.waiters import Waiters
@@ -126,7 +128,7 @@ class Supervisor:
         self._restoring: set[asyncio.Task[None]] = set()
         self._callbacks: CallbackQueue | None = None
         self._until_changed = Waiters()
-        self._subscribers: set[_Changes] = set()
+        self._subscribers: WeakSet[_Changes] = WeakSet()
         self._since = 0.0
         self._is_closing = False
 
@@ -306,16 +308,32 @@ class Supervisor:
 
     def restore(self, recovery: Recovery) -> None:
         """Restore one channel that the server has closed, on the connection that is open."""
+        restorer = Restorer(self.protocol, self.topology, self._recover)
+        self._begin(restorer, restorer.restore_channel(recovery))
+
+    def restart(self, recovery: Recovery, consumer: Consumer) -> None:
+        """Start a consumer again when its queue is back."""
+        restorer = Restorer(self.protocol, self.topology, self._recover)
+        backoff = self._reconnect or Backoff()
+        self._begin(restorer, restorer.wait_and_restart(recovery, consumer, backoff))
+
+    def _begin(
+        self, restorer: Restorer, restoring: Coroutine[Any, Any, None]
+    ) -> asyncio.Task[None]:
+        """Restore something beside the supervisor's task, on the connection that is open."""
+
+        async def run() -> None:
+            with suppress(AmqpClosedConnection, ChannelClosed):  # then recovery does it
+                await restoring
+                self._report(restorer.take_unrestored())
+
         loop = asyncio.get_running_loop()
-        task = asyncio.Task(self._restore_one(recovery), loop=loop, name="aioamqp restore")
+        # Not by the task factory of the loop: an eager one would run it inside the reader.
+        task = asyncio.Task(run(), loop=loop, name="aioamqp restore")
         self._restoring.add(task)
         task.add_done_callback(self._restoring.discard)
-
-    async def _restore_one(self, recovery: Recovery) -> None:
-        restorer = Restorer(self.protocol, self.topology, self._recover)
-        with suppress(AmqpClosedConnection, ChannelClosed):  # then all channels are restored
-            await restorer.restore_channel(recovery)
-            self._report(restorer.take_unrestored())
+        task.add_done_callback(lambda _: restoring.close())
+        return task
 
     # ---------------------------------------------------------------- changes of state
 
@@ -435,7 +453,9 @@ class Supervisor:
             await protocol.stop_now.wait()
         else:
             self._opened(restorer.take_unrestored())
-            retrying = self._retry(restorer) if restorer.is_waiting else None
+            retrying = self._begin(restorer, restorer.retry()) if restorer.is_waiting else None
+            for recovery, consumer in restorer.queueless:
+                self.restart(recovery, consumer)
             await protocol.stop_now.wait()
             if retrying is not None:
                 retrying.cancel()
@@ -454,18 +474,6 @@ class Supervisor:
         )
         self._change(ConnectionState.OPEN, None, unrestored)
         self.attempt = 0
-
-    def _retry(self, restorer: Restorer) -> asyncio.Task[None]:
-        async def retry() -> None:
-            with suppress(AmqpClosedConnection, ChannelClosed):  # the connection is lost
-                await restorer.retry()
-                self._report(restorer.take_unrestored())
-
-        loop = asyncio.get_running_loop()
-        task = asyncio.Task(retry(), loop=loop, name="aioamqp restore")
-        self._restoring.add(task)
-        task.add_done_callback(self._restoring.discard)
-        return task
 
     # ---------------------------------------------------------------- connecting
 
@@ -534,7 +542,7 @@ class Supervisor:
 class _Changes(AsyncIterator[StateChange]):
     """Changes of state for one iterator."""
 
-    def __init__(self, subscribers: "set[_Changes]") -> None:
+    def __init__(self, subscribers: "WeakSet[_Changes]") -> None:
         self._changes: deque[StateChange] = deque(maxlen=MOST_CHANGES)
         self._subscribers = subscribers
         self._until_changed = Waiters()
