@@ -298,10 +298,21 @@ async def _from_url(
     protocol_factory: Callable[..., AmqpProtocol],
     kwargs: dict[str, Any],
 ) -> Connected:
+    arguments = arguments_of(parse_url(url), login_method, kwargs)
+    return await connect_with(
+        {
+            "insist": insist,
+            "protocol_factory": protocol_factory,
+            **arguments,
+        }
+    )
+
+
+async def connect_with(arguments: Mapping[str, Any]) -> Connected:
+    """Connect with the arguments of ``arguments_of``."""
     import aioamqp  # not connect() itself: programs replace aioamqp.connect in their tests
 
-    arguments = arguments_of(parse_url(url), login_method, kwargs)
-    return await aioamqp.connect(insist=insist, protocol_factory=protocol_factory, **arguments)
+    return await aioamqp.connect(**arguments)
 
 
 def arguments_of(

@@ -9,10 +9,13 @@ any       the program or the server closes the      ENDED: calls raise the error
 A channel of ``connect`` has no recovery: it ends with its connection.
 """
 
+# The recovery of a channel reaches its core.
+# pyright: reportPrivateUsage=false
+
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakSet
 
 from amqp_codec import Method, basic, confirm, exchange, queue, tx
@@ -26,11 +29,7 @@ from ..exceptions import (
     not_sent,
     reason,
 )
-from .requests import check_timeout
-
-if TYPE_CHECKING:
-    from .consumer import Consumer
-    from .core import ChannelCore
+from .requests import Requests, check_timeout
 
 _Result = TypeVar("_Result")
 
@@ -48,6 +47,23 @@ class State(Enum):
     LINKED = "its connection is open"
     LOST = "its connection is being recovered"
     ENDED = "it is closed"
+
+
+class Core(Protocol):
+    """The core of a channel: see ``ChannelCore``."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def requests(self) -> Requests: ...
+    @property
+    def failure(self) -> Exception | None: ...
+    @property
+    def is_superseded(self) -> bool: ...
+
+    def closed_error(self) -> ChannelClosed:
+        """Create the error for a call on a channel that is not open."""
+        ...
 
 
 class Link(Protocol):
@@ -87,7 +103,7 @@ class Link(Protocol):
         """Restore a channel on the connection, which is open."""
         ...
 
-    def restart(self, recovery: "Recovery", consumer: "Consumer") -> None:
+    def restart(self, recovery: "Recovery", consumer: Any) -> None:
         """Start a consumer again when its queue is back."""
         ...
 
@@ -107,12 +123,12 @@ class Link(Protocol):
 class Resuming(Protocol):
     """A publisher of a channel that recovers."""
 
-    def resume(self, core: "ChannelCore", /) -> None:
+    def resume(self, core: Any, /) -> None:
         """Send messages again: the channel is restored."""
         ...
 
     def end(self, error: Exception, /) -> None:
-        """Give messages up: the channel has ended."""
+        """Fail the messages that were to be sent again: the channel has ended."""
         ...
 
 
@@ -143,17 +159,17 @@ class Recovery:
         self.is_transacted: bool = False
         self._last_queue = ""
         self._has_timed_out = False
-        self._transaction: ChannelCore | None = None
+        self._transaction: Core | None = None
         self._until_changed = Waiters()
         self._waiting: dict[object, tuple[str, float]] = {}
 
     @property
-    def core(self) -> "ChannelCore":
+    def core(self) -> Core:
         """The core of the channel."""
-        core: ChannelCore = self.channel._core
+        core: Core = self.channel._core
         return core
 
-    def goes_on(self, core: "ChannelCore") -> bool:
+    def goes_on(self, core: Core) -> bool:
         """Return whether another core took over from this one, or will."""
         return core.is_superseded and self.state is not State.ENDED
 
@@ -203,7 +219,7 @@ class Recovery:
         self.link.restore(self)
         return True
 
-    def note_cancelled(self, tag: str, suspended: list["Consumer"]) -> None:
+    def note_cancelled(self, tag: str, suspended: list[Any]) -> None:
         """Forget a consumer that the server has cancelled, or start it again if it asks for that.
 
         Args:
@@ -236,7 +252,7 @@ class Recovery:
         elif getattr(method, "queue", None) == "":
             method.queue = self._last_queue  # type: ignore[attr-defined]
 
-    async def ready_core(self, deadline: float | None, name: str) -> "ChannelCore":
+    async def ready_core(self, deadline: float | None, name: str) -> Any:
         """Wait until the channel is restored.
 
         Args:
@@ -290,7 +306,7 @@ class Recovery:
         self,
         method: Method,
         timeout: float | None,
-        send: Callable[["ChannelCore", float | None], Awaitable[_Result]],
+        send: Callable[[Any, float | None], Awaitable[_Result]],
     ) -> _Result:
         """Send a request, if need be after recovery, and again if its reply is lost.
 
@@ -308,7 +324,7 @@ class Recovery:
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
         while True:
-            core = self.core
+            core: Core = self.core
             if self.is_lost:
                 core = await self.ready_core(deadline, method.NAME)
             left = None if deadline is None else max(0.0, deadline - loop.time())
@@ -321,7 +337,7 @@ class Recovery:
             self._record(method, core)
             return result
 
-    def _record(self, method: Method, core: "ChannelCore") -> None:
+    def _record(self, method: Method, core: Core) -> None:
         match method:
             case queue.Declare():
                 self._last_queue = str(method.queue)
@@ -339,7 +355,7 @@ class Recovery:
             ChannelClosed: it was; what came after has been rolled back. The next one begins.
         """
 
-        async def send(core: "ChannelCore", seconds: float | None) -> None:
+        async def send(core: Core, seconds: float | None) -> None:
             lost, self._transaction = self._transaction is not core, core
             ending = tx.Rollback() if lost else method
             await core.requests.request(ending, seconds)

@@ -22,7 +22,7 @@ from .._connection.waiters import Waiters
 from .._loggers import protocol_logger
 from ..auth import LoginMethod
 from ..callbacks import ErrorCallback
-from ..connecting import arguments_of
+from ..connecting import arguments_of, connect_with
 from ..dial import addresses_of
 from ..exceptions import (
     AioamqpException,
@@ -504,8 +504,6 @@ class Supervisor:
                 yield Target(url, host, url.host)
 
     async def _connect_to(self, target: Target) -> AmqpProtocol:
-        import aioamqp  # not connect() itself: programs replace aioamqp.connect in their tests
-
         arguments = arguments_of(target.url, self._login_method, self._options)
         if target.host != target.name:
             arguments["host"] = target.host
@@ -513,7 +511,7 @@ class Supervisor:
                 arguments.setdefault("server_hostname", target.name)
         if self._credentials is not None:
             arguments["login"], arguments["password"] = await self._ask_credentials()
-        _, protocol = await aioamqp.connect(**arguments)
+        _, protocol = await connect_with(arguments)
         self._protocol = protocol
         return protocol
 
