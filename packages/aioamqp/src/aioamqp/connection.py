@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from ._arguments import argument_of_url, unknown_option
+from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._recovery.backoff import Backoff
 from ._recovery.state import ConnectionState, StateChange, Unrestored
@@ -266,7 +267,7 @@ class Connection:
         waiting: list[dict[str, Any]] = []
         channels: list[dict[str, Any]] = []
         for recovery in supervisor.channels:
-            core = recovery.core
+            core: ChannelCore = recovery.core
             calls = [
                 *recovery.waiting(now),
                 *((name, now - began) for name, began in core.requests.waiting()),

@@ -164,10 +164,9 @@ class Recovery:
         self._waiting: dict[object, tuple[str, float]] = {}
 
     @property
-    def core(self) -> Core:
-        """The core of the channel."""
-        core: Core = self.channel._core
-        return core
+    def core(self) -> Any:
+        """The ChannelCore of the channel."""
+        return self.channel._core
 
     def goes_on(self, core: Core) -> bool:
         """Return whether another core took over from this one, or will."""
