@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -323,4 +323,41 @@ async def test_resend_needs_a_channel_that_recovers(amqp_broker: FakeBroker) -> 
         with pytest.raises(aioamqp.InvalidArgument, match="needs a channel of a Connection"):
             channel.publisher("", resend="unsent")
 
+    assert bodies(amqp_broker) == [b"one"]
+
+
+class EndsBehindChannelOpenOk(aioamqp.AmqpProtocol):
+    """A connection whose third channel.open-ok comes in one read with the end of the link."""
+
+    count = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.link = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if b"\0\x14\0\x0b" in data:
+            EndsBehindChannelOpenOk.count += 1
+            if self.count == 3:
+                self.eof_received()
+                self.link.abort()
+
+
+async def test_a_connection_that_is_lost_right_behind_the_last_reply_of_recovery(
+    amqp_broker: FakeBroker,
+) -> None:
+    """The channel must not count as restored: publishing would try again for ever, at once."""
+    EndsBehindChannelOpenOk.count = 0
+    async with Connection(
+        "amqp://broker/", reconnect=AT_ONCE, protocol_factory=EndsBehindChannelOpenOk
+    ) as connection:
+        channel = await connection.channel()
+        await channel.queue_declare("q", durable=True)
+        publisher = channel.publisher("", routing_key="q", resend="unsent")
+
+        await lose(amqp_broker, connection)  # the second is the one for declarations
+        await publisher.publish(b"one", timeout=5)
+
+    assert EndsBehindChannelOpenOk.count == 5
     assert bodies(amqp_broker) == [b"one"]

@@ -170,7 +170,7 @@ class Recovery:
 
     def goes_on(self, core: Core) -> bool:
         """Return whether another core took over from this one, or will."""
-        return core.is_superseded and self.state is not State.ENDED
+        return core.is_superseded and (self.is_lost or self.core is not core)
 
     def waiting(self, now: float) -> Iterator[tuple[str, float]]:
         """Iterate over the calls that wait for recovery: the name, and the seconds since."""

@@ -190,6 +190,7 @@ class Restorer:
                 self._report(f"channel {recovery.core.number}", error)
                 recovery.core.end(error)
         if is_restored:
+            recovery.core.check_open()  # the connection may have been lost behind the last reply
             recovery.resume()
 
     async def _try_restore_channel(self, recovery: Recovery) -> bool:
