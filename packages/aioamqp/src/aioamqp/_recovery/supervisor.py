@@ -189,7 +189,7 @@ class Supervisor:
                 raise
             error = self.waiting_error()
             if timeout is None or (limit is not None and limit < timeout):
-                raise error from error.__cause__
+                raise error
             raise TimeoutError(
                 f"The connection is not open after {timeout:g} seconds: {reason(error)}"
             ) from None
@@ -289,6 +289,8 @@ class Supervisor:
     def waiting_error(self) -> AmqpClosedConnection:
         """Create the error for a call that has waited too long."""
         cause = self.last_error
+        if self._protocol is None and isinstance(cause, AmqpClosedConnection):
+            return cause  # so that ``except ConnectionRefusedError`` works, as for ``connect``
         why = "it has not been opened yet" if cause is None else reason(cause)
         error = AmqpClosedConnection(
             f"There has been no connection for {self.seconds_in_state:.1f} seconds, after"
