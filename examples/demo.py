@@ -2,9 +2,11 @@
 
     hatch run demo                                          on a broker inside this program
     hatch run demo --url amqp://guest:guest@localhost/      on a RabbitMQ
+    hatch run demo --chaos                                  while connections are lost
 
 Several producers publish to one queue, from which several consumers receive and acknowledge. Each
-number must arrive exactly once; otherwise the exit code is 1, with an error message.
+number must arrive exactly once; otherwise the exit code is 1, with an error message. With --chaos,
+connections are lost and the broker restarts meanwhile: each number must arrive at least once.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 import aioamqp
+from _chaos import Chaos
 from aioamqp import AmqpProtocol, Channel, Envelope, Properties, ReturnEnvelope
 from aioamqp_testing import FakeBroker
 
@@ -38,6 +41,7 @@ class Account:
     delivered: Counter[int] = field(default_factory=Counter[int])
     acknowledged: set[int] = field(default_factory=set[int])
     left_in_queue: int = 0
+    may_repeat: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -57,7 +61,7 @@ class Account:
         wrong = {
             "returned as unroutable": sorted(self.returned),
             "not delivered": self.lost,
-            "delivered more than once": self.duplicates,
+            "delivered more than once": [] if self.may_repeat else self.duplicates,
             "delivered but not acknowledged": sorted(self.delivered.keys() - self.acknowledged),
         }
         parts = [f"{len(n)} {what} (first: number {n[0]})" for what, n in wrong.items() if n]
@@ -170,6 +174,16 @@ async def play(options: argparse.Namespace, run: Run) -> None:
         raise TimeoutError(late) from error
 
 
+async def play_chaos(options: argparse.Namespace, chaos: Chaos) -> None:
+    """Perform the run with ``--chaos``, with a deadline."""
+    try:
+        async with asyncio.timeout(options.deadline):
+            await chaos.play(options.producers, options.consumers)
+    except TimeoutError as error:
+        late = f"Not finished after {options.deadline:g} seconds. {chaos.account.complaint()}"
+        raise TimeoutError(late) from error
+
+
 def explain(error: BaseException) -> str:
     """Return a sentence for an exception."""
     if isinstance(error, aioamqp.ChannelClosed):
@@ -179,7 +193,7 @@ def explain(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def summary(account: Account, seconds: float) -> Table:
+def summary(account: Account, seconds: float, troubles: dict[str, int]) -> Table:
     table = Table.grid("", Column(justify="right"), padding=(0, 2))
     rows = {
         "sent": account.sent,
@@ -190,6 +204,7 @@ def summary(account: Account, seconds: float) -> Table:
         "lost": len(account.lost),
         "seconds": f"{seconds:.2f}",
         "messages per second": f"{len(account.acknowledged) / seconds:.0f}",
+        **troubles,
     }
     for what, value in rows.items():
         table.add_row(what, str(value))
@@ -209,19 +224,38 @@ def main() -> int:
     parser.add_argument("--messages", type=positive, default=5000, metavar="N")
     parser.add_argument("--producers", type=positive, default=4, metavar="P")
     parser.add_argument("--consumers", type=positive, default=4, metavar="C")
+    parser.add_argument(
+        "--chaos",
+        action="store_true",
+        help="lose connections and restart the broker, which is inside this program, meanwhile",
+    )
     parser.add_argument("--deadline", type=float, default=60.0, metavar="SECONDS")
     options = parser.parse_args()
+    if options.chaos and options.url:
+        parser.error(
+            "--chaos restarts the broker, so it needs the one inside this program: no --url"
+        )
 
     # Errors are printed once, at the end, so aioamqp's log is silenced.
     logging.getLogger("aioamqp").addHandler(logging.NullHandler())
     console = Console()
-    account = Account(options.messages)
+    account = Account(options.messages, may_repeat=options.chaos)
     complaint, exit_code = "", 0
     with Progress(console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("acknowledged", total=account.total)
         run = Run(account, lambda: progress.advance(bar))
+        chaos = Chaos(
+            account,
+            lambda: progress.advance(bar),
+            lambda state: progress.update(bar, description=f"acknowledged ({state})"),
+        )
+        begin = time.perf_counter()
         try:
-            asyncio.run(play(options, run))
+            if options.chaos:
+                asyncio.run(play_chaos(options, chaos))
+                run.seconds = time.perf_counter() - begin
+            else:
+                asyncio.run(play(options, run))
         # from_url() raises ValueError for an invalid URL.
         except* (aioamqp.AioamqpException, OSError, ValueError) as errors:
             complaint, exit_code = explain(errors.exceptions[0]), 1
@@ -229,7 +263,7 @@ def main() -> int:
             done = f"{len(account.acknowledged)} of {account.total}"
             complaint, exit_code = f"Interrupted after {done} messages were acknowledged.", 130
     if run.seconds and exit_code != 130:
-        console.print(summary(account, run.seconds))
+        console.print(summary(account, run.seconds, chaos.counts if options.chaos else {}))
     if not complaint:
         complaint = account.complaint()
         exit_code = 1 if complaint else 0

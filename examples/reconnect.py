@@ -1,55 +1,35 @@
-"""Print the messages of the queue hello, and reconnect after a lost connection.
+"""Print the messages of the queue hello, also after the connection was lost.
 
     python reconnect.py
 
-Restart the broker to see it. If the first attempt fails, the program ends: the URL may be wrong. It
-ends as well after an error that trying again does not mend, such as a queue with other arguments.
+Restart the broker to see it. The program ends when trying again cannot help, as with a wrong
+password, and when there has been no connection for ten seconds at the beginning.
 """
 
-import asyncio
-
-import aioamqp
 from _cli import arguments, run
-from aioamqp import AmqpProtocol, Channel, Envelope, Properties
-
-LONGEST_PAUSE = 30.0
+from aioamqp import Connection, ConnectionState, StateChange
 
 
-async def on_message(
-    channel: Channel, body: bytes, envelope: Envelope, _properties: Properties
-) -> None:
-    print(f"Received {body.decode()!r}")
-    await channel.basic_client_ack(envelope.delivery_tag)
+def report(change: StateChange) -> None:
+    """Print what happens to the connection."""
+    if change.new is ConnectionState.RECOVERING:
+        print(f"The connection was lost: {change.reason}")
+    elif change.new is ConnectionState.OPEN:
+        print("Waiting for messages. Press Ctrl-C to end.")
 
 
-async def consume(protocol: AmqpProtocol) -> None:
-    """Consume on a new connection until it ends."""
-    channel = await protocol.channel()
-    await channel.queue_declare("hello")
-    await channel.basic_consume(on_message, "hello")
-    print("Waiting for messages. Press Ctrl-C to end.")
-    await protocol.wait_closed()
-    await protocol.ensure_open()  # raises the reason
-
-
-async def main(url: str, first_pause: float) -> None:
-    was_connected, pause = False, first_pause
-    while True:
-        try:
-            async with aioamqp.from_url(url) as protocol:
-                was_connected, pause = True, first_pause
-                await consume(protocol)
-        except aioamqp.AioamqpException as error:
-            if not (was_connected and error.is_retryable):
-                raise
-            print(f"{error}. Trying again in {pause:g} seconds.")
-        await asyncio.sleep(pause)
-        # Longer each time, to reduce the load on a broker in trouble.
-        pause = min(2 * pause, LONGEST_PAUSE)
+async def main(url: str, patience: float) -> None:
+    async with Connection(url, on_state_change=report, wait_timeout=patience) as connection:
+        channel = await connection.channel()
+        # Declared again on each new connection, like everything that is declared here.
+        await channel.queue_declare("hello")
+        async for message in channel.consume("hello"):
+            async with message:  # which acknowledges it
+                print(f"Received {message.body.decode()!r}")
 
 
 if __name__ == "__main__":
     parser = arguments(__doc__)
-    parser.add_argument("--pause", type=float, default=1.0, metavar="SECONDS")
+    parser.add_argument("--patience", type=float, default=10.0, metavar="SECONDS")
     options = parser.parse_args()
-    run(main(options.url, options.pause))
+    run(main(options.url, options.patience))

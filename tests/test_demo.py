@@ -41,7 +41,11 @@ def account(total: int, **changed: Any) -> Any:
     assert spec is not None
     assert spec.loader is not None
     demo = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(demo)
+    sys.path.insert(0, str(DEMO.parent))  # as for a program
+    try:
+        spec.loader.exec_module(demo)
+    finally:
+        sys.path.remove(str(DEMO.parent))
     numbers = range(total)
     complete = {"sent": total, "delivered": Counter(numbers), "acknowledged": set(numbers)}
     return demo.Account(total, **complete | changed)
@@ -66,6 +70,22 @@ def test_all_messages_arrive_on_rabbitmq(rabbitmq_url: str) -> None:
     assert demo_run.stderr == ""
     assert demo_run.returncode == 0
     assert rows(demo_run.stdout)[:6] == [*ALL_ARRIVED, "duplicates 0", "lost 0"]
+
+
+def test_no_message_is_lost_while_connections_are_lost_and_the_broker_restarts() -> None:
+    demo_run = run_demo("--chaos", "--messages", "1000")
+
+    assert demo_run.stderr == ""
+    assert demo_run.returncode == 0
+    shown = dict(row.rsplit(" ", 1) for row in rows(demo_run.stdout))
+    assert (shown["sent"], shown["acknowledged"], shown["lost"]) == ("1000", "1000", "0")
+
+
+def test_chaos_is_refused_on_a_broker_of_others() -> None:
+    demo_run = run_demo("--chaos", "--url", "amqp://localhost/")
+
+    assert demo_run.returncode == 2
+    assert "no --url" in demo_run.stderr
 
 
 def test_there_may_be_more_producers_and_consumers_than_messages() -> None:

@@ -17,10 +17,12 @@ from .callbacks import (
 )
 from .channel import Channel
 from .connecting import connect, from_url
+from .connection import Backoff, Connection, ConnectionState, StateChange, Topology, Unrestored
 from .constants import DeliveryMode, ExchangeType
 from .dial import Dialer, dialing
 from .envelope import Envelope, ReturnEnvelope
 from .exceptions import (
+    AcknowledgementTimeout,
     AioamqpException,
     AlreadySettled,
     AmqpClosedConnection,
@@ -45,21 +47,27 @@ from .exceptions import (
 from .message import Message, Messages
 from .properties import Properties
 from .protocol import AmqpProtocol
+from .publisher import Confirmation, Publisher
 from .version import __packagename__ as __packagename__  # reachable here in 0.15 too
 from .version import __version__
 
 __all__ = [
+    "AcknowledgementTimeout",
     "AioamqpException",
     "AlreadySettled",
     "AmqPlain",
     "AmqpClosedConnection",
     "AmqpProtocol",
+    "Backoff",
     "BlockedCallback",
     "CancellationCallback",
     "Channel",
     "ChannelClosed",
+    "Confirmation",
+    "Connection",
     "ConnectionFailed",
     "ConnectionLost",
+    "ConnectionState",
     "ConsumerCallback",
     "ConsumerCancelled",
     "DeliveryMode",
@@ -84,9 +92,13 @@ __all__ = [
     "PublishNotSent",
     "PublishReturned",
     "PublishUnconfirmed",
+    "Publisher",
     "ReturnCallback",
     "ReturnEnvelope",
+    "StateChange",
     "SynchronizationError",
+    "Topology",
+    "Unrestored",
     "WrongLoop",
     "__version__",
     "asyncio",

@@ -29,11 +29,22 @@ OF_CONNECT: Final = (
     "server_hostname",
 )
 
+OF_CONNECTION: Final = (
+    "reconnect",
+    "recover",
+    "credentials",
+    "wait_timeout",
+    "shuffle",
+    "on_state_change",
+)
+
 OF_MESSAGE: Final = ("channel", "body", "envelope", "properties")
 OF_CANCELLATION: Final = ("channel", "consumer_tag")
 OF_CHANNEL_CLOSE: Final = ("channel", "error")
 OF_ERROR: Final = ("error",)
 OF_BLOCKED: Final = ("reason",)
+OF_CHECKPOINT: Final = ("offset",)
+OF_CHANGE: Final = ("change",)
 """The arguments that callbacks are called with."""
 
 _ELSEWHERE: Final = {
@@ -82,6 +93,22 @@ def check_size(name: str, size: object) -> None:
     """
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise InvalidArgument(f"must be a number of bytes, not {size!r:.80}", (name,))
+
+
+def unknown_option(names: Iterable[str]) -> TypeError | None:
+    """Create the error for options of ``Connection`` that are unknown; None if all are known.
+
+    A ``protocol_factory`` may take others.
+    """
+    names = list(names)
+    known = (*OF_CONNECT, *OF_PROTOCOL)
+    unknown = [name for name in names if name not in known]
+    if not unknown or "protocol_factory" in names:
+        return None
+    near = difflib.get_close_matches(unknown[0].lower(), (*known, *OF_CONNECTION), 1)
+    meant = _ELSEWHERE.get(unknown[0].lower(), next(iter(near), None))
+    hint = f"did you mean {meant}?" if meant else f"known are {', '.join((*OF_CONNECTION, *known))}"
+    return TypeError(f"Unknown argument {unknown[0]!r}: {hint}")
 
 
 def argument_of_url(names: Iterable[str]) -> TypeError | None:

@@ -75,6 +75,14 @@ class ChannelCloseCallback(Protocol):
         ...
 
 
+class CheckpointCallback(Protocol):
+    """A callback for the progress in a stream: see ``Channel.consume``."""
+
+    def __call__(self, offset: int, /) -> object:
+        """Handle the offset up to which all messages are settled."""
+        ...
+
+
 class BlockedCallback(Protocol):
     """A callback for connection.blocked and connection.unblocked: see ``Blocked``."""
 

@@ -8,7 +8,7 @@ import functools
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, cast
 
@@ -16,6 +16,7 @@ from amqp_codec import FieldTable, basic
 from amqp_codec import channel as channel_methods
 
 from ._arguments import OF_CANCELLATION, OF_ERROR, OF_MESSAGE, check_callable
+from ._channel.consumer import IteratorConsumer
 from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._delegating import DelegatingCoroutine
@@ -27,9 +28,17 @@ from ._methods.publish import PublishMethods
 from ._methods.queue import QueueMethods
 from ._methods.tx import TxMethods
 from ._overrides import OF_CHANNEL, warn_of_overrides
-from .callbacks import CancellationCallback, CloseCallback, ConsumerCallback, ReturnCallback
+from .callbacks import (
+    CancellationCallback,
+    CheckpointCallback,
+    CloseCallback,
+    ConsumerCallback,
+    ReturnCallback,
+)
 from .envelope import Envelope, ReturnEnvelope
 from .message import Messages
+from .properties import Properties
+from .publisher import MAX_BYTES, MAX_UNCONFIRMED, Publisher, Resend
 
 if TYPE_CHECKING:
     from .protocol import AmqpProtocol
@@ -182,6 +191,8 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
 
     async def _reopen(self) -> None:
         old, protocol = self._core, self.protocol
+        if old.recovery is not None:
+            protocol = cast("AmqpProtocol", await old.recovery.link.wait_protocol())
         connection = protocol._connection
         connection.check_open()
         await old.wait_closed()
@@ -197,6 +208,9 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         except BaseException:
             core.abandon(0, "The call that opened the channel was given up")
             raise
+        if old.recovery is not None:
+            core.recovery = old.recovery
+            core.recovery.resume()
 
     async def close(
         self,
@@ -265,6 +279,8 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         no_ack: bool = False,
         exclusive: bool = False,
         arguments: FieldTable | None = None,
+        restart: bool = False,
+        on_checkpoint: CheckpointCallback | None = None,
         timeout: float | None = None,
     ) -> Messages:
         """Consume from a queue with ``async for``.
@@ -287,6 +303,11 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
             no_ack: the server expects no acknowledgements.
             exclusive: no other consumer may consume from the queue.
             arguments: such as ``{"x-priority": 10}``.
+            restart: whether to go on when the server has cancelled the consumer and its queue is
+                back, on a channel of a ``Connection``.
+            on_checkpoint: called as ``callback(offset)`` for a stream, on such a channel, with the
+                offset up to which all messages are settled; from the next one on the consumer
+                continues on another connection.
             timeout: seconds in which the server must agree to the consumer.
 
         Raises:
@@ -295,6 +316,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         check_flags(no_local=no_local, no_ack=no_ack, exclusive=exclusive)
         check_numbers(prefetch_count=prefetch_count)
         check_timeout(timeout)
+        resumption = self._resumption(restart, on_checkpoint)
         tag = consumer_tag or new_tag(self.channel_id)
         queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, False, arguments)
@@ -303,7 +325,62 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         for each in (method, qos):
             if each is not None:
                 encoder.encode_method(self.channel_id, each)  # which checks the arguments
-        return Messages(self, self._core, method, qos, timeout)
+        if self._core.recovery is not None:
+            self._core.recovery.complete(method)
+
+        def start() -> Awaitable[IteratorConsumer]:
+            return self._over(
+                method,
+                timeout,
+                lambda core, seconds: core.consumers.iterate(method, qos, seconds, resumption),
+            )
+
+        return Messages(self, method, start)
+
+    def publisher(
+        self,
+        exchange: str,
+        *,
+        routing_key: str = "",
+        properties: Mapping[str, Any] | Properties | None = None,
+        mandatory: bool = False,
+        resend: Resend = "never",
+        max_unconfirmed: int = MAX_UNCONFIRMED,
+        max_bytes: int = MAX_BYTES,
+        blocked_timeout: float | None = None,
+    ) -> Publisher:
+        """Return a Publisher: many messages with publisher confirms, without a task for each.
+
+        Args:
+            exchange: to publish to; empty for the default exchange.
+            routing_key: of messages for which no other is given.
+            properties: of messages for which no others are given; see ``basic_publish``.
+            mandatory: whether messages that no queue takes fail with PublishReturned.
+            resend: what to send again after the connection was lost and recovered, on a channel of
+                a ``Connection``: "never" for nothing, so that its error is raised; "unsent" for
+                what has not been written; "unconfirmed" also for what the server may have or not,
+                so that there may be duplicates. These have the header ``x-resent`` with the value
+                True, and a ``message_id`` that does not change, by which a consumer can drop them.
+            max_unconfirmed: messages that may be unconfirmed at a time; others wait.
+            max_bytes: their bytes, likewise.
+            blocked_timeout: seconds to wait while the server blocks the connection (0 to fail at
+                once), after which PublishNotSent is raised; None for no limit.
+
+        Raises:
+            InvalidArgument: an argument cannot be sent, or ``resend`` is set on a channel that does
+                not recover.
+        """
+        return Publisher(
+            self,
+            exchange,
+            routing_key=routing_key,
+            properties=properties,
+            mandatory=mandatory,
+            resend=resend,
+            max_unconfirmed=max_unconfirmed,
+            max_bytes=max_bytes,
+            blocked_timeout=blocked_timeout,
+        )
 
     def add_cancellation_callback(self, callback: CancellationCallback) -> None:
         """Call a callback when the server cancels a consumer of this channel.

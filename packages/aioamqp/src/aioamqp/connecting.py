@@ -9,7 +9,7 @@ import inspect
 import re
 import ssl as tls
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar
@@ -23,7 +23,7 @@ from .dial import current_dialer
 from .exceptions import ConnectionFailed, InvalidArgument, WrongLoop, failed_link
 from .protocol import OPEN, AmqpProtocol
 from .tls import TlsSettings, explain
-from .uri import default_port, parse_url
+from .uri import AmqpUrl, default_port, parse_url
 
 CONNECTION_TIMEOUT: Final = 10.0
 """Seconds until a connection must be open, unless the caller sets others."""
@@ -303,25 +303,50 @@ async def _from_url(
     protocol_factory: Callable[..., AmqpProtocol],
     kwargs: dict[str, Any],
 ) -> Connected:
+    arguments = arguments_of(parse_url(url), login_method, kwargs)
+    return await connect_with(
+        {
+            "insist": insist,
+            "protocol_factory": protocol_factory,
+            **arguments,
+        }
+    )
+
+
+async def connect_with(arguments: Mapping[str, Any]) -> Connected:
+    """Connect with the arguments of ``arguments_of``."""
     import aioamqp  # not connect() itself: programs replace aioamqp.connect in their tests
 
-    parts = parse_url(url)
-    options: dict[str, Any] = {**parts.options, **kwargs}
+    return await aioamqp.connect(**arguments)
+
+
+def arguments_of(
+    parts: AmqpUrl, login_method: LoginMethod, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of ``connect`` for the server of a URL.
+
+    Args:
+        parts: of the URL.
+        login_method: of the caller; PLAIN gives way to the URL's auth_mechanism.
+        options: of the caller; they take precedence over the query.
+
+    Raises:
+        ValueError: a file that the URL names cannot be used.
+    """
+    arguments: dict[str, Any] = {**parts.options, **options}
     if parts.auth_mechanism is not None and login_method == "PLAIN":
         login_method = parts.auth_mechanism
-    given = options.get("ssl")
+    given = arguments.get("ssl")
     if parts.is_secure and (not given or given is True):
-        verify = options.get("verify_ssl")
+        verify = arguments.get("verify_ssl")
         settings = parts.tls if verify is None else replace(parts.tls, verify=verify)
-        options["ssl"] = settings.context()
-    return await aioamqp.connect(
-        host=parts.host,
-        port=parts.port,
-        login=parts.login,
-        password=parts.password,
-        virtualhost=parts.virtualhost,
-        login_method=login_method,
-        insist=insist,
-        protocol_factory=protocol_factory,
-        **options,
-    )
+        arguments["ssl"] = settings.context()
+    return {
+        **arguments,
+        "host": parts.host,
+        "port": parts.port,
+        "login": parts.login,
+        "password": parts.password,
+        "virtualhost": parts.virtualhost,
+        "login_method": login_method,
+    }

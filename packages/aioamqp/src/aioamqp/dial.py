@@ -94,6 +94,21 @@ async def dial_tcp(
     return transport, protocol
 
 
+async def addresses_of(host: str, port: int | str) -> list[str]:
+    """Return the addresses of a host if the current dialer uses TCP, or else the host itself.
+
+    Also the host itself if it has no addresses, so that connecting to it raises the error.
+    """
+    if current_dialer() is not dial_tcp or _is_address(host):
+        return [host]
+    try:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return [host]
+    return list(dict.fromkeys(address[4][0] for address in _interleaved(found)))
+
+
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

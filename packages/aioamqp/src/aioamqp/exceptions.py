@@ -7,6 +7,7 @@ AioamqpException
 │   ├── ConnectionLost         the TCP connection was lost (also a ConnectionError)
 │   └── ProtocolViolation      the server violated AMQP; has a code and a message
 ├── ChannelClosed              the channel is closed; has a code and a message
+│   └── AcknowledgementTimeout a message was not acknowledged in the server's time
 ├── NoChannelAvailable         all channel numbers of the connection are in use
 ├── EmptyQueue                 basic_get found no message
 ├── PublishFailed              the server nacked a message; has the delivery tag
@@ -33,7 +34,7 @@ import ssl
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
 
-from amqp_codec import EncodeError, ReplyCode
+from amqp_codec import METHODS, EncodeError, ReplyCode, channel, connection
 
 if TYPE_CHECKING:
     from .envelope import ReturnEnvelope
@@ -188,7 +189,11 @@ class ChannelClosed(AioamqpException):
     Attributes:
         code: the server's reply code; 0 if the server did not close the channel.
         message: the server's reply text.
+        method: the name of the method that the server refused, such as ``queue.declare``; None if
+            it named none.
     """
+
+    method: str | None = None
 
     def __init__(self, code: int = 0, message: str = "Channel is closed") -> None:
         super().__init__(code, message)
@@ -210,6 +215,37 @@ class ChannelClosed(AioamqpException):
 
     def __str__(self) -> str:
         return f"The server closed the {self.ended}: {reason(self)}" if self.code else reason(self)
+
+
+class AcknowledgementTimeout(ChannelClosed):
+    """The server closed the channel, because a message was not acknowledged in its time.
+
+    RabbitMQ: consumers.html, delivery acknowledgement timeout; 30 minutes by default.
+
+    Attributes:
+        consumer_tag: of the consumer; empty if it is not known.
+        delivery_tag: of the oldest message that was not settled; 0 if it is not known.
+    """
+
+    def __init__(self, closed: ChannelClosed, consumer_tag: str, delivery_tag: int) -> None:
+        super().__init__(closed.code, closed.message)
+        self.method = closed.method
+        self.consumer_tag = consumer_tag
+        self.delivery_tag = delivery_tag
+
+    @property
+    def is_retryable(self) -> bool:
+        """True: the messages have been queued again."""
+        return True
+
+    def __str__(self) -> str:
+        which = f" of consumer {self.consumer_tag!r}" if self.consumer_tag else ""
+        tag = f" {self.delivery_tag}" if self.delivery_tag else ""
+        return (
+            f"The server closed the channel because delivery{tag}{which} was not acknowledged in"
+            f" time: {reason(self)}. Acknowledge sooner, take fewer messages at once"
+            " (prefetch_count), or raise consumer_timeout on the server"
+        )
 
 
 class NoChannelAvailable(AioamqpException):
@@ -495,6 +531,21 @@ def unconfirmed(cause: Exception, tag: int, tags: tuple[int, ...]) -> PublishUnc
     error.delivery_tag = tag
     error.unconfirmed = tags
     return error
+
+
+def closed_by_server(close: connection.Close | channel.Close) -> ChannelClosed:
+    """Create the exception for a channel.close or connection.close of the server."""
+    error = ChannelClosed(int(close.reply_code), str(close.reply_text))
+    refused = METHODS.get(int(close.class_id) << 16 | int(close.method_id))
+    if refused is not None:
+        error.method = refused.NAME
+    return error
+
+
+def is_acknowledgement_timeout(error: ChannelClosed) -> bool:
+    """Return whether the server closed a channel because of its consumer timeout."""
+    is_named = "delivery acknowledgement" in error.message and "timed out" in error.message
+    return error.code == ReplyCode.PRECONDITION_FAILED and is_named
 
 
 def not_sent(cause: Exception) -> PublishNotSent:

@@ -1,6 +1,7 @@
 """Messages as ``Channel.consume`` gives them, and the iterator that does."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -53,8 +54,8 @@ class Message:
     def __repr__(self) -> str:
         method = self._method
         return (
-            f"<Message {method.delivery_tag} from exchange {method.exchange!r} with routing key"
-            f" {method.routing_key!r}, {len(self.body)} bytes>"
+            f"<Message {method.delivery_tag + self._core.tag_offset} from exchange"
+            f" {method.exchange!r} with routing key {method.routing_key!r}, {len(self.body)} bytes>"
         )
 
     @property
@@ -62,6 +63,7 @@ class Message:
         """Its delivery tag, exchange and routing key, and whether it may be delivered again."""
         if self._envelope is None:
             self._envelope = Envelope.from_codec(self._method)
+            self._envelope.delivery_tag += self._core.tag_offset
         return self._envelope
 
     @property
@@ -76,12 +78,16 @@ class Message:
         """Whether the message has been settled; with ``no_ack`` it is from the start."""
         return self._is_settled
 
-    async def ack(self, *, multiple: bool = False, timeout: float | None = None) -> None:
+    async def ack(self, *, multiple: bool = False, timeout: float | None = None) -> bool:
         """Acknowledge the message. Spec: basic.ack.
 
         Args:
             multiple: and all earlier messages of this channel.
             timeout: seconds to wait while the write buffer is full; None for no limit.
+
+        Returns:
+            True. On a channel of a ``Connection`` it is False if the connection was lost since the
+            message was delivered: the server has queued it again, so nothing is sent.
 
         Raises:
             AlreadySettled: it has been settled, or came with ``no_ack``.
@@ -91,11 +97,11 @@ class Message:
         """
         if multiple is not False:
             check_flags(multiple=multiple)
-        await self._settle(basic.Ack(self._method.delivery_tag, multiple), timeout)
+        return await self._settle(basic.Ack(self._method.delivery_tag, multiple), timeout)
 
     async def nack(
         self, *, multiple: bool = False, requeue: bool = True, timeout: float | None = None
-    ) -> None:
+    ) -> bool:
         """Reject the message, and return it to the queue. RabbitMQ: nack.html.
 
         Args:
@@ -103,24 +109,30 @@ class Message:
             requeue: False to drop or dead-letter it instead.
             timeout: as for ``ack``.
 
+        Returns:
+            See ``ack``.
+
         Raises:
             AlreadySettled, ChannelClosed, AmqpClosedConnection, TimeoutError: as for ``ack``.
         """
         check_flags(multiple=multiple, requeue=requeue)
-        await self._settle(basic.Nack(self._method.delivery_tag, multiple, requeue), timeout)
+        return await self._settle(basic.Nack(self._method.delivery_tag, multiple, requeue), timeout)
 
-    async def reject(self, *, requeue: bool = False, timeout: float | None = None) -> None:
+    async def reject(self, *, requeue: bool = False, timeout: float | None = None) -> bool:
         """Reject the message, and drop or dead-letter it. Spec: basic.reject.
 
         Args:
             requeue: True to return it to the queue instead.
             timeout: as for ``ack``.
 
+        Returns:
+            See ``ack``.
+
         Raises:
             AlreadySettled, ChannelClosed, AmqpClosedConnection, TimeoutError: as for ``ack``.
         """
         check_flags(requeue=requeue)
-        await self._settle(basic.Reject(self._method.delivery_tag, requeue), timeout)
+        return await self._settle(basic.Reject(self._method.delivery_tag, requeue), timeout)
 
     def process(self, *, requeue: bool = False) -> "Processing":
         """Settle the message by how an ``async with`` block ends.
@@ -145,12 +157,12 @@ class Message:
 
     async def _settle(
         self, method: basic.Ack | basic.Nack | basic.Reject, timeout: float | None
-    ) -> None:
+    ) -> bool:
         self._check_unsettled()
         # Already while it waits for the write buffer, or else it could be settled twice.
         self._is_settled = True
         try:
-            await self._core.settle(method, timeout)
+            return await self._core.settle(method, timeout)
         except BaseException:
             self._is_settled = False
             raise
@@ -217,17 +229,13 @@ class Messages:
     def __init__(
         self,
         channel: "Channel",
-        core: ChannelCore,
         method: basic.Consume,
-        qos: basic.Qos | None,
-        timeout: float | None,
+        start: Callable[[], Awaitable[IteratorConsumer]],
     ) -> None:
         self.consumer_tag: str = method.consumer_tag
         self._channel = channel
-        self._core = core
-        self._method = method
-        self._qos = qos
-        self._timeout = timeout
+        self._no_ack = method.no_ack
+        self._start_consumer = start
         self._starting = asyncio.Lock()
         self._consumer: IteratorConsumer | None = None
         self._is_closed = False
@@ -238,9 +246,9 @@ class Messages:
     async def __anext__(self) -> Message:
         consumer = self._consumer or await self._start()
         delivery = None if consumer is None else await consumer.next()
-        if delivery is None:
+        if consumer is None or delivery is None:
             raise StopAsyncIteration
-        return Message(self._channel, self._core, delivery, self._method.no_ack)
+        return Message(self._channel, consumer.owner.core, delivery, self._no_ack)
 
     async def __aenter__(self) -> Self:
         await self._start()
@@ -263,17 +271,15 @@ class Messages:
         async with self._starting:
             consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await self._core.consumers.cancel(consumer)
+            await consumer.owner.cancel(consumer)
 
     def __del__(self) -> None:
         consumer = getattr(self, "_consumer", None)
         if consumer is not None:
-            self._core.consumers.cancel_soon(consumer)
+            consumer.owner.cancel_soon(consumer)
 
     async def _start(self) -> IteratorConsumer | None:
         async with self._starting:
             if self._consumer is None and not self._is_closed:
-                self._consumer = await self._core.consumers.iterate(
-                    self._method, self._qos, self._timeout
-                )
+                self._consumer = await self._start_consumer()
             return self._consumer

@@ -57,6 +57,7 @@ from .exceptions import (
     HandshakeFailed,
     InvalidArgument,
     ProtocolViolation,
+    closed_by_server,
     lost_link,
     reason,
 )
@@ -556,11 +557,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
 
     def _handle_close(self, close: connection.Close) -> None:
         core = self._connection
-        error: Exception
-        if self._opening is not None:
-            error = refusal(close)
-        else:
-            error = ChannelClosed(close.reply_code, close.reply_text)
+        error = closed_by_server(close) if self._opening is None else refusal(close)
         core.send(0, connection.CloseOk())
         core.writer.flush()
         self._fail(error)
@@ -625,7 +622,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             if self._on_error_callback is not None:
                 # Before the calls, one of which may end the program at once.
                 self._callbacks.put("on_error", self._on_error_callback, error)
-        core.fail(error)
+        core.fail(error, asked_for)
         self.blocked.fail(error)
         self._requests.fail(error)
         if opening is not None:
@@ -634,7 +631,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         channels = list(self.channels.values())
         self.channels.clear()
         for channel in channels:
-            channel._core.end(error, asked_for, is_logged)
+            channel._core.connection_ended(error, asked_for, is_logged)
         self.stop_now.set()
 
     def _shown_consumers(self) -> str:

@@ -38,7 +38,7 @@ WAYS = {
     "if_unused": FLAGS, "if_empty": FLAGS, "connection_global": FLAGS, "no_local": FLAGS,
     "no_ack": FLAGS, "multiple": FLAGS, "requeue": FLAGS, "active": FLAGS, "mandatory": FLAGS,
     "immediate": FLAGS,
-    "concurrent": FLAGS, "drain": TIMEOUTS, "arguments": TABLES, "timeout": TIMEOUTS, "prefetch_size": LONGS, "prefetch_count": SHORTS,
+    "concurrent": FLAGS, "restart": FLAGS, "on_checkpoint": CALLBACKS, "drain": TIMEOUTS, "arguments": TABLES, "timeout": TIMEOUTS, "prefetch_size": LONGS, "prefetch_count": SHORTS,
     "reply_code": SHORTS, "delivery_tag": TAGS, "properties": PROPERTIES, "payload": BODIES,
 }  # fmt: skip
 """Values of each argument that cannot be meant."""
@@ -77,7 +77,7 @@ CALLS = sorted(
     for name, function in inspect.getmembers(aioamqp.Channel, inspect.isfunction)
     if not name.startswith("_")
     and name == function.__name__
-    and name != "add_cancellation_callback"
+    and name not in ("add_cancellation_callback", "publisher")  # which send nothing
 )
 
 

@@ -8,9 +8,8 @@ Returns keep the order of publishing, so a return is for the first message with 
 has not been returned yet.
 """
 
-from asyncio import Future
 from collections import deque
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from amqp_codec import Properties as CodecProperties
 from amqp_codec import basic
@@ -22,6 +21,14 @@ from ..properties import Properties
 
 _K = TypeVar("_K")
 _Route: TypeAlias = tuple[str, str, bytes]  # exchange, routing key, body
+
+
+class Waiter(Protocol):
+    """Gets the outcome of a message, as an asyncio.Future does."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: None, /) -> None: ...
+    def set_exception(self, exception: Exception, /) -> None: ...
 
 
 class Content(NamedTuple):
@@ -68,7 +75,7 @@ class _Mandatory:
         """Whether it may still be returned."""
         return not self.is_settled and self.returned is None
 
-    def __init__(self, content: Content, waiter: Future[None] | None) -> None:
+    def __init__(self, content: Content, waiter: Waiter | None) -> None:
         self.content = content
         self.waiter = waiter
         self.returned: Returned | None = None
@@ -92,7 +99,7 @@ class Confirms:
         self.is_selected: bool = False
         self.last_tag: int = 0
         self._first = 1  # all tags below it are settled
-        self._unconfirmed: dict[int, Future[None] | None] = {}
+        self._unconfirmed: dict[int, Waiter | None] = {}
         self._mandatory: dict[int, _Mandatory] = {}
         # Both in the order of publishing; those that cannot be returned any longer are dropped
         # when they come to the front.
@@ -100,12 +107,17 @@ class Confirms:
         self._by_route: dict[_Route, deque[_Mandatory]] = {}
 
     @property
+    def unconfirmed(self) -> int:
+        """The number of messages whose outcome is still to come."""
+        return len(self._unconfirmed)
+
+    @property
     def pending(self) -> int:
         """The number of records that are kept of unconfirmed messages."""
         returnable = len(self._by_content) + len(self._by_route)
         return len(self._unconfirmed) + len(self._mandatory) + returnable
 
-    def add(self, waiter: Future[None] | None, content: Content | None = None) -> int:
+    def add(self, waiter: Waiter | None, content: Content | None = None) -> int:
         """Count a message; call it right after writing.
 
         Args:
@@ -175,10 +187,10 @@ class Confirms:
     def fail(self, error: Exception) -> None:
         """Raise PublishUnconfirmed in every call that waits: the channel has ended."""
         tags = tuple(self._unconfirmed)
-        for tag, waiter in self._unconfirmed.items():
+        waiting, self._unconfirmed = self._unconfirmed, {}
+        for tag, waiter in waiting.items():
             if waiter is not None and not waiter.done():
                 waiter.set_exception(unconfirmed(error, tag, tags))
-        self._unconfirmed.clear()
         self._mandatory.clear()
         self._by_content.clear()
         self._by_route.clear()

@@ -30,6 +30,7 @@ from .._loggers import channel_logger
 from ..envelope import Envelope
 from ..exceptions import ConsumerCancelled
 from ..properties import Properties
+from .stream import StreamPosition
 
 
 class State(Enum):
@@ -39,6 +40,7 @@ class State(Enum):
     CONSUMING = "the server delivers messages"
     ABANDONED = "its caller gave up before basic.consume-ok"
     CANCELLING = "basic.cancel has been sent, and deliveries are returned to the queue"
+    SUSPENDED = "the connection was lost, and the consumer is started again on another"
     DRAINING = "the server no longer delivers messages, and the buffer is handled"
     ENDED = "nothing is left to do"
 
@@ -59,6 +61,10 @@ class Consumer:
         tag: of the consumer.
         no_ack: whether the server expects no acknowledgements.
         state: changed by ``Consumers``.
+        owner: the Consumers of the connection on which it was started last.
+        qos: the limit that was in force on the channel when it was started; None if none was set.
+        restarts: whether it is started again when its queue is back, after the server cancelled it.
+        position: in its stream; None if its queue is not known to be one.
         drops_callback: whether its callback is to be forgotten when it ends.
         lost: how many messages with ``no_ack`` have been dropped, and are not in the log yet.
         on_ended: called with the consumer when it is DRAINING and its buffer has been handled.
@@ -73,6 +79,10 @@ class Consumer:
         "method",
         "no_ack",
         "on_ended",
+        "owner",
+        "position",
+        "qos",
+        "restarts",
         "state",
         "tag",
     )
@@ -82,6 +92,10 @@ class Consumer:
         self.tag: str = method.consumer_tag
         self.no_ack: bool = method.no_ack
         self.state: State = State.STARTING
+        self.owner: Any = None
+        self.qos: basic.Qos | None = None
+        self.restarts: bool = False
+        self.position: StreamPosition | None = None
         self.drops_callback: bool = False
         self.lost: int = 0
         self.on_ended: Callable[[Consumer], None] = _ignore
@@ -92,7 +106,7 @@ class Consumer:
     @property
     def is_consuming(self) -> bool:
         """Whether the server delivers messages, or is about to."""
-        return self.state is CONSUMING or self.state is STARTING
+        return self.state is CONSUMING or self.state is STARTING or self.state is State.SUSPENDED
 
     def put(self, delivery: Command) -> None:
         """Add a delivery to the buffer."""
@@ -119,6 +133,26 @@ class Consumer:
         """End when the buffer has been handled."""
         self.state = State.DRAINING
         self._waiters.wake()
+
+    def suspend(self) -> None:
+        """Wait until the consumer is started on another connection.
+
+        The server queues again what was not acknowledged; with ``no_ack`` it has it no longer.
+        """
+        if not self.no_ack:
+            self.drop()
+        self.state = State.SUSPENDED
+
+    def move(self, read_flow: ReadFlow) -> None:
+        """Count the buffer for another connection from now on."""
+        self._read_flow = read_flow
+        for delivery in self.buffered:
+            read_flow.add(len(delivery.body))
+
+    @property
+    def buffered(self) -> list[Command]:
+        """The deliveries that the program has not been given yet."""
+        return list(self._deliveries)
 
     def start(self) -> None:
         """Begin to handle deliveries: the server has agreed. Earlier ones are in the buffer."""
@@ -166,9 +200,12 @@ class CallbackConsumer(Consumer):
     Attributes:
         context: in a copy of which each callback runs: that in which the consumer was made.
         is_ready: whether the callback may be called.
+        tag_offset: added to the delivery tags.
     """
 
-    __slots__ = ("_callbacks", "_channel", "_queue", "_unhandled", "context", "is_ready")
+    __slots__ = (
+        "_callbacks", "_channel", "_queue", "_unhandled", "context", "is_ready", "tag_offset",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -181,6 +218,7 @@ class CallbackConsumer(Consumer):
         super().__init__(method, read_flow)
         self.context: Context = queue.new_context()
         self.is_ready: bool = False
+        self.tag_offset: int = 0
         self._channel = channel
         self._callbacks = callbacks
         self._queue = queue
@@ -196,6 +234,11 @@ class CallbackConsumer(Consumer):
         self._unhandled += 1
         self._read_flow.add(len(delivery.body))
         self._queue.add(self, delivery)
+
+    @property
+    def buffered(self) -> list[Command]:
+        """The deliveries that wait in the queue of callbacks."""
+        return self._queue.items_of(self)
 
     def drop(self) -> list[Command]:
         """Remove the deliveries from the queue of callbacks; return them."""
@@ -258,6 +301,8 @@ class CallbackConsumer(Consumer):
                 return
             properties = Properties.from_codec(codec_properties)
             envelope = Envelope.from_codec(method)
+            if self.tag_offset:
+                envelope.delivery_tag += self.tag_offset
             # As in ``run_callback``, without another coroutine for each delivery.
             try:
                 result = callback(self._channel, delivery.body, envelope, properties)

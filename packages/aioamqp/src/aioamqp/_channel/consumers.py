@@ -9,6 +9,8 @@ CONSUMING   cancelled by basic_cancel or the server     DRAINING
             the program leaves ``async for``            CANCELLING: basic.cancel is sent
 CANCELLING  basic.cancel-ok                             ENDED
 DRAINING    the buffer has been handled                 ENDED
+CONSUMING   the connection is lost, and recovers        SUSPENDED
+SUSPENDED   the channel is restored                     STARTING, on another connection
 any         the channel ends                            ENDED if ABANDONED or CANCELLING, else
                                                         DRAINING
 
@@ -22,11 +24,13 @@ A tag may have several consumers: the last one gets the deliveries, those before
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from amqp_codec import Command, basic
 
-from .._connection.callback_queue import Callback, CallbackQueue
+from .._connection.callback_queue import Callback, CallbackQueue, run_callback
 from .._connection.core import CLOSE_TIMEOUT
 from .._connection.read_flow import ReadFlow
 from .._connection.waiters import Waiters
@@ -34,12 +38,47 @@ from .._loggers import channel_logger
 from ..exceptions import AmqpClosedConnection, ChannelClosed
 from .consumer import CONSUMING, STARTING, CallbackConsumer, Consumer, IteratorConsumer, State
 from .requests import Requests, check_timeout
+from .stream import OFFSET, StreamPosition
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """How a consumer continues after an interruption, on a channel that recovers.
+
+    Attributes:
+        restarts: whether it is started again when its queue is back, after the server cancelled it.
+        on_checkpoint: called with the offset of a stream up to which all messages are settled.
+    """
+
+    restarts: bool = False
+    on_checkpoint: Callback | None = None
+
+
+class _Checkpoints:
+    """Calls ``on_checkpoint``, at most once at a time, with the latest offset."""
+
+    def __init__(self, tag: str, on_checkpoint: Callback) -> None:
+        self.position = StreamPosition(self._call)
+        self._on_checkpoint = on_checkpoint
+        self._callbacks = CallbackQueue(f"the checkpoints of consumer {tag}")
+        self._is_called = False
+
+    def _call(self) -> None:
+        if not self._is_called:
+            self._is_called = True
+            self._callbacks.put("on_checkpoint", self._run)
+
+    async def _run(self) -> None:
+        self._is_called = False
+        assert self.position.next_offset is not None
+        await run_callback("on_checkpoint", self._on_checkpoint, self.position.next_offset - 1)
 
 
 class Consumers:
     """Starts and ends the consumers of a channel, and passes each delivery to its consumer.
 
     Args:
+        core: of the channel, over which the messages are settled.
         channel: the first argument of every callback.
         requests: of that channel.
         read_flow: counts what waits for callbacks.
@@ -47,12 +86,29 @@ class Consumers:
 
     Attributes:
         callbacks: of the consumers, by consumer tag.
+        qos: the latest limit for each consumer to come; None if none was set.
+        channel_qos: the limit for the channel as a whole, with the flag ``global``; None likewise.
+        last_tag: the delivery tag of the latest delivery.
+        unacked: by delivery tag the consumer and the time of deliveries that have not been settled;
+            None if they are not counted, on a channel that does not recover.
     """
 
     def __init__(
-        self, channel: object, requests: Requests, read_flow: ReadFlow, queue: CallbackQueue
+        self,
+        core: Any,
+        channel: object,
+        requests: Requests,
+        read_flow: ReadFlow,
+        queue: CallbackQueue,
     ) -> None:
+        self.core: Any = core
         self.callbacks: dict[str, Any] = {}
+        self.qos: basic.Qos | None = None
+        self.channel_qos: basic.Qos | None = None
+        self.last_tag: int = 0
+        self.unacked: dict[int, tuple[Consumer, float]] | None = None
+        self._is_suspended = False
+        self._tag_offset = 0
         self._channel = channel
         self._requests = requests
         self._read_flow = read_flow
@@ -67,6 +123,9 @@ class Consumers:
         """The number of consumers that are to be cancelled, or are being cancelled."""
         return sum(c.state in (State.ABANDONED, State.CANCELLING) for c in self._all())
 
+    def __iter__(self) -> Iterator[Consumer]:
+        return iter(list(self._all()))
+
     @property
     def tags(self) -> list[str]:
         """The tags of the consumers that get deliveries."""
@@ -78,6 +137,7 @@ class Consumers:
         callback: Callback | None,
         timeout: float | None,
         concurrent: bool = False,
+        resumption: "Resumption | None" = None,
     ) -> None:
         """Start a consumer that calls a callback with its deliveries.
 
@@ -86,19 +146,39 @@ class Consumers:
             callback: to register under that tag.
             timeout: seconds in which the server must agree, if it is to answer at all.
             concurrent: whether the callback runs beside the other callbacks of the channel.
+            resumption: how it continues after an interruption.
         """
         check_timeout(timeout)
         tag = method.consumer_tag
         queue = CallbackQueue(f"consumer {tag}") if concurrent else self._queue
         consumer = CallbackConsumer(method, self._read_flow, self._channel, self.callbacks, queue)
+        consumer.tag_offset = self._tag_offset
+        self._prepare(consumer, resumption)
         await self._wait_for_tag(consumer.tag, timeout)
         self._requests.check(method)  # a bad argument must not cost another consumer its callback
         self._add(consumer)
         self.callbacks[consumer.tag] = callback
         await self._start(consumer, timeout)
 
+    def _prepare(self, consumer: Consumer, resumption: "Resumption | None") -> None:
+        if resumption is None:
+            resumption = Resumption()
+        consumer.restarts = resumption.restarts
+        if self.unacked is None:  # the channel does not recover
+            return
+        on_checkpoint = resumption.on_checkpoint
+        if on_checkpoint is not None:
+            checkpoints = _Checkpoints(consumer.tag, on_checkpoint)
+            consumer.position = checkpoints.position
+        elif OFFSET in consumer.method.arguments:
+            consumer.position = StreamPosition()
+
     async def iterate(
-        self, method: basic.Consume, qos: basic.Qos | None, timeout: float | None
+        self,
+        method: basic.Consume,
+        qos: basic.Qos | None,
+        timeout: float | None,
+        resumption: "Resumption | None" = None,
     ) -> IteratorConsumer:
         """Start a consumer whose deliveries are asked for one by one.
 
@@ -106,14 +186,17 @@ class Consumers:
             method: to send, with a consumer tag.
             qos: to send just before it, so that it holds for this consumer.
             timeout: seconds in which the server must agree.
+            resumption: how it continues after an interruption.
         """
         check_timeout(timeout)
         consumer = IteratorConsumer(method, self._read_flow)
+        self._prepare(consumer, resumption)
         await self._wait_for_tag(consumer.tag, timeout)
         self._requests.check(method)
         if qos is not None:
             # If the server refuses it, it closes the channel, and the consumer fails with that.
             self._requests.request_nowait(qos)
+            self.qos = qos
         self._add(consumer)
         await self._start(consumer, timeout)
         return consumer
@@ -138,6 +221,8 @@ class Consumers:
                 each.drain()
         self._by_tag.setdefault(consumer.tag, []).append(consumer)
         consumer.on_ended = self._drained
+        consumer.owner = self
+        consumer.qos = self.qos
 
     async def _start(self, consumer: Consumer, timeout: float | None) -> None:
         method = consumer.method
@@ -159,14 +244,22 @@ class Consumers:
             raise
         if consumer.state is State.STARTING:
             consumer.state = State.CONSUMING
+        if self._is_suspended and consumer.state is State.CONSUMING:
+            consumer.suspend()
         consumer.start()
 
     def deliver(self, delivery: Command) -> None:
         """Pass a basic.deliver to its consumer."""
-        assert isinstance(delivery.method, basic.Deliver)
-        consumers = self._by_tag.get(delivery.method.consumer_tag)
+        method = delivery.method
+        assert isinstance(method, basic.Deliver)
+        self.last_tag = method.delivery_tag
+        consumers = self._by_tag.get(method.consumer_tag)
         if consumers:
             consumer = consumers[-1]
+            if self.unacked is not None and not consumer.no_ack:
+                self.unacked[method.delivery_tag] = consumer, self._loop.time()
+                if consumer.position is not None:
+                    consumer.position.deliver(method.delivery_tag, delivery)
             if consumer.state is CONSUMING or consumer.state is STARTING:
                 consumer.put(delivery)
                 return
@@ -179,7 +272,9 @@ class Consumers:
                 if consumer.no_ack:
                     consumer.lost += 1
                 else:
-                    self._requests.answer(basic.Nack(delivery.method.delivery_tag, requeue=True))
+                    nack = basic.Nack(delivery.method.delivery_tag, requeue=True)
+                    self._requests.answer(nack)
+                    self.note_settled(nack)
                 return
         channel_logger.warning(
             "A message was delivered on channel %d to consumer %s, which is not known:"
@@ -187,6 +282,29 @@ class Consumers:
             delivery.channel,
             delivery.method.consumer_tag,
         )
+
+    def note_settled(self, method: basic.Ack | basic.Nack | basic.Reject) -> None:
+        """Count the deliveries of an acknowledgement as settled."""
+        if self.unacked is None:
+            return
+        tag = method.delivery_tag
+        tags = [tag]
+        if not isinstance(method, basic.Reject) and method.multiple:  # Spec: 0 means all
+            tags = list(takewhile(lambda each: not tag or each <= tag, self.unacked))
+        for each in tags:
+            settled = self.unacked.pop(each, None)
+            if settled is not None and settled[0].position is not None:
+                settled[0].position.settle(each)
+
+    def oldest_unacked(self) -> tuple[str, int]:
+        """Return the consumer tag and the delivery tag of the oldest unsettled delivery.
+
+        The consumer tag is empty if it is not known, and the delivery tag 0.
+        """
+        for tag, (consumer, _) in (self.unacked or {}).items():
+            return consumer.tag, tag + self._tag_offset
+        tags = [consumer.tag for consumer in self._all() if not consumer.no_ack]
+        return (tags[0] if len(tags) == 1 else "", 0)
 
     def is_known(self, tag: str) -> bool:
         """Return whether there is, or was, a consumer with that tag."""
@@ -198,8 +316,13 @@ class Consumers:
             if consumer.is_consuming:
                 text = "The server has cancelled consumer %s of channel %d: its queue was deleted,"
                 text += " or the node that had it is down"
+                if consumer.restarts:
+                    text += "; it is started again when the queue is back"
                 channel_logger.warning(text, tag, self._requests.number)
-                consumer.cancelled_by_server()
+                if consumer.restarts:
+                    consumer.suspend()
+                else:
+                    consumer.cancelled_by_server()
 
     def handle_cancel_ok(self, tag: str) -> None:
         """Drain the consumer that ``basic_cancel`` has ended, and forget its callback then."""
@@ -246,7 +369,7 @@ class Consumers:
 
     def _leave(self, consumer: IteratorConsumer) -> list[Command] | None:
         """Stop a consumer; return its buffer if it must be cancelled."""
-        if consumer.state is State.CONSUMING:
+        if consumer.state is State.CONSUMING and not self._is_suspended:
             dropped = consumer.stop(State.CANCELLING)
             if consumer.no_ack:
                 consumer.lost += len(dropped)
@@ -287,6 +410,69 @@ class Consumers:
         self._remove(consumer)
         if consumer.drops_callback and consumer.tag not in self._by_tag:
             self.callbacks.pop(consumer.tag, None)
+
+    # ---------------------------------------------------------------- recovery
+
+    def suspend(self) -> None:
+        """Keep the consumers for the channel's next connection: this one was lost."""
+        self._is_suspended = True
+        for consumer in list(self._all()):
+            match consumer.state:
+                case State.CONSUMING:
+                    consumer.suspend()
+                case State.DRAINING if not consumer.no_ack:
+                    consumer.stop(State.DRAINING)
+                case State.ABANDONED | State.CANCELLING:
+                    consumer.state = State.ENDED
+                    self._remove(consumer)
+                case _:  # the call that starts it fails
+                    pass
+        self._until_tag_free.wake()
+        self._until_cancelled.wake()
+
+    @property
+    def suspended(self) -> list[Consumer]:
+        """The consumers that are to be started again."""
+        return [consumer for consumer in self._all() if consumer.state is State.SUSPENDED]
+
+    def take_over(self, predecessor: "Consumers", tag_offset: int) -> None:
+        """Continue with the consumers of the channel's last connection, and its limits."""
+        self.callbacks = predecessor.callbacks
+        self.qos, self.channel_qos = predecessor.qos, predecessor.channel_qos
+        self.unacked = None if predecessor.unacked is None else {}
+        self._queue = predecessor._queue
+        self._tag_offset = tag_offset
+        for consumer in predecessor.suspended:
+            predecessor._remove(consumer)
+            self._by_tag.setdefault(consumer.tag, []).append(consumer)
+            consumer.on_ended = self._drained
+            consumer.owner = self
+            consumer.move(self._read_flow)
+
+    async def restart(self, consumer: Consumer) -> None:
+        """Start a consumer of the channel's last connection.
+
+        Raises:
+            ChannelClosed, AmqpClosedConnection: the server refuses, or the connection is lost.
+        """
+        method = consumer.method
+        method.no_wait = False
+        if consumer.position is not None:
+            consumer.position.restart()
+            if consumer.position.next_offset is not None:
+                method.arguments = {**method.arguments, OFFSET: consumer.position.next_offset}
+        self._requests.check(method)
+        consumer.state = State.STARTING
+        if isinstance(consumer, CallbackConsumer):
+            consumer.tag_offset = self._tag_offset
+        try:
+            await self._requests.request(method)
+        except BaseException:
+            if consumer.state is State.STARTING:
+                consumer.state = State.SUSPENDED
+            raise
+        if consumer.state is State.STARTING:
+            consumer.state = State.CONSUMING
 
     def end(self, error: Exception, asked_for: bool) -> None:
         """End all consumers with the channel: because of an error, or because it was closed."""
@@ -407,4 +593,6 @@ class Consumers:
             return
         for delivery in deliveries:
             assert isinstance(delivery.method, basic.Deliver)
-            self._requests.send(basic.Nack(delivery.method.delivery_tag, requeue=True))
+            nack = basic.Nack(delivery.method.delivery_tag, requeue=True)
+            self._requests.send(nack)
+            self.note_settled(nack)

@@ -6,13 +6,16 @@ OPEN       a reply               it is passed to the call that waits for it
 CLOSING    channel.close-ok      CLOSED: both directions are finished
            channel.close         the two crossed: the client answers close-ok, still CLOSING
            anything else         it is ignored. Spec: 1.5.2.5
+
+If the connection is lost, and recovers, an OPEN channel is SUSPENDED until another core, on a new
+connection, takes over.
 """
 
 import asyncio
 from asyncio import get_running_loop
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from amqp_codec import Command, Method, ReplyCode, basic
 from amqp_codec import channel as channel_methods
@@ -24,10 +27,17 @@ from .._connection.guards import set_in_child
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
 from ..envelope import ReturnEnvelope
-from ..exceptions import ChannelClosed
+from ..exceptions import (
+    AcknowledgementTimeout,
+    AmqpClosedConnection,
+    ChannelClosed,
+    closed_by_server,
+    is_acknowledgement_timeout,
+)
 from ..properties import Properties
 from .confirms import Confirms, Content, Returned
 from .consumers import Consumers
+from .recovery import Recovery
 from .requests import Requests, check_timeout
 
 
@@ -36,6 +46,7 @@ class State(Enum):
 
     OPEN = "open"
     CLOSING = "channel.close has been sent"
+    SUSPENDED = "the connection was lost, and another core takes over"
     CLOSED = "closed"
 
 
@@ -52,6 +63,8 @@ class ChannelCore:
         number: of the channel.
         protocol: the AmqpProtocol, which gets the number back when it is free.
         channel: the Channel, which is the first argument of every callback.
+        return_callback: see the attribute.
+        predecessor: the suspended core that this one takes over from.
 
     Attributes:
         state: of the channel.
@@ -61,6 +74,12 @@ class ChannelCore:
         consumers: by consumer tag.
         confirms: of published messages.
         flow_gate: where publishers wait while the server wants no messages. Spec: channel.flow.
+        recovery: of the channel; None if it ends with its connection.
+        is_probe: whether the server is expected to refuse what it is asked here, so that the end of
+            the channel is no news.
+        is_superseded: whether another core took or takes over.
+        tag_offset: added to the server's delivery tags, so that those of earlier connections are
+            not used again.
         return_callback: called with returned messages.
         cancellation_callbacks: called when the server cancels a consumer.
         cancelled_consumers: tags of the consumers that the server has cancelled.
@@ -73,6 +92,7 @@ class ChannelCore:
         protocol: Any,
         channel: Any,
         return_callback: Callback | None = None,
+        predecessor: "ChannelCore | None" = None,
     ) -> None:
         self.connection: ConnectionCore = connection
         self.number: int = number
@@ -82,9 +102,13 @@ class ChannelCore:
         self.failure: Exception | None = None
         self.close_event: asyncio.Event = asyncio.Event()
         self.requests: Requests = Requests(connection, number, self.check_open)
+        self.recovery: Recovery | None = None
+        self.is_probe: bool = False
+        self.is_superseded: bool = False
+        self.tag_offset: int = 0
         self._callbacks = CallbackQueue(f"channel {number}")
         self.consumers: Consumers = Consumers(
-            channel, self.requests, connection.read_flow, self._callbacks
+            self, channel, self.requests, connection.read_flow, self._callbacks
         )
         self.confirms: Confirms = Confirms()
         self.flow_gate: Gate = Gate(connection.loop)
@@ -95,6 +119,8 @@ class ChannelCore:
         self._close_callbacks = CallbackQueue(f"the end of channel {number}")
         self._unreported: Exception | None = None  # why the channel ended, for ``on_close``
         self._until_closed = Waiters()
+        if predecessor is not None:
+            self._take_over(predecessor)
         # What the server sends by itself, and basic.recover-ok, which the consumers need first;
         # everything else is a reply.
         self._handlers: dict[type[Method], Callable[[Command], None]] = {
@@ -107,6 +133,18 @@ class ChannelCore:
             channel_methods.Close: self._handle_close,
             channel_methods.Flow: self._handle_flow,
         }
+
+    def _take_over(self, predecessor: "ChannelCore") -> None:
+        """Continue with the callbacks, the events and the delivery tags of another core."""
+        self.recovery = predecessor.recovery
+        self.close_event = predecessor.close_event
+        self.cancellation_callbacks = predecessor.cancellation_callbacks
+        self.cancelled_consumers = predecessor.cancelled_consumers
+        self.tag_offset = predecessor.tag_offset + predecessor.consumers.last_tag
+        self._on_close = predecessor._on_close
+        self._close_callbacks = predecessor._close_callbacks
+        self._callbacks = predecessor._callbacks
+        self.consumers.take_over(predecessor.consumers, self.tag_offset)
 
     # ---------------------------------------------------------------- for the methods of Channel
 
@@ -151,20 +189,52 @@ class ChannelCore:
 
     async def settle(
         self, method: basic.Ack | basic.Nack | basic.Reject, timeout: float | None = None
-    ) -> None:
+    ) -> bool:
         """Acknowledge or reject deliveries; wait only while the write buffer is full.
+
+        Returns:
+            Whether the method was sent; False if the connection was lost and recovers, so that the
+            server has queued the messages again.
 
         Raises:
             TimeoutError: it has been full for ``timeout`` seconds; nothing was sent.
         """
         connection = self.connection
-        self.check_open()
-        if timeout is not None:
-            check_timeout(timeout)
-        if connection.ack_gate.is_busy:
-            connection.encoder.encode_method(self.number, method)  # an error comes at once
-            await self._wait_to_settle(method, timeout)
+        try:
+            self.check_open()
+            if timeout is not None:
+                check_timeout(timeout)
+            if connection.ack_gate.is_busy:
+                connection.encoder.encode_method(self.number, method)  # an error comes at once
+                await self._wait_to_settle(method, timeout)
+        except (AmqpClosedConnection, ChannelClosed):
+            if not self.is_superseded or self.recovery is None:
+                raise
+            self.recovery.note_stale(f"Delivery {method.delivery_tag}")
+            return False
         connection.send(self.number, method)
+        if self.recovery is not None:
+            self.consumers.note_settled(method)
+        return True
+
+    async def settle_delivery(
+        self, method: basic.Ack | basic.Nack | basic.Reject, timeout: float | None = None
+    ) -> bool | None:
+        """Acknowledge or reject deliveries by the delivery tags that programs see.
+
+        Returns:
+            See ``settle``; None if the channel does not recover, as in 0.15.
+        """
+        if self.recovery is None:
+            await self.settle(method, timeout)
+            return None
+        tag, offset = cast("object", method.delivery_tag), self.tag_offset
+        if offset and isinstance(tag, int) and tag > 0:
+            if tag <= offset:
+                self.recovery.note_stale(f"Delivery {tag}")
+                return False
+            method.delivery_tag = tag - offset
+        return await self.settle(method, timeout)
 
     async def _wait_to_settle(self, method: Method, timeout: float | None) -> None:
         connection = self.connection
@@ -190,6 +260,9 @@ class ChannelCore:
             ChannelClosed: the channel is not open.
             TimeoutError: the server does not answer.
         """
+        if self.state is State.SUSPENDED:
+            self.end(ChannelClosed(0, "The program closed the channel"), True)
+            return
         if self.state is not _OPEN:
             raise self.closed_error()
         check_timeout(timeout)
@@ -269,6 +342,25 @@ class ChannelCore:
             case _:
                 pass
 
+    def connection_ended(self, error: Exception, asked_for: bool, is_reported: bool) -> None:
+        """End with the connection, or wait for the core that takes over. See ``end``."""
+        recovery = self.recovery
+        if recovery is None or asked_for or self.state is not _OPEN or not recovery.link.recovers():
+            self.end(error, asked_for, is_reported)
+            return
+        self._suspend(error, recovery)
+
+    def _suspend(self, error: Exception, recovery: Recovery) -> None:
+        self.state = State.SUSPENDED
+        self.failure = error
+        self.is_superseded = True
+        recovery.lose()
+        for gate in (self.flow_gate, self.connection.gate, self.connection.ack_gate):
+            gate.fail(error, self)
+        self.requests.fail(error)
+        self.confirms.fail(error)
+        self.consumers.suspend()
+
     def end(self, error: Exception, asked_for: bool = False, is_reported: bool = True) -> None:
         """Close the channel at once, since the server closed it or the connection has ended.
 
@@ -277,7 +369,7 @@ class ChannelCore:
             asked_for: whether the program closed the connection.
             is_reported: whether ``on_close`` is called.
         """
-        was_open = self.state is _OPEN
+        was_open = self.state is _OPEN or self.state is State.SUSPENDED
         self.state = State.CLOSED
         self._until_closed.wake()
         if was_open:
@@ -300,7 +392,18 @@ class ChannelCore:
         close = command.method
         assert isinstance(close, channel_methods.Close)
         self._send_close_ok()
-        error, tags = ChannelClosed(close.reply_code, close.reply_text), self.consumers.tags
+        error, tags = closed_by_server(close), self.consumers.tags
+        if is_acknowledgement_timeout(error):
+            error = AcknowledgementTimeout(error, *self.consumers.oldest_unacked())
+        recovery = self.recovery
+        if recovery is not None and recovery.continues_after(error):
+            self._suspend(error, recovery)
+            self.protocol.release_channel_id(self.number)
+            return
+        if self.is_probe:
+            self.end(error)
+            self.protocol.release_channel_id(self.number)
+            return
         channel_logger.warning(
             "The server closed channel %d: %d %s%s",
             self.number,
@@ -322,6 +425,8 @@ class ChannelCore:
         self.connection.writer.flush()
 
     def _fail(self, error: Exception, asked_for: bool) -> None:
+        if self.recovery is not None:
+            self.recovery.end()
         self.close_event.set()
         for gate in (self.flow_gate, self.connection.gate, self.connection.ack_gate):
             gate.fail(error, self)
@@ -334,12 +439,19 @@ class ChannelCore:
     def _handle_cancel(self, command: Command) -> None:
         method = command.method
         assert isinstance(method, basic.Cancel)
-        tag, read_flow = method.consumer_tag, self.connection.read_flow
+        tag = method.consumer_tag
         if not method.no_wait:
             self.requests.answer(basic.CancelOk(tag))
         if self.consumers.is_known(tag):  # or else a peer could fill the set with made-up tags
             self.cancelled_consumers.add(tag)
             self.consumers.handle_cancel(tag)
+        if self.recovery is not None:
+            self.recovery.note_cancelled(tag, self.consumers.suspended)
+        self.call_cancellation_callbacks(tag)
+
+    def call_cancellation_callbacks(self, tag: str) -> None:
+        """Call the callbacks for a consumer that has ended without the program's asking."""
+        read_flow = self.connection.read_flow
         for callback in self.cancellation_callbacks:
             read_flow.add(len(tag))
             self._callbacks.put(

@@ -9,7 +9,7 @@ requests in the meantime. So each consumer has a queue of its own.
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple, TypeAlias
 
@@ -89,7 +89,7 @@ class Requests:
         connection = self._connection
         connection.send(self.number, method)
         reply: asyncio.Future[Command] = connection.loop.create_future()
-        self._pending.add(reply, method, on_late_reply)
+        self._pending.add(reply, method, on_late_reply, connection.loop.time())
         connection.writer.flush()
         connection.read_flow.begin_call()
         deadline = asyncio.timeout(timeout)
@@ -131,6 +131,10 @@ class Requests:
         """
         self._pending.receive_reply(reply)
 
+    def waiting(self) -> Iterator[tuple[str, float]]:
+        """Iterate over the calls that wait: the method's name, and when it was sent."""
+        return self._pending.waiting()
+
     def give_up(self, text: str) -> None:
         """Raise TimeoutError in every call that waits; late replies are recognized."""
         self._pending.give_up(text)
@@ -153,6 +157,7 @@ class _PendingRequest(NamedTuple):
     future: asyncio.Future[Command] | None
     request: Method
     on_late_reply: ReplyCallback | None
+    began: float
 
 
 class PendingRequests:
@@ -172,6 +177,7 @@ class PendingRequests:
         future: asyncio.Future[Command] | None,
         request: Method,
         on_late_reply: ReplyCallback | None = None,
+        began: float = 0.0,
     ) -> None:
         """Register ``future`` for the reply to ``request``; call it right after sending.
 
@@ -181,11 +187,12 @@ class PendingRequests:
             future: gets the reply; None if no call waits for it.
             request: knows the classes of its replies, and its consumer if it is about one.
             on_late_reply: called with the reply if there is no future, or it has been cancelled.
+            began: the event loop's time.
         """
         requests = self._others
         if isinstance(request, (basic.Consume, basic.Cancel)):
             requests = self._of_consumers.setdefault(request.consumer_tag, deque())
-        requests.append(_PendingRequest(future, request, on_late_reply))
+        requests.append(_PendingRequest(future, request, on_late_reply, began))
 
     def receive_reply(self, reply: Command) -> None:
         """Set the result of the oldest future that waits for such a reply.
@@ -202,7 +209,7 @@ class PendingRequests:
                 ReplyCode.COMMAND_INVALID,
                 f"it sent {method.NAME} on channel {reply.channel}, where no reply is due",
             )
-        future, request, on_late_reply = requests[0]
+        future, request, on_late_reply, _ = requests[0]
         if not isinstance(method, request.REPLIES):
             expected = " or ".join(cls.NAME for cls in request.REPLIES)
             raise ProtocolViolation(
@@ -217,17 +224,24 @@ class PendingRequests:
         elif on_late_reply is not None:
             on_late_reply(reply)
 
+    def waiting(self) -> Iterator[tuple[str, float]]:
+        """Iterate over the calls that wait: the method's name, and when it was sent."""
+        for requests in (self._others, *self._of_consumers.values()):
+            for future, request, _, began in requests:
+                if future is not None and not future.done():
+                    yield request.NAME, began
+
     def give_up(self, text: str) -> None:
         """Raise TimeoutError in every call that waits; the replies are still due."""
         for requests in (self._others, *self._of_consumers.values()):
-            for future, _, _ in requests:
+            for future, *_ in requests:
                 if future is not None and not future.done():
                     future.set_exception(TimeoutError(text))
 
     def fail(self, error: Exception) -> None:
         """Raise an error in every call that waits; no replies are due any longer."""
         for requests in (self._others, *self._of_consumers.values()):
-            for future, _, _ in requests:
+            for future, *_ in requests:
                 if future is not None and not future.done():
                     future.set_exception(error)
         self._others.clear()

@@ -234,9 +234,13 @@ class CallbackQueue:
         elif self._timer is None and self._current is not None:
             self._watch()
 
+    def items_of(self, source: CallbackSource) -> list[Any]:
+        """Return the items of a source that are not being handled."""
+        return [item for each, item in self._items if each is source]
+
     def remove(self, source: CallbackSource) -> list[Any]:
         """Remove the items of a source that are not being handled; return them."""
-        removed = [item for each, item in self._items if each is source]
+        removed = self.items_of(source)
         if removed:
             kept = [entry for entry in self._items if entry[0] is not source]
             self._items.clear()

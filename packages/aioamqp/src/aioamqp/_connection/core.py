@@ -55,6 +55,7 @@ class ConnectionCore:
         numbers: of the channels.
         is_traced: whether commands are in the debug log.
         failure: why nothing can be sent any longer; None while the connection is usable.
+        is_closed_by_program: whether it is the program that has ended the connection.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class ConnectionCore:
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = get_running_loop()
         self.failure: Exception | None = None
+        self.is_closed_by_program: bool = False
         self.is_traced: bool = protocol_logger.isEnabledFor(logging.DEBUG)
         self.numbers: ChannelNumbers = ChannelNumbers(0)
         self.closer: TransportCloser = TransportCloser(transport)
@@ -185,9 +187,10 @@ class ConnectionCore:
         self.numbers = ChannelNumbers(tune_ok.channel_max)
         self._heartbeat_timer.start(tune_ok.heartbeat)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: Exception, asked_for: bool = False) -> None:
         """Send nothing any longer, and raise an error in every task that waits to send."""
         self.failure = error
+        self.is_closed_by_program = asked_for
         self.gate.fail(error)
         self.ack_gate.fail(error)
         self.numbers.release_all()

@@ -23,6 +23,7 @@ class Reason(Enum):
     FULL = "the write buffer is full, because the server does not read"
     BLOCKED = "the server has blocked the connection"
     FLOW = "the server has stopped the channel with channel.flow"
+    WINDOW = "too many messages are unconfirmed"
     TURN = "so much else was to be written first"
 
 
@@ -63,6 +64,11 @@ class Gate:
         self._reasons: set[Reason] = set()
         self._waiters: OrderedDict[_Waiter, None] = OrderedDict()
         self._is_scheduled = False
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether callers wait because the server has blocked the connection."""
+        return Reason.BLOCKED in self._reasons
 
     @property
     def pending(self) -> int:

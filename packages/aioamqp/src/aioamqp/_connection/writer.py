@@ -75,6 +75,12 @@ class Writer:
         self._is_scheduled = False
         _writers.add(self)
 
+    @property
+    def size(self) -> int:
+        """Bytes that are still to be sent, as far as the transport tells."""
+        in_transport = self._transport.get_write_buffer_size()
+        return sum(map(len, self._buffer)) + in_transport
+
     def write(self, data: bytes) -> None:
         """Write data: now if it is the first of this turn of the event loop, else at its end."""
         self._size += len(data)

@@ -1,11 +1,12 @@
 """What the methods of all AMQP classes have in common."""
 
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from amqp_codec import Method
+from amqp_codec import Command, Method
 
 from .._channel.core import ChannelCore
-from .._channel.requests import check_timeout
+from .._channel.requests import ReplyCallback, check_timeout
 from ..exceptions import InvalidArgument
 
 _Reply = TypeVar("_Reply", bound=Method)
@@ -85,13 +86,50 @@ class Methods:
         """Send a method whose reply says nothing; return None without waiting, else True."""
         if no_wait:
             check_timeout(timeout)
-            self._core.requests.send(method)
+            await self._send(method, timeout)
             return None
-        await self._core.requests.request(method, timeout)
+        await self._call(method, timeout)
         return True
 
     async def _request(self, method: Method, reply: type[_Reply], timeout: float | None) -> _Reply:
         """Send a method and return its reply."""
-        received = (await self._core.requests.request(method, timeout)).method
+        received = (await self._call(method, timeout)).method
         assert isinstance(received, reply)
         return received
+
+    async def _send(self, method: Method, timeout: float | None = None) -> None:
+        """Send a method and do not wait for its reply, if there is one."""
+
+        async def send(core: ChannelCore, _: float | None) -> None:
+            core.requests.send(method)
+
+        await self._over(method, timeout, send)
+
+    async def _call(
+        self, method: Method, timeout: float | None, on_late_reply: ReplyCallback | None = None
+    ) -> Command:
+        """Send a method and return the command with its reply. See ``Requests.request``."""
+
+        def send(core: ChannelCore, seconds: float | None) -> Awaitable[Command]:
+            return core.requests.request(method, seconds, on_late_reply)
+
+        return await self._over(method, timeout, send)
+
+    async def _over(
+        self,
+        method: Method,
+        timeout: float | None,
+        send: Callable[[ChannelCore, float | None], Awaitable[_T]],
+    ) -> _T:
+        """Send a method over the core of the channel, or of the one that recovery makes.
+
+        Args:
+            method: to send.
+            timeout: seconds for all of it.
+            send: sends it over a core within so many seconds, and returns the result.
+        """
+        recovery = self._core.recovery
+        if recovery is None:
+            return await send(self._core, timeout)
+        recovery.complete(method)
+        return await recovery.call(method, timeout, send)

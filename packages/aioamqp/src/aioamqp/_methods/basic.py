@@ -5,10 +5,13 @@ from typing import Any
 
 from amqp_codec import Command, FieldTable, basic
 
-from .._arguments import OF_MESSAGE, check_callable
+from .._arguments import OF_CHECKPOINT, OF_MESSAGE, check_callable
+from .._channel.consumer import Consumer
+from .._channel.consumers import Consumers, Resumption
+from .._channel.core import ChannelCore
 from .._channel.requests import check_timeout
-from ..callbacks import ConsumerCallback
-from ..exceptions import EmptyQueue
+from ..callbacks import CheckpointCallback, ConsumerCallback
+from ..exceptions import EmptyQueue, InvalidArgument
 from ..properties import Properties
 from .base import Methods, alias, check_flags, check_numbers
 
@@ -20,6 +23,19 @@ def new_tag(channel_id: int) -> str:
 
 class BasicMethods(Methods):
     """AMQP's class basic without publishing, by the names of 0.15."""
+
+    def _resumption(
+        self, restart: bool, on_checkpoint: CheckpointCallback | None
+    ) -> Resumption | None:
+        """Check how a consumer is to continue after an interruption."""
+        check_flags(restart=restart)
+        check_callable("on_checkpoint", on_checkpoint, OF_CHECKPOINT)
+        if not restart and on_checkpoint is None:
+            return None
+        if self._core.recovery is None:
+            name = "restart" if restart else "on_checkpoint"
+            raise InvalidArgument("needs a channel of a Connection", (name,))
+        return Resumption(restart, on_checkpoint)
 
     async def basic_qos(
         self,
@@ -40,7 +56,13 @@ class BasicMethods(Methods):
         check_numbers(prefetch_size=prefetch_size, prefetch_count=prefetch_count)
         check_flags(connection_global=connection_global)
         method = basic.Qos(prefetch_size, prefetch_count, connection_global)
-        return await self._do(method, False, timeout)
+        done = await self._do(method, False, timeout)
+        consumers = self._core.consumers
+        if connection_global:
+            consumers.channel_qos = method
+        else:
+            consumers.qos = method
+        return done
 
     async def basic_consume(
         self,
@@ -54,6 +76,8 @@ class BasicMethods(Methods):
         arguments: FieldTable | None = None,
         *,
         concurrent: bool = False,
+        restart: bool = False,
+        on_checkpoint: CheckpointCallback | None = None,
         queue: str | None = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
@@ -79,6 +103,8 @@ class BasicMethods(Methods):
             queue: another name of ``queue_name``.
             concurrent: run the callback beside the other callbacks of the channel, still with one
                 message at a time.
+            restart: see ``Channel.consume``.
+            on_checkpoint: see there.
             timeout: see ``Channel``.
 
         Returns:
@@ -91,8 +117,14 @@ class BasicMethods(Methods):
         queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
         method = basic.Consume(queue_name, tag, no_local, no_ack, exclusive, no_wait, arguments)
         check_flags(concurrent=concurrent)
-        self._core.requests.check(method)
-        await self._core.consumers.consume(method, callback, timeout, concurrent)
+        resumption = self._resumption(restart, on_checkpoint)
+        if self._core.recovery is None:
+            self._core.requests.check(method)
+
+        async def send(core: ChannelCore, seconds: float | None) -> None:
+            await core.consumers.consume(method, callback, seconds, concurrent, resumption)
+
+        await self._over(method, timeout, send)
         self.last_consumer_tag: str | None = tag
         return {"consumer_tag": tag}
 
@@ -122,19 +154,24 @@ class BasicMethods(Methods):
         """
         check_flags(no_wait=no_wait)
         method = basic.Cancel(consumer_tag, no_wait)
-        core = self._core
         check_timeout(drain, "drain")
         if no_wait:
-            check_timeout(timeout)
-            core.requests.send(method)
+            await self._do(method, True, timeout)
             return None
-        core.requests.check(method)
-        consumers = core.consumers.with_tag(consumer_tag)
-        await core.requests.request(
-            method, timeout, lambda _: core.consumers.handle_cancel_ok(consumer_tag)
-        )
-        core.consumers.handle_cancel_ok(consumer_tag)
-        await core.consumers.wait_handled(consumers, drain)
+
+        async def send(
+            core: ChannelCore, seconds: float | None
+        ) -> tuple[Consumers, list[Consumer]]:
+            core.requests.check(method)
+            cancelled = core.consumers.with_tag(consumer_tag)
+            await core.requests.request(
+                method, seconds, lambda _: core.consumers.handle_cancel_ok(consumer_tag)
+            )
+            core.consumers.handle_cancel_ok(consumer_tag)
+            return core.consumers, cancelled
+
+        consumers, cancelled = await self._over(method, timeout, send)
+        await consumers.wait_handled(cancelled, drain)
         return {"consumer_tag": consumer_tag}
 
     async def basic_get(
@@ -159,21 +196,28 @@ class BasicMethods(Methods):
         """
         check_flags(no_ack=no_ack)
         queue_name = alias("queue_name", queue_name, "queue", queue, absent="")
-        requests = self._core.requests
+        core = self._core
 
         def return_to_queue(reply: Command) -> None:
             if isinstance(reply.method, basic.GetOk) and not no_ack:
-                requests.send(basic.Nack(reply.method.delivery_tag, requeue=True))
+                core.requests.send(basic.Nack(reply.method.delivery_tag, requeue=True))
 
-        command = await requests.request(basic.Get(queue_name, no_ack), timeout, return_to_queue)
+        async def send(used: ChannelCore, seconds: float | None) -> Command:
+            nonlocal core
+            core = used
+            return await core.requests.request(method, seconds, return_to_queue)
+
+        method = basic.Get(queue_name, no_ack)
+        command = await self._over(method, timeout, send)
         reply = command.method
         if not isinstance(reply, basic.GetOk):
             empty = EmptyQueue()
             empty.sentence = f"There is no message in the queue {queue_name!r}"
             raise empty
         assert command.properties is not None
+        core.consumers.last_tag = reply.delivery_tag
         return {
-            "delivery_tag": reply.delivery_tag,
+            "delivery_tag": reply.delivery_tag + core.tag_offset,
             "redelivered": reply.redelivered,
             "exchange_name": reply.exchange,
             "routing_key": reply.routing_key,
@@ -184,7 +228,7 @@ class BasicMethods(Methods):
 
     async def basic_client_ack(
         self, delivery_tag: int, multiple: bool = False, *, timeout: float | None = None
-    ) -> None:
+    ) -> bool | None:
         """Acknowledge a message. Spec: basic.ack.
 
         As ``basic_client_nack`` and ``basic_reject``, it waits only while the write buffer is full,
@@ -194,11 +238,15 @@ class BasicMethods(Methods):
             delivery_tag: of the message.
             multiple: and of all earlier messages of this channel.
             timeout: seconds to wait; None for no limit.
+
+        Returns:
+            None. On a channel of a ``Connection`` True, or False for a message that was delivered
+            before the connection was lost: the server has queued it again, so nothing is sent.
         """
         if multiple is not False or type(delivery_tag) is not int:
             check_numbers(delivery_tag=delivery_tag)
             check_flags(multiple=multiple)
-        await self._core.settle(basic.Ack(delivery_tag, multiple), timeout)
+        return await self._core.settle_delivery(basic.Ack(delivery_tag, multiple), timeout)
 
     async def basic_client_nack(
         self,
@@ -207,7 +255,7 @@ class BasicMethods(Methods):
         requeue: bool = True,
         *,
         timeout: float | None = None,
-    ) -> None:
+    ) -> bool | None:
         """Reject a message, or several. RabbitMQ: nack.html.
 
         Args:
@@ -218,11 +266,13 @@ class BasicMethods(Methods):
         """
         check_numbers(delivery_tag=delivery_tag)
         check_flags(multiple=multiple, requeue=requeue)
-        await self._core.settle(basic.Nack(delivery_tag, multiple, requeue), timeout)
+        return await self._core.settle_delivery(
+            basic.Nack(delivery_tag, multiple, requeue), timeout
+        )
 
     async def basic_reject(
         self, delivery_tag: int, requeue: bool = False, *, timeout: float | None = None
-    ) -> None:
+    ) -> bool | None:
         """Reject a message. Spec: basic.reject.
 
         Args:
@@ -232,7 +282,7 @@ class BasicMethods(Methods):
         """
         check_numbers(delivery_tag=delivery_tag)
         check_flags(requeue=requeue)
-        await self._core.settle(basic.Reject(delivery_tag, requeue), timeout)
+        return await self._core.settle_delivery(basic.Reject(delivery_tag, requeue), timeout)
 
     async def basic_recover(
         self, requeue: bool = True, *, timeout: float | None = None
@@ -250,7 +300,7 @@ class BasicMethods(Methods):
     async def basic_recover_async(self, requeue: bool = True) -> None:
         """Deliver unacknowledged messages again, without a reply. Spec: basic.recover-async."""
         check_flags(requeue=requeue)
-        self._core.requests.send(basic.RecoverAsync(requeue))
+        await self._send(basic.RecoverAsync(requeue))
 
     basic_ack = basic_client_ack
     basic_nack = basic_client_nack

@@ -56,12 +56,25 @@ class PublishMethods(Methods):
         check_flags(no_wait=no_wait)
         check_timeout(timeout)
         method = confirm.Select(no_wait)
-        self._core.requests.check(method)
-        if self._core.confirms.is_selected:
-            raise ValueError("The channel is in confirm mode already: call confirm_select() once")
-        # The server counts from the next message on, whether or not it has answered by then.
-        self._core.confirms.is_selected = True
-        return await self._do(method, no_wait, timeout)
+        is_selected = self._core.confirms.is_selected
+
+        async def send(core: ChannelCore, seconds: float | None) -> bool | None:
+            core.requests.check(method)
+            if is_selected:
+                raise ValueError(
+                    "The channel is in confirm mode already: call confirm_select() once"
+                )
+            if core.confirms.is_selected:  # recovery has sent it again
+                return True
+            # The server counts from the next message on, whether or not it has answered by then.
+            core.confirms.is_selected = True
+            if no_wait:
+                core.requests.send(method)
+                return None
+            await core.requests.request(method, seconds)
+            return True
+
+        return await self._over(method, timeout, send)
 
     async def basic_publish(
         self,
@@ -99,6 +112,9 @@ class PublishMethods(Methods):
                 also a ChannelClosed, an AmqpClosedConnection or a TimeoutError.
         """
         core = self._core
+        if core.recovery is not None and core.recovery.is_lost:
+            timeout = await core.recovery.ready_to_publish(timeout)
+            core = self._core
         data, content = _encode(
             core, payload, exchange_name, routing_key, properties, mandatory, immediate, exchange,
             body,
@@ -158,7 +174,11 @@ class PublishMethods(Methods):
                 DeprecationWarning,
                 stacklevel=2,
             )
-        core, connection = self._core, self._core.connection
+        core = self._core
+        if core.recovery is not None and core.recovery.is_lost:
+            timeout = await core.recovery.ready_to_publish(timeout)
+            core = self._core
+        connection = core.connection
         data, content = _encode(
             core, payload, exchange_name, routing_key, properties, mandatory, immediate, exchange,
             body,

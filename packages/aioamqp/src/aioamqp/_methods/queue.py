@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 from amqp_codec import FieldTable
 from amqp_codec import queue as methods
 
+from .._channel.core import ChannelCore
 from .._channel.requests import check_timeout
 from .base import Methods, alias, check_flags, given
 
@@ -163,8 +164,11 @@ class QueueMethods(Methods):
         method = methods.Unbind(queue_name, exchange_name, routing_key, arguments)
         if no_wait:
             check_timeout(timeout)
-            self._core.requests.request_nowait(method)
-            return None
+
+            async def send(core: ChannelCore, _: float | None) -> None:
+                core.requests.request_nowait(method)
+
+            return await self._over(method, timeout, send)
         return await self._do(method, False, timeout)
 
     async def queue_purge(

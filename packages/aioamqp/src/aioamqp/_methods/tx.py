@@ -18,11 +18,18 @@ class TxMethods(Methods):
 
     async def tx_commit(self, *, timeout: float | None = None) -> bool | None:
         """Commit the transaction; the next one begins. Spec: tx.commit."""
-        return await self._do(tx.Commit(), False, timeout)
+        return await self._end(tx.Commit(), timeout)
 
     async def tx_rollback(self, *, timeout: float | None = None) -> bool | None:
         """Roll the transaction back; the next one begins. Spec: tx.rollback.
 
         Unacknowledged messages are not delivered again by this: see ``basic_recover``.
         """
-        return await self._do(tx.Rollback(), False, timeout)
+        return await self._end(tx.Rollback(), timeout)
+
+    async def _end(self, method: tx.Commit | tx.Rollback, timeout: float | None) -> bool | None:
+        recovery = self._core.recovery
+        if recovery is None or not recovery.is_transacted:
+            return await self._do(method, False, timeout)
+        await recovery.end_transaction(method, timeout)
+        return True

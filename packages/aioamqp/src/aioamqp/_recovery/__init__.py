@@ -1,0 +1,1 @@
+"""Recovery of a ``Connection``: when to connect again, and what to declare then."""

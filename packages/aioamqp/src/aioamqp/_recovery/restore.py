@@ -1,0 +1,273 @@
+"""Restoring channels, exchanges, queues, bindings and consumers on a new connection."""
+
+# The parts of a channel share its core.
+# pyright: reportPrivateUsage=false
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final, cast
+
+from amqp_codec import Method, ReplyCode, basic, confirm, queue, tx
+from amqp_codec import channel as channel_methods
+
+from .._channel.consumer import Consumer, State
+from .._channel.core import ChannelCore
+from .._channel.recovery import Recovery
+from .._channel.recovery import State as ChannelState
+from .._loggers import protocol_logger
+from ..channel import Channel
+from ..exceptions import (
+    AmqpClosedConnection,
+    ChannelClosed,
+    InvalidArgument,
+    NoChannelAvailable,
+)
+from ..protocol import OPEN, AmqpProtocol
+from .backoff import Backoff
+from .state import Unrestored
+from .topology import Entity, Recover, Topology, describe
+
+LOCKED_FOR: Final = 30.0
+"""Seconds for which a queue is tried again that another connection has, such as the last one.
+
+RabbitMQ: an exclusive queue is deleted a while after its connection has ended.
+"""
+
+_LOCKED_BACKOFF: Final = Backoff(initial=0.1, maximum=2.0)
+
+
+class Restorer:
+    """Restores what was lost with a connection on a new one, and collects what cannot be.
+
+    What cannot be restored is forgotten, so that the next recovery does not fail in the same way.
+
+    Args:
+        protocol: the new connection.
+        topology: what was declared.
+        recover: which part of it to declare again.
+
+    Attributes:
+        unrestored: what could not be restored since it was last taken.
+        queueless: consumers whose queue is not there, to start with ``wait_and_restart``.
+    """
+
+    def __init__(self, protocol: AmqpProtocol, topology: Topology, recover: Recover) -> None:
+        self.unrestored: list[Unrestored] = []
+        self.queueless: list[tuple[Recovery, Consumer]] = []
+        self._protocol = protocol
+        self._topology = topology
+        self._recover: Recover = recover
+        self._channel: Channel | None = None  # for declarations
+        self._locked: list[Entity] = []
+        self._locked_queues: set[str] = set()
+        self._waiting: list[tuple[Recovery, Consumer]] = []
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is something to try again, with ``retry``."""
+        return bool(self._locked or self._waiting)
+
+    def take_unrestored(self) -> tuple[Unrestored, ...]:
+        """Return what could not be restored, and begin anew."""
+        unrestored, self.unrestored = tuple(self.unrestored), []
+        return unrestored
+
+    async def restore(self, channels: Iterable[Recovery]) -> None:
+        """Restore everything: the declarations, then the channels and their consumers.
+
+        Raises:
+            AmqpClosedConnection, ChannelClosed: the new connection is lost, too.
+        """
+        try:
+            await self._declare(self._topology.to_declare(self._recover))
+            for recovery in list(channels):
+                await self.restore_channel(recovery)
+        finally:
+            await self._close_channel()
+
+    async def retry(self) -> None:
+        """Try again what another connection has locked, for LOCKED_FOR seconds.
+
+        Raises:
+            AmqpClosedConnection, ChannelClosed: the connection is lost.
+        """
+        loop = asyncio.get_running_loop()
+        until, attempt = loop.time() + LOCKED_FOR, 0
+        while self.is_waiting:
+            attempt += 1
+            await asyncio.sleep(_LOCKED_BACKOFF.limit(attempt))
+            is_last = loop.time() >= until
+            locked, self._locked = self._locked, []
+            self._locked_queues.clear()
+            waiting, self._waiting = self._waiting, []
+            try:
+                await self._declare(locked, is_last=is_last)
+                for recovery, consumer in waiting:
+                    if consumer.state is State.SUSPENDED:
+                        await self._restart(recovery, consumer, is_last=is_last)
+            finally:
+                await self._close_channel()
+
+    async def wait_and_restart(
+        self, recovery: Recovery, consumer: Consumer, backoff: Backoff
+    ) -> None:
+        """Start a consumer as soon as its queue is there.
+
+        Raises:
+            AmqpClosedConnection, ChannelClosed: the connection is lost, or the channel closed.
+        """
+        attempt = 0
+        while consumer.state is State.SUSPENDED:
+            attempt += 1
+            await asyncio.sleep(backoff.limit(attempt))
+            self.queueless.clear()
+            try:
+                if consumer.state is State.SUSPENDED:
+                    await self._restart(recovery, consumer, is_last=True)
+            finally:
+                await self._close_channel()
+        protocol_logger.info("Consumer %s is started again", consumer.tag)
+
+    # ---------------------------------------------------------------- declarations
+
+    async def _declare(self, entities: list[Entity], *, is_last: bool = False) -> None:
+        for entity in entities:
+            if self._depends_on_locked(entity):
+                self._locked.append(entity)
+                continue
+            try:
+                await self._request(entity)
+            except InvalidArgument as error:  # the new server may have a smaller frame-max
+                self._give_up(entity, error)
+            except ChannelClosed as error:
+                if error.code == ReplyCode.RESOURCE_LOCKED and not is_last:
+                    self._locked.append(entity)
+                    if isinstance(entity, queue.Declare):
+                        self._locked_queues.add(str(entity.queue))
+                    continue
+                if self._protocol.state != OPEN:
+                    # Not again, if that has cost the connection.
+                    if error.method == entity.NAME and not error.is_retryable:
+                        self._give_up(entity, error)
+                    raise
+                self._give_up(entity, error)
+
+    def _depends_on_locked(self, entity: Entity) -> bool:
+        return isinstance(entity, queue.Bind) and entity.queue in self._locked_queues
+
+    def _give_up(self, entity: Entity, error: Exception) -> None:
+        self._report(describe(entity), error)
+        self._topology.forget(entity)
+
+    def _report(self, what: str, error: Exception) -> None:
+        self.unrestored.append(Unrestored(what, error))
+        protocol_logger.warning("Cannot restore %s: %s", what, error)
+
+    async def _request(self, method: Method) -> None:
+        """Send a request on the channel for declarations, which an error closes."""
+        if self._channel is None or not self._channel.is_open:
+            self._channel = await self._protocol.channel()
+            self._channel._core.is_probe = True
+        await self._channel._core.requests.request(method)
+
+    async def _close_channel(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None and channel.is_open:
+            await channel.close()
+
+    # ---------------------------------------------------------------- channels
+
+    async def restore_channel(self, recovery: Recovery) -> None:
+        """Open a channel, with its modes, and start its consumers."""
+        is_restored = False
+        while not is_restored and recovery.state is not ChannelState.ENDED:
+            try:
+                is_restored = await self._try_restore_channel(recovery)
+            except (ChannelClosed, AmqpClosedConnection):
+                if self._protocol.state != OPEN:
+                    raise
+            except NoChannelAvailable as error:  # the new server may allow fewer
+                self._report(f"channel {recovery.core.number}", error)
+                recovery.core.end(error)
+        if is_restored:
+            recovery.core.check_open()  # the connection may have been lost behind the last reply
+            recovery.resume()
+
+    async def _try_restore_channel(self, recovery: Recovery) -> bool:
+        old = recovery.core
+        core = await self._open_core(recovery, old)
+        if old.confirms.is_selected:
+            core.confirms.is_selected = True
+            await core.requests.request(confirm.Select())
+        if recovery.is_transacted:
+            await core.requests.request(tx.Select())
+        if core.consumers.channel_qos is not None:
+            await core.requests.request(core.consumers.channel_qos)
+        latest, current = core.consumers.qos, None
+        for consumer in core.consumers.suspended:
+            if consumer.qos is not None and consumer.qos != current:
+                await core.requests.request(consumer.qos)
+                current = consumer.qos
+            if not await self._restart(recovery, consumer):
+                return False
+        if latest is not None and latest != current:
+            await core.requests.request(latest)
+        return True
+
+    async def _open_core(self, recovery: Recovery, old: ChannelCore) -> ChannelCore:
+        protocol, channel = self._protocol, cast("Channel", recovery.channel)
+        connection = protocol._connection
+        connection.check_open()
+        number = connection.numbers.allocate()
+        core = ChannelCore(connection, number, protocol, channel, old.return_callback, old)
+        channel._core = core
+        protocol.channels[number] = channel
+        await core.requests.request(channel_methods.Open())
+        return core
+
+    async def _restart(
+        self, recovery: Recovery, consumer: Consumer, *, is_last: bool = False
+    ) -> bool:
+        """Start a consumer again; return False if its channel must be restored once more."""
+        name = f"consumer {consumer.tag!r} of queue {consumer.method.queue!r}"
+        error = await self._check_queue(str(consumer.method.queue))
+        if error is not None:
+            if error.code == ReplyCode.RESOURCE_LOCKED and not is_last:
+                self._waiting.append((recovery, consumer))
+            elif consumer.restarts:
+                self.queueless.append((recovery, consumer))
+            else:
+                self._end_consumer(recovery, consumer, name, error)
+            return True
+        try:
+            await recovery.core.consumers.restart(consumer)
+        except InvalidArgument as refusal:
+            self._end_consumer(recovery, consumer, name, refusal)
+        except ChannelClosed as refusal:
+            if refusal.method == basic.Consume.NAME and not refusal.is_retryable:
+                self._end_consumer(recovery, consumer, name, refusal)
+            if self._protocol.state != OPEN:
+                raise
+            return False
+        return True
+
+    async def _check_queue(self, name: str) -> ChannelClosed | None:
+        """Return the error for a queue that cannot be consumed from, so no channel is lost."""
+        if name in self._locked_queues:
+            return ChannelClosed(ReplyCode.RESOURCE_LOCKED, "another connection has the queue")
+        try:
+            await self._request(queue.Declare(name, passive=True))
+        except ChannelClosed as error:
+            if self._protocol.state != OPEN:
+                raise
+            if error.code in (ReplyCode.NOT_FOUND, ReplyCode.RESOURCE_LOCKED):
+                return error
+        return None  # also if only basic.consume is permitted
+
+    def _end_consumer(
+        self, recovery: Recovery, consumer: Consumer, name: str, error: Exception
+    ) -> None:
+        self._report(name, error)
+        self._topology.forget_consumer(consumer.tag, recovery.key)
+        consumer.fail(error)
+        recovery.core.call_cancellation_callbacks(consumer.tag)

@@ -1,0 +1,521 @@
+"""Publishing many messages with publisher confirms: what ``Channel.publisher`` returns."""
+
+# The publisher shares the core of its channel.
+# pyright: reportPrivateUsage=false
+
+import asyncio
+import uuid
+from collections.abc import Generator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
+
+from amqp_codec import EncodeError, basic, confirm
+from amqp_codec import Properties as CodecProperties
+
+from ._channel.confirms import Content
+from ._channel.core import ChannelCore
+from ._channel.requests import check_timeout
+from ._connection.gate import Gate, GateTimeout, Reason
+from ._connection.waiters import Waiters
+from ._methods.base import check_flags
+from .exceptions import (
+    AmqpClosedConnection,
+    ChannelClosed,
+    InvalidArgument,
+    PublishNotSent,
+    PublishUnconfirmed,
+    not_sent,
+    unconfirmed,
+)
+from .properties import Properties, to_codec
+
+if TYPE_CHECKING:
+    from .channel import Channel
+
+Resend: TypeAlias = Literal["never", "unsent", "unconfirmed"]
+"""Which messages a publisher sends again after its connection was lost."""
+
+RESEND: Final[tuple[Resend, ...]] = ("never", "unsent", "unconfirmed")
+
+RESENT_HEADER: Final = "x-resent"
+"""The header of messages that are sent again, which the server may have already."""
+
+MAX_UNCONFIRMED: Final = 1000
+"""Messages that may be unconfirmed at a time, unless the caller sets others."""
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of their bodies."""
+
+MOST_ERRORS: Final = 1000
+"""Errors that are kept for ``flush``."""
+
+_Payload: TypeAlias = bytes | bytearray | memoryview
+_Properties: TypeAlias = Mapping[str, Any] | Properties | None
+
+
+class Confirmation:
+    """The outcome of one message that ``Publisher.publish_deferred`` has written.
+
+    Await it, once or several times, for the publisher confirm. It raises what ``Channel.publish``
+    raises then: PublishFailed, PublishReturned or PublishUnconfirmed.
+    """
+
+    __slots__ = ("_error", "_is_done", "_message", "_publisher", "_size", "_waiters")
+
+    def __init__(self, publisher: "Publisher", size: int, message: "_Message | None") -> None:
+        self._publisher = publisher
+        self._size = size
+        self._message = message  # to send again
+        self._is_done = False
+        self._error: Exception | None = None
+        self._waiters: Waiters | None = None
+
+    def __repr__(self) -> str:
+        if not self._is_done:
+            return "<Confirmation pending>"
+        return f"<Confirmation {'confirmed' if self._error is None else repr(self._error)}>"
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if not self._is_done:
+            if self._waiters is None:
+                self._waiters = Waiters()
+            yield from self._waiters.wait().__await__()
+        self._publisher._forget_error(self)
+        if self._error is not None:
+            raise self._error
+
+    def done(self) -> bool:
+        """Return whether the outcome is known."""
+        return self._is_done
+
+    def exception(self) -> Exception | None:
+        """Return the error that awaiting it raises; None if it is confirmed, or still pending."""
+        if self._is_done:
+            self._publisher._forget_error(self)
+        return self._error
+
+    def set_result(self, _: None) -> None:
+        """Note that the message is confirmed. Called by the channel."""
+        self._finish(None)
+
+    def set_exception(self, error: Exception) -> None:
+        """Note that the message is not confirmed. Called by the channel."""
+        if not self._publisher._keeps(self, error):
+            self._finish(error)
+
+    def _finish(self, error: Exception | None) -> None:
+        self._is_done = True
+        self._error = error
+        self._message = None
+        is_awaited = bool(self._waiters)
+        if self._waiters is not None:
+            self._waiters.wake()
+        self._publisher._settled(self._size, None if is_awaited or error is None else self)
+
+
+class _Message:
+    """What is needed to send a message again."""
+
+    __slots__ = ("body", "exchange", "mandatory", "properties", "routing_key")
+
+    def __init__(
+        self,
+        exchange: str,
+        routing_key: str,
+        mandatory: bool,
+        properties: CodecProperties | None,
+        body: _Payload,
+    ) -> None:
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.mandatory = mandatory
+        self.properties = properties
+        self.body = body
+
+
+class Publisher:
+    """Publishes to one exchange with publisher confirms, with a limit for unconfirmed messages.
+
+        async with channel.publisher("orders", resend="unconfirmed") as publisher:
+            for order in orders:
+                await publisher.publish_deferred(order)
+
+    The channel goes into confirm mode with the first message. ``async with`` waits for all
+    outcomes in the end: see ``flush``.
+
+    Args:
+        channel: to publish on.
+        exchange: see ``Channel.publisher``, as for all others.
+        routing_key: see there.
+        properties: see there.
+        mandatory: see there.
+        resend: see there.
+        max_unconfirmed: see there.
+        max_bytes: see there.
+        blocked_timeout: see there.
+    """
+
+    def __init__(
+        self,
+        channel: "Channel",
+        exchange: str,
+        *,
+        routing_key: str = "",
+        properties: _Properties = None,
+        mandatory: bool = False,
+        resend: Resend = "never",
+        max_unconfirmed: int = MAX_UNCONFIRMED,
+        max_bytes: int = MAX_BYTES,
+        blocked_timeout: float | None = None,
+    ) -> None:
+        check_flags(mandatory=mandatory)
+        check_timeout(blocked_timeout, "blocked_timeout")
+        if resend not in RESEND:
+            text = f"must be {' or '.join(map(repr, RESEND))}, not {resend!r:.40}"
+            raise InvalidArgument(text, ("resend",))
+        _check_limit("max_unconfirmed", max_unconfirmed)
+        _check_limit("max_bytes", max_bytes)
+        recovery = channel._core.recovery
+        if resend != "never" and recovery is None:
+            text = "needs a channel of a Connection: this one ends when its connection is lost"
+            raise InvalidArgument(text, ("resend",))
+        self._channel = channel
+        self._exchange = exchange
+        self._routing_key = routing_key
+        self._properties = properties
+        self._codec_properties = _converted(properties)
+        self._mandatory = mandatory
+        self._resend: Resend = resend
+        self._max_unconfirmed = max_unconfirmed
+        self._max_bytes = max_bytes
+        self._blocked_timeout = blocked_timeout
+        self._gate = Gate(channel._core.connection.loop)
+        self._count = 0
+        self._bytes = 0
+        self._until_settled = Waiters()
+        self._errors: dict[Confirmation, Exception] = {}
+        self._kept: list[Confirmation] = []  # to send again, in order
+        self._name = uuid.uuid4().hex
+        self._last_id = 0
+        channel._core.connection.encoder.encode_publish(
+            channel.channel_id, exchange, routing_key, mandatory, False, self._codec_properties, b""
+        )  # which checks the arguments
+        if recovery is not None:
+            recovery.publishers.add(self)
+
+    @property
+    def unconfirmed(self) -> int:
+        """The number of messages whose outcome is not known yet."""
+        return self._count
+
+    @property
+    def resent(self) -> int:
+        """The number of messages that wait to be sent again."""
+        return len(self._kept)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            await self.flush()
+
+    # ---------------------------------------------------------------- publishing
+
+    async def publish(
+        self,
+        body: _Payload,
+        *,
+        routing_key: str | None = None,
+        properties: _Properties = None,
+        mandatory: bool | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Publish a message and wait for its publisher confirm.
+
+        Args:
+            body: its bytes.
+            routing_key: None for that of the publisher.
+            properties: by name, added to those of the publisher; a ``Properties`` replaces them.
+            mandatory: None for that of the publisher.
+            timeout: seconds for all of it; None for no limit.
+
+        Raises:
+            InvalidArgument, PublishNotSent, PublishUnconfirmed, PublishReturned, PublishFailed: see
+                ``Channel.publish``. With ``resend``, the publisher goes on instead of raising
+                PublishNotSent or PublishUnconfirmed when the connection is lost and recovers.
+        """
+        loop = asyncio.get_running_loop()
+        check_timeout(timeout)
+        deadline = None if timeout is None else loop.time() + timeout
+        confirmation = await self._publish(body, routing_key, properties, mandatory, deadline)
+        timer = None
+        if deadline is not None:
+            text = f"The server has not confirmed it within {timeout} seconds"
+            timer = loop.call_at(deadline, self._give_up, confirmation, text)
+        connection = self._channel._core.connection
+        connection.read_flow.begin_call()  # it may be a consumer's callback that waits here
+        try:
+            await confirmation
+        finally:
+            connection.read_flow.end_call()
+            if timer is not None:
+                timer.cancel()
+
+    async def publish_deferred(
+        self,
+        body: _Payload,
+        *,
+        routing_key: str | None = None,
+        properties: _Properties = None,
+        mandatory: bool | None = None,
+        timeout: float | None = None,
+    ) -> Confirmation:
+        """Publish a message; return its Confirmation, which can be awaited, without waiting for it.
+
+        It waits only while too many messages are unconfirmed, or the connection cannot take more.
+
+        Args:
+            body: see ``publish``, as for all others.
+            routing_key: see there.
+            properties: see there.
+            mandatory: see there.
+            timeout: seconds until it must be written; None for no limit.
+
+        Raises:
+            InvalidArgument, PublishNotSent: see ``publish``.
+        """
+        deadline = None
+        if timeout is not None:
+            check_timeout(timeout)
+            deadline = asyncio.get_running_loop().time() + timeout
+        return await self._publish(body, routing_key, properties, mandatory, deadline)
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Wait until the outcome of every message is known.
+
+        Raises:
+            ExceptionGroup: some were not confirmed, and their Confirmations have not been awaited:
+                the errors of those since the last ``flush``.
+            TimeoutError: some are still unconfirmed after so many seconds.
+        """
+        check_timeout(timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                while self._count:
+                    await self._until_settled.wait()
+        except TimeoutError:
+            text = f"{self._count} messages are unconfirmed after {timeout} seconds"
+            raise TimeoutError(text) from None
+        errors, self._errors = list(self._errors.values()), {}
+        if errors:
+            raise ExceptionGroup(f"{len(errors)} messages were not confirmed", errors)
+
+    async def _publish(
+        self,
+        body: _Payload,
+        routing_key: str | None,
+        properties: _Properties,
+        mandatory: bool | None,
+        deadline: float | None,
+    ) -> Confirmation:
+        message = _Message(
+            self._exchange,
+            self._routing_key if routing_key is None else routing_key,
+            self._mandatory if mandatory is None else mandatory,
+            self._codec_properties if properties is None else self._merged(properties),
+            body,
+        )
+        while True:
+            core = self._channel._core
+            recovery = core.recovery
+            if recovery is not None and recovery.is_lost:
+                await recovery.ready_to_publish(_left(deadline))
+                core = self._channel._core
+            try:
+                return await self._write(core, message, deadline)
+            except PublishNotSent:
+                if self._resend == "never" or recovery is None or not recovery.goes_on(core):
+                    raise
+
+    async def _write(
+        self, core: ChannelCore, message: _Message, deadline: float | None
+    ) -> Confirmation:
+        try:
+            core.check_open()
+        except (AmqpClosedConnection, ChannelClosed) as error:
+            raise not_sent(error) from error
+        connection = core.connection
+        if self._resend == "unconfirmed":
+            message = self._lasting(message)
+        data = _encode(core, message)
+        size = len(data)
+        if self._gate.is_busy:
+            await self._wait(self._gate, core, size, deadline)
+        for gate in (core.flow_gate, connection.gate):
+            if gate.is_busy:
+                await self._wait(gate, core, size, deadline)
+        if not core.confirms.is_selected:
+            core.requests.request_nowait(confirm.Select())
+            core.confirms.is_selected = True
+        if connection.is_traced:
+            _log(core, message)
+        kept = message if self._resend == "unconfirmed" else None
+        confirmation = Confirmation(self, size, kept)
+        self._count += 1
+        self._bytes += size
+        if self._count >= self._max_unconfirmed or self._bytes >= self._max_bytes:
+            self._gate.close(Reason.WINDOW)
+        connection.writer.write(data)
+        core.confirms.add(confirmation, _returnable(message))
+        return confirmation
+
+    async def _wait(self, gate: Gate, core: ChannelCore, size: int, deadline: float | None) -> None:
+        """Wait in line, and check that the channel is still open."""
+        loop = core.connection.loop
+        until, seconds = deadline, _left(deadline)
+        limit = self._blocked_timeout
+        if limit is not None and gate.is_blocked and (seconds is None or limit < seconds):
+            until, seconds = loop.time() + limit, limit
+        core.connection.read_flow.begin_call()  # the confirms must be read
+        try:
+            await gate.wait(size, core, until)
+            core.check_open()
+        except GateTimeout as error:
+            cause = TimeoutError(f"it could not be written within {seconds:g} seconds: {error}")
+            raise not_sent(cause) from cause
+        except (AmqpClosedConnection, ChannelClosed) as error:
+            raise not_sent(error) from error
+        finally:
+            core.connection.read_flow.end_call()
+
+    def _merged(self, properties: _Properties) -> CodecProperties | None:
+        base = self._properties
+        if not isinstance(properties, Properties) and isinstance(base, Mapping):
+            properties = {**base, **(properties or {})}
+        return _converted(properties)
+
+    def _lasting(self, message: _Message) -> _Message:
+        """Return a message that can be sent again: with an id, and a body that does not change."""
+        properties = CodecProperties() if message.properties is None else message.properties
+        if properties.message_id is None:
+            self._last_id += 1
+            data = properties.encode()
+            properties = CodecProperties.decode(data, 0, len(data))
+            properties.message_id = f"{self._name}-{self._last_id}"
+        return _Message(
+            message.exchange,
+            message.routing_key,
+            message.mandatory,
+            properties,
+            bytes(message.body),
+        )
+
+    # ---------------------------------------------------------------- outcomes
+
+    def _settled(self, size: int, failed: Confirmation | None) -> None:
+        self._count -= 1
+        self._bytes -= size
+        if failed is not None and failed._error is not None and len(self._errors) < MOST_ERRORS:
+            self._errors[failed] = failed._error
+        if self._count < self._max_unconfirmed and self._bytes < self._max_bytes:
+            self._gate.open(Reason.WINDOW)
+        if not self._count:
+            self._until_settled.wake()
+
+    def _forget_error(self, confirmation: Confirmation) -> None:
+        self._errors.pop(confirmation, None)
+
+    def _give_up(self, confirmation: Confirmation, text: str) -> None:
+        """Raise PublishUnconfirmed in the call that waits for a message: it waits too long."""
+        if not confirmation.done():
+            if confirmation in self._kept:
+                self._kept.remove(confirmation)
+            confirmation._finish(unconfirmed(TimeoutError(text), 0, ()))
+
+    # ---------------------------------------------------------------- recovery
+
+    def _keeps(self, confirmation: Confirmation, error: Exception) -> bool:
+        """Return whether a message that is not confirmed is sent again, and keep it then."""
+        core = self._channel._core
+        if confirmation._message is None or not isinstance(error, PublishUnconfirmed):
+            return False
+        if core.recovery is None or not core.recovery.goes_on(core):
+            return False
+        self._kept.append(confirmation)
+        return True
+
+    def resume(self, core: ChannelCore) -> None:
+        """Send messages again, before any others. Called when the channel is restored."""
+        kept, self._kept = self._kept, []
+        if kept and not core.confirms.is_selected:
+            core.requests.request_nowait(confirm.Select())
+            core.confirms.is_selected = True
+        for confirmation in kept:
+            message = confirmation._message
+            assert message is not None
+            assert message.properties is not None
+            properties = message.properties
+            if not (properties.headers or {}).get(RESENT_HEADER):
+                properties.headers = {**(properties.headers or {}), RESENT_HEADER: True}
+            try:
+                data = _encode(core, message)
+            except InvalidArgument as error:  # the new server may have a smaller frame-max
+                confirmation._finish(not_sent(error))
+                continue
+            core.connection.writer.write(data)
+            core.confirms.add(confirmation, _returnable(message))
+
+    def end(self, error: Exception) -> None:
+        """Raise PublishUnconfirmed for the messages that were to be sent again."""
+        kept, self._kept = self._kept, []
+        for confirmation in kept:
+            confirmation._finish(unconfirmed(error, 0, ()))
+
+
+def _converted(properties: _Properties) -> CodecProperties | None:
+    try:
+        return to_codec(properties)
+    except EncodeError as error:
+        raise InvalidArgument(error.reason, error.path) from None
+
+
+def _check_limit(name: str, limit: object) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise InvalidArgument(f"must be a number from 1, not {limit!r:.40}", (name,))
+
+
+def _left(deadline: float | None) -> float | None:
+    if deadline is None:
+        return None
+    return max(0.0, deadline - asyncio.get_running_loop().time())
+
+
+def _encode(core: ChannelCore, message: _Message) -> bytes:
+    return core.connection.encoder.encode_publish(
+        core.number,
+        message.exchange,
+        message.routing_key,
+        message.mandatory,
+        False,
+        message.properties,
+        message.body,
+    )
+
+
+def _returnable(message: _Message) -> Content | None:
+    if not message.mandatory:
+        return None
+    return Content.of(
+        message.exchange, message.routing_key, message.properties, bytes(message.body)
+    )
+
+
+def _log(core: ChannelCore, message: _Message) -> None:
+    method = basic.Publish(message.exchange, message.routing_key, message.mandatory)
+    core.connection.log_sent(core.number, method, len(message.body))
