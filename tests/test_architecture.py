@@ -320,7 +320,11 @@ def misdeclared(source: str) -> set[str]:
     body = ast.parse(source).body
     lazy = [line for node in body if isinstance(node, ast.If) for line in node.body]
     for node in body + lazy:
-        if isinstance(node, ast.ImportFrom) and node.module in sys.stdlib_module_names:
+        if (
+            isinstance(node, ast.ImportFrom)
+            and not node.level
+            and node.module in sys.stdlib_module_names
+        ):
             continue  # for the module itself
         if isinstance(node, ast.Import | ast.ImportFrom):
             public.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)

@@ -47,7 +47,7 @@ class Scheduler:
         if session in self._waiting:
             return
         line = self._line_of(session)
-        if running_loop() is None:  # there is no turn to wait for, and nobody else who waits
+        if running_loop() is None:  # no turn will come
             line.left = SLICE
         if line.left > 0:
             self._read(session, line)
