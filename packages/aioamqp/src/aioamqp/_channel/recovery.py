@@ -278,7 +278,9 @@ class Recovery:
             try:
                 result = await send(core, left)
             except (AmqpClosedConnection, ChannelClosed):
-                if not (core.is_superseded and _may_repeat(method, core.failure)):
+                if self.state is State.ENDED or not core.is_superseded:
+                    raise
+                if not _may_repeat(method, core.failure):
                     raise
                 continue
             self._record(method, core)
