@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import random
 import uuid
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -126,7 +127,7 @@ class Supervisor:
         self._restoring: set[asyncio.Task[None]] = set()
         self._callbacks: CallbackQueue | None = None
         self._until_changed = Waiters()
-        self._subscribers: set[_Changes] = set()
+        self._subscribers: weakref.WeakSet[_Changes] = weakref.WeakSet()
         self._since = 0.0
         self._is_closing = False
 
@@ -534,7 +535,7 @@ class Supervisor:
 class _Changes(AsyncIterator[StateChange]):
     """Changes of state for one iterator."""
 
-    def __init__(self, subscribers: "set[_Changes]") -> None:
+    def __init__(self, subscribers: "weakref.WeakSet[_Changes]") -> None:
         self._changes: deque[StateChange] = deque(maxlen=MOST_CHANGES)
         self._subscribers = subscribers
         self._until_changed = Waiters()
