@@ -24,6 +24,7 @@ A tag may have several consumers: the last one gets the deliveries, those before
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
 from amqp_codec import Command, basic
@@ -229,9 +230,7 @@ class Consumers:
         if isinstance(method, basic.Reject) or not method.multiple:
             self.unacked.pop(tag, None)
             return
-        for each in list(self.unacked):
-            if tag and each > tag:
-                break
+        for each in list(takewhile(lambda each: not tag or each <= tag, self.unacked)):
             del self.unacked[each]
 
     def oldest_unacked(self) -> tuple[str, int]:
@@ -270,6 +269,8 @@ class Consumers:
 
     def handle_recover_ok(self) -> None:
         """Drop what is unacknowledged: the server delivers it again, with other delivery tags."""
+        if self.unacked is not None:
+            self.unacked.clear()
         for consumer in self._all():
             if not consumer.no_ack:
                 consumer.drop()
@@ -302,8 +303,13 @@ class Consumers:
 
     def _leave(self, consumer: IteratorConsumer) -> list[Command] | None:
         """Stop a consumer; return its buffer if it must be cancelled."""
+        if self.core.recovery is not None:
+            self.core.recovery.note_cancelled(consumer.tag)
         if consumer.state is State.CONSUMING and not self._is_suspended:
             return consumer.stop(State.CANCELLING)
+        if consumer.state is State.STARTING and not self._is_suspended:  # it is being restarted
+            self._return_to_queue(consumer.stop(State.ABANDONED), consumer)
+            return None
         self._cancelled(consumer, consumer.drop())
         return None
 
@@ -378,11 +384,16 @@ class Consumers:
             consumer.owner = self
             consumer.move(self._read_flow)
 
-    async def restart(self, consumer: Consumer) -> None:
+    async def restart(self, consumer: Consumer, timeout: float) -> None:
         """Start a consumer of the channel's last connection.
+
+        Args:
+            consumer: that is SUSPENDED.
+            timeout: seconds in which the server must agree.
 
         Raises:
             ChannelClosed, AmqpClosedConnection: the server refuses, or the connection is lost.
+            TimeoutError: it has not answered in time.
         """
         method = consumer.method
         method.no_wait = False
@@ -391,13 +402,17 @@ class Consumers:
         if isinstance(consumer, CallbackConsumer):
             consumer.tag_offset = self._tag_offset
         try:
-            await self._requests.request(method)
+            await self._requests.request(method, timeout)
         except BaseException:
             if consumer.state is State.STARTING:
-                consumer.state = State.SUSPENDED
+                consumer.suspend()
             raise
+        if consumer.state is State.ABANDONED:
+            self._cancel_abandoned(consumer)
         if consumer.state is State.STARTING:
             consumer.state = State.CONSUMING
+            if self._is_suspended:  # the connection was lost in this very turn
+                consumer.suspend()
 
     def end(self, error: Exception, asked_for: bool) -> None:
         """End all consumers with the channel: because of an error, or because it was closed."""
