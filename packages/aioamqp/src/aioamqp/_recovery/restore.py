@@ -17,7 +17,6 @@ from .._channel.recovery import State as ChannelState
 from .._loggers import protocol_logger
 from ..channel import Channel
 from ..exceptions import (
-    AmqpClosedConnection,
     ChannelClosed,
     InvalidArgument,
     NoChannelAvailable,
@@ -32,6 +31,9 @@ LOCKED_FOR: Final = 30.0
 
 RabbitMQ: an exclusive queue is deleted a while after its connection has ended.
 """
+
+ANSWER_TIMEOUT: Final = 30.0
+"""Seconds in which the server must answer each request; or else the next connection is tried."""
 
 _LOCKED_BACKOFF: Final = Backoff(initial=0.1, maximum=2.0)
 
@@ -70,24 +72,27 @@ class Restorer:
         unrestored, self.unrestored = tuple(self.unrestored), []
         return unrestored
 
-    async def restore(self, channels: Iterable[Recovery]) -> None:
-        """Restore everything: the declarations, then the channels and their consumers.
+    async def restore(self, channels: Iterable[Recovery], *, declare: bool = True) -> None:
+        """Restore the declarations, then channels and their consumers.
 
         Raises:
             AmqpClosedConnection, ChannelClosed: the new connection is lost, too.
+            TimeoutError: the server has not answered within ANSWER_TIMEOUT seconds.
         """
         try:
-            await self._declare(self._topology.to_declare(self._recover))
+            if declare:
+                await self._declare(self._topology.to_declare(self._recover))
             for recovery in list(channels):
-                await self.restore_channel(recovery)
+                await self._restore_channel(recovery)
         finally:
-            await self._close_channel()
+            self._close_channel()
 
     async def retry(self) -> None:
         """Try again what another connection has locked, for LOCKED_FOR seconds.
 
         Raises:
             AmqpClosedConnection, ChannelClosed: the connection is lost.
+            TimeoutError: the server has not answered within ANSWER_TIMEOUT seconds.
         """
         loop = asyncio.get_running_loop()
         until, attempt = loop.time() + LOCKED_FOR, 0
@@ -101,10 +106,9 @@ class Restorer:
             try:
                 await self._declare(locked, is_last=is_last)
                 for recovery, consumer in waiting:
-                    if consumer.state is State.SUSPENDED:
-                        await self._restart(recovery, consumer, is_last=is_last)
+                    await self._retry_consumer(recovery, consumer, is_last=is_last)
             finally:
-                await self._close_channel()
+                self._close_channel()
 
     # ---------------------------------------------------------------- declarations
 
@@ -118,7 +122,7 @@ class Restorer:
             except InvalidArgument as error:  # the new server may have a smaller frame-max
                 self._give_up(entity, error)
             except ChannelClosed as error:
-                if error.code == ReplyCode.RESOURCE_LOCKED and not is_last:
+                if _is_locked(error) and not is_last:
                     self._locked.append(entity)
                     if isinstance(entity, queue.Declare):
                         self._locked_queues.add(str(entity.queue))
@@ -144,29 +148,33 @@ class Restorer:
     async def _request(self, method: Method) -> None:
         """Send a request on the channel for declarations, which an error closes."""
         if self._channel is None or not self._channel.is_open:
-            self._channel = await self._protocol.channel()
-        await self._channel._core.requests.request(method)
+            self._channel = await self._protocol.channel(timeout=ANSWER_TIMEOUT)
+        await self._channel._core.requests.request(method, ANSWER_TIMEOUT)
 
-    async def _close_channel(self) -> None:
+    def _close_channel(self) -> None:
         channel, self._channel = self._channel, None
-        if channel is not None and channel.is_open:
-            await channel.close()
+        if channel is not None and self._protocol.state == OPEN:
+            channel._core.abandon(0, "Everything is restored")
 
     # ---------------------------------------------------------------- channels
 
-    async def restore_channel(self, recovery: Recovery) -> None:
-        """Open a channel, with its modes, and start its consumers."""
+    async def _restore_channel(self, recovery: Recovery) -> None:
+        """Open a channel, with its modes, and start its consumers.
+
+        It ends if the server closes it again, unless that is because of a consumer, which ends.
+        """
         is_restored = False
         while not is_restored and recovery.state is not ChannelState.ENDED:
+            number = recovery.core.number
             try:
                 is_restored = await self._try_restore_channel(recovery)
-            except (ChannelClosed, AmqpClosedConnection):
+            except (ChannelClosed, NoChannelAvailable) as error:  # the new server may allow fewer
                 if self._protocol.state != OPEN:
                     raise
-            except NoChannelAvailable as error:  # the new server may allow fewer
-                self._report(f"channel {recovery.core.number}", error)
-                recovery.core.end(error)
-        if is_restored:
+                if recovery.state is not ChannelState.ENDED:  # or else the program has closed it
+                    self._report(f"channel {number}", error)
+                    recovery.core.end(error)
+        if is_restored and recovery.state is not ChannelState.ENDED:
             recovery.resume()
 
     async def _try_restore_channel(self, recovery: Recovery) -> bool:
@@ -174,21 +182,45 @@ class Restorer:
         core = await self._open_core(recovery, old)
         if old.confirms.is_selected:
             core.confirms.is_selected = True
-            await core.requests.request(confirm.Select())
+            await core.requests.request(confirm.Select(), ANSWER_TIMEOUT)
         if recovery.is_transacted:
-            await core.requests.request(tx.Select())
+            await core.requests.request(tx.Select(), ANSWER_TIMEOUT)
         if core.consumers.channel_qos is not None:
-            await core.requests.request(core.consumers.channel_qos)
+            await core.requests.request(core.consumers.channel_qos, ANSWER_TIMEOUT)
         latest, current = core.consumers.qos, None
         for consumer in core.consumers.suspended:
+            if (recovery, consumer) in self._waiting:
+                continue
             if consumer.qos is not None and consumer.qos != current:
-                await core.requests.request(consumer.qos)
+                await core.requests.request(consumer.qos, ANSWER_TIMEOUT)
                 current = consumer.qos
             if not await self._restart(recovery, consumer):
                 return False
         if latest is not None and latest != current:
-            await core.requests.request(latest)
+            await core.requests.request(latest, ANSWER_TIMEOUT)
         return True
+
+    async def _retry_consumer(
+        self, recovery: Recovery, consumer: Consumer, *, is_last: bool
+    ) -> None:
+        if consumer.state is not State.SUSPENDED:
+            return  # the program has ended it
+        if recovery.state is not ChannelState.LINKED:
+            self._waiting.append((recovery, consumer))
+            return
+        core = recovery.core
+        latest = core.consumers.qos
+        is_limited = consumer.qos is not None and consumer.qos != latest
+        recovery.lose()  # so that the channel survives if the server refuses
+        if is_limited and consumer.qos is not None:
+            await core.requests.request(consumer.qos, ANSWER_TIMEOUT)
+        if not await self._restart(recovery, consumer, is_last=is_last):
+            await self._restore_channel(recovery)
+            return
+        if is_limited and latest is not None:
+            await core.requests.request(latest, ANSWER_TIMEOUT)
+        if recovery.state is not ChannelState.ENDED:
+            recovery.resume()
 
     async def _open_core(self, recovery: Recovery, old: ChannelCore) -> ChannelCore:
         protocol, channel = self._protocol, cast("Channel", recovery.channel)
@@ -198,7 +230,7 @@ class Restorer:
         core = ChannelCore(connection, number, protocol, channel, old.return_callback, old)
         channel._core = core
         protocol.channels[number] = channel
-        await core.requests.request(channel_methods.Open())
+        await core.requests.request(channel_methods.Open(), ANSWER_TIMEOUT)
         return core
 
     async def _restart(
@@ -208,19 +240,24 @@ class Restorer:
         name = f"consumer {consumer.tag!r} of queue {consumer.method.queue!r}"
         error = await self._check_queue(str(consumer.method.queue))
         if error is not None:
-            if error.code == ReplyCode.RESOURCE_LOCKED and not is_last:
+            if _is_locked(error) and not is_last:
                 self._waiting.append((recovery, consumer))
             else:
                 self._end_consumer(recovery, consumer, name, error)
             return True
         try:
-            await recovery.core.consumers.restart(consumer)
+            await recovery.core.consumers.restart(consumer, ANSWER_TIMEOUT)
         except InvalidArgument as refusal:
             self._end_consumer(recovery, consumer, name, refusal)
         except ChannelClosed as refusal:
-            if refusal.method == basic.Consume.NAME and not refusal.is_retryable:
+            if refusal.method != basic.Consume.NAME:
+                raise
+            is_open = self._protocol.state == OPEN
+            if is_open and _is_locked(refusal) and not is_last:
+                self._waiting.append((recovery, consumer))
+            elif is_open or not refusal.is_retryable:
                 self._end_consumer(recovery, consumer, name, refusal)
-            if self._protocol.state != OPEN:
+            if not is_open:
                 raise
             return False
         return True
@@ -241,7 +278,15 @@ class Restorer:
     def _end_consumer(
         self, recovery: Recovery, consumer: Consumer, name: str, error: Exception
     ) -> None:
+        if not consumer.is_consuming:
+            return  # the program has ended it
         self._report(name, error)
         self._topology.forget_consumer(consumer.tag, recovery.key)
         consumer.fail(error)
         recovery.core.call_cancellation_callbacks(consumer.tag)
+
+
+def _is_locked(error: ChannelClosed) -> bool:
+    """Return whether another connection has a queue, or its only consumer, for a while longer."""
+    is_in_use = error.code == ReplyCode.ACCESS_REFUSED and "in exclusive use" in error.message
+    return error.code == ReplyCode.RESOURCE_LOCKED or is_in_use

@@ -9,7 +9,7 @@ import random
 import uuid
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -173,7 +173,8 @@ class Supervisor:
 
         Args:
             timeout: seconds after which to raise TimeoutError; None for ``limit`` only.
-            limit: seconds after which to raise the error of the last attempt; None for none.
+            limit: seconds after which to raise the error of the last attempt, or one that names it
+                if the connection has been open before; None for none.
         """
         deadline = asyncio.timeout(
             min((each for each in (timeout, limit) if each is not None), default=None)
@@ -188,6 +189,8 @@ class Supervisor:
                 raise
             error = self.waiting_error()
             if timeout is None or (limit is not None and limit < timeout):
+                if self._protocol is None and isinstance(self.last_error, AmqpClosedConnection):
+                    raise self.last_error from None
                 raise error from error.__cause__
             raise TimeoutError(
                 f"The connection is not open after {timeout:g} seconds: {reason(error)}"
@@ -232,6 +235,10 @@ class Supervisor:
                 if protocol.state == OPEN or not self.recovers():
                     raise
                 continue
+            if not channel.is_open:  # it was lost in the very turn in which it was opened
+                if protocol.state != OPEN and self.recovers():
+                    continue
+                return channel
             self._last_key += 1
             recovery = Recovery(self, channel, self._last_key)
             channel._core.recovery = recovery
@@ -258,7 +265,9 @@ class Supervisor:
         protocol = self._protocol
         if protocol is not None and protocol._core is not None and not protocol._core.failure:
             protocol._break_off(AmqpClosedConnection("The program closed the connection"), True)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # A program's ``credentials`` may be the caller: it would wait for itself.
+        others = [task for task in tasks if task is not asyncio.current_task()]
+        await asyncio.gather(*others, return_exceptions=True)
         if protocol is not None:
             await protocol.wait_closed()
 
@@ -307,16 +316,14 @@ class Supervisor:
 
     def restore(self, recovery: Recovery) -> None:
         """Restore one channel that the server has closed, on the connection that is open."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.Task(self._restore_one(recovery), loop=loop, name="aioamqp restore")
-        self._restoring.add(task)
-        task.add_done_callback(self._restoring.discard)
+        self._start_restoring(self._restore_one(recovery))
 
     async def _restore_one(self, recovery: Recovery) -> None:
-        restorer = Restorer(self.protocol, self.topology, self._recover)
-        with suppress(AmqpClosedConnection, ChannelClosed):  # then all channels are restored
-            await restorer.restore_channel(recovery)
+        protocol = self.protocol
+        restorer = Restorer(protocol, self.topology, self._recover)
+        if await _in_time(protocol, restorer.restore([recovery], declare=False)):
             self._report(restorer.take_unrestored())
+            await self._retry(protocol, restorer)
 
     # ---------------------------------------------------------------- changes of state
 
@@ -371,8 +378,8 @@ class Supervisor:
         try:
             await self._keep_open()
         except asyncio.CancelledError:
-            if not self._is_closing:
-                self._end(AmqpClosedConnection("The task that keeps it open was cancelled"))
+            error = AmqpClosedConnection("The task that keeps it open was cancelled")
+            self._end(None if self._is_closing else error)
             raise
         except Exception as error:  # noqa: BLE001 - or else it would be raised in no call
             protocol_logger.exception("The connection cannot be restored")
@@ -388,7 +395,7 @@ class Supervisor:
                 protocol = await self._connect()
             except Exception as failure:  # noqa: BLE001 - also what the program's callables raise
                 self.last_error = failure
-                if self._is_final(failure):
+                if self._reconnect is None or self._is_final(failure):
                     self._end(failure)
                     return
                 failures += 1
@@ -428,18 +435,14 @@ class Supervisor:
     async def _use(self, protocol: AmqpProtocol) -> None:
         """Restore everything on a new connection, and wait for its end."""
         restorer = Restorer(protocol, self.topology, self._recover)
-        try:
-            await restorer.restore(self.channels)
-        except (AmqpClosedConnection, ChannelClosed):
-            unrestored = restorer.take_unrestored()
-            self._report(unrestored)
+        if not await _in_time(protocol, restorer.restore(self.channels)):
+            self._report(restorer.take_unrestored())
             await protocol.stop_now.wait()
         else:
             self._opened(restorer.take_unrestored())
-            retrying = self._retry(restorer) if restorer.is_waiting else None
+            if restorer.is_waiting:
+                self._start_restoring(self._retry(protocol, restorer))
             await protocol.stop_now.wait()
-            if retrying is not None:
-                retrying.cancel()
             assert protocol._core is not None
             if not protocol._core.is_closed_by_program and self._reconnect is not None:
                 self._change(RECOVERING, protocol._core.failure)
@@ -456,17 +459,15 @@ class Supervisor:
         self._change(ConnectionState.OPEN, None, unrestored)
         self.attempt = 0
 
-    def _retry(self, restorer: Restorer) -> asyncio.Task[None]:
-        async def retry() -> None:
-            with suppress(AmqpClosedConnection, ChannelClosed):  # the connection is lost
-                await restorer.retry()
-                self._report(restorer.take_unrestored())
+    async def _retry(self, protocol: AmqpProtocol, restorer: Restorer) -> None:
+        if await _in_time(protocol, restorer.retry()):
+            self._report(restorer.take_unrestored())
 
+    def _start_restoring(self, restoring: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()
-        task = asyncio.Task(retry(), loop=loop, name="aioamqp restore")
+        task = asyncio.Task(restoring, loop=loop, name="aioamqp restore")
         self._restoring.add(task)
         task.add_done_callback(self._restoring.discard)
-        return task
 
     # ---------------------------------------------------------------- connecting
 
@@ -474,7 +475,7 @@ class Supervisor:
         """Connect to the first server that can be used; raise the error of the last one."""
         self.attempt += 1
         error: Exception | None = None
-        async for target in self._targets():
+        for target in await self._targets():
             self.target = target
             try:
                 return await self._connect_to(target)
@@ -487,14 +488,15 @@ class Supervisor:
         assert error is not None
         raise error
 
-    async def _targets(self) -> AsyncIterator[Target]:
+    async def _targets(self) -> list[Target]:
+        targets: list[Target] = []
         urls = random.sample(self._urls, len(self._urls)) if self._shuffle else self._urls
         for url in urls:
             hosts = await addresses_of(url.host, url.port or default_port(is_secure=url.is_secure))
             if self._shuffle:
                 random.shuffle(hosts)
-            for host in hosts:
-                yield Target(url, host, url.host)
+            targets += [Target(url, host, url.host) for host in hosts]
+        return targets
 
     async def _connect_to(self, target: Target) -> AmqpProtocol:
         import aioamqp  # not connect() itself: programs replace aioamqp.connect in their tests
@@ -522,14 +524,25 @@ class Supervisor:
 
     def _is_final(self, error: Exception) -> bool:
         """Return whether trying again cannot help."""
-        if self._reconnect is None:
-            return True
         if not isinstance(error, AioamqpException):
             return True  # an argument is wrong
         refused = isinstance(error, HandshakeFailed) and error.code == ReplyCode.ACCESS_REFUSED
         if refused and self._credentials is not None:
             return False
         return not error.is_retryable
+
+
+async def _in_time(protocol: AmqpProtocol, restoring: Awaitable[None]) -> bool:
+    """Restore something; return False if the connection is lost, or is too slow and so given up."""
+    try:
+        await restoring
+    except (AmqpClosedConnection, ChannelClosed):
+        return False
+    except TimeoutError as late:
+        error = AmqpClosedConnection(f"The connection cannot be restored: {late}")
+        protocol._break_off(error)
+        return False
+    return True
 
 
 class _Changes(AsyncIterator[StateChange]):
