@@ -378,12 +378,21 @@ class Supervisor:
         try:
             await self._keep_open()
         except asyncio.CancelledError:
-            error = AmqpClosedConnection("The task that keeps it open was cancelled")
-            self._end(None if self._is_closing else error)
+            if not self._is_closing:  # the event loop ends, or so the program has asked for
+                self._break_off(AmqpClosedConnection("The task that keeps it open was cancelled"))
+            self._end(None)
             raise
         except Exception as error:  # noqa: BLE001 - or else it would be raised in no call
             protocol_logger.exception("The connection cannot be restored")
-            self._end(error)
+            self._break_off(error)
+
+    def _break_off(self, error: Exception) -> None:
+        """End the connection because of an error, and its link with it."""
+        self._end(error)
+        protocol = self._protocol
+        if protocol is not None and protocol._core is not None and not protocol._core.failure:
+            protocol._core.writer.flush()
+            protocol._break_off(error, True)
 
     async def _keep_open(self) -> None:
         loop = asyncio.get_running_loop()
