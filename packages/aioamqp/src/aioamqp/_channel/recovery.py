@@ -283,10 +283,11 @@ class Recovery:
                 if not _may_repeat(method, core.failure):
                     raise
                 continue
-            self._record(method, core)
+            self.record(method, core)
             return result
 
-    def _record(self, method: Method, core: "ChannelCore") -> None:
+    def record(self, method: Method, core: "ChannelCore") -> None:
+        """Record a request that has succeeded over a core, also if its call was given up."""
         match method:
             case queue.Declare():
                 self._last_queue = str(method.queue)
