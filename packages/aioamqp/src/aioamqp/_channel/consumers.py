@@ -258,6 +258,8 @@ class Consumers:
 
     def handle_cancel_ok(self, tag: str) -> None:
         """Drain the consumer that ``basic_cancel`` has ended, and forget its callback then."""
+        if self.core.recovery is not None:  # also if the call was given up
+            self.core.recovery.note_cancelled(tag)
         consumers = self._by_tag.get(tag)
         if not consumers:
             self.callbacks.pop(tag, None)
@@ -315,7 +317,10 @@ class Consumers:
 
     def _abandon(self, consumer: Consumer) -> None:
         """Return the deliveries of a consumer whose caller has given up."""
-        if consumer.state not in (State.STARTING, State.CANCELLING):  # the channel has ended
+        is_gone = consumer.state not in (State.STARTING, State.CANCELLING)  # with the channel
+        if is_gone or self._is_suspended:
+            if self._is_suspended:
+                self.callbacks.pop(consumer.tag, None)
             consumer.stop(State.ENDED)
             self._remove(consumer)
             return

@@ -245,6 +245,8 @@ class Restorer:
             else:
                 self._end_consumer(recovery, consumer, name, error)
             return True
+        if consumer.state is not State.SUSPENDED:
+            return True  # the program has ended it meanwhile
         try:
             await recovery.core.consumers.restart(consumer, ANSWER_TIMEOUT)
         except InvalidArgument as refusal:
