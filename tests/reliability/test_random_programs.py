@@ -15,7 +15,13 @@ from typing import Any, NamedTuple
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 import aioamqp
 from aioamqp import Backoff, Channel, Connection, PublishNotSent, PublishUnconfirmed
@@ -197,12 +203,22 @@ class Program(RuleBasedStateMachine):
     def index_of(self, number: int) -> int:
         return [channel.channel_id for channel in self.channels].index(number)
 
+    @initialize()
+    def begin(self) -> None:
+        """Begin with a queue and a consumer whose messages are settled later."""
+        self.declare(0, "durable", "none", 0)
+        self.consume_from(0, "later", "durable", "none", 0)
+        self.publish_to(0, "durable", 3, "none", 0)
+
     # ---------------------------------------------------------------- declarations
 
     @rule(
         number=st.sampled_from(CHANNELS), name=st.sampled_from([*QUEUES]), loss=LOSSES, turns=TURNS
     )
     def declare_queue(self, number: int, name: str, loss: str, turns: int) -> None:
+        self.declare(number, name, loss, turns)
+
+    def declare(self, number: int, name: str, loss: str, turns: int) -> None:
         self.step(self.channels[number].queue_declare(name, **QUEUES[name]), loss, turns)
         self.model.queues.add(name)
         self.check()
@@ -264,7 +280,9 @@ class Program(RuleBasedStateMachine):
         if (number, tag) in self.model.consumers:
             return
         name = data.draw(st.sampled_from(sorted(self.model.queues)))
+        self.consume_from(number, tag, name, loss, turns)
 
+    def consume_from(self, number: int, tag: str, name: str, loss: str, turns: int) -> None:
         async def handle(channel: Channel, body: bytes, envelope: Any, properties: Any) -> None:
             self.seen.add(body)
             if tag == "later":
@@ -291,6 +309,9 @@ class Program(RuleBasedStateMachine):
     )  # fmt: skip
     def publish(self, number: int, count: int, data: st.DataObject, loss: str, turns: int) -> None:
         name = data.draw(st.sampled_from(sorted(self.model.queues)))
+        self.publish_to(number, name, count, loss, turns)
+
+    def publish_to(self, number: int, name: str, count: int, loss: str, turns: int) -> None:
         bodies = [str(next(self.numbers)).encode() for _ in range(count)]
         persistent = {"delivery_mode": 2}
         calls = [self.channels[number].publish(body, "", name, persistent) for body in bodies]
