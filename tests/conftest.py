@@ -27,10 +27,12 @@ def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ
 
 
 @contextlib.contextmanager
-def node_or_skip(authority: Authority | None = None) -> Iterator[RabbitMQNode]:
+def node_or_skip(
+    authority: Authority | None = None, *, restarts: bool = False
+) -> Iterator[RabbitMQNode]:
     """Run a private RabbitMQ node; without RabbitMQ, skip the test, or fail it if required."""
     try:
-        with running_node(authority) as node:
+        with running_node(authority, restarts=restarts) as node:
             yield node
     except RabbitMQMissing as missing:
         if is_required():
@@ -54,7 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def uses_rabbitmq(item: pytest.Item) -> bool:
     """Return whether a test needs RabbitMQ, by its fixtures or by the broker it runs on."""
     callspec = getattr(item, "callspec", None)
-    return "rabbitmq_node" in getattr(item, "fixturenames", ()) or (
+    names = getattr(item, "fixturenames", ())
+    return bool({"rabbitmq_node", "restarting_node"} & {*names}) or (
         callspec is not None and "rabbitmq" in callspec.params.values()
     )
 
