@@ -9,7 +9,7 @@ from tests.certificates import Authority, OpenSSLMissing
 from tests.rabbitmq import RabbitMQMissing, RabbitMQNode, is_required, running_node
 
 SKIPPED = "no RabbitMQ: "
-NODES = frozenset({"rabbitmq_node", "managed_node"})
+NODES = frozenset({"rabbitmq_node", "managed_node", "restarting_node"})
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +36,11 @@ def managed_node() -> Iterator[RabbitMQNode]:
 
 @contextlib.contextmanager
 def node_or_skip(
-    authority: Authority | None = None, *, has_management: bool = False
+    authority: Authority | None = None, *, has_management: bool = False, restarts: bool = False
 ) -> Iterator[RabbitMQNode]:
     """Run a private RabbitMQ node; without RabbitMQ, skip the test, or fail it if required."""
     try:
-        with running_node(authority, has_management=has_management) as node:
+        with running_node(authority, has_management=has_management, restarts=restarts) as node:
             yield node
     except RabbitMQMissing as missing:
         if is_required():

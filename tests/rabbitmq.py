@@ -72,6 +72,20 @@ kill "$watch" "$names"
 rm -rf "$HOME"
 """
 
+# The same for a node that is started again when it ends, as by systemd, until the test run ends.
+GUARD_THAT_RESTARTS = """
+exec 3<&0
+epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 <&- & names=$!
+{ read -r _; touch "$HOME/stopping"; kill -TERM "$(cat "$HOME/guarded")"; } <&3 & watch=$!
+while [ ! -e "$HOME/stopping" ]; do
+    "$1" </dev/null & node=$!
+    echo "$node" >"$HOME/guarded"
+    wait "$node"
+done
+kill "$watch" "$names"
+rm -rf "$HOME"
+"""
+
 
 def is_required() -> bool:
     """Return whether a test fails, instead of being skipped, if RabbitMQ is not installed."""
@@ -116,13 +130,14 @@ class RabbitMQNode:
 
 @contextlib.contextmanager
 def running_node(
-    authority: Authority | None = None, *, has_management: bool = False
+    authority: Authority | None = None, *, has_management: bool = False, restarts: bool = False
 ) -> Iterator[RabbitMQNode]:
     """Start a node, wait until it accepts connections, and stop it and delete its folder on exit.
 
     Args:
         authority: issues the certificate of the node; None for a node without TLS.
         has_management: whether the node has the management API, which starts slowly.
+        restarts: whether the node is started again whenever it ends, as after ``kill``.
 
     Raises:
         RabbitMQMissing: `rabbitmq-server` or `epmd` is not on PATH.
@@ -161,7 +176,7 @@ def running_node(
     node = replace(node, environment=environment | {"PATH": path})
     with tempfile.TemporaryFile() as output:
         guard = subprocess.Popen(
-            ["sh", "-c", GUARD, "sh", str(program)],
+            ["sh", "-c", GUARD_THAT_RESTARTS if restarts else GUARD, "sh", str(program)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -228,6 +243,7 @@ def node_environment(
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
         "RABBITMQ_MNESIA_BASE": str(folder / "data"),
         "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_PID_FILE": str(folder / "pid"),
     }
 
 
@@ -274,6 +290,11 @@ def tail(output: IO[bytes], size: int = 4000) -> str:
     """Return the end of the output of the node."""
     output.seek(0)
     return output.read().decode(errors="replace")[-size:]
+
+
+def kill(node: RabbitMQNode) -> None:
+    """Kill a node, which has no time to do anything: kill -9."""
+    os.kill(int(Path(node.environment["RABBITMQ_PID_FILE"]).read_text()), signal.SIGKILL)
 
 
 async def rabbitmqctl(node: RabbitMQNode, *arguments: str) -> None:

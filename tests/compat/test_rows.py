@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-FOLDERS = (ROOT / "tests/compat", ROOT / "packages/aioamqp/tests")
+FOLDERS = (ROOT / "tests/compat", ROOT / "tests/reliability", ROOT / "packages/aioamqp/tests")
 """Folders with tests of rows."""
 
 FOLDERS_OF_ROWS_ONLY = (ROOT / "tests/compat/behaviour",)
@@ -46,16 +46,13 @@ class Family(NamedTuple):
         return {f"{self.letter}{number}" for number in numbers}
 
 
-NO_RECONNECT = "0.15 did not reconnect, and reconnecting connections do not exist yet"
-NEEDS_RECONNECT = "it needs connections that reconnect after a lost connection or node"
+NO_RECONNECT = "0.15 did not reconnect; Connection, which does, is tested by the rows R"
 
 FAMILIES = (
     Family("B", 54),  # behaviour
     Family("M", 28),  # mismatches of documentation and code
     Family("D", 34, {33: NO_RECONNECT}),  # defects of 0.15
-    Family(  # reliability: problems that users of other clients have reported
-        "R", 26, dict.fromkeys((12, 13, 14, 15, 16, 18, 22, 23, 24), NEEDS_RECONNECT)
-    ),
+    Family("R", 26),  # reliability: problems that users of other clients have reported
 )
 
 

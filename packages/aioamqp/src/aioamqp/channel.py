@@ -210,6 +210,8 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
             raise
         if old.recovery is not None:
             core.recovery = old.recovery
+            core.recovery.is_transacted = False
+            core.consumers.unacked = {}
             core.recovery.resume()
 
     async def close(

@@ -82,6 +82,9 @@ class MemoryTransport(asyncio.Transport):
         self.writes.append(bytes(data))
         self._on_write(bytes(data))
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def is_closing(self) -> bool:
         return self._is_closing
 

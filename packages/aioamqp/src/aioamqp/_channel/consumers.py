@@ -326,6 +326,8 @@ class Consumers:
 
     def handle_cancel_ok(self, tag: str) -> None:
         """Drain the consumer that ``basic_cancel`` has ended, and forget its callback then."""
+        if self.core.recovery is not None:  # also if the call was given up
+            self.core.recovery.note_cancelled(tag)
         consumers = self._by_tag.get(tag)
         if not consumers:
             self.callbacks.pop(tag, None)
@@ -337,6 +339,8 @@ class Consumers:
 
     def handle_recover_ok(self) -> None:
         """Drop what is unacknowledged: the server delivers it again, with other delivery tags."""
+        if self.unacked is not None:
+            self.unacked.clear()
         for consumer in self._all():
             if not consumer.no_ack:
                 consumer.drop()
@@ -369,18 +373,26 @@ class Consumers:
 
     def _leave(self, consumer: IteratorConsumer) -> list[Command] | None:
         """Stop a consumer; return its buffer if it must be cancelled."""
+        if self.core.recovery is not None:
+            self.core.recovery.note_cancelled(consumer.tag)
         if consumer.state is State.CONSUMING and not self._is_suspended:
             dropped = consumer.stop(State.CANCELLING)
             if consumer.no_ack:
                 consumer.lost += len(dropped)
                 dropped = []
             return dropped
+        if consumer.state is State.STARTING and not self._is_suspended:  # it is being restarted
+            self._return_to_queue(consumer.stop(State.ABANDONED), consumer)
+            return None
         self._cancelled(consumer, consumer.drop())
         return None
 
     def _abandon(self, consumer: Consumer) -> None:
         """Return the deliveries of a consumer whose caller has given up."""
-        if consumer.state not in (State.STARTING, State.CANCELLING):  # the channel has ended
+        is_gone = consumer.state not in (State.STARTING, State.CANCELLING)  # with the channel
+        if is_gone or self._is_suspended:
+            if self._is_suspended:
+                self.callbacks.pop(consumer.tag, None)
             consumer.stop(State.ENDED)
             self._remove(consumer)
             return
@@ -449,11 +461,16 @@ class Consumers:
             consumer.owner = self
             consumer.move(self._read_flow)
 
-    async def restart(self, consumer: Consumer) -> None:
+    async def restart(self, consumer: Consumer, timeout: float) -> None:
         """Start a consumer of the channel's last connection.
+
+        Args:
+            consumer: that is SUSPENDED.
+            timeout: seconds in which the server must agree.
 
         Raises:
             ChannelClosed, AmqpClosedConnection: the server refuses, or the connection is lost.
+            TimeoutError: it has not answered in time.
         """
         method = consumer.method
         method.no_wait = False
@@ -466,13 +483,17 @@ class Consumers:
         if isinstance(consumer, CallbackConsumer):
             consumer.tag_offset = self._tag_offset
         try:
-            await self._requests.request(method)
+            await self._requests.request(method, timeout)
         except BaseException:
             if consumer.state is State.STARTING:
-                consumer.state = State.SUSPENDED
+                consumer.suspend()
             raise
+        if consumer.state is State.ABANDONED:
+            self._cancel_abandoned(consumer)
         if consumer.state is State.STARTING:
             consumer.state = State.CONSUMING
+            if self._is_suspended:  # the connection was lost in this very turn
+                consumer.suspend()
 
     def end(self, error: Exception, asked_for: bool) -> None:
         """End all consumers with the channel: because of an error, or because it was closed."""

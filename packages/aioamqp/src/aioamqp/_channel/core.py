@@ -33,6 +33,7 @@ from ..exceptions import (
     ChannelClosed,
     closed_by_server,
     is_acknowledgement_timeout,
+    reason,
 )
 from ..properties import Properties
 from .confirms import Confirms, Content, Returned
@@ -158,9 +159,18 @@ class ChannelCore:
         connection = self.connection
         # Without a call: every message that is published or acknowledged is checked here.
         if connection.failure is not None or get_running_loop() is not connection.loop:
+            if self.is_superseded and self.failure is not None and self.state is State.CLOSED:
+                raise self._ended_error(self.failure)  # which came after that of the connection
             connection.check_open()
         if self.state is not _OPEN:
             raise self.closed_error()
+
+    def _ended_error(self, failure: Exception) -> AmqpClosedConnection | ChannelClosed:
+        if isinstance(failure, ChannelClosed):
+            return self.closed_error()
+        error = AmqpClosedConnection(f"The connection is closed: {reason(failure)}")
+        error.__cause__ = failure
+        return error
 
     def closed_error(self) -> ChannelClosed:
         """Return an error for a call on a channel that is not open: why it is not."""
@@ -446,7 +456,7 @@ class ChannelCore:
             self.cancelled_consumers.add(tag)
             self.consumers.handle_cancel(tag)
         if self.recovery is not None:
-            self.recovery.note_cancelled(tag, self.consumers.suspended)
+            self.recovery.handle_server_cancel(tag, self.consumers.suspended)
         self.call_cancellation_callbacks(tag)
 
     def call_cancellation_callbacks(self, tag: str) -> None:

@@ -168,6 +168,11 @@ class Recovery:
         """The ChannelCore of the channel."""
         return self.channel._core
 
+    @property
+    def is_ended(self) -> bool:
+        """Whether the channel is closed."""
+        return self.state is State.ENDED
+
     def goes_on(self, core: Core) -> bool:
         """Return whether another core took over from this one, or will."""
         return core.is_superseded and (self.is_lost or self.core is not core)
@@ -218,7 +223,7 @@ class Recovery:
         self.link.restore(self)
         return True
 
-    def note_cancelled(self, tag: str, suspended: list[Any]) -> None:
+    def handle_server_cancel(self, tag: str, suspended: list[Any]) -> None:
         """Forget a consumer that the server has cancelled, or start it again if it asks for that.
 
         Args:
@@ -229,6 +234,10 @@ class Recovery:
             if consumer.tag == tag:
                 self.link.restart(self, consumer)
                 return
+        self.note_cancelled(tag)
+
+    def note_cancelled(self, tag: str) -> None:
+        """Forget a consumer that the server has cancelled, or the program has left."""
         self.link.forget_consumer(self, tag)
 
     def note_stale(self, what: object) -> None:
@@ -333,10 +342,11 @@ class Recovery:
                 if not (self.goes_on(core) and _may_repeat(method, core.failure)):
                     raise
                 continue
-            self._record(method, core)
+            self.record(method, core)
             return result
 
-    def _record(self, method: Method, core: Core) -> None:
+    def record(self, method: Method, core: Core) -> None:
+        """Record a request that has succeeded over a core, also if its call was given up."""
         match method:
             case queue.Declare():
                 self._last_queue = str(method.queue)

@@ -111,7 +111,13 @@ class Methods:
         """Send a method and return the command with its reply. See ``Requests.request``."""
 
         def send(core: ChannelCore, seconds: float | None) -> Awaitable[Command]:
-            return core.requests.request(method, seconds, on_late_reply)
+            def note_late(reply: Command) -> None:
+                if core.recovery is not None:
+                    core.recovery.record(method, core)
+                if on_late_reply is not None:
+                    on_late_reply(reply)
+
+            return core.requests.request(method, seconds, note_late)
 
         return await self._over(method, timeout, send)
 

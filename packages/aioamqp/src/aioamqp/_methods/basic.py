@@ -215,7 +215,7 @@ class BasicMethods(Methods):
             empty.sentence = f"There is no message in the queue {queue_name!r}"
             raise empty
         assert command.properties is not None
-        core.consumers.last_tag = reply.delivery_tag
+        core.consumers.last_tag = max(core.consumers.last_tag, reply.delivery_tag)
         return {
             "delivery_tag": reply.delivery_tag + core.tag_offset,
             "redelivered": reply.redelivered,

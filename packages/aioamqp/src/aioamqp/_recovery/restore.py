@@ -17,7 +17,6 @@ from .._channel.recovery import State as ChannelState
 from .._loggers import protocol_logger
 from ..channel import Channel
 from ..exceptions import (
-    AmqpClosedConnection,
     ChannelClosed,
     InvalidArgument,
     NoChannelAvailable,
@@ -32,6 +31,9 @@ LOCKED_FOR: Final = 30.0
 
 RabbitMQ: an exclusive queue is deleted a while after its connection has ended.
 """
+
+ANSWER_TIMEOUT: Final = 30.0
+"""Seconds in which the server must answer each request; or else the next connection is tried."""
 
 _LOCKED_BACKOFF: Final = Backoff(initial=0.1, maximum=2.0)
 
@@ -72,24 +74,27 @@ class Restorer:
         unrestored, self.unrestored = tuple(self.unrestored), []
         return unrestored
 
-    async def restore(self, channels: Iterable[Recovery]) -> None:
-        """Restore everything: the declarations, then the channels and their consumers.
+    async def restore(self, channels: Iterable[Recovery], *, declare: bool = True) -> None:
+        """Restore the declarations, then channels and their consumers.
 
         Raises:
             AmqpClosedConnection, ChannelClosed: the new connection is lost, too.
+            TimeoutError: the server has not answered within ANSWER_TIMEOUT seconds.
         """
         try:
-            await self._declare(self._topology.to_declare(self._recover))
+            if declare:
+                await self._declare(self._topology.to_declare(self._recover))
             for recovery in list(channels):
-                await self.restore_channel(recovery)
+                await self._restore_channel(recovery)
         finally:
-            await self._close_channel()
+            self._close_channel()
 
     async def retry(self) -> None:
         """Try again what another connection has locked, for LOCKED_FOR seconds.
 
         Raises:
             AmqpClosedConnection, ChannelClosed: the connection is lost.
+            TimeoutError: the server has not answered within ANSWER_TIMEOUT seconds.
         """
         loop = asyncio.get_running_loop()
         until, attempt = loop.time() + LOCKED_FOR, 0
@@ -103,10 +108,9 @@ class Restorer:
             try:
                 await self._declare(locked, is_last=is_last)
                 for recovery, consumer in waiting:
-                    if consumer.state is State.SUSPENDED:
-                        await self._restart(recovery, consumer, is_last=is_last)
+                    await self._retry_consumer(recovery, consumer, is_last=is_last)
             finally:
-                await self._close_channel()
+                self._close_channel()
 
     async def wait_and_restart(
         self, recovery: Recovery, consumer: Consumer, backoff: Backoff
@@ -114,18 +118,19 @@ class Restorer:
         """Start a consumer as soon as its queue is there.
 
         Raises:
-            AmqpClosedConnection, ChannelClosed: the connection is lost, or the channel closed.
+            AmqpClosedConnection, ChannelClosed: the connection is lost.
+            TimeoutError: the server has not answered within ANSWER_TIMEOUT seconds.
         """
         attempt = 0
         while consumer.state is State.SUSPENDED:
             attempt += 1
             await asyncio.sleep(backoff.limit(attempt))
             self.queueless.clear()
+            self._waiting.clear()
             try:
-                if consumer.state is State.SUSPENDED:
-                    await self._restart(recovery, consumer, is_last=True)
+                await self._retry_consumer(recovery, consumer, is_last=True)
             finally:
-                await self._close_channel()
+                self._close_channel()
         protocol_logger.info("Consumer %s is started again", consumer.tag)
 
     # ---------------------------------------------------------------- declarations
@@ -140,7 +145,7 @@ class Restorer:
             except InvalidArgument as error:  # the new server may have a smaller frame-max
                 self._give_up(entity, error)
             except ChannelClosed as error:
-                if error.code == ReplyCode.RESOURCE_LOCKED and not is_last:
+                if _is_locked(error) and not is_last:
                     self._locked.append(entity)
                     if isinstance(entity, queue.Declare):
                         self._locked_queues.add(str(entity.queue))
@@ -166,30 +171,34 @@ class Restorer:
     async def _request(self, method: Method) -> None:
         """Send a request on the channel for declarations, which an error closes."""
         if self._channel is None or not self._channel.is_open:
-            self._channel = await self._protocol.channel()
+            self._channel = await self._protocol.channel(timeout=ANSWER_TIMEOUT)
             self._channel._core.is_probe = True
-        await self._channel._core.requests.request(method)
+        await self._channel._core.requests.request(method, ANSWER_TIMEOUT)
 
-    async def _close_channel(self) -> None:
+    def _close_channel(self) -> None:
         channel, self._channel = self._channel, None
-        if channel is not None and channel.is_open:
-            await channel.close()
+        if channel is not None and self._protocol.state == OPEN:
+            channel._core.abandon(0, "Everything is restored")
 
     # ---------------------------------------------------------------- channels
 
-    async def restore_channel(self, recovery: Recovery) -> None:
-        """Open a channel, with its modes, and start its consumers."""
+    async def _restore_channel(self, recovery: Recovery) -> None:
+        """Open a channel, with its modes, and start its consumers.
+
+        It ends if the server closes it again, unless that is because of a consumer, which ends.
+        """
         is_restored = False
-        while not is_restored and recovery.state is not ChannelState.ENDED:
+        while not (is_restored or recovery.is_ended):
+            number = recovery.core.number
             try:
                 is_restored = await self._try_restore_channel(recovery)
-            except (ChannelClosed, AmqpClosedConnection):
+            except (ChannelClosed, NoChannelAvailable) as error:  # the new server may allow fewer
                 if self._protocol.state != OPEN:
                     raise
-            except NoChannelAvailable as error:  # the new server may allow fewer
-                self._report(f"channel {recovery.core.number}", error)
-                recovery.core.end(error)
-        if is_restored:
+                if not recovery.is_ended:  # or else the program has closed it
+                    self._report(f"channel {number}", error)
+                    recovery.core.end(error)
+        if is_restored and not recovery.is_ended:
             recovery.core.check_open()  # the connection may have been lost behind the last reply
             recovery.resume()
 
@@ -198,21 +207,46 @@ class Restorer:
         core = await self._open_core(recovery, old)
         if old.confirms.is_selected:
             core.confirms.is_selected = True
-            await core.requests.request(confirm.Select())
+            await core.requests.request(confirm.Select(), ANSWER_TIMEOUT)
         if recovery.is_transacted:
-            await core.requests.request(tx.Select())
+            await core.requests.request(tx.Select(), ANSWER_TIMEOUT)
         if core.consumers.channel_qos is not None:
-            await core.requests.request(core.consumers.channel_qos)
+            await core.requests.request(core.consumers.channel_qos, ANSWER_TIMEOUT)
         latest, current = core.consumers.qos, None
         for consumer in core.consumers.suspended:
+            if (recovery, consumer) in self._waiting:
+                continue
             if consumer.qos is not None and consumer.qos != current:
-                await core.requests.request(consumer.qos)
+                await core.requests.request(consumer.qos, ANSWER_TIMEOUT)
                 current = consumer.qos
             if not await self._restart(recovery, consumer):
                 return False
         if latest is not None and latest != current:
-            await core.requests.request(latest)
+            await core.requests.request(latest, ANSWER_TIMEOUT)
         return True
+
+    async def _retry_consumer(
+        self, recovery: Recovery, consumer: Consumer, *, is_last: bool
+    ) -> None:
+        if consumer.state is not State.SUSPENDED:
+            return  # the program has ended it
+        if recovery.state is not ChannelState.LINKED:
+            self._waiting.append((recovery, consumer))
+            return
+        core = recovery.core
+        latest = core.consumers.qos
+        is_limited = consumer.qos is not None and consumer.qos != latest
+        recovery.lose()  # so that the channel survives if the server refuses
+        if is_limited and consumer.qos is not None:
+            await core.requests.request(consumer.qos, ANSWER_TIMEOUT)
+        if not await self._restart(recovery, consumer, is_last=is_last):
+            await self._restore_channel(recovery)
+            return
+        if is_limited and latest is not None:
+            await core.requests.request(latest, ANSWER_TIMEOUT)
+        if not recovery.is_ended:
+            recovery.core.check_open()
+            recovery.resume()
 
     async def _open_core(self, recovery: Recovery, old: ChannelCore) -> ChannelCore:
         protocol, channel = self._protocol, cast("Channel", recovery.channel)
@@ -222,7 +256,7 @@ class Restorer:
         core = ChannelCore(connection, number, protocol, channel, old.return_callback, old)
         channel._core = core
         protocol.channels[number] = channel
-        await core.requests.request(channel_methods.Open())
+        await core.requests.request(channel_methods.Open(), ANSWER_TIMEOUT)
         return core
 
     async def _restart(
@@ -232,21 +266,28 @@ class Restorer:
         name = f"consumer {consumer.tag!r} of queue {consumer.method.queue!r}"
         error = await self._check_queue(str(consumer.method.queue))
         if error is not None:
-            if error.code == ReplyCode.RESOURCE_LOCKED and not is_last:
+            if _is_locked(error) and not is_last:
                 self._waiting.append((recovery, consumer))
             elif consumer.restarts:
                 self.queueless.append((recovery, consumer))
             else:
                 self._end_consumer(recovery, consumer, name, error)
             return True
+        if consumer.state is not State.SUSPENDED:
+            return True  # the program has ended it meanwhile
         try:
-            await recovery.core.consumers.restart(consumer)
+            await recovery.core.consumers.restart(consumer, ANSWER_TIMEOUT)
         except InvalidArgument as refusal:
             self._end_consumer(recovery, consumer, name, refusal)
         except ChannelClosed as refusal:
-            if refusal.method == basic.Consume.NAME and not refusal.is_retryable:
+            if refusal.method != basic.Consume.NAME:
+                raise
+            is_open = self._protocol.state == OPEN
+            if is_open and _is_locked(refusal) and not is_last:
+                self._waiting.append((recovery, consumer))
+            elif is_open or not refusal.is_retryable:
                 self._end_consumer(recovery, consumer, name, refusal)
-            if self._protocol.state != OPEN:
+            if not is_open:
                 raise
             return False
         return True
@@ -267,7 +308,15 @@ class Restorer:
     def _end_consumer(
         self, recovery: Recovery, consumer: Consumer, name: str, error: Exception
     ) -> None:
+        if not consumer.is_consuming:
+            return  # the program has ended it
         self._report(name, error)
         self._topology.forget_consumer(consumer.tag, recovery.key)
         consumer.fail(error)
         recovery.core.call_cancellation_callbacks(consumer.tag)
+
+
+def _is_locked(error: ChannelClosed) -> bool:
+    """Return whether another connection has a queue, or its only consumer, for a while longer."""
+    is_in_use = error.code == ReplyCode.ACCESS_REFUSED and "in exclusive use" in error.message
+    return error.code == ReplyCode.RESOURCE_LOCKED or is_in_use

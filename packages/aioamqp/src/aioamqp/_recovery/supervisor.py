@@ -7,11 +7,11 @@ import asyncio
 import inspect
 import random
 import uuid
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
-from weakref import WeakSet
 
 from amqp_codec import Method, ReplyCode
 
@@ -128,7 +128,7 @@ class Supervisor:
         self._restoring: set[asyncio.Task[None]] = set()
         self._callbacks: CallbackQueue | None = None
         self._until_changed = Waiters()
-        self._subscribers: WeakSet[_Changes] = WeakSet()
+        self._subscribers: weakref.WeakSet[_Changes] = weakref.WeakSet()
         self._since = 0.0
         self._is_closing = False
 
@@ -174,7 +174,8 @@ class Supervisor:
 
         Args:
             timeout: seconds after which to raise TimeoutError; None for ``limit`` only.
-            limit: seconds after which to raise the error of the last attempt; None for none.
+            limit: seconds after which to raise the error of the last attempt, or one that names it
+                if the connection has been open before; None for none.
         """
         deadline = asyncio.timeout(
             min((each for each in (timeout, limit) if each is not None), default=None)
@@ -233,6 +234,10 @@ class Supervisor:
                 if protocol.state == OPEN or not self.recovers():
                     raise
                 continue
+            if not channel.is_open:  # it was lost in the very turn in which it was opened
+                if protocol.state != OPEN and self.recovers():
+                    continue
+                return channel
             self._last_key += 1
             recovery = Recovery(self, channel, self._last_key)
             channel._core.recovery = recovery
@@ -259,7 +264,9 @@ class Supervisor:
         protocol = self._protocol
         if protocol is not None and protocol._core is not None and not protocol._core.failure:
             protocol._break_off(AmqpClosedConnection("The program closed the connection"), True)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # A program's ``credentials`` may be the caller: it would wait for itself.
+        others = [task for task in tasks if task is not asyncio.current_task()]
+        await asyncio.gather(*others, return_exceptions=True)
         if protocol is not None:
             await protocol.wait_closed()
 
@@ -310,32 +317,25 @@ class Supervisor:
 
     def restore(self, recovery: Recovery) -> None:
         """Restore one channel that the server has closed, on the connection that is open."""
-        restorer = Restorer(self.protocol, self.topology, self._recover)
-        self._begin(restorer, restorer.restore_channel(recovery))
+        self._start_restoring(self._restore_one(recovery))
+
+    async def _restore_one(self, recovery: Recovery) -> None:
+        protocol = self.protocol
+        restorer = Restorer(protocol, self.topology, self._recover)
+        if await _in_time(protocol, restorer.restore([recovery], declare=False)):
+            self._report(restorer.take_unrestored())
+            await self._retry(protocol, restorer)
 
     def restart(self, recovery: Recovery, consumer: Consumer) -> None:
         """Start a consumer again when its queue is back."""
-        restorer = Restorer(self.protocol, self.topology, self._recover)
+        self._start_restoring(self._restart(recovery, consumer))
+
+    async def _restart(self, recovery: Recovery, consumer: Consumer) -> None:
+        protocol = self.protocol
+        restorer = Restorer(protocol, self.topology, self._recover)
         backoff = self._reconnect or Backoff()
-        self._begin(restorer, restorer.wait_and_restart(recovery, consumer, backoff))
-
-    def _begin(
-        self, restorer: Restorer, restoring: Coroutine[Any, Any, None]
-    ) -> asyncio.Task[None]:
-        """Restore something beside the supervisor's task, on the connection that is open."""
-
-        async def run() -> None:
-            with suppress(AmqpClosedConnection, ChannelClosed):  # then recovery does it
-                await restoring
-                self._report(restorer.take_unrestored())
-
-        loop = asyncio.get_running_loop()
-        # Not by the task factory of the loop: an eager one would run it inside the reader.
-        task = asyncio.Task(run(), loop=loop, name="aioamqp restore")
-        self._restoring.add(task)
-        task.add_done_callback(self._restoring.discard)
-        task.add_done_callback(lambda _: restoring.close())
-        return task
+        if await _in_time(protocol, restorer.wait_and_restart(recovery, consumer, backoff)):
+            self._report(restorer.take_unrestored())
 
     # ---------------------------------------------------------------- changes of state
 
@@ -390,16 +390,25 @@ class Supervisor:
         try:
             await self._keep_open()
         except asyncio.CancelledError:
-            if not self._is_closing:
-                self._end(AmqpClosedConnection("The task that keeps it open was cancelled"))
+            if not self._is_closing:  # the event loop ends, or so the program has asked for
+                self._break_off(AmqpClosedConnection("The task that keeps it open was cancelled"))
+            self._end(None)
             raise
         except Exception as error:  # noqa: BLE001 - or else it would be raised in no call
             protocol_logger.exception("The connection cannot be restored")
-            self._end(error)
+            self._break_off(error)
+
+    def _break_off(self, error: Exception) -> None:
+        """End the connection because of an error, and its link with it."""
+        self._end(error)
+        protocol = self._protocol
+        if protocol is not None and protocol._core is not None and not protocol._core.failure:
+            protocol._core.writer.flush()
+            protocol._break_off(error, True)
 
     async def _keep_open(self) -> None:
         loop = asyncio.get_running_loop()
-        failures = 0
+        failures = quick_losses = 0
         while True:
             if failures and not await self._wait_before(failures):
                 return
@@ -407,7 +416,7 @@ class Supervisor:
                 protocol = await self._connect()
             except Exception as failure:  # noqa: BLE001 - also what the program's callables raise
                 self.last_error = failure
-                if self._is_final(failure):
+                if self._reconnect is None or self._is_final(failure):
                     self._end(failure)
                     return
                 failures += 1
@@ -424,8 +433,10 @@ class Supervisor:
             if self._reconnect is None:
                 self._end(error)
                 return
-            # A connection that is lost again and again is not "open" in between.
-            failures = failures + 1 if loop.time() - opened < self._reconnect.maximum else 1
+            # One that is lost again and again does not count as open in between.
+            is_quick = loop.time() - opened < self._reconnect.maximum
+            quick_losses = quick_losses + 1 if is_quick else 0
+            failures = 1 + quick_losses
 
     async def _wait_before(self, failures: int) -> bool:
         """Wait before the next attempt to connect; return False if there is none."""
@@ -447,20 +458,16 @@ class Supervisor:
     async def _use(self, protocol: AmqpProtocol) -> None:
         """Restore everything on a new connection, and wait for its end."""
         restorer = Restorer(protocol, self.topology, self._recover)
-        try:
-            await restorer.restore(self.channels)
-        except (AmqpClosedConnection, ChannelClosed):
-            unrestored = restorer.take_unrestored()
-            self._report(unrestored)
+        if not await _in_time(protocol, restorer.restore(self.channels)):
+            self._report(restorer.take_unrestored())
             await protocol.stop_now.wait()
         else:
             self._opened(restorer.take_unrestored())
-            retrying = self._begin(restorer, restorer.retry()) if restorer.is_waiting else None
+            if restorer.is_waiting:
+                self._start_restoring(self._retry(protocol, restorer))
             for recovery, consumer in restorer.queueless:
                 self.restart(recovery, consumer)
             await protocol.stop_now.wait()
-            if retrying is not None:
-                retrying.cancel()
             assert protocol._core is not None
             if not protocol._core.is_closed_by_program and self._reconnect is not None:
                 self._change(RECOVERING, protocol._core.failure)
@@ -477,13 +484,25 @@ class Supervisor:
         self._change(ConnectionState.OPEN, None, unrestored)
         self.attempt = 0
 
+    async def _retry(self, protocol: AmqpProtocol, restorer: Restorer) -> None:
+        if await _in_time(protocol, restorer.retry()):
+            self._report(restorer.take_unrestored())
+            for recovery, consumer in restorer.queueless:
+                self.restart(recovery, consumer)
+
+    def _start_restoring(self, restoring: Coroutine[Any, Any, None]) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.Task(restoring, loop=loop, name="aioamqp restore")
+        self._restoring.add(task)
+        task.add_done_callback(self._restoring.discard)
+
     # ---------------------------------------------------------------- connecting
 
     async def _connect(self) -> AmqpProtocol:
         """Connect to the first server that can be used; raise the error of the last one."""
         self.attempt += 1
         error: Exception | None = None
-        async for target in self._targets():
+        for target in await self._targets():
             self.target = target
             try:
                 return await self._connect_to(target)
@@ -496,14 +515,15 @@ class Supervisor:
         assert error is not None
         raise error
 
-    async def _targets(self) -> AsyncIterator[Target]:
+    async def _targets(self) -> list[Target]:
+        targets: list[Target] = []
         urls = random.sample(self._urls, len(self._urls)) if self._shuffle else self._urls
         for url in urls:
             hosts = await addresses_of(url.host, url.port or default_port(is_secure=url.is_secure))
             if self._shuffle:
                 random.shuffle(hosts)
-            for host in hosts:
-                yield Target(url, host, url.host)
+            targets += [Target(url, host, url.host) for host in hosts]
+        return targets
 
     async def _connect_to(self, target: Target) -> AmqpProtocol:
         arguments = arguments_of(target.url, self._login_method, self._options)
@@ -529,8 +549,6 @@ class Supervisor:
 
     def _is_final(self, error: Exception) -> bool:
         """Return whether trying again cannot help."""
-        if self._reconnect is None:
-            return True
         if not isinstance(error, AioamqpException):
             return True  # an argument is wrong
         refused = isinstance(error, HandshakeFailed) and error.code == ReplyCode.ACCESS_REFUSED
@@ -539,10 +557,23 @@ class Supervisor:
         return not error.is_retryable
 
 
+async def _in_time(protocol: AmqpProtocol, restoring: Awaitable[None]) -> bool:
+    """Restore something; return False if the connection is lost, or is too slow and so given up."""
+    try:
+        await restoring
+    except (AmqpClosedConnection, ChannelClosed):
+        return False
+    except TimeoutError as late:
+        error = AmqpClosedConnection(f"The connection cannot be restored: {late}")
+        protocol._break_off(error)
+        return False
+    return True
+
+
 class _Changes(AsyncIterator[StateChange]):
     """Changes of state for one iterator."""
 
-    def __init__(self, subscribers: "WeakSet[_Changes]") -> None:
+    def __init__(self, subscribers: "weakref.WeakSet[_Changes]") -> None:
         self._changes: deque[StateChange] = deque(maxlen=MOST_CHANGES)
         self._subscribers = subscribers
         self._until_changed = Waiters()

@@ -14,6 +14,8 @@ RECOVER: Final[tuple[Recover, ...]] = ("all", "transient", "none")
 Binding: TypeAlias = queue.Bind | exchange.Bind
 Entity: TypeAlias = exchange.Declare | queue.Declare | Binding
 
+_PARTS: Final = ("_bindings", "consumers", "exchanges", "queues")
+
 _Key: TypeAlias = tuple[str, str, str, str, bytes]
 """Identifies a binding: the destination's type and name, source, routing key, arguments."""
 
@@ -29,8 +31,6 @@ class Topology:
         consumers: by consumer tag and the number of their channel when it was first opened.
     """
 
-    __slots__ = ("_bindings", "consumers", "exchanges", "queues")
-
     def __init__(self) -> None:
         self.exchanges: dict[str, exchange.Declare] = {}
         self.queues: dict[str, queue.Declare] = {}
@@ -45,12 +45,12 @@ class Topology:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Topology):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+        return all(getattr(self, name) == getattr(other, name) for name in _PARTS)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__slots__)
+        return any(getattr(self, name) for name in _PARTS)
 
     def __iter__(self) -> Iterator[Entity]:
         """Iterate over the entities in an order in which they can be declared."""
@@ -67,15 +67,13 @@ class Topology:
         return "\n".join(lines) or "nothing"
 
     def __repr__(self) -> str:
-        counts = [
-            f"{len(getattr(self, name))} {name.strip('_')}" for name in sorted(self.__slots__)
-        ]
+        counts = [f"{len(getattr(self, name))} {name.strip('_')}" for name in _PARTS]
         return f"<Topology: {', '.join(counts)}>"
 
     def copy(self) -> Self:
         """Return a copy, which does not change with this one."""
         duplicate = type(self)()
-        for name in self.__slots__:
+        for name in _PARTS:
             getattr(duplicate, name).update(getattr(self, name))
         return duplicate
 
