@@ -41,14 +41,19 @@ from .exceptions import (
     PublishNotSent,
     PublishReturned,
     PublishUnconfirmed,
+    RpcError,
+    RpcInterrupted,
     SynchronizationError,
     WrongLoop,
 )
 from .message import Message, Messages
 from .properties import Properties
 from .protocol import AmqpProtocol
+from .retry import Retry
+from .rpc import RpcClient, RpcServer
 from .version import __packagename__ as __packagename__  # reachable here in 0.15 too
 from .version import __version__
+from .worker import Worker
 
 __all__ = [
     "AcknowledgementTimeout",
@@ -90,12 +95,18 @@ __all__ = [
     "PublishNotSent",
     "PublishReturned",
     "PublishUnconfirmed",
+    "Retry",
     "ReturnCallback",
     "ReturnEnvelope",
+    "RpcClient",
+    "RpcError",
+    "RpcInterrupted",
+    "RpcServer",
     "StateChange",
     "SynchronizationError",
     "Topology",
     "Unrestored",
+    "Worker",
     "WrongLoop",
     "__version__",
     "asyncio",

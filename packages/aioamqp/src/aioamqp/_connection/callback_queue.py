@@ -264,7 +264,7 @@ class CallbackQueue:
                 # Mostly, both contexts have only ``_running``.
                 now = copy_context()
                 if not source.is_ready or (
-                    len(now) + len(source.context) != 2 and not _is_same(now, source.context)
+                    len(now) + len(source.context) != 2 and not is_same(now, source.context)
                 ):
                     items.appendleft(entry)
                     break
@@ -337,7 +337,7 @@ class CallbackQueue:
         return next((entry for entry in self._items if entry[0] is not running), None)
 
 
-def _is_same(one: Context, other: Context) -> bool:
+def is_same(one: Context, other: Context) -> bool:
     """Return whether two contexts of one queue have the same values; compare by identity."""
     if len(one) != len(other):
         return False
