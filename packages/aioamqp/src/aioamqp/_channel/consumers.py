@@ -330,7 +330,13 @@ class Consumers:
         """End a consumer; only now, or the server would deliver its buffer to it again."""
         consumer.state = State.ENDED
         self._remove(consumer)
+        self._forget(consumer)
         self._return_to_queue(dropped, consumer)
+
+    def _forget(self, consumer: Consumer) -> None:
+        """Forget a consumer that the program has left, which is not to be restored."""
+        if self.core.recovery is not None and consumer.tag not in self._by_tag:
+            self.core.recovery.note_cancelled(consumer.tag)
 
     def _drained(self, consumer: Consumer) -> None:
         if consumer.state is State.CANCELLING:
@@ -354,6 +360,7 @@ class Consumers:
                 case State.ABANDONED | State.CANCELLING:
                     consumer.state = State.ENDED
                     self._remove(consumer)
+                    self._forget(consumer)
                 case _:  # the call that starts it fails
                     pass
         self._until_tag_free.wake()
