@@ -33,6 +33,8 @@ from aioamqp.exceptions import (
     PublishNotSent,
     PublishReturned,
     PublishUnconfirmed,
+    RpcError,
+    RpcInterrupted,
     SynchronizationError,
     WrongLoop,
     failed_link,
@@ -86,6 +88,9 @@ EXCEPTIONS: list[Exception] = [
     unconfirmed(ChannelClosed(406, "PRECONDITION_FAILED"), 7, (7, 8)),
     unconfirmed(ProtocolViolation(505, "it sent nonsense"), 7, (7, 8)),
     unconfirmed(lost_link(REFUSED), 7, (7, 8)),
+    RpcError("ValueError", "no such fruit"),
+    RpcInterrupted("text"),
+    caused(RpcInterrupted(), ChannelClosed(320, "CONNECTION_FORCED")),
     SynchronizationError("text"),
     WrongLoop("text"),
 ]
@@ -98,9 +103,13 @@ VALUES: list[Any] = [
     Properties.from_codec(UNREADABLE),
     aioamqp.DeliveryMode.PERSISTENT,
     aioamqp.ExchangeType.TOPIC,
+    aioamqp.Retry(delays=(1, 10), then="reject"),
 ]
 
-NOT_VALUES = {"AmqPlain", "AmqpProtocol", "Channel", "External", "Message", "Messages", "Plain"}
+NOT_VALUES = {
+    "AmqPlain", "AmqpProtocol", "Channel", "External", "Message", "Messages", "Plain", "RpcClient",
+    "RpcServer", "Worker",
+}  # fmt: skip
 """Public classes that belong to a connection, or hold a password."""
 
 COPIES: list[Callable[[Any], Any]] = [

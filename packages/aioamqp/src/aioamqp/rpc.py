@@ -15,7 +15,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias, cast
 
 from amqp_codec import EncodeError
 from amqp_codec import Properties as CodecProperties
@@ -365,13 +365,13 @@ class RpcServer(Worker):
 
     async def _succeeded(self, message: Message, result: Any) -> None:
         """Acknowledge a request and send the reply."""
-        body = b"" if result is None else result
-        if not isinstance(body, bytes | bytearray | memoryview):
+        if not isinstance(result, bytes | bytearray | memoryview | None):
             text = f"The handler must return bytes, not {type(result).__name__}"
             await self._failed(message, TypeError(text))
             return
+        body = b"" if result is None else bytes(cast("_Body", result))
         try:
-            await self._reply(message, bytes(body), None)
+            await self._reply(message, body, None)
         except InvalidArgument as error:  # the reply is too large
             await self._failed(message, error)
 

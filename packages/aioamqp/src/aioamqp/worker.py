@@ -15,7 +15,7 @@ DRAINING    all handlers have returned, or were cancelled   ENDED
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Hashable, Iterable
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from inspect import isawaitable
@@ -393,7 +393,7 @@ class Worker:
     # ---------------------------------------------------------------- signals
 
     @contextmanager
-    def _handling_signals(self, signals: Iterable[signal.Signals]) -> Iterator[None]:
+    def _handling_signals(self, signals: Iterable[signal.Signals]) -> Generator[None]:
         loop = asyncio.get_running_loop()
 
         def on_signal(number: int, _frame: object) -> None:
@@ -465,11 +465,12 @@ class Worker:
                 return line.popleft(), line
             await self._leave(line)
         assert self._messages is not None
+        order_by = self._order_by
         async for message in self._messages:
-            if self._order_by is None:
+            if order_by is None:
                 return message, None
             try:
-                key = self._order_by(message)
+                key = order_by(message)
                 line = self._lines.get(key)
             except Exception as error:  # noqa: BLE001 - a function of the program raises anything
                 await self._failed(message, error)
@@ -482,7 +483,8 @@ class Worker:
 
     async def _leave(self, line: _Line) -> None:
         """Forget a line, and return the messages in it to the queue."""
-        self._lines.pop(line.key, None)
+        if self._lines.get(line.key) is line:
+            del self._lines[line.key]
         while line:
             await self._settle(line.popleft().nack())
 
