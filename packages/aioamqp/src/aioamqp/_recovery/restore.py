@@ -166,7 +166,7 @@ class Restorer:
             except NoChannelAvailable as error:  # the new server may allow fewer
                 self._report(f"channel {recovery.core.number}", error)
                 recovery.core.end(error)
-        if is_restored:
+        if is_restored and recovery.state is not ChannelState.ENDED:  # closed in the meantime
             recovery.resume()
 
     async def _try_restore_channel(self, recovery: Recovery) -> bool:
