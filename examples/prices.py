@@ -1,4 +1,4 @@
-"""Tell orders.py the prices of fruit over RPC, until SIGTERM or Ctrl-C.
+"""Serve the prices of fruit to orders.py over RPC, until SIGTERM or Ctrl-C.
 
     python prices.py
 
