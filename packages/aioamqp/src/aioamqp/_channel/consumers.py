@@ -335,8 +335,9 @@ class Consumers:
 
     def _forget(self, consumer: Consumer) -> None:
         """Forget a consumer that the program has left, which is not to be restored."""
-        if self.core.recovery is not None and consumer.tag not in self._by_tag:
-            self.core.recovery.note_cancelled(consumer.tag)
+        recovery = self.core.recovery
+        if recovery is not None and consumer.tag not in self._by_tag:
+            recovery.link.forget_consumer(recovery, consumer.tag)
 
     def _drained(self, consumer: Consumer) -> None:
         if consumer.state is State.CANCELLING:

@@ -176,7 +176,7 @@ class Recovery:
         return True
 
     def note_cancelled(self, tag: str) -> None:
-        """Forget a consumer that the server has cancelled, or that the program has left."""
+        """Forget a consumer that the server has cancelled."""
         self.link.forget_consumer(self, tag)
 
     def note_stale(self, what: object) -> None:
