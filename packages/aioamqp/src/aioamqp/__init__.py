@@ -7,6 +7,7 @@ import ssl
 from urllib.parse import urlparse
 
 from . import constants, frame
+from ._retry import Retry
 from .auth import AmqPlain, External, Mechanism, Plain
 from .callbacks import (
     BlockedCallback,
@@ -49,7 +50,6 @@ from .exceptions import (
 from .message import Message, Messages
 from .properties import Properties
 from .protocol import AmqpProtocol
-from .retry import Retry
 from .rpc import RpcClient, RpcServer
 from .version import __packagename__ as __packagename__  # reachable here in 0.15 too
 from .version import __version__

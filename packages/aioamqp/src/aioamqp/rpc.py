@@ -23,6 +23,7 @@ from amqp_codec import Properties as CodecProperties
 from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._loggers import channel_logger
+from ._retry import MAX_ERROR, OwnChannel, check_connection
 from .channel import Channel
 from .connection import Connection, StateChange
 from .envelope import Envelope, ReturnEnvelope
@@ -38,8 +39,9 @@ from .exceptions import (
 )
 from .message import Message
 from .properties import Properties, to_codec
-from .retry import MAX_ERROR, OwnChannel, check_connection
 from .worker import ACKNOWLEDGEMENT_TIMEOUT, DRAIN_TIMEOUT, Worker
+
+__all__ = ["RpcClient", "RpcHandler", "RpcServer"]
 
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
 

@@ -28,12 +28,7 @@ from ._channel.requests import check_timeout
 from ._connection.callback_queue import is_same
 from ._connection.core import CLOSE_TIMEOUT
 from ._loggers import channel_logger
-from .callbacks import check_callable
-from .channel import Channel
-from .connection import Connection
-from .exceptions import AioamqpException, AmqpClosedConnection, ChannelClosed, InvalidArgument
-from .message import Message, Messages
-from .retry import (
+from ._retry import (
     Disposal,
     Policy,
     PolicyFunction,
@@ -43,6 +38,13 @@ from .retry import (
     check_connection,
     check_policy,
 )
+from .callbacks import check_callable
+from .channel import Channel
+from .connection import Connection
+from .exceptions import AioamqpException, AmqpClosedConnection, ChannelClosed, InvalidArgument
+from .message import Message, Messages
+
+__all__ = ["Handler", "Policy", "PolicyFunction", "Retry", "Worker"]
 
 Handler: TypeAlias = Callable[[Message], Awaitable[Any] | Any]
 """Handles a message; a coroutine function or a plain one."""
