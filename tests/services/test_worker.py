@@ -290,6 +290,50 @@ async def test_a_message_is_tried_again_after_growing_delays_and_then_dead_lette
     assert headers["x-aioamqp-attempts"] == 3
 
 
+class Undescribed(Exception):
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (Undescribed(), "Undescribed"),
+        (ValueError("a \udcff name"), "ValueError: a ? name"),
+        (ValueError("x" * 5000), f"ValueError: {'x' * 1000}"),
+    ],
+)
+async def test_every_error_can_be_published(
+    error: Exception, text: str, amqp_broker: FakeBroker, connection: Connection
+) -> None:
+    handler = Handler(error)
+    put(amqp_broker, b"1")
+    options: Any = {"on_exception": "dead-letter", "dead_letter_queue": "dead"}
+    async with Worker(connection, "q", handler, **options):
+        await amqp_broker.wait_for(lambda: ready(amqp_broker, "dead"))
+
+    assert headers_of(only(amqp_broker, "dead"))["x-aioamqp-error"] == text
+
+
+async def test_an_exception_that_is_no_exception_is_a_failure_as_well(
+    amqp_broker: FakeBroker, connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd(BaseException):
+        pass
+
+    def handle(message: Message) -> None:
+        if message.body == b"1":
+            raise Odd
+
+    put(amqp_broker, b"1", b"2")
+    async with Worker(connection, "q", handle, 1) as worker:
+        await amqp_broker.wait_for(lambda: not unacked(amqp_broker) and not ready(amqp_broker))
+        assert worker.is_running
+
+    assert ready(amqp_broker, "dead") == [b"1"]
+    assert "The handler has raised Odd()" in caplog.text
+
+
 async def test_a_retried_message_keeps_its_properties_and_says_where_it_was_published(
     amqp_broker: FakeBroker, connection: Connection
 ) -> None:

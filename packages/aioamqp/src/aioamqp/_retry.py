@@ -120,10 +120,19 @@ def attempts_of(message: Message) -> int:
     return attempts if isinstance(attempts, int) and attempts > 0 else 0
 
 
-def describe_error(error: BaseException) -> str:
+def text_of(error: Exception) -> str:
+    """Return the text of an exception as it can be published: cut, and valid UTF-8."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an exception of the program may fail to describe itself
+        text = ""
+    return text[:MAX_ERROR].encode(errors="replace").decode()
+
+
+def describe_error(error: Exception) -> str:
     """Return the type and the text of an exception, for a header."""
-    text = str(error)
-    return f"{type(error).__name__}: {text}"[:MAX_ERROR] if text else type(error).__name__
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def properties_to_retry(message: Message, error: Exception) -> Properties:

@@ -23,7 +23,7 @@ from amqp_codec import Properties as CodecProperties
 from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._loggers import channel_logger
-from ._retry import MAX_ERROR, OwnChannel, check_connection
+from ._retry import OwnChannel, check_connection, text_of
 from .channel import Channel
 from .connection import Connection, StateChange
 from .envelope import Envelope, ReturnEnvelope
@@ -385,9 +385,8 @@ class RpcServer(Worker):
             message,
             exc_info=error,
         )
-        text = str(error)[:MAX_ERROR].encode(errors="replace")
         try:
-            await self._reply(message, text, {ERROR_TYPE: type(error).__name__[:MAX_ERROR]})
+            await self._reply(message, text_of(error).encode(), {ERROR_TYPE: type(error).__name__})
         except InvalidArgument as failure:
             channel_logger.warning("The reply to %r is lost: %s", message, failure)
 

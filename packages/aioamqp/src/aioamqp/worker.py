@@ -103,8 +103,8 @@ class Worker:
     - a ``Retry``: it is tried again after a delay.
 
     When the connection is lost, handlers that run go on. The server delivers their messages again,
-    so they are handled again: what a handler does should bear that. Settling the old delivery has
-    no effect. With ``order_by``, the second handler waits until the first one has returned.
+    so a handler must be able to handle a message twice. Settling the old delivery has no effect.
+    With ``order_by``, the second handler waits until the first one has returned.
 
     The worker drains when the block ends, when ``run`` receives a signal, or when the program calls
     ``drain``: deliveries stop, handlers that run may finish, and all other messages return to the
@@ -503,9 +503,13 @@ class Worker:
             except asyncio.CancelledError as cancelled:
                 if _is_being_cancelled():
                     raise
-                await self._failed(message, RuntimeError(f"The handler was cancelled: {cancelled}"))
+                await self._failed(message, _as_exception(cancelled))
+            except (SystemExit, KeyboardInterrupt, GeneratorExit):
+                raise
             except Exception as error:  # noqa: BLE001 - a handler may raise anything
                 await self._failed(message, error)
+            except BaseException as error:  # noqa: BLE001 - or else the runner would end unnoticed
+                await self._failed(message, _as_exception(error))
             else:
                 await self._succeeded(message, result)
         except BaseException:
@@ -671,6 +675,12 @@ class Worker:
 def _check_count(value: object, name: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidArgument("must be a number from 1", (name,))
+
+
+def _as_exception(raised: BaseException) -> Exception:
+    error = RuntimeError(f"The handler has raised {raised!r}")
+    error.__cause__ = raised
+    return error
 
 
 def _is_being_cancelled() -> bool:
