@@ -426,7 +426,7 @@ async def test_a_delay_queue_that_is_different_is_an_error_at_the_start(
 
 
 async def test_a_message_is_not_published_again_when_its_connection_was_lost(
-    amqp_broker: FakeBroker, connection: Connection
+    amqp_broker: FakeBroker, connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The server has queued it again, so a copy would be a second one."""
     handler = Handler(ValueError("the old delivery"))
@@ -442,6 +442,7 @@ async def test_a_message_is_not_published_again_when_its_connection_was_lost(
 
     assert handler.started == [b"1", b"1"]
     assert ready(amqp_broker, "q.retry.5000") == []
+    assert "the message is delivered again, since its connection was lost" in caplog.text
 
 
 @pytest.mark.parametrize("delays", [(), 5, (0,), (-1,), ("1",), (float("nan"),), (1e9,), (True,)])
@@ -744,9 +745,10 @@ async def test_a_handler_that_ignores_its_cancellation_does_not_hold_up_the_end(
             except asyncio.CancelledError:
                 continue
         ended.set()
+        raise ValueError("too late")
 
     put(amqp_broker, b"1")
-    async with Worker(connection, "q", stubborn) as worker:
+    async with Worker(connection, "q", stubborn, on_exception=Retry((1,))) as worker:
         await amqp_broker.wait_for(lambda: worker.handling)
         await worker.drain(1)
 
@@ -755,7 +757,9 @@ async def test_a_handler_that_ignores_its_cancellation_does_not_hold_up_the_end(
     assert "1 handlers of queue 'q' go on although they were cancelled" in caplog.text
     over.set()
     await ended.wait()
-    await asyncio.sleep(1)
+    await asyncio.sleep(5)
+    assert ready(amqp_broker) == [b"1"]  # and no copy of it
+    assert connection.snapshot()["channels"] == []
 
 
 async def test_an_exception_in_the_block_cancels_the_handlers_at_once(

@@ -528,13 +528,13 @@ class Worker:
         """Settle a message whose handler has raised an exception."""
         policy = self._policy_for(message, error)
         attempts = attempts_of(message)
-        what = _describe(policy, attempts)
+        what = _describe(message, policy, attempts)
         channel_logger.error(
             "The handler of queue %r has failed with %r, attempt %d: %s",
             self._queue,
             message,
             attempts + 1,
-            "it has settled the message itself" if message.is_settled else what,
+            what,
             exc_info=error,
         )
         if isinstance(policy, Retry):
@@ -586,7 +586,7 @@ class Worker:
             pause: seconds after which it returns to its queue instead, if that fails.
             publish: publishes it, and waits for the publisher confirm.
         """
-        if message.is_settled or message._core.is_superseded:  # the server delivers it again
+        if message.is_settled or _is_requeued(message):
             return
         # It is finished even if the handler is cancelled now, or else there might be two of it.
         loop = asyncio.get_running_loop()
@@ -597,7 +597,7 @@ class Worker:
             await asyncio.wait([moving], timeout=CLOSE_TIMEOUT)
             moving.cancel()
             raise
-        if failure is None or message._core.is_superseded:
+        if failure is None or _is_requeued(message):
             return
         channel_logger.warning(
             "%r cannot be published again; it returns to queue %r in %g seconds: %s",
@@ -683,6 +683,11 @@ def _as_exception(raised: BaseException) -> Exception:
     return error
 
 
+def _is_requeued(message: Message) -> bool:
+    """Return whether the server has queued a message again: its channel or connection has ended."""
+    return message._core.is_superseded or not message.channel.is_open
+
+
 def _is_being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
@@ -695,8 +700,12 @@ def _deliveries_before(message: Message) -> int:
     return max((count for count in counts if isinstance(count, int)), default=0)
 
 
-def _describe(policy: Policy, attempts: int) -> str:
+def _describe(message: Message, policy: Policy, attempts: int) -> str:
     """Return what happens to a message, for the log."""
+    if message.is_settled:
+        return "it has settled the message itself"
+    if _is_requeued(message) and policy != "stop":
+        return "the message is delivered again, since its connection was lost"
     if isinstance(policy, Retry):
         if attempts < len(policy.delays):
             return f"it is tried again in {policy.delays[attempts]:g} seconds"
