@@ -685,6 +685,33 @@ async def test_a_warning_comes_before_the_acknowledgement_timeout(
     )
 
 
+@pytest.mark.amqp(consumer_timeout=100)
+async def test_a_worker_continues_after_one_acknowledgement_timeout_and_ends_with_the_next(
+    amqp_broker: FakeBroker, connection: Connection
+) -> None:
+    """RabbitMQ checks once a minute."""
+    seconds = [150, 0, 500]
+    handled: list[bytes] = []
+
+    async def handle(message: Message) -> None:
+        await asyncio.sleep(seconds.pop(0))
+        handled.append(message.body)
+
+    options: Any = {"order_by": lambda message: message.body, "acknowledgement_timeout": 100}
+    running = asyncio.create_task(Worker(connection, "q", handle, **options).run())
+    put(amqp_broker, b"1")
+    await asyncio.sleep(200)
+    assert handled == [b"1", b"1"]
+    assert (ready(amqp_broker), unacked(amqp_broker)) == ([], 0)
+
+    put(amqp_broker, b"2")
+    with pytest.raises(aioamqp.AcknowledgementTimeout, match="raise consumer_timeout"):
+        await running
+
+    await amqp_broker.wait_idle()
+    assert ready(amqp_broker) == [b"2"]
+
+
 # ------------------------------------------------------------------------------ the end
 
 
