@@ -25,10 +25,10 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
+def run(main: Coroutine[Any, Any, None], level: int = logging.ERROR) -> None:
     """Run a program; exit with 130 after Ctrl-C, with 1 and a message after an error."""
     # The error is printed below, so it need not be logged. Failed callbacks are still logged.
-    logging.getLogger("aioamqp").setLevel(logging.ERROR)
+    logging.getLogger("aioamqp").setLevel(level)
     try:
         asyncio.run(main)
     except KeyboardInterrupt:

@@ -34,6 +34,8 @@ from aioamqp.exceptions import (
     PublishNotSent,
     PublishReturned,
     PublishUnconfirmed,
+    RpcError,
+    RpcInterrupted,
     SynchronizationError,
     WrongLoop,
     failed_link,
@@ -98,6 +100,9 @@ EXCEPTIONS: list[Exception] = [
     unconfirmed(ChannelClosed(406, "PRECONDITION_FAILED"), 7, (7, 8)),
     unconfirmed(ProtocolViolation(505, "it sent nonsense"), 7, (7, 8)),
     unconfirmed(lost_link(REFUSED), 7, (7, 8)),
+    RpcError("ValueError", "no such fruit"),
+    RpcInterrupted("text"),
+    caused(RpcInterrupted(), ChannelClosed(320, "CONNECTION_FORCED")),
     SynchronizationError("text"),
     WrongLoop("text"),
 ]
@@ -113,6 +118,7 @@ VALUES: list[Any] = [
     Backoff(initial=1, maximum=2, attempts=3),
     ConnectionState.RECOVERING,
     StateChange(ConnectionState.OPEN, ConnectionState.RECOVERING, None, 0, "localhost:5672"),
+    aioamqp.Retry(delays=(1, 10), then="reject"),
 ]
 
 TOPOLOGY = Topology()
@@ -133,7 +139,7 @@ UNREPEATABLE: list[Any] = [
 
 NOT_VALUES = {
     "AmqPlain", "AmqpProtocol", "Channel", "Confirmation", "Connection", "External", "Message",
-    "Messages", "Plain", "Publisher",
+    "Messages", "Plain", "Publisher", "RpcClient", "RpcServer", "Worker",
 }  # fmt: skip
 """Public classes that belong to a connection, or hold a password."""
 

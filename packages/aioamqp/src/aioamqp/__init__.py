@@ -7,6 +7,7 @@ import ssl
 from urllib.parse import urlparse
 
 from . import constants, frame
+from ._retry import Retry
 from .auth import AmqPlain, External, Mechanism, Plain
 from .callbacks import (
     BlockedCallback,
@@ -41,6 +42,8 @@ from .exceptions import (
     PublishNotSent,
     PublishReturned,
     PublishUnconfirmed,
+    RpcError,
+    RpcInterrupted,
     SynchronizationError,
     WrongLoop,
 )
@@ -48,8 +51,10 @@ from .message import Message, Messages
 from .properties import Properties
 from .protocol import AmqpProtocol
 from .publisher import Confirmation, Publisher
+from .rpc import RpcClient, RpcServer
 from .version import __packagename__ as __packagename__  # reachable here in 0.15 too
 from .version import __version__
+from .worker import Worker
 
 __all__ = [
     "AcknowledgementTimeout",
@@ -93,12 +98,18 @@ __all__ = [
     "PublishReturned",
     "PublishUnconfirmed",
     "Publisher",
+    "Retry",
     "ReturnCallback",
     "ReturnEnvelope",
+    "RpcClient",
+    "RpcError",
+    "RpcInterrupted",
+    "RpcServer",
     "StateChange",
     "SynchronizationError",
     "Topology",
     "Unrestored",
+    "Worker",
     "WrongLoop",
     "__version__",
     "asyncio",

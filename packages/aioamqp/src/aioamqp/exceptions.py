@@ -14,6 +14,8 @@ AioamqpException
 │   └── PublishReturned        the server returned a message that it could not route to a queue
 ├── PublishUnconfirmed         written, but not confirmed (also what closed the channel)
 ├── PublishNotSent             never written (also what closed the channel)
+├── RpcError                   the handler of an RPC server raised an exception
+├── RpcInterrupted             the channel or connection ended before the reply to a request
 ├── ConsumerCancelled          the server cancelled the consumer of a ``Channel.consume``
 ├── AlreadySettled             a message is acknowledged, nacked or rejected twice
 ├── WrongLoop                  called from another event loop (also a RuntimeError)
@@ -318,8 +320,9 @@ class PublishReturned(PublishFailed):
 
     def __str__(self) -> str:
         why = self.envelope
+        tag = f" with delivery tag {self.delivery_tag}" if self.delivery_tag else ""
         return (
-            f"The message with delivery tag {self.delivery_tag} to exchange {why.exchange_name!r}"
+            f"The message{tag} to exchange {why.exchange_name!r}"
             f" with routing key {why.routing_key!r} was returned: {why.reply_code} {why.reply_text}"
         )
 
@@ -357,6 +360,40 @@ class PublishNotSent(AioamqpException):
 
     def __str__(self) -> str:
         return f"The message was not sent: {reason(self.__cause__)}"
+
+
+class RpcError(AioamqpException):
+    """The handler of an ``RpcServer`` raised an exception instead of returning the reply.
+
+    Attributes:
+        error_type: the name of the class of that exception, such as ``ValueError``.
+        message: its text.
+    """
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(error_type, message)
+        self.error_type = error_type
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.error_type}: {self.message}" if self.message else self.error_type
+
+
+class RpcInterrupted(AioamqpException):
+    """The channel or the connection ended before the reply to a request of an ``RpcClient``.
+
+    The server may have handled the request or not; its reply is lost.
+    """
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the same call can succeed later: what ended the channel decides."""
+        cause = self.__cause__
+        return cause.is_retryable if isinstance(cause, AioamqpException) else True
+
+    def __str__(self) -> str:
+        why = reason(self.__cause__)
+        return f"There is no reply, and it is unknown whether the request was handled: {why}"
 
 
 class SynchronizationError(AioamqpException):

@@ -413,7 +413,14 @@ class Consumers:
         """End a consumer; only now, or the server would deliver its buffer to it again."""
         consumer.state = State.ENDED
         self._remove(consumer)
+        self._forget(consumer)
         self._return_to_queue(dropped, consumer)
+
+    def _forget(self, consumer: Consumer) -> None:
+        """Forget a consumer that the program has left, which is not to be restored."""
+        recovery = self.core.recovery
+        if recovery is not None and consumer.tag not in self._by_tag:
+            recovery.link.forget_consumer(recovery, consumer.tag)
 
     def _drained(self, consumer: Consumer) -> None:
         if consumer.state is State.CANCELLING:
@@ -437,6 +444,7 @@ class Consumers:
                 case State.ABANDONED | State.CANCELLING:
                     consumer.state = State.ENDED
                     self._remove(consumer)
+                    self._forget(consumer)
                 case _:  # the call that starts it fails
                     pass
         self._until_tag_free.wake()

@@ -284,6 +284,9 @@ class ChannelCore:
         except BaseException:
             self.abandon(code, text)
             raise
+        if self.is_superseded:  # the connection was lost in the meantime
+            await self._close_successor(code, text, timeout)
+            return
         self._start_closing(code, text)
         self.connection.read_flow.begin_call()
         try:
@@ -297,9 +300,26 @@ class ChannelCore:
         finally:
             self.connection.read_flow.end_call()
 
+    async def _close_successor(self, code: int, text: str, timeout: float | None) -> None:
+        """Close the channel over the core that takes over from this one, if there is one."""
+        successor = self._successor
+        if successor is not self and not successor.close_event.is_set():
+            await successor.close(code, text, timeout)
+        else:
+            self.abandon(code, text)
+
+    @property
+    def _successor(self) -> "ChannelCore":
+        """The core that the channel has now."""
+        return cast("ChannelCore", self.channel._core)
+
     def abandon(self, code: int, text: str) -> None:
         """Close the channel if it is open, without waiting: the call was given up."""
-        if self.state is _OPEN:
+        if self._successor is not self:
+            self._successor.abandon(code, text)
+        elif self.state is State.SUSPENDED:
+            self.end(ChannelClosed(0, "The program closed the channel"), True)
+        elif self.state is _OPEN:
             self._start_closing(code, text)
 
     # ---------------------------------------------------------------- for the connection

@@ -285,7 +285,7 @@ class CallbackQueue:
                 source, item = entry
                 # Mostly, it is the same source, and the context has only ``_running``.
                 if source is not current or (is_used and len(copy_context()) != 1):
-                    if not source.is_ready or not _is_same(copy_context(), source.context):
+                    if not source.is_ready or not is_same(copy_context(), source.context):
                         items.appendleft(entry)
                         break
                     current = source
@@ -361,7 +361,7 @@ class CallbackQueue:
         return next((entry for entry in self._items if entry[0] is not running), None)
 
 
-def _is_same(one: Context, other: Context) -> bool:
+def is_same(one: Context, other: Context) -> bool:
     """Return whether two contexts of one queue have the same values; compare by identity."""
     if len(one) != len(other):
         return False

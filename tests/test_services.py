@@ -1,0 +1,198 @@
+"""The example orders.py: a service that loses nothing while its broker is restarted."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from aioamqp import Backoff, Channel, Connection, PublishUnconfirmed
+from aioamqp_testing import FakeBroker
+from tests.conftest import node_or_skip
+from tests.rabbitmq import RabbitMQNode, rabbitmqctl
+from tests.test_examples import Program
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
+
+ORDERS = 300
+BAD = 7
+"""The order of a fruit that has no price."""
+
+DEADLINE = 50.0
+
+
+class Broker(NamedTuple):
+    """A broker over TCP that can be restarted."""
+
+    url: str
+    restart: Callable[[], Coroutine[Any, Any, None]]
+
+
+async def restart_node(node: RabbitMQNode) -> None:
+    await rabbitmqctl(node, "stop_app")
+    await rabbitmqctl(node, "start_app")
+
+
+@pytest.fixture(params=["fake", "rabbitmq"])
+def node(request: pytest.FixtureRequest) -> Any:
+    """Not asynchronous, so that starting RabbitMQ does not count against the deadline of a test."""
+    if request.param == "fake":
+        yield None
+    else:
+        with node_or_skip() as node:
+            yield node
+
+
+@pytest_asyncio.fixture
+async def broker(node: RabbitMQNode | None) -> AsyncIterator[Broker]:
+    async with AsyncExitStack() as stack:
+        if node is not None:
+            yield Broker(node.url, partial(restart_node, node))
+        else:
+            fake = await stack.enter_async_context(FakeBroker())
+            yield Broker(await fake.listen(), fake.restart)
+
+
+@pytest_asyncio.fixture
+async def channel(broker: Broker) -> AsyncIterator[Channel]:
+    """A channel of the test in confirm mode."""
+    async with Connection(broker.url, reconnect=Backoff(maximum=0.5)) as connection:
+        channel = await connection.channel()
+        await channel.confirm_select()
+        yield channel
+
+
+class Service:
+    """A running orders.py, and what it logs."""
+
+    def __init__(self, program: Program) -> None:
+        self.log: list[dict[str, str]] = []
+        self._program = program
+
+    async def next_text(self, begin: str) -> str:
+        """Wait until it logs a text that begins so; return the rest of the text."""
+        while True:
+            line = await self._program.next_error_line()
+            assert line, "the program has ended"
+            self.log.append(json.loads(line))
+            text = self.log[-1]["text"]
+            if text.startswith(begin):
+                return text.removeprefix(begin)
+
+    async def terminate(self) -> None:
+        """Send SIGTERM, and assert that it stops in order."""
+        self._program.terminate()
+        code, lines, errors = await self._program.wait()
+        self.log += map(json.loads, errors.splitlines())
+        assert (code, lines) == (0, [])
+        assert self.log[-1]["text"] == "stopped"
+
+    def texts(self, begin: str) -> list[str]:
+        texts = [entry["text"] for entry in self.log]
+        return [text.removeprefix(begin) for text in texts if text.startswith(begin)]
+
+
+@pytest_asyncio.fixture
+async def start(broker: Broker) -> AsyncIterator[Callable[..., Awaitable[Program]]]:
+    programs: list[Program] = []
+
+    async def start_one(name: str, *arguments: str) -> Program:
+        programs.append(await Program.start(name, "--url", broker.url, *arguments))
+        return programs[-1]
+
+    yield start_one
+    for program in programs:
+        await program.kill()
+
+
+async def order(channel: Channel, number: int) -> None:
+    """Publish an order until it is confirmed."""
+    body = {"fruit": "stone" if number == BAD else "apple", "count": number}
+    properties = {"message_id": str(number), "delivery_mode": 2}
+    while True:
+        try:
+            await channel.publish(
+                json.dumps(body).encode(), "", "orders", properties, mandatory=True
+            )
+        except PublishUnconfirmed:
+            continue  # two deliveries of one order get one invoice
+        return
+
+
+async def ask_health(port: str) -> str:
+    reader, writer = await asyncio.open_connection("localhost", int(port))
+    writer.write(b"GET / HTTP/1.0\r\n\r\n")
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    return answer.partition("\r\n")[0]
+
+
+async def order_all(channel: Channel, numbers: range) -> None:
+    async with asyncio.TaskGroup() as group:
+        for number in numbers:
+            group.create_task(order(channel, number))
+
+
+async def test_every_order_gets_an_invoice_while_the_broker_is_restarted(
+    broker: Broker, channel: Channel, start: Callable[..., Awaitable[Program]]
+) -> None:
+    async with asyncio.timeout(DEADLINE):
+        await (await start("prices.py")).wait_ready()
+        service = Service(await start("orders.py", "--port", "0", "--delays", "0.1", "0.2"))
+        port = await service.next_text("ready, health at port ")
+        assert (await ask_health(port)).startswith("HTTP/1.0 200 OPEN")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(order_all(channel, range(ORDERS // 2)))
+            for _ in range(ORDERS // 10):
+                await service.next_text("order ")
+            group.create_task(broker.restart())
+            await service.next_text("Connecting again in ")
+            group.create_task(order_all(channel, range(ORDERS // 2, ORDERS)))
+        while len(set(service.texts("order "))) < ORDERS - 1:
+            await service.next_text("order ")
+        async for message in channel.consume("orders.dead"):
+            await message.ack()
+            headers = message.properties.headers or {}
+            assert message.properties.message_id == str(BAD)
+            assert headers["x-aioamqp-error"] == "RpcError: KeyError: 'stone'"
+            break
+        assert (await ask_health(port)).startswith("HTTP/1.0 200 OPEN")
+        await service.terminate()
+
+    orders = await channel.queue_declare("orders", passive=True)
+    assert (orders["message_count"], orders["consumer_count"]) == (0, 0)
+    invoices = Counter([invoice["order"] for invoice in await all_invoices(channel)])
+    assert {*invoices} == {str(number) for number in range(ORDERS) if number != BAD}
+    sent_again = Counter(text.partition(" ")[0] for text in service.texts("invoice "))
+    assert invoices - sent_again - Counter({*invoices}) == Counter()
+
+
+async def test_a_service_waits_for_its_broker() -> None:
+    async with asyncio.timeout(DEADLINE), FakeBroker() as broker:
+        url = await broker.listen()
+        await broker.stop()
+        program = await Program.start("orders.py", "--url", url, "--port", "0")
+        service = Service(program)
+        try:
+            waiting = await service.next_text("Connecting again in ")
+            assert "attempt 2: Cannot connect to 127.0.0.1:" in waiting
+
+            await broker.start()
+
+            await service.next_text("ready")
+            await service.terminate()
+        finally:
+            await program.kill()
+
+
+async def all_invoices(channel: Channel) -> list[dict[str, Any]]:
+    count = (await channel.queue_declare("invoices", passive=True))["message_count"]
+    got = [await channel.basic_get("invoices", no_ack=True) for _ in range(count)]
+    return [json.loads(each["message"]) for each in got]
