@@ -118,7 +118,8 @@ class Worker:
         handler: called as ``handler(message)``. A plain function must not block the event loop.
         concurrency: how many handlers run at the same time.
         order_by: returns a key for a message, as ``order_by(message)``. Messages with the same key
-            are handled one at a time, in their order. None to handle all beside one another.
+            are handled one at a time, in their order; one that is tried again or requeued comes
+            behind those that have been delivered. None to handle all beside one another.
         on_exception: what to do with a message whose handler has failed; or a function that
             returns it, called as ``on_exception(message, error)``.
         dead_letter_queue: the name of the queue for dead letters, which must exist; None to leave
