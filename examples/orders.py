@@ -2,8 +2,7 @@
 
     python orders.py --port 8080
 
-It runs until SIGTERM or Ctrl-C, also while the broker is restarted. An order that fails is tried
-again after growing delays, and goes to the queue orders.dead at last.
+It survives restarts of the broker. Orders that fail again and again go to the queue orders.dead.
 """
 
 import asyncio
@@ -28,8 +27,7 @@ class JsonFormatter(logging.Formatter):
 
 class Orders:
     def __init__(self, channel: Channel, rpc: RpcClient) -> None:
-        self._channel = channel
-        self._rpc = rpc
+        self._channel, self._rpc = channel, rpc
         self._done: set[str] = set()  # with several instances, in their database
 
     async def handle(self, message: Message) -> None:
@@ -74,15 +72,17 @@ async def main(url: str, delays: list[float], port: int) -> None:
             writer.close()
 
         async with worker, await asyncio.start_server(on_health, "localhost", port) as health:
+            work = asyncio.create_task(worker.run(signals=(signal.SIGTERM, signal.SIGINT)))
+            await asyncio.sleep(0)  # so that signals are handled before anybody can send one
             log.info("ready, health at port %d", health.sockets[0].getsockname()[1])
-            await worker.run(signals=(signal.SIGTERM, signal.SIGINT))
+            await work
     log.info("stopped")
 
 
 if __name__ == "__main__":
     parser = arguments(__doc__)
     parser.add_argument("--delays", type=float, nargs="+", default=[1, 10, 60], metavar="SECONDS")
-    parser.add_argument("--port", type=int, default=8080, help="for the health of the service")
+    parser.add_argument("--port", type=int, default=8080, help="for its health")
     options = parser.parse_args()
     logs = logging.StreamHandler()
     logs.setFormatter(JsonFormatter())
