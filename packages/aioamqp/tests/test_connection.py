@@ -468,6 +468,30 @@ async def test_without_reconnect_the_first_error_ends_it(network: Network) -> No
     assert network.hosts == ["server"]
 
 
+async def test_the_attempts_before_a_connection_was_open_do_not_delay_the_next_ones(
+    network: Network,
+) -> None:
+    network.errors = [ConnectionRefusedError(111, "refused") for _ in range(12)]
+    async with Connection(URL, reconnect=Backoff(0.1, 1000), wait_timeout=None) as made:
+        began = asyncio.get_running_loop().time()
+        for _ in range(2):
+            network.lose()
+            await changes_of(made, 2)
+
+        assert asyncio.get_running_loop().time() - began <= 0.6
+
+
+async def test_a_connection_that_is_lost_again_and_again_is_opened_less_and_less_often(
+    network: Network,
+) -> None:
+    async with Connection(URL, reconnect=Backoff(1, 1000)) as made:
+        for _ in range(15):
+            network.lose()
+            await changes_of(made, 2)
+
+        assert asyncio.get_running_loop().time() > 100
+
+
 async def test_without_reconnect_a_loss_ends_it(network: Network) -> None:
     errors: list[Exception] = []
     async with Connection(URL, reconnect=None, on_error=errors.append) as made:

@@ -396,7 +396,7 @@ class Supervisor:
 
     async def _keep_open(self) -> None:
         loop = asyncio.get_running_loop()
-        failures = 0
+        failures = quick_losses = 0
         while True:
             if failures and not await self._wait_before(failures):
                 return
@@ -421,8 +421,10 @@ class Supervisor:
             if self._reconnect is None:
                 self._end(error)
                 return
-            # A connection that is lost again and again is not "open" in between.
-            failures = failures + 1 if loop.time() - opened < self._reconnect.maximum else 1
+            # One that is lost again and again does not count as open in between.
+            is_quick = loop.time() - opened < self._reconnect.maximum
+            quick_losses = quick_losses + 1 if is_quick else 0
+            failures = 1 + quick_losses
 
     async def _wait_before(self, failures: int) -> bool:
         """Wait before the next attempt to connect; return False if there is none."""
