@@ -401,7 +401,7 @@ class Sequences(RuleBasedStateMachine):
         assert self.calls(number, call)
 
 
-SETTLE: dict[str, Callable[[aioamqp.Channel, int], Awaitable[None]]] = {
+SETTLE: dict[str, Callable[[aioamqp.Channel, int], Awaitable[object]]] = {
     "ack": lambda c, tag: c.basic_client_ack(tag),
     "nack": lambda c, tag: c.basic_client_nack(tag, requeue=False),
     "reject": lambda c, tag: c.basic_reject(tag),

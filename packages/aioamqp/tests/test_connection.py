@@ -55,7 +55,9 @@ class Network:
         self.is_silent = False
         self.down_hosts: set[str] = set()
 
-    async def dial(self, factory: Any, host: str, port: Any, *, ssl: Any) -> Any:
+    async def dial(
+        self, protocol_factory: Any, host: str, port: Any, *, ssl: Any
+    ) -> tuple[asyncio.Transport, Any]:
         self.hosts.append(host)
         if self.errors:
             raise self.errors.pop(0)
@@ -63,7 +65,7 @@ class Network:
             await asyncio.get_running_loop().create_future()
         if self.is_down or host in self.down_hosts:
             raise ConnectionRefusedError(111, "refused")
-        return await self.server.dial(factory, host, port, ssl=ssl)
+        return await self.server.dial(protocol_factory, host, port, ssl=ssl)
 
     def lose(self) -> None:
         self.server.transport.end(ConnectionResetError(104, "reset"))
@@ -723,10 +725,12 @@ async def test_servers_are_tried_in_random_order_and_each_once_an_attempt(
 
 
 async def test_an_attempt_has_a_time_limit_and_the_next_server_is_tried(network: Network) -> None:
-    async def dial(factory: Any, host: str, port: Any, *, ssl: Any) -> Any:
+    async def dial(
+        protocol_factory: Any, host: str, port: Any, *, ssl: Any
+    ) -> tuple[asyncio.Transport, Any]:
         if host == "one":
             await asyncio.get_running_loop().create_future()
-        return await network.dial(factory, host, port, ssl=ssl)
+        return await network.dial(protocol_factory, host, port, ssl=ssl)
 
     with aioamqp.dialing(dial):
         async with Connection(URLS, shuffle=False, connection_timeout=2):

@@ -98,10 +98,7 @@ class Connection:
             raise unknown
         check_callable("on_error", on_error, OF_ERROR)
         check_callable("on_state_change", on_state_change, OF_CHANGE)
-        if credentials is not None and not callable(credentials):
-            # Not quoted: it may be the password.
-            text = f"must be a function or None, not {type(credentials).__name__}"
-            raise InvalidArgument(text, ("credentials",))
+        _check_credentials(credentials)
         check_timeout(wait_timeout, "wait_timeout")
         if recover not in RECOVER:
             text = f"must be {' or '.join(map(repr, RECOVER))}, not {recover!r:.40}"
@@ -312,6 +309,13 @@ class Connection:
             "bytes_for_callbacks": 0 if link is None else link.read_flow.size,
             "channels": channels,
         }
+
+
+def _check_credentials(credentials: object) -> None:
+    if credentials is not None and not callable(credentials):
+        # Not quoted: it may be the password.
+        text = f"must be a function or None, not {type(credentials).__name__}"
+        raise InvalidArgument(text, ("credentials",))
 
 
 def _check_backoff(reconnect: object) -> None:

@@ -133,6 +133,11 @@ class Recovery:
         core: ChannelCore = self.channel._core
         return core
 
+    @property
+    def is_ended(self) -> bool:
+        """Whether the channel is closed."""
+        return self.state is State.ENDED
+
     def waiting(self, now: float) -> Iterator[tuple[str, float]]:
         """Iterate over the calls that wait for recovery: the name, and the seconds since."""
         for name, began in self._waiting.values():

@@ -179,17 +179,17 @@ class Restorer:
         It ends if the server closes it again, unless that is because of a consumer, which ends.
         """
         is_restored = False
-        while not is_restored and recovery.state is not ChannelState.ENDED:
+        while not is_restored and not recovery.is_ended:
             number = recovery.core.number
             try:
                 is_restored = await self._try_restore_channel(recovery)
             except (ChannelClosed, NoChannelAvailable) as error:  # the new server may allow fewer
                 if self._protocol.state != OPEN:
                     raise
-                if recovery.state is not ChannelState.ENDED:  # or else the program has closed it
+                if not recovery.is_ended:  # or else the program has closed it
                     self._report(f"channel {number}", error)
                     recovery.core.end(error)
-        if is_restored and recovery.state is not ChannelState.ENDED:
+        if is_restored and not recovery.is_ended:
             recovery.resume()
 
     async def _try_restore_channel(self, recovery: Recovery) -> bool:
@@ -234,7 +234,7 @@ class Restorer:
             return
         if is_limited and latest is not None:
             await core.requests.request(latest, ANSWER_TIMEOUT)
-        if recovery.state is not ChannelState.ENDED:
+        if not recovery.is_ended:
             recovery.resume()
 
     async def _open_core(self, recovery: Recovery, old: ChannelCore) -> ChannelCore:
