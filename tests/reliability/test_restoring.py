@@ -115,6 +115,28 @@ async def test_a_queue_that_stays_locked_is_given_up_and_named_in_the_end(
         assert str(connection.topology) == "nothing"
 
 
+async def test_what_is_tried_again_is_left_to_the_next_connection_after_a_loss(
+    broker: FakeBroker,
+) -> None:
+    """R15. The channel must not wait for the connection before."""
+    in_use = "queue 'q' in vhost '/' in exclusive use"
+    async with recovering() as connection:
+        channel = await connection.channel()
+        await channel.queue_declare("q")
+        messages = channel.consume("q", exclusive=True)
+        await messages.__aenter__()
+        for number in (2, 3):
+            broker.faults.add(
+                CloseChannel(403, in_use, received="basic.consume", connection=number)
+            )
+            await lose(connection)
+        await asyncio.sleep(10)
+
+        await channel.queue_declare("q", passive=True, timeout=5)
+        broker.publish("", "q", b"there")
+        assert (await anext(messages)).body == b"there"
+
+
 async def test_a_consumer_that_is_tried_again_has_its_own_limit(broker: FakeBroker) -> None:
     """R15."""
     in_use = "queue 'q' in vhost '/' in exclusive use"

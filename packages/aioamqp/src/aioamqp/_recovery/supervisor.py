@@ -454,6 +454,8 @@ class Supervisor:
             if restorer.is_waiting:
                 self._start_restoring(self._retry(protocol, restorer))
             await protocol.stop_now.wait()
+            for task in self._restoring:
+                task.cancel()  # the next connection begins anew
             assert protocol._core is not None
             if not protocol._core.is_closed_by_program and self._reconnect is not None:
                 self._change(RECOVERING, protocol._core.failure)
