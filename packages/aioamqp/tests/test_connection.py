@@ -447,6 +447,7 @@ async def test_opening_ends_within_wait_timeout_with_the_error_of_the_last_attem
         await made.open()
 
     assert isinstance(caught.value, ConnectionFailed)
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
     assert asyncio.get_running_loop().time() == pytest.approx(10)
     assert made.state is CLOSED
     assert len(network.hosts) > 3

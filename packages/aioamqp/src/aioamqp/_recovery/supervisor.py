@@ -190,7 +190,7 @@ class Supervisor:
             error = self.waiting_error()
             if timeout is None or (limit is not None and limit < timeout):
                 if self._protocol is None and isinstance(self.last_error, AmqpClosedConnection):
-                    raise self.last_error from None
+                    raise self.last_error from self.last_error.__cause__
                 raise error from error.__cause__
             raise TimeoutError(
                 f"The connection is not open after {timeout:g} seconds: {reason(error)}"
