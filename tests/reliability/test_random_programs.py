@@ -28,14 +28,14 @@ from aioamqp import Backoff, Channel, Connection, PublishNotSent, PublishUnconfi
 from aioamqp_testing import FakeBroker
 from virtual_loop import VirtualLoop
 
-QUEUES: dict[str, Any] = {
+QUEUES: dict[str, dict[str, Any]] = {
     "durable": {"durable": True},
     "durable2": {"durable": True},
     "transient": {},
     "mine": {"exclusive": True},
     "auto": {"auto_delete": True},
 }
-EXCHANGES: dict[str, Any] = {
+EXCHANGES: dict[str, dict[str, Any]] = {
     "direct": {"durable": True},
     "fanout": {},
     "topic": {"auto_delete": True},

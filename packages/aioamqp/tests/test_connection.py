@@ -55,7 +55,9 @@ class Network:
         self.is_silent = False
         self.down_hosts: set[str] = set()
 
-    async def dial(self, factory: Any, host: str, port: Any, *, ssl: Any) -> Any:
+    async def dial(
+        self, protocol_factory: Any, host: str, port: Any, *, ssl: Any
+    ) -> tuple[asyncio.Transport, Any]:
         self.hosts.append(host)
         if self.errors:
             raise self.errors.pop(0)
@@ -63,7 +65,7 @@ class Network:
             await asyncio.get_running_loop().create_future()
         if self.is_down or host in self.down_hosts:
             raise ConnectionRefusedError(111, "refused")
-        return await self.server.dial(factory, host, port, ssl=ssl)
+        return await self.server.dial(protocol_factory, host, port, ssl=ssl)
 
     def lose(self) -> None:
         self.server.transport.end(ConnectionResetError(104, "reset"))
@@ -445,6 +447,7 @@ async def test_opening_ends_within_wait_timeout_with_the_error_of_the_last_attem
         await made.open()
 
     assert isinstance(caught.value, ConnectionFailed)
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
     assert asyncio.get_running_loop().time() == pytest.approx(10)
     assert made.state is CLOSED
     assert len(network.hosts) > 3
@@ -466,6 +469,30 @@ async def test_without_reconnect_the_first_error_ends_it(network: Network) -> No
         await Connection(URL, reconnect=None).open()
 
     assert network.hosts == ["server"]
+
+
+async def test_the_attempts_before_a_connection_was_open_do_not_delay_the_next_ones(
+    network: Network,
+) -> None:
+    network.errors = [ConnectionRefusedError(111, "refused") for _ in range(12)]
+    async with Connection(URL, reconnect=Backoff(0.1, 1000), wait_timeout=None) as made:
+        began = asyncio.get_running_loop().time()
+        for _ in range(2):
+            network.lose()
+            await changes_of(made, 2)
+
+        assert asyncio.get_running_loop().time() - began <= 0.6
+
+
+async def test_a_connection_that_is_lost_again_and_again_is_opened_less_and_less_often(
+    network: Network,
+) -> None:
+    async with Connection(URL, reconnect=Backoff(1, 1000)) as made:
+        for _ in range(15):
+            network.lose()
+            await changes_of(made, 2)
+
+        assert asyncio.get_running_loop().time() > 100
 
 
 async def test_without_reconnect_a_loss_ends_it(network: Network) -> None:
@@ -699,10 +726,12 @@ async def test_servers_are_tried_in_random_order_and_each_once_an_attempt(
 
 
 async def test_an_attempt_has_a_time_limit_and_the_next_server_is_tried(network: Network) -> None:
-    async def dial(factory: Any, host: str, port: Any, *, ssl: Any) -> Any:
+    async def dial(
+        protocol_factory: Any, host: str, port: Any, *, ssl: Any
+    ) -> tuple[asyncio.Transport, Any]:
         if host == "one":
             await asyncio.get_running_loop().create_future()
-        return await network.dial(factory, host, port, ssl=ssl)
+        return await network.dial(protocol_factory, host, port, ssl=ssl)
 
     with aioamqp.dialing(dial):
         async with Connection(URLS, shuffle=False, connection_timeout=2):

@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -314,7 +315,11 @@ def test_exclusive_queues_and_their_bindings_are_not_in_definitions() -> None:
 
 
 def test_arguments_of_every_type_become_json() -> None:
-    arguments = {"bytes": b"\xffb", "table": {"list": [1, True, 2.5]}, "decimal": Decimal("1.5")}
+    arguments: dict[str, Any] = {
+        "bytes": b"\xffb",
+        "table": {"list": [1, True, 2.5]},
+        "decimal": Decimal("1.5"),
+    }
 
     (definition,) = recorded(queue.Declare("q", arguments=arguments)).to_definitions()["queues"]
 

@@ -496,9 +496,12 @@ class Consumers:
             if consumer.state is State.STARTING:
                 consumer.suspend()
             raise
-        if consumer.state is State.ABANDONED:
+        self._restarted(consumer)
+
+    def _restarted(self, consumer: Consumer) -> None:
+        if consumer.state is State.ABANDONED:  # the program has left it meanwhile
             self._cancel_abandoned(consumer)
-        if consumer.state is State.STARTING:
+        elif consumer.state is State.STARTING:
             consumer.state = State.CONSUMING
             if self._is_suspended:  # the connection was lost in this very turn
                 consumer.suspend()

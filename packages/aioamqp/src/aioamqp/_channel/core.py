@@ -76,9 +76,8 @@ class ChannelCore:
         confirms: of published messages.
         flow_gate: where publishers wait while the server wants no messages. Spec: channel.flow.
         recovery: of the channel; None if it ends with its connection.
-        is_probe: whether the server is expected to refuse what it is asked here, so that the end of
-            the channel is no news.
         is_superseded: whether another core took or takes over.
+        is_internal: whether it is not the program's, so only recovery reports its end.
         tag_offset: added to the server's delivery tags, so that those of earlier connections are
             not used again.
         return_callback: called with returned messages.
@@ -104,8 +103,8 @@ class ChannelCore:
         self.close_event: asyncio.Event = asyncio.Event()
         self.requests: Requests = Requests(connection, number, self.check_open)
         self.recovery: Recovery | None = None
-        self.is_probe: bool = False
         self.is_superseded: bool = False
+        self.is_internal: bool = False
         self.tag_offset: int = 0
         self._callbacks = CallbackQueue(f"channel {number}")
         self.consumers: Consumers = Consumers(
@@ -430,19 +429,17 @@ class ChannelCore:
             self._suspend(error, recovery)
             self.protocol.release_channel_id(self.number)
             return
-        if self.is_probe:
-            self.end(error)
-            self.protocol.release_channel_id(self.number)
-            return
-        channel_logger.warning(
-            "The server closed channel %d: %d %s%s",
-            self.number,
-            error.code,
-            error.message,
-            f"; with it end the consumers {', '.join(tags)}" if tags else "",
-        )
+        if not self.is_internal:
+            channel_logger.warning(
+                "The server closed channel %d: %d %s%s",
+                self.number,
+                error.code,
+                error.message,
+                f"; with it end the consumers {', '.join(tags)}" if tags else "",
+            )
         self.end(error)
-        self.protocol.report_channel_close(self.channel, error)
+        if not self.is_internal:
+            self.protocol.report_channel_close(self.channel, error)
         self.protocol.release_channel_id(self.number)
 
     def _call_on_close(self) -> None:

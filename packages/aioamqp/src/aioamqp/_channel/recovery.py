@@ -168,14 +168,14 @@ class Recovery:
         """The ChannelCore of the channel."""
         return self.channel._core
 
+    def goes_on(self, core: Core) -> bool:
+        """Return whether another core took over from this one, or will."""
+        return core.is_superseded and (self.is_lost or self.core is not core)
+
     @property
     def is_ended(self) -> bool:
         """Whether the channel is closed."""
         return self.state is State.ENDED
-
-    def goes_on(self, core: Core) -> bool:
-        """Return whether another core took over from this one, or will."""
-        return core.is_superseded and (self.is_lost or self.core is not core)
 
     def waiting(self, now: float) -> Iterator[tuple[str, float]]:
         """Iterate over the calls that wait for recovery: the name, and the seconds since."""

@@ -29,7 +29,8 @@ from .topology import Entity, Recover, Topology, describe
 LOCKED_FOR: Final = 30.0
 """Seconds for which a queue is tried again that another connection has, such as the last one.
 
-RabbitMQ: an exclusive queue is deleted a while after its connection has ended.
+RabbitMQ: an exclusive queue is deleted a while after its connection has ended. If the link was lost
+without a notice, that is when the server misses heartbeats, so their time is added.
 """
 
 ANSWER_TIMEOUT: Final = 30.0
@@ -63,6 +64,7 @@ class Restorer:
         self._locked: list[Entity] = []
         self._locked_queues: set[str] = set()
         self._waiting: list[tuple[Recovery, Consumer]] = []
+        self._logged: set[str] = set()
 
     @property
     def is_waiting(self) -> bool:
@@ -90,14 +92,15 @@ class Restorer:
             self._close_channel()
 
     async def retry(self) -> None:
-        """Try again what another connection has locked, for LOCKED_FOR seconds.
+        """Try again what another connection has locked. See LOCKED_FOR.
 
         Raises:
             AmqpClosedConnection, ChannelClosed: the connection is lost.
             TimeoutError: the server has not answered within ANSWER_TIMEOUT seconds.
         """
         loop = asyncio.get_running_loop()
-        until, attempt = loop.time() + LOCKED_FOR, 0
+        until = loop.time() + LOCKED_FOR + 3 * self._protocol._connection.heartbeat.interval
+        attempt = 0
         while self.is_waiting:
             attempt += 1
             await asyncio.sleep(_LOCKED_BACKOFF.limit(attempt))
@@ -144,8 +147,14 @@ class Restorer:
                 await self._request(entity)
             except InvalidArgument as error:  # the new server may have a smaller frame-max
                 self._give_up(entity, error)
+            except NoChannelAvailable as error:  # the program has opened all of them meanwhile
+                if is_last:
+                    self._give_up(entity, error)
+                else:
+                    self._locked.append(entity)
             except ChannelClosed as error:
                 if _is_locked(error) and not is_last:
+                    self._wait_for(describe(entity), error)
                     self._locked.append(entity)
                     if isinstance(entity, queue.Declare):
                         self._locked_queues.add(str(entity.queue))
@@ -164,6 +173,11 @@ class Restorer:
         self._report(describe(entity), error)
         self._topology.forget(entity)
 
+    def _wait_for(self, what: str, error: Exception) -> None:
+        if what not in self._logged:
+            self._logged.add(what)
+            protocol_logger.info("%s is tried again for a while: %s", what, error)
+
     def _report(self, what: str, error: Exception) -> None:
         self.unrestored.append(Unrestored(what, error))
         protocol_logger.warning("Cannot restore %s: %s", what, error)
@@ -172,7 +186,7 @@ class Restorer:
         """Send a request on the channel for declarations, which an error closes."""
         if self._channel is None or not self._channel.is_open:
             self._channel = await self._protocol.channel(timeout=ANSWER_TIMEOUT)
-            self._channel._core.is_probe = True
+            self._channel._core.is_internal = True
         await self._channel._core.requests.request(method, ANSWER_TIMEOUT)
 
     def _close_channel(self) -> None:
@@ -252,7 +266,13 @@ class Restorer:
         protocol, channel = self._protocol, cast("Channel", recovery.channel)
         connection = protocol._connection
         connection.check_open()
-        number = connection.numbers.allocate()
+        try:
+            number = connection.numbers.allocate()
+        except NoChannelAvailable:
+            if self._channel is None or not self._channel.is_open:
+                raise
+            await self._channel.close(timeout=ANSWER_TIMEOUT)
+            number = connection.numbers.allocate()
         core = ChannelCore(connection, number, protocol, channel, old.return_callback, old)
         channel._core = core
         protocol.channels[number] = channel
@@ -267,6 +287,7 @@ class Restorer:
         error = await self._check_queue(str(consumer.method.queue))
         if error is not None:
             if _is_locked(error) and not is_last:
+                self._wait_for(name, error)
                 self._waiting.append((recovery, consumer))
             elif consumer.restarts:
                 self.queueless.append((recovery, consumer))
@@ -284,6 +305,7 @@ class Restorer:
                 raise
             is_open = self._protocol.state == OPEN
             if is_open and _is_locked(refusal) and not is_last:
+                self._wait_for(name, refusal)
                 self._waiting.append((recovery, consumer))
             elif is_open or not refusal.is_retryable:
                 self._end_consumer(recovery, consumer, name, refusal)
@@ -298,6 +320,8 @@ class Restorer:
             return ChannelClosed(ReplyCode.RESOURCE_LOCKED, "another connection has the queue")
         try:
             await self._request(queue.Declare(name, passive=True))
+        except NoChannelAvailable:
+            return None  # then basic.consume shows it
         except ChannelClosed as error:
             if self._protocol.state != OPEN:
                 raise

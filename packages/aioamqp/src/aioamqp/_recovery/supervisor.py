@@ -468,6 +468,8 @@ class Supervisor:
             for recovery, consumer in restorer.queueless:
                 self.restart(recovery, consumer)
             await protocol.stop_now.wait()
+            for task in self._restoring:
+                task.cancel()  # the next connection begins anew
             assert protocol._core is not None
             if not protocol._core.is_closed_by_program and self._reconnect is not None:
                 self._change(RECOVERING, protocol._core.failure)

@@ -1,0 +1,188 @@
+"""What is restored when nearly everything is against it."""
+
+import asyncio
+import logging
+
+import pytest
+
+from aioamqp import Backoff, Channel, Connection, ConnectionState
+from aioamqp.exceptions import ChannelClosed
+from aioamqp_testing import FakeBroker
+from aioamqp_testing.faults import CloseChannel, Lose, Silence
+from tests.reliability.test_rows import lose, recovering
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_all_channels_are_restored_if_there_is_no_number_left(broker: FakeBroker) -> None:
+    """R10, R13. Declaring needs a channel, too."""
+    async with recovering(channel_max=2) as connection:
+        channels = [await connection.channel() for _ in range(2)]
+        for number, channel in enumerate(channels):
+            await channel.queue_declare(f"q{number}", exclusive=True)
+        loops = [channel.consume(f"q{number}") for number, channel in enumerate(channels)]
+        for messages in loops:
+            await messages.__aenter__()
+        for _ in range(2):
+            await lose(connection)
+
+            for number, messages in enumerate(loops):
+                broker.publish("", f"q{number}", b"there")
+                assert (await anext(messages)).body == b"there"
+        assert all(channel.is_open for channel in channels)
+
+
+async def test_a_consumer_without_its_queue_ends_alone_if_there_is_no_number_left(
+    broker: FakeBroker,
+) -> None:
+    """R16."""
+    async with recovering(channel_max=1, recover="none") as connection:
+        channel = await connection.channel()
+        await channel.queue_declare("gone", exclusive=True)
+        await channel.queue_declare("kept", durable=True)
+        gone, kept = channel.consume("gone"), channel.consume("kept")
+        await gone.__aenter__()
+        await kept.__aenter__()
+        await lose(connection)
+
+        with pytest.raises(ChannelClosed, match="no queue 'gone'"):
+            await anext(gone)
+        broker.publish("", "kept", b"there")
+        assert (await anext(kept)).body == b"there"
+
+
+@pytest.mark.parametrize("heartbeat", [10, 60])
+async def test_an_exclusive_queue_is_restored_when_the_server_has_noticed_the_half_open_link(
+    broker: FakeBroker, heartbeat: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R12, R15."""
+    async with recovering(heartbeat=heartbeat, recover="all") as connection:
+        channel = await connection.channel()
+        await channel.queue_declare("mine", exclusive=True)
+        messages = channel.consume("mine")
+        await messages.__aenter__()
+        broker.faults.add(Silence(connection=1))
+        await asyncio.sleep(5 * heartbeat)
+        caplog.clear()
+        await asyncio.sleep(60)
+
+        assert broker.vhost.queues["mine"].consumer_count == 1
+        assert caplog.records == []
+        broker.publish("", "mine", b"there")
+        assert (await anext(messages)).body == b"there"
+
+
+async def test_trying_again_is_logged_once(
+    broker: FakeBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R15."""
+    caplog.set_level(logging.INFO)
+    async with recovering() as connection:
+        channel = await connection.channel()
+        await channel.queue_declare("mine", exclusive=True)
+        locked = "cannot obtain exclusive access to locked queue 'mine' in vhost '/'."
+        broker.faults.add(
+            CloseChannel(405, locked, received="queue.declare", connection=2, times=5)
+        )
+        await lose(connection)
+        caplog.clear()
+        await asyncio.sleep(60)
+
+        assert "mine" in broker.vhost.queues
+        lines = [record.getMessage() for record in caplog.records if "mine" in record.getMessage()]
+        assert len(lines) <= 1, lines
+
+
+async def test_a_queue_that_stays_locked_is_given_up_and_named_in_the_end(
+    broker: FakeBroker,
+) -> None:
+    """R15."""
+    async with recovering(heartbeat=10) as connection:
+        channel = await connection.channel()
+        await channel.queue_declare("mine", exclusive=True)
+        await channel.queue_bind("mine", "amq.fanout", "")
+        locked = "cannot obtain exclusive access to locked queue 'mine' in vhost '/'."
+        broker.faults.add(
+            CloseChannel(405, locked, received="queue.declare", connection=2, times=None)
+        )
+        await lose(connection)
+        changes = connection.state_changes()
+
+        given_up = await anext(changes)
+
+        assert (given_up.old, given_up.new) == (ConnectionState.OPEN, ConnectionState.OPEN)
+        assert given_up.unrestored[0].what == "queue 'mine' (exclusive)"
+        assert str(connection.topology) == "nothing"
+
+
+async def test_what_is_tried_again_is_left_to_the_next_connection_after_a_loss(
+    broker: FakeBroker,
+) -> None:
+    """R15. The channel must not wait for the connection before."""
+    in_use = "queue 'q' in vhost '/' in exclusive use"
+    async with recovering() as connection:
+        channel = await connection.channel()
+        await channel.queue_declare("q")
+        messages = channel.consume("q", exclusive=True)
+        await messages.__aenter__()
+        for number in (2, 3):
+            broker.faults.add(
+                CloseChannel(403, in_use, received="basic.consume", connection=number)
+            )
+            await lose(connection)
+        await asyncio.sleep(10)
+
+        await channel.queue_declare("q", passive=True, timeout=5)
+        broker.publish("", "q", b"there")
+        assert (await anext(messages)).body == b"there"
+
+
+async def test_a_consumer_that_is_tried_again_has_its_own_limit(broker: FakeBroker) -> None:
+    """R15."""
+    in_use = "queue 'q' in vhost '/' in exclusive use"
+    async with recovering() as connection:
+        channel = await connection.channel()
+        await channel.queue_declare("q")
+        await channel.queue_declare("other")
+        messages = channel.consume("q", exclusive=True, prefetch_count=2)
+        await messages.__aenter__()
+        await channel.basic_qos(prefetch_count=7)
+        broker.faults.add(
+            CloseChannel(403, in_use, received="basic.consume", connection=2, times=2)
+        )
+        await lose(connection)
+        await broker.wait_for(lambda: broker.vhost.queues["q"].consumer_count, timeout=60)
+        for _ in range(20):
+            broker.publish("", "q")
+            broker.publish("", "other")
+        await channel.basic_consume(ignore, "other")
+        await broker.wait_idle()
+
+        assert broker.vhost.queues["q"].unacked_count == 2
+        assert broker.vhost.queues["other"].unacked_count == 7
+
+
+async def ignore(channel: Channel, body: bytes, envelope: object, properties: object) -> None:
+    """Leave a message unacknowledged."""
+
+
+async def test_a_reply_that_is_lost_during_recovery_costs_one_connection_only(
+    broker: FakeBroker,
+) -> None:
+    """R6, R13."""
+    async with Connection("amqp://broker/", reconnect=Backoff(0.1, 0.1)) as connection:
+        channel = await connection.channel()
+        await channel.queue_declare("mine", exclusive=True)
+        messages = channel.consume("mine")
+        await messages.__aenter__()
+        for number, method in enumerate(
+            ("channel.open", "queue.declare", "basic.consume", "basic.qos", "channel.close")
+        ):
+            broker.faults.add(Lose(received=method))
+            before = len(broker.faults.missed)
+            assert before == 1, number
+            await lose(connection)
+            await connection.wait_open()
+            await channel.queue_declare("mine", exclusive=True)
+            broker.publish("", "mine", method)
+            assert (await anext(messages)).body == method.encode()
