@@ -16,7 +16,7 @@ import pytest_asyncio
 import aioamqp
 from aioamqp_testing import FakeBroker
 from aioamqp_testing.plugin.rabbitmq import Management
-from tests.rabbitmq import RabbitMQNode
+from tests.rabbitmq import PLUGINS, RabbitMQNode
 
 pytestmark = pytest.mark.asyncio
 
@@ -71,7 +71,7 @@ async def send(
 
 @pytest_asyncio.fixture
 async def broker() -> AsyncIterator[FakeBroker]:
-    async with FakeBroker() as broker:
+    async with FakeBroker(plugins=PLUGINS) as broker:
         yield broker
 
 

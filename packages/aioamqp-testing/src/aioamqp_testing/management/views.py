@@ -15,7 +15,6 @@ from urllib.parse import quote_plus
 from amqp_codec import FieldTable, FieldValue
 
 from ..model import Binding, Consumer, Exchange, Node, Permissions, Queue, User, VirtualHost
-from ..model.exchanges.types import PREDECLARED
 from ..session import Channel, Session
 from ..session.handshake import CLUSTER_NAME, RABBITMQ_VERSION
 from ..transport.listener import Port
@@ -76,10 +75,7 @@ def overview(node: Node, sessions: list[Session], ports: list[Port]) -> View:
         "product_version": RABBITMQ_VERSION,
         "cluster_name": CLUSTER_NAME,
         "node": CLUSTER_NAME,
-        "exchange_types": [
-            {"name": name, "enabled": True}
-            for name in sorted({exchange_type for _, exchange_type in PREDECLARED})
-        ],
+        "exchange_types": [{"name": name, "enabled": True} for name in node.exchange_types.names],
         "queue_totals": _totals(queues),
         "object_totals": {
             "channels": len(channels),

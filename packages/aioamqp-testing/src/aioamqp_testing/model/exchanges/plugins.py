@@ -298,6 +298,11 @@ class ExchangeTypes:
             )
         self._types = {**TYPES, **{PLUGINS[name].TYPE: PLUGINS[name] for name in names}}
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the types."""
+        return sorted(self._types)
+
     def find(self, exchange_type: str) -> type[Exchange]:
         """Return the class for a type.
 
