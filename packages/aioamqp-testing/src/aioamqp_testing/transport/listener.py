@@ -201,7 +201,9 @@ def _bind_all(addresses: Sequence[str], port: int) -> list[socket.socket]:
 
 def _bind_one(address: str, port: int) -> socket.socket:
     is_ipv6 = ":" in address
-    bound = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET)
+    family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+    # asyncio sets TCP_NODELAY only on sockets that name their protocol
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":  # elsewhere it would share the port with another program
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
