@@ -1,5 +1,7 @@
 """Deferred work and timers of a virtual host."""
 
+from functools import partial
+
 from aioamqp_testing.model import Agenda, ManualClock
 from aioamqp_testing.model.agenda import SLICE
 
@@ -22,7 +24,7 @@ def test_work_beyond_a_slice_is_continued_when_other_timers_have_run() -> None:
 
     def add_work() -> None:
         for number in range(3 * SLICE):
-            agenda.call_soon(lambda number=number: done.append(number))
+            agenda.call_soon(partial(done.append, number))
 
     seen: list[int] = []
     agenda.call_later(1, add_work)
@@ -44,7 +46,7 @@ def test_timers_that_are_called_together_share_a_slice() -> None:
             agenda.call_soon(lambda: done.append(timer))
 
     for timer in range(5):
-        agenda.call_later(1, lambda timer=timer: add_work(timer))
+        agenda.call_later(1, partial(add_work, timer))
     seen: list[int] = []
     clock.call_later(1, lambda: seen.append(len(done)))
 

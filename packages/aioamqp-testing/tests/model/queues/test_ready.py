@@ -46,14 +46,15 @@ def test_messages_that_expire_keep_their_place_among_others() -> None:
             ready.append_queued(message)
         else:
             ready.append(message)
-    assert ready.expires_at is None
+    times = [ready.expires_at]
     removed = [ready.pop(), ready.pop()]
-    assert ready.expires_at is None
+    times.append(ready.expires_at)
 
     for queued in reversed(removed):
         ready.put_back(queued)
 
-    assert ready.expires_at is None
+    times.append(ready.expires_at)
+    assert times == [None, None, None]
     assert ready.pop() is removed[0]
     assert ready.expires_at == 1.0
     assert drained(ready) == "bc"
