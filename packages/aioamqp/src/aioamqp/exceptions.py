@@ -231,9 +231,9 @@ class AcknowledgementTimeout(ChannelClosed):
 
     def __init__(self, closed: ChannelClosed, consumer_tag: str, delivery_tag: int) -> None:
         super().__init__(closed.code, closed.message)
-        self.method = closed.method
-        self.consumer_tag = consumer_tag
-        self.delivery_tag = delivery_tag
+        self.method: str | None = closed.method
+        self.consumer_tag: str = consumer_tag
+        self.delivery_tag: int = delivery_tag
 
     @property
     def is_retryable(self) -> bool:

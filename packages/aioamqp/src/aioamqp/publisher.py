@@ -126,11 +126,11 @@ class _Message:
         properties: CodecProperties | None,
         body: _Payload,
     ) -> None:
-        self.exchange = exchange
-        self.routing_key = routing_key
-        self.mandatory = mandatory
-        self.properties = properties
-        self.body = body
+        self.exchange: str = exchange
+        self.routing_key: str = routing_key
+        self.mandatory: bool = mandatory
+        self.properties: CodecProperties | None = properties
+        self.body: _Payload = body
 
 
 class Publisher:

@@ -47,8 +47,6 @@ class Topology:
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in _PARTS)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in _PARTS)
 
