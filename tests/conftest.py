@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
@@ -35,9 +36,14 @@ def node_or_skip(
         with running_node(authority, restarts=restarts) as node:
             yield node
     except RabbitMQMissing as missing:
-        if is_required():
-            pytest.fail(f"AMQP_REQUIRE_RABBITMQ is set, but {missing}", pytrace=False)
-        pytest.skip(f"{SKIPPED}{missing}")
+        skip_or_fail(missing)
+
+
+def skip_or_fail(missing: RabbitMQMissing) -> NoReturn:
+    """Skip a test without RabbitMQ, or fail it if that is required."""
+    if is_required():
+        pytest.fail(f"AMQP_REQUIRE_RABBITMQ is set, but {missing}", pytrace=False)
+    pytest.skip(f"{SKIPPED}{missing}")
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +63,7 @@ def uses_rabbitmq(item: pytest.Item) -> bool:
     """Return whether a test needs RabbitMQ, by its fixtures or by the broker it runs on."""
     callspec = getattr(item, "callspec", None)
     names = getattr(item, "fixturenames", ())
-    return bool({"rabbitmq_node", "restarting_node"} & {*names}) or (
+    return bool({"cluster", "rabbitmq_node", "restarting_node"} & {*names}) or (
         callspec is not None and "rabbitmq" in callspec.params.values()
     )
 
