@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.certificates import Authority, OpenSSLMissing
 from tests.rabbitmq import RabbitMQMissing, RabbitMQNode, is_required, running_node
 
 SKIPPED = "no RabbitMQ: "
-NODES = frozenset({"rabbitmq_node", "managed_node", "restarting_node"})
+NODES = frozenset({"cluster", "managed_node", "rabbitmq_node", "restarting_node"})
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +44,14 @@ def node_or_skip(
         with running_node(authority, has_management=has_management, restarts=restarts) as node:
             yield node
     except RabbitMQMissing as missing:
-        if is_required():
-            pytest.fail(f"AMQP_REQUIRE_RABBITMQ is set, but {missing}", pytrace=False)
-        pytest.skip(f"{SKIPPED}{missing}")
+        skip_or_fail(missing)
+
+
+def skip_or_fail(missing: RabbitMQMissing) -> NoReturn:
+    """Skip a test without RabbitMQ, or fail it if that is required."""
+    if is_required():
+        pytest.fail(f"AMQP_REQUIRE_RABBITMQ is set, but {missing}", pytrace=False)
+    pytest.skip(f"{SKIPPED}{missing}")
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 from tests.certificates import Authority
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+Started: TypeAlias = "tuple[subprocess.Popen[bytes], IO[bytes]]"
+"""A guard script that runs, and the output of its node."""
+
 METHOD_FRAME_ON_CHANNEL_0 = b"\x01\x00\x00"
 CONNECTION_START = b"\x00\x0a\x00\x0a"
 
@@ -57,6 +60,10 @@ auth_mechanisms.3 = EXTERNAL
 CONFIGURATION_OF_MANAGEMENT = """
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {port}
+"""
+
+CONFIGURATION_OF_CLUSTER = """
+cluster_formation.peer_discovery_backend = classic_config
 """
 
 # The node must end with the test run, even after Ctrl-C or kill -9. The test run holds the other end
@@ -174,9 +181,57 @@ def running_node(
     # Debian's rabbitmqctl is a wrapper too, for another node: find the one beside the script first.
     path = f"{program.parent}{os.pathsep}{environment['PATH']}"
     node = replace(node, environment=environment | {"PATH": path})
+    with started(program, folder, environment, GUARD_THAT_RESTARTS if restarts else GUARD) as run:
+        wait_until_ready(node, *run)
+        yield node
+
+
+@contextlib.contextmanager
+def running_cluster(size: int) -> Iterator[list[RabbitMQNode]]:
+    """Run nodes that form a cluster; each is started again whenever it ends.
+
+    Raises:
+        RabbitMQMissing, RabbitMQNotStarted: see ``running_node``.
+    """
+    program = server_program()
+    *ports, epmd_port = free_ports(2 * size + 1)
+    names = [f"aioamqp-test-{os.getpid()}-{number}" for number in range(size)]
+    configuration = CONFIGURATION + CONFIGURATION_OF_CLUSTER
+    for number, name in enumerate(names, 1):
+        configuration += f"cluster_formation.classic_config.nodes.{number} = {name}@localhost\n"
+    nodes: list[RabbitMQNode] = []
+    with contextlib.ExitStack() as stack:
+        runs: list[Started] = []
+        for number, name in enumerate(names):
+            node = RabbitMQNode(name, ports[number])
+            folder = Path(tempfile.mkdtemp(prefix="aioamqp-rabbitmq-"))
+            (folder / "rabbitmq.conf").write_text(configuration)
+            (folder / "enabled_plugins").write_text("[].\n")
+            (folder / "rabbitmq-env.conf").touch()
+            cookie = folder / ".erlang.cookie"
+            cookie.write_text("aioamqp")
+            cookie.chmod(0o400)
+            environment = node_environment(folder, node, ports[size + number], epmd_port)
+            # One scheduler each: the machine has few processors.
+            environment["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] += " +S 1:1"
+            path = f"{program.parent}{os.pathsep}{environment['PATH']}"
+            nodes.append(replace(node, environment=environment | {"PATH": path}))
+            # Only the epmd of the first guard finds its port free, and that one is stopped last.
+            guard = started(program, folder, environment, GUARD_THAT_RESTARTS)
+            runs.append(stack.enter_context(guard))
+        for node, run in zip(nodes, runs, strict=True):
+            wait_until_ready(node, *run)
+        yield nodes
+
+
+@contextlib.contextmanager
+def started(
+    program: Path, folder: Path, environment: Mapping[str, str], script: str
+) -> Iterator[Started]:
+    """Run a guard script with its node; stop both and delete their folder on exit."""
     with tempfile.TemporaryFile() as output:
         guard = subprocess.Popen(
-            ["sh", "-c", GUARD_THAT_RESTARTS if restarts else GUARD, "sh", str(program)],
+            ["sh", "-c", script, "sh", str(program)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -186,8 +241,7 @@ def running_node(
             start_new_session=True,
         )
         try:
-            wait_until_ready(node, guard, output)
-            yield node
+            yield guard, output
         finally:
             stop(guard)
             shutil.rmtree(folder, ignore_errors=True)

@@ -20,6 +20,7 @@ DOCUMENTS = sorted(
     path
     for pattern in (
         "*.md",
+        "docs/*.md",
         "examples/*.md",
         "packages/*/*.md",
         "packages/**/*.xml",

@@ -24,12 +24,15 @@ from aioamqp.exceptions import (
 )
 from aioamqp.message import Message, Messages
 from aioamqp_testing import FakeBroker
+from aioamqp_testing.faults import CloseChannel
 from tests.compat.test_cancelling import cancelled_after, futures_alive, iterations_until_done
 
 AT_ONCE: Final = Backoff(initial=0, maximum=0)
 
 BODIES: Final = [b"1", b"2", b"3"]
 """Bodies of the messages that are in the queue ``q`` before the call."""
+
+TIMED_OUT: Final = "delivery acknowledgement on channel 1 timed out"
 
 PERSISTENT: Final = {"delivery_mode": 2}
 
@@ -66,6 +69,13 @@ class Scene:
         protocol = self.connection.protocol
         if protocol.is_open:
             protocol._break_off(aioamqp.ConnectionLost("The test broke it off"))
+
+    def time_out(self) -> None:
+        """Close the channel as after an acknowledgement timeout, if it is open at the broker."""
+        number = self.channel.channel_id
+        for session in self.broker.sessions:
+            if number in [channel.number for channel in session.channels]:
+                self.broker.faults.add(CloseChannel(406, TIMED_OUT, channel=number, optional=True))
 
     async def settle(self, message: Message) -> None:
         """Acknowledge a message, and note whether that was sent."""
@@ -358,9 +368,17 @@ def test_a_call_can_be_cancelled_at_any_turn_while_the_link_is_down(name: str) -
     is_over(trial)
 
 
+EVENTS: Final[dict[str, Callable[[Scene], None]]] = {
+    "the link is lost": Scene.lose,
+    "the server closes the connection": lambda scene: scene.broker.close_all_connections("test"),
+    "an acknowledgement times out": Scene.time_out,
+}
+
+
+@pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_may_lose_its_link_at_any_turn(name: str) -> None:
-    """R13. What may be sent again answers as if nothing had been; the rest tells its outcome."""
+def test_a_call_may_lose_its_link_or_its_channel_at_any_turn(name: str, event: str) -> None:
+    """R13, R18. What may be sent again answers as if nothing had been; the rest tells its outcome."""
     before, call = CALLS[name]
 
     async def trial(broker: FakeBroker, iterations: int) -> bool:
@@ -369,7 +387,7 @@ def test_a_call_may_lose_its_link_at_any_turn(name: str) -> None:
         task = asyncio.ensure_future(call(scene))
         await turns(iterations)
         was_running = not task.done()
-        scene.lose()
+        EVENTS[event](scene)
         async with asyncio.timeout(100):
             await asyncio.wait([task])
         error = task.exception()

@@ -1,4 +1,4 @@
-"""Connections to a RabbitMQ node that is killed, and over a link that stalls.
+"""Connections to a RabbitMQ node that is killed, to a cluster, and over a link that stalls.
 
 AMQP_SOAK_MESSAGES=100000 publishes more messages than usually while the node is killed.
 """
@@ -19,12 +19,20 @@ from aioamqp import (
     Channel,
     Connection,
     ConnectionState,
+    PublishFailed,
     PublishNotSent,
     PublishUnconfirmed,
 )
 from tests.certificates import Authority, OpenSSLMissing
-from tests.conftest import node_or_skip
-from tests.rabbitmq import RabbitMQNode, kill, rabbitmqctl
+from tests.conftest import node_or_skip, skip_or_fail
+from tests.rabbitmq import (
+    RabbitMQMissing,
+    RabbitMQNode,
+    kill,
+    offers_connection,
+    rabbitmqctl,
+    running_cluster,
+)
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
@@ -53,7 +61,7 @@ def restarting_node(authority: Authority) -> Iterator[RabbitMQNode]:
 
 
 @asynccontextmanager
-async def recovering(url: str, **options: object) -> AsyncIterator[Connection]:
+async def recovering(url: str | list[str], **options: object) -> AsyncIterator[Connection]:
     soon = Backoff(initial=0.1, maximum=0.5)
     async with Connection(url, reconnect=soon, wait_timeout=DEADLINE, **options) as connection:  # type: ignore[arg-type]
         yield connection
@@ -74,19 +82,20 @@ async def until(predicate: Callable[[], bool]) -> None:
 
 
 class Publisher:
-    """Publishes numbered messages, each until it has an outcome other than "not sent".
+    """Publishes numbered messages, each until it is confirmed or its outcome is unknown.
 
     Attributes:
         confirmed: the numbers that the server has confirmed.
         unknown: those whose outcome is unknown.
     """
 
-    def __init__(self, channel: Channel, queue: str) -> None:
+    def __init__(self, channel: Channel, queue: str, messages: int = MESSAGES) -> None:
+        self.messages = messages
         self.confirmed: set[int] = set()
         self.unknown: set[int] = set()
         self._channel = channel
         self._queue = queue
-        self._numbers = iter(range(MESSAGES))
+        self._numbers = iter(range(messages))
 
     @property
     def done(self) -> int:
@@ -97,13 +106,19 @@ class Publisher:
             for _ in range(WINDOW):
                 group.create_task(self._publish())
 
+    async def wait(self, part: float, publishing: asyncio.Task[None]) -> None:
+        """Wait until a part of the messages has an outcome."""
+        await until(lambda: self.done >= self.messages * part or publishing.done())
+        if publishing.done():
+            publishing.result()
+
     async def _publish(self) -> None:
         for number in self._numbers:
             while True:
                 try:
                     await self._channel.publish(str(number).encode(), "", self._queue, PERSISTENT)
-                except PublishNotSent:
-                    continue
+                except (PublishNotSent, PublishFailed):
+                    continue  # RabbitMQ: nacked, when a replicated queue has no leader
                 except PublishUnconfirmed:
                     self.unknown.add(number)
                 else:
@@ -145,7 +160,7 @@ async def test_a_node_that_is_killed_five_times_loses_nothing(
         await calling.basic_consume(note, queue, consumer_tag="callback")
         publishing = asyncio.create_task(publisher.run())
         for each in range(1, KILLS + 1):
-            await until(lambda: publisher.done >= MESSAGES * each / (KILLS + 1))  # noqa: B023
+            await publisher.wait(each / (KILLS + 1), publishing)
             waiting = asyncio.create_task(recovered(connection))
             await asyncio.sleep(0)
             kill(restarting_node)
@@ -168,6 +183,65 @@ async def test_a_node_that_is_killed_five_times_loses_nothing(
             consumer.cancel()
         await asyncio.wait(consumers)
         await channel.queue_delete(queue)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[list[RabbitMQNode]]:
+    """Three RabbitMQ nodes that form a cluster, and are started again when they are killed."""
+    try:
+        with running_cluster(3) as nodes:
+            yield nodes
+    except RabbitMQMissing as missing:
+        skip_or_fail(missing)
+
+
+@pytest.mark.timeout(DEADLINE + 60)
+async def test_a_cluster_whose_nodes_are_killed_in_turn_loses_nothing(
+    cluster: list[RabbitMQNode],
+) -> None:
+    """R13. The connection fails over to a node that is up; the queue is replicated."""
+    queue = "replicated"
+    seen: set[int] = set()
+    nodes = {f"127.0.0.1:{node.port}": node for node in cluster}
+    urls = [node.url for node in cluster]
+    async with asyncio.timeout(DEADLINE), recovering(urls) as connection:
+        channel = await connection.channel()
+        await channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
+        await channel.confirm_select()
+        publisher = Publisher(channel, queue, 3000)
+
+        async def consume() -> None:
+            consuming = await connection.channel()
+            async for message in consuming.consume(queue, prefetch_count=100):
+                seen.add(int(message.body))
+                await message.ack()
+
+        consumer = asyncio.create_task(consume())
+        publishing = asyncio.create_task(publisher.run())
+        killed: list[RabbitMQNode] = []
+        for each in range(1, len(cluster) + 1):
+            await publisher.wait(each / (len(cluster) + 1), publishing)
+            waiting = asyncio.create_task(recovered(connection))
+            await asyncio.sleep(0)
+            killed.append(nodes[connection.snapshot()["address"]])
+            kill(killed[-1])
+            await waiting
+            assert nodes[connection.snapshot()["address"]] is not killed[-1]
+            await until_ready(killed[-1])
+        await publishing
+        await until(lambda: publisher.confirmed <= seen)
+
+        assert publisher.done == publisher.messages
+        assert not publisher.confirmed & publisher.unknown
+        assert not consumer.done()
+        consumer.cancel()
+        await asyncio.wait([consumer])
+
+
+async def until_ready(node: RabbitMQNode) -> None:
+    """Wait until a node that was killed accepts connections again."""
+    while not await asyncio.to_thread(offers_connection, node.port):  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
 
 
 @pytest.mark.timeout(DEADLINE + 60)

@@ -6,9 +6,12 @@ import logging
 import pytest
 
 from aioamqp import Backoff, Channel, Connection, ConnectionState
-from aioamqp.exceptions import ChannelClosed
+from aioamqp._recovery.topology import Recover
+from aioamqp.exceptions import ChannelClosed, ConnectionLost, HandshakeFailed, NoChannelAvailable
 from aioamqp_testing import FakeBroker
-from aioamqp_testing.faults import CloseChannel, Lose, Silence
+from aioamqp_testing.faults import CloseChannel, Lose, RefuseLogin, Send, Silence
+from amqp_codec import Method
+from amqp_codec import connection as methods
 from tests.reliability.test_rows import lose, recovering
 
 pytestmark = pytest.mark.asyncio
@@ -186,3 +189,119 @@ async def test_a_reply_that_is_lost_during_recovery_costs_one_connection_only(
             await channel.queue_declare("mine", exclusive=True)
             broker.publish("", "mine", method)
             assert (await anext(messages)).body == method.encode()
+
+
+@pytest.mark.parametrize(
+    ("recover", "names"),
+    [
+        ("all", ["auto", "durable", "gone", "mine", "transient"]),
+        ("transient", ["auto", "mine", "transient"]),
+        ("none", []),
+    ],
+)
+async def test_recover_says_what_is_declared_again(
+    broker: FakeBroker, recover: Recover, names: list[str]
+) -> None:
+    """R16. A queue that is durable may be deleted on purpose while the link is down."""
+    async with recovering(recover=recover) as connection:
+        channel = await connection.channel()
+        await channel.exchange_declare("events", "fanout")
+        await channel.queue_declare("durable", durable=True)
+        await channel.queue_declare("gone", durable=True)
+        await channel.queue_declare("transient")
+        await channel.queue_declare("mine", exclusive=True)
+        await channel.queue_declare("auto", auto_delete=True)
+        for name in ("durable", "gone", "transient", "mine", "auto"):
+            await channel.queue_bind(name, "events", "")
+        await broker.stop()
+        for name in ("durable", "gone"):
+            del broker.vhost.queues[name]
+        await broker.start()
+        await connection.wait_open()
+
+        assert sorted(broker.vhost.queues) == names
+        assert ("events" in broker.vhost.exchanges) == (recover != "none")
+        if names:
+            broker.publish("events", "")
+            bound = [name for name, queue in broker.vhost.queues.items() if queue.message_count]
+            assert sorted(bound) == names
+        assert set(connection.topology.queues) == {"durable", "gone", "transient", "mine", "auto"}
+
+
+async def test_on_close_of_a_channel_is_called_once_when_the_connection_gives_up(
+    broker: FakeBroker,
+) -> None:
+    """R25."""
+    ended: list[Exception] = []
+    errors: list[Exception] = []
+    async with recovering(on_error=errors.append) as connection:
+        channel = await connection.channel(on_close=ended.append)
+        broker.faults.add(RefuseLogin())
+        waiting = asyncio.ensure_future(channel.wait_closed())
+        broker.close_all_connections("bye")
+        await waiting
+        await broker.wait_idle()
+
+        assert len(ended) == len(errors) == 1
+        assert isinstance(ended[0], HandshakeFailed)
+        assert ended == errors
+
+
+async def test_on_close_of_a_channel_is_not_called_while_it_recovers_or_is_closed(
+    broker: FakeBroker,
+) -> None:
+    """R25."""
+    ended: list[Exception] = []
+    async with recovering(on_error=ended.append) as connection:
+        await connection.channel(on_close=ended.append)
+        await lose(connection)
+    await broker.wait_idle()
+
+    assert ended == []
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_consumer_callback_may_close_its_connection(
+    broker: FakeBroker, is_lost: bool
+) -> None:
+    """R4, R6."""
+    done = asyncio.Event()
+    async with recovering() as connection:
+        channel = await connection.channel()
+        await channel.queue_declare("q")
+
+        async def close(channel: Channel, body: bytes, envelope: object, _: object) -> None:
+            if is_lost:
+                connection.protocol._break_off(ConnectionLost("The test broke it off"))
+            async with asyncio.timeout(20):
+                await connection.close()
+            done.set()
+
+        await channel.basic_consume(close, "q")
+        broker.publish("", "q")
+        await done.wait()
+
+        assert connection.state is ConnectionState.CLOSED
+
+
+async def test_the_server_may_change_its_limits(broker: FakeBroker) -> None:
+    """R10, R16. The next server may allow fewer channels."""
+    async with recovering(channel_max=3) as connection:
+        channels = [await connection.channel() for _ in range(3)]
+        broker.faults.add(Send(tuning(2), received="connection.start-ok", connection=2))
+        broker.faults.add(Lose(sent="connection.tune", connection=2))
+        changes = connection.state_changes()
+        await lose(connection)
+        unrestored = [(await anext(changes)).unrestored for _ in range(2)][1]
+
+        assert [each.what for each in unrestored] == ["channel 3"]
+        assert isinstance(unrestored[0].error, NoChannelAvailable)
+        assert [channel.is_open for channel in channels] == [True, True, False]
+        with pytest.raises(ChannelClosed) as caught:
+            await channels[2].queue_declare("q")
+        assert isinstance(caught.value.__cause__, NoChannelAvailable)
+        await channels[0].queue_declare("q")
+
+
+def tuning(channel_max: int) -> Method:
+    return methods.Tune(channel_max, 131072, 60)

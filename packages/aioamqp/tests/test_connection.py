@@ -181,7 +181,7 @@ async def test_every_change_of_state_is_told_with_attempt_address_and_reason(
 async def test_a_state_callback_that_fails_is_logged_and_harms_nothing(
     network: Network, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Row R25."""
+    """R25."""
 
     def fail(_: StateChange) -> None:
         raise ValueError("of the callback")
@@ -213,7 +213,7 @@ async def test_a_state_callback_may_be_a_coroutine_function_and_close_the_connec
 
 
 async def test_iterators_that_nobody_asks_any_longer_are_forgotten(network: Network) -> None:
-    """Row R23."""
+    """R23."""
     async with opened() as made:
         left = weakref.ref(made.state_changes())
         gc.collect()
@@ -355,7 +355,7 @@ async def test_a_closed_connection_can_be_closed_again_and_not_be_used(network: 
 async def test_a_connection_can_be_closed_in_the_middle_of_a_reconnect(
     network: Network, stage: str
 ) -> None:
-    """Row R6."""
+    """R6."""
     backoff = Backoff(initial=1000, maximum=1000) if stage == "delay" else AT_ONCE
     made = Connection(URL, reconnect=backoff)
     await made.open()
@@ -386,7 +386,7 @@ async def test_a_connection_can_be_closed_in_the_middle_of_a_reconnect(
 async def test_a_close_that_is_not_answered_times_out_if_a_timeout_is_given(
     network: Network,
 ) -> None:
-    """Row R6."""
+    """R6."""
     made = Connection(URL)
     await made.open()
     network.server.mute(connection.Close)
@@ -398,7 +398,7 @@ async def test_a_close_that_is_not_answered_times_out_if_a_timeout_is_given(
 
 
 async def test_leaving_the_block_is_bounded_when_the_server_is_silent(network: Network) -> None:
-    """Row R6."""
+    """R6."""
     async with opened() as made:
         network.server.mute()
 
@@ -637,7 +637,7 @@ def logins(server: ScriptedServer) -> list[bytes]:
 async def test_credentials_are_asked_for_at_each_attempt(
     network: Network, is_coroutine: bool
 ) -> None:
-    """Row R24."""
+    """R24."""
     server = network.server
     tokens = iter(["old", "new", "newer"])
 
@@ -658,7 +658,7 @@ async def test_credentials_are_asked_for_at_each_attempt(
 
 
 async def test_a_refused_login_is_tried_again_with_other_credentials(network: Network) -> None:
-    """Row R24."""
+    """R24."""
     server = network.server
     tokens = iter(["expired", "expired", "valid"])
 
@@ -675,7 +675,7 @@ async def test_a_refused_login_is_tried_again_with_other_credentials(network: Ne
 
 
 async def test_credentials_that_fail_are_asked_again(network: Network) -> None:
-    """Row R24."""
+    """R24."""
     answers: list[Any] = [("me", "token"), OSError("secret store is down")]
 
     def ask() -> tuple[str, str]:
@@ -798,7 +798,7 @@ async def test_a_call_waits_no_longer_than_its_own_timeout(network: Network) -> 
 async def test_a_server_that_answers_no_declaration_does_not_end_recovery(
     network: Network,
 ) -> None:
-    """Row R6: the next connection is tried."""
+    """R6. The next connection is tried."""
     server = network.server
     async with opened() as made:
         kept = await made.channel()
@@ -815,7 +815,7 @@ async def test_a_server_that_answers_no_declaration_does_not_end_recovery(
 
 
 async def test_a_channel_that_the_server_always_closes_ends(network: Network) -> None:
-    """Row R16: no infinite loop."""
+    """R16. No infinite loop."""
     server = network.server
     async with opened() as made:
         kept, other = await made.channel(), await made.channel()

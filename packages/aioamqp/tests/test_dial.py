@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 
 import aioamqp
-from aioamqp.dial import current_dialer, dial_tcp
+from aioamqp.dial import addresses_of, current_dialer, dial_tcp
 
 
 def test_nagle_s_algorithm_is_off() -> None:
@@ -219,3 +219,40 @@ def test_blocks_for_everywhere_may_end_in_any_order() -> None:
 
     second.__exit__(None, None, None)
     assert current_dialer() is dial_tcp
+
+
+def addresses(host: str, *found: str | Exception) -> list[str]:
+    """Return the addresses of a host that a resolver finds, or fails to find."""
+
+    async def fail(*_: object, **__: object) -> None:
+        assert isinstance(found[0], Exception)
+        raise found[0]
+
+    async def main() -> list[str]:
+        loop = asyncio.get_running_loop()
+        is_failure = any(isinstance(each, Exception) for each in found)
+        resolver = fail if is_failure else resolved_to(*map(str, found))
+        with mock.patch.object(loop, "getaddrinfo", resolver):
+            return await addresses_of(host, 5672)
+
+    return asyncio.run(main())
+
+
+def test_each_address_of_a_host_is_found_once() -> None:
+    """R13. Every address of a name is tried."""
+    assert addresses("rabbit", "127.0.0.1", "127.0.0.2", "127.0.0.1") == ["127.0.0.1", "127.0.0.2"]
+
+
+def test_an_address_needs_no_resolver() -> None:
+    assert addresses("127.0.0.9", OSError("not asked")) == ["127.0.0.9"]
+    assert addresses("::1", OSError("not asked")) == ["::1"]
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(-2, "unknown"), UnicodeError("too long")])
+def test_a_host_that_is_not_found_is_tried_by_its_name(error: Exception) -> None:
+    assert addresses("nowhere", error) == ["nowhere"]
+
+
+def test_another_dialer_resolves_names_itself() -> None:
+    with aioamqp.dialing(dial_one):
+        assert addresses("rabbit", "127.0.0.1") == ["rabbit"]

@@ -16,7 +16,7 @@ def test_the_longest_delay_doubles_up_to_the_maximum() -> None:
 
 
 def test_the_whole_delay_is_random() -> None:
-    """Row R13: the clients of a restarted server do not all come back at the same time."""
+    """R13. The clients of a restarted server do not all come back at the same time."""
     asked: list[tuple[float, float]] = []
 
     def least(low: float, high: float) -> float:

@@ -165,7 +165,7 @@ class ChannelCore:
             raise self.closed_error()
 
     def _ended_error(self, failure: Exception) -> AmqpClosedConnection | ChannelClosed:
-        if isinstance(failure, ChannelClosed):
+        if not isinstance(failure, AmqpClosedConnection):
             return self.closed_error()
         error = AmqpClosedConnection(f"The connection is closed: {reason(failure)}")
         error.__cause__ = failure
