@@ -1,10 +1,10 @@
-"""Benchmarks, each compared with other libraries in one run: `hatch run bench NAME`."""
+"""Benchmarks, most of them compared with other libraries in one run: `hatch run bench NAME`."""
 
 import sys
 
-from benchmarks import client, codec, fake
+from benchmarks import client, codec, fake, soak
 
-BENCHMARKS = {"codec": codec.main, "client": client.main, "fake": fake.main}
+BENCHMARKS = {"codec": codec.main, "client": client.main, "fake": fake.main, "soak": soak.main}
 
 
 def main() -> int:
