@@ -3,9 +3,9 @@
     hatch run bench soak --url amqp://guest:guest@localhost/      on a RabbitMQ
     hatch run bench soak                                          on the fake broker over TCP
 
-The fake broker is in the same process, and keeps the history of messages up to a limit, which counts
-as well. Each part is done twice, and the table shows what is left after each: memory that is kept for use
-again appears the first time, and a leak the second time as well.
+The fake broker is in the same process, and the history of messages that it keeps, up to a limit,
+counts as well. Each part is done twice, and the table shows what is left after each: memory that is
+kept for use again appears the first time, and a leak the second time as well.
 """
 
 import argparse
