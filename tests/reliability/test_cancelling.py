@@ -23,6 +23,7 @@ from aioamqp.exceptions import (
     PublishUnconfirmed,
 )
 from aioamqp.message import Message, Messages
+from aioamqp.publisher import Publisher, Resend
 from aioamqp_testing import FakeBroker
 from aioamqp_testing.faults import CloseChannel
 from tests.compat.test_cancelling import cancelled_after, futures_alive, iterations_until_done
@@ -144,6 +145,18 @@ async def ack_and_fetch(scene: Scene) -> None:
     scene.message = None
 
 
+def publisher(scene: Scene, resend: Resend = "never") -> Publisher:
+    return scene.channel.publisher(
+        "", routing_key="empty", properties=PERSISTENT, resend=resend, max_unconfirmed=2
+    )
+
+
+async def publish_four(scene: Scene) -> None:
+    async with publisher(scene, "unconfirmed") as four:
+        for number in range(4):
+            await four.publish_deferred(b"%d" % number)
+
+
 async def wait_for_a_change(scene: Scene) -> None:
     await anext(scene.connection.state_changes())
 
@@ -183,6 +196,12 @@ CALLS: dict[str, tuple[Step, Step]] = {
         confirming,
         lambda s: s.channel.publish(bytes(300_000), "", "empty", PERSISTENT),
     ),
+    "a publisher": (nothing, lambda s: publisher(s).publish(b"p")),
+    "a publisher that sends again": (
+        nothing,
+        lambda s: publisher(s, "unconfirmed").publish(b"p"),
+    ),
+    "four messages of a publisher": (nothing, publish_four),
     "tx_select": (nothing, lambda s: s.channel.tx_select()),
     "tx_commit": (in_transaction, lambda s: s.channel.tx_commit()),
     "tx_rollback": (in_transaction, lambda s: s.channel.tx_rollback()),
@@ -202,7 +221,7 @@ CALLS: dict[str, tuple[Step, Step]] = {
 NOT_REPEATED: Final = {
     "basic_recover", "basic_get", "publish", "publish what comes back", "publish much", "tx_commit",
     "tx_rollback", "close the channel", "open the channel", "close the connection",
-    "enter and leave", "share a loop", "a channel for a block",
+    "a publisher", "enter and leave", "share a loop", "a channel for a block",
 }  # fmt: skip
 """Calls that may raise when the link is lost, since they are not sent again, or contain another."""
 
