@@ -21,6 +21,7 @@ from aioamqp import (
     ConnectionState,
     PublishFailed,
     PublishNotSent,
+    PublishReturned,
     PublishUnconfirmed,
 )
 from tests.certificates import Authority, OpenSSLMissing
@@ -400,3 +401,40 @@ async def test_a_link_that_stalls_is_left_within_two_heartbeats(
         await channel.publish(b"2", "", "stalled")
         assert (await anext(messages)).body == b"2"
         await channel.queue_delete("stalled")
+
+
+@pytest.mark.timeout(120)
+async def test_a_link_that_is_cut_often_leaves_everything_restored(
+    rabbitmq_node: RabbitMQNode,
+) -> None:
+    """R13, R15. RabbitMQ may still have the exclusive queue of the last connection."""
+    async with asyncio.timeout(50), recovering(rabbitmq_node.url) as connection:
+        channel = await connection.channel()
+        await channel.exchange_declare("often", "topic", auto_delete=True)
+        mine = (await channel.queue_declare("", exclusive=True))["queue"]
+        await channel.queue_declare("often.auto", auto_delete=True)
+        for queue in (mine, "often.auto"):
+            await channel.queue_bind(queue, "often", f"{queue}.#")
+        await channel.confirm_select()
+        loops = {queue: channel.consume(queue, exclusive=True) for queue in (mine, "often.auto")}
+        for messages in loops.values():
+            await messages.__aenter__()
+        for number in range(30):
+            waiting = asyncio.create_task(recovered(connection))
+            await asyncio.sleep(0)
+            connection.protocol._break_off(aioamqp.ConnectionLost("The test broke it off"))
+            await waiting
+            for queue, messages in loops.items():
+                body = str(number).encode()
+                while True:  # until the queue that was locked is there
+                    try:
+                        await channel.publish(body, "often", f"{queue}.x", mandatory=True)
+                    except PublishReturned:
+                        await asyncio.sleep(0.05)
+                    else:
+                        break
+                message = await anext(messages)
+                assert message.body == body
+                assert await message.ack()
+        assert len(connection.topology.queues) == len(connection.topology.consumers) == 2
+        assert len(connection.topology.bindings) == 2
