@@ -104,7 +104,7 @@ async def deliver(connection: Connection, count: int) -> None:
 
 
 async def soak(url: str, table: Table, options: argparse.Namespace) -> None:
-    """Do each part twice; add a row to the table for what is left after each."""
+    """Run each part twice, and add a row to the table for what is left after each."""
     parts: list[tuple[str, Callable[[Connection, int], Awaitable[None]], int]] = [
         ("channels", use_channels, options.channels),
         ("reconnects", reconnect, options.reconnects),
