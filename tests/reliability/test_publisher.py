@@ -361,3 +361,34 @@ async def test_a_connection_that_is_lost_right_behind_the_last_reply_of_recovery
 
     assert EndsBehindChannelOpenOk.count == 5
     assert bodies(amqp_broker) == [b"one"]
+
+
+async def test_messages_that_wait_for_the_window_keep_their_order_over_a_loss(
+    amqp_broker: FakeBroker, connection: Connection, channel: Channel
+) -> None:
+    amqp_broker.faults.add(LoseConfirm())
+    publisher = channel.publisher("", routing_key="q", max_unconfirmed=1, resend="unconfirmed")
+    wanted = [b"%d" % number for number in range(6)]
+    calls = [asyncio.create_task(publisher.publish(body)) for body in wanted]
+    await amqp_broker.wait_idle()
+
+    await lose(amqp_broker, connection)
+    await asyncio.gather(*calls)
+
+    assert bodies(amqp_broker) == [b"0", *wanted]
+
+
+async def test_a_message_that_is_not_sent_leaves_its_place_in_the_window(
+    amqp_broker: FakeBroker, connection: Connection, channel: Channel
+) -> None:
+    publisher = channel.publisher("", routing_key="q", max_unconfirmed=1)
+    await amqp_broker.stop()
+    await connection.protocol.wait_closed()
+
+    with pytest.raises(aioamqp.PublishNotSent):
+        await publisher.publish(b"never", timeout=0.01)
+
+    await amqp_broker.start()
+    await publisher.publish(b"one", timeout=5)
+    assert publisher.unconfirmed == 0
+    assert bodies(amqp_broker) == [b"one"]

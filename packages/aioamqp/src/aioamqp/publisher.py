@@ -22,7 +22,6 @@ from .exceptions import (
     AmqpClosedConnection,
     ChannelClosed,
     InvalidArgument,
-    PublishNotSent,
     PublishUnconfirmed,
     not_sent,
     unconfirmed,
@@ -331,52 +330,77 @@ class Publisher:
             self._codec_properties if properties is None else self._merged(properties),
             body,
         )
-        while True:
-            core = self._channel._core
-            recovery = core.recovery
-            if recovery is not None and recovery.is_lost:
-                await recovery.ready_to_publish(_left(deadline))
-                core = self._channel._core
-            try:
-                return await self._write(core, message, deadline)
-            except PublishNotSent:
-                if self._resend == "never" or recovery is None or not recovery.goes_on(core):
-                    raise
-
-    async def _write(
-        self, core: ChannelCore, message: _Message, deadline: float | None
-    ) -> Confirmation:
-        try:
-            core.check_open()
-        except (AmqpClosedConnection, ChannelClosed) as error:
-            raise not_sent(error) from error
-        connection = core.connection
-        if self._resend == "unconfirmed":
+        if self._resend != "never":
             message = self._lasting(message)
-        data = _encode(core, message)
+        core = self._channel._core
+        recovers = self._resend != "never" or (core.recovery is not None and core.recovery.is_lost)
+        data = _encode(core, message)  # which checks the arguments, also without a connection
         size = len(data)
         if self._gate.is_busy:
             await self._wait(self._gate, core, size, deadline)
-        for gate in (core.flow_gate, connection.gate):
-            if gate.is_busy:
-                await self._wait(gate, core, size, deadline)
+        # Its place in the window, before it waits for anything else: so messages keep their order.
+        self._take_place(size)
+        try:
+            ready = await self._ready_core(core, recovers, size, deadline)
+        except BaseException:
+            self._settled(size, None)
+            raise
+        if ready is not core:
+            data = _encode(ready, message)
+        return self._write(ready, message, data, size)
+
+    async def _ready_core(
+        self, core: ChannelCore, recovers: bool, size: int, deadline: float | None
+    ) -> ChannelCore:
+        """Wait until the message can be written; return the core to write it on.
+
+        Args:
+            core: of the channel when the call began.
+            recovers: whether to wait for another core if that one's connection is lost.
+            size: of the message.
+            deadline: the event loop's time at which to give up; None for no limit.
+
+        Raises:
+            PublishNotSent: the channel is closed, or the deadline has passed.
+        """
+        while True:
+            recovery = core.recovery
+            if recovers and recovery is not None:
+                if recovery.is_lost:
+                    await recovery.ready_to_publish(_left(deadline))
+                core = self._channel._core
+            recovers = self._resend != "never"
+            try:
+                core.check_open()
+                for gate in (core.flow_gate, core.connection.gate):
+                    if gate.is_busy:
+                        await self._wait(gate, core, size, deadline)
+                        core.check_open()
+            except (AmqpClosedConnection, ChannelClosed) as error:
+                if not recovers or recovery is None or not recovery.goes_on(core):
+                    raise not_sent(error) from error
+            else:
+                return core
+
+    def _write(self, core: ChannelCore, message: _Message, data: bytes, size: int) -> Confirmation:
         if not core.confirms.is_selected:
             core.requests.request_nowait(confirm.Select())
             core.confirms.is_selected = True
-        if connection.is_traced:
+        if core.connection.is_traced:
             _log(core, message)
         kept = message if self._resend == "unconfirmed" else None
         confirmation = Confirmation(self, size, kept)
-        self._count += 1
-        self._bytes += size
-        if self._count >= self._max_unconfirmed or self._bytes >= self._max_bytes:
-            self._gate.close(Reason.WINDOW)
-        connection.writer.write(data)
+        core.connection.writer.write(data)
         core.confirms.add(confirmation, _returnable(message))
         return confirmation
 
     async def _wait(self, gate: Gate, core: ChannelCore, size: int, deadline: float | None) -> None:
-        """Wait in line, and check that the channel is still open."""
+        """Wait in line.
+
+        Raises:
+            PublishNotSent: the deadline has passed.
+            AmqpClosedConnection, ChannelClosed: the channel has ended.
+        """
         loop = core.connection.loop
         until, seconds = deadline, _left(deadline)
         limit = self._blocked_timeout
@@ -385,14 +409,17 @@ class Publisher:
         core.connection.read_flow.begin_call()  # the confirms must be read
         try:
             await gate.wait(size, core, until)
-            core.check_open()
         except GateTimeout as error:
             cause = TimeoutError(f"it could not be written within {seconds:g} seconds: {error}")
             raise not_sent(cause) from cause
-        except (AmqpClosedConnection, ChannelClosed) as error:
-            raise not_sent(error) from error
         finally:
             core.connection.read_flow.end_call()
+
+    def _take_place(self, size: int) -> None:
+        self._count += 1
+        self._bytes += size
+        if self._count >= self._max_unconfirmed or self._bytes >= self._max_bytes:
+            self._gate.close(Reason.WINDOW)
 
     def _merged(self, properties: _Properties) -> CodecProperties | None:
         base = self._properties
@@ -401,9 +428,10 @@ class Publisher:
         return _converted(properties)
 
     def _lasting(self, message: _Message) -> _Message:
-        """Return a message that can be sent again: with an id, and a body that does not change."""
-        properties = CodecProperties() if message.properties is None else message.properties
-        if properties.message_id is None:
+        """Return a message that can be sent later: with a body that does not change, and an id."""
+        properties = message.properties
+        if self._resend == "unconfirmed" and (properties is None or properties.message_id is None):
+            properties = properties or CodecProperties()
             self._last_id += 1
             data = properties.encode()
             properties = CodecProperties.decode(data, 0, len(data))
