@@ -95,21 +95,22 @@ class Confirmation:
 
     def set_result(self, _: None) -> None:
         """Note that the message is confirmed. Called by the channel."""
-        self._finish(None)
+        self._is_done = True
+        self._message = None
+        if self._waiters is not None:
+            self._waiters.wake()
+        self._publisher._free_place(self._size)
 
     def set_exception(self, error: Exception) -> None:
         """Note that the message is not confirmed. Called by the channel."""
         if not self._publisher._keeps(self, error):
-            self._finish(error)
+            self._fail(error)
 
-    def _finish(self, error: Exception | None) -> None:
-        self._is_done = True
+    def _fail(self, error: Exception) -> None:
         self._error = error
-        self._message = None
-        is_awaited = bool(self._waiters)
-        if self._waiters is not None:
-            self._waiters.wake()
-        self._publisher._settled(self._size, None if is_awaited or error is None else self)
+        if not self._waiters:  # nobody awaits it
+            self._publisher._keep_error(self, error)
+        self.set_result(None)
 
 
 class _Message:
@@ -185,12 +186,14 @@ class Publisher:
         self._codec_properties = _converted(properties)
         self._mandatory = mandatory
         self._resend: Resend = resend
+        self._keeps_messages = resend == "unconfirmed"
         self._max_unconfirmed = max_unconfirmed
         self._max_bytes = max_bytes
         self._blocked_timeout = blocked_timeout
         self._gate = Gate(channel._core.connection.loop)
         self._count = 0
         self._bytes = 0
+        self._is_full = False
         self._until_settled = Waiters()
         self._errors: dict[Confirmation, Exception] = {}
         self._kept: list[Confirmation] = []  # to send again, in order
@@ -252,7 +255,13 @@ class Publisher:
         loop = asyncio.get_running_loop()
         check_timeout(timeout)
         deadline = None if timeout is None else loop.time() + timeout
-        confirmation = await self._publish(body, routing_key, properties, mandatory, deadline)
+        confirmation = await self.publish_deferred(
+            body,
+            routing_key=routing_key,
+            properties=properties,
+            mandatory=mandatory,
+            timeout=timeout,
+        )
         timer = None
         if deadline is not None:
             text = f"The server has not confirmed it within {timeout} seconds"
@@ -289,11 +298,37 @@ class Publisher:
         Raises:
             InvalidArgument, PublishNotSent: see ``publish``.
         """
-        deadline = None
-        if timeout is not None:
-            check_timeout(timeout)
-            deadline = asyncio.get_running_loop().time() + timeout
-        return await self._publish(body, routing_key, properties, mandatory, deadline)
+        core, exchange, message = self._channel._core, self._exchange, None
+        key = self._routing_key if routing_key is None else routing_key
+        codec = self._codec_properties if properties is None else self._merged(properties)
+        if mandatory is None:
+            mandatory = self._mandatory
+        if self._resend != "never":
+            message = self._lasting(_Message(exchange, key, mandatory, codec, body))
+            codec, body = message.properties, message.body
+        encoder, number = core.connection.encoder, core.number
+        # Now, which checks the arguments, and also without a connection.
+        data = encoder.encode_publish(number, exchange, key, mandatory, False, codec, body)
+        size = len(data)
+        if timeout is not None or self._must_wait(core):
+            ready = await self._take_place_in_line(core, size, timeout)
+            if ready is not core:
+                core = ready
+                encoder, number = core.connection.encoder, core.number
+                data = encoder.encode_publish(number, exchange, key, mandatory, False, codec, body)
+        else:
+            _check_open(core)
+            self._take_place(size)
+        if not core.confirms.is_selected:
+            _select(core)
+        if core.connection.is_traced:
+            method = basic.Publish(exchange, key, mandatory)
+            core.connection.log_sent(number, method, len(body))
+        confirmation = Confirmation(self, size, message if self._keeps_messages else None)
+        core.connection.writer.write(data)
+        content = Content.of(exchange, key, codec, bytes(body)) if mandatory else None
+        core.confirms.add(confirmation, content)
+        return confirmation
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until the outcome of every message is known.
@@ -315,39 +350,33 @@ class Publisher:
         if errors:
             raise ExceptionGroup(f"{len(errors)} messages were not confirmed", errors)
 
-    async def _publish(
-        self,
-        body: _Payload,
-        routing_key: str | None,
-        properties: _Properties,
-        mandatory: bool | None,
-        deadline: float | None,
-    ) -> Confirmation:
-        message = _Message(
-            self._exchange,
-            self._routing_key if routing_key is None else routing_key,
-            self._mandatory if mandatory is None else mandatory,
-            self._codec_properties if properties is None else self._merged(properties),
-            body,
-        )
-        if self._resend != "never":
-            message = self._lasting(message)
-        core = self._channel._core
+    def _must_wait(self, core: ChannelCore) -> bool:
+        if self._gate.is_busy or core.connection.gate.is_busy or core.flow_gate.is_busy:
+            return True
+        return core.recovery is not None and core.recovery.is_lost
+
+    async def _take_place_in_line(
+        self, core: ChannelCore, size: int, timeout: float | None
+    ) -> ChannelCore:
+        """Wait until the message can be written; return the core to write it on.
+
+        Raises:
+            PublishNotSent: the channel is closed, or ``timeout`` seconds have passed.
+        """
+        deadline = None
+        if timeout is not None:
+            check_timeout(timeout)
+            deadline = asyncio.get_running_loop().time() + timeout
         recovers = self._resend != "never" or (core.recovery is not None and core.recovery.is_lost)
-        data = _encode(core, message)  # which checks the arguments, also without a connection
-        size = len(data)
         if self._gate.is_busy:
             await self._wait(self._gate, core, size, deadline)
         # Its place in the window, before it waits for anything else: so messages keep their order.
         self._take_place(size)
         try:
-            ready = await self._ready_core(core, recovers, size, deadline)
+            return await self._ready_core(core, recovers, size, deadline)
         except BaseException:
-            self._settled(size, None)
+            self._free_place(size)
             raise
-        if ready is not core:
-            data = _encode(ready, message)
-        return self._write(ready, message, data, size)
 
     async def _ready_core(
         self, core: ChannelCore, recovers: bool, size: int, deadline: float | None
@@ -382,18 +411,6 @@ class Publisher:
             else:
                 return core
 
-    def _write(self, core: ChannelCore, message: _Message, data: bytes, size: int) -> Confirmation:
-        if not core.confirms.is_selected:
-            core.requests.request_nowait(confirm.Select())
-            core.confirms.is_selected = True
-        if core.connection.is_traced:
-            _log(core, message)
-        kept = message if self._resend == "unconfirmed" else None
-        confirmation = Confirmation(self, size, kept)
-        core.connection.writer.write(data)
-        core.confirms.add(confirmation, _returnable(message))
-        return confirmation
-
     async def _wait(self, gate: Gate, core: ChannelCore, size: int, deadline: float | None) -> None:
         """Wait in line.
 
@@ -419,7 +436,17 @@ class Publisher:
         self._count += 1
         self._bytes += size
         if self._count >= self._max_unconfirmed or self._bytes >= self._max_bytes:
+            self._is_full = True
             self._gate.close(Reason.WINDOW)
+
+    def _free_place(self, size: int) -> None:
+        self._count -= 1
+        self._bytes -= size
+        if self._is_full and self._count < self._max_unconfirmed and self._bytes < self._max_bytes:
+            self._is_full = False
+            self._gate.open(Reason.WINDOW)
+        if not self._count:
+            self._until_settled.wake()
 
     def _merged(self, properties: _Properties) -> CodecProperties | None:
         base = self._properties
@@ -446,15 +473,9 @@ class Publisher:
 
     # ---------------------------------------------------------------- outcomes
 
-    def _settled(self, size: int, failed: Confirmation | None) -> None:
-        self._count -= 1
-        self._bytes -= size
-        if failed is not None and failed._error is not None and len(self._errors) < MOST_ERRORS:
-            self._errors[failed] = failed._error
-        if self._count < self._max_unconfirmed and self._bytes < self._max_bytes:
-            self._gate.open(Reason.WINDOW)
-        if not self._count:
-            self._until_settled.wake()
+    def _keep_error(self, confirmation: Confirmation, error: Exception) -> None:
+        if len(self._errors) < MOST_ERRORS:
+            self._errors[confirmation] = error
 
     def _forget_error(self, confirmation: Confirmation) -> None:
         self._errors.pop(confirmation, None)
@@ -464,7 +485,7 @@ class Publisher:
         if not confirmation.done():
             if confirmation in self._kept:
                 self._kept.remove(confirmation)
-            confirmation._finish(unconfirmed(TimeoutError(text), 0, ()))
+            confirmation._fail(unconfirmed(TimeoutError(text), 0, ()))
 
     # ---------------------------------------------------------------- recovery
 
@@ -482,8 +503,7 @@ class Publisher:
         """Send messages again, before any others. Called when the channel is restored."""
         kept, self._kept = self._kept, []
         if kept and not core.confirms.is_selected:
-            core.requests.request_nowait(confirm.Select())
-            core.confirms.is_selected = True
+            _select(core)
         for confirmation in kept:
             message = confirmation._message
             assert message is not None
@@ -494,7 +514,7 @@ class Publisher:
             try:
                 data = _encode(core, message)
             except InvalidArgument as error:  # the new server may have a smaller frame-max
-                confirmation._finish(not_sent(error))
+                confirmation._fail(not_sent(error))
                 continue
             core.connection.writer.write(data)
             core.confirms.add(confirmation, _returnable(message))
@@ -503,7 +523,7 @@ class Publisher:
         """Raise PublishUnconfirmed for the messages that were to be sent again."""
         kept, self._kept = self._kept, []
         for confirmation in kept:
-            confirmation._finish(unconfirmed(error, 0, ()))
+            confirmation._fail(unconfirmed(error, 0, ()))
 
 
 def _converted(properties: _Properties) -> CodecProperties | None:
@@ -544,6 +564,14 @@ def _returnable(message: _Message) -> Content | None:
     )
 
 
-def _log(core: ChannelCore, message: _Message) -> None:
-    method = basic.Publish(message.exchange, message.routing_key, message.mandatory)
-    core.connection.log_sent(core.number, method, len(message.body))
+def _check_open(core: ChannelCore) -> None:
+    try:
+        core.check_open()
+    except (AmqpClosedConnection, ChannelClosed) as error:
+        raise not_sent(error) from error
+
+
+def _select(core: ChannelCore) -> None:
+    """Go into confirm mode, and do not wait for the reply: the server counts from now on."""
+    core.requests.request_nowait(confirm.Select())
+    core.confirms.is_selected = True

@@ -32,6 +32,7 @@ from amqp_codec import Command, basic
 
 from .._connection.callback_queue import Callback, CallbackQueue, run_callback
 from .._connection.core import CLOSE_TIMEOUT
+from .._connection.heartbeat import Heartbeat
 from .._connection.read_flow import ReadFlow
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
@@ -114,6 +115,7 @@ class Consumers:
         self._read_flow = read_flow
         self._queue = queue
         self._loop = asyncio.get_running_loop()
+        self._heartbeat: Heartbeat = core.connection.heartbeat  # knows the time of this read
         self._by_tag: dict[str, list[Consumer]] = {}
         self._until_tag_free = Waiters()
         self._until_cancelled = Waiters()
@@ -257,7 +259,7 @@ class Consumers:
         if consumers:
             consumer = consumers[-1]
             if self.unacked is not None and not consumer.no_ack:
-                self.unacked[method.delivery_tag] = consumer, self._loop.time()
+                self.unacked[method.delivery_tag] = consumer, self._heartbeat.last_received
                 if consumer.position is not None:
                     consumer.position.deliver(method.delivery_tag, delivery)
             if consumer.state is CONSUMING or consumer.state is STARTING:
@@ -285,16 +287,19 @@ class Consumers:
 
     def note_settled(self, method: basic.Ack | basic.Nack | basic.Reject) -> None:
         """Count the deliveries of an acknowledgement as settled."""
-        if self.unacked is None:
+        unacked = self.unacked
+        if unacked is None:
             return
         tag = method.delivery_tag
-        tags = [tag]
-        if not isinstance(method, basic.Reject) and method.multiple:  # Spec: 0 means all
-            tags = list(takewhile(lambda each: not tag or each <= tag, self.unacked))
-        for each in tags:
-            settled = self.unacked.pop(each, None)
+        if isinstance(method, basic.Reject) or not method.multiple:
+            settled = unacked.pop(tag, None)
             if settled is not None and settled[0].position is not None:
-                settled[0].position.settle(each)
+                settled[0].position.settle(tag)
+            return
+        for each in list(takewhile(lambda each: not tag or each <= tag, unacked)):  # Spec: 0 is all
+            consumer, _ = unacked.pop(each)
+            if consumer.position is not None:
+                consumer.position.settle(each)
 
     def oldest_unacked(self) -> tuple[str, int]:
         """Return the consumer tag and the delivery tag of the oldest unsettled delivery.

@@ -226,24 +226,22 @@ class ChannelCore:
             self.consumers.note_settled(method)
         return True
 
-    async def settle_delivery(
-        self, method: basic.Ack | basic.Nack | basic.Reject, timeout: float | None = None
-    ) -> bool | None:
-        """Acknowledge or reject deliveries by the delivery tags that programs see.
+    def is_stale(self, method: basic.Ack | basic.Nack | basic.Reject) -> bool:
+        """Replace the delivery tag that the program knows by the server's.
 
         Returns:
-            See ``settle``; None if the channel does not recover, as in 0.15.
+            Whether it is of a delivery over an earlier connection, which the server has queued
+            again.
         """
-        if self.recovery is None:
-            await self.settle(method, timeout)
-            return None
-        tag, offset = cast("object", method.delivery_tag), self.tag_offset
-        if offset and isinstance(tag, int) and tag > 0:
-            if tag <= offset:
+        tag: object = method.delivery_tag
+        if not isinstance(tag, int) or tag <= 0:  # Spec: 0 means all messages of this channel
+            return False
+        if tag <= self.tag_offset:
+            if self.recovery is not None:
                 self.recovery.note_stale(f"Delivery {tag}")
-                return False
-            method.delivery_tag = tag - offset
-        return await self.settle(method, timeout)
+            return True
+        method.delivery_tag = tag - self.tag_offset
+        return False
 
     async def _wait_to_settle(self, method: Method, timeout: float | None) -> None:
         connection = self.connection

@@ -246,7 +246,11 @@ class BasicMethods(Methods):
         if multiple is not False or type(delivery_tag) is not int:
             check_numbers(delivery_tag=delivery_tag)
             check_flags(multiple=multiple)
-        return await self._core.settle_delivery(basic.Ack(delivery_tag, multiple), timeout)
+        core, method = self._core, basic.Ack(delivery_tag, multiple)
+        if core.tag_offset and core.is_stale(method):
+            return False
+        is_sent = await core.settle(method, timeout)
+        return None if core.recovery is None else is_sent
 
     async def basic_client_nack(
         self,
@@ -266,9 +270,11 @@ class BasicMethods(Methods):
         """
         check_numbers(delivery_tag=delivery_tag)
         check_flags(multiple=multiple, requeue=requeue)
-        return await self._core.settle_delivery(
-            basic.Nack(delivery_tag, multiple, requeue), timeout
-        )
+        core, method = self._core, basic.Nack(delivery_tag, multiple, requeue)
+        if core.tag_offset and core.is_stale(method):
+            return False
+        is_sent = await core.settle(method, timeout)
+        return None if core.recovery is None else is_sent
 
     async def basic_reject(
         self, delivery_tag: int, requeue: bool = False, *, timeout: float | None = None
@@ -282,7 +288,11 @@ class BasicMethods(Methods):
         """
         check_numbers(delivery_tag=delivery_tag)
         check_flags(requeue=requeue)
-        return await self._core.settle_delivery(basic.Reject(delivery_tag, requeue), timeout)
+        core, method = self._core, basic.Reject(delivery_tag, requeue)
+        if core.tag_offset and core.is_stale(method):
+            return False
+        is_sent = await core.settle(method, timeout)
+        return None if core.recovery is None else is_sent
 
     async def basic_recover(
         self, requeue: bool = True, *, timeout: float | None = None
