@@ -27,6 +27,7 @@ from aioamqp.publisher import Publisher, Resend
 from aioamqp_testing import FakeBroker
 from aioamqp_testing.faults import CloseChannel
 from tests.compat.test_cancelling import cancelled_after, futures_alive, iterations_until_done
+from tests.reliability.breakable import BreakableProtocol, break_off
 
 AT_ONCE: Final = Backoff(initial=0, maximum=0)
 
@@ -67,9 +68,7 @@ class Scene:
         """Lose the link, if there is one."""
         for session in self.broker.sessions:
             self.broker.close_connection(session)
-        protocol = self.connection.protocol
-        if protocol.is_open:
-            protocol._break_off(aioamqp.ConnectionLost("The test broke it off"))
+        break_off(self.connection)
 
     def time_out(self) -> None:
         """Close the channel as after an acknowledgement timeout, if it is open at the broker."""
@@ -227,7 +226,7 @@ NOT_REPEATED: Final = {
 
 
 async def scene_in(broker: FakeBroker) -> Scene:
-    connection = Connection("amqp://broker/", reconnect=AT_ONCE)
+    connection = Connection("amqp://broker/", reconnect=AT_ONCE, protocol_factory=BreakableProtocol)
     await connection.open()
     channel = await connection.channel()
     for queue in "q", "empty":
@@ -494,10 +493,12 @@ def test_repeatedly_cancelled_waits_leave_no_futures() -> None:
 
     async def trial(broker: FakeBroker) -> bool:
         scene = await scene_in(broker)
-        connection = Connection("amqp://broker/", reconnect=Backoff(100, 100))
+        connection = Connection(
+            "amqp://broker/", reconnect=Backoff(100, 100), protocol_factory=BreakableProtocol
+        )
         await connection.open()
         channel = await connection.channel()
-        connection.protocol._break_off(aioamqp.ConnectionLost("The test broke it off"))
+        break_off(connection)
         await turns(3)
 
         async def try_all() -> None:

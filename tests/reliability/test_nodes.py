@@ -9,7 +9,7 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -34,6 +34,7 @@ from tests.rabbitmq import (
     rabbitmqctl,
     running_cluster,
 )
+from tests.reliability.breakable import BreakableProtocol, break_off, protocol_of
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
@@ -62,9 +63,10 @@ def restarting_node(authority: Authority) -> Iterator[RabbitMQNode]:
 
 
 @asynccontextmanager
-async def recovering(url: str | list[str], **options: object) -> AsyncIterator[Connection]:
+async def recovering(url: str | list[str], **options: Any) -> AsyncIterator[Connection]:
     soon = Backoff(initial=0.1, maximum=0.5)
-    async with Connection(url, reconnect=soon, wait_timeout=DEADLINE, **options) as connection:  # type: ignore[arg-type]
+    options |= {"reconnect": soon, "wait_timeout": DEADLINE, "protocol_factory": BreakableProtocol}
+    async with Connection(url, **options) as connection:
         yield connection
 
 
@@ -319,8 +321,7 @@ async def test_a_node_may_come_back_with_another_certificate_but_not_of_another_
 
 
 def certificate_of(connection: Connection) -> bytes:
-    protocol = connection.protocol
-    encrypted = protocol._core._transport.get_extra_info("ssl_object")  # type: ignore[union-attr]
+    encrypted = protocol_of(connection).link.get_extra_info("ssl_object")
     certificate: bytes = encrypted.getpeercert(binary_form=True)
     return certificate
 
@@ -422,7 +423,7 @@ async def test_a_link_that_is_cut_often_leaves_everything_restored(
         for number in range(30):
             waiting = asyncio.create_task(recovered(connection))
             await asyncio.sleep(0)
-            connection.protocol._break_off(aioamqp.ConnectionLost("The test broke it off"))
+            break_off(connection)
             await waiting
             for queue, messages in loops.items():
                 body = str(number).encode()

@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 import aioamqp
 from aioamqp import Backoff, Channel, Connection, PublishNotSent, PublishUnconfirmed
 from aioamqp_testing import FakeBroker
+from tests.reliability.breakable import BreakableProtocol, break_off
 from virtual_loop import VirtualLoop
 
 QUEUES: dict[str, dict[str, Any]] = {
@@ -105,7 +106,9 @@ class Program(RuleBasedStateMachine):
         self.held: list[Held] = []
         self.runner = asyncio.Runner(loop_factory=VirtualLoop)
         self.broker = FakeBroker()
-        self.connection = Connection("amqp://broker/", reconnect=Backoff(0.01, 0.01))
+        self.connection = Connection(
+            "amqp://broker/", reconnect=Backoff(0.01, 0.01), protocol_factory=BreakableProtocol
+        )
         self.channels: list[Channel] = []
         self.run(self.open())
 
@@ -156,9 +159,7 @@ class Program(RuleBasedStateMachine):
     async def lose(self, loss: str) -> None:
         match loss:
             case "cut":
-                protocol = self.connection.protocol
-                if protocol.is_open:
-                    protocol._break_off(aioamqp.ConnectionLost("The test broke it off"))
+                break_off(self.connection)
             case "close":
                 self.broker.close_all_connections("the test")
             case "restart":

@@ -5,13 +5,14 @@ import logging
 
 import pytest
 
-from aioamqp import Backoff, Channel, Connection, ConnectionState
+from aioamqp import Channel, ConnectionState
 from aioamqp._recovery.topology import Recover
-from aioamqp.exceptions import ChannelClosed, ConnectionLost, HandshakeFailed, NoChannelAvailable
+from aioamqp.exceptions import ChannelClosed, HandshakeFailed, NoChannelAvailable
 from aioamqp_testing import FakeBroker
 from aioamqp_testing.faults import CloseChannel, Lose, RefuseLogin, Send, Silence
 from amqp_codec import Method
 from amqp_codec import connection as methods
+from tests.reliability.breakable import break_off
 from tests.reliability.test_rows import lose, recovering
 
 pytestmark = pytest.mark.asyncio
@@ -173,7 +174,7 @@ async def test_a_reply_that_is_lost_during_recovery_costs_one_connection_only(
     broker: FakeBroker,
 ) -> None:
     """R6, R13."""
-    async with Connection("amqp://broker/", reconnect=Backoff(0.1, 0.1)) as connection:
+    async with recovering() as connection:
         channel = await connection.channel()
         await channel.queue_declare("mine", exclusive=True)
         messages = channel.consume("mine")
@@ -272,7 +273,7 @@ async def test_a_consumer_callback_may_close_its_connection(
 
         async def close(channel: Channel, body: bytes, envelope: object, _: object) -> None:
             if is_lost:
-                connection.protocol._break_off(ConnectionLost("The test broke it off"))
+                break_off(connection)
             async with asyncio.timeout(20):
                 await connection.close()
             done.set()

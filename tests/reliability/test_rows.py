@@ -41,6 +41,7 @@ from aioamqp_testing.faults import (
     Split,
 )
 from amqp_codec import Method, Properties, basic
+from tests.reliability.breakable import BreakableProtocol, break_off
 from virtual_loop import VirtualLoop
 
 pytestmark = pytest.mark.asyncio
@@ -51,7 +52,9 @@ SOON = Backoff(initial=0.1, maximum=0.1)
 
 @asynccontextmanager
 async def recovering(**options: Any) -> AsyncIterator[Connection]:
-    async with Connection(URL, reconnect=SOON, **options) as connection:
+    async with Connection(
+        URL, reconnect=SOON, protocol_factory=BreakableProtocol, **options
+    ) as connection:
         yield connection
 
 
@@ -73,10 +76,9 @@ async def recovered(connection: Connection) -> None:
 
 async def lose(connection: Connection) -> None:
     """Lose the link, and wait until the connection is open again."""
-    protocol = connection.protocol
     waiting = asyncio.ensure_future(recovered(connection))
     await asyncio.sleep(0)
-    protocol._break_off(aioamqp.ConnectionLost("The test broke it off"))
+    break_off(connection)
     await waiting
 
 

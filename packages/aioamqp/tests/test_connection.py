@@ -756,6 +756,21 @@ async def test_a_channel_survives_and_its_calls_wait(network: Network) -> None:
         assert network.server.names()[-2:] == ["channel.open", "queue.declare"]
 
 
+async def test_a_channel_can_be_opened_in_the_very_turn_in_which_the_link_is_lost(
+    network: Network,
+) -> None:
+    """R13. It must not try again at once, for ever, before the loss has been noted."""
+    async with opened() as made:
+        network.server.transport.protocol.connection_lost(ConnectionResetError(104, "reset"))
+
+        kept = await made.channel()
+
+        assert (await kept.queue_declare("q"))["queue"] == "q"
+        network.server.transport.protocol.connection_lost(ConnectionResetError(104, "reset"))
+        await made.wait_open()
+        assert made.protocol.is_open
+
+
 async def test_a_call_waits_no_longer_than_wait_timeout_and_names_the_reason(
     network: Network,
 ) -> None:

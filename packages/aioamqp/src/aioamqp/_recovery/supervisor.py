@@ -182,7 +182,8 @@ class Supervisor:
         )
         try:
             async with deadline:
-                while self.state is not ConnectionState.OPEN:
+                while self.state is not ConnectionState.OPEN or not self.protocol.is_open:
+                    # If it is OPEN, the loss has just happened: the supervisor notes it next.
                     self.check_not_closed()
                     await self._until_changed.wait()
         except TimeoutError:
