@@ -27,7 +27,7 @@ from aioamqp.publisher import Publisher, Resend
 from aioamqp_testing import FakeBroker
 from aioamqp_testing.faults import CloseChannel
 from tests.compat.test_cancelling import cancelled_after, futures_alive, iterations_until_done
-from tests.reliability.breakable import BreakableProtocol, break_off
+from tests.reliability.breakable import BreakableProtocol, break_off, protocol_of
 
 AT_ONCE: Final = Backoff(initial=0, maximum=0)
 
@@ -69,6 +69,10 @@ class Scene:
         for session in self.broker.sessions:
             self.broker.close_connection(session)
         break_off(self.connection)
+
+    def abort(self) -> None:
+        """Abort the transport, which tells of it in the next turn."""
+        protocol_of(self.connection).link.abort()
 
     def time_out(self) -> None:
         """Close the channel as after an acknowledgement timeout, if it is open at the broker."""
@@ -388,6 +392,7 @@ def test_a_call_can_be_cancelled_at_any_turn_while_the_link_is_down(name: str) -
 
 EVENTS: Final[dict[str, Callable[[Scene], None]]] = {
     "the link is lost": Scene.lose,
+    "the link is lost in the next turn": Scene.abort,
     "the server closes the connection": lambda scene: scene.broker.close_all_connections("test"),
     "an acknowledgement times out": Scene.time_out,
 }
