@@ -94,7 +94,7 @@ class ConnectionCore:
             self.loop,
             self.send_heartbeat,
             break_off,
-            lambda: transport.get_extra_info("needs_heartbeat", True),
+            lambda: self.needs_heartbeat,
         )
         self._end_with_loop = end_with_loop
         self._loop_guard = LoopGuard(self._flush_and_end)
@@ -105,6 +105,12 @@ class ConnectionCore:
     def has_tls(self) -> bool:
         """Whether the transport has TLS."""
         return self._transport.get_extra_info("ssl_object") is not None
+
+    @property
+    def needs_heartbeat(self) -> bool:
+        """Whether either side ends the connection when it receives no heartbeat."""
+        is_needed = self._transport.get_extra_info("needs_heartbeat", True)
+        return bool(is_needed) and self.heartbeat.interval > 0
 
     def check_open(self) -> None:
         """Check that the connection can be used here.

@@ -35,6 +35,7 @@ from ..exceptions import (
 from ..protocol import OPEN, AmqpProtocol
 from ..uri import AmqpUrl, default_port
 from .backoff import Backoff
+from .loop_watch import LoopWatch
 from .restore import Restorer
 from .state import ConnectionState, StateChange, Unrestored
 from .topology import Recover, Topology
@@ -471,6 +472,18 @@ class Supervisor:
 
     async def _use(self, protocol: AmqpProtocol) -> None:
         """Restore everything on a new connection, and wait for its end."""
+        core = protocol._core
+        assert core is not None
+        watch = None
+        if core.needs_heartbeat:
+            watch = LoopWatch(core.loop, core.heartbeat.interval)
+        try:
+            await self._restore_and_wait(protocol)
+        finally:
+            if watch is not None:
+                watch.stop()
+
+    async def _restore_and_wait(self, protocol: AmqpProtocol) -> None:
         restorer = Restorer(protocol, self.topology, self._recover)
         if not await _in_time(protocol, restorer.restore(self.channels)):
             self._report(restorer.take_unrestored())
