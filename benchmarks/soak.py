@@ -14,7 +14,7 @@ import gc
 import logging
 import os
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -125,7 +125,7 @@ async def soak(url: str, table: Table, options: argparse.Namespace) -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """Silence the log, which has a line for each lost connection."""
     logger = logging.getLogger("aioamqp")
     level = logger.level
