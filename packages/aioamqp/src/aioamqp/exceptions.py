@@ -32,6 +32,7 @@ try again or not, on the same channel or on a new channel or connection.
 
 import builtins
 import pickle
+import re
 import ssl
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
@@ -55,6 +56,18 @@ RETRYABLE_CODES: Final = frozenset({
 After all others it fails again until something else has changed: the call itself, the permissions,
 or what has been declared on the server.
 """
+
+
+_DEPRECATED: Final = re.compile(r"Feature `+(\w+)`+ is deprecated")
+_INSTEAD: Final = {
+    "transient_nonexcl_queues": "declare the queue with durable=True, or with exclusive=True if"
+    " only this connection uses it",
+    "global_qos": "limit each consumer instead, with basic_qos(prefetch_count=...) and without"
+    " connection_global",
+    "queue_master_locator": "leave the argument x-queue-master-locator out, or use"
+    " x-queue-leader-locator",
+}
+"""What to do when the server denies a feature. RabbitMQ: deprecated-features.html."""
 
 
 class AioamqpException(Exception):
@@ -130,7 +143,8 @@ class HandshakeFailed(AmqpClosedConnection):
     Attributes:
         code: the server's reply code, such as 403; None if it sent none.
         message: the server's reply text; empty if it sent none.
-        is_link_lost: whether the TCP connection ended instead, without a reply code.
+        is_link_lost: whether the TCP connection ended instead, without a reply code or a reason
+            that is known.
     """
 
     is_link_lost = False
@@ -204,9 +218,12 @@ class ChannelClosed(AioamqpException):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the reply code allows it; without one, whether what ended the channel does."""
+        """Whether the reply code allows it; without one, whether what ended the channel does.
+
+        Not if the server denies a feature that is deprecated, for which it has the code 541.
+        """
         if self.code:
-            return self.code in RETRYABLE_CODES
+            return self.code in RETRYABLE_CODES and _DEPRECATED.search(self.message) is None
         cause = self.__cause__
         return cause.is_retryable if isinstance(cause, AioamqpException) else True
 
@@ -594,12 +611,22 @@ def not_sent(cause: Exception) -> PublishNotSent:
     return _outcome(PublishNotSent, cause)
 
 
+def _advice(message: str) -> str:
+    """Return what to do about a feature that the server denies, to be added to its text."""
+    found = _DEPRECATED.search(message)
+    if found is None:
+        return ""
+    otherwise = f"or set deprecated_features.permit.{found[1]} = true in rabbitmq.conf for now"
+    instead = _INSTEAD.get(found[1])
+    return f"; {instead}, {otherwise}" if instead else f"; do without it, {otherwise}"
+
+
 def reason(error: BaseException | None) -> str:
     """Return the text for an error that closed a channel or a connection."""
     if not isinstance(error, ChannelClosed):
         return str(error)
     if error.code:
-        return f"{error.code} {error.message}"
+        return f"{error.code} {error.message}{_advice(error.message)}"
     if isinstance(error.__cause__, ChannelClosed):
         return f"{error.message}: {reason(error.__cause__)}"
     return error.message

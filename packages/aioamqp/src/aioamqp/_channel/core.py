@@ -431,10 +431,9 @@ class ChannelCore:
             return
         if not self.is_internal:
             channel_logger.warning(
-                "The server closed channel %d: %d %s%s",
+                "The server closed channel %d: %s%s",
                 self.number,
-                error.code,
-                error.message,
+                reason(error),
                 f"; with it end the consumers {', '.join(tags)}" if tags else "",
             )
         self.end(error)
