@@ -7,7 +7,7 @@ AioamqpException
 │   ├── ConnectionLost         the TCP connection was lost (also a ConnectionError)
 │   └── ProtocolViolation      the server violated AMQP; has a code and a message
 ├── ChannelClosed              the channel is closed; has a code and a message
-│   └── AcknowledgementTimeout a message was not acknowledged in the server's time
+│   └── AcknowledgementTimeout a message was not acknowledged in time (or a ConsumerCancelled, too)
 ├── NoChannelAvailable         all channel numbers of the connection are in use
 ├── EmptyQueue                 basic_get found no message
 ├── PublishFailed              the server nacked a message; has the delivery tag
@@ -228,7 +228,7 @@ class ChannelClosed(AioamqpException):
         return cause.is_retryable if isinstance(cause, AioamqpException) else True
 
     @property
-    def ended(self) -> Literal["connection", "channel"]:
+    def ended(self) -> Literal["connection", "channel"] | None:
         """What has ended: the reply codes of connection.close are others than channel.close has."""
         return "connection" if _is_hard(self.code) else "channel"
 
@@ -237,7 +237,11 @@ class ChannelClosed(AioamqpException):
 
 
 class AcknowledgementTimeout(ChannelClosed):
-    """The server closed the channel, because a message was not acknowledged in its time.
+    """A message was not acknowledged in the server's time, so the channel or a consumer ended.
+
+    The server closed the channel, or since RabbitMQ 4.3 it cancelled the consumer of a quorum queue
+    and kept the channel open; then the exception is also a ConsumerCancelled, and ``ended`` is
+    None.
 
     RabbitMQ: consumers.html, delivery acknowledgement timeout; 30 minutes by default.
 
@@ -257,13 +261,20 @@ class AcknowledgementTimeout(ChannelClosed):
         """True: the messages have been queued again."""
         return True
 
+    @property
+    def ended(self) -> Literal["connection", "channel"] | None:
+        """What has ended: the channel, or nothing but the consumer."""
+        return "channel" if self.code else None
+
     def __str__(self) -> str:
         which = f" of consumer {self.consumer_tag!r}" if self.consumer_tag else ""
         tag = f" {self.delivery_tag}" if self.delivery_tag else ""
+        what = "closed the channel" if self.code else "cancelled the consumer"
+        why = f": {reason(self)}" if self.code else ""
         return (
-            f"The server closed the channel because delivery{tag}{which} was not acknowledged in"
-            f" time: {reason(self)}. Acknowledge sooner, take fewer messages at once"
-            " (prefetch_count), or raise consumer_timeout on the server"
+            f"The server {what} because delivery{tag}{which} was not acknowledged in time{why}."
+            " Acknowledge sooner, take fewer messages at once (prefetch_count), or raise"
+            " consumer_timeout on the server"
         )
 
 
@@ -428,7 +439,12 @@ class ConsumerCancelled(AioamqpException):
     """The server has cancelled a consumer, for example because its queue was deleted.
 
     RabbitMQ: consumer-cancel.html. The channel stays open: consume again when the queue exists.
+
+    Attributes:
+        may_be_late: whether the reason can also be a message that was not acknowledged in time.
     """
+
+    may_be_late = False
 
     @property
     def is_retryable(self) -> bool:
@@ -436,10 +452,18 @@ class ConsumerCancelled(AioamqpException):
         return True
 
     def __str__(self) -> str:
-        return (
-            f"The server has cancelled the consumer {self.args[0]!r}: its queue was deleted, or the"
-            " node that had it is down"
-        )
+        return f"The server has cancelled the consumer {self.args[0]!r}: {self.causes}"
+
+    @property
+    def causes(self) -> str:
+        """What may have been the reason: the server does not say."""
+        if self.may_be_late:
+            return (
+                "its queue was deleted, the node that had it is down, or a message was not"
+                " acknowledged within the server's consumer_timeout; consume again on another"
+                " channel, or with another consumer tag"
+            )
+        return "its queue was deleted, or the node that had it is down"
 
     def __repr__(self) -> str:
         return f"The consumer {self.args[0]!r} has been cancelled"
@@ -593,6 +617,21 @@ def closed_by_server(close: connection.Close | channel.Close) -> ChannelClosed:
     refused = METHODS.get(int(close.class_id) << 16 | int(close.method_id))
     if refused is not None:
         error.method = refused.NAME
+    return error
+
+
+def cancelled_for_lateness(tag: str, delivery_tag: int) -> AcknowledgementTimeout:
+    """Create the AcknowledgementTimeout for a consumer that the server has cancelled.
+
+    Args:
+        tag: of the consumer.
+        delivery_tag: of its oldest message that was not settled; 0 if it is not known.
+    """
+    cls = _combine((AcknowledgementTimeout, ConsumerCancelled))
+    error = cls.__new__(cls, tag)
+    assert isinstance(error, AcknowledgementTimeout)
+    error.code, error.message = 0, "The server has cancelled the consumer"
+    error.consumer_tag, error.delivery_tag = tag, delivery_tag
     return error
 
 

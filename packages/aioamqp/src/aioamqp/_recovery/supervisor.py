@@ -25,6 +25,7 @@ from ..callbacks import ErrorCallback
 from ..connecting import arguments_of, connect_with
 from ..dial import addresses_of
 from ..exceptions import (
+    AcknowledgementTimeout,
     AioamqpException,
     AmqpClosedConnection,
     ChannelClosed,
@@ -335,6 +336,20 @@ class Supervisor:
         restorer = Restorer(protocol, self.topology, self._recover)
         backoff = self._reconnect or Backoff()
         if await _in_time(protocol, restorer.wait_and_restart(recovery, consumer, backoff)):
+            self._report(restorer.take_unrestored())
+
+    def resolve_cancel(
+        self, recovery: Recovery, consumer: Consumer, late: AcknowledgementTimeout
+    ) -> None:
+        """Find out whether a consumer was cancelled because it did not acknowledge in time."""
+        self._start_restoring(self._resolve_cancel(recovery, consumer, late))
+
+    async def _resolve_cancel(
+        self, recovery: Recovery, consumer: Consumer, late: AcknowledgementTimeout
+    ) -> None:
+        protocol = self.protocol
+        restorer = Restorer(protocol, self.topology, self._recover)
+        if await _in_time(protocol, restorer.resolve_cancel(recovery, consumer, late)):
             self._report(restorer.take_unrestored())
 
     # ---------------------------------------------------------------- changes of state
