@@ -271,6 +271,23 @@ async def test_a_channel_that_ends_over_a_denied_feature_says_what_to_do(
     await opened.protocol.close()
 
 
+@pytest.mark.parametrize("rabbitmq", ["4.0.5", "4.3.6"], indirect=True)
+async def test_a_limit_for_the_channel_is_warned_of_where_it_is_none(
+    rabbitmq: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RabbitMQ 4.3 answers qos-ok, and limits each consumer."""
+    opened = await rabbitmq.open_channel()
+    await opened.basic_qos(prefetch_count=1)
+    assert warnings_of(caplog) == []
+
+    await opened.basic_qos(prefetch_count=1, connection_global=True)
+    await opened.protocol.close()
+
+    expected = "RabbitMQ 4.3.6 limits each consumer of channel 1 instead of all of them together"
+    is_ignored = rabbitmq.start.server_properties["version"] == "4.3.6"
+    assert [each[: len(expected)] for each in warnings_of(caplog)] == [expected] * is_ignored
+
+
 async def test_another_internal_error_can_be_tried_again(rabbitmq: ScriptedServer) -> None:
     opened = await rabbitmq.open_channel()
     rabbitmq.mute(queue.Declare)

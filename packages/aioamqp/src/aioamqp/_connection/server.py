@@ -21,12 +21,15 @@ class Server:
         least_frame_max: bytes, the lowest ``frame_max`` that can be negotiated.
         cancels_late_consumers: whether it cancels a consumer that does not acknowledge in time,
             instead of closing the channel.
+        limits_channels: whether ``basic_qos(connection_global=True)`` limits a channel by default,
+            instead of each of its consumers.
     """
 
     name: str = ""
     max_message_size: int = MAX_MESSAGE_SIZE
     least_frame_max: int = FRAME_MIN_SIZE
     cancels_late_consumers: bool = False
+    limits_channels: bool = True
 
 
 UNKNOWN: Final = Server()
@@ -34,7 +37,8 @@ UNKNOWN: Final = Server()
 _3: Final = replace(UNKNOWN, max_message_size=128 * 1024 * 1024)
 _4_0: Final = replace(_3, max_message_size=16 * 1024 * 1024)  # RabbitMQ: release notes of 4.0.1
 _4_1: Final = replace(_4_0, least_frame_max=8192)  # RabbitMQ: release notes of 4.1.0
-_4_3: Final = replace(_4_1, cancels_late_consumers=True)  # RabbitMQ: release notes of 4.3.0
+# RabbitMQ: release notes of 4.3.0
+_4_3: Final = replace(_4_1, cancels_late_consumers=True, limits_channels=False)
 
 _SINCE: Final = {(0, 0): _3, (4, 0): _4_0, (4, 1): _4_1, (4, 3): _4_3}
 """The facts of RabbitMQ, by the first version that they hold for."""
