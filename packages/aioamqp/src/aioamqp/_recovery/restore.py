@@ -132,8 +132,8 @@ class Restorer:
         while consumer.state is State.SUSPENDED:
             attempt += 1
             await asyncio.sleep(backoff.limit(attempt))
-            self.queueless.clear()
-            self._waiting.clear()
+            for others in (self.queueless, self._waiting):
+                others[:] = [each for each in others if each[1] is not consumer]
             try:
                 await self._retry_consumer(recovery, consumer, is_last=True)
             finally:
@@ -278,7 +278,7 @@ class Restorer:
             await core.requests.request(core.consumers.channel_qos, ANSWER_TIMEOUT)
         latest, current = core.consumers.qos, None
         for consumer in core.consumers.suspended:
-            if (recovery, consumer) in self._waiting:
+            if (recovery, consumer) in (*self._waiting, *self.queueless):
                 continue
             if consumer.qos is not None and consumer.qos != current:
                 await core.requests.request(consumer.qos, ANSWER_TIMEOUT)
@@ -357,6 +357,8 @@ class Restorer:
             if is_open and _is_locked(refusal) and not is_last:
                 self._wait_for(name, refusal)
                 self._waiting.append((recovery, consumer))
+            elif consumer.restarts and refusal.code == ReplyCode.NOT_FOUND:
+                self.queueless.append((recovery, consumer))  # deleted since it was checked
             elif is_open or not refusal.is_retryable:
                 self._end_consumer(recovery, consumer, name, refusal)
             if not is_open:

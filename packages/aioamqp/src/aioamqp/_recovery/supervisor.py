@@ -318,39 +318,45 @@ class Supervisor:
 
     def restore(self, recovery: Recovery) -> None:
         """Restore one channel that the server has closed, on the connection that is open."""
-        self._start_restoring(self._restore_one(recovery))
-
-    async def _restore_one(self, recovery: Recovery) -> None:
-        protocol = self.protocol
-        restorer = Restorer(protocol, self.topology, self._recover)
-        if await _in_time(protocol, restorer.restore([recovery], declare=False)):
-            self._report(restorer.take_unrestored())
-            await self._retry(protocol, restorer)
+        restorer = Restorer(self.protocol, self.topology, self._recover)
+        self._begin(restorer, restorer.restore([recovery], declare=False))
 
     def restart(self, recovery: Recovery, consumer: Consumer) -> None:
         """Start a consumer again when its queue is back."""
-        self._start_restoring(self._restart(recovery, consumer))
-
-    async def _restart(self, recovery: Recovery, consumer: Consumer) -> None:
-        protocol = self.protocol
-        restorer = Restorer(protocol, self.topology, self._recover)
+        restorer = Restorer(self.protocol, self.topology, self._recover)
         backoff = self._reconnect or Backoff()
-        if await _in_time(protocol, restorer.wait_and_restart(recovery, consumer, backoff)):
-            self._report(restorer.take_unrestored())
+        self._begin(restorer, restorer.wait_and_restart(recovery, consumer, backoff))
 
     def resolve_cancel(
         self, recovery: Recovery, consumer: Consumer, late: AcknowledgementTimeout
     ) -> None:
         """Find out whether a consumer was cancelled because it did not acknowledge in time."""
-        self._start_restoring(self._resolve_cancel(recovery, consumer, late))
+        restorer = Restorer(self.protocol, self.topology, self._recover)
+        self._begin(restorer, restorer.resolve_cancel(recovery, consumer, late))
 
-    async def _resolve_cancel(
-        self, recovery: Recovery, consumer: Consumer, late: AcknowledgementTimeout
-    ) -> None:
+    def _restart_queueless(self, restorer: Restorer) -> None:
+        queueless, restorer.queueless = restorer.queueless, []
+        for recovery, consumer in queueless:
+            self.restart(recovery, consumer)
+
+    def _begin(self, restorer: Restorer, restoring: Coroutine[Any, Any, None]) -> None:
+        """Restore something beside the supervisor's task, on the connection that is open."""
         protocol = self.protocol
-        restorer = Restorer(protocol, self.topology, self._recover)
-        if await _in_time(protocol, restorer.resolve_cancel(recovery, consumer, late)):
-            self._report(restorer.take_unrestored())
+
+        async def run() -> None:
+            if await _in_time(protocol, restoring):
+                self._report(restorer.take_unrestored())
+                self._restart_queueless(restorer)
+                if await _in_time(protocol, restorer.retry()):
+                    self._report(restorer.take_unrestored())
+                    self._restart_queueless(restorer)
+
+        loop = asyncio.get_running_loop()
+        # Not by the task factory of the loop: an eager one would run it inside the reader.
+        task = asyncio.Task(run(), loop=loop, name="aioamqp restore")
+        self._restoring.add(task)
+        task.add_done_callback(self._restoring.discard)
+        task.add_done_callback(lambda _: restoring.close())
 
     # ---------------------------------------------------------------- changes of state
 
@@ -479,9 +485,8 @@ class Supervisor:
         else:
             self._opened(restorer.take_unrestored())
             if restorer.is_waiting:
-                self._start_restoring(self._retry(protocol, restorer))
-            for recovery, consumer in restorer.queueless:
-                self.restart(recovery, consumer)
+                self._begin(restorer, restorer.retry())
+            self._restart_queueless(restorer)
             await protocol.stop_now.wait()
             for task in self._restoring:
                 task.cancel()  # the next connection begins anew
@@ -500,18 +505,6 @@ class Supervisor:
         )
         self._change(ConnectionState.OPEN, None, unrestored)
         self.attempt = 0
-
-    async def _retry(self, protocol: AmqpProtocol, restorer: Restorer) -> None:
-        if await _in_time(protocol, restorer.retry()):
-            self._report(restorer.take_unrestored())
-            for recovery, consumer in restorer.queueless:
-                self.restart(recovery, consumer)
-
-    def _start_restoring(self, restoring: Coroutine[Any, Any, None]) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.Task(restoring, loop=loop, name="aioamqp restore")
-        self._restoring.add(task)
-        task.add_done_callback(self._restoring.discard)
 
     # ---------------------------------------------------------------- connecting
 
