@@ -290,6 +290,13 @@ class Supervisor:
         """Forget a consumer that the server has cancelled."""
         self.topology.forget_consumer(tag, recovery.key)
 
+    def resolve_cancel(
+        self, recovery: Recovery, consumer: Consumer, late: AcknowledgementTimeout
+    ) -> None:
+        """Find out whether a consumer was cancelled because it did not acknowledge in time."""
+        restorer = Restorer(self.protocol, self.topology, self._recover)
+        self._begin(restorer, restorer.resolve_cancel(recovery, consumer, late))
+
     def new_queue_name(self) -> str:
         """Return a name for a queue that is declared without one, so that it keeps its name."""
         return f"aioamqp-{uuid.uuid4().hex}"
@@ -326,13 +333,6 @@ class Supervisor:
         restorer = Restorer(self.protocol, self.topology, self._recover)
         backoff = self._reconnect or Backoff()
         self._begin(restorer, restorer.wait_and_restart(recovery, consumer, backoff))
-
-    def resolve_cancel(
-        self, recovery: Recovery, consumer: Consumer, late: AcknowledgementTimeout
-    ) -> None:
-        """Find out whether a consumer was cancelled because it did not acknowledge in time."""
-        restorer = Restorer(self.protocol, self.topology, self._recover)
-        self._begin(restorer, restorer.resolve_cancel(recovery, consumer, late))
 
     def _restart_queueless(self, restorer: Restorer) -> None:
         queueless, restorer.queueless = restorer.queueless, []
