@@ -12,7 +12,7 @@ from _cli import arguments, run
 async def main(url: str) -> None:
     async with aioamqp.from_url(url) as protocol:
         channel = await protocol.channel()
-        await channel.queue_declare("hello")
+        await channel.queue_declare("hello", durable=True)
         # The prefetch count limits unacknowledged messages to 10. At the end of the block, those
         # that are left are requeued.
         async with channel.consume("hello", prefetch_count=10) as messages:

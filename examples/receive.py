@@ -19,7 +19,7 @@ async def on_message(
 async def main(url: str) -> None:
     async with aioamqp.from_url(url) as protocol:
         channel = await protocol.channel()
-        await channel.queue_declare("hello")
+        await channel.queue_declare("hello", durable=True)
         # With no_ack the broker deletes each message when it sends it; worker.py acknowledges.
         await channel.basic_consume(on_message, "hello", no_ack=True)
         print("Waiting for messages. Press Ctrl-C to end.")

@@ -22,7 +22,7 @@ async def main(url: str, patience: float) -> None:
     async with Connection(url, on_state_change=report, wait_timeout=patience) as connection:
         channel = await connection.channel()
         # Declared again on each new connection, like everything that is declared here.
-        await channel.queue_declare("hello")
+        await channel.queue_declare("hello", durable=True)
         async for message in channel.consume("hello"):
             async with message:  # which acknowledges it
                 print(f"Received {message.body.decode()!r}")

@@ -36,7 +36,7 @@ async def on_request(
 async def main(url: str) -> None:
     async with aioamqp.from_url(url) as protocol:
         channel = await protocol.channel()
-        await channel.queue_declare("rpc_queue")
+        await channel.queue_declare("rpc_queue", durable=True)
         await channel.basic_qos(prefetch_count=1)
         await channel.basic_consume(on_request, "rpc_queue")
         print("Waiting for requests. Press Ctrl-C to end.")

@@ -21,7 +21,7 @@ async def on_message(
 
 
 async def consume(channel: Channel) -> None:
-    await channel.queue_declare(QUEUE)
+    await channel.queue_declare(QUEUE, durable=True)
     await channel.basic_consume(on_message, QUEUE, consumer_tag="printer")
 
 

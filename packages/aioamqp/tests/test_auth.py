@@ -21,7 +21,7 @@ def test_external_sends_an_empty_response() -> None:
     assert External("me", "secret").initial_response() == b""
 
 
-@pytest.mark.parametrize("name", ["PLAIN", "AMQPLAIN", "EXTERNAL", "external"])
+@pytest.mark.parametrize("name", ["PLAIN", "AMQPLAIN", "EXTERNAL", "external", "ANONYMOUS"])
 def test_a_login_method_has_a_name(name: str, caplog: pytest.LogCaptureFixture) -> None:
     assert mechanism_named(name, "me", "x").name == name.upper()
     assert caplog.text == ""

@@ -138,7 +138,7 @@ UNREPEATABLE: list[Any] = [
 """Values with parts that have no hash or no equality: an exception equals only itself."""
 
 NOT_VALUES = {
-    "AmqPlain", "AmqpProtocol", "Channel", "Confirmation", "Connection", "External", "Message",
+    "AmqPlain", "AmqpProtocol", "Anonymous", "Channel", "Confirmation", "Connection", "External", "Message",
     "Messages", "Plain", "Publisher", "RpcClient", "RpcServer", "Worker",
 }  # fmt: skip
 """Public classes that belong to a connection, or hold a password."""

@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 
 from . import constants, frame
 from ._retry import Retry
-from .auth import AmqPlain, External, Mechanism, Plain
+from .auth import AmqPlain, Anonymous, External, Mechanism, Plain
 from .callbacks import (
     BlockedCallback,
     CancellationCallback,
@@ -63,6 +63,7 @@ __all__ = [
     "AmqPlain",
     "AmqpClosedConnection",
     "AmqpProtocol",
+    "Anonymous",
     "Backoff",
     "BlockedCallback",
     "CancellationCallback",

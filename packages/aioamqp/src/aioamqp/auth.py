@@ -1,8 +1,8 @@
 """SASL mechanisms, with which a client authenticates. Spec: 2.2.4, connection.start-ok.
 
-``login_method`` of ``connect`` is a name, PLAIN, AMQPLAIN or EXTERNAL, or a function that returns a
-Mechanism for a login and a password. The function is called for every connection, so it can fetch a
-password or token that changes:
+``login_method`` of ``connect`` is a name, PLAIN, AMQPLAIN, EXTERNAL or ANONYMOUS, or a function
+that returns a Mechanism for a login and a password. The function is called for every connection, so
+it can fetch a password or token that changes:
 
     await aioamqp.connect(login_method=lambda login, _: Plain(login, current_token()))
 
@@ -84,6 +84,25 @@ class External:
         """Return None: the mechanism has no challenges."""
 
 
+class Anonymous:
+    """No identity: RFC 4505. The server chooses the user.
+
+    RabbitMQ: offered since 4.0; the user is ``anonymous_login_user``, by default guest, which may
+    connect from the same machine only.
+    """
+
+    def __init__(self, login: str = "", password: str = "") -> None:
+        del login, password  # not sent
+        self.name = "ANONYMOUS"
+
+    def initial_response(self) -> bytes:
+        """Return no bytes: there is nothing to tell the server's log."""
+        return b""
+
+    def respond(self, challenge: bytes) -> None:
+        """Return None: the mechanism has no challenges."""
+
+
 MakeMechanism: TypeAlias = Callable[[str, str], Mechanism]
 """A function that returns a mechanism for a login and a password, for one connection."""
 
@@ -94,5 +113,6 @@ MECHANISMS: Final[dict[str, MakeMechanism]] = {
     "PLAIN": Plain,
     "AMQPLAIN": AmqPlain,
     "EXTERNAL": External,
+    "ANONYMOUS": Anonymous,
 }
 """The mechanisms that ``login_method`` can name."""

@@ -100,9 +100,10 @@ def connect(
         password: the user's.
         virtualhost: to open.
         ssl: a context, or True, to use TLS; True trusts whom the system trusts.
-        login_method: PLAIN, AMQPLAIN, EXTERNAL (by the client's certificate), or a function that
-            makes an ``aioamqp.auth.Mechanism`` from login and password, called for each connection.
-            For another name PLAIN is used, with a warning, as in 0.15.
+        login_method: PLAIN, AMQPLAIN, EXTERNAL (by the client's certificate), ANONYMOUS (RabbitMQ
+            4.0 and later), or a function that makes an ``aioamqp.auth.Mechanism`` from login and
+            password, called for each connection. For another name PLAIN is used, with a warning, as
+            in 0.15.
         insist: ignored, as by every server.
         protocol_factory: makes the protocol; called with ``kwargs``.
         connection_timeout: seconds until the connection must be open; None for no limit.

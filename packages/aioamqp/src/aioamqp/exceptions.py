@@ -7,7 +7,7 @@ AioamqpException
 │   ├── ConnectionLost         the TCP connection was lost (also a ConnectionError)
 │   └── ProtocolViolation      the server violated AMQP; has a code and a message
 ├── ChannelClosed              the channel is closed; has a code and a message
-│   └── AcknowledgementTimeout a message was not acknowledged in the server's time
+│   └── AcknowledgementTimeout a message was not acknowledged in time (or a ConsumerCancelled, too)
 ├── NoChannelAvailable         all channel numbers of the connection are in use
 ├── EmptyQueue                 basic_get found no message
 ├── PublishFailed              the server nacked a message; has the delivery tag
@@ -32,6 +32,7 @@ try again or not, on the same channel or on a new channel or connection.
 
 import builtins
 import pickle
+import re
 import ssl
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
@@ -55,6 +56,18 @@ RETRYABLE_CODES: Final = frozenset({
 After all others it fails again until something else has changed: the call itself, the permissions,
 or what has been declared on the server.
 """
+
+
+_DEPRECATED: Final = re.compile(r"Feature `+(\w+)`+ is deprecated")
+_INSTEAD: Final = {
+    "transient_nonexcl_queues": "declare the queue with durable=True, or with exclusive=True if"
+    " only this connection uses it",
+    "global_qos": "limit each consumer instead, with basic_qos(prefetch_count=...) and without"
+    " connection_global",
+    "queue_master_locator": "leave the argument x-queue-master-locator out, or use"
+    " x-queue-leader-locator",
+}
+"""What to do when the server denies a feature. RabbitMQ: deprecated-features.html."""
 
 
 class AioamqpException(Exception):
@@ -130,7 +143,8 @@ class HandshakeFailed(AmqpClosedConnection):
     Attributes:
         code: the server's reply code, such as 403; None if it sent none.
         message: the server's reply text; empty if it sent none.
-        is_link_lost: whether the TCP connection ended instead, without a reply code.
+        is_link_lost: whether the TCP connection ended instead, without a reply code or a reason
+            that is known.
     """
 
     is_link_lost = False
@@ -204,14 +218,17 @@ class ChannelClosed(AioamqpException):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the reply code allows it; without one, whether what ended the channel does."""
+        """Whether the reply code allows it; without one, whether what ended the channel does.
+
+        Not if the server denies a feature that is deprecated, for which it has the code 541.
+        """
         if self.code:
-            return self.code in RETRYABLE_CODES
+            return self.code in RETRYABLE_CODES and _DEPRECATED.search(self.message) is None
         cause = self.__cause__
         return cause.is_retryable if isinstance(cause, AioamqpException) else True
 
     @property
-    def ended(self) -> Literal["connection", "channel"]:
+    def ended(self) -> Literal["connection", "channel"] | None:
         """What has ended: the reply codes of connection.close are others than channel.close has."""
         return "connection" if _is_hard(self.code) else "channel"
 
@@ -220,7 +237,11 @@ class ChannelClosed(AioamqpException):
 
 
 class AcknowledgementTimeout(ChannelClosed):
-    """The server closed the channel, because a message was not acknowledged in its time.
+    """A message was not acknowledged in the server's time, so the channel or a consumer ended.
+
+    The server closed the channel, or since RabbitMQ 4.3 it cancelled the consumer of a quorum queue
+    and kept the channel open; then the exception is also a ConsumerCancelled, and ``ended`` is
+    None.
 
     RabbitMQ: consumers.html, delivery acknowledgement timeout; 30 minutes by default.
 
@@ -240,13 +261,20 @@ class AcknowledgementTimeout(ChannelClosed):
         """True: the messages have been queued again."""
         return True
 
+    @property
+    def ended(self) -> Literal["connection", "channel"] | None:
+        """What has ended: the channel, or nothing but the consumer."""
+        return "channel" if self.code else None
+
     def __str__(self) -> str:
         which = f" of consumer {self.consumer_tag!r}" if self.consumer_tag else ""
         tag = f" {self.delivery_tag}" if self.delivery_tag else ""
+        what = "closed the channel" if self.code else "cancelled the consumer"
+        why = f": {reason(self)}" if self.code else ""
         return (
-            f"The server closed the channel because delivery{tag}{which} was not acknowledged in"
-            f" time: {reason(self)}. Acknowledge sooner, take fewer messages at once"
-            " (prefetch_count), or raise consumer_timeout on the server"
+            f"The server {what} because delivery{tag}{which} was not acknowledged in time{why}."
+            " Acknowledge sooner, take fewer messages at once (prefetch_count), or raise"
+            " consumer_timeout on the server"
         )
 
 
@@ -411,7 +439,12 @@ class ConsumerCancelled(AioamqpException):
     """The server has cancelled a consumer, for example because its queue was deleted.
 
     RabbitMQ: consumer-cancel.html. The channel stays open: consume again when the queue exists.
+
+    Attributes:
+        may_be_late: whether the reason can also be a message that was not acknowledged in time.
     """
+
+    may_be_late = False
 
     @property
     def is_retryable(self) -> bool:
@@ -419,10 +452,18 @@ class ConsumerCancelled(AioamqpException):
         return True
 
     def __str__(self) -> str:
-        return (
-            f"The server has cancelled the consumer {self.args[0]!r}: its queue was deleted, or the"
-            " node that had it is down"
-        )
+        return f"The server has cancelled the consumer {self.args[0]!r}: {self.causes}"
+
+    @property
+    def causes(self) -> str:
+        """What may have been the reason: the server does not say."""
+        if self.may_be_late:
+            return (
+                "its queue was deleted, the node that had it is down, or a message was not"
+                " acknowledged within the server's consumer_timeout; consume again on another"
+                " channel, or with another consumer tag"
+            )
+        return "its queue was deleted, or the node that had it is down"
 
     def __repr__(self) -> str:
         return f"The consumer {self.args[0]!r} has been cancelled"
@@ -579,6 +620,21 @@ def closed_by_server(close: connection.Close | channel.Close) -> ChannelClosed:
     return error
 
 
+def cancelled_for_lateness(tag: str, delivery_tag: int) -> AcknowledgementTimeout:
+    """Create the AcknowledgementTimeout for a consumer that the server has cancelled.
+
+    Args:
+        tag: of the consumer.
+        delivery_tag: of its oldest message that was not settled; 0 if it is not known.
+    """
+    cls = _combine((AcknowledgementTimeout, ConsumerCancelled))
+    error = cls.__new__(cls, tag)
+    assert isinstance(error, AcknowledgementTimeout)
+    error.code, error.message = 0, "The server has cancelled the consumer"
+    error.consumer_tag, error.delivery_tag = tag, delivery_tag
+    return error
+
+
 def is_acknowledgement_timeout(error: ChannelClosed) -> bool:
     """Return whether the server closed a channel because of its consumer timeout."""
     is_named = "delivery acknowledgement" in error.message and "timed out" in error.message
@@ -594,12 +650,22 @@ def not_sent(cause: Exception) -> PublishNotSent:
     return _outcome(PublishNotSent, cause)
 
 
+def _advice(message: str) -> str:
+    """Return what to do about a feature that the server denies, to be added to its text."""
+    found = _DEPRECATED.search(message)
+    if found is None:
+        return ""
+    otherwise = f"or set deprecated_features.permit.{found[1]} = true in rabbitmq.conf for now"
+    instead = _INSTEAD.get(found[1])
+    return f"; {instead}, {otherwise}" if instead else f"; do without it, {otherwise}"
+
+
 def reason(error: BaseException | None) -> str:
     """Return the text for an error that closed a channel or a connection."""
     if not isinstance(error, ChannelClosed):
         return str(error)
     if error.code:
-        return f"{error.code} {error.message}"
+        return f"{error.code} {error.message}{_advice(error.message)}"
     if isinstance(error.__cause__, ChannelClosed):
         return f"{error.message}: {reason(error.__cause__)}"
     return error.message

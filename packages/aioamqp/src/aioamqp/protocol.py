@@ -72,9 +72,6 @@ OPEN: Final = 1
 CLOSING: Final = 2
 CLOSED: Final = 3
 
-MAX_MESSAGE_SIZE: Final = 512 * 1024 * 1024
-"""Bytes that a body may have. RabbitMQ: max_message_size, which can be set no higher than this."""
-
 
 class _Channels(dict[int, Channel]):
     """Channels by number; iterating goes over those that were there when it began.
@@ -103,9 +100,12 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             ``close``; a coroutine function or a plain one.
         client_properties: sent to the server; they replace those that are sent by default.
         channel_max: the highest channel number; the lower of this and the server's limit holds.
-        frame_max: bytes of a frame; the lower of this and the server's limit holds.
+        frame_max: bytes of a frame; the lower of this and the server's limit holds. RabbitMQ 4.1
+            and later refuse less than 8192.
         heartbeat: seconds between heartbeats, whatever the server offers; 0 for none.
-        max_message_size: bytes that a body may have, in either direction.
+        max_message_size: bytes that a body may have, in either direction. By default a published
+            one may have as many as the server takes by default: 16 MiB since RabbitMQ 4.0, 128 MiB
+            before; and a received one 512 MiB.
         on_channel_close: see the property.
         loop: not used; ``connect`` refuses another loop than the running one.
 
@@ -139,14 +139,15 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         channel_max: int | None = None,
         frame_max: int | None = None,
         heartbeat: int | None = None,
-        max_message_size: int = MAX_MESSAGE_SIZE,
+        max_message_size: int | None = None,
         on_channel_close: ChannelCloseCallback | None = None,
         loop: object = None,  # noqa: ARG002
         **unknown: object,
     ) -> None:
         if unknown:
             raise unknown_argument(unknown)
-        check_size("max_message_size", max_message_size)
+        if max_message_size is not None:
+            check_size("max_message_size", max_message_size)
         check_callable("on_error", on_error, OF_ERROR)
         check_callable("on_channel_close", on_channel_close, OF_CHANNEL_CLOSE)
         super().__init__()
@@ -408,6 +409,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             self._break_off(error, asked_for=True)
             return
         match method:
+            case connection.Start():
+                self._connection.encoder.server = opening.server
             case connection.Tune() if opening.tune_ok is not None:
                 tune_ok = opening.tune_ok
                 self.server_channel_max = tune_ok.channel_max

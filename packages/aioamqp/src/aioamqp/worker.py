@@ -131,9 +131,9 @@ class Worker:
             are handlers, or ten times as many with ``order_by``.
         consumer_tag: empty for a new one.
         arguments: of the consumer, such as ``{"x-priority": 10}``.
-        acknowledgement_timeout: seconds after which the server closes the channel over a message
-            that is not acknowledged, as it is configured there. At 80 % of it, a warning is logged.
-            None for no warning.
+        acknowledgement_timeout: seconds after which the server ends the channel, or the consumer,
+            over a message that is not acknowledged, as it is configured there. At 80 % of it, a
+            warning is logged. None for no warning.
         drain_timeout: seconds that handlers have to finish when the worker drains; those that take
             longer are cancelled, and their messages return to the queue. None for no limit.
 
@@ -663,7 +663,7 @@ class Worker:
                 self._last_warned = tag + core.tag_offset
                 channel_logger.warning(
                     "Delivery %d of queue %r has not been acknowledged for %g seconds; after %g"
-                    " seconds the server closes the channel. Let the handler finish sooner, lower"
+                    " seconds the server ends the consumer. Let the handler finish sooner, lower"
                     " the prefetch_count, or raise consumer_timeout on the server",
                     self._last_warned,
                     self._queue,

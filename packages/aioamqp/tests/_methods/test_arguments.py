@@ -169,7 +169,6 @@ async def test_a_message_is_not_settled_by_a_bad_flag(
         {"max_message_size": True},
         {"max_message_size": "1"},
         {"max_message_size": -1},
-        {"max_message_size": None},
     ],
 )
 async def test_a_connection_is_not_opened_with_a_bad_number(

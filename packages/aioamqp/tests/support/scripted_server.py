@@ -121,6 +121,7 @@ class ScriptedServer:
         received: the commands since the handshake, except those that a test has removed.
         answers: by class of method; None for no answer.
         greets: whether the protocol header is answered with connection.start.
+        start: that connection.start.
     """
 
     transport: MemoryTransport
@@ -129,6 +130,7 @@ class ScriptedServer:
         self.received: list[Command] = []
         self.answers: dict[type[Method], Answer | None] = dict(ANSWERS)
         self.greets = True
+        self.start = START
         self._header = b""
         self._decoder = Decoder()
         self._unsent: list[bytes] = []
@@ -207,7 +209,7 @@ class ScriptedServer:
             self._header += data
             assert self._header == PROTOCOL_HEADER
             if self.greets:
-                self.send(START, channel=0)
+                self.send(self.start, channel=0)
             return
         for command in self._decoder.feed(data):
             self.received.append(command)

@@ -7,6 +7,8 @@ What becomes of the deliveries in a consumer's buffer:
     the channel or connection breaks        they are handled: the       with no_ack the same, else
                                             server may know nothing     they are dropped: the server
                                             of what is lost             queues them again
+    the server cancels, and it is started   they are dropped: the server queues them again, since
+    again: it did not acknowledge in time   the channel is opened again
     the program closes either               with no_ack they are handled, else they are dropped:
                                             the server queues them again
     the program calls basic_recover         the same, unless they came with no_ack
@@ -64,6 +66,7 @@ class Consumer:
         owner: the Consumers of the connection on which it was started last.
         qos: the limit that was in force on the channel when it was started; None if none was set.
         restarts: whether it is started again when its queue is back, after the server cancelled it.
+        has_timed_out: whether it was started again after it had not acknowledged in time.
         position: in its stream; None if its queue is not known to be one.
         drops_callback: whether its callback is to be forgotten when it ends.
         lost: how many messages with ``no_ack`` have been dropped, and are not in the log yet.
@@ -75,6 +78,7 @@ class Consumer:
         "_read_flow",
         "_waiters",
         "drops_callback",
+        "has_timed_out",
         "lost",
         "method",
         "no_ack",
@@ -95,6 +99,7 @@ class Consumer:
         self.owner: Any = None
         self.qos: basic.Qos | None = None
         self.restarts: bool = False
+        self.has_timed_out: bool = False
         self.position: StreamPosition | None = None
         self.drops_callback: bool = False
         self.lost: int = 0
@@ -160,8 +165,9 @@ class Consumer:
     async def wait_handled(self) -> None:
         """Wait until the program has handled all deliveries, as far as that can be known."""
 
-    def cancelled_by_server(self) -> None:
+    def cancelled_by_server(self, error: ConsumerCancelled) -> None:
         """End because the server sent basic.cancel."""
+        del error
         self.drain()
 
     def fail(self, error: Exception) -> None:
@@ -325,9 +331,9 @@ class IteratorConsumer(Consumer):
         super().__init__(method, read_flow)
         self._error: Exception | None = None
 
-    def cancelled_by_server(self) -> None:
-        """Raise ConsumerCancelled in tasks that ask for more than the buffer has."""
-        self._error = ConsumerCancelled(self.tag)
+    def cancelled_by_server(self, error: ConsumerCancelled) -> None:
+        """Raise the error in tasks that ask for more than the buffer has."""
+        self._error = error
         self.drain()
 
     def fail(self, error: Exception) -> None:

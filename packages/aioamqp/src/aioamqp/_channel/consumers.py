@@ -9,8 +9,11 @@ CONSUMING   cancelled by basic_cancel or the server     DRAINING
             the program leaves ``async for``            CANCELLING: basic.cancel is sent
 CANCELLING  basic.cancel-ok                             ENDED
 DRAINING    the buffer has been handled                 ENDED
-CONSUMING   the connection is lost, and recovers        SUSPENDED
-SUSPENDED   the channel is restored                     STARTING, on another connection
+CONSUMING   the connection is lost, and recovers;       SUSPENDED
+            or the server has cancelled it, and it may
+            be started again
+SUSPENDED   the channel is restored, or its queue       STARTING
+            is back
 any         the channel ends                            ENDED if ABANDONED or CANCELLING, else
                                                         DRAINING
 
@@ -36,7 +39,12 @@ from .._connection.heartbeat import Heartbeat
 from .._connection.read_flow import ReadFlow
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
-from ..exceptions import AmqpClosedConnection, ChannelClosed
+from ..exceptions import (
+    AmqpClosedConnection,
+    ChannelClosed,
+    ConsumerCancelled,
+    cancelled_for_lateness,
+)
 from .consumer import CONSUMING, STARTING, CallbackConsumer, Consumer, IteratorConsumer, State
 from .requests import Requests, check_timeout
 from .stream import OFFSET, StreamPosition
@@ -315,19 +323,53 @@ class Consumers:
         """Return whether there is, or was, a consumer with that tag."""
         return tag in self._by_tag or tag in self.callbacks
 
-    def handle_cancel(self, tag: str) -> None:
-        """Drain a consumer that the server has cancelled; as in 0.15, its callback is kept."""
+    def handle_cancel(self, tag: str) -> bool:
+        """Drain a consumer that the server has cancelled; as in 0.15, its callback is kept.
+
+        Returns:
+            Whether it may have been cancelled because it did not acknowledge in time: then it is
+            suspended until that is known.
+        """
         for consumer in list(self._by_tag.get(tag, ())):
-            if consumer.is_consuming:
-                text = "The server has cancelled consumer %s of channel %d: its queue was deleted,"
-                text += " or the node that had it is down"
-                if consumer.restarts:
-                    text += "; it is started again when the queue is back"
-                channel_logger.warning(text, tag, self._requests.number)
-                if consumer.restarts:
-                    consumer.suspend()
-                else:
-                    consumer.cancelled_by_server()
+            if not consumer.is_consuming:
+                continue
+            may_be_late = self.core.connection.server.cancels_late_consumers and not consumer.no_ack
+            if may_be_late and consumer.state is State.SUSPENDED:
+                return True
+            oldest = self._oldest_of(consumer)
+            if may_be_late and consumer.state is CONSUMING and oldest:
+                consumer.state = State.SUSPENDED
+                error = cancelled_for_lateness(tag, oldest + self._tag_offset)
+                self.core.recovery.link.resolve_cancel(self.core.recovery, consumer, error)
+                return True
+            self.end_cancelled(consumer, may_be_late=may_be_late)
+        return False
+
+    def end_cancelled(self, consumer: Consumer, *, may_be_late: bool) -> None:
+        """Drain a consumer that the server has cancelled, or suspend it if it is to be restarted.
+
+        Args:
+            consumer: that was cancelled.
+            may_be_late: whether that may be because it did not acknowledge in time.
+        """
+        error = ConsumerCancelled(consumer.tag)
+        error.may_be_late = may_be_late
+        text = "The server has cancelled consumer %s of channel %d: %s%s"
+        hint = "; it is started again when the queue is back" if consumer.restarts else ""
+        channel_logger.warning(text, consumer.tag, self._requests.number, error.causes, hint)
+        if consumer.restarts:
+            consumer.suspend()
+        else:
+            consumer.cancelled_by_server(error)
+
+    def is_consuming(self, tag: str) -> bool:
+        """Return whether a consumer with that tag gets deliveries, or is to be restarted."""
+        return any(consumer.is_consuming for consumer in self._by_tag.get(tag, ()))
+
+    def _oldest_of(self, consumer: Consumer) -> int:
+        """Return the server's tag of the oldest unsettled delivery of a consumer; 0 if none is."""
+        unacked = (self.unacked or {}).items()
+        return next((tag for tag, (owner, _) in unacked if owner is consumer), 0)
 
     def handle_cancel_ok(self, tag: str) -> None:
         """Drain the consumer that ``basic_cancel`` has ended, and forget its callback then."""
@@ -443,6 +485,8 @@ class Consumers:
         for consumer in list(self._all()):
             match consumer.state:
                 case State.CONSUMING:
+                    consumer.suspend()
+                case State.SUSPENDED:  # and not started again yet
                     consumer.suspend()
                 case State.DRAINING if not consumer.no_ack:
                     consumer.stop(State.DRAINING)

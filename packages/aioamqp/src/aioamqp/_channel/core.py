@@ -8,7 +8,7 @@ CLOSING    channel.close-ok      CLOSED: both directions are finished
            anything else         it is ignored. Spec: 1.5.2.5
 
 If the connection is lost, and recovers, an OPEN channel is SUSPENDED until another core, on a new
-connection, takes over.
+connection, takes over; or on the same one, if the channel is to be opened again.
 """
 
 import asyncio
@@ -119,6 +119,7 @@ class ChannelCore:
         self._close_callbacks = CallbackQueue(f"the end of channel {number}")
         self._unreported: Exception | None = None  # why the channel ended, for ``on_close``
         self._until_closed = Waiters()
+        self._is_reopening = False
         if predecessor is not None:
             self._take_over(predecessor)
         # What the server sends by itself, and basic.recover-ok, which the consumers need first;
@@ -362,8 +363,10 @@ class ChannelCore:
         match command.method:
             case channel_methods.Close():
                 self._send_close_ok()
-            case channel_methods.CloseOk() if self.state is State.CLOSING:
-                self.state = State.CLOSED
+            case channel_methods.CloseOk() if self.state is State.CLOSING or self._is_reopening:
+                if self.state is State.CLOSING:
+                    self.state = State.CLOSED
+                self._is_reopening = False
                 self._until_closed.wake()
                 self.protocol.release_channel_id(self.number)
             case _:
@@ -372,10 +375,32 @@ class ChannelCore:
     def connection_ended(self, error: Exception, asked_for: bool, is_reported: bool) -> None:
         """End with the connection, or wait for the core that takes over. See ``end``."""
         recovery = self.recovery
-        if recovery is None or asked_for or self.state is not _OPEN or not recovery.link.recovers():
+        if recovery is None or asked_for or not recovery.link.recovers():
             self.end(error, asked_for, is_reported)
-            return
+        elif self.state is _OPEN:
+            self._suspend(error, recovery)
+        elif self.state is not State.SUSPENDED:
+            self.end(error, asked_for, is_reported)
+
+    async def reopen(self, error: Exception, timeout: float) -> None:
+        """Close a channel that recovers, and restore it. The server queues its deliveries again.
+
+        Args:
+            error: raised where a publisher confirm is outstanding.
+            timeout: seconds in which the server must agree.
+
+        Raises:
+            TimeoutError: it has not.
+        """
+        recovery = self.recovery
+        assert recovery is not None
+        self.connection.send(self.number, _close_method(0, "The channel is opened again"))
+        self.connection.writer.flush()
+        self._is_reopening = True
         self._suspend(error, recovery)
+        async with asyncio.timeout(timeout):
+            await self._until_closed.wait()
+        recovery.link.restore(recovery)
 
     def _suspend(self, error: Exception, recovery: Recovery) -> None:
         self.state = State.SUSPENDED
@@ -429,10 +454,9 @@ class ChannelCore:
             return
         if not self.is_internal:
             channel_logger.warning(
-                "The server closed channel %d: %d %s%s",
+                "The server closed channel %d: %s%s",
                 self.number,
-                error.code,
-                error.message,
+                reason(error),
                 f"; with it end the consumers {', '.join(tags)}" if tags else "",
             )
         self.end(error)
@@ -468,8 +492,22 @@ class ChannelCore:
         if not method.no_wait:
             self.requests.answer(basic.CancelOk(tag))
         if self.consumers.is_known(tag):  # or else a peer could fill the set with made-up tags
+            # RabbitMQ 4.3 cancels a consumer once for each of its deliveries that is late.
+            is_repeated = (
+                self.connection.server.cancels_late_consumers
+                and tag in self.cancelled_consumers
+                and not self.consumers.is_consuming(tag)
+            )
+            if is_repeated or self.consumers.handle_cancel(tag):
+                return
             self.cancelled_consumers.add(tag)
-            self.consumers.handle_cancel(tag)
+        self.report_cancelled(tag)
+
+    def report_cancelled(self, tag: str) -> None:
+        """Call the callbacks for a consumer that the server has cancelled, and forget it.
+
+        If it is to be started again, that begins now.
+        """
         if self.recovery is not None:
             self.recovery.handle_server_cancel(tag, self.consumers.suspended)
         self.call_cancellation_callbacks(tag)

@@ -107,6 +107,12 @@ class Link(Protocol):
         """Start a consumer again when its queue is back."""
         ...
 
+    def resolve_cancel(
+        self, recovery: "Recovery", consumer: Any, late: AcknowledgementTimeout
+    ) -> None:
+        """Find out whether a consumer was cancelled because it did not acknowledge in time."""
+        ...
+
     def forget_consumer(self, recovery: "Recovery", tag: str) -> None:
         """Forget a consumer that the server has cancelled."""
         ...

@@ -18,6 +18,7 @@ from .handshake import FRAME_MAX
 from .heartbeat import Heartbeat
 from .heartbeat_timer import HeartbeatTimer
 from .read_flow import READ_LIMIT, ReadFlow
+from .server import MAX_MESSAGE_SIZE, UNKNOWN, Server
 from .transport import TransportCloser
 from .writer import Writer
 
@@ -36,7 +37,8 @@ class ConnectionCore:
 
     Args:
         transport: of the connection.
-        max_message_size: bytes that a body may have, in either direction.
+        max_message_size: bytes that a body may have, in either direction; None for the server's
+            limit for those that are sent.
         break_off: called with an error when the server misses its heartbeats.
         end_with_loop: called with an error when the event loop ends.
         give_up: called with a text when no reply can be read because of what waits for callbacks.
@@ -61,7 +63,7 @@ class ConnectionCore:
     def __init__(
         self,
         transport: asyncio.Transport,
-        max_message_size: int,
+        max_message_size: int | None,
         *,
         break_off: Callable[[Exception], None],
         end_with_loop: Callable[[Exception], None],
@@ -77,8 +79,10 @@ class ConnectionCore:
         self.gate: Gate = Gate(self.loop)
         self.ack_gate: Gate = Gate(self.loop)
         self.heartbeat: Heartbeat = Heartbeat(0, self.loop.time())
-        self.decoder: Decoder = Decoder(FRAME_MAX, max_message_size)
-        self.encoder: Encoder = Encoder(FRAME_MAX, max_message_size)
+        # Not the server's limit: what it delivers may be from a time when that was higher.
+        largest = MAX_MESSAGE_SIZE if max_message_size is None else max_message_size
+        self.decoder: Decoder = Decoder(FRAME_MAX, largest)
+        self.encoder: Encoder = Encoder(FRAME_MAX, UNKNOWN, max_message_size)
         self.read_flow: ReadFlow = ReadFlow(
             READ_LIMIT, self._pause_reading, self._resume_reading, self._watch_stopped_reading
         )
@@ -100,6 +104,11 @@ class ConnectionCore:
         self._loop_guard = LoopGuard(self._flush_and_end)
         self._detached = detached
         self._fork_guard = ForkGuard(transport, self._detach)
+
+    @property
+    def server(self) -> Server:
+        """What is known of the server."""
+        return self.encoder.server
 
     @property
     def has_tls(self) -> bool:

@@ -5,6 +5,7 @@ from typing import Final
 from amqp_codec import EncodeError, Method, Properties, basic, encode_content, encode_method
 
 from ..exceptions import InvalidArgument, MessageTooLarge
+from .server import Server
 
 CACHED_PUBLISHES: Final = 1024
 """Encoded basic.publish methods that are kept, of a few hundred bytes each."""
@@ -15,18 +16,33 @@ class Encoder:
 
     Args:
         frame_max: bytes that a frame may have, as negotiated; 0 for no limit.
-        max_message_size: bytes that a body may have.
+        server: limits the body, unless the program does.
+        max_message_size: bytes that a body may have; None for the limit of the server.
 
     Attributes:
         frame_max: see above; set again when it has been negotiated.
+        server: see above; set again when it is known.
     """
 
-    __slots__ = ("_max_message_size", "_publishes", "frame_max")
+    __slots__ = ("_is_chosen", "_max_message_size", "_publishes", "_server", "frame_max")
 
-    def __init__(self, frame_max: int, max_message_size: int) -> None:
+    def __init__(self, frame_max: int, server: Server, max_message_size: int | None = None) -> None:
         self.frame_max: int = frame_max
-        self._max_message_size = max_message_size
+        self._is_chosen = max_message_size is not None
+        self._max_message_size = max_message_size or 0
+        self.server = server
         self._publishes: dict[tuple[str, str, bool, bool], bytes] = {}
+
+    @property
+    def server(self) -> Server:
+        """The server that messages are encoded for."""
+        return self._server
+
+    @server.setter
+    def server(self, server: Server) -> None:
+        self._server = server
+        if not self._is_chosen:
+            self._max_message_size = server.max_message_size
 
     def encode_method(self, channel: int, method: Method) -> bytes:
         """Encode a method that carries no content.
@@ -53,7 +69,7 @@ class Encoder:
 
         Raises:
             InvalidArgument: an argument, a property or the body cannot be sent.
-            MessageTooLarge: the body is larger than ``max_message_size``.
+            MessageTooLarge: the body is larger than the program or the server allows.
         """
         arguments = (exchange, routing_key, mandatory, immediate)
         try:
@@ -68,13 +84,21 @@ class Encoder:
 
     def _check_size(self, body: bytes | bytearray | memoryview) -> None:
         size = memoryview(body).nbytes
-        if size > self._max_message_size:
-            raise MessageTooLarge(
-                f"has {size} bytes, more than max_message_size={self._max_message_size}: send it"
-                " in parts, or raise max_message_size in connect() if the server takes such"
-                " messages",
-                ("payload",),
+        limit = self._max_message_size
+        if size <= limit:
+            return
+        if self._is_chosen or not self._server.name:
+            text = (
+                f"has {size} bytes, more than max_message_size={limit}: send it in parts, or raise"
+                " max_message_size in connect() if the server takes such messages"
             )
+        else:
+            text = (
+                f"has {size} bytes, more than the {limit} that {self._server.name} takes by"
+                " default: send it in parts, or pass max_message_size to connect() if that is"
+                " higher in the server's configuration"
+            )
+        raise MessageTooLarge(text, ("payload",))
 
     def _encode_publish_method(self, arguments: tuple[str, str, bool, bool]) -> bytes:
         try:

@@ -20,9 +20,13 @@ from ..auth import MECHANISMS, LoginMethod, Mechanism
 from ..exceptions import HandshakeFailed, InvalidArgument
 from ..version import __version__
 from .channel_numbers import HIGHEST
+from .server import UNKNOWN, Server, server_of
 
 FRAME_MAX: Final = 131072
 """Bytes of a frame where neither side sets a limit: what RabbitMQ offers by default."""
+
+SAFE_FRAME_MAX: Final = 8192
+"""Bytes of a frame that every server takes. RabbitMQ: release notes of 4.1.0."""
 
 LARGEST_FRAME: Final = 16 * 1024 * 1024
 """Bytes of a frame that a server can choose: a frame is held until it is complete."""
@@ -30,6 +34,7 @@ LARGEST_FRAME: Final = 16 * 1024 * 1024
 _HEADER_SIZE: Final = 8
 _TLS_ALERT: Final = b"\x15\x03"  # RFC 8446: 5.1, the type of the record and its version
 _LOCALE: Final = "en_US"
+_WITHOUT_LOGIN: Final = ("EXTERNAL", "ANONYMOUS")
 
 CAPABILITIES: Final = {
     "authentication_failure_close": True,
@@ -85,7 +90,7 @@ class Handshake:
         self._virtual_host = virtual_host
         self._client_properties = {**PRODUCT, **(client_properties or {})}
         self._channel_max = _in_range("channel_max", channel_max, 0, HIGHEST)
-        # RabbitMQ refuses a smaller frame_max than the specification allows.
+        # All versions of RabbitMQ refuse a smaller frame_max than the specification allows.
         least = FRAME_MIN_SIZE if frame_max else 0
         self._frame_max = _in_range("frame_max", frame_max, least, (1 << 32) - 1)
         self._heartbeat = _in_range("heartbeat", heartbeat, 0, 65535)
@@ -95,6 +100,17 @@ class Handshake:
         self.tune: connection.Tune | None = None
         self.tune_ok: connection.TuneOk | None = None
         self.is_finished: bool = False
+
+    @property
+    def server(self) -> Server:
+        """What is known of the server."""
+        return UNKNOWN if self.start is None else server_of(self.start.server_properties)
+
+    @property
+    def is_frame_max_refused(self) -> bool:
+        """Whether the server does not take the ``frame_max`` that was negotiated."""
+        tune_ok = self.tune_ok
+        return tune_ok is not None and 0 < tune_ok.frame_max < self.server.least_frame_max
 
     def check_protocol_header(self, data: bytes) -> bytes:
         """Return the data for the decoder, unless it is a protocol header of the server's own.
@@ -165,6 +181,11 @@ class Handshake:
         elif self.tune is None:
             # RabbitMQ: without authentication_failure_close it closes so after a refused login.
             hint = "; the login may have been refused"
+        elif self.is_frame_max_refused and self.tune_ok is not None:
+            hint = (
+                f"; {self.server.name} refuses frame_max={self.tune_ok.frame_max}: it takes"
+                f" {self.server.least_frame_max} or more"
+            )
         elif not self.is_finished:
             hint = "; the virtual host or the tuned limits may have been refused"
         return f"The link ended while the connection was being opened{hint}"
@@ -209,6 +230,13 @@ class Handshake:
         )
 
     def _negotiate(self, tune: connection.Tune) -> connection.TuneOk:
+        if self._frame_max and self._frame_max < SAFE_FRAME_MAX:
+            protocol_logger.warning(
+                "frame_max=%d is less than %d, and RabbitMQ 4.1 and later refuse that, three"
+                " seconds after they have been asked to open a virtual host",
+                self._frame_max,
+                SAFE_FRAME_MAX,
+            )
         return connection.TuneOk(
             _lower(self._channel_max, tune.channel_max),
             min(
@@ -238,7 +266,7 @@ def mechanism_named(login_method: LoginMethod, login: str, password: str) -> Mec
         name = "PLAIN"
     given: dict[str, object] = {"login": login, "password": password}
     for what, value in given.items():
-        if not isinstance(value, str) and name != "EXTERNAL":
+        if not isinstance(value, str) and name not in _WITHOUT_LOGIN:
             raise InvalidArgument(f"must be a string, not {type(value).__name__}", (what,))
         if isinstance(value, str) and not _is_utf8(value):
             raise InvalidArgument("contains a character that is not in UTF-8", (what,))

@@ -9,6 +9,7 @@ from ..exceptions import AmqpClosedConnection, ConnectionFailed, HandshakeFailed
 from ..tls import explain
 from .core import ConnectionCore
 from .handshake import Handshake
+from .server import Server
 from .waiters import Waiters
 
 
@@ -29,6 +30,11 @@ class Opening:
     def tune_ok(self) -> connection.TuneOk | None:
         """The negotiated limits; None before they are."""
         return self._handshake.tune_ok
+
+    @property
+    def server(self) -> Server:
+        """What is known of the server."""
+        return self._handshake.server
 
     async def open(self) -> None:
         """Send the protocol header, and wait until the connection is open.
@@ -69,7 +75,7 @@ class Opening:
             return failed_link(ConnectionFailed, cause, text)
         failure = HandshakeFailed(self._handshake.explain_end(has_tls=self._core.has_tls))
         failure.__cause__ = cause
-        failure.is_link_lost = True
+        failure.is_link_lost = not self._handshake.is_frame_max_refused
         return failure
 
     def fail(self, error: Exception) -> None:

@@ -10,6 +10,7 @@ from .._channel.consumer import Consumer
 from .._channel.consumers import Consumers, Resumption
 from .._channel.core import ChannelCore
 from .._channel.requests import check_timeout
+from .._loggers import channel_logger
 from ..callbacks import CheckpointCallback, ConsumerCallback
 from ..exceptions import EmptyQueue, InvalidArgument
 from ..properties import Properties
@@ -50,12 +51,22 @@ class BasicMethods(Methods):
         Args:
             prefetch_size: bytes; RabbitMQ supports only 0, no limit.
             prefetch_count: messages; 0 for no limit.
-            connection_global: RabbitMQ: for the channel as a whole, not for each new consumer.
+            connection_global: RabbitMQ: for the channel as a whole, not for each new consumer. By
+                default 4.3 limits each consumer nevertheless, of which a warning is logged.
             timeout: see ``Channel``.
         """
         check_numbers(prefetch_size=prefetch_size, prefetch_count=prefetch_count)
         check_flags(connection_global=connection_global)
         method = basic.Qos(prefetch_size, prefetch_count, connection_global)
+        server = self._core.connection.server
+        if connection_global and not server.limits_channels:
+            channel_logger.warning(
+                "%s limits each consumer of channel %d instead of all of them together, unless"
+                " deprecated_features.permit.global_qos = true is set in rabbitmq.conf: call"
+                " basic_qos without connection_global",
+                server.name,
+                self._core.number,
+            )
         done = await self._do(method, False, timeout)
         consumers = self._core.consumers
         if connection_global:

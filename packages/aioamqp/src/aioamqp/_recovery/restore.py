@@ -14,9 +14,10 @@ from .._channel.consumer import Consumer, State
 from .._channel.core import ChannelCore
 from .._channel.recovery import Recovery
 from .._channel.recovery import State as ChannelState
-from .._loggers import protocol_logger
+from .._loggers import channel_logger, protocol_logger
 from ..channel import Channel
 from ..exceptions import (
+    AcknowledgementTimeout,
     ChannelClosed,
     InvalidArgument,
     NoChannelAvailable,
@@ -32,6 +33,9 @@ LOCKED_FOR: Final = 30.0
 RabbitMQ: an exclusive queue is deleted a while after its connection has ended. If the link was lost
 without a notice, that is when the server misses heartbeats, so their time is added.
 """
+
+DELETED_WITHIN: Final = 0.5
+"""Seconds in which a queue is gone that is being deleted: RabbitMQ cancels its consumers before."""
 
 ANSWER_TIMEOUT: Final = 30.0
 """Seconds in which the server must answer each request; or else the next connection is tried."""
@@ -135,6 +139,52 @@ class Restorer:
             finally:
                 self._close_channel()
         protocol_logger.info("Consumer %s is started again", consumer.tag)
+
+    async def resolve_cancel(
+        self, recovery: Recovery, consumer: Consumer, late: AcknowledgementTimeout
+    ) -> None:
+        """Start a consumer again that was cancelled although its queue is there, once; or end it.
+
+        RabbitMQ: since 4.3 a consumer of a quorum queue is cancelled if it does not acknowledge in
+        time, and basic.cancel does not say so.
+
+        Args:
+            recovery: of the channel.
+            consumer: that is suspended.
+            late: the error if that is why.
+
+        Raises:
+            AmqpClosedConnection, ChannelClosed: the connection is lost.
+            TimeoutError: the server has not answered within ANSWER_TIMEOUT seconds.
+        """
+        await asyncio.sleep(DELETED_WITHIN)
+        try:
+            is_gone = await self._check_queue(str(consumer.method.queue)) is not None
+            if consumer.state is not State.SUSPENDED or recovery.state is not ChannelState.LINKED:
+                return  # it has ended, or is started again with its channel
+            core = recovery.core
+            is_started_again = not (is_gone or consumer.has_timed_out)
+            if is_gone:
+                core.consumers.end_cancelled(consumer, may_be_late=False)
+            else:
+                text = "Consumer %s has ended: %s"
+                if is_started_again:
+                    text = "Consumer %s is started again: %s"
+                channel_logger.warning(text, consumer.tag, late)
+                consumer.drop()
+                if not is_started_again:
+                    consumer.fail(late)
+                consumer.has_timed_out = True
+            if not is_started_again:
+                core.cancelled_consumers.add(consumer.tag)
+                core.report_cancelled(consumer.tag)
+            if not is_gone:
+                # Not the consumer alone: until its channel is closed, the server keeps what is not
+                # late yet, and refuses its tag with 530. After a basic.cancel it does not, but
+                # closes the channel when the next delivery is late.
+                await core.reopen(late, ANSWER_TIMEOUT)
+        finally:
+            self._close_channel()
 
     # ---------------------------------------------------------------- declarations
 

@@ -25,6 +25,7 @@ from ..callbacks import ErrorCallback
 from ..connecting import arguments_of, connect_with
 from ..dial import addresses_of
 from ..exceptions import (
+    AcknowledgementTimeout,
     AioamqpException,
     AmqpClosedConnection,
     ChannelClosed,
@@ -290,6 +291,13 @@ class Supervisor:
     def forget_consumer(self, recovery: Recovery, tag: str) -> None:
         """Forget a consumer that the server has cancelled."""
         self.topology.forget_consumer(tag, recovery.key)
+
+    def resolve_cancel(
+        self, recovery: Recovery, consumer: Consumer, late: AcknowledgementTimeout
+    ) -> None:
+        """Find out whether a consumer was cancelled because it did not acknowledge in time."""
+        restorer = Restorer(self.protocol, self.topology, self._recover)
+        self._begin(restorer, restorer.resolve_cancel(recovery, consumer, late))
 
     def new_queue_name(self) -> str:
         """Return a name for a queue that is declared without one, so that it keeps its name."""
