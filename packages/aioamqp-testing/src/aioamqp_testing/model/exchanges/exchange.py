@@ -10,6 +10,7 @@ from amqp_codec import FieldTable
 from ..erlang.arguments import Argument, Text, compare_property, exchange_name
 from ..erlang.terms import identity
 from ..messages.message import Message
+from ..profile import Profile
 
 ALTERNATE_EXCHANGE: Final = Argument("alternate-exchange", exchange_name, Text())
 """The argument of exchange.declare that RabbitMQ knows."""
@@ -90,6 +91,7 @@ class ExchangeHost:
     """What an exchange needs from its virtual host.
 
     Attributes:
+        profile: the version of RabbitMQ.
         find_type: returns the class for a type of exchanges; raises a BrokerError without one.
         random: selects bindings at random.
         call_later: calls an action after a number of seconds.
@@ -97,6 +99,7 @@ class ExchangeHost:
         send: sends messages to a destination that was bound.
     """
 
+    profile: Profile
     find_type: Callable[[str], "type[Exchange]"]
     random: Random
     call_later: Callable[[float, Callable[[], object]], object]

@@ -24,6 +24,7 @@ from ..erlang.arguments import (
 from ..erlang.terms import decode_long_strings, is_integer, quote
 from ..errors import BrokerError
 from ..messages.message import LONGEST_TTL
+from ..profile import Arguments
 
 CLASSIC: Final = "classic"
 QUORUM: Final = "quorum"
@@ -42,6 +43,8 @@ _EXPIRES: Final = Integer(1, LONGEST_TTL)
 _TEXT: Final = Text()
 _PRIORITY: Final = Integer(0, 255, "max_value_exceeded")
 _TYPE: Final = Text(_TYPES, unsupported="queue type")
+_TYPE_OR_EMPTY: Final = Text((*_TYPES, ""), unsupported="queue type")
+_RETRY: Final = Text(("disabled", "all", "failed", "returned"), "invalid_delayed_retry_type")
 _MODE: Final = Text(("default", "lazy"), unsupported="queue mode")
 _OVERFLOW: Final = Text((DROP_HEAD, REJECT_PUBLISH, "reject-publish-dlx"), "invalid_overflow")
 _STRATEGY: Final = Text(("at-most-once", "at-least-once"), "invalid_dlx_strategy")
@@ -91,16 +94,44 @@ def _max_age(received: Received) -> None:
         raise received.invalid("invalid_max_age")
 
 
+def _invalid_offset(received: Received, value: str) -> BrokerError:
+    text = erlang.binary(value.encode("utf-8", "surrogateescape"))
+    return received.invalid(f"{{invalid_stream_offset_arg,{{longstr,{text}}}}}")
+
+
 def _offset(received: Received) -> None:
     value = received.value
     if value in _OFFSETS:
         return
     if isinstance(value, str):
         if _age(received) is None:
-            text = erlang.binary(value.encode("utf-8", "surrogateescape"))
-            raise received.invalid(f"{{invalid_stream_offset_arg,{{longstr,{text}}}}}")
+            raise _invalid_offset(received, value)
     elif not is_integer(value) and field_type(value) != "T":
         raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: it crashes over other types
+
+
+def _second_queue_version(received: Received) -> None:
+    _COUNT(received)
+    if received.value != 2:
+        raise received.not_supported("queue version")
+
+
+def _max_age_or_refused(received: Received) -> None:
+    _TEXT(received)
+    if age(str(received.value)) is None:
+        raise received.invalid("invalid_max_age")
+
+
+def _milliseconds(value: FieldValue) -> FieldValue:
+    return (age(str(value)) or 0) * 1000
+
+
+def _offset_or_refused(received: Received) -> None:
+    value = received.value
+    if not isinstance(value, str) or value in _OFFSETS:
+        _offset(received)
+    elif age(value) is None:
+        raise _invalid_offset(received, value)
 
 
 def _credit(received: Received) -> None:
@@ -168,6 +199,11 @@ class ArgumentTable:
             kind: names.difference(row.name for row in known) for kind, known in self._known.items()
         }
 
+    def changed(self, *rows: QueueArgument, without: tuple[str, ...] = ()) -> "ArgumentTable":
+        """Return a table with other rows in the places of those of their names, and new ones."""
+        by_name = {row.name: row for row in self.rows if row.name not in without}
+        return ArgumentTable(*(by_name | {row.name: row for row in rows}).values())
+
     def check(self, kind: str, arguments: FieldTable, described: str) -> None:
         """Refuse arguments that a type of queue does not accept, or does not know.
 
@@ -226,6 +262,37 @@ QUEUE_ARGUMENTS: Final = ArgumentTable(
 )
 """The arguments of queue.declare."""
 
+_UNMIRRORED: Final = QUEUE_ARGUMENTS.changed(
+    _Row("x-queue-type", _TYPE, default=CLASSIC, is_filled=True, classic=12, quorum=11, stream=2),
+    _Row("x-queue-leader-locator", _LEADER_LOCATOR, classic=14, quorum=15, stream=6),
+    _Row("x-queue-master-locator", classic=13),
+    _Row("x-consumer-timeout", _COUNT, classic=15, quorum=16),
+    _Row("x-stream-filter-size-bytes", _COUNT, stream=7),
+)
+_TABLES: Final[Mapping[Arguments, ArgumentTable]] = {
+    Arguments.MIRRORED: QUEUE_ARGUMENTS,
+    Arguments.UNMIRRORED: _UNMIRRORED,
+    Arguments.STRICT: _UNMIRRORED.changed(
+        _Row(
+            "x-queue-type",
+            _TYPE_OR_EMPTY,
+            default=CLASSIC,
+            is_filled=True,
+            classic=12,
+            quorum=11,
+            stream=2,
+        ),
+        _Row("x-queue-version", _second_queue_version, classic=10),
+        _Row("x-queue-mode", classic=9),
+        _Row("x-consumer-timeout", _COUNT, quorum=16),
+        _Row("x-max-age", _max_age_or_refused, policy=_TEXT, normal=_milliseconds, stream=3),
+        _Row("x-delayed-retry-type", _RETRY, quorum=17),
+        _Row("x-delayed-retry-min", _COUNT, quorum=18),
+        _Row("x-delayed-retry-max", _COUNT, quorum=19),
+    ),
+}
+"""The arguments of queue.declare, by the name in a profile."""
+
 _CONSUMER_ARGUMENTS: Final = ArgumentTable(
     _Row("x-priority", Integer(minimum=None), classic=1, quorum=1),
     _Row("x-cancel-on-ha-failover", boolean, classic=1),
@@ -234,6 +301,19 @@ _CONSUMER_ARGUMENTS: Final = ArgumentTable(
     _Row("x-credit", stream=1),
 )
 """The arguments of basic.consume, which are never compared."""
+
+_UNMIRRORED_CONSUMER: Final = _CONSUMER_ARGUMENTS.changed(
+    _Row("x-stream-filter", stream=2),
+    _Row("x-stream-match-unfiltered", stream=3),
+    without=("x-cancel-on-ha-failover", "x-credit"),
+)
+_CONSUMER_TABLES: Final[Mapping[Arguments, ArgumentTable]] = {
+    Arguments.MIRRORED: _CONSUMER_ARGUMENTS,
+    Arguments.UNMIRRORED: _UNMIRRORED_CONSUMER,
+    Arguments.STRICT: _UNMIRRORED_CONSUMER.changed(
+        _Row("x-stream-offset", _offset_or_refused, stream=1)
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +378,7 @@ def queue_type(arguments: FieldTable) -> str:
     return value if isinstance(value, str) and value in _TYPES else CLASSIC
 
 
-def check_unnamed(arguments: FieldTable) -> None:
+def check_unnamed(arguments: FieldTable, table: Arguments = Arguments.MIRRORED) -> None:
     """Refuse a queue without a name if the broker cannot name it.
 
     Raises:
@@ -306,46 +386,59 @@ def check_unnamed(arguments: FieldTable) -> None:
             RabbitMQ looks for the rules of the type before it checks whether there is such a type.
     """
     wanted = quote(arguments.get("x-queue-type", CLASSIC))
+    if not wanted and table is Arguments.STRICT:
+        wanted = CLASSIC
     if wanted not in _TYPES:
         raise BrokerError(ReplyCode.INTERNAL_ERROR)
     if wanted != CLASSIC:
         raise refused(f"Cannot declare a server-named queue for type {_module(wanted)}")
 
 
-def check_queue(arguments: FieldTable, described: str) -> None:
+def check_queue(
+    arguments: FieldTable, described: str, table: Arguments = Arguments.MIRRORED
+) -> None:
     """Refuse arguments that a new queue of its type must not have.
 
     Args:
         arguments: the arguments of queue.declare.
         described: the queue as RabbitMQ's texts name it, with its virtual host.
+        table: names the arguments that the version of RabbitMQ knows.
 
     Raises:
         BrokerError: 406, or 541 without a text where RabbitMQ crashes.
     """
-    QUEUE_ARGUMENTS.check(queue_type(arguments), arguments, described)
+    _TABLES[table].check(queue_type(arguments), arguments, described)
 
 
-def compare_queue(received: FieldTable, current: FieldTable, described: str) -> None:
+def compare_queue(
+    received: FieldTable,
+    current: FieldTable,
+    described: str,
+    table: Arguments = Arguments.MIRRORED,
+) -> None:
     """Refuse to declare a queue again with other arguments.
 
     Raises:
         BrokerError: 406 for the first argument that is not equivalent.
     """
-    QUEUE_ARGUMENTS.compare(queue_type(current), received, current, described)
+    _TABLES[table].compare(queue_type(current), received, current, described)
 
 
-def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
+def check_consumer(
+    arguments: FieldTable, kind: str, described: str, table: Arguments = Arguments.MIRRORED
+) -> None:
     """Refuse arguments that a consumer must not have.
 
     Args:
         arguments: the arguments of basic.consume.
         kind: the type of the queue.
         described: the queue as RabbitMQ's texts name it.
+        table: names the arguments that the version of RabbitMQ knows.
 
     Raises:
         BrokerError: 406, or 541 without a text where RabbitMQ crashes.
     """
-    _CONSUMER_ARGUMENTS.check(kind, decode_long_strings(arguments), described)
+    _CONSUMER_TABLES[table].check(kind, decode_long_strings(arguments), described)
 
 
 def _module(kind: str) -> str:

@@ -82,7 +82,8 @@ class Consumer:
         arguments: FieldTable | None = None,
     ) -> None:
         self.arguments: FieldTable = arguments or {}
-        check_consumer(self.arguments, queue.TYPE, queue.described)
+        profile = queue.profile
+        check_consumer(self.arguments, queue.TYPE, queue.described, profile.arguments)
         self.tag = tag
         self.name = f"consumer {tag!r} on {channel.name}"
         self.channel = channel
@@ -96,7 +97,8 @@ class Consumer:
         self.delivered_event: RawEvent = (what, queue.name, self.name)
         priority = self.arguments.get("x-priority", 0)
         self.priority = priority if isinstance(priority, int) else 0
-        self._set_initial_credit(self.arguments.get("x-credit"))
+        if profile.has_credit:
+            self._set_initial_credit(self.arguments.get("x-credit"))
 
     def _set_initial_credit(self, argument: FieldValue) -> None:
         """Start with the credit of ``x-credit``. RabbitMQ ignores it in any other form."""

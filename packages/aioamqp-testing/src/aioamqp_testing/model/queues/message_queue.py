@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from math import inf
@@ -112,7 +113,7 @@ class MessageQueue(Queue):
             self._drop_expired()
 
     def _new(self, message: Message) -> QueuedMessage:
-        return QueuedMessage(next(self._positions), message)
+        return QueuedMessage(next(self._positions), message, message.is_redelivered)
 
     def _level_of(self, message: Message) -> int:
         """Return the level of a new message; lower levels are delivered first."""
@@ -180,6 +181,12 @@ class MessageQueue(Queue):
             self._drop(queued, Reason.REJECTED)
         self._deliver_ready()
 
+    def reject_failed(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
+        """Drop or dead-letter messages that a channel has rejected with basic.reject."""
+        for queued in messages:
+            queued.has_failed = True
+        self.reject(channel, messages)
+
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Requeue messages that a channel has rejected."""
         self._return(self._release(channel, messages))
@@ -220,7 +227,15 @@ class MessageQueue(Queue):
 
     def _drop(self, queued: QueuedMessage, reason: Reason) -> None:
         """Dead-letter a message if the queue has a dead-letter exchange."""
-        self._dead_letter(queued.message, reason)
+        self._dead_letter(self._marked(queued, queued.message, reason), reason)
+
+    def _marked(self, queued: QueuedMessage, message: Message, reason: Reason) -> Message:
+        """Return a message that is dropped, marked if it was delivered and that is kept."""
+        # RabbitMQ: basic.nack alone does not count as a delivery
+        is_marked = queued.redelivered or queued.has_failed or reason is Reason.DELIVERY_LIMIT
+        if not is_marked or not self.profile.keeps_redelivered:
+            return message
+        return replace(message, is_redelivered=True)
 
     def _dead_letter(self, message: Message, reason: Reason) -> None:
         has_exchange = self.settings.dead_letter_exchange is not None

@@ -65,6 +65,7 @@ class Consuming:
         self.prefetch = SharedPrefetch(self)
         self._vhost = context.vhost
         self._new_name = context.node.new_name
+        self._profile = context.node.profile
         self._output = output
         self._topology = topology
         self._replies = replies
@@ -101,7 +102,7 @@ class Consuming:
         if method.prefetch_size:
             text = f"prefetch_size!=0 ({method.prefetch_size})"
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, text)
-        if method.global_:
+        if method.global_ and self._profile.shares_prefetch:
             self.prefetch.set(method.prefetch_count, len(self._unacked))
         else:
             # RabbitMQ: a limit of the other kind removes the shared one
@@ -165,6 +166,8 @@ class Consuming:
                     self._output.send(basic.Cancel(consumer.tag, no_wait=True))
 
     def _set_credit(self, method: Credit) -> None:
+        if not self._profile.has_credit:
+            raise BrokerError(ReplyCode.COMMAND_INVALID, "unimplemented method")
         consumer = self._consumers.get(method.consumer_tag)
         if consumer is None:
             text = f"unknown consumer tag '{method.consumer_tag}'"
@@ -235,8 +238,9 @@ class Consuming:
 
     def _send_reply(self, message: Message) -> None:
         if self._replies.tag is not None:
-            # RabbitMQ: a direct reply has the next delivery tag and does not use it up
+            # RabbitMQ: a direct reply has the next delivery tag, and uses it up if it has a queue
             tag = self._last_tag + 1
+            self._last_tag += self._profile.has_reply_queues
             method = basic.Deliver(
                 self._replies.tag, tag, False, message.exchange, message.routing_key
             )
@@ -250,15 +254,15 @@ class Consuming:
 
     def _nack(self, method: basic.Nack) -> None:
         deliveries = self._unacked.pop(method.delivery_tag, multiple=method.multiple)
-        self._refuse(deliveries, requeue=method.requeue)
+        self._refuse(deliveries, "requeue" if method.requeue else "reject")
 
     def _reject(self, method: basic.Reject) -> None:
         deliveries = self._unacked.pop(method.delivery_tag, multiple=False)
-        self._refuse(deliveries, requeue=method.requeue)
+        self._refuse(deliveries, "requeue_failed" if method.requeue else "reject_failed")
 
-    def _refuse(self, deliveries: list[Delivery], *, requeue: bool) -> None:
+    def _refuse(self, deliveries: list[Delivery], how: str) -> None:
         _check_can_reject(deliveries)
-        self._settle_now_or_at_commit(deliveries, attrgetter("requeue" if requeue else "reject"))
+        self._settle_now_or_at_commit(deliveries, attrgetter(how))
 
     def _recover(self, method: basic.Recover | basic.RecoverAsync) -> None:
         if not method.requeue:
