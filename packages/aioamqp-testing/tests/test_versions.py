@@ -231,7 +231,10 @@ async def test_a_prefetch_count_with_global_true_is_shared_or_not(
     broker: FakeBroker, channel: Channel, expected: int
 ) -> None:
     await channel.queue_declare("q", exclusive=True)
-    await channel.basic_qos(prefetch_count=1, connection_global=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        await channel.basic_qos(prefetch_count=1, connection_global=True)
+    assert [each.category for each in caught] == [DeprecatedFeatureWarning] * (expected - 1)
     received: list[str] = []
 
     async def note(channel: Channel, body: bytes, envelope: Any, properties: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aioamqp_testing.model import Node, Permissions, Policy, User
+from aioamqp_testing.model import Message, Node, Permissions, Policy, User
 from aioamqp_testing.model.profile import find_profile
 from amqp_codec import (
     PROTOCOL_HEADER,
@@ -303,6 +303,9 @@ def test_an_integer_may_be_equal_to_a_float(client: SilentClient, expected: int)
     client.publish("", b"m", exchange="amq.headers", headers={"a": 1.0})
 
     assert client.vhost.queues["q"].message_count == expected
+    headers = {"a": 1.0}
+    route = client.vhost.explain(Message("amq.headers", "", Properties(headers=headers), b""))
+    assert ("the header 'a' is 1.0, not Int64(1)" in str(route)) == (not expected)
 
 
 # ----------------------------------------------------------------------------- streams, replies

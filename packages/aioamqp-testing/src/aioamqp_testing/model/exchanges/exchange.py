@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
-from amqp_codec import FieldTable
+from amqp_codec import FieldTable, FieldValue
 
 from ..erlang.arguments import Argument, Text, compare_property, exchange_name
-from ..erlang.terms import identity
+from ..erlang.terms import equal, identical, identity
 from ..messages.message import Message
 from ..profile import Profile
 
@@ -146,6 +146,11 @@ class Exchange:
     def described(self) -> str:
         """The exchange as RabbitMQ's texts name it."""
         return self.declaration.described
+
+    @property
+    def equality(self) -> Callable[[FieldValue, FieldValue], bool]:
+        """The comparison of an argument of a binding with a header."""
+        return identical if self._host.profile.compares_types else equal
 
     @property
     def outgoing(self) -> list[Binding]:

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 from amqp_codec import FieldTable, FieldValue, ReplyCode
 
-from ..erlang.terms import decode_long_strings, equal, format_term, identical, type_name
+from ..erlang.terms import decode_long_strings, format_term, type_name
 from ..errors import BrokerError
 from ..messages.message import Message
 from .exchange import Binding, Exchange
@@ -98,7 +98,7 @@ class HeadersExchange(Exchange):
     def matching(self, message: Message) -> list[Binding]:
         """Return the bindings that its headers match."""
         headers = message.properties.headers or {}
-        same = identical if self._host.profile.compares_types else equal
+        same = self.equality
         return [
             binding for binding in self._bindings.values() if _has(headers, binding.arguments, same)
         ]

@@ -1,6 +1,7 @@
 """Handlers of the rest of basic.* on a channel: consuming, getting, acknowledging, prefetch."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -18,6 +19,8 @@ from ...model import (
     SharedPrefetch,
     Unacked,
 )
+from ...model.deprecated import DeprecatedFeatureWarning
+from ...model.profile import GLOBAL_QOS
 from ...model.queues.unacked import group_by_consumer
 from ..output import ChannelOutput
 from ..reader.undocumented import Credit, CreditOk
@@ -102,13 +105,22 @@ class Consuming:
         if method.prefetch_size:
             text = f"prefetch_size!=0 ({method.prefetch_size})"
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, text)
-        if method.global_ and self._profile.shares_prefetch:
+        if method.global_ and not self._profile.shares_prefetch:
+            self._warn_of_global_qos()
+            self._prefetch_count = method.prefetch_count
+        elif method.global_:
             self.prefetch.set(method.prefetch_count, len(self._unacked))
         else:
             # RabbitMQ: a limit of the other kind removes the shared one
             self.prefetch.set(0, len(self._unacked))
             self._prefetch_count = method.prefetch_count
         self._output.send(basic.QosOk())
+
+    def _warn_of_global_qos(self) -> None:
+        # RabbitMQ: it is denied, but only a warning in the log shows it
+        use = "basic.qos with global=true, which now limits each consumer for itself,"
+        with suppress(DeprecatedFeatureWarning):
+            self._vhost.deprecated.warn(GLOBAL_QOS, use)
 
     def _consume(self, method: basic.Consume) -> None:
         queue_name = self._topology.queue_name(method.queue)
