@@ -183,6 +183,77 @@ async def test_a_quorum_queue_may_delay_retries(
     assert [each.body for each in broker.node.vhosts["/"].queues["q"].messages] == [b"m"]
 
 
+@by_version([], [], [b"m"])
+@pytest.mark.asyncio
+async def test_a_quorum_queue_may_cancel_a_consumer_that_does_not_acknowledge(
+    broker: FakeBroker, channel: Channel, expected: list[bytes]
+) -> None:
+    """Rows of RabbitMQ 4.3.6: the consumer counts until it is cancelled, and gets nothing more."""
+    await quorum(channel, **({"consumer_timeout": 1500} if expected else {}))
+    cancelled: list[str] = []
+    channel.add_cancellation_callback(lambda _, tag: cancelled.append(tag))
+
+    async def keep(channel: Channel, body: bytes, envelope: Any, properties: Any) -> None:
+        pass
+
+    await channel.basic_consume(keep, "q", consumer_tag="A")
+    await publish(channel, b"m")
+    await broker.wait_idle()
+    broker.clock.advance(1.4)  # type: ignore[union-attr]
+    await broker.wait_idle()
+    assert cancelled == []
+    broker.clock.advance(0.1)  # type: ignore[union-attr]
+    await broker.wait_idle()
+
+    assert cancelled == ["A"] * len(expected)
+    queue = broker.node.vhosts["/"].queues["q"]
+    assert [message.body for message in queue.messages] == expected
+    assert queue.consumer_count == 1
+    if expected:
+        await channel.basic_client_ack(1)
+        (headers,) = [message.properties.headers for message in queue.messages]
+        assert headers == {"x-acquired-count": 1}
+        await publish(channel, b"another")
+        await broker.wait_idle()
+        assert queue.message_count == 2
+
+
+@pytest.mark.parametrize("version", ["4.0"])
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+@pytest.mark.asyncio
+async def test_a_queue_of_4_0_has_a_consumer_timeout_that_closes_the_channel(
+    broker: FakeBroker, channel: Channel, kind: str
+) -> None:
+    arguments = {"x-queue-type": kind, "x-consumer-timeout": 1000}
+    await channel.queue_declare("q", durable=True, arguments=arguments)
+    await publish(channel, b"m")
+    await channel.basic_get("q")
+
+    broker.clock.advance(59.9)  # type: ignore[union-attr]
+    await broker.wait_idle()
+    assert channel.is_open
+    broker.clock.advance(0.1)  # type: ignore[union-attr]
+    await broker.wait_idle()
+
+    with pytest.raises(ChannelClosed, match="Timeout value used: 1000 ms"):
+        await channel.basic_qos(prefetch_count=1)
+
+
+@pytest.mark.parametrize("version", ["4.3"])
+@pytest.mark.asyncio
+async def test_a_consumer_of_a_classic_queue_of_4_3_has_no_timeout(
+    broker: FakeBroker, channel: Channel
+) -> None:
+    await channel.queue_declare("q", exclusive=True)
+    await publish(channel, b"m")
+    await channel.basic_get("q")
+
+    broker.clock.advance(7200)  # type: ignore[union-attr]
+    await broker.wait_idle()
+
+    assert channel.is_open
+
+
 @by_version(True, True, False)
 @pytest.mark.asyncio
 async def test_a_deprecated_queue_is_permitted_with_a_warning(

@@ -369,6 +369,31 @@ def test_direct_replies_may_use_up_delivery_tags(client: SilentClient, expected:
     assert [type(each) for each in returned] == ([basic.Return] if expected == [1, 1] else [])
 
 
+def test_a_queue_of_direct_replies_is_a_queue() -> None:
+    """RabbitMQ 4.3.6: it has no bindings, and another channel can only publish to it."""
+    client = SilentClient(Node(profile=find_profile("4.3"))).open(1)
+    client.say(1, basic.Consume("amq.rabbitmq.reply-to", "r", no_ack=True))
+    declare(client, "q")
+    client.publish("q", b"ask", reply_to="amq.rabbitmq.reply-to")
+    (asked,) = contents(client, basic.Get("q", no_ack=True))
+    assert asked.properties is not None
+    address = asked.properties.reply_to or ""
+    bound = "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue"
+    for method in (queue.Bind(address, "amq.fanout"), queue.Unbind(address, "amq.fanout")):
+        assert client.another(1).say(1, method) == channel_close(403, bound, type(method))
+
+    assert client.another(1).say(1, queue.Purge(address)) == [queue.PurgeOk(0)]
+    assert client.another(1).say(1, queue.Delete(address)) == [queue.DeleteOk(0)]
+    text = f"only creator channel may consume from queue '{address}' in vhost '/'"
+    assert client.another(1).say(1, basic.Consume(address, no_ack=True)) == channel_close(
+        406, f"PRECONDITION_FAILED - {text}", basic.Consume
+    )
+    text = f"basic.get not supported by volatile queue '{address}' in vhost '/'"
+    assert client.another(1).say(1, basic.Get(address)) == connection_close(
+        540, f"NOT_IMPLEMENTED - {text}", basic.Get
+    )
+
+
 @by_version([541], [541], [])
 def test_a_malformed_address_may_be_no_error(client: SilentClient, expected: list[int]) -> None:
     client.say(1, confirm.Select())
@@ -391,13 +416,15 @@ def test_a_message_that_was_rejected_may_stay_redelivered(
 ) -> None:
     declare(client, "dead")
     declare(client, "q", dead_letter_exchange="", dead_letter_routing_key="dead")
-    client.publish("q", b"m", headers={"CC": ["copy"]})
+    client.publish("q", b"m", b"m")
 
     client.say(1, basic.Get("q"), basic.Reject(1, requeue=False))
+    client.say(1, basic.Get("q"), basic.Nack(2, requeue=True))
+    client.say(1, basic.Get("q"), basic.Nack(3, requeue=False))
 
-    (got,) = contents(client, basic.Get("dead"))
-    assert isinstance(got.method, basic.GetOk)
-    assert got.method.redelivered == expected
+    found = [each.method for each in contents(client, basic.Get("dead"), basic.Get("dead"))]
+    flags = [each.redelivered for each in found if isinstance(each, basic.GetOk)]
+    assert flags == [expected, False]
 
 
 @by_version(False, True, True)

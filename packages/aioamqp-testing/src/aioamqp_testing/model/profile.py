@@ -95,6 +95,8 @@ class Profile:
         quorum_noun: how reply texts name quorum queues.
         names_permission: whether reply texts name the permission that is missing.
         passive_needs_permission: whether a passive declaration needs a permission.
+        times_consumers: whether quorum queues cancel a consumer at the consumer timeout, and other
+            queues have none; else the channel is closed.
         keeps_transient_exchanges: whether transient exchanges survive a restart.
         denied: the deprecated features that are refused.
         denied_upstream: those that RabbitMQ's own packages refuse, and Debian's permit.
@@ -140,6 +142,7 @@ class Profile:
     quorum_noun: str = "quorum"
     names_permission: bool = False
     passive_needs_permission: bool = False
+    times_consumers: bool = False
     keeps_transient_exchanges: bool = False
     denied: frozenset[str] = frozenset()
     denied_upstream: frozenset[str] = frozenset()
@@ -204,6 +207,7 @@ _V4_3: Final = replace(
     has_reply_queues=True,  # 4.2.0
     quorum_noun='<<"quorum">>',
     passive_needs_permission=True,  # 4.3.1
+    times_consumers=True,  # 4.3.0
     keeps_transient_exchanges=True,  # 4.2.0: Khepri
     denied=frozenset({GLOBAL_QOS, MASTER_LOCATOR}),  # 4.3.0
     denied_upstream=frozenset({TRANSIENT_QUEUES}),  # 4.3.0

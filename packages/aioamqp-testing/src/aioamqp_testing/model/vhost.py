@@ -87,7 +87,7 @@ class VirtualHost:
         self.queues: dict[str, Queue] = {}
         self.history = History()
         self.replies = replies or DirectReplies(new_name)
-        self.policies = Policies()
+        self.policies = Policies(profile.arguments)
         self.max_connections: int | None = None
         self.max_queues: int | None = None
         self.is_down = False
@@ -341,22 +341,21 @@ class VirtualHost:
             queue.on_redeclared()
             return queue
         self._check_queue_limit(name)
+        self._check_deprecated(declaration)
         _check_other_exchange(DEAD_LETTER_EXCHANGE, "queue", declaration, access)
         queue_type = _QUEUE_TYPES[declaration.queue_type]
         queue_type.check_declaration(declaration)
-        self._check_deprecated(declaration)
+        if "x-queue-master-locator" in arguments:
+            use = f"declaring {declaration.described} with x-queue-master-locator"
+            self.deprecated.check(MASTER_LOCATOR, use)
         queue = self.queues[name] = queue_type(declaration, self._queue_host)
         queue.apply_policy(self.policies.for_queue(name))
         return queue
 
     def _check_deprecated(self, declaration: QueueDeclaration) -> None:
-        described = f"declaring {declaration.described}"
         if not declaration.durable and declaration.owner is None:
-            self.deprecated.check(
-                TRANSIENT_QUEUES, f"{described}, which is neither durable nor exclusive,"
-            )
-        if "x-queue-master-locator" in declaration.arguments:
-            self.deprecated.check(MASTER_LOCATOR, f"{described} with x-queue-master-locator")
+            use = f"declaring {declaration.described}, which is neither durable nor exclusive,"
+            self.deprecated.check(TRANSIENT_QUEUES, use)
 
     def _check_queue_limit(self, name: str) -> None:
         if self.max_queues is not None and len(self.queues) >= self.max_queues:
@@ -422,6 +421,7 @@ class VirtualHost:
             BrokerError: 403, 404 naming the exchange first, 405, 406.
         """
         exchange, queue = one_line(exchange), one_line(queue)
+        self._check_not_volatile(queue)
         access.check_write("queue", queue)
         self._check_source(exchange, key, access)
         source, destination = self.exchange(exchange), self._queue(queue)
@@ -444,6 +444,7 @@ class VirtualHost:
             BrokerError: 403, 405.
         """
         exchange, queue = one_line(exchange), one_line(queue)
+        self._check_not_volatile(queue)
         access.check_write("queue", queue)
         self._check_source(exchange, key, access)
         destination = self.queues.get(queue)
@@ -635,6 +636,17 @@ class VirtualHost:
             deliver = self.replies.find(address)
             if deliver is not None:
                 self.agenda.call_soon(partial(deliver, message))
+
+    def _check_not_volatile(self, queue: str) -> None:
+        if self.profile.has_reply_queues and is_address(queue):
+            raise BrokerError(
+                ReplyCode.ACCESS_REFUSED,
+                "cannot bind or unbind to a volatile (direct reply-to) queue",
+            )
+
+    def has_reply_queue(self, name: str) -> bool:
+        """Return whether a name is that of a queue of direct replies that has a consumer."""
+        return self._is_for_reply_queue([name]) and self.replies.find(name) is not None
 
     def _is_for_reply_queue(self, names: list[str]) -> bool:
         """Return whether one of the names is the queue of direct replies, which may be gone."""

@@ -34,6 +34,18 @@ _TYPES: Final = (CLASSIC, QUORUM, STREAM)
 DROP_HEAD: Final = "drop-head"
 REJECT_PUBLISH: Final = "reject-publish"
 
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLimit(Integer):
+    """A delivery limit, of which a negative one is unlimited."""
+
+    @staticmethod
+    def merge(argument: FieldValue, policy: FieldValue) -> int | None:
+        """Return the lower one of two numbers, but the higher one if one is negative."""
+        limits = [each for each in (argument, policy) if isinstance(each, int)]
+        return max(limits) if min(limits, default=0) < 0 else min(limits, default=None)
+
+
 # ----------------------------------------------------------------------------- checks
 
 _COUNT: Final = Integer()
@@ -44,7 +56,8 @@ _TEXT: Final = Text()
 _PRIORITY: Final = Integer(0, 255, "max_value_exceeded")
 _TYPE: Final = Text(_TYPES, unsupported="queue type")
 _TYPE_OR_EMPTY: Final = Text((*_TYPES, ""), unsupported="queue type")
-_RETRY: Final = Text(("disabled", "all", "failed", "returned"), "invalid_delayed_retry_type")
+_RETRY: Final = Text(("disabled", "all", "failed", "returned"))
+_DELIVERY_LIMIT: Final = DeliveryLimit(minimum=None)
 _MODE: Final = Text(("default", "lazy"), unsupported="queue mode")
 _OVERFLOW: Final = Text((DROP_HEAD, REJECT_PUBLISH, "reject-publish-dlx"), "invalid_overflow")
 _STRATEGY: Final = Text(("at-most-once", "at-least-once"), "invalid_dlx_strategy")
@@ -54,6 +67,7 @@ _LEADER_LOCATOR: Final = Text(
 
 _MASTER_LOCATORS: Final = ("client-local", "min-masters", "random")
 _LARGEST_SEGMENT: Final = 3_000_000_000
+_SMALLEST_FILTER: Final = 16
 _OFFSETS: Final = ("first", "last", "next", b"first", b"last", b"next")
 _DIGITS: Final = tuple("0123456789")
 _SECONDS: Final = {
@@ -108,6 +122,11 @@ def _offset(received: Received) -> None:
             raise _invalid_offset(received, value)
     elif not is_integer(value) and field_type(value) != "T":
         raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: it crashes over other types
+
+
+def _filter_size(received: Received) -> None:
+    if not isinstance(received.value, int) or not _SMALLEST_FILTER <= received.value <= 255:
+        raise refused("Invalid value for x-stream-filter-size-bytes")
 
 
 def _second_queue_version(received: Received) -> None:
@@ -266,10 +285,11 @@ _UNMIRRORED: Final = QUEUE_ARGUMENTS.changed(
     _Row("x-queue-type", _TYPE, default=CLASSIC, is_filled=True, classic=12, quorum=11, stream=2),
     _Row("x-queue-leader-locator", _LEADER_LOCATOR, classic=14, quorum=15, stream=6),
     _Row("x-queue-master-locator", classic=13),
-    _Row("x-consumer-timeout", _COUNT, classic=15, quorum=16),
-    _Row("x-stream-filter-size-bytes", _COUNT, stream=7),
+    _Row("x-delivery-limit", policy=_DELIVERY_LIMIT, quorum=13),
+    _Row("x-consumer-timeout", _COUNT, policy=_COUNT, classic=15, quorum=16),
+    _Row("x-stream-filter-size-bytes", _COUNT, stream=7, type_check=_filter_size),
 )
-_TABLES: Final[Mapping[Arguments, ArgumentTable]] = {
+TABLES: Final[Mapping[Arguments, ArgumentTable]] = {
     Arguments.MIRRORED: QUEUE_ARGUMENTS,
     Arguments.UNMIRRORED: _UNMIRRORED,
     Arguments.STRICT: _UNMIRRORED.changed(
@@ -284,11 +304,11 @@ _TABLES: Final[Mapping[Arguments, ArgumentTable]] = {
         ),
         _Row("x-queue-version", _second_queue_version, classic=10),
         _Row("x-queue-mode", classic=9),
-        _Row("x-consumer-timeout", _COUNT, quorum=16),
+        _Row("x-consumer-timeout", _COUNT, policy=_COUNT, quorum=16),
         _Row("x-max-age", _max_age_or_refused, policy=_TEXT, normal=_milliseconds, stream=3),
-        _Row("x-delayed-retry-type", _RETRY, quorum=17),
-        _Row("x-delayed-retry-min", _COUNT, quorum=18),
-        _Row("x-delayed-retry-max", _COUNT, quorum=19),
+        _Row("x-delayed-retry-type", policy=_RETRY, quorum=17),
+        _Row("x-delayed-retry-min", policy=_COUNT, quorum=18),
+        _Row("x-delayed-retry-max", policy=_COUNT, quorum=19),
     ),
 }
 """The arguments of queue.declare, by the name in a profile."""
@@ -311,7 +331,8 @@ _CONSUMER_TABLES: Final[Mapping[Arguments, ArgumentTable]] = {
     Arguments.MIRRORED: _CONSUMER_ARGUMENTS,
     Arguments.UNMIRRORED: _UNMIRRORED_CONSUMER,
     Arguments.STRICT: _UNMIRRORED_CONSUMER.changed(
-        _Row("x-stream-offset", _offset_or_refused, stream=1)
+        _Row("x-stream-offset", _offset_or_refused, stream=1),
+        _Row("x-consumer-timeout", _COUNT, quorum=2),
     ),
 }
 
@@ -331,6 +352,10 @@ class Settings:
         dead_letter_routing_key: the routing key for that; None keeps the keys of a message.
         dead_letter_strategy: at-most-once or at-least-once.
         delivery_limit: how often a quorum queue requeues a message.
+        consumer_timeout: milliseconds within which a consumer must acknowledge.
+        delayed_retry_type: which requeued messages are hidden for some time.
+        delayed_retry_min: milliseconds of that for each delivery.
+        delayed_retry_max: milliseconds of that at most.
     """
 
     message_ttl: int | None = None
@@ -343,6 +368,10 @@ class Settings:
     dead_letter_routing_key: str | None = None
     dead_letter_strategy: str | None = None
     delivery_limit: int | None = None
+    consumer_timeout: int | None = None
+    delayed_retry_type: str | None = None
+    delayed_retry_min: int | None = None
+    delayed_retry_max: int | None = None
 
     @property
     def dead_letters_at_least_once(self) -> bool:
@@ -354,17 +383,25 @@ class Settings:
         )
 
     @classmethod
-    def of(cls, arguments: FieldTable, policy: Mapping[str, FieldValue]) -> Self:
+    def of(
+        cls,
+        arguments: FieldTable,
+        policy: Mapping[str, FieldValue],
+        table: Arguments = Arguments.MIRRORED,
+    ) -> Self:
         """Merge the arguments of a queue with its policy.
 
         Args:
             arguments: the arguments of queue.declare, which are checked.
             policy: the definition, with keys such as ``max-length``; empty without a policy.
+            table: names the arguments that the version of RabbitMQ knows.
         """
         if not arguments and not policy:
             return cls()
         merged: dict[str, Any] = {
-            row.setting: row.in_force(arguments, policy) for row in QUEUE_ARGUMENTS.rows
+            row.setting: row.in_force(arguments, policy)
+            for row in TABLES[table].rows
+            if row.policy is not None
         }
         return cls(**{name: value for name, value in merged.items() if value is not None})
 
@@ -407,7 +444,7 @@ def check_queue(
     Raises:
         BrokerError: 406, or 541 without a text where RabbitMQ crashes.
     """
-    _TABLES[table].check(queue_type(arguments), arguments, described)
+    TABLES[table].check(queue_type(arguments), arguments, described)
 
 
 def compare_queue(
@@ -421,7 +458,7 @@ def compare_queue(
     Raises:
         BrokerError: 406 for the first argument that is not equivalent.
     """
-    _TABLES[table].compare(queue_type(current), received, current, described)
+    TABLES[table].compare(queue_type(current), received, current, described)
 
 
 def check_consumer(

@@ -33,6 +33,9 @@ class ConsumingChannel(Protocol):
     def crash(self) -> None:
         """Close the connection with an internal error, because RabbitMQ's channel crashes."""
 
+    def notify_cancelled(self, consumer: "Consumer") -> None:
+        """Send basic.cancel to a client that has not acknowledged in time."""
+
     def cancel_consumers(self, consumers: "list[Consumer]") -> None:
         """Cancel consumers of this channel, because their queue is deleted."""
 
@@ -48,6 +51,7 @@ class Consumer:
         exclusive: whether the queue refuses other consumers meanwhile.
         prefetch_count: the limit of its unacknowledged messages; 0 is unlimited.
         arguments: the optional arguments.
+        ack_timeout: the seconds within which it must acknowledge, unless its queue has others.
         priority: of several consumers with credit, the highest priority gets the next message.
         name: the name of the consumer in the history of messages.
         delivered_event: the event of every message that is delivered to the consumer.
@@ -56,6 +60,7 @@ class Consumer:
     """
 
     __slots__ = (
+        "ack_timeout",
         "arguments",
         "channel",
         "credit",
@@ -80,7 +85,9 @@ class Consumer:
         exclusive: bool = False,
         prefetch_count: int = 0,
         arguments: FieldTable | None = None,
+        ack_timeout: float | None = None,
     ) -> None:
+        self.ack_timeout = ack_timeout
         self.arguments: FieldTable = arguments or {}
         profile = queue.profile
         check_consumer(self.arguments, queue.TYPE, queue.described, profile.arguments)

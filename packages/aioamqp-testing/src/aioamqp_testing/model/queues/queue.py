@@ -76,7 +76,7 @@ class Queue(ABC):
         self.auto_delete = declaration.auto_delete
         self.owner = declaration.owner
         self.arguments = declaration.arguments
-        self.settings = Settings.of(self.arguments, {})
+        self.settings = Settings.of(self.arguments, {}, host.profile.arguments)
         self.is_deleted = False
         self._host = host
         self._agenda = host.agenda
@@ -175,7 +175,7 @@ class Queue(ABC):
             policy: the definition, with keys such as ``max-length``; empty without a policy.
         """
         expires = self.settings.expires
-        self.settings = Settings.of(self.arguments, policy)
+        self.settings = Settings.of(self.arguments, policy, self.profile.arguments)
         if self.settings.expires != expires:
             self._lease.set(self.settings.expires)
 

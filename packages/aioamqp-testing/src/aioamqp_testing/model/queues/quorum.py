@@ -21,6 +21,7 @@ from .dead_letter import Reason
 from .dead_letter_worker import DeadLetterWorker
 from .declaration import QueueDeclaration
 from .delivery_count import COUNTING, DeliveryCount
+from .expiry import ROUNDING
 from .message_queue import MessageQueue
 from .queue import QueueHost
 from .ready import LEVELS, READY
@@ -40,11 +41,13 @@ class _CountedMessage(QueuedMessage):
         published: the message without the counts that ``message`` has as headers.
         count: how often the message was requeued.
         consumer: the last consumer; None after basic.get.
+        delivered_at: the time of the clock, if there is a consumer timeout.
     """
 
     published: Message | None = None
     count: DeliveryCount = field(default_factory=DeliveryCount)
     consumer: Consumer | None = None
+    delivered_at: float = 0.0
 
 
 class QuorumQueue(Replicated, MessageQueue):
@@ -60,6 +63,7 @@ class QuorumQueue(Replicated, MessageQueue):
         self._ready = READY[host.profile.priorities](self._new)
         self._is_retiring = False  # the single active consumer, once it holds no message
         self._hidden: dict[_CountedMessage, Timer] = {}  # until a retry is due
+        self._timers: dict[Consumer, Timer] = {}  # of the oldest delivery to each
         # until their first delivery: consumers that began while their tag held messages
         self._successors: set[Consumer] = set()
         self._worker = DeadLetterWorker(host.agenda, partial(host.publish_dead_letter, self))
@@ -164,9 +168,51 @@ class QuorumQueue(Replicated, MessageQueue):
             self._round_robin.block(consumer)
             return
         super()._deliver(consumer, queued)
+        if self.profile.times_consumers and not consumer.no_ack:
+            queued.delivered_at = self._agenda.clock.time()
+            if consumer not in self._timers:
+                self._start_timer(consumer, queued.delivered_at)
         if consumer.credit == 0:
             # RabbitMQ: it is blocked at once here, and not when its turn comes
             self._round_robin.block(consumer)
+
+    def _timeout_of(self, consumer: Consumer) -> float | None:
+        """Return the seconds within which a consumer must acknowledge, or None."""
+        for milliseconds in (
+            consumer.arguments.get("x-consumer-timeout"),
+            self.settings.consumer_timeout,
+        ):
+            if isinstance(milliseconds, int):
+                return milliseconds / 1000
+        return consumer.ack_timeout
+
+    def _start_timer(self, consumer: Consumer, since: float) -> None:
+        seconds = self._timeout_of(consumer)
+        if seconds is not None:
+            delay = max(0.0, since + seconds - self._agenda.clock.time())
+            check = partial(self._check_timeout, consumer)
+            self._timers[consumer] = self._agenda.call_later(delay, check)
+
+    def _check_timeout(self, consumer: Consumer) -> None:
+        """Stop deliveries to a consumer that has not acknowledged in time, and requeue those.
+
+        RabbitMQ: the consumer gets basic.cancel, and counts as one until its channel cancels it.
+        """
+        del self._timers[consumer]
+        unacked = self._unacked.get(consumer.channel, {})
+        held = [queued for queued, holder in unacked.items() if holder is consumer]
+        times = [each.delivered_at for each in held if isinstance(each, _CountedMessage)]
+        seconds = self._timeout_of(consumer)
+        if not times or seconds is None:
+            return
+        if min(times) + seconds > self._agenda.clock.time() + ROUNDING:
+            self._start_timer(consumer, min(times))
+            return
+        self._round_robin.remove(consumer)
+        self._agenda.call_soon(partial(consumer.channel.notify_cancelled, consumer))
+        for queued in held:
+            del unacked[queued]
+        self._return_counted(held, _REQUEUED, is_failure=False)
 
     def _crashes(self, consumer: Consumer) -> bool:
         """Return whether the first delivery to a consumer crashes its channel.
@@ -198,7 +244,10 @@ class QuorumQueue(Replicated, MessageQueue):
 
     def requeue_failed(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Requeue messages that a channel has rejected with basic.reject."""
-        self._requeue(channel, messages, is_failure=True)
+        failed = list(messages)
+        for queued in failed:
+            queued.has_failed = True
+        self._requeue(channel, failed, is_failure=True)
 
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Requeue messages that a channel has returned with basic.nack or basic.recover."""
@@ -274,14 +323,13 @@ class QuorumQueue(Replicated, MessageQueue):
 
     def _retry_delay(self, queued: "_CountedMessage", *, is_failure: bool) -> float:
         """Return the seconds for which a requeued message is hidden."""
-        kind = self.arguments.get("x-delayed-retry-type", "disabled")
-        if kind not in ("all", "failed" if is_failure else "returned"):
-            return 0
-        lowest, highest = (self.arguments.get(f"x-delayed-retry-{end}") for end in ("min", "max"))
-        if not isinstance(lowest, int):
+        settings = self.settings
+        lowest, highest = settings.delayed_retry_min, settings.delayed_retry_max
+        kinds = ("all", "failed" if is_failure else "returned")
+        if settings.delayed_retry_type not in kinds or lowest is None:
             return 0
         delay = lowest * queued.count.acquired
-        return (min(delay, highest) if isinstance(highest, int) else delay) / 1000
+        return (delay if highest is None else min(delay, highest)) / 1000
 
     def _retry(self, queued: "_CountedMessage") -> None:
         del self._hidden[queued]
@@ -302,7 +350,7 @@ class QuorumQueue(Replicated, MessageQueue):
     def _drop(self, queued: QueuedMessage, reason: Reason) -> None:
         assert isinstance(queued, _CountedMessage)
         published = queued.published or queued.message
-        self._dead_letter(self._marked(queued, published, reason), reason)
+        self._dead_letter(self._marked(queued, published), reason)
 
     def _publish_dead_letter(self, message: Message, reason: Reason) -> None:
         if self.settings.dead_letters_at_least_once:
@@ -320,6 +368,9 @@ class QuorumQueue(Replicated, MessageQueue):
             timer.cancel()
             queued.message.events.append((EventType.LOST, self.name, ""))
         self._hidden.clear()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
         return super()._drop_all()
 
     def restart(self) -> None:
@@ -404,6 +455,10 @@ class QuorumQueue(Replicated, MessageQueue):
 
     def _drop_consumers(self, consumers: list[Consumer]) -> None:
         super()._drop_consumers(consumers)
+        for consumer in consumers:
+            timer = self._timers.pop(consumer, None)
+            if timer is not None:
+                timer.cancel()
         self._successors.difference_update(consumers)
         active = self.active
         if self._is_retiring and active is not None and self._next_active() is active:

@@ -81,11 +81,12 @@ class Consuming:
         self.mailbox = Mailbox(number, context.deferred, self._send_delivery)
         self.deliver = self.mailbox.put_delivery
         self._fail = partial(context.fail_channel, number)
+        self._ack_timeout = context.node.consumer_timeout
         self._timeout = AckTimeout(
             number,
             context.vhost,
-            context.node.consumer_timeout,
-            lambda: self._unacked.oldest_sent_at,
+            self._ack_timeout,
+            lambda: next(iter(self._unacked), None),
             self._fail,
         )
 
@@ -132,6 +133,10 @@ class Consuming:
             self._replies.start(tag, self._deliver_reply, no_ack=method.no_ack)
             self._output.reply(method.no_wait, basic.ConsumeOk(tag))
             return
+        if self._vhost.has_reply_queue(queue_name):
+            described = f"queue '{queue_name}' in vhost '{self._vhost.name}'"
+            text = f"only creator channel may consume from {described}"
+            raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
         consumer = Consumer(
             tag,
             self,
@@ -140,6 +145,7 @@ class Consuming:
             exclusive=method.exclusive,
             prefetch_count=self._prefetch_count,
             arguments=method.arguments,
+            ack_timeout=self._ack_timeout,
         )
         consumer.queue.add_consumer(consumer)
         self._consumers[consumer.tag] = consumer
@@ -165,6 +171,12 @@ class Consuming:
         consumer.queue.remove_consumer(consumer)
         if not method.no_wait:
             self.mailbox.put_notice(partial(self._output.send, basic.CancelOk(tag)))
+
+    def notify_cancelled(self, consumer: Consumer) -> None:
+        """Send basic.cancel to a client that has not acknowledged in time, if it wants it."""
+        if self._sends_cancel:
+            cancel = basic.Cancel(consumer.tag, no_wait=True)
+            self.mailbox.put_notice(partial(self._output.send, cancel))
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Remove consumers whose queue is deleted, and send basic.cancel if the client wants it."""
@@ -216,6 +228,10 @@ class Consuming:
         self._output.send(method, message.properties, message.body)
 
     def _get(self, method: basic.Get) -> None:
+        if self._vhost.has_reply_queue(method.queue):
+            described = f"volatile queue '{method.queue}' in vhost '{self._vhost.name}'"
+            text = f"basic.get not supported by {described}"
+            raise BrokerError(ReplyCode.NOT_IMPLEMENTED, text)
         source = self._topology.find_queue(method.queue)
         queued = source.get(self, no_ack=method.no_ack)
         if queued is None:
@@ -237,7 +253,7 @@ class Consuming:
     def _add_unacked(self, source: Queue, consumer: Consumer | None, queued: QueuedMessage) -> None:
         sent = self._vhost.clock.time()
         self._unacked.add(Delivery(self._last_tag, source, consumer, queued, sent))
-        if not self._timeout.is_running:
+        if not (self._timeout.is_running or self._profile.times_consumers):
             self._timeout.start()
 
     def crash(self) -> None:

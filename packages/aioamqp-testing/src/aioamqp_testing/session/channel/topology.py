@@ -136,7 +136,8 @@ class Topology:
         self._output.send(queue.UnbindOk())
 
     def _purge_queue(self, method: queue.Purge) -> None:
-        purged = self.find_queue(method.queue).purge()
+        is_reply_queue = self._vhost.has_reply_queue(method.queue)
+        purged = 0 if is_reply_queue else self.find_queue(method.queue).purge()
         self._output.reply(method.no_wait, queue.PurgeOk(purged))
 
     def _delete_queue(self, method: queue.Delete) -> None:
