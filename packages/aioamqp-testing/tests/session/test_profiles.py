@@ -20,6 +20,7 @@ from amqp_codec import (
     encode_command,
     exchange,
     queue,
+    tx,
 )
 from fake_broker_support import SilentClient, channel_close, connection_close, start_ok
 
@@ -221,6 +222,35 @@ def restricted(started: SilentClient) -> SilentClient:
     return started.open(1)
 
 
+@pytest.mark.parametrize("version", ["4.0", "4.3"])
+def test_a_virtual_host_may_have_a_default_queue_type(client: SilentClient) -> None:
+    """RabbitMQ 4.3.6: for durable queues that are neither exclusive nor auto-delete."""
+    client.vhost.default_queue_type = "quorum"
+    declare(client, "q")
+    client.say(1, queue.Declare("exclusive", durable=True, exclusive=True))
+    client.say(1, queue.Declare("temporary", durable=True, auto_delete=True))
+    declare(client, "classic", queue_type="classic")
+
+    types = {name: each.TYPE for name, each in client.vhost.queues.items()}
+    assert types == {
+        "q": "quorum",
+        "exclusive": "classic",
+        "temporary": "classic",
+        "classic": "classic",
+    }
+    declare(client, "q", queue_type="quorum")
+    for name, arguments, wrong in (
+        ("classic", {}, "received 'quorum' but current is 'classic'"),
+        ("q", {"queue_type": "classic"}, "received 'classic' but current is 'quorum'"),
+    ):
+        text = f"inequivalent arg 'x-queue-type' for queue '{name}' in vhost '/': {wrong}"
+        assert declare(client.another(1), name, **arguments) == channel_close(
+            406, f"PRECONDITION_FAILED - {text}", queue.Declare
+        )
+    text = "PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_quorum_queue"
+    assert declare(client, "") == channel_close(406, text, queue.Declare)
+
+
 @by_version("access", "configure access", "configure access")
 def test_the_permission_that_is_missing_may_be_named(
     restricted: SilentClient, expected: str
@@ -268,6 +298,25 @@ def test_the_expiration_may_be_checked_first(client: SilentClient, expected: str
     replies = client.publish("q", b"m", expiration="x", user_id="me")
 
     assert replies == channel_close(406, f"PRECONDITION_FAILED - {expected}", basic.Publish)
+
+
+@by_version('"é"', '"Ã©"', '"Ã©"')
+def test_the_text_for_an_expiration_may_show_bytes(client: SilentClient, expected: str) -> None:
+    text = f"PRECONDITION_FAILED - invalid expiration '1é': {{leftover_string,{expected}}}"
+
+    assert client.publish("q", b"m", expiration="1é") == channel_close(406, text, basic.Publish)
+
+
+@by_version(1, 0, 0)
+def test_queues_may_be_found_when_a_message_is_published_and_not_at_the_commit(
+    client: SilentClient, expected: int
+) -> None:
+    client.say(1, tx.Select())
+    client.publish("q", b"m")
+    declare(client.another(1), "q")
+    client.say(1, tx.Commit())
+
+    assert client.vhost.queues["q"].message_count == expected
 
 
 @by_version(406, 404, 404)
@@ -438,6 +487,19 @@ def test_a_dead_letter_may_keep_cc(client: SilentClient, expected: bool) -> None
     (got,) = contents(client, basic.Get("dead"))
     assert got.properties is not None
     assert ("CC" in (got.properties.headers or {})) == expected
+
+
+@pytest.mark.parametrize("version", ["4.0", "4.3"])
+def test_a_consumer_may_have_the_tag_of_an_earlier_one(client: SilentClient) -> None:
+    """RabbitMQ 3.10 crashes over it."""
+    declare(client, "q", queue_type="quorum")
+    client.publish("q", b"1", b"2")
+    client.say(1, basic.Qos(0, 1), basic.Consume("q", "c"))
+    client.say(1, basic.Cancel("c"))
+
+    found = contents(client, basic.Qos(0, 2), basic.Consume("q", "c"))
+
+    assert [each.body for each in found] == [b"2"]
 
 
 def test_deaths_of_a_publisher_are_replaced() -> None:

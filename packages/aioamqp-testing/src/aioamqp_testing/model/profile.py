@@ -61,10 +61,15 @@ class Profile:
             frame before it.
         max_message_size: the limit of bytes of a body.
         refuses_long_bodies: whether a body longer than its header says ends the connection.
+        has_default_queue_type: whether a virtual host has a type for queues without one.
         arguments: the table of queue and consumer arguments.
         sorts_headers: whether the headers of a message are sorted by name.
         checks_delivery_mode: whether delivery modes other than 1 and 2 are refused.
         checks_expiration_first: whether the expiration is checked before the user_id.
+        encodes_expiration_twice: whether the text for an expiration that is no number shows the
+            bytes of its characters.
+        finds_queues_at_once: whether the queues of a message are looked up when it is published,
+            and not when a transaction is committed.
         checks_size_last: whether a missing exchange is found before a body that is too large.
         has_credit: whether basic.credit and x-credit exist.
         compares_types: whether a headers exchange distinguishes integers, floats and timestamps.
@@ -95,6 +100,8 @@ class Profile:
         quorum_noun: how reply texts name quorum queues.
         names_permission: whether reply texts name the permission that is missing.
         passive_needs_permission: whether a passive declaration needs a permission.
+        reuses_tags: whether a consumer of a quorum queue may have the tag of one whose deliveries
+            are not acknowledged; else its first delivery crashes the channel.
         times_consumers: whether quorum queues cancel a consumer at the consumer timeout, and other
             queues have none; else the channel is closed.
         keeps_transient_exchanges: whether transient exchanges survive a restart.
@@ -110,10 +117,13 @@ class Profile:
     frame_max_lowest: int = 4096
     max_message_size: int = 134_217_728
     refuses_long_bodies: bool = False
+    has_default_queue_type: bool = False
     arguments: Arguments = Arguments.MIRRORED
     sorts_headers: bool = False
     checks_delivery_mode: bool = True
     checks_expiration_first: bool = False
+    encodes_expiration_twice: bool = False
+    finds_queues_at_once: bool = False
     checks_size_last: bool = False
     has_credit: bool = True
     compares_types: bool = False
@@ -142,6 +152,7 @@ class Profile:
     quorum_noun: str = "quorum"
     names_permission: bool = False
     passive_needs_permission: bool = False
+    reuses_tags: bool = False
     times_consumers: bool = False
     keeps_transient_exchanges: bool = False
     denied: frozenset[str] = frozenset()
@@ -162,10 +173,13 @@ _V4_0: Final = replace(
         "00000005504c41494e00000008414d51504c41494e00000009414e4f4e594d4f5553"
     ),
     max_message_size=16_777_216,  # 4.0.0
+    has_default_queue_type=True,  # 3.11.0
     arguments=Arguments.UNMIRRORED,  # 4.0.0
-    sorts_headers=True,  # 3.13.0: message containers, and the next five
+    sorts_headers=True,  # 3.13.0: message containers, and the next seven
     checks_delivery_mode=False,
     checks_expiration_first=True,
+    encodes_expiration_twice=True,
+    finds_queues_at_once=True,
     checks_size_last=True,
     compares_types=True,
     streams_set_delivery_mode=True,
@@ -180,6 +194,7 @@ _V4_0: Final = replace(
     deaths=Deaths.APART,  # 4.0.0
     dead_letters_reach_replies=False,
     dead_letters_reach_streams=True,  # 3.12.0
+    reuses_tags=True,
     streams_settle=True,
     filters_streams=True,  # 3.13.0
     stream_noun="stream queue",

@@ -64,6 +64,7 @@ class VirtualHost:
         policies: the policies for exchanges and queues.
         max_connections: the limit of connections; None is unlimited.
         max_queues: the limit of queues.
+        default_queue_type: the type of durable queues that are declared without one.
         is_down: whether connection.open is refused, as by RabbitMQ when the virtual host has
             crashed.
     """
@@ -90,6 +91,7 @@ class VirtualHost:
         self.policies = Policies(profile.arguments)
         self.max_connections: int | None = None
         self.max_queues: int | None = None
+        self.default_queue_type = "classic"
         self.is_down = False
         self._new_name = new_name
         self._deaths = KEEPERS[profile.deaths]
@@ -319,6 +321,9 @@ class VirtualHost:
             BrokerError: 403, 405, 406, 541.
         """
         name, arguments = one_line(name), decode_long_strings(arguments or {})
+        # RabbitMQ: if the default type can have queues with these properties
+        if durable and not (exclusive or auto_delete or arguments.get("x-queue-type")):
+            arguments = self._with_default_type(arguments)
         if name:
             _check_not_reserved("queue", name)
         else:
@@ -351,6 +356,11 @@ class VirtualHost:
         queue = self.queues[name] = queue_type(declaration, self._queue_host)
         queue.apply_policy(self.policies.for_queue(name))
         return queue
+
+    def _with_default_type(self, arguments: FieldTable) -> FieldTable:
+        if self.default_queue_type == "classic":
+            return arguments
+        return {**arguments, "x-queue-type": self.default_queue_type}
 
     def _check_deprecated(self, declaration: QueueDeclaration) -> None:
         if not declaration.durable and declaration.owner is None:
@@ -578,6 +588,8 @@ class VirtualHost:
         self.history.add(message, len(names))
         if not exchange.name:
             self._deliver_direct_replies(names, message)
+        if self.profile.finds_queues_at_once:
+            names = [name for name in names if name in self.queues or is_address(name)]
         return Publication(message, names)
 
     def deliver(self, publication: Publication) -> Outcome:

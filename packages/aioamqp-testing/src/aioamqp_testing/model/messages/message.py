@@ -106,14 +106,14 @@ class Message:
                 raise _refused("fast reply consumer does not exist")
             changes["reply_to"] = reply_to
         if profile.checks_expiration_first and properties.expiration is not None:
-            _check_expiration(properties.expiration)
+            _check_expiration(properties.expiration, profile)
         if properties.user_id not in (None, access.user) and not access.is_impersonator:
             raise _refused(
                 f"user_id property set to '{properties.user_id}' but authenticated user was"
                 f" '{access.user}'"
             )
         if not profile.checks_expiration_first and properties.expiration is not None:
-            _check_expiration(properties.expiration)
+            _check_expiration(properties.expiration, profile)
         for name in ("CC", "BCC"):
             if not isinstance(headers.get(name, []), list | tuple):
                 kind = type_name(headers[name])
@@ -155,7 +155,7 @@ def _refused(text: str) -> BrokerError:
     return BrokerError(ReplyCode.PRECONDITION_FAILED, text)
 
 
-def _check_expiration(expiration: str) -> None:
+def _check_expiration(expiration: str, profile: Profile) -> None:
     """Check a per-message TTL as Erlang's string:to_integer parses it."""
     data = expiration.encode("utf-8", "surrogateescape")
     wrong = f"invalid expiration '{expiration}': "
@@ -167,7 +167,10 @@ def _check_expiration(expiration: str) -> None:
     if end == digits:
         reason = "no_integer"
     elif end < len(data):
-        reason = erlang.pair("leftover_string", erlang.string(data[end:]), column)
+        leftover = erlang.string(data[end:])
+        if profile.encodes_expiration_twice:
+            leftover = leftover.encode("utf-8", "surrogateescape").decode("latin-1")
+        reason = erlang.pair("leftover_string", leftover, column)
     elif (value := int(data)) < 0:
         reason = erlang.pair("value_negative", str(value), column)
     elif value > LONGEST_TTL:

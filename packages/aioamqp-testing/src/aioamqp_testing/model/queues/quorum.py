@@ -163,7 +163,8 @@ class QuorumQueue(Replicated, MessageQueue):
     def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         assert isinstance(queued, _CountedMessage)
         queued.consumer = consumer
-        if consumer in self._successors and self._crashes(consumer):
+        is_successor = consumer in self._successors and not self.profile.reuses_tags
+        if is_successor and self._crashes(consumer):
             self._unacked[consumer.channel][queued] = consumer
             self._round_robin.block(consumer)
             return
