@@ -260,6 +260,19 @@ def test_the_permission_that_is_missing_may_be_named(
     assert declare(restricted, "q") == channel_close(403, text, queue.Declare)
 
 
+@by_version("(1)", "(1)", "1")
+def test_the_text_for_too_many_channels_names_the_limit(
+    client: SilentClient, expected: str
+) -> None:
+    client.node.users["guest"].max_channels = 1
+    text = (
+        "NOT_ALLOWED - number of channels opened for user 'guest' has reached the maximum allowed"
+        f" user limit of {expected}"
+    )
+
+    assert client.say(2, channel.Open()) == [connection.Close(530, text, 0, 0)]
+
+
 @by_version([], [], [403])
 def test_a_passive_declaration_may_need_a_permission(
     restricted: SilentClient, expected: list[int]

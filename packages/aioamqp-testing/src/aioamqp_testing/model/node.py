@@ -213,9 +213,10 @@ class Node:
         """
         count = sum(each.channel_count for each in self.connections_of(user.name))
         if _is_reached(user.max_channels, count):
+            limit = self.profile.limit_text.format(user.max_channels)
             raise _not_allowed(
                 f"number of channels opened for user '{user.name}' has reached"
-                f" the maximum allowed user limit of ({user.max_channels})"
+                f" the maximum allowed user limit of {limit}"
             )
 
 

@@ -98,6 +98,7 @@ class Profile:
         filters_streams: whether streams know x-stream-filter.
         prefetch_noun: how reply texts name a stream that needs a prefetch count.
         quorum_noun: how reply texts name quorum queues.
+        limit_text: how the reply text for too many channels writes the limit.
         names_permission: whether reply texts name the permission that is missing.
         passive_needs_permission: whether a passive declaration needs a permission.
         reuses_tags: whether a consumer of a quorum queue may have the tag of one whose deliveries
@@ -150,6 +151,7 @@ class Profile:
     stream_noun: str = "stream queues queue"
     prefetch_noun: str = "'queue {}'"
     quorum_noun: str = "quorum"
+    limit_text: str = "({})"
     names_permission: bool = False
     passive_needs_permission: bool = False
     reuses_tags: bool = False
@@ -221,6 +223,7 @@ _V4_3: Final = replace(
     dead_letters_reach_replies=True,
     has_reply_queues=True,  # 4.2.0
     quorum_noun='<<"quorum">>',
+    limit_text="{}",
     passive_needs_permission=True,  # 4.3.1
     times_consumers=True,  # 4.3.0
     keeps_transient_exchanges=True,  # 4.2.0: Khepri
