@@ -162,9 +162,9 @@ MODEL = "aioamqp_testing.model"
 # What the folders of the model may import of the model; only vhost.py and policy.py know them all.
 ROOMS_OF_THE_MODEL = {
     "erlang": {"erlang", "errors"},
-    "messages": {"messages", "erlang", "errors", "access"},
-    "queues": {"queues", "messages", "erlang", "errors", "agenda", "clock"},
-    "exchanges": {"exchanges", "messages", "erlang", "errors"},
+    "messages": {"messages", "erlang", "errors", "access", "profile"},
+    "queues": {"queues", "messages", "erlang", "errors", "agenda", "clock", "profile"},
+    "exchanges": {"exchanges", "messages", "erlang", "errors", "profile"},
 }
 
 # The first room that contains a file applies.

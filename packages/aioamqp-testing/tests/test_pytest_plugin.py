@@ -235,6 +235,54 @@ def test_a_mark_gives_the_broker_options(project: pytest.Pytester) -> None:
     project.runpytest("--strict-markers").assert_outcomes(passed=1)
 
 
+VERSION = """
+import pytest
+
+
+{mark}def test_version(amqp_broker):
+    assert amqp_broker.node.profile.version == "{version}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "mark", "version"),
+    [
+        ((), "", "3.10.8"),
+        (("--amqp-rabbitmq=4.3",), "", "4.3.6"),
+        ((), "@pytest.mark.amqp(rabbitmq='4.0')\n", "4.0.5"),
+        (("--amqp-rabbitmq=4.3",), "@pytest.mark.amqp(rabbitmq='4.0')\n", "4.0.5"),
+    ],
+)
+def test_an_option_and_a_mark_choose_the_version(
+    project: pytest.Pytester, option: tuple[str, ...], mark: str, version: str
+) -> None:
+    project.makepyfile(VERSION.format(mark=mark, version=version))
+
+    run = project.runpytest(*option)
+
+    run.assert_outcomes(passed=1)
+    header = "amqp: the fake broker as RabbitMQ 4.3"
+    assert (header in run.outlines) == bool(option)
+
+
+def test_an_unknown_version_is_refused_with_those_there_are(project: pytest.Pytester) -> None:
+    run = project.runpytest("--amqp-rabbitmq=4.9")
+
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines(
+        ["*--amqp-rabbitmq: there is no profile of RabbitMQ '4.9'; choose one*"]
+    )
+
+
+def test_pytest_shows_the_use_of_a_deprecated_feature(project: pytest.Pytester) -> None:
+    project.makepyfile(FAILING.replace("assert not", "assert").replace(", durable=True", ""))
+
+    run = project.runpytest("--amqp-rabbitmq=4.3", "-W", "default")
+
+    run.assert_outcomes(passed=1, warnings=1)
+    run.stdout.fnmatch_lines(["*DeprecatedFeatureWarning: declaring queue 'orders' in vhost '/'*"])
+
+
 def test_an_option_that_the_broker_does_not_have_is_an_error(project: pytest.Pytester) -> None:
     project.makepyfile(OPTIONS.replace("clock=", "clocks="))
 
@@ -285,6 +333,8 @@ def test_the_report_on_a_failure_shows_the_broker(project: pytest.Pytester) -> N
             "  exchange 'shop', direct",
             "connections",
             "  127.0.0.1:*: open, user guest, 1 channel",
+            "answers as",
+            "  RabbitMQ 3.10.8",
             "last commands (-> from the client, <- from the broker)",
             "    -> 1 *Publish(*'shop'*three*",
             "    <- 1 *Deliver(*worker*two*",

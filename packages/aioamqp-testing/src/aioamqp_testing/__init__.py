@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from .control.waiting import WaitTimeout
     from .faults import FaultNotTriggered
     from .model import BrokerError, Message
+    from .model.deprecated import DeprecatedFeatureWarning
     from .redirecting import fake_broker
     from .threads import WrongProcess
 
 __all__ = [
     "BrokerError",
+    "DeprecatedFeatureWarning",
     "FakeBroker",
     "FaultNotTriggered",
     "ManualClock",
@@ -32,6 +34,7 @@ __all__ = [
 
 _HOMES: Final = {
     "BrokerError": "model",
+    "DeprecatedFeatureWarning": "model.deprecated",
     "FakeBroker": "broker",
     "FaultNotTriggered": "faults",
     "ManualClock": "clock",

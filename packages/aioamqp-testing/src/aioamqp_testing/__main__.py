@@ -9,10 +9,12 @@ import ssl
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Literal
 
 from .broker import FakeBroker
 from .cli.overview import Log, Screen
 from .model.exchanges.plugins import PLUGINS
+from .model.profile import DEFAULT_VERSION, VERSIONS
 from .version import __version__
 
 _PORT = 5672
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 management_port=options.management_port,
                 quiet=options.quiet,
                 plugins=options.plugins,
+                rabbitmq=options.rabbitmq,
+                deprecated=options.deprecated,
             )
         )
     except _Refused as error:
@@ -93,6 +97,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="add the exchanges of a plugin of RabbitMQ; may be repeated. The plugins are:"
         f" {', '.join(sorted(PLUGINS))}",
+    )
+    command.add_argument(
+        "--rabbitmq",
+        default=DEFAULT_VERSION,
+        choices=VERSIONS,
+        metavar="VERSION",
+        help=f"the version of RabbitMQ to answer as: {', '.join(VERSIONS)} (default: %(default)s)",
+    )
+    command.add_argument(
+        "--deprecated",
+        default="permit",
+        choices=("permit", "deny"),
+        help="permit deprecated features with a warning, or deny them as RabbitMQ's own packages do"
+        " (default: %(default)s)",
     )
     command.add_argument(
         "--tls",
@@ -146,11 +164,13 @@ async def serve(
     management_port: int | None = None,
     quiet: bool = False,
     plugins: Sequence[str] = (),
+    rabbitmq: str = DEFAULT_VERSION,
+    deprecated: Literal["permit", "deny"] = "permit",
 ) -> int:
     """Run a broker until SIGINT or SIGTERM; return the exit code."""
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    async with FakeBroker(plugins=plugins) as broker:
+    async with _broker(plugins, rabbitmq, deprecated) as broker:
         try:
             urls = [await broker.listen(host, port, ssl=context)]
             if management_port is not None:
@@ -175,6 +195,15 @@ async def serve(
             await _wait(stop)
         view.show(broker)
     return 0
+
+
+def _broker(
+    plugins: Sequence[str], rabbitmq: str, deprecated: Literal["permit", "deny"]
+) -> FakeBroker:
+    try:
+        return FakeBroker(plugins=plugins, rabbitmq=rabbitmq, deprecated=deprecated)
+    except ValueError as error:
+        raise _Refused(str(error)) from None
 
 
 async def _wait(stop: asyncio.Event) -> None:

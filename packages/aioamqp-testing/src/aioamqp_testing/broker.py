@@ -14,6 +14,7 @@ from .control.administration import Administration
 from .control.assertions import Assertions
 from .faults import Faults
 from .model import Node
+from .model.profile import DEFAULT_VERSION, find_profile
 from .session.journal import Journal
 from .tasks import Tasks
 from .threads import BrokerLock, LockedClock, running_loop, thread_safe
@@ -33,9 +34,9 @@ _listening: "WeakSet[FakeBroker]" = WeakSet()
 class FakeBroker(Administration, Assertions, Actions):
     """An AMQP broker in the memory of a test.
 
-    It answers as RabbitMQ 3.10 does. What is not supported yet is refused: the connection is closed
-    with reply code 540, and ``refused`` lists the reason. Brokers are independent of each other, so
-    a test can use several.
+    It answers as RabbitMQ 3.10 does, or as another version that is asked for. What is not supported
+    yet is refused: the connection is closed with reply code 540, and ``refused`` lists the reason.
+    Brokers are independent of each other, so a test can use several.
 
         async with FakeBroker() as broker:
             transport, protocol = await broker.connect()
@@ -58,6 +59,13 @@ class FakeBroker(Administration, Assertions, Actions):
             closed. None for no limit. It is checked once a minute, as in RabbitMQ.
         plugins: the names of RabbitMQ's plugins whose types of exchanges the broker has, such as
             ``rabbitmq_delayed_message_exchange``; COVERAGE.md lists them.
+        rabbitmq: the version of RabbitMQ that it answers as: 3.10, 4.0 or 4.3.
+        deprecated: what happens to deprecated features that RabbitMQ's own packages refuse by
+            default and others permit, such as queues that are neither durable nor exclusive in
+            4.3: ``"permit"`` issues a DeprecatedFeatureWarning, ``"deny"`` closes the connection.
+
+    Raises:
+        ValueError: an argument has a value that there is not, such as an unknown version.
 
     Attributes:
         clock: the clock.
@@ -74,6 +82,8 @@ class FakeBroker(Administration, Assertions, Actions):
         *,
         consumer_timeout: float | None = 1800.0,
         plugins: Sequence[str] = (),
+        rabbitmq: str = DEFAULT_VERSION,
+        deprecated: Literal["permit", "deny"] = "permit",
     ) -> None:
         self.lock = BrokerLock()
         if isinstance(clock, ManualClock):
@@ -82,10 +92,20 @@ class FakeBroker(Administration, Assertions, Actions):
             self.clock = LoopClock(self.lock) if clock == "real" else ManualClock()
         else:
             raise ValueError(f"clock must be 'real', 'manual' or a ManualClock, not {clock!r}")
+        profile = find_profile(rabbitmq)
+        if deprecated not in ("permit", "deny"):
+            raise ValueError(f"deprecated must be 'permit' or 'deny', not {deprecated!r}")
+        if deprecated == "deny" and not profile.denied_upstream:
+            raise ValueError(
+                f"RabbitMQ {profile.version} denies no deprecated feature; choose a newer version,"
+                " such as rabbitmq='4.3'"
+            )
         self.journal = Journal()
         self.node = Node(
             self.clock if isinstance(self.clock, LoopClock) else LockedClock(self.clock, self.lock),
             plugins,
+            profile,
+            denies_deprecated=deprecated == "deny",
         )
         self.node.consumer_timeout = consumer_timeout
         self.faults = Faults(self)

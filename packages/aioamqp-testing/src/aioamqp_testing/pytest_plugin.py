@@ -57,6 +57,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " over TCP), or the URL of a real broker, with a user who is an administrator",
     )
     group.addoption(
+        "--amqp-rabbitmq",
+        metavar="VERSION",
+        help="the version of RabbitMQ that the fake broker answers as, such as 4.3, in tests that"
+        " do not choose one with pytest.mark.amqp(rabbitmq=...)",
+    )
+    group.addoption(
         "--amqp-management",
         metavar="http://...",
         help="the URL of the management API of a real broker (default: port 15672 of its host)",
@@ -82,6 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     kind = config.getoption("amqp_backend")
     config.stash[_BACKEND] = Backend(kind)
+    _check_version(config)
     if config.stash[_BACKEND].is_fake:
         return
     from aioamqp.uri import parse_url
@@ -97,6 +104,18 @@ def pytest_configure(config: pytest.Config) -> None:
         ) from None
     found = find_virtual_hosts(kind, config.getoption("amqp_management"))
     config.stash[_BACKEND] = Backend(kind, *found)
+
+
+def _check_version(config: pytest.Config) -> None:
+    version = config.getoption("amqp_rabbitmq")
+    if version is None:
+        return
+    from .model.profile import find_profile
+
+    try:
+        find_profile(version)
+    except ValueError as error:
+        raise pytest.UsageError(f"--amqp-rabbitmq: {error}") from None
 
 
 def _forbid_real_connections(config: pytest.Config) -> None:
@@ -124,10 +143,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Name the broker, unless it is the default one."""
     backend = config.stash[_BACKEND]
+    version = config.getoption("amqp_rabbitmq")
+    fake = "the fake broker" if version is None else f"the fake broker as RabbitMQ {version}"
     if backend.kind == FAKE:
-        return None
+        return None if version is None else f"amqp: {fake}"
     if backend.kind == TCP:
-        return "amqp: the fake broker over TCP"
+        return f"amqp: {fake} over TCP"
     from aioamqp.uri import parse_url
 
     return f"amqp: {parse_url(backend.kind)}, {backend.description}"
@@ -144,6 +165,9 @@ def _arguments(
     if marker is not None and marker.args:
         pytest.fail("pytest.mark.amqp takes keyword arguments only, those of FakeBroker", False)
     options = {} if marker is None else dict(marker.kwargs)
+    version = request.config.getoption("amqp_rabbitmq")
+    if version is not None and request.config.stash[_BACKEND].is_fake:
+        options.setdefault("rabbitmq", version)
     return request.config.stash[_BACKEND], options, pytest.skip
 
 

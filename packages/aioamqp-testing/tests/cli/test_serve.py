@@ -86,6 +86,31 @@ def test_an_unknown_plugin_is_refused_with_those_that_are_known() -> None:
     assert "rabbitmq_random_exchange" in done.stderr
 
 
+async def version_of(url: str) -> object:
+    async with aioamqp.from_url(url) as protocol:
+        return protocol.server_properties["version"]
+
+
+@pytest.mark.parametrize(
+    ("options", "version"), [((), "3.10.8"), (("--rabbitmq=4.3", "--deprecated=deny"), "4.3.6")]
+)
+def test_the_version_can_be_chosen(options: tuple[str, ...], version: str) -> None:
+    with serving("--quiet", *options) as process:
+        assert asyncio.run(version_of(first_line(process))) == version
+
+
+def test_a_version_that_denies_nothing_refuses_to_deny() -> None:
+    done = subprocess.run(
+        [*COMMAND, "--rabbitmq=4.0", "--deprecated=deny"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "RabbitMQ 4.0.5 denies no deprecated feature" in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_for_a_script_it_prints_the_url_and_nothing_else(number: int) -> None:
     with serving("--quiet") as process:

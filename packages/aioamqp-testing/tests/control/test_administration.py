@@ -264,3 +264,21 @@ async def test_what_cannot_be_done_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=why):
         call(broker)
+
+
+async def test_a_virtual_host_has_a_default_queue_type() -> None:
+    async with FakeBroker(rabbitmq="4.3") as broker:
+        broker.set_default_queue_type("quorum")
+        _, protocol = await broker.connect()
+        channel = await protocol.channel()
+        await channel.queue_declare("orders", durable=True)
+
+        assert broker.vhost.queues["orders"].TYPE == "quorum"
+        with pytest.raises(ValueError, match="must be 'classic', 'quorum' or 'stream', not 'x'"):
+            broker.set_default_queue_type("x")
+        await protocol.close()
+
+
+async def test_an_old_version_has_no_default_queue_type() -> None:
+    with pytest.raises(ValueError, match=r"RabbitMQ 3\.10\.8 has no default queue types"):
+        FakeBroker(rabbitmq="3.10").set_default_queue_type("quorum")

@@ -6,6 +6,8 @@ import pytest
 
 from aioamqp_testing.model import Policy, VirtualHost
 from aioamqp_testing.model.policy import Policies
+from aioamqp_testing.model.profile import Arguments
+from aioamqp_testing.model.queues.arguments import Settings
 from fake_broker_support import a_message
 
 ME = object()
@@ -79,7 +81,28 @@ def test_a_policy_that_cannot_be_is_refused(policy: dict[str, Any], why: str) ->
     arguments = {"name": "p", "pattern": "", "definition": {"max-length": 1}, **policy}
 
     with pytest.raises(ValueError, match=why):
-        Policy(**arguments)
+        Policies().set(Policy(**arguments))
+
+
+def test_a_policy_may_define_what_the_version_knows() -> None:
+    policy = Policy("p", "", {"consumer-timeout": 1000})
+
+    Policies(Arguments.UNMIRRORED).set(policy)
+    with pytest.raises(ValueError, match="a policy cannot define 'consumer-timeout' here"):
+        Policies(Arguments.MIRRORED).set(policy)
+
+
+@pytest.mark.parametrize(
+    ("argument", "policy", "limit"),
+    [(5, 3, 3), (3, 5, 3), (5, -1, 5), (-1, 3, 3), (-2, -1, -1), (None, 4, 4), (4, None, 4)],
+)
+def test_a_negative_delivery_limit_does_not_count(
+    argument: int | None, policy: int | None, limit: int
+) -> None:
+    arguments = {} if argument is None else {"x-delivery-limit": argument}
+    definition = {} if policy is None else {"delivery-limit": policy}
+
+    assert Settings.of(arguments, definition, Arguments.UNMIRRORED).delivery_limit == limit
 
 
 def test_a_policy_that_does_not_exist_cannot_be_cleared() -> None:

@@ -168,6 +168,9 @@ class NotingChannel:
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         self.cancelled += [consumer.tag for consumer in consumers]
 
+    def notify_cancelled(self, consumer: Consumer) -> None:
+        self.cancelled.append(consumer.tag)
+
     def crash(self) -> None:
         raise AssertionError("the channel crashes")
 

@@ -108,6 +108,9 @@ class _Channel:
     def deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         """Ignore a delivery."""
 
+    def notify_cancelled(self, consumer: Consumer) -> None:
+        """Ignore it: what a replier gets is acknowledged at once."""
+
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Ignore that the queue is deleted."""
 

@@ -166,6 +166,29 @@ class Administration(Inspection):
         limited.max_connections = _limit("max_connections", max_connections)
         limited.max_queues = _limit("max_queues", max_queues)
 
+    def set_default_queue_type(self, queue_type: str, vhost: str = "/") -> None:
+        """Set the type of durable queues that are declared without x-queue-type.
+
+        Queues that are exclusive or auto-delete stay classic. RabbitMQ has it since 3.11.
+
+        Args:
+            queue_type: ``classic``, ``quorum`` or ``stream``.
+            vhost: the virtual host.
+
+        Raises:
+            ValueError: there is no such virtual host or type, or the version has no default types.
+        """
+        if queue_type not in ("classic", "quorum", "stream"):
+            raise ValueError(
+                f"the queue type must be 'classic', 'quorum' or 'stream', not {queue_type!r}"
+            )
+        if not self.node.profile.has_default_queue_type:
+            raise ValueError(
+                f"RabbitMQ {self.node.profile.version} has no default queue types; choose a newer"
+                " version, such as rabbitmq='4.3'"
+            )
+        self._vhost(vhost).default_queue_type = queue_type
+
     def crash_vhost(self, name: str = "/") -> None:
         """Stop a virtual host: its connections are closed, and new ones are refused.
 

@@ -106,7 +106,9 @@ class Inspection:
             BrokerError: 404, there is no such exchange.
         """
         properties = Properties() if headers is None else Properties(headers=headers)
-        message = Message(exchange, key, properties, b"").validated(Access())
+        message = Message(exchange, key, properties, b"").validated(
+            Access(), None, self.node.profile
+        )
         return self._vhost(vhost).explain(message)
 
     async def wait_for(self, predicate: Callable[[], _T], timeout: float = 5.0) -> _T:

@@ -23,7 +23,7 @@ def report(node: Node, sessions: list[Session], journal: Journal, commands: int)
 
     Returns:
         several lines: queues with their messages, bindings and consumers, declared exchanges,
-        connections, what needs a plugin, and the last commands.
+        connections, what needs a plugin, the version, and the last commands.
     """
     lines: list[str] = []
     for vhost in node.vhosts.values():
@@ -33,6 +33,7 @@ def report(node: Node, sessions: list[Session], journal: Journal, commands: int)
         lines += ["used, but not supported", *_indented(node.refused)]
     if node.exchange_types.missing:
         lines += ["types of exchanges that need a plugin", *_indented(_plugins(node))]
+    lines += ["answers as", f"  RabbitMQ {node.profile.version}"]
     lines += ["last commands (-> from the client, <- from the broker)"]
     lines += _indented(_journals(journal.connections, commands))
     return "\n".join(lines)

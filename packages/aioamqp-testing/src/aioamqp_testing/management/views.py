@@ -16,7 +16,7 @@ from amqp_codec import FieldTable, FieldValue
 
 from ..model import Binding, Consumer, Exchange, Node, Permissions, Queue, User, VirtualHost
 from ..session import Channel, Session
-from ..session.handshake import CLUSTER_NAME, RABBITMQ_VERSION
+from ..session.handshake import CLUSTER_NAME
 from ..transport.listener import Port
 
 View: TypeAlias = dict[str, Any]
@@ -69,10 +69,10 @@ def overview(node: Node, sessions: list[Session], ports: list[Port]) -> View:
     queues = [queue for vhost in node.vhosts.values() for queue in vhost.queues.values()]
     channels = [channel for session in sessions for channel in session.channels]
     return {
-        "management_version": RABBITMQ_VERSION,
-        "rabbitmq_version": RABBITMQ_VERSION,
+        "management_version": node.profile.version,
+        "rabbitmq_version": node.profile.version,
         "product_name": "RabbitMQ",
-        "product_version": RABBITMQ_VERSION,
+        "product_version": node.profile.version,
         "cluster_name": CLUSTER_NAME,
         "node": CLUSTER_NAME,
         "exchange_types": [{"name": name, "enabled": True} for name in node.exchange_types.names],

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from amqp_codec import ReplyCode
 
 from .errors import BrokerError
+from .profile import DEFAULT_PROFILE, Profile
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -112,6 +113,13 @@ class Access:
             BrokerError: 403.
         """
 
+    def check_any(self, kind: str, name: str) -> None:
+        """Refuse a passive declaration without any permission, in versions that do.
+
+        Raises:
+            BrokerError: 403.
+        """
+
     def check_write_topic(self, exchange: str, routing_key: str) -> None:
         """Refuse to publish a routing key to a topic exchange without the permission.
 
@@ -137,34 +145,44 @@ class UserAccess(Access):
     The permissions are read for every check, so a change applies to open connections too.
     """
 
-    def __init__(self, user: User, vhost_name: str) -> None:
+    def __init__(self, user: User, vhost_name: str, profile: Profile = DEFAULT_PROFILE) -> None:
         super().__init__(user.name, is_impersonator="impersonator" in user.tags)
+        self._profile = profile
         self._user = user
         self._vhost_name = vhost_name
 
     def check_configure(self, kind: str, name: str) -> None:
         """Check the permission configure."""
-        self._check(self._permissions.configure, kind, name)
+        self._check("configure", self._permissions.configure, kind, name)
 
     def check_write(self, kind: str, name: str) -> None:
         """Check the permission write."""
-        self._check(self._permissions.write, kind, name)
+        self._check("write", self._permissions.write, kind, name)
 
     def check_read(self, kind: str, name: str) -> None:
         """Check the permission read."""
-        self._check(self._permissions.read, kind, name)
+        self._check("read", self._permissions.read, kind, name)
+
+    def check_any(self, kind: str, name: str) -> None:
+        """Check that one of the permissions covers a name, in versions that do."""
+        granted = self._permissions
+        patterns = (granted.configure, granted.write, granted.read)
+        if self._profile.passive_needs_permission and not any(
+            matches(pattern or "^$", name) for pattern in patterns
+        ):
+            self.check_configure(kind, name)
 
     def check_write_topic(self, exchange: str, routing_key: str) -> None:
         """Check the topic permission write."""
         topic = self._topic_permissions(exchange)
         if topic is not None:
-            self._check_topic(topic.write, exchange, routing_key)
+            self._check_topic("write", topic.write, exchange, routing_key)
 
     def check_read_topic(self, exchange: str, routing_key: str) -> None:
         """Check the topic permission read."""
         topic = self._topic_permissions(exchange)
         if topic is not None:
-            self._check_topic(topic.read, exchange, routing_key)
+            self._check_topic("read", topic.read, exchange, routing_key)
 
     @property
     def _permissions(self) -> Permissions:
@@ -173,19 +191,21 @@ class UserAccess(Access):
     def _topic_permissions(self, exchange: str) -> Permissions | None:
         return self._user.topic_permissions.get((self._vhost_name, exchange))
 
-    def _check(self, pattern: str, kind: str, name: str) -> None:
+    def _check(self, permission: str, pattern: str, kind: str, name: str) -> None:
         name = name or ("amq.default" if kind == "exchange" else "")
         if not matches(pattern or "^$", name):
-            raise self._refused(f"{kind} '{name}'")
+            raise self._refused(permission, f"{kind} '{name}'")
 
-    def _check_topic(self, pattern: str, exchange: str, routing_key: str) -> None:
+    def _check_topic(self, permission: str, pattern: str, exchange: str, routing_key: str) -> None:
         # RabbitMQ: the names are inserted unescaped, so they may be patterns themselves
         pattern = pattern.replace("{username}", self.user).replace("{vhost}", self._vhost_name)
         if not matches(pattern or "^$", routing_key):
-            raise self._refused(f"topic '{routing_key}' in exchange '{exchange}'")
+            what = f"topic '{routing_key}' in exchange '{exchange}'"
+            raise self._refused(permission, what)
 
-    def _refused(self, what: str) -> BrokerError:
+    def _refused(self, permission: str, what: str) -> BrokerError:
+        access = f"{permission} access" if self._profile.names_permission else "access"
         return BrokerError(
             ReplyCode.ACCESS_REFUSED,
-            f"access to {what} in vhost '{self._vhost_name}' refused for user '{self.user}'",
+            f"{access} to {what} in vhost '{self._vhost_name}' refused for user '{self.user}'",
         )

@@ -9,9 +9,11 @@ from amqp_codec import ReplyCode
 
 from .access import Permissions, User
 from .clock import Clock, ManualClock
+from .deprecated import DeprecatedFeatures
 from .errors import BrokerError
 from .exchanges.plugins import ExchangeTypes
 from .messages.direct_reply_to import DirectReplies
+from .profile import DEFAULT_PROFILE, Profile
 from .vhost import VirtualHost
 
 _LOW_ON: Final = "low on "
@@ -50,9 +52,13 @@ class Node:
     Args:
         clock: the clock of the broker; the default is one that stands still.
         plugins: the names of RabbitMQ's plugins that the broker has.
+        profile: the version of RabbitMQ that it answers as.
+        denies_deprecated: whether it refuses what only RabbitMQ's own packages refuse.
 
     Attributes:
         clock: the clock.
+        profile: the version of RabbitMQ that it answers as.
+        deprecated: the check of deprecated features.
         exchange_types: the types of exchanges, some of which belong to plugins.
         users: by name; guest, with the password guest, has all permissions in ``/``.
         vhosts: by name.
@@ -66,15 +72,24 @@ class Node:
         refused: the features that clients have asked for and this broker does not support.
     """
 
-    def __init__(self, clock: Clock | None = None, plugins: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        plugins: Iterable[str] = (),
+        profile: Profile = DEFAULT_PROFILE,
+        *,
+        denies_deprecated: bool = False,
+    ) -> None:
         self.clock = clock or ManualClock()
-        self.exchange_types = ExchangeTypes(plugins)
+        self.profile = profile
+        self.deprecated = DeprecatedFeatures(profile, denies=denies_deprecated)
+        self.exchange_types = ExchangeTypes(plugins, profile)
         self.users: dict[str, User] = {}
         self.connections: dict[Connected, None] = {}
         self.channel_max = 2047
         self.frame_max = 131072
         self.heartbeat = 60
-        self.max_message_size = 134217728
+        self.max_message_size = profile.max_message_size
         self.alarm = ""
         self._alarms: dict[str, None] = {}  # the reasons, the latest last
         self.consumer_timeout: float | None = 1800.0
@@ -143,7 +158,13 @@ class Node:
         if name in self.vhosts:
             raise ValueError(f"there is a virtual host {name!r} already; choose another name")
         vhost = self.vhosts[name] = VirtualHost(
-            name, self.new_name, self.clock, self._replies, self.exchange_types
+            name,
+            self.new_name,
+            self.clock,
+            self._replies,
+            self.exchange_types,
+            self.profile,
+            self.deprecated,
         )
         return vhost
 
@@ -192,9 +213,10 @@ class Node:
         """
         count = sum(each.channel_count for each in self.connections_of(user.name))
         if _is_reached(user.max_channels, count):
+            limit = self.profile.limit_text.format(user.max_channels)
             raise _not_allowed(
                 f"number of channels opened for user '{user.name}' has reached"
-                f" the maximum allowed user limit of ({user.max_channels})"
+                f" the maximum allowed user limit of {limit}"
             )
 
 

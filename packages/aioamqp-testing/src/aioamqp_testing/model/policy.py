@@ -8,14 +8,18 @@ from amqp_codec import FieldValue
 
 from .access import check_pattern, matches
 from .exchanges.exchange import ALTERNATE_EXCHANGE, Exchange
-from .queues.arguments import QUEUE_ARGUMENTS
+from .profile import Arguments
+from .queues.arguments import TABLES
 
 ApplyTo = Literal["all", "exchanges", "queues"]
 
 _KEYS: Final = {
-    argument.policy_key: argument.policy
-    for argument in (ALTERNATE_EXCHANGE, *QUEUE_ARGUMENTS.rows)
-    if argument.policy is not None
+    table: {
+        argument.policy_key: argument.policy
+        for argument in (ALTERNATE_EXCHANGE, *arguments.rows)
+        if argument.policy is not None
+    }
+    for table, arguments in TABLES.items()
 }
 
 
@@ -45,21 +49,42 @@ class Policy:
             )
         if not self.definition:
             raise ValueError(f"the policy {self.name!r} defines nothing")
+
+    def check_definition(self, table: Arguments) -> None:
+        """Refuse what a policy cannot define.
+
+        Args:
+            table: names the arguments that the version of RabbitMQ knows.
+
+        Raises:
+            ValueError: a key is unknown, or its value is invalid.
+        """
+        keys = _KEYS[table]
         for key, value in self.definition.items():
-            if key not in _KEYS:
-                known = ", ".join(sorted(_KEYS))
+            if key not in keys:
+                known = ", ".join(sorted(keys))
                 raise ValueError(f"a policy cannot define {key!r} here; it can define: {known}")
-            _KEYS[key].check_policy(key, value)
+            keys[key].check_policy(key, value)
 
 
 class Policies:
-    """The policies of a virtual host."""
+    """The policies of a virtual host.
 
-    def __init__(self) -> None:
+    Args:
+        table: names the arguments that the version of RabbitMQ knows.
+    """
+
+    def __init__(self, table: Arguments = Arguments.MIRRORED) -> None:
+        self._table = table
         self._policies: dict[str, Policy] = {}
 
     def set(self, policy: Policy) -> None:
-        """Add a policy, or replace the one with the same name."""
+        """Add a policy, or replace the one with the same name.
+
+        Raises:
+            ValueError: it defines what no policy can, or an invalid value.
+        """
+        policy.check_definition(self._table)
         self._policies[policy.name] = policy
 
     def clear(self, name: str) -> None:

@@ -10,6 +10,7 @@ from amqp_codec import FieldTable, ReplyCode
 from .access import FULL_ACCESS, Access
 from .agenda import Agenda
 from .clock import Clock
+from .deprecated import DeprecatedFeatures
 from .erlang.arguments import Argument
 from .erlang.terms import decode_long_strings
 from .errors import BrokerError
@@ -30,10 +31,10 @@ from .messages.events import EventType, routed_event, trim_events
 from .messages.history import History
 from .messages.message import REPLY_TO, Message, Outcome
 from .policy import Policies
-from .queues import dead_letter
+from .profile import DEFAULT_PROFILE, MASTER_LOCATOR, TRANSIENT_QUEUES, Profile
 from .queues.arguments import DEAD_LETTER_EXCHANGE, check_unnamed
 from .queues.classic import ClassicQueue
-from .queues.dead_letter import Reason
+from .queues.dead_letter import KEEPERS, Reason, is_cycle
 from .queues.dead_letter_worker import DeadLetter
 from .queues.declaration import QueueDeclaration
 from .queues.queue import Queue, QueueHost
@@ -52,6 +53,8 @@ class VirtualHost:
 
     Attributes:
         name: such as ``/``.
+        profile: the version of RabbitMQ that it answers as.
+        deprecated: the check of deprecated features.
         clock: the clock of its queues.
         agenda: deferred work of its queues; a session runs it after each command.
         exchanges: by name; the default exchange has the empty name.
@@ -61,6 +64,7 @@ class VirtualHost:
         policies: the policies for exchanges and queues.
         max_connections: the limit of connections; None is unlimited.
         max_queues: the limit of queues.
+        default_queue_type: the type of durable queues that are declared without one.
         is_down: whether connection.open is refused, as by RabbitMQ when the virtual host has
             crashed.
     """
@@ -72,21 +76,28 @@ class VirtualHost:
         clock: Clock,
         replies: DirectReplies | None = None,
         exchange_types: ExchangeTypes | None = None,
+        profile: Profile = DEFAULT_PROFILE,
+        deprecated: DeprecatedFeatures | None = None,
     ) -> None:
         self.name = name
+        self.profile = profile
+        self.deprecated = deprecated or DeprecatedFeatures(profile)
         self.clock = clock
         self.agenda = Agenda(clock)
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.history = History()
         self.replies = replies or DirectReplies(new_name)
-        self.policies = Policies()
+        self.policies = Policies(profile.arguments)
         self.max_connections: int | None = None
         self.max_queues: int | None = None
+        self.default_queue_type = "classic"
         self.is_down = False
         self._new_name = new_name
-        self._exchange_types = exchange_types or ExchangeTypes()
+        self._deaths = KEEPERS[profile.deaths]
+        self._exchange_types = exchange_types or ExchangeTypes(profile=profile)
         self._exchange_host = ExchangeHost(
+            profile=profile,
             find_type=self._exchange_types.find,
             random=Random("aioamqp-testing"),  # the same choices in every run
             call_later=self.agenda.call_later,
@@ -94,7 +105,7 @@ class VirtualHost:
             send=self._send_history,
         )
         self._queue_host = QueueHost(
-            self.agenda, self.remove_queue, self._dead_letter, self._publish_dead_letter
+            self.agenda, profile, self.remove_queue, self._dead_letter, self._publish_dead_letter
         )
         self._incoming: dict[Destination, dict[Binding, None]] = {}
         for exchange, exchange_type in PREDECLARED:
@@ -121,7 +132,8 @@ class VirtualHost:
             else:
                 self.remove_queue(queue)
         for exchange in list(self.exchanges.values()):
-            if not exchange.durable and exchange.name in self.exchanges:
+            is_dropped = not (exchange.durable or self.profile.keeps_transient_exchanges)
+            if is_dropped and exchange.name in self.exchanges:
                 self._remove_exchange(exchange)
             else:
                 exchange.restart()
@@ -155,7 +167,7 @@ class VirtualHost:
             raise self._not_found("exchange", name)
         return exchange
 
-    def check_exchange(self, name: str) -> None:
+    def check_exchange(self, name: str, access: Access = FULL_ACCESS) -> None:
         """Declare an exchange passively.
 
         Raises:
@@ -163,6 +175,7 @@ class VirtualHost:
         """
         name = one_line(name)
         _check_not_default(name)
+        access.check_any("exchange", name)
         self.exchange(name)
 
     def declare_exchange(
@@ -261,13 +274,15 @@ class VirtualHost:
     def _not_found(self, kind: str, name: str) -> BrokerError:
         return BrokerError(ReplyCode.NOT_FOUND, f"no {kind} '{name}' in vhost '{self.name}'")
 
-    def check_queue(self, name: str, owner: object) -> Queue:
+    def check_queue(self, name: str, owner: object, access: Access = FULL_ACCESS) -> Queue:
         """Declare a queue passively.
 
         Raises:
-            BrokerError: 404, 405.
+            BrokerError: 403, 404, 405.
         """
-        queue = self.queue(one_line(name), owner)
+        name = one_line(name)
+        access.check_any("queue", name)
+        queue = self.queue(name, owner)
         queue.on_redeclared()
         return queue
 
@@ -306,10 +321,13 @@ class VirtualHost:
             BrokerError: 403, 405, 406, 541.
         """
         name, arguments = one_line(name), decode_long_strings(arguments or {})
+        # RabbitMQ: if the default type can have queues with these properties
+        if durable and not (exclusive or auto_delete or arguments.get("x-queue-type")):
+            arguments = self._with_default_type(arguments)
         if name:
             _check_not_reserved("queue", name)
         else:
-            check_unnamed(arguments)
+            check_unnamed(arguments, self.profile.arguments)
             name = self._new_name("amq.gen-")
         access.check_configure("queue", name)
         declaration = QueueDeclaration(
@@ -320,6 +338,7 @@ class VirtualHost:
             auto_delete=auto_delete,
             owner=owner if exclusive else None,
             arguments=arguments,
+            table=self.profile.arguments,
         )
         queue = self.queues.get(name)
         if queue is not None:
@@ -327,12 +346,26 @@ class VirtualHost:
             queue.on_redeclared()
             return queue
         self._check_queue_limit(name)
+        self._check_deprecated(declaration)
         _check_other_exchange(DEAD_LETTER_EXCHANGE, "queue", declaration, access)
         queue_type = _QUEUE_TYPES[declaration.queue_type]
         queue_type.check_declaration(declaration)
+        if "x-queue-master-locator" in arguments:
+            use = f"declaring {declaration.described} with x-queue-master-locator"
+            self.deprecated.check(MASTER_LOCATOR, use)
         queue = self.queues[name] = queue_type(declaration, self._queue_host)
         queue.apply_policy(self.policies.for_queue(name))
         return queue
+
+    def _with_default_type(self, arguments: FieldTable) -> FieldTable:
+        if self.default_queue_type == "classic":
+            return arguments
+        return {**arguments, "x-queue-type": self.default_queue_type}
+
+    def _check_deprecated(self, declaration: QueueDeclaration) -> None:
+        if not declaration.durable and declaration.owner is None:
+            use = f"declaring {declaration.described}, which is neither durable nor exclusive,"
+            self.deprecated.check(TRANSIENT_QUEUES, use)
 
     def _check_queue_limit(self, name: str) -> None:
         if self.max_queues is not None and len(self.queues) >= self.max_queues:
@@ -398,6 +431,7 @@ class VirtualHost:
             BrokerError: 403, 404 naming the exchange first, 405, 406.
         """
         exchange, queue = one_line(exchange), one_line(queue)
+        self._check_not_volatile(queue)
         access.check_write("queue", queue)
         self._check_source(exchange, key, access)
         source, destination = self.exchange(exchange), self._queue(queue)
@@ -420,6 +454,7 @@ class VirtualHost:
             BrokerError: 403, 405.
         """
         exchange, queue = one_line(exchange), one_line(queue)
+        self._check_not_volatile(queue)
         access.check_write("queue", queue)
         self._check_source(exchange, key, access)
         destination = self.queues.get(queue)
@@ -547,12 +582,14 @@ class VirtualHost:
             )
         if exchange.TYPE == "topic":
             access.check_write_topic(exchange.name, message.routing_key)
-        message = message.validated(access, reply_to)
+        message = message.validated(access, reply_to, self.profile)
         message.events.append((EventType.PUBLISHED, message.exchange, access.user))
         names = self._route(exchange, message)
         self.history.add(message, len(names))
         if not exchange.name:
             self._deliver_direct_replies(names, message)
+        if self.profile.finds_queues_at_once:
+            names = [name for name in names if name in self.queues or is_address(name)]
         return Publication(message, names)
 
     def deliver(self, publication: Publication) -> Outcome:
@@ -563,7 +600,8 @@ class VirtualHost:
         names = publication.queues if has_all else [queue.name for queue in queues]
         if names or message.events[-1][0] is not EventType.DELAYED:
             message.events.append(routed_event(names))
-        outcome = Outcome.ACCEPTED if queues else Outcome.UNROUTED
+        is_routed = queues or self._is_for_reply_queue(publication.queues)
+        outcome = Outcome.ACCEPTED if is_routed else Outcome.UNROUTED
         self.agenda.steps += len(queues)
         for queue in in_delivery_order(queues):
             if not queue.publish(message):
@@ -605,9 +643,28 @@ class VirtualHost:
 
     def _deliver_direct_replies(self, keys: list[str], message: Message) -> None:
         for address in filter(is_address, keys):
+            if self.profile.has_reply_queues and not self.replies.is_well_formed(address):
+                continue
             deliver = self.replies.find(address)
             if deliver is not None:
                 self.agenda.call_soon(partial(deliver, message))
+
+    def _check_not_volatile(self, queue: str) -> None:
+        if self.profile.has_reply_queues and is_address(queue):
+            raise BrokerError(
+                ReplyCode.ACCESS_REFUSED,
+                "cannot bind or unbind to a volatile (direct reply-to) queue",
+            )
+
+    def has_reply_queue(self, name: str) -> bool:
+        """Return whether a name is that of a queue of direct replies that has a consumer."""
+        return self._is_for_reply_queue([name]) and self.replies.find(name) is not None
+
+    def _is_for_reply_queue(self, names: list[str]) -> bool:
+        """Return whether one of the names is the queue of direct replies, which may be gone."""
+        return self.profile.has_reply_queues and any(
+            is_address(name) and self.replies.is_well_formed(name) for name in names
+        )
 
     def _dead_letter(self, queue: Queue, message: Message, reason: Reason) -> None:
         """Publish a message of a queue to the queue's dead-letter exchange, if it has one.
@@ -660,12 +717,12 @@ class VirtualHost:
         exchange = self.exchanges.get(name or "")
         if name is None or exchange is None:
             return None
-        if not dead_letter.is_countable(message, queue.name, reason):
+        if not self._deaths.accepts(message, queue.name, reason):
             return None
-        dead = dead_letter.dead_lettered(
+        dead = self._deaths.add(
             message, reason, queue=queue.name, exchange=name, routing_key=key, now=now
         )
-        if not name:
+        if not name and self.profile.dead_letters_reach_replies:
             try:
                 self._deliver_direct_replies(list(dict.fromkeys(dead.routing_keys)), dead)
             except BrokerError:
@@ -673,15 +730,15 @@ class VirtualHost:
         routed = self._route(exchange, dead)
         return dead, [self.queues[each] for each in routed if each in self.queues]
 
-    @staticmethod
-    def _without_cycles(dead: Message, reason: Reason, queues: list[Queue]) -> list[Queue]:
+    def _without_cycles(self, dead: Message, reason: Reason, queues: list[Queue]) -> list[Queue]:
         """Return the queues without those that the message was dead-lettered from before.
 
         RabbitMQ: they get it again only if a consumer has rejected it.
         """
         if reason is Reason.REJECTED:
             return queues
-        return [each for each in queues if not dead_letter.is_cycle(dead, each.name)]
+        deaths = tuple(self._deaths.deaths(dead))
+        return [each for each in queues if not is_cycle(deaths, each.name)]
 
     def _record_routed(self, dead: Message, queues: list[Queue]) -> None:
         self.agenda.steps += len(queues)

@@ -7,7 +7,6 @@ from typing import Final
 
 from amqp_codec import (
     HEARTBEAT,
-    PROTOCOL_HEADER,
     Command,
     DecodeError,
     FieldTable,
@@ -84,7 +83,7 @@ class Session:
         self._agenda = Agenda(clock)  # until connection.open, when it is that of the virtual host
         self._start, self._end = 0, inf  # of the current slice, in steps of the agenda
         self._state = State.HEADER
-        self._frames = framing.new_reader()
+        self._frames = framing.new_reader(node.profile.frame_max_lowest)
         self._handshake = Handshake(node)
         self._channels: Channels | None = None  # until connection.open
         self._deferred = Deferred()
@@ -274,12 +273,22 @@ class Session:
             return False
         start = self._handshake.start(header)
         if start is None:
-            self.output.send_bytes(PROTOCOL_HEADER)
-            self.hang_up(Ending.RESET, f"{header!r} is not the header of AMQP 0-9-1")
+            self._refuse_header(header)
             return False
         self._state = State.STARTING
         self.output.send(Command(0, start))
         return True
+
+    def _refuse_header(self, header: bytes) -> None:
+        profile = self._node.profile
+        self.output.send_bytes(profile.protocol_header)
+        if profile.sasl_frame and header == profile.protocol_header:
+            # it offers the same mechanisms over AMQP 1.0, which is not supported
+            self.output.send_bytes(profile.sasl_frame)
+            self._node.refused.append("AMQP 1.0")
+            self._fall_silent("AMQP 1.0 is not supported")
+            return
+        self.hang_up(Ending.RESET, f"{header!r} is not the header of AMQP 0-9-1")
 
     def _handle_connection_frame(self) -> None:
         frame = self._frames
@@ -420,7 +429,7 @@ class Session:
             self._node,
             vhost,
             user,
-            UserAccess(user, vhost.name),
+            UserAccess(user, vhost.name, self._node.profile),
             connection=self,
             wants_cancel_notices=self._handshake.has_capability("consumer_cancel_notify"),
             output=self.output,

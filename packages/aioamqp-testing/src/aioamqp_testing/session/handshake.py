@@ -16,23 +16,21 @@ from amqp_codec import (
     connection,
     decode_table,
 )
-from amqp_codec.protocol.constants import FRAME_MIN_SIZE
 
 from ..model import BrokerError, Node, User
 from ..model.erlang import terms as values
 from ..version import __version__
 
 CLUSTER_NAME: Final = "aioamqp-testing@localhost"
-RABBITMQ_VERSION: Final = "3.10.8"
-"""The version that clients are told: they tell dialects apart by it."""
-
-_MECHANISMS: Final = b"AMQPLAIN PLAIN"
 HEADER_SIZE: Final = len(PROTOCOL_HEADER)
+_ANONYMOUS: Final = "guest"  # RabbitMQ: anonymous_login_user
 
 _LEGACY: Final = (8, 0)
 _VERSIONS: Final[Mapping[bytes, tuple[int, int]]] = {
     PROTOCOL_HEADER: (0, 9),
     b"AMQP\x01\x01\x00\x09": (0, 9),
+}
+_LEGACY_VERSIONS: Final[Mapping[bytes, tuple[int, int]]] = {
     b"AMQP\x01\x01\x08\x00": _LEGACY,
     b"AMQP\x01\x01\x09\x01": _LEGACY,
 }
@@ -73,14 +71,17 @@ class Handshake:
         self.is_legacy = False
         self.user: User | None = None
         self.client_properties: FieldTable = {}
-        self.frame_max = FRAME_MIN_SIZE
+        self.frame_max = node.profile.frame_max_lowest
         self.channel_max = 0
         self.heartbeat = 0
         self._node = node
 
     def start(self, header: bytes) -> connection.Start | None:
         """Answer a protocol header; None means that its protocol is not spoken. Spec: 4.2.2."""
+        profile = self._node.profile
         version = _VERSIONS.get(header)
+        if version is None and profile.understands_0_8:
+            version = _LEGACY_VERSIONS.get(header)
         if version is None:
             return None
         self.is_legacy = version == _LEGACY
@@ -93,9 +94,9 @@ class Handshake:
             "platform": "Python",
             # clients tell dialects apart by product and version, so these two are the original's
             "product": "RabbitMQ",
-            "version": RABBITMQ_VERSION,
+            "version": profile.version,
         }
-        return connection.Start(*version, properties, _MECHANISMS, b"en_US")
+        return connection.Start(*version, properties, profile.mechanisms, b"en_US")
 
     def log_in(self, start_ok: connection.StartOk) -> connection.Tune:
         """Authenticate the user.
@@ -114,8 +115,9 @@ class Handshake:
         Raises:
             HandshakeRefused: a value is above what was offered, or too low.
         """
+        frame_max_lowest = self._node.profile.frame_max_lowest
         for name, value, lowest, highest in (
-            ("frame_max", tune_ok.frame_max, FRAME_MIN_SIZE, self._node.frame_max),
+            ("frame_max", tune_ok.frame_max, frame_max_lowest, self._node.frame_max),
             ("channel_max", tune_ok.channel_max, 1, self._node.channel_max),
         ):
             if not lowest <= (value or highest + 1) <= highest:
@@ -137,12 +139,16 @@ def has_capability(client_properties: FieldTable, name: str) -> bool:
 
 
 def _authenticate(start_ok: connection.StartOk, node: Node) -> User:
+    if start_ok.mechanism.encode() not in node.profile.mechanisms.split():
+        raise HandshakeRefused(f"there is no authentication mechanism {start_ok.mechanism!r}")
+    if start_ok.mechanism == "ANONYMOUS":
+        if _ANONYMOUS not in node.users:
+            raise login_refused(start_ok.mechanism)
+        return node.users[_ANONYMOUS]
     if start_ok.mechanism == "PLAIN":
         name, password = _plain(bytes(start_ok.response))
-    elif start_ok.mechanism == "AMQPLAIN":
-        name, password = _amqplain(bytes(start_ok.response))
     else:
-        raise HandshakeRefused(f"there is no authentication mechanism {start_ok.mechanism!r}")
+        name, password = _amqplain(bytes(start_ok.response))
     user = node.users.get(name)
     if user is None or user.password != password:
         raise login_refused(start_ok.mechanism)

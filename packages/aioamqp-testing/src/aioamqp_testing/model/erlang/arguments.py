@@ -160,12 +160,16 @@ class Argument:
         check: refuses values when something is declared; None accepts all.
         policy: what a policy can set the argument to; None if it cannot.
         default: a value that is equivalent to none.
+        is_filled: whether reply texts show the default in place of none.
+        normal: makes the value that is compared.
     """
 
     name: str
     check: Check | None = None
     policy: Integer | Text | None = None
     default: FieldValue = None
+    is_filled: bool = False
+    normal: Callable[[FieldValue], FieldValue] | None = None
 
     @property
     def policy_key(self) -> str:
@@ -198,6 +202,7 @@ class Argument:
         name = self.name
         if self._is_default(received) and self._is_default(current):
             return
+        received, current = self._compared(received), self._compared(current)
         if name not in received:
             text = f"received none but current is {_with_type(current[name])}"
         elif name not in current:
@@ -210,6 +215,11 @@ class Argument:
         else:
             text = f"received {_quoted(received[name])} but current is {_quoted(current[name])}"
         raise refused(f"inequivalent arg '{name}' for {described}: {text}")
+
+    def _compared(self, arguments: FieldTable) -> FieldTable:
+        if self.name not in arguments:
+            return {self.name: self.default} if self.is_filled else arguments
+        return {self.name: self.normal(arguments[self.name])} if self.normal else arguments
 
     def _is_default(self, arguments: FieldTable) -> bool:
         return self.name not in arguments or (

@@ -12,7 +12,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Final
 
-from amqp_codec import FieldTable, FieldValue, LongStr, field_type
+from amqp_codec import FieldTable, FieldValue, LongStr, Timestamp, field_type
 
 from . import printing as erlang
 
@@ -89,6 +89,17 @@ def identity(value: FieldValue) -> Hashable:
 def equal(one: FieldValue, other: FieldValue) -> bool:
     """Return whether two values are equal by Erlang's ``==``."""
     return _term(one) == _term(other)
+
+
+def identical(one: FieldValue, other: FieldValue) -> bool:
+    """Return whether two values are equal, and both are integers, floats, timestamps or others."""
+    return _kind(one) is _kind(other) and equal(one, other)
+
+
+def _kind(value: FieldValue) -> type:
+    if isinstance(value, datetime | Timestamp):
+        return datetime
+    return float if isinstance(value, float) else object
 
 
 def _term(value: FieldValue) -> Hashable:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
-from amqp_codec import FieldTable
+from amqp_codec import FieldTable, FieldValue
 
 from ..erlang.arguments import Argument, Text, compare_property, exchange_name
-from ..erlang.terms import identity
+from ..erlang.terms import equal, identical, identity
 from ..messages.message import Message
+from ..profile import Profile
 
 ALTERNATE_EXCHANGE: Final = Argument("alternate-exchange", exchange_name, Text())
 """The argument of exchange.declare that RabbitMQ knows."""
@@ -90,6 +91,7 @@ class ExchangeHost:
     """What an exchange needs from its virtual host.
 
     Attributes:
+        profile: the version of RabbitMQ.
         find_type: returns the class for a type of exchanges; raises a BrokerError without one.
         random: selects bindings at random.
         call_later: calls an action after a number of seconds.
@@ -97,6 +99,7 @@ class ExchangeHost:
         send: sends messages to a destination that was bound.
     """
 
+    profile: Profile
     find_type: Callable[[str], "type[Exchange]"]
     random: Random
     call_later: Callable[[float, Callable[[], object]], object]
@@ -143,6 +146,11 @@ class Exchange:
     def described(self) -> str:
         """The exchange as RabbitMQ's texts name it."""
         return self.declaration.described
+
+    @property
+    def equality(self) -> Callable[[FieldValue, FieldValue], bool]:
+        """The comparison of an argument of a binding with a header."""
+        return identical if self._host.profile.compares_types else equal
 
     @property
     def outgoing(self) -> list[Binding]:

@@ -1,11 +1,10 @@
 """Explanation of a route: which bindings match a message, which do not, and why."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from amqp_codec import FieldTable, FieldValue
 
-from ..erlang.terms import equal
 from ..messages.message import Message
 from .exchange import Binding, Exchange
 from .plugins import DelayedExchange, delay_of
@@ -151,33 +150,39 @@ def _why(binding: Binding, message: Message, *, matches: bool) -> str:
             return "a fanout exchange routes to all its bindings"
         case "x-recent-history":
             return "an x-recent-history exchange routes to all its bindings"
-        case "x-random":
-            return "an x-random exchange routes to one of its bindings"
+        case "x-random" | "x-local-random" as rule:
+            return f"an {rule} exchange routes to one of its bindings"
         case "x-consistent-hash" | "x-modulus-hash":
             return f"the hash {'selects' if matches else 'does not select'} this binding"
         case "topic":
             return f"{keys} {'matches' if matches else 'does not match'} the pattern {key!r}"
         case "headers":
-            return _compared(binding.arguments, message.properties.headers or {})
+            return _compared(binding, message.properties.headers or {})
         case _:
             return f"the binding key is {key!r}" + ("" if matches else f", not {keys}")
 
 
-def _compared(wanted: FieldTable, headers: FieldTable) -> str:
+def _compared(binding: Binding, headers: FieldTable) -> str:
+    wanted, is_same = binding.arguments, binding.source.equality
     how = str(wanted.get("x-match", "all"))
     compared = [
-        _header(name, value, headers)
+        _header(name, value, headers, is_same)
         for name, value in wanted.items()
         if name != "x-match" and (how.endswith("-with-x") or not name.startswith("x-"))
     ]
     return f"x-match is {how}; {'; '.join(compared) or 'there is nothing to compare'}"
 
 
-def _header(name: str, value: FieldValue, headers: FieldTable) -> str:
+def _header(
+    name: str,
+    value: FieldValue,
+    headers: FieldTable,
+    is_same: Callable[[FieldValue, FieldValue], bool],
+) -> str:
     if name not in headers:
         return f"there is no header {name!r}"
     if value is None:
         return f"there is a header {name!r}"
-    if equal(value, headers[name]):
+    if is_same(value, headers[name]):
         return f"the header {name!r} is {value!r}"
     return f"the header {name!r} is {headers[name]!r}, not {value!r}"

@@ -19,6 +19,7 @@ from ..errors import BrokerError
 from ..messages.events import EventType
 from ..messages.headers import with_header
 from ..messages.message import Message
+from ..profile import DEFAULT_PROFILE, Profile
 from .exchange import Binding, Exchange, ExchangeDeclaration, ExchangeHost
 from .types import TYPES
 
@@ -128,6 +129,13 @@ class RandomExchange(Exchange):
         """Return one of the bindings."""
         del message
         return [self._host.random.choice(self.outgoing)] if self._bindings else []
+
+
+class LocalRandomExchange(RandomExchange):
+    """A random exchange to the queues on the node of the publisher, which is the only one here."""
+
+    TYPE = "x-local-random"
+    PLUGIN = ""
 
 
 class RecentHistoryExchange(Exchange):
@@ -274,11 +282,16 @@ PLUGINS: Final[Mapping[str, type[Exchange]]] = {
 """The plugins that a broker can have, and the type of exchanges of each."""
 
 
+_TYPES_IN_CORE: Final = (ModulusHashExchange, LocalRandomExchange)
+"""Types that newer versions have without a plugin."""
+
+
 class ExchangeTypes:
     """The types of exchanges that one broker has.
 
     Args:
         plugins: the names of the plugins that it has, as ``rabbitmq-plugins list`` shows them.
+        profile: the version of RabbitMQ, which may have types without their plugins.
 
     Attributes:
         missing: the types that clients have asked for without their plugin -> that plugin.
@@ -287,7 +300,7 @@ class ExchangeTypes:
         ValueError: a plugin is unknown.
     """
 
-    def __init__(self, plugins: Iterable[str] = ()) -> None:
+    def __init__(self, plugins: Iterable[str] = (), profile: Profile = DEFAULT_PROFILE) -> None:
         self.missing: dict[str, str] = {}
         names = (plugins,) if isinstance(plugins, str) else tuple(plugins)
         unknown = [name for name in names if name not in PLUGINS]
@@ -296,7 +309,11 @@ class ExchangeTypes:
                 f"plugins must be a list of names, and these are known: {', '.join(PLUGINS)};"
                 f" not {plugins if isinstance(plugins, str) else unknown[0]!r}"
             )
-        self._types = {**TYPES, **{PLUGINS[name].TYPE: PLUGINS[name] for name in names}}
+        available = [PLUGINS[name] for name in names]
+        available += [each for each in _TYPES_IN_CORE if each.TYPE in profile.exchange_types]
+        self._types = {**TYPES, **{each.TYPE: each for each in available}}
+        self._known_words = profile.known_words | ATOMS
+        self._unknown = ReplyCode(profile.unknown_exchange_type)
 
     @property
     def names(self) -> list[str]:
@@ -307,7 +324,7 @@ class ExchangeTypes:
         """Return the class for a type.
 
         Raises:
-            BrokerError: 503.
+            BrokerError: 406 or 503.
         """
         found = self._types.get(exchange_type)
         if found is not None:
@@ -315,8 +332,8 @@ class ExchangeTypes:
         for plugin, each in PLUGINS.items():
             if exchange_type == each.TYPE:
                 self.missing[exchange_type] = plugin
-        word = "invalid" if exchange_type in ATOMS else "unknown"
-        raise BrokerError(ReplyCode.COMMAND_INVALID, f"{word} exchange type '{exchange_type}'")
+        word = "invalid" if exchange_type in self._known_words else "unknown"
+        raise BrokerError(self._unknown, f"{word} exchange type '{exchange_type}'")
 
 
 def _seconds(timestamp: datetime | int | None) -> str | None:

@@ -1,12 +1,12 @@
 """Types of exchanges: which bindings of each match a message."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import ClassVar, Final
 
-from amqp_codec import FieldTable, ReplyCode
+from amqp_codec import FieldTable, FieldValue, ReplyCode
 
-from ..erlang.terms import decode_long_strings, equal, format_term, type_name
+from ..erlang.terms import decode_long_strings, format_term, type_name
 from ..errors import BrokerError
 from ..messages.message import Message
 from .exchange import Binding, Exchange
@@ -52,6 +52,18 @@ class TopicExchange(Exchange):
             for binding in bindings
         ]
 
+    def check_binding(self, key: str, arguments: FieldTable) -> None:
+        """Refuse a pattern with too many words ``#``."""
+        del arguments
+        most = self._host.profile.max_hashes
+        hashes = _words(key).count("#")
+        if most is not None and hashes > most:
+            raise BrokerError(
+                ReplyCode.PRECONDITION_FAILED,
+                f"Topic binding key '{key}' uses {hashes} '#' wildcards,"
+                f" at most {most} are allowed",
+            )
+
 
 @lru_cache(maxsize=4096)  # programs use few keys, and use them often
 def _matches(pattern: str, key: str) -> bool:
@@ -86,7 +98,10 @@ class HeadersExchange(Exchange):
     def matching(self, message: Message) -> list[Binding]:
         """Return the bindings that its headers match."""
         headers = message.properties.headers or {}
-        return [binding for binding in self._bindings.values() if _has(headers, binding.arguments)]
+        same = self.equality
+        return [
+            binding for binding in self._bindings.values() if _has(headers, binding.arguments, same)
+        ]
 
     def check_binding(self, key: str, arguments: FieldTable) -> None:
         """Refuse an unknown x-match."""
@@ -101,11 +116,13 @@ class HeadersExchange(Exchange):
         raise BrokerError(ReplyCode.PRECONDITION_FAILED, f"Invalid x-match field {wrong}")
 
 
-def _has(headers: FieldTable, wanted: FieldTable) -> bool:
+def _has(
+    headers: FieldTable, wanted: FieldTable, same: Callable[[FieldValue, FieldValue], bool]
+) -> bool:
     how = str(wanted.get("x-match", "all"))
     with_x = how.endswith("-with-x")
     found = (
-        name in headers and (value is None or equal(value, headers[name]))
+        name in headers and (value is None or same(value, headers[name]))
         for name, value in wanted.items()
         if name != "x-match" and (with_x or not name.startswith("x-"))
     )

@@ -61,6 +61,11 @@ class DirectReplies:
         _check_process(parts[0])
         return self._consumers.get(parts)
 
+    def is_well_formed(self, address: str) -> bool:
+        """Return whether an address can be one of a consumer, which may have ended."""
+        parts = self._parts(address)
+        return len(parts) == 2 and _is_process(parts[0])
+
     @staticmethod
     def _parts(address: str) -> tuple[str, ...]:
         # RabbitMQ: several dots count as one
@@ -73,9 +78,13 @@ def is_address(name: str) -> bool:
 
 
 def _check_process(encoded: str) -> None:
+    if not _is_process(encoded):
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)
+
+
+def _is_process(encoded: str) -> bool:
     try:
         process = b64decode(encoded, validate=True)
     except (Base64Error, ValueError):
         process = b""
-    if not process.startswith(_PROCESS) or len(process) < len(_PROCESS) + _AFTER_NODE:
-        raise BrokerError(ReplyCode.INTERNAL_ERROR)
+    return process.startswith(_PROCESS) and len(process) >= len(_PROCESS) + _AFTER_NODE

@@ -32,6 +32,12 @@ def sorted_table(table: FieldTable) -> dict[str, FieldValue]:
     return {key: table[key] for key in keys}
 
 
+def is_sorted(table: FieldTable) -> bool:
+    """Return whether a table is sorted by the bytes of its keys."""
+    keys = [key.encode("utf-8", "surrogateescape") for key in table]
+    return keys == sorted(keys)
+
+
 def further_keys(headers: FieldTable) -> list[str]:
     """Return the routing keys in the headers CC and BCC. RabbitMQ: it ignores other types."""
     keys: list[str] = []

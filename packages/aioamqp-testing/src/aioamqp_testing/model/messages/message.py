@@ -4,14 +4,15 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from amqp_codec import Properties, ReplyCode
+from amqp_codec import FieldTable, Properties, ReplyCode
 
 from ..access import Access
 from ..erlang import printing as erlang
 from ..erlang.terms import type_name
 from ..errors import BrokerError
+from ..profile import DEFAULT_PROFILE, Profile
 from .events import Event, EventType, RawEvent
-from .headers import edited, further_keys
+from .headers import edited, further_keys, is_sorted, sorted_table
 
 _SHOWN = 40  # bytes of a body
 LONGEST_TTL = 315_360_000_000  # ms; RabbitMQ: ten years
@@ -39,6 +40,8 @@ class Message:
         properties: the properties, without the header BCC.
         body: the body.
         further_keys: the routing keys in the headers CC and BCC.
+        deaths: the tables of ``x-death``, if they are kept apart from the headers; the last first.
+        is_redelivered: whether it was delivered before it was dead-lettered.
         events: the events so far; a dead letter shares them with the message that it was.
     """
 
@@ -47,6 +50,8 @@ class Message:
     properties: Properties
     body: bytes
     further_keys: tuple[str, ...] = ()
+    deaths: tuple[FieldTable, ...] = ()
+    is_redelivered: bool = False
     events: list[RawEvent] = field(default_factory=list, repr=False)
 
     @property
@@ -80,12 +85,15 @@ class Message:
         to = f"exchange {self.exchange!r} with key {self.routing_key!r}"
         return "\n  ".join([f"message {body!r}{dots} to {to}", *map(str, self.history)])
 
-    def validated(self, access: Access, reply_to: str | None = None) -> "Message":
+    def validated(
+        self, access: Access, reply_to: str | None = None, profile: Profile = DEFAULT_PROFILE
+    ) -> "Message":
         """Check the properties in RabbitMQ's order, and return the message that is routed.
 
         Args:
             access: the permissions of the connection that publishes it.
             reply_to: the address for direct replies to its channel, if there is one.
+            profile: the version of RabbitMQ.
 
         Raises:
             BrokerError: 406.
@@ -97,21 +105,25 @@ class Message:
             if reply_to is None:
                 raise _refused("fast reply consumer does not exist")
             changes["reply_to"] = reply_to
+        if profile.checks_expiration_first and properties.expiration is not None:
+            _check_expiration(properties.expiration, profile)
         if properties.user_id not in (None, access.user) and not access.is_impersonator:
             raise _refused(
                 f"user_id property set to '{properties.user_id}' but authenticated user was"
                 f" '{access.user}'"
             )
-        if properties.expiration is not None:
-            _check_expiration(properties.expiration)
+        if not profile.checks_expiration_first and properties.expiration is not None:
+            _check_expiration(properties.expiration, profile)
         for name in ("CC", "BCC"):
             if not isinstance(headers.get(name, []), list | tuple):
                 kind = type_name(headers[name])
                 raise _refused(f'invalid message: {{unacceptable_type_in_header,"{name}",{kind}}}')
-        if properties.delivery_mode not in (None, 1, 2):
+        if profile.checks_delivery_mode and properties.delivery_mode not in (None, 1, 2):
             raise _refused(f"invalid message: {{delivery_mode_unknown,{properties.delivery_mode}}}")
         if "BCC" in headers:
             changes["headers"] = {name: headers[name] for name in headers if name != "BCC"}
+        if profile.sorts_headers and not is_sorted(headers):
+            changes["headers"] = sorted_table(changes.get("headers", headers))
         keys = tuple(further_keys(headers))
         if not changes and not keys:
             return self
@@ -126,6 +138,7 @@ class QueuedMessage:
         position: the position in the queue, also after it is requeued.
         message: the message.
         redelivered: whether the message was delivered before.
+        has_failed: whether it was rejected with basic.reject and not with basic.nack.
         level: messages of a lower level are delivered first, whatever their position.
         expires_at: the time of the clock at which the message expires, or None.
     """
@@ -133,6 +146,7 @@ class QueuedMessage:
     position: int
     message: Message
     redelivered: bool = False
+    has_failed: bool = False
     level: int = 0
     expires_at: float | None = None
 
@@ -141,7 +155,7 @@ def _refused(text: str) -> BrokerError:
     return BrokerError(ReplyCode.PRECONDITION_FAILED, text)
 
 
-def _check_expiration(expiration: str) -> None:
+def _check_expiration(expiration: str, profile: Profile) -> None:
     """Check a per-message TTL as Erlang's string:to_integer parses it."""
     data = expiration.encode("utf-8", "surrogateescape")
     wrong = f"invalid expiration '{expiration}': "
@@ -153,7 +167,10 @@ def _check_expiration(expiration: str) -> None:
     if end == digits:
         reason = "no_integer"
     elif end < len(data):
-        reason = erlang.pair("leftover_string", erlang.string(data[end:]), column)
+        leftover = erlang.string(data[end:])
+        if profile.encodes_expiration_twice:
+            leftover = leftover.encode("utf-8", "surrogateescape").decode("latin-1")
+        reason = erlang.pair("leftover_string", leftover, column)
     elif (value := int(data)) < 0:
         reason = erlang.pair("value_negative", str(value), column)
     elif value > LONGEST_TTL:

@@ -24,6 +24,7 @@ from ..erlang.arguments import (
 from ..erlang.terms import decode_long_strings, is_integer, quote
 from ..errors import BrokerError
 from ..messages.message import LONGEST_TTL
+from ..profile import Arguments
 
 CLASSIC: Final = "classic"
 QUORUM: Final = "quorum"
@@ -32,6 +33,18 @@ _TYPES: Final = (CLASSIC, QUORUM, STREAM)
 
 DROP_HEAD: Final = "drop-head"
 REJECT_PUBLISH: Final = "reject-publish"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLimit(Integer):
+    """A delivery limit, of which a negative one is unlimited."""
+
+    @staticmethod
+    def merge(argument: FieldValue, policy: FieldValue) -> int | None:
+        """Return the lower one of two numbers, but the higher one if one is negative."""
+        limits = [each for each in (argument, policy) if isinstance(each, int)]
+        return max(limits) if min(limits, default=0) < 0 else min(limits, default=None)
+
 
 # ----------------------------------------------------------------------------- checks
 
@@ -42,6 +55,9 @@ _EXPIRES: Final = Integer(1, LONGEST_TTL)
 _TEXT: Final = Text()
 _PRIORITY: Final = Integer(0, 255, "max_value_exceeded")
 _TYPE: Final = Text(_TYPES, unsupported="queue type")
+_TYPE_OR_EMPTY: Final = Text((*_TYPES, ""), unsupported="queue type")
+_RETRY: Final = Text(("disabled", "all", "failed", "returned"))
+_DELIVERY_LIMIT: Final = DeliveryLimit(minimum=None)
 _MODE: Final = Text(("default", "lazy"), unsupported="queue mode")
 _OVERFLOW: Final = Text((DROP_HEAD, REJECT_PUBLISH, "reject-publish-dlx"), "invalid_overflow")
 _STRATEGY: Final = Text(("at-most-once", "at-least-once"), "invalid_dlx_strategy")
@@ -51,6 +67,7 @@ _LEADER_LOCATOR: Final = Text(
 
 _MASTER_LOCATORS: Final = ("client-local", "min-masters", "random")
 _LARGEST_SEGMENT: Final = 3_000_000_000
+_SMALLEST_FILTER: Final = 16
 _OFFSETS: Final = ("first", "last", "next", b"first", b"last", b"next")
 _DIGITS: Final = tuple("0123456789")
 _SECONDS: Final = {
@@ -91,16 +108,49 @@ def _max_age(received: Received) -> None:
         raise received.invalid("invalid_max_age")
 
 
+def _invalid_offset(received: Received, value: str) -> BrokerError:
+    text = erlang.binary(value.encode("utf-8", "surrogateescape"))
+    return received.invalid(f"{{invalid_stream_offset_arg,{{longstr,{text}}}}}")
+
+
 def _offset(received: Received) -> None:
     value = received.value
     if value in _OFFSETS:
         return
     if isinstance(value, str):
         if _age(received) is None:
-            text = erlang.binary(value.encode("utf-8", "surrogateescape"))
-            raise received.invalid(f"{{invalid_stream_offset_arg,{{longstr,{text}}}}}")
+            raise _invalid_offset(received, value)
     elif not is_integer(value) and field_type(value) != "T":
         raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: it crashes over other types
+
+
+def _filter_size(received: Received) -> None:
+    if not isinstance(received.value, int) or not _SMALLEST_FILTER <= received.value <= 255:
+        raise refused("Invalid value for x-stream-filter-size-bytes")
+
+
+def _second_queue_version(received: Received) -> None:
+    _COUNT(received)
+    if received.value != 2:
+        raise received.not_supported("queue version")
+
+
+def _max_age_or_refused(received: Received) -> None:
+    _TEXT(received)
+    if age(str(received.value)) is None:
+        raise received.invalid("invalid_max_age")
+
+
+def _milliseconds(value: FieldValue) -> FieldValue:
+    return (age(str(value)) or 0) * 1000
+
+
+def _offset_or_refused(received: Received) -> None:
+    value = received.value
+    if not isinstance(value, str) or value in _OFFSETS:
+        _offset(received)
+    elif age(value) is None:
+        raise _invalid_offset(received, value)
 
 
 def _credit(received: Received) -> None:
@@ -168,6 +218,11 @@ class ArgumentTable:
             kind: names.difference(row.name for row in known) for kind, known in self._known.items()
         }
 
+    def changed(self, *rows: QueueArgument, without: tuple[str, ...] = ()) -> "ArgumentTable":
+        """Return a table with other rows in the places of those of their names, and new ones."""
+        by_name = {row.name: row for row in self.rows if row.name not in without}
+        return ArgumentTable(*(by_name | {row.name: row for row in rows}).values())
+
     def check(self, kind: str, arguments: FieldTable, described: str) -> None:
         """Refuse arguments that a type of queue does not accept, or does not know.
 
@@ -226,6 +281,38 @@ QUEUE_ARGUMENTS: Final = ArgumentTable(
 )
 """The arguments of queue.declare."""
 
+_UNMIRRORED: Final = QUEUE_ARGUMENTS.changed(
+    _Row("x-queue-type", _TYPE, default=CLASSIC, is_filled=True, classic=12, quorum=11, stream=2),
+    _Row("x-queue-leader-locator", _LEADER_LOCATOR, classic=14, quorum=15, stream=6),
+    _Row("x-queue-master-locator", classic=13),
+    _Row("x-delivery-limit", policy=_DELIVERY_LIMIT, quorum=13),
+    _Row("x-consumer-timeout", _COUNT, policy=_COUNT, classic=15, quorum=16),
+    _Row("x-stream-filter-size-bytes", _COUNT, stream=7, type_check=_filter_size),
+)
+TABLES: Final[Mapping[Arguments, ArgumentTable]] = {
+    Arguments.MIRRORED: QUEUE_ARGUMENTS,
+    Arguments.UNMIRRORED: _UNMIRRORED,
+    Arguments.STRICT: _UNMIRRORED.changed(
+        _Row(
+            "x-queue-type",
+            _TYPE_OR_EMPTY,
+            default=CLASSIC,
+            is_filled=True,
+            classic=12,
+            quorum=11,
+            stream=2,
+        ),
+        _Row("x-queue-version", _second_queue_version, classic=10),
+        _Row("x-queue-mode", classic=9),
+        _Row("x-consumer-timeout", _COUNT, policy=_COUNT, quorum=16),
+        _Row("x-max-age", _max_age_or_refused, policy=_TEXT, normal=_milliseconds, stream=3),
+        _Row("x-delayed-retry-type", policy=_RETRY, quorum=17),
+        _Row("x-delayed-retry-min", policy=_COUNT, quorum=18),
+        _Row("x-delayed-retry-max", policy=_COUNT, quorum=19),
+    ),
+}
+"""The arguments of queue.declare, by the name in a profile."""
+
 _CONSUMER_ARGUMENTS: Final = ArgumentTable(
     _Row("x-priority", Integer(minimum=None), classic=1, quorum=1),
     _Row("x-cancel-on-ha-failover", boolean, classic=1),
@@ -234,6 +321,20 @@ _CONSUMER_ARGUMENTS: Final = ArgumentTable(
     _Row("x-credit", stream=1),
 )
 """The arguments of basic.consume, which are never compared."""
+
+_UNMIRRORED_CONSUMER: Final = _CONSUMER_ARGUMENTS.changed(
+    _Row("x-stream-filter", stream=2),
+    _Row("x-stream-match-unfiltered", stream=3),
+    without=("x-cancel-on-ha-failover", "x-credit"),
+)
+_CONSUMER_TABLES: Final[Mapping[Arguments, ArgumentTable]] = {
+    Arguments.MIRRORED: _CONSUMER_ARGUMENTS,
+    Arguments.UNMIRRORED: _UNMIRRORED_CONSUMER,
+    Arguments.STRICT: _UNMIRRORED_CONSUMER.changed(
+        _Row("x-stream-offset", _offset_or_refused, stream=1),
+        _Row("x-consumer-timeout", _COUNT, quorum=2),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +352,10 @@ class Settings:
         dead_letter_routing_key: the routing key for that; None keeps the keys of a message.
         dead_letter_strategy: at-most-once or at-least-once.
         delivery_limit: how often a quorum queue requeues a message.
+        consumer_timeout: milliseconds within which a consumer must acknowledge.
+        delayed_retry_type: which requeued messages are hidden for some time.
+        delayed_retry_min: milliseconds of that for each delivery.
+        delayed_retry_max: milliseconds of that at most.
     """
 
     message_ttl: int | None = None
@@ -263,6 +368,10 @@ class Settings:
     dead_letter_routing_key: str | None = None
     dead_letter_strategy: str | None = None
     delivery_limit: int | None = None
+    consumer_timeout: int | None = None
+    delayed_retry_type: str | None = None
+    delayed_retry_min: int | None = None
+    delayed_retry_max: int | None = None
 
     @property
     def dead_letters_at_least_once(self) -> bool:
@@ -274,17 +383,25 @@ class Settings:
         )
 
     @classmethod
-    def of(cls, arguments: FieldTable, policy: Mapping[str, FieldValue]) -> Self:
+    def of(
+        cls,
+        arguments: FieldTable,
+        policy: Mapping[str, FieldValue],
+        table: Arguments = Arguments.MIRRORED,
+    ) -> Self:
         """Merge the arguments of a queue with its policy.
 
         Args:
             arguments: the arguments of queue.declare, which are checked.
             policy: the definition, with keys such as ``max-length``; empty without a policy.
+            table: names the arguments that the version of RabbitMQ knows.
         """
         if not arguments and not policy:
             return cls()
         merged: dict[str, Any] = {
-            row.setting: row.in_force(arguments, policy) for row in QUEUE_ARGUMENTS.rows
+            row.setting: row.in_force(arguments, policy)
+            for row in TABLES[table].rows
+            if row.policy is not None
         }
         return cls(**{name: value for name, value in merged.items() if value is not None})
 
@@ -298,7 +415,7 @@ def queue_type(arguments: FieldTable) -> str:
     return value if isinstance(value, str) and value in _TYPES else CLASSIC
 
 
-def check_unnamed(arguments: FieldTable) -> None:
+def check_unnamed(arguments: FieldTable, table: Arguments = Arguments.MIRRORED) -> None:
     """Refuse a queue without a name if the broker cannot name it.
 
     Raises:
@@ -306,46 +423,59 @@ def check_unnamed(arguments: FieldTable) -> None:
             RabbitMQ looks for the rules of the type before it checks whether there is such a type.
     """
     wanted = quote(arguments.get("x-queue-type", CLASSIC))
+    if not wanted and table is Arguments.STRICT:
+        wanted = CLASSIC
     if wanted not in _TYPES:
         raise BrokerError(ReplyCode.INTERNAL_ERROR)
     if wanted != CLASSIC:
         raise refused(f"Cannot declare a server-named queue for type {_module(wanted)}")
 
 
-def check_queue(arguments: FieldTable, described: str) -> None:
+def check_queue(
+    arguments: FieldTable, described: str, table: Arguments = Arguments.MIRRORED
+) -> None:
     """Refuse arguments that a new queue of its type must not have.
 
     Args:
         arguments: the arguments of queue.declare.
         described: the queue as RabbitMQ's texts name it, with its virtual host.
+        table: names the arguments that the version of RabbitMQ knows.
 
     Raises:
         BrokerError: 406, or 541 without a text where RabbitMQ crashes.
     """
-    QUEUE_ARGUMENTS.check(queue_type(arguments), arguments, described)
+    TABLES[table].check(queue_type(arguments), arguments, described)
 
 
-def compare_queue(received: FieldTable, current: FieldTable, described: str) -> None:
+def compare_queue(
+    received: FieldTable,
+    current: FieldTable,
+    described: str,
+    table: Arguments = Arguments.MIRRORED,
+) -> None:
     """Refuse to declare a queue again with other arguments.
 
     Raises:
         BrokerError: 406 for the first argument that is not equivalent.
     """
-    QUEUE_ARGUMENTS.compare(queue_type(current), received, current, described)
+    TABLES[table].compare(queue_type(current), received, current, described)
 
 
-def check_consumer(arguments: FieldTable, kind: str, described: str) -> None:
+def check_consumer(
+    arguments: FieldTable, kind: str, described: str, table: Arguments = Arguments.MIRRORED
+) -> None:
     """Refuse arguments that a consumer must not have.
 
     Args:
         arguments: the arguments of basic.consume.
         kind: the type of the queue.
         described: the queue as RabbitMQ's texts name it.
+        table: names the arguments that the version of RabbitMQ knows.
 
     Raises:
         BrokerError: 406, or 541 without a text where RabbitMQ crashes.
     """
-    _CONSUMER_ARGUMENTS.check(kind, decode_long_strings(arguments), described)
+    _CONSUMER_TABLES[table].check(kind, decode_long_strings(arguments), described)
 
 
 def _module(kind: str) -> str:

@@ -33,6 +33,9 @@ class ConsumingChannel(Protocol):
     def crash(self) -> None:
         """Close the connection with an internal error, because RabbitMQ's channel crashes."""
 
+    def notify_cancelled(self, consumer: "Consumer") -> None:
+        """Send basic.cancel to a client that has not acknowledged in time."""
+
     def cancel_consumers(self, consumers: "list[Consumer]") -> None:
         """Cancel consumers of this channel, because their queue is deleted."""
 
@@ -48,6 +51,7 @@ class Consumer:
         exclusive: whether the queue refuses other consumers meanwhile.
         prefetch_count: the limit of its unacknowledged messages; 0 is unlimited.
         arguments: the optional arguments.
+        ack_timeout: the seconds within which it must acknowledge, unless its queue has others.
         priority: of several consumers with credit, the highest priority gets the next message.
         name: the name of the consumer in the history of messages.
         delivered_event: the event of every message that is delivered to the consumer.
@@ -56,6 +60,7 @@ class Consumer:
     """
 
     __slots__ = (
+        "ack_timeout",
         "arguments",
         "channel",
         "credit",
@@ -80,9 +85,12 @@ class Consumer:
         exclusive: bool = False,
         prefetch_count: int = 0,
         arguments: FieldTable | None = None,
+        ack_timeout: float | None = None,
     ) -> None:
+        self.ack_timeout = ack_timeout
         self.arguments: FieldTable = arguments or {}
-        check_consumer(self.arguments, queue.TYPE, queue.described)
+        profile = queue.profile
+        check_consumer(self.arguments, queue.TYPE, queue.described, profile.arguments)
         self.tag = tag
         self.name = f"consumer {tag!r} on {channel.name}"
         self.channel = channel
@@ -96,7 +104,8 @@ class Consumer:
         self.delivered_event: RawEvent = (what, queue.name, self.name)
         priority = self.arguments.get("x-priority", 0)
         self.priority = priority if isinstance(priority, int) else 0
-        self._set_initial_credit(self.arguments.get("x-credit"))
+        if profile.has_credit:
+            self._set_initial_credit(self.arguments.get("x-credit"))
 
     def _set_initial_credit(self, argument: FieldValue) -> None:
         """Start with the credit of ``x-credit``. RabbitMQ ignores it in any other form."""

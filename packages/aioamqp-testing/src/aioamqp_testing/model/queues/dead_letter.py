@@ -1,18 +1,20 @@
 """Dead letters: what a queue writes on a message that goes to its dead-letter exchange."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from amqp_codec import FieldValue, Int64
 
 from ..erlang.terms import is_integer
 from ..messages.headers import further_keys, sorted_table, with_headers
 from ..messages.message import Message
+from ..profile import Deaths
 
 _X_DEATH: Final = "x-death"
+_WHICH: Final = ("reason", "queue", "exchange")
 _Death: TypeAlias = Mapping[str, FieldValue]
 
 
@@ -76,6 +78,60 @@ def dead_lettered(
     )
 
 
+def dead_lettered_apart(
+    message: Message,
+    reason: Reason,
+    *,
+    queue: str,
+    exchange: str,
+    routing_key: str | None,
+    now: float,
+) -> Message:
+    """Return a message as its dead-letter exchange receives it, with deaths apart from headers.
+
+    RabbitMQ: headers such as x-death of a publisher are replaced, and never read.
+
+    Args:
+        message: the message in the queue.
+        reason: why the queue dead-letters it.
+        queue: the name of the queue.
+        exchange: the name of the dead-letter exchange.
+        routing_key: the dead-letter routing key; None keeps all routing keys of the message.
+        now: seconds since 1970.
+    """
+    properties = message.properties
+    headers: dict[str, FieldValue] = dict(properties.headers or {})
+    copies = further_keys(headers) if message.further_keys else []
+    death: dict[str, FieldValue] = {}
+    if properties.expiration is not None:
+        death["original-expiration"] = properties.expiration
+    death |= {
+        "count": Int64(1),
+        "reason": str(reason),
+        "queue": queue,
+        "time": datetime.fromtimestamp(int(now), UTC),
+        "exchange": message.exchange,
+        "routing-keys": [message.routing_key, *copies],
+    }
+    is_same = _like(death)
+    others = [each for each in message.deaths if not is_same(each)]
+    same = next(filter(is_same, message.deaths), None)
+    if same is not None:
+        count = same["count"]
+        assert isinstance(count, int)
+        death = {**same, "count": Int64(count + 1)}
+    deaths = (death, *others)
+    first = deaths[-1] if not message.deaths else None
+    if first is not None:
+        headers |= {f"x-first-death-{name}": first[name] for name in _WHICH}
+    headers |= {f"x-last-death-{name}": death[name] for name in _WHICH}
+    headers[_X_DEATH] = list(deaths)
+    changed = with_headers(properties, headers)
+    changed.expiration = None
+    dead = replace(message, exchange=exchange, properties=changed, deaths=deaths)
+    return dead if routing_key is None else replace(dead, routing_key=routing_key, further_keys=())
+
+
 def is_countable(message: Message, queue: str, reason: Reason) -> bool:
     """Return whether one more death can be added to the ``x-death`` header of a message.
 
@@ -95,14 +151,62 @@ def is_countable(message: Message, queue: str, reason: Reason) -> bool:
     )
 
 
-def is_cycle(message: Message, queue: str) -> bool:
+def is_cycle(deaths: Iterable[_Death], queue: str) -> bool:
     """Return whether a dead letter was in a queue before, and no consumer has rejected it since."""
-    for death in _deaths((message.properties.headers or {}).get(_X_DEATH)):
+    for death in deaths:
         if death.get("reason") == Reason.REJECTED:
             return False
         if death.get("queue") == queue:
             return True
     return False
+
+
+def _is_always_countable(message: Message, queue: str, reason: Reason) -> bool:
+    del message, queue, reason
+    return True
+
+
+class AddDeath(Protocol):
+    """Returns a message as its dead-letter exchange receives it, as ``dead_lettered`` does."""
+
+    def __call__(
+        self,
+        message: Message,
+        reason: Reason,
+        *,
+        queue: str,
+        exchange: str,
+        routing_key: str | None,
+        now: float,
+    ) -> Message:
+        """Add a death to a message."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """A place where deaths are kept.
+
+    Attributes:
+        accepts: whether one more death can be added.
+        add: returns a message with one more death.
+        deaths: the deaths of a message, the last first.
+    """
+
+    accepts: Callable[[Message, str, Reason], bool]
+    add: AddDeath
+    deaths: Callable[[Message], Iterable[_Death]]
+
+
+KEEPERS: Final[Mapping[Deaths, Keeper]] = {
+    Deaths.IN_HEADERS: Keeper(
+        is_countable,
+        dead_lettered,
+        lambda message: _deaths((message.properties.headers or {}).get(_X_DEATH)),
+    ),
+    Deaths.APART: Keeper(_is_always_countable, dead_lettered_apart, lambda message: message.deaths),
+}
+"""The places, by the name in a profile."""
 
 
 def _deaths(value: FieldValue) -> list[_Death]:

@@ -6,6 +6,7 @@ from amqp_codec import FieldTable, ReplyCode
 
 from ..erlang.arguments import compare_property
 from ..errors import BrokerError
+from ..profile import Arguments
 from . import arguments as queue_arguments
 
 
@@ -19,6 +20,7 @@ class QueueDeclaration(NamedTuple):
         auto_delete: whether the queue is deleted when its last consumer is removed.
         owner: the connection that an exclusive queue belongs to, else None.
         arguments: optional arguments, such as ``x-message-ttl``.
+        table: names the arguments that the version of RabbitMQ knows.
     """
 
     vhost_name: str
@@ -27,6 +29,7 @@ class QueueDeclaration(NamedTuple):
     auto_delete: bool
     owner: object
     arguments: FieldTable
+    table: Arguments = Arguments.MIRRORED
 
     @property
     def described(self) -> str:
@@ -57,7 +60,9 @@ class QueueDeclaration(NamedTuple):
             raise self._locked()
         compare_property("durable", received.durable, self.durable, self.described)
         compare_property("auto_delete", received.auto_delete, self.auto_delete, self.described)
-        queue_arguments.compare_queue(received.arguments, self.arguments, self.described)
+        queue_arguments.compare_queue(
+            received.arguments, self.arguments, self.described, self.table
+        )
 
     def _locked(self) -> BrokerError:
         return BrokerError(

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from math import inf
@@ -112,7 +113,7 @@ class MessageQueue(Queue):
             self._drop_expired()
 
     def _new(self, message: Message) -> QueuedMessage:
-        return QueuedMessage(next(self._positions), message)
+        return QueuedMessage(next(self._positions), message, message.is_redelivered)
 
     def _level_of(self, message: Message) -> int:
         """Return the level of a new message; lower levels are delivered first."""
@@ -180,8 +181,22 @@ class MessageQueue(Queue):
             self._drop(queued, Reason.REJECTED)
         self._deliver_ready()
 
+    def reject_failed(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
+        """Drop or dead-letter messages that a channel has rejected with basic.reject."""
+        failed = list(messages)
+        for queued in failed:
+            queued.has_failed = True
+        self.reject(channel, failed)
+
+    def requeue_failed(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
+        """Requeue messages that a channel has rejected with basic.reject."""
+        failed = list(messages)
+        for queued in failed:
+            queued.has_failed = True
+        self.requeue(channel, failed)
+
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Requeue messages that a channel has rejected."""
+        """Requeue messages that a channel has returned with basic.nack or basic.recover."""
         self._return(self._release(channel, messages))
         self._deliver_ready()
 
@@ -220,7 +235,13 @@ class MessageQueue(Queue):
 
     def _drop(self, queued: QueuedMessage, reason: Reason) -> None:
         """Dead-letter a message if the queue has a dead-letter exchange."""
-        self._dead_letter(queued.message, reason)
+        self._dead_letter(self._marked(queued, queued.message), reason)
+
+    def _marked(self, queued: QueuedMessage, message: Message) -> Message:
+        """Return a message that is dropped, marked if a delivery has failed and that is kept."""
+        if queued.has_failed and self.profile.keeps_redelivered:
+            return replace(message, is_redelivered=True)
+        return message
 
     def _dead_letter(self, message: Message, reason: Reason) -> None:
         has_exchange = self.settings.dead_letter_exchange is not None
@@ -321,6 +342,8 @@ class MessageQueue(Queue):
         consumers = [consumer for consumer in self._consumers if consumer.channel is channel]
         self._drop_consumers(consumers)
         self._round_robin.remove_channel(channel)
+        for queued in unacked:
+            queued.has_failed = True
         self._return(self._in_requeue_order(unacked))
         if consumers:
             self._on_consumers_removed()

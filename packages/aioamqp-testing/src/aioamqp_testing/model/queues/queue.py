@@ -18,6 +18,7 @@ from amqp_codec import FieldValue, ReplyCode
 from ..agenda import Agenda
 from ..errors import BrokerError
 from ..messages.message import Message, QueuedMessage
+from ..profile import Profile
 from .arguments import Settings, check_queue
 from .consumer import Consumer, ConsumingChannel
 from .dead_letter import Reason
@@ -32,6 +33,7 @@ class QueueHost:
 
     Attributes:
         agenda: the clock, timers, and deferred work.
+        profile: the version of RabbitMQ.
         on_delete: deletes a queue that has expired, or whose last consumer was removed.
         dead_letter: publishes a message of a queue to the queue's dead-letter exchange.
         publish_dead_letter: the same for a queue that keeps it until all its queues have it;
@@ -39,6 +41,7 @@ class QueueHost:
     """
 
     agenda: Agenda
+    profile: Profile
     on_delete: Callable[["Queue"], object]
     dead_letter: Callable[["Queue", Message, Reason], object]
     publish_dead_letter: Callable[["Queue", DeadLetter], bool]
@@ -55,11 +58,11 @@ class Queue(ABC):
         owner: the connection that an exclusive queue belongs to, else None.
         arguments: the optional arguments.
         settings: the arguments and the policy that are in force, merged.
+        profile: the version of RabbitMQ.
         is_deleted: whether the queue is deleted; acknowledgements are still accepted then.
     """
 
     TYPE: ClassVar[str]
-    accepts_dead_letters: ClassVar[bool] = True
     requeues_on_channel_error: ClassVar[bool] = True
     """Whether a channel's messages are requeued when the channel fails, and not at close-ok."""
     shares_prefetch: ClassVar[bool] = True
@@ -73,10 +76,11 @@ class Queue(ABC):
         self.auto_delete = declaration.auto_delete
         self.owner = declaration.owner
         self.arguments = declaration.arguments
-        self.settings = Settings.of(self.arguments, {})
+        self.settings = Settings.of(self.arguments, {}, host.profile.arguments)
         self.is_deleted = False
         self._host = host
         self._agenda = host.agenda
+        self.profile = host.profile
         self._consumers: dict[Consumer, None] = {}
         self._lease = Lease(
             host.agenda,
@@ -133,6 +137,11 @@ class Queue(ABC):
             f"({self.name!r}, {self.message_count} ready, {self.unacked_count} unacked)"
         )
 
+    @property
+    def accepts_dead_letters(self) -> bool:
+        """Whether dead letters can be routed to it."""
+        return True
+
     # ----------------------------------------------------------------------------- declaring
 
     @classmethod
@@ -142,7 +151,7 @@ class Queue(ABC):
         Raises:
             BrokerError: 406 or 541.
         """
-        check_queue(declaration.arguments, declaration.described)
+        check_queue(declaration.arguments, declaration.described, declaration.table)
 
     def check_deletion(self, *, if_unused: bool, if_empty: bool) -> None:
         """Refuse to delete a queue that has consumers or ready messages.
@@ -166,7 +175,7 @@ class Queue(ABC):
             policy: the definition, with keys such as ``max-length``; empty without a policy.
         """
         expires = self.settings.expires
-        self.settings = Settings.of(self.arguments, policy)
+        self.settings = Settings.of(self.arguments, policy, self.profile.arguments)
         if self.settings.expires != expires:
             self._lease.set(self.settings.expires)
 
@@ -202,11 +211,19 @@ class Queue(ABC):
 
     @abstractmethod
     def reject(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Drop or dead-letter messages that a channel has rejected."""
+        """Drop or dead-letter messages that a channel has returned with basic.nack."""
 
     @abstractmethod
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Requeue messages that a channel has rejected."""
+
+    def reject_failed(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
+        """Drop or dead-letter messages that a channel has rejected with basic.reject."""
+        self.reject(channel, messages)
+
+    def requeue_failed(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
+        """Requeue messages that a channel has rejected with basic.reject."""
+        self.requeue(channel, messages)
 
     @abstractmethod
     def check_can_reject(self) -> None:

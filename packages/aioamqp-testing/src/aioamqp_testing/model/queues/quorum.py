@@ -4,26 +4,31 @@ Quorum queues are replicated, which AMQP 0-9-1 does not show.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from amqp_codec import FieldValue, Int64, ReplyCode
+from amqp_codec import FieldValue, ReplyCode
 
+from ..clock import Timer
 from ..errors import BrokerError
 from ..messages.events import EventType
-from ..messages.headers import with_header
+from ..messages.headers import with_headers
 from ..messages.message import Message, QueuedMessage
 from .arguments import REJECT_PUBLISH
 from .consumer import Consumer, ConsumingChannel
 from .dead_letter import Reason
 from .dead_letter_worker import DeadLetterWorker
 from .declaration import QueueDeclaration
+from .delivery_count import COUNTING, DeliveryCount
+from .expiry import ROUNDING
 from .message_queue import MessageQueue
 from .queue import QueueHost
+from .ready import LEVELS, READY
 from .replicated import Replicated
 
-_REQUEUED: Final = -1  # the level of messages that are delivered before all others
+_REQUEUED: Final = -1000  # the level of messages that are delivered before all others
+_USUAL: Final = 4  # the priority of messages without one
 _MAX_UNACKED: Final = 2000  # RabbitMQ: of a consumer without a prefetch count
 _ACCEPTS_AGAIN: Final = 0.8  # the part of a limit below which publishers are accepted again
 
@@ -33,14 +38,16 @@ class _CountedMessage(QueuedMessage):
     """A message in a quorum queue.
 
     Attributes:
-        published: the message without ``x-delivery-count``, which ``message`` has as a header.
-        returns: how often the message was requeued.
+        published: the message without the counts that ``message`` has as headers.
+        count: how often the message was requeued.
         consumer: the last consumer; None after basic.get.
+        delivered_at: the time of the clock, if there is a consumer timeout.
     """
 
     published: Message | None = None
-    returns: int = 0
+    count: DeliveryCount = field(default_factory=DeliveryCount)
     consumer: Consumer | None = None
+    delivered_at: float = 0.0
 
 
 class QuorumQueue(Replicated, MessageQueue):
@@ -52,6 +59,11 @@ class QuorumQueue(Replicated, MessageQueue):
     def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
         super().__init__(declaration, host)
         self._is_full = False
+        self._counting = COUNTING[host.profile.delivery_counting]
+        self._ready = READY[host.profile.priorities](self._new)
+        self._is_retiring = False  # the single active consumer, once it holds no message
+        self._hidden: dict[_CountedMessage, Timer] = {}  # until a retry is due
+        self._timers: dict[Consumer, Timer] = {}  # of the oldest delivery to each
         # until their first delivery: consumers that began while their tag held messages
         self._successors: set[Consumer] = set()
         self._worker = DeadLetterWorker(host.agenda, partial(host.publish_dead_letter, self))
@@ -121,7 +133,14 @@ class QuorumQueue(Replicated, MessageQueue):
         self._enqueue(message)
 
     def _new(self, message: Message) -> QueuedMessage:
-        return _CountedMessage(next(self._positions), message, published=message)
+        return _CountedMessage(
+            next(self._positions), message, message.is_redelivered, published=message
+        )
+
+    def _level_of(self, message: Message) -> int:
+        """Return the level of a new message; lower levels are delivered first."""
+        priority = message.properties.priority
+        return LEVELS[self.profile.priorities](_USUAL if priority is None else priority)
 
     def get(self, channel: ConsumingChannel, *, no_ack: bool) -> QueuedMessage | None:
         """Remove the next message for basic.get, and return it, or None if the queue is empty.
@@ -133,27 +152,68 @@ class QuorumQueue(Replicated, MessageQueue):
             raise BrokerError(
                 ReplyCode.RESOURCE_LOCKED,
                 f"cannot obtain access to locked {self.described}. basic.get operations are not"
-                " supported by quorum queues with single active consumer",
+                f" supported by {self.profile.quorum_noun} queues with single active consumer",
             )
         queued = super().get(channel, no_ack=no_ack)
         if isinstance(queued, _CountedMessage):
             queued.consumer = None
-            if not queued.returns:
-                # RabbitMQ: the count of 0 is in the headers here, but not for consumers
-                queued.message = _counted(queued)
+            self._show_count(queued, is_get=True)
         return queued
 
     def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
         assert isinstance(queued, _CountedMessage)
         queued.consumer = consumer
-        if consumer in self._successors and self._crashes(consumer):
+        is_successor = consumer in self._successors and not self.profile.reuses_tags
+        if is_successor and self._crashes(consumer):
             self._unacked[consumer.channel][queued] = consumer
             self._round_robin.block(consumer)
             return
         super()._deliver(consumer, queued)
+        if self.profile.times_consumers and not consumer.no_ack:
+            queued.delivered_at = self._agenda.clock.time()
+            if consumer not in self._timers:
+                self._start_timer(consumer, queued.delivered_at)
         if consumer.credit == 0:
             # RabbitMQ: it is blocked at once here, and not when its turn comes
             self._round_robin.block(consumer)
+
+    def _timeout_of(self, consumer: Consumer) -> float | None:
+        """Return the seconds within which a consumer must acknowledge, or None."""
+        for milliseconds in (
+            consumer.arguments.get("x-consumer-timeout"),
+            self.settings.consumer_timeout,
+        ):
+            if isinstance(milliseconds, int):
+                return milliseconds / 1000
+        return consumer.ack_timeout
+
+    def _start_timer(self, consumer: Consumer, since: float) -> None:
+        seconds = self._timeout_of(consumer)
+        if seconds is not None:
+            delay = max(0.0, since + seconds - self._agenda.clock.time())
+            check = partial(self._check_timeout, consumer)
+            self._timers[consumer] = self._agenda.call_later(delay, check)
+
+    def _check_timeout(self, consumer: Consumer) -> None:
+        """Stop deliveries to a consumer that has not acknowledged in time, and requeue those.
+
+        RabbitMQ: the consumer gets basic.cancel, and counts as one until its channel cancels it.
+        """
+        del self._timers[consumer]
+        unacked = self._unacked.get(consumer.channel, {})
+        held = [queued for queued, holder in unacked.items() if holder is consumer]
+        times = [each.delivered_at for each in held if isinstance(each, _CountedMessage)]
+        seconds = self._timeout_of(consumer)
+        if not times or seconds is None:
+            return
+        if min(times) + seconds > self._agenda.clock.time() + ROUNDING:
+            self._start_timer(consumer, min(times))
+            return
+        self._round_robin.remove(consumer)
+        self._agenda.call_soon(partial(consumer.channel.notify_cancelled, consumer))
+        for queued in held:
+            del unacked[queued]
+        self._return_counted(held, _REQUEUED, is_failure=False)
 
     def _crashes(self, consumer: Consumer) -> bool:
         """Return whether the first delivery to a consumer crashes its channel.
@@ -171,20 +231,51 @@ class QuorumQueue(Replicated, MessageQueue):
         unacked = self._unacked.get(consumer.channel, {}).values()
         return sum(holder is not None and holder.tag == consumer.tag for holder in unacked)
 
+    def _show_count(self, queued: "_CountedMessage", *, is_get: bool) -> None:
+        """Set the headers that show how often a message was delivered."""
+        published = queued.published or queued.message
+        headers = self._counting.headers(queued.count, is_get=is_get)
+        if not headers:
+            queued.message = published
+            return
+        properties = with_headers(
+            published.properties, {**(published.properties.headers or {}), **headers}
+        )
+        queued.message = replace(published, properties=properties)
+
+    def requeue_failed(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
+        """Requeue messages that a channel has rejected with basic.reject."""
+        failed = list(messages)
+        for queued in failed:
+            queued.has_failed = True
+        self._requeue(channel, failed, is_failure=True)
+
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Requeue messages: to the head if there is a delivery limit, else to the tail.
+        """Requeue messages that a channel has returned with basic.nack or basic.recover."""
+        self._requeue(channel, messages, is_failure=False)
+
+    def _requeue(
+        self,
+        channel: ConsumingChannel,
+        messages: Iterable[QueuedMessage],
+        *,
+        is_failure: bool,
+    ) -> None:
+        """Requeue messages: to the head if there is a delivery limit, else as the version does.
 
         RabbitMQ: each basic.get counts as a consumer of its own, whose message is requeued alone.
         """
-        level = 0 if self.settings.delivery_limit is None else _REQUEUED
+        is_head = self.profile.requeues_to_head or self._delivery_limit is not None
+        level = _REQUEUED if is_head else 0
         of_consumers: list[QueuedMessage] = []
         for queued in self._release(channel, messages):
             assert isinstance(queued, _CountedMessage)
             if queued.consumer is None:
-                self._return([queued], level)
+                self._return_counted([queued], level, is_failure=is_failure)
             else:
                 of_consumers.append(queued)
-        self._return(of_consumers, level)
+        self._return_counted(of_consumers, level, is_failure=is_failure)
+        self._hand_over()
 
     def _in_requeue_order(
         self, unacked: Mapping[QueuedMessage, Consumer | None]
@@ -193,30 +284,74 @@ class QuorumQueue(Replicated, MessageQueue):
         held = sorted(unacked.items(), key=lambda item: item[1].tag if item[1] else "")
         return [queued for queued, _ in held]
 
-    def _return(self, messages: Iterable[QueuedMessage], level: int = _REQUEUED) -> None:
+    @property
+    def _delivery_limit(self) -> int | None:
+        """The limit that is in force. RabbitMQ: since there is a default, -1 is unlimited."""
+        limit, default = self.settings.delivery_limit, self.profile.delivery_limit
+        if default is None or (limit is not None and limit >= 0):
+            return limit
+        return default if limit is None else None
+
+    def _return(self, messages: Iterable[QueuedMessage]) -> None:
+        self._return_counted(messages, _REQUEUED, is_failure=True)
+
+    def _return_counted(
+        self, messages: Iterable[QueuedMessage], level: int, *, is_failure: bool
+    ) -> None:
         """Make messages ready again. RabbitMQ: it delivers before it checks the limits."""
         if self.is_deleted:
             return
-        limit = self.settings.delivery_limit
+        limit = self._delivery_limit
         for queued in messages:
             assert isinstance(queued, _CountedMessage)
-            queued.returns += 1
-            if limit is not None and queued.returns > limit:
+            self._counting.add(queued.count, is_failure=is_failure)
+            if limit is not None and queued.count.failures > limit:
                 self._drop(queued, Reason.DELIVERY_LIMIT)
                 consumer = None if queued.consumer is None else self._successor(queued.consumer)
                 if consumer is not None and consumer.credit is not None:
                     consumer.credit += 1  # RabbitMQ 3.10: it gives the credit twice
                 continue
             queued.level, queued.position = level, next(self._positions)
-            queued.message = _counted(queued)
+            self._show_count(queued, is_get=False)
             queued.redelivered = True
-            self._ready.append_queued(queued)
+            if delay := self._retry_delay(queued, is_failure=is_failure):
+                retry = partial(self._retry, queued)
+                self._hidden[queued] = self._agenda.call_later(delay, retry)
+            else:
+                self._ready.append_queued(queued)
         self._deliver_ready()
         self._drop_over_limit()
 
+    def _retry_delay(self, queued: "_CountedMessage", *, is_failure: bool) -> float:
+        """Return the seconds for which a requeued message is hidden."""
+        settings = self.settings
+        lowest, highest = settings.delayed_retry_min, settings.delayed_retry_max
+        kinds = ("all", "failed" if is_failure else "returned")
+        if settings.delayed_retry_type not in kinds or lowest is None:
+            return 0
+        delay = lowest * queued.count.acquired
+        return (delay if highest is None else min(delay, highest)) / 1000
+
+    def _retry(self, queued: "_CountedMessage") -> None:
+        del self._hidden[queued]
+        self._ready.append_queued(queued)
+        self._deliver_ready()
+        self._drop_over_limit()
+
+    def acknowledge(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
+        """Drop messages that a channel has acknowledged, and deliver the next ones."""
+        super().acknowledge(channel, messages)
+        self._hand_over()
+
+    def reject(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
+        """Drop or dead-letter messages that a channel has rejected."""
+        super().reject(channel, messages)
+        self._hand_over()
+
     def _drop(self, queued: QueuedMessage, reason: Reason) -> None:
         assert isinstance(queued, _CountedMessage)
-        self._dead_letter(queued.published or queued.message, reason)
+        published = queued.published or queued.message
+        self._dead_letter(self._marked(queued, published), reason)
 
     def _publish_dead_letter(self, message: Message, reason: Reason) -> None:
         if self.settings.dead_letters_at_least_once:
@@ -230,6 +365,13 @@ class QuorumQueue(Replicated, MessageQueue):
 
     def _drop_all(self) -> int:
         self._drop_dead_letters()
+        for queued, timer in self._hidden.items():
+            timer.cancel()
+            queued.message.events.append((EventType.LOST, self.name, ""))
+        self._hidden.clear()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
         return super()._drop_all()
 
     def restart(self) -> None:
@@ -266,7 +408,9 @@ class QuorumQueue(Replicated, MessageQueue):
         dropped: list[QueuedMessage] = []
         while self._ready.exceeds(*limits):
             dropped.append(self._ready.pop())
-        for queued in reversed(dropped):  # as RabbitMQ does; the order of dead letters shows it
+        if not self.profile.drops_in_order:
+            dropped.reverse()
+        for queued in dropped:  # the order of dead letters shows it
             self._drop(queued, Reason.MAXLEN)
         return bool(dropped)
 
@@ -288,22 +432,45 @@ class QuorumQueue(Replicated, MessageQueue):
             consumer.credit = max(0, consumer.credit - held)
             self._successors.add(consumer)
         super().add_consumer(consumer)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Replace the single active consumer by one of a higher priority, when it has settled."""
+        active = self.active
+        if active is None or not self.profile.activates_by_priority:
+            return
+        best = self._next_active()
+        if best.priority <= active.priority:
+            return
+        if not self._is_retiring:
+            self._round_robin.remove(active)
+            self._is_retiring = True
+        unacked = self._unacked.get(active.channel, {})
+        if not any(holder is active for holder in unacked.values()):
+            self._activate(best)
+            self._schedule_delivery()
+
+    def _activate(self, consumer: Consumer) -> None:
+        self._is_retiring = False
+        super()._activate(consumer)
 
     def _drop_consumers(self, consumers: list[Consumer]) -> None:
         super()._drop_consumers(consumers)
+        for consumer in consumers:
+            timer = self._timers.pop(consumer, None)
+            if timer is not None:
+                timer.cancel()
         self._successors.difference_update(consumers)
+        active = self.active
+        if self._is_retiring and active is not None and self._next_active() is active:
+            self._activate(active)  # the one that was to replace it has ended
+            self._schedule_delivery()
 
     def _next_active(self) -> Consumer:
-        # RabbitMQ: priorities do not count here
+        if self.profile.activates_by_priority:
+            return max(self._consumers, key=lambda consumer: consumer.priority)
         return next(iter(self._consumers))
 
 
 def _lowered(limit: int | None) -> int | None:
     return None if limit is None else int(limit * _ACCEPTS_AGAIN)
-
-
-def _counted(queued: _CountedMessage) -> Message:
-    """Return the message with the number of its returns as a header."""
-    published = queued.published or queued.message
-    properties = with_header(published.properties, "x-delivery-count", Int64(queued.returns))
-    return replace(published, properties=properties)

@@ -2,9 +2,16 @@
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from ..messages.message import Message, QueuedMessage
+from ..profile import Priorities
+
+_HIGH: Final = -1  # the level of messages of a high priority, if there are two classes
+_USUAL: Final = 4  # higher priorities are high ones
+_HIGHEST: Final = 31  # higher priorities are the same as this one
+_TURNS: Final = 3  # of which the last one is that of the lower class
 
 
 class ReadyMessages:
@@ -115,6 +122,55 @@ class ReadyMessages:
         self._tail.clear()
         self._body_bytes = 0
         return count
+
+
+class TwoClasses(ReadyMessages):
+    """Ready messages of two priorities, of which the higher one is delivered twice as often."""
+
+    __slots__ = ("_turn",)
+
+    def __init__(self, new: Callable[[Message], QueuedMessage]) -> None:
+        super().__init__(new)
+        self._turn = 0
+
+    @property
+    def expires_at(self) -> float | None:
+        """The time at which the next message expires; None if it does not, or there is none."""
+        if self._is_turn_of_tail():
+            head = self._tail[0]
+            return head.expires_at if isinstance(head, QueuedMessage) else None
+        return super().expires_at
+
+    def pop(self) -> QueuedMessage:
+        """Remove and return the next message."""
+        is_returned = bool(self._first) and self._first[0][0] < _HIGH
+        first: list[tuple[int, int, QueuedMessage]] = []
+        if self._is_turn_of_tail():
+            first, self._first = self._first, first
+        popped = super().pop()
+        self._first = first or self._first
+        if not is_returned:
+            self._turn = (self._turn + 1) % _TURNS
+        return popped
+
+    def _is_turn_of_tail(self) -> bool:
+        is_high = bool(self._first) and self._first[0][0] == _HIGH
+        return is_high and bool(self._tail) and self._turn == _TURNS - 1
+
+
+READY: Final[Mapping[Priorities, type[ReadyMessages]]] = {
+    Priorities.NONE: ReadyMessages,
+    Priorities.TWO_CLASSES: TwoClasses,
+    Priorities.STRICT: ReadyMessages,
+}
+"""The ready messages of quorum queues, by the name in a profile."""
+
+LEVELS: Final[Mapping[Priorities, Callable[[int], int]]] = {
+    Priorities.NONE: lambda priority: 0 * priority,
+    Priorities.TWO_CLASSES: lambda priority: _HIGH if priority > _USUAL else 0,
+    Priorities.STRICT: lambda priority: -min(priority, _HIGHEST),
+}
+"""The level of a message in a quorum queue, by the name in a profile."""
 
 
 def _message_of(entry: QueuedMessage | Message) -> Message:

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from amqp_codec import FieldValue, Int64, ReplyCode, Timestamp, field_type
+from amqp_codec import FieldTable, FieldValue, Int64, ReplyCode, Timestamp, field_type
 
+from ..erlang.terms import decode_long_strings
 from ..errors import BrokerError
 from ..messages.events import EventType
 from ..messages.headers import edited, with_header
@@ -22,7 +23,6 @@ class Stream(Replicated):
     """A queue that keeps its messages; an acknowledgement only gives a consumer credit."""
 
     TYPE = "stream"
-    accepts_dead_letters = False  # RabbitMQ 3.10: it drops them silently
 
     def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
         super().__init__(declaration, host)
@@ -52,6 +52,11 @@ class Stream(Replicated):
         """Return the counts of queue.declare-ok. RabbitMQ: there are never consumers."""
         return len(self._log), 0
 
+    @property
+    def accepts_dead_letters(self) -> bool:
+        """Whether dead letters can be routed to it. RabbitMQ 3.10: it drops them silently."""
+        return self.profile.dead_letters_reach_streams
+
     # ----------------------------------------------------------------------------- refusing
 
     def check_deletion(self, *, if_unused: bool, if_empty: bool) -> None:
@@ -63,11 +68,16 @@ class Stream(Replicated):
         Raises:
             BrokerError: 540.
         """
-        raise self._unsupported("basic.nack and basic.reject")
+        if not self.profile.streams_settle:
+            raise self._unsupported("basic.nack and basic.reject")
 
-    def _unsupported(self, what: str) -> BrokerError:
-        text = f"{what} not supported by stream queues {self.described}"
+    def _unsupported(self, what: str, noun: str = "stream queues queue") -> BrokerError:
+        text = f"{what} not supported by {noun} {self._name_in_vhost}"
         return BrokerError(ReplyCode.NOT_IMPLEMENTED, text)
+
+    @property
+    def _name_in_vhost(self) -> str:
+        return self.described.removeprefix("queue ")
 
     # ----------------------------------------------------------------------------- messages
 
@@ -77,7 +87,11 @@ class Stream(Replicated):
         Raises:
             BrokerError: 541, a header is a decimal.
         """
-        self._log.append(_storable(message))
+        stored = _storable(message)
+        properties = stored.properties
+        if self.profile.streams_set_delivery_mode and properties.delivery_mode is None:
+            stored = replace(stored, properties=edited(properties, delivery_mode=1))
+        self._log.append(stored)
         self._dates.append(self._agenda.clock.now())
         for consumer in self._consumers:
             self._read(consumer)
@@ -119,8 +133,8 @@ class Stream(Replicated):
         Raises:
             BrokerError: 540.
         """
-        del channel, messages
         self.check_can_reject()
+        self.acknowledge(channel, messages)
 
     requeue = reject
 
@@ -136,10 +150,11 @@ class Stream(Replicated):
         if not consumer.prefetch_count:
             raise BrokerError(
                 ReplyCode.PRECONDITION_FAILED,
-                f"consumer prefetch count is not set for '{self.described}'",
+                "consumer prefetch count is not set for"
+                f" {self.profile.prefetch_noun.format(self._name_in_vhost)}",
             )
         if consumer.no_ack:
-            raise self._unsupported("automatic acknowledgement")
+            raise self._unsupported("automatic acknowledgement", self.profile.stream_noun)
         self.check_prefetch(consumer)
         self._consumers[consumer] = None
         self._offsets[consumer] = self._resolve(consumer.arguments.get("x-stream-offset", "next"))
@@ -173,6 +188,8 @@ class Stream(Replicated):
             offset = self._offsets[consumer]
             self._offsets[consumer] += 1
             message = self._log[offset]
+            if self.profile.filters_streams and not _passes(message, consumer.arguments):
+                continue
             properties = with_header(message.properties, "x-stream-offset", Int64(offset))
             self._unacked[consumer.channel] += 1
             if consumer.credit is not None:
@@ -207,6 +224,20 @@ class Stream(Replicated):
         self._offsets.clear()
         self._unacked.clear()
         return 0  # RabbitMQ: the reply to queue.delete does not count messages
+
+
+def _passes(message: Message, arguments: FieldTable) -> bool:
+    """Return whether a message passes the filter of a consumer, ``x-stream-filter``.
+
+    RabbitMQ filters whole chunks by a Bloom filter, so a consumer may receive other messages, too.
+    """
+    wanted = decode_long_strings(arguments).get("x-stream-filter")
+    if wanted is None:
+        return True
+    value = decode_long_strings(message.properties.headers or {}).get("x-stream-filter-value")
+    if value is None:
+        return arguments.get("x-stream-match-unfiltered") is True
+    return value in (wanted if isinstance(wanted, list | tuple) else (wanted,))
 
 
 def _storable(message: Message) -> Message:

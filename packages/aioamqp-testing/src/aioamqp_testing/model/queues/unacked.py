@@ -44,11 +44,6 @@ class Unacked:
         return len(self._deliveries)
 
     @property
-    def oldest_sent_at(self) -> float | None:
-        """The time of the oldest delivery, or None."""
-        return next((delivery.sent_at for delivery in self._deliveries.values()), None)
-
-    @property
     def queues(self) -> list[Queue]:
         """The queues of the deliveries, each once."""
         return list(dict.fromkeys(delivery.queue for delivery in self._deliveries.values()))

@@ -5,7 +5,7 @@ from typing import Final
 
 from amqp_codec import ReplyCode
 
-from ...model import BrokerError, Timer, VirtualHost
+from ...model import BrokerError, Delivery, Timer, VirtualHost
 
 _PERIOD: Final = 60.0  # seconds; RabbitMQ checks once in as many, counted from channel.open
 
@@ -17,7 +17,7 @@ class AckTimeout:
         number: the number of the channel.
         vhost: whose clock is used.
         seconds: how old a delivery may be; None is any age.
-        oldest: returns when the oldest delivery was sent, None when there is none.
+        oldest: returns the oldest delivery, None when there is none.
         fail: called with the error when it is too old.
 
     Attributes:
@@ -40,7 +40,7 @@ class AckTimeout:
         number: int,
         vhost: VirtualHost,
         seconds: float | None,
-        oldest: Callable[[], float | None],
+        oldest: Callable[[], Delivery | None],
         fail: Callable[[BrokerError], None],
     ) -> None:
         self.is_running = False
@@ -54,10 +54,16 @@ class AckTimeout:
 
     def start(self) -> None:
         """Start the timer, unless it is running: there is a delivery."""
-        if not self.is_running and self._seconds is not None:
+        oldest = self._oldest()
+        if oldest is not None and not self.is_running and self._limit_of(oldest) is not None:
             since = self._vhost.clock.time() - self._opened
             self._timer = self._vhost.agenda.call_later(_PERIOD - since % _PERIOD, self._check)
             self.is_running = True
+
+    def _limit_of(self, delivery: Delivery) -> float | None:
+        """Return the seconds for a delivery: those of its queue, if that has some."""
+        milliseconds = delivery.queue.settings.consumer_timeout
+        return self._seconds if milliseconds is None else milliseconds / 1000
 
     def cancel(self) -> None:
         """Stop the timer: the channel is closed."""
@@ -67,15 +73,16 @@ class AckTimeout:
 
     def _check(self) -> None:
         self.is_running = False
-        sent = self._oldest()
-        if sent is None or self._seconds is None:
+        oldest = self._oldest()
+        seconds = None if oldest is None else self._limit_of(oldest)
+        if oldest is None or seconds is None:
             return
-        if self._vhost.clock.time() - sent <= self._seconds:
+        if self._vhost.clock.time() - oldest.sent_at <= seconds:
             self.start()
             return
         text = (
             f"delivery acknowledgement on channel {self._number} timed out."
-            f" Timeout value used: {round(self._seconds * 1000)} ms."
+            f" Timeout value used: {round(seconds * 1000)} ms."
             " This timeout value can be configured, see consumers doc guide to learn more"
         )
         self._fail(BrokerError(ReplyCode.PRECONDITION_FAILED, text))

@@ -55,7 +55,8 @@ class Channel:
         self, number: int, context: Context, on_closed: Callable[["Channel"], None]
     ) -> None:
         self.number = number
-        self.assembler = Assembler()
+        profile = context.node.profile
+        self.assembler = Assembler(refuses_long_bodies=profile.refuses_long_bodies)
         self._deferred = context.deferred
         self._on_closed = on_closed
         self._output = output = ChannelOutput(number, context.output, context.deferred)

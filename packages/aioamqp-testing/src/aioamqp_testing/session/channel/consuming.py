@@ -1,6 +1,7 @@
 """Handlers of the rest of basic.* on a channel: consuming, getting, acknowledging, prefetch."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -18,6 +19,8 @@ from ...model import (
     SharedPrefetch,
     Unacked,
 )
+from ...model.deprecated import DeprecatedFeatureWarning
+from ...model.profile import GLOBAL_QOS
 from ...model.queues.unacked import group_by_consumer
 from ..output import ChannelOutput
 from ..reader.undocumented import Credit, CreditOk
@@ -65,6 +68,7 @@ class Consuming:
         self.prefetch = SharedPrefetch(self)
         self._vhost = context.vhost
         self._new_name = context.node.new_name
+        self._profile = context.node.profile
         self._output = output
         self._topology = topology
         self._replies = replies
@@ -77,11 +81,12 @@ class Consuming:
         self.mailbox = Mailbox(number, context.deferred, self._send_delivery)
         self.deliver = self.mailbox.put_delivery
         self._fail = partial(context.fail_channel, number)
+        self._ack_timeout = context.node.consumer_timeout
         self._timeout = AckTimeout(
             number,
             context.vhost,
-            context.node.consumer_timeout,
-            lambda: self._unacked.oldest_sent_at,
+            self._ack_timeout,
+            lambda: next(iter(self._unacked), None),
             self._fail,
         )
 
@@ -101,13 +106,22 @@ class Consuming:
         if method.prefetch_size:
             text = f"prefetch_size!=0 ({method.prefetch_size})"
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, text)
-        if method.global_:
+        if method.global_ and not self._profile.shares_prefetch:
+            self._warn_of_global_qos()
+            self._prefetch_count = method.prefetch_count
+        elif method.global_:
             self.prefetch.set(method.prefetch_count, len(self._unacked))
         else:
             # RabbitMQ: a limit of the other kind removes the shared one
             self.prefetch.set(0, len(self._unacked))
             self._prefetch_count = method.prefetch_count
         self._output.send(basic.QosOk())
+
+    def _warn_of_global_qos(self) -> None:
+        # RabbitMQ: it is denied, but only a warning in the log shows it
+        use = "basic.qos with global=true, which now limits each consumer for itself,"
+        with suppress(DeprecatedFeatureWarning):
+            self._vhost.deprecated.warn(GLOBAL_QOS, use)
 
     def _consume(self, method: basic.Consume) -> None:
         queue_name = self._topology.queue_name(method.queue)
@@ -119,6 +133,10 @@ class Consuming:
             self._replies.start(tag, self._deliver_reply, no_ack=method.no_ack)
             self._output.reply(method.no_wait, basic.ConsumeOk(tag))
             return
+        if self._vhost.has_reply_queue(queue_name):
+            described = f"queue '{queue_name}' in vhost '{self._vhost.name}'"
+            text = f"only creator channel may consume from {described}"
+            raise BrokerError(ReplyCode.PRECONDITION_FAILED, text)
         consumer = Consumer(
             tag,
             self,
@@ -127,6 +145,7 @@ class Consuming:
             exclusive=method.exclusive,
             prefetch_count=self._prefetch_count,
             arguments=method.arguments,
+            ack_timeout=self._ack_timeout,
         )
         consumer.queue.add_consumer(consumer)
         self._consumers[consumer.tag] = consumer
@@ -153,6 +172,12 @@ class Consuming:
         if not method.no_wait:
             self.mailbox.put_notice(partial(self._output.send, basic.CancelOk(tag)))
 
+    def notify_cancelled(self, consumer: Consumer) -> None:
+        """Send basic.cancel to a client that has not acknowledged in time, if it wants it."""
+        if self._sends_cancel:
+            cancel = basic.Cancel(consumer.tag, no_wait=True)
+            self.mailbox.put_notice(partial(self._output.send, cancel))
+
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Remove consumers whose queue is deleted, and send basic.cancel if the client wants it."""
         self.mailbox.put_notice(partial(self._cancel_consumers, consumers))
@@ -165,6 +190,8 @@ class Consuming:
                     self._output.send(basic.Cancel(consumer.tag, no_wait=True))
 
     def _set_credit(self, method: Credit) -> None:
+        if not self._profile.has_credit:
+            raise BrokerError(ReplyCode.COMMAND_INVALID, "unimplemented method")
         consumer = self._consumers.get(method.consumer_tag)
         if consumer is None:
             text = f"unknown consumer tag '{method.consumer_tag}'"
@@ -201,6 +228,10 @@ class Consuming:
         self._output.send(method, message.properties, message.body)
 
     def _get(self, method: basic.Get) -> None:
+        if self._vhost.has_reply_queue(method.queue):
+            described = f"volatile queue '{method.queue}' in vhost '{self._vhost.name}'"
+            text = f"basic.get not supported by {described}"
+            raise BrokerError(ReplyCode.NOT_IMPLEMENTED, text)
         source = self._topology.find_queue(method.queue)
         queued = source.get(self, no_ack=method.no_ack)
         if queued is None:
@@ -222,7 +253,7 @@ class Consuming:
     def _add_unacked(self, source: Queue, consumer: Consumer | None, queued: QueuedMessage) -> None:
         sent = self._vhost.clock.time()
         self._unacked.add(Delivery(self._last_tag, source, consumer, queued, sent))
-        if not self._timeout.is_running:
+        if not (self._timeout.is_running or self._profile.times_consumers):
             self._timeout.start()
 
     def crash(self) -> None:
@@ -235,8 +266,9 @@ class Consuming:
 
     def _send_reply(self, message: Message) -> None:
         if self._replies.tag is not None:
-            # RabbitMQ: a direct reply has the next delivery tag and does not use it up
+            # RabbitMQ: a direct reply has the next delivery tag, and uses it up if it has a queue
             tag = self._last_tag + 1
+            self._last_tag += self._profile.has_reply_queues
             method = basic.Deliver(
                 self._replies.tag, tag, False, message.exchange, message.routing_key
             )
@@ -250,15 +282,15 @@ class Consuming:
 
     def _nack(self, method: basic.Nack) -> None:
         deliveries = self._unacked.pop(method.delivery_tag, multiple=method.multiple)
-        self._refuse(deliveries, requeue=method.requeue)
+        self._refuse(deliveries, "requeue" if method.requeue else "reject")
 
     def _reject(self, method: basic.Reject) -> None:
         deliveries = self._unacked.pop(method.delivery_tag, multiple=False)
-        self._refuse(deliveries, requeue=method.requeue)
+        self._refuse(deliveries, "requeue_failed" if method.requeue else "reject_failed")
 
-    def _refuse(self, deliveries: list[Delivery], *, requeue: bool) -> None:
+    def _refuse(self, deliveries: list[Delivery], how: str) -> None:
         _check_can_reject(deliveries)
-        self._settle_now_or_at_commit(deliveries, attrgetter("requeue" if requeue else "reject"))
+        self._settle_now_or_at_commit(deliveries, attrgetter(how))
 
     def _recover(self, method: basic.Recover | basic.RecoverAsync) -> None:
         if not method.requeue:

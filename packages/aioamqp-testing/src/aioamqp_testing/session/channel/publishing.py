@@ -53,11 +53,13 @@ class Publishing:
         """
         if method.immediate:
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, "immediate=true")
-        largest = self._node.max_message_size
-        if len(body) > largest:
+        if len(body) > self._node.max_message_size:
+            if self._node.profile.checks_size_last:
+                self._vhost.exchange(method.exchange)
             raise BrokerError(
                 ReplyCode.PRECONDITION_FAILED,
-                f"message size {len(body)} is larger than configured max size {largest}",
+                f"message size {len(body)} is larger than configured max size"
+                f" {self._node.max_message_size}",
             )
         message = Message(method.exchange, method.routing_key, properties, body)
         try:

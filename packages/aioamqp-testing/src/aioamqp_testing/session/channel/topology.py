@@ -63,7 +63,7 @@ class Topology:
 
     def _declare_exchange(self, method: exchange.Declare) -> None:
         if method.passive:
-            self._vhost.check_exchange(method.exchange)
+            self._vhost.check_exchange(method.exchange, self._access)
         else:
             self._vhost.declare_exchange(
                 method.exchange,
@@ -107,7 +107,7 @@ class Topology:
             self._output.reply(method.no_wait, queue.DeclareOk(name, 0, 1))
             return
         if method.passive:
-            declared = self._vhost.check_queue(method.queue, self._owner)
+            declared = self._vhost.check_queue(method.queue, self._owner, self._access)
         else:
             declared = self._vhost.declare_queue(
                 method.queue,
@@ -136,7 +136,8 @@ class Topology:
         self._output.send(queue.UnbindOk())
 
     def _purge_queue(self, method: queue.Purge) -> None:
-        purged = self.find_queue(method.queue).purge()
+        is_reply_queue = self._vhost.has_reply_queue(method.queue)
+        purged = 0 if is_reply_queue else self.find_queue(method.queue).purge()
         self._output.reply(method.no_wait, queue.PurgeOk(purged))
 
     def _delete_queue(self, method: queue.Delete) -> None:

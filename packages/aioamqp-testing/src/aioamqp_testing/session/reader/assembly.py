@@ -1,7 +1,7 @@
 """Frames of one channel to commands, and RabbitMQ's reply texts for frames that do not fit.
 
 The states of a channel are those of ``amqp_codec.Decoder``, but for a body that is longer than its
-header says: RabbitMQ does not refuse it, and waits for more of it.
+header says: RabbitMQ before 4.3 does not refuse it, and waits for more of it.
 """
 
 from struct import Struct
@@ -86,11 +86,16 @@ def _check_arguments(method: Method, frame: FrameReader) -> None:
 
 
 class Assembler:
-    """Assembler of the commands of one channel."""
+    """Assembler of the commands of one channel.
 
-    __slots__ = ("_method", "_pieces", "_properties", "_remaining")
+    Args:
+        refuses_long_bodies: whether a body that is longer than its header says is refused.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_method", "_pieces", "_properties", "_refuses_long_bodies", "_remaining")
+
+    def __init__(self, *, refuses_long_bodies: bool = False) -> None:
+        self._refuses_long_bodies = refuses_long_bodies
         self._method: Method | None = None  # with a content that is not complete
         self._properties: basic.Properties | None = None  # of that content, if its header is here
         self._remaining = 0  # bytes of its body; below 0 when there were more than announced
@@ -129,6 +134,9 @@ class Assembler:
             raise self._unexpected(frame, _body_expected(method))
         else:
             self._remaining -= frame.size
+            if self._remaining < 0 and self._refuses_long_bodies:
+                text = "content body frame exceeds remaining content size"
+                raise FrameRefused(ReplyCode.FRAME_ERROR, text, method.INDEX)
             if self._remaining >= 0:
                 self._pieces.append(frame.payload)
         if self._remaining:  # RabbitMQ: it waits even if the body is too long, for a negative size

@@ -12,7 +12,6 @@ from amqp_codec.protocol.constants import (
     FRAME_HEADER,
     FRAME_HEARTBEAT,
     FRAME_METHOD,
-    FRAME_MIN_SIZE,
 )
 
 from ...model import BrokerError
@@ -22,10 +21,10 @@ _QUOTED: Final = 16  # bytes of a payload that a reply text shows
 _SHORTEST: Final = {FRAME_METHOD: 4, FRAME_HEADER: 12, FRAME_BODY: 0}
 
 
-def new_reader() -> FrameReader:
+def new_reader(frame_max: int) -> FrameReader:
     """Return a reader for the frames of a connection that has not been tuned."""
     reader = FrameReader()
-    set_frame_max(reader, FRAME_MIN_SIZE)
+    set_frame_max(reader, frame_max)
     return reader
 
 
