@@ -269,7 +269,7 @@ async def test_closing_requeues_unacknowledged_messages(
     """Row 72."""
     observer, closing = await connect(), await connect()
     channel, other = await closing.channel(), await observer.channel()
-    await other.queue_declare(name)
+    await other.queue_declare(name, durable=True)
     for body in BODIES:
         await channel.basic_publish(body, "", name)
     inbox = Inbox()

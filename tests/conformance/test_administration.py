@@ -107,8 +107,12 @@ async def test_permissions_are_checked_by_resource_name(
         )
     client, other = await log_in_as(log_in, tenant), await log_in(vhost=tenant.vhost)
     assert isinstance(other, ScriptedClient)
-    await other.call(exchange.Declare("x", "fanout"), queue.Declare("q"))
-    await client.call(queue.Declare("cw"), queue.Declare("cr"), exchange.Declare("cx", "fanout"))
+    await other.call(exchange.Declare("x", "fanout"), queue.Declare("q", durable=True))
+    await client.call(
+        queue.Declare("cw", durable=True),
+        queue.Declare("cr", durable=True),
+        exchange.Declare("cx", "fanout"),
+    )
 
     def refusal(what: str) -> tuple[int, str]:
         text = f"access to {what} in vhost '{tenant.vhost}' refused for user '{tenant.user}'"
@@ -116,7 +120,7 @@ async def test_permissions_are_checked_by_resource_name(
 
     forbidden: list[tuple[MethodOrCommand, str]] = [
         # Row 78: configure, write, read; both ends of a binding, the destination first
-        (queue.Declare("q"), "queue 'q'"),
+        (queue.Declare("q", durable=True), "queue 'q'"),
         (queue.Delete("q"), "queue 'q'"),
         (exchange.Declare("x", "fanout"), "exchange 'x'"),
         (exchange.Delete("x"), "exchange 'x'"),
@@ -139,8 +143,14 @@ async def test_permissions_are_checked_by_resource_name(
         # Row 80
         (publish("cr"), "exchange 'amq.default'"),
         # Row 81
-        (queue.Declare("cn", arguments={"x-dead-letter-exchange": "cr"}), "queue 'cn'"),
-        (queue.Declare("cr1", arguments={"x-dead-letter-exchange": "x"}), "exchange 'x'"),
+        (
+            queue.Declare("cn", durable=True, arguments={"x-dead-letter-exchange": "cr"}),
+            "queue 'cn'",
+        ),
+        (
+            queue.Declare("cr1", durable=True, arguments={"x-dead-letter-exchange": "x"}),
+            "exchange 'x'",
+        ),
         (exchange.Declare("cn", "topic", arguments={"alternate-exchange": "cr"}), "exchange 'cn'"),
         (exchange.Declare("cr1", "topic", arguments={"alternate-exchange": "x"}), "exchange 'x'"),
     ]
@@ -172,11 +182,13 @@ async def test_a_virtual_host_may_limit_its_queues(
     client = await log_in(vhost=tenant.vhost)
     assert isinstance(client, ScriptedClient)
 
-    assert await client.call(queue.Declare("q"), queue.Declare("q")) == [
+    assert await client.call(
+        queue.Declare("q", durable=True), queue.Declare("q", durable=True)
+    ) == [
         queue.DeclareOk("q", 0, 0),
         queue.DeclareOk("q", 0, 0),
     ]
-    assert await client.refusal(queue.Declare("r")) == (
+    assert await client.refusal(queue.Declare("r", durable=True)) == (
         406,
         f"PRECONDITION_FAILED - cannot declare queue 'r': queue limit in vhost '{tenant.vhost}'"
         " (1) is reached",
@@ -193,7 +205,7 @@ async def test_an_impersonator_may_set_any_user_id(
         broker.add_user(tenant.user, tenant.password, ["impersonator"])
         broker.set_permissions(tenant.user, tenant.vhost)
     client = await log_in_as(log_in, tenant)
-    await client.call(queue.Declare("q"))
+    await client.call(queue.Declare("q", durable=True))
 
     assert await client.call(publish("q", user_id="bob")) == []
 
@@ -235,9 +247,11 @@ async def test_a_policy_applies_at_once_to_existing_queues_and_exchanges(
         broker.set_policy("low", ".", {"max-length": 1}, priority=-1, vhost=tenant.vhost)
     client = await log_in(vhost=tenant.vhost)
     assert isinstance(client, ScriptedClient)
-    five = queue.Declare("q5", arguments={"x-max-length": 5})
-    two = queue.Declare("q2", arguments={"x-max-length": 2})
-    await client.call(five, two, exchange.Declare("x", "fanout"), queue.Declare("lost"))
+    five = queue.Declare("q5", durable=True, arguments={"x-max-length": 5})
+    two = queue.Declare("q2", durable=True, arguments={"x-max-length": 2})
+    await client.call(
+        five, two, exchange.Declare("x", "fanout"), queue.Declare("lost", durable=True)
+    )
     numbers = [b"%d" % number for number in range(6)]
 
     async with administer() as broker:

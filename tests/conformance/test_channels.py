@@ -47,7 +47,7 @@ async def test_a_channel_error_fails_all_pending_calls_with_its_code_and_text(
     outcomes = await asyncio.gather(
         channel.basic_qos(prefetch_count=1),
         channel.queue_declare(missing, passive=True),
-        channel.queue_declare(new_name()),
+        channel.queue_declare(new_name(), durable=True),
         channel.basic_qos(prefetch_count=2),
         return_exceptions=True,
     )
@@ -70,7 +70,7 @@ async def test_methods_after_a_channel_error_are_ignored(
 
     await asyncio.gather(
         channel.queue_declare(missing, passive=True),
-        channel.queue_declare(later),
+        channel.queue_declare(later, durable=True),
         return_exceptions=True,
     )
 
@@ -101,7 +101,7 @@ async def test_closing_a_channel_fails_pending_calls(connect: Connect, name: str
     channel = await (await connect()).channel()
 
     declared, closed = await asyncio.gather(
-        channel.queue_declare(name), channel.close(), return_exceptions=True
+        channel.queue_declare(name, durable=True), channel.close(), return_exceptions=True
     )
 
     assert isinstance(declared, ChannelClosed)
@@ -133,7 +133,7 @@ async def test_a_channel_id_is_reused_after_a_channel_error(connect: Connect, na
     second = await protocol.channel()
 
     assert second.channel_id == first.channel_id == 1
-    assert (await second.queue_declare(name))["queue"] == name
+    assert (await second.queue_declare(name, durable=True))["queue"] == name
 
 
 @scenario

@@ -146,7 +146,7 @@ async def test_messages_of_a_queue_deleted_meanwhile_are_confirmed(
     channel = await (await connect()).channel()
     other = await (await connect()).channel()
     await channel.confirm_select()
-    await channel.queue_declare(name)
+    await channel.queue_declare(name, durable=True)
 
     publishes = [asyncio.create_task(channel.publish(b"", "", name)) for _ in range(50)]
     await other.queue_delete(name)

@@ -354,7 +354,10 @@ async def test_deeply_nested_headers_stay_when_a_message_is_dead_lettered(
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": dead_letter_queue,
     }
-    await client.call(queue.Declare(dead_letter_queue), queue.Declare(name, arguments=arguments))
+    await client.call(
+        queue.Declare(dead_letter_queue, exclusive=True),
+        queue.Declare(name, exclusive=True, arguments=arguments),
+    )
     encoded = deep_headers(levels)
     await client.call(publish_encoded(name, encoded))
     (got,) = await client.call(basic.Get(name))
@@ -385,7 +388,7 @@ async def test_damaged_headers_are_an_internal_error_however_deep_they_are_neste
 ) -> None:
     """Row F8."""
     client = await open_client()
-    await client.call(queue.Declare(name))
+    await client.call(queue.Declare(name, exclusive=True))
     damaged = deep_headers(levels, last=last)
 
     refusal = await client.refusal(publish_encoded(name, damaged))

@@ -40,7 +40,7 @@ async def test_an_x_credit_argument_that_is_not_a_table_is_an_internal_error(
 ) -> None:
     """Row 64."""
     raw = await endpoint.open_connection(1)
-    await raw.request(queue.Declare(name))
+    await raw.request(queue.Declare(name, exclusive=True))
 
     refused = await raw.request(basic.Consume(name, "tag", arguments={"x-credit": 1}))
 
@@ -51,7 +51,7 @@ async def test_an_x_credit_argument_that_is_not_a_table_is_an_internal_error(
 async def test_purge_and_delete_count_ready_messages(endpoint: Endpoint, name: str) -> None:
     """Row 113."""
     raw = await endpoint.open_connection(1)
-    await raw.request(queue.Declare(name))
+    await raw.request(queue.Declare(name, exclusive=True))
     raw.send(*(publish(name) for _ in range(3)))
     assert isinstance(await raw.request(basic.Get(name)), Command)
 

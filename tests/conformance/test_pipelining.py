@@ -43,7 +43,7 @@ async def is_idle(raw: RawClient) -> bool:
 async def queue_of(endpoint: Endpoint, name: str, messages: int) -> RawClient:
     """Declare a queue with messages; return a client with two channels."""
     raw = await endpoint.open_connection(1, 2)
-    await raw.request(queue.Declare(name))
+    await raw.request(queue.Declare(name, durable=True))
     raw.send(*(publish(name) for _ in range(messages)))
     assert await is_idle(raw)
     return raw

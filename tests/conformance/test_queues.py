@@ -213,7 +213,7 @@ async def test_an_auto_delete_queue_is_deleted_with_its_last_consumer(
 ) -> None:
     """Row 114."""
     channel = await (await connect()).channel()
-    await channel.queue_declare(name, auto_delete=True)
+    await channel.queue_declare(name, durable=True, auto_delete=True)
     await channel.basic_consume(Inbox(), name, consumer_tag="left")
     await channel.basic_consume(Inbox(), name, consumer_tag="right")
 
@@ -349,10 +349,10 @@ async def test_unknown_and_equivalent_arguments_are_ignored_when_redeclaring(
 ) -> None:
     """Row 99, row 100, row 101."""
     channel = await (await connect()).channel()
-    await channel.queue_declare(name, arguments={"x-max-length": 10, "unknown": 1})
+    await channel.queue_declare(name, durable=True, arguments={"x-max-length": 10, "unknown": 1})
 
     arguments: FieldTable = {"x-max-length": Int64(10), "x-queue-type": "classic", "other": 2}
-    assert (await channel.queue_declare(name, arguments=arguments))["queue"] == name
+    assert (await channel.queue_declare(name, durable=True, arguments=arguments))["queue"] == name
 
 
 @pytest.mark.parametrize("argument", ["x-delivery-limit", "x-max-age"])
@@ -374,9 +374,9 @@ async def test_an_argument_of_another_queue_type_is_refused(
 async def test_queue_declare_with_no_wait_may_be_refused(connect: Connect, name: str) -> None:
     """Row 103."""
     channel = await (await connect()).channel()
-    await channel.queue_declare(name)
+    await channel.queue_declare(name, durable=True)
 
-    await channel.queue_declare(name, durable=True, no_wait=True)
+    await channel.queue_declare(name, durable=True, auto_delete=True, no_wait=True)
 
     assert (await refusal(channel.basic_qos(prefetch_count=1)))[0] == 406
 
@@ -388,7 +388,7 @@ async def test_an_auto_delete_queue_is_deleted_with_the_channel_of_its_last_cons
 ) -> None:
     """Row 114. Neither closing the declaring connection nor a basic.get deletes it."""
     declarer, user, witness = await connect(), await connect(), await connect()
-    await (await declarer.channel()).queue_declare(name, auto_delete=True)
+    await (await declarer.channel()).queue_declare(name, durable=True, auto_delete=True)
     await declarer.close()
     channel, other = await user.channel(), await witness.channel()
     await channel.basic_publish(b"", "", name)
