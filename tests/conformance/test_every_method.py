@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from aioamqp_testing import FakeBroker
-from amqp_codec import METHODS, Method, basic, channel, connection, queue
+from amqp_codec import METHODS, Method, basic, channel, connection, exchange, queue
 from tests.conformance.client import MethodOrCommand
 from tests.conformance.raw_client import Endpoint, content_header, frame
 
@@ -70,8 +70,13 @@ def methods() -> Iterator[tuple[int, bytes]]:
 
 
 def with_defaults(method: type[Method]) -> Method:
-    """Return a method with default arguments; a declared queue is exclusive."""
-    return queue.Declare(exclusive=True) if method is queue.Declare else method()
+    """Return a method with default arguments that all versions of RabbitMQ answer in one way.
+
+    A declared queue is exclusive, and an exchange of a known type.
+    """
+    if method is queue.Declare:
+        return queue.Declare(exclusive=True)
+    return exchange.Declare(type="direct") if method is exchange.Declare else method()
 
 
 async def replies_to(endpoint: Endpoint, case: Case) -> str:
