@@ -223,7 +223,7 @@ async def test_an_unknown_queue_master_locator_is_refused_until_every_one_is(
     client = await open_client()
 
     (reply,) = await client.call(
-        queue.Declare(name, exclusive=True, arguments={"x-queue-master-locator": "foo"})
+        queue.Declare(name, durable=True, arguments={"x-queue-master-locator": "foo"})
     )
 
     if isinstance(reply, connection.Close):

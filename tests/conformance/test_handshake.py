@@ -17,7 +17,7 @@ from amqp_codec import (
 )
 from tests.conformance.client import MethodOrCommand
 from tests.conformance.raw_client import Endpoint, RawClient, close, frame, start_ok
-from tests.conformance.scenario import scenario
+from tests.conformance.scenario import ByVersion, scenario
 
 CAPABILITIES = [
     "publisher_confirms",
@@ -30,6 +30,8 @@ CAPABILITIES = [
     "per_consumer_qos",
     "direct_reply_to",
 ]
+
+AMQP_1_0_WITH_SASL = b"AMQP\3\1\0\0"
 
 LOGIN_REFUSED = (
     "ACCESS_REFUSED - Login was refused using authentication mechanism {}."
@@ -48,16 +50,21 @@ LOGIN_REFUSED = (
     ],
 )
 @scenario
-async def test_another_protocol_header_is_answered_with_that_of_0_9_1(
-    endpoint: Endpoint, header: bytes
+async def test_another_protocol_header_is_answered_with_one_that_is_supported(
+    endpoint: Endpoint, header: bytes, by_version: ByVersion
 ) -> None:
-    """Rows 1, 2."""
+    """Rows 1, 2. RabbitMQ 4.0 has AMQP 1.0, and offers it with SASL."""
     raw = await endpoint.connect()
+    if header == AMQP_1_0_WITH_SASL and by_version({"3.10": False, "4.0": True}):
+        assert (await raw.request_bytes(header, len(header))).startswith(header)
+        return
 
     raw.send(header)
 
     assert await raw.commands_until_eof() == []
-    assert raw.received_bytes == PROTOCOL_HEADER
+    supported = by_version({"3.10": PROTOCOL_HEADER, "4.0": AMQP_1_0_WITH_SASL})
+    is_0_9 = header.startswith(b"AMQP\0\0")
+    assert raw.received_bytes == (PROTOCOL_HEADER if is_0_9 else supported)
 
 
 @scenario
@@ -75,10 +82,15 @@ async def test_the_protocol_header_of_0_9_is_accepted(endpoint: Endpoint) -> Non
 @pytest.mark.parametrize("version", [b"\1\1\x08\0", b"\1\1\x09\1"])
 @scenario
 async def test_the_protocol_headers_of_0_8_are_answered_with_version_8_0(
-    endpoint: Endpoint, version: bytes
+    endpoint: Endpoint, version: bytes, by_version: ByVersion
 ) -> None:
-    """Row 4."""
+    """Row 4. RabbitMQ 4.0 no longer has 0.8."""
     raw = await endpoint.connect()
+    if by_version({"3.10": False, "4.0": True}):
+        raw.send(b"AMQP" + version)
+        assert await raw.commands_until_eof() == []
+        assert raw.received_bytes == AMQP_1_0_WITH_SASL
+        return
 
     start = await raw.start_handshake(b"AMQP" + version)
 
@@ -265,8 +277,8 @@ async def test_most_handshake_errors_reset_the_connection_after_three_silent_sec
         silent[-1].send_method(0, connection.StartOk.INDEX, arguments)
     silent.append(await send_handshake(endpoint, start_ok(), connection.TuneOk(2047, 131072, 0)))
     silent[-1].send_method(0, connection.Open.INDEX, b"")
-    closed = [await endpoint.open_connection(1, frame_max=4096) for _ in range(2)]
-    closed[0].send(frame(3, 1, b"x" * 4097)[:7])
+    closed = [await endpoint.open_connection(1, frame_max=8192) for _ in range(2)]
+    closed[0].send(frame(3, 1, b"x" * 8193)[:7])
     closed[1].send_frame(1, 1, b"\0\x14\0\x28\0", end=b"\0")
     for raw in closed:
         assert isinstance(await raw.next_command(), connection.Close)
