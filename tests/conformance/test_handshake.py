@@ -244,7 +244,7 @@ async def send_handshake(endpoint: Endpoint, *sent: MethodOrCommand) -> RawClien
 @pytest.mark.slow
 @scenario
 async def test_most_handshake_errors_reset_the_connection_after_three_silent_seconds(
-    endpoint: Endpoint,
+    endpoint: Endpoint, by_version: ByVersion
 ) -> None:
     """Rows 11, 12, 13, 14, 16, 26, 27, 52. All concurrently, because each takes three seconds.
 
@@ -252,7 +252,8 @@ async def test_most_handshake_errors_reset_the_connection_after_three_silent_sec
     """
     endpoint.expect_heartbeats()
     beating = await endpoint.open_connection(heartbeat=1)
-    amqplain_response = encode_table({"LOGIN": b"guest", "PASSWORD": b"guest"})[4:]
+    # RabbitMQ: 4.0 accepts byte arrays in place of strings.
+    amqplain_of_bytes = encode_table({"LOGIN": b"guest", "PASSWORD": b"guest"})[4:]
     silent = [
         await send_handshake(endpoint, *sent)
         for sent in (
@@ -260,7 +261,7 @@ async def test_most_handshake_errors_reset_the_connection_after_three_silent_sec
             [start_ok("FOO")],
             [start_ok("EXTERNAL", b"")],
             [start_ok(response=b"guest guest")],
-            [start_ok("AMQPLAIN", amqplain_response)],
+            *by_version({"3.10": [[start_ok("AMQPLAIN", amqplain_of_bytes)]], "4.0": []}),
             [start_ok(), connection.Open("/")],
             [start_ok(), connection.TuneOk(2047, 1000, 0)],
             [start_ok(), connection.TuneOk(2047, 1000000, 0)],
@@ -288,10 +289,9 @@ async def test_most_handshake_errors_reset_the_connection_after_three_silent_sec
     for _ in range(6):
         await endpoint.advance_time(0.5)
 
-    assert (
-        await asyncio.gather(*(raw.commands_until_eof() for raw in (*silent, *closed))) == [[]] * 17
-    )
-    assert [raw.was_reset for raw in silent] == [True] * 15
+    ended = (*silent, *closed)
+    assert await asyncio.gather(*(raw.commands_until_eof() for raw in ended)) == [[]] * len(ended)
+    assert all(raw.was_reset for raw in silent)
     assert (await refused.commands_until_eof(), refused.was_reset) == ([], True)
     heartbeats = await beating.commands_until_eof()
     assert heartbeats.count(HEARTBEAT) >= 4
