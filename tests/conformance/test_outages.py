@@ -262,8 +262,9 @@ async def test_a_stopping_broker_closes_connections_and_keeps_durable_entities(
 
     Its metadata store keeps exchanges that are not durable.
     """
-    is_rabbitmq = isinstance(private_broker, RabbitMQNode)
-    by_version = selection(private_broker.version if is_rabbitmq else FAKE_VERSION)
+    by_version = selection(
+        FAKE_VERSION if isinstance(private_broker, str) else private_broker.version
+    )
     channel = await restartable.channel()
     await channel.queue_declare("durable", durable=True)
     await channel.queue_purge("durable")
