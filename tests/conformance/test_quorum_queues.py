@@ -236,6 +236,8 @@ async def test_messages_of_a_closed_channel_are_requeued_at_the_head(
     await inbox.bodies(2)
 
     await other.close()
+    while await count(channel, name) < 3:
+        pass  # RabbitMQ: 4.3 may requeue them after channel.close-ok.
 
     again = await inbox_of(channel, name)
     assert await again.bodies(3) == [b"0", b"1", b"2"]
