@@ -60,10 +60,16 @@ def rabbitmq_url(rabbitmq_node: RabbitMQNode) -> str:
     return rabbitmq_node.url
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "rabbitmq: needs a RabbitMQ node; set by tests/conftest.py")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m rabbitmq` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests of RabbitMQ in one worker of pytest-xdist: they share a node."""
     for item in items:
         if uses_rabbitmq(item):
+            item.add_marker(pytest.mark.rabbitmq)
             item.add_marker(pytest.mark.xdist_group("rabbitmq"))
 
 

@@ -14,14 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TypeAlias
 
+from amqp_codec import PROTOCOL_HEADER, Command, Decoder, connection
+from tests import rabbitmq_versions
 from tests.certificates import Authority
 
-PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 Started: TypeAlias = "tuple[subprocess.Popen[bytes], IO[bytes]]"
 """A guard script that runs, and the output of its node."""
-
-METHOD_FRAME_ON_CHANNEL_0 = b"\x01\x00\x00"
-CONNECTION_START = b"\x00\x0a\x00\x0a"
 
 START_SECONDS = 50.0
 """The longest time to start; usually 3 to 10 seconds. Less than pytest's timeout for a test."""
@@ -99,8 +97,13 @@ def is_required() -> bool:
     return os.environ.get("AMQP_REQUIRE_RABBITMQ", "0") not in ("", "0")
 
 
+def chosen_version() -> str | None:
+    """Return the version of RabbitMQ that AMQP_RABBITMQ names, or None for the one on PATH."""
+    return os.environ.get("AMQP_RABBITMQ") or None
+
+
 class RabbitMQMissing(Exception):
-    """RabbitMQ is not installed; the message names the missing program."""
+    """RabbitMQ is not installed; the message names the missing program or version."""
 
 
 class RabbitMQNotStarted(Exception):
@@ -120,6 +123,7 @@ class RabbitMQNode:
         authority: that issued the node's certificate; None without TLS.
         tls_port: for AMQP with TLS; None without TLS.
         management_port: for the management API; None without it.
+        version: of RabbitMQ, such as 4.3.6; empty until the node is ready.
         environment: in which `rabbitmqctl` connects to this node.
     """
 
@@ -128,6 +132,7 @@ class RabbitMQNode:
     authority: Authority | None = None
     tls_port: int | None = None
     management_port: int | None = None
+    version: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -147,7 +152,7 @@ def running_node(
         restarts: whether the node is started again whenever it ends, as after ``kill``.
 
     Raises:
-        RabbitMQMissing: `rabbitmq-server` or `epmd` is not on PATH.
+        RabbitMQMissing: `rabbitmq-server` or `epmd` is not on PATH, or the version of AMQP_RABBITMQ is not installed.
         RabbitMQNotStarted: the node ended, or was not ready in time.
     """
     program = server_program()
@@ -161,7 +166,7 @@ def running_node(
         management_port if has_management else None,
     )
     folder = Path(tempfile.mkdtemp(prefix="aioamqp-rabbitmq-"))
-    configuration, plugins = CONFIGURATION, list(PLUGINS)
+    configuration, plugins = configuration_of_version(), list(PLUGINS)
     if authority is not None:
         own = authority.issue("node", "DNS:localhost")
         configuration += CONFIGURATION_OF_TLS.format(
@@ -177,13 +182,11 @@ def running_node(
     (folder / "rabbitmq.conf").write_text(configuration)
     (folder / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
     (folder / "rabbitmq-env.conf").touch()
-    environment = node_environment(folder, node, distribution_port, epmd_port)
-    # Debian's rabbitmqctl is a wrapper too, for another node: find the one beside the script first.
-    path = f"{program.parent}{os.pathsep}{environment['PATH']}"
-    node = replace(node, environment=environment | {"PATH": path})
-    with started(program, folder, environment, GUARD_THAT_RESTARTS if restarts else GUARD) as run:
-        wait_until_ready(node, *run)
-        yield node
+    environment = node_environment(program, folder, node, distribution_port, epmd_port)
+    script = GUARD_THAT_RESTARTS if restarts else GUARD
+    with started(program, folder, environment, script) as run:
+        version = wait_until_ready(node, *run)
+        yield replace(node, version=version, environment=environment)
 
 
 @contextlib.contextmanager
@@ -196,7 +199,7 @@ def running_cluster(size: int) -> Iterator[list[RabbitMQNode]]:
     program = server_program()
     *ports, epmd_port = free_ports(2 * size + 1)
     names = [f"aioamqp-test-{os.getpid()}-{number}" for number in range(size)]
-    configuration = CONFIGURATION + CONFIGURATION_OF_CLUSTER
+    configuration = configuration_of_version() + CONFIGURATION_OF_CLUSTER
     for number, name in enumerate(names, 1):
         configuration += f"cluster_formation.classic_config.nodes.{number} = {name}@localhost\n"
     nodes: list[RabbitMQNode] = []
@@ -211,17 +214,17 @@ def running_cluster(size: int) -> Iterator[list[RabbitMQNode]]:
             cookie = folder / ".erlang.cookie"
             cookie.write_text("aioamqp")
             cookie.chmod(0o400)
-            environment = node_environment(folder, node, ports[size + number], epmd_port)
+            environment = node_environment(program, folder, node, ports[size + number], epmd_port)
             # One scheduler each: the machine has few processors.
             environment["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] += " +S 1:1"
-            path = f"{program.parent}{os.pathsep}{environment['PATH']}"
-            nodes.append(replace(node, environment=environment | {"PATH": path}))
+            nodes.append(replace(node, environment=environment))
             # Only the epmd of the first guard finds its port free, and that one is stopped last.
             guard = started(program, folder, environment, GUARD_THAT_RESTARTS)
             runs.append(stack.enter_context(guard))
-        for node, run in zip(nodes, runs, strict=True):
-            wait_until_ready(node, *run)
-        yield nodes
+        yield [
+            replace(node, version=wait_until_ready(node, *run))
+            for node, run in zip(nodes, runs, strict=True)
+        ]
 
 
 @contextlib.contextmanager
@@ -253,6 +256,15 @@ def server_program() -> Path:
     On Debian and Ubuntu the command is a wrapper that requires the user rabbitmq and the system's
     folders; the script behind it works for any user and any folder.
     """
+    if (version := chosen_version()) is not None:
+        rabbitmq_versions.release(version)
+        server = rabbitmq_versions.server_of(version)
+        if server is None:
+            raise RabbitMQMissing(
+                f"RabbitMQ {version} is not installed beside the others; "
+                f"run `python3 tests/rabbitmq_versions.py {version}`"
+            )
+        return server
     for name in ("rabbitmq-server", "epmd"):
         if shutil.which(name) is None:
             raise RabbitMQMissing(f"{name} is not on PATH; install the package rabbitmq-server")
@@ -260,6 +272,12 @@ def server_program() -> Path:
     if program.name == "rabbitmq-script-wrapper":
         return program.with_name("rabbitmq-server")
     return program
+
+
+def configuration_of_version() -> str:
+    """Return the lines of rabbitmq.conf for every node of the version that was chosen."""
+    version = chosen_version()
+    return CONFIGURATION + (rabbitmq_versions.release(version).configuration if version else "")
 
 
 def free_ports(count: int) -> list[int]:
@@ -272,7 +290,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def node_environment(
-    folder: Path, node: RabbitMQNode, distribution_port: int, epmd_port: int
+    program: Path, folder: Path, node: RabbitMQNode, distribution_port: int, epmd_port: int
 ) -> dict[str, str]:
     """Return an environment in which the machine's own RabbitMQ is neither read nor written."""
     inherited = {
@@ -281,6 +299,8 @@ def node_environment(
         if not name.startswith(("RABBITMQ_", "ERL_"))
     }
     return inherited | {
+        # Debian's rabbitmqctl is a wrapper too, for another node: find the one beside the script first.
+        "PATH": f"{program.parent}{os.pathsep}{inherited['PATH']}",
         # Erlang creates its cookie in the home folder; a private cookie keeps other nodes out.
         "HOME": str(folder),
         "ERL_EPMD_PORT": str(epmd_port),
@@ -303,10 +323,13 @@ def node_environment(
 
 def wait_until_ready(
     node: RabbitMQNode, guard: "subprocess.Popen[bytes]", output: IO[bytes]
-) -> None:
-    """Wait until the node offers a connection; it opens its port as the last step of starting."""
+) -> str:
+    """Wait until the node offers a connection, and return its version.
+
+    A node opens its port as the last step of starting.
+    """
     deadline = time.monotonic() + START_SECONDS
-    while not offers_connection(node.port):
+    while (start := connection_start(node.port)) is None:
         if guard.poll() is not None:
             raise RabbitMQNotStarted(f"RabbitMQ ended while it was starting:\n{tail(output)}")
         if time.monotonic() > deadline:
@@ -314,19 +337,27 @@ def wait_until_ready(
                 f"RabbitMQ was not ready after {START_SECONDS:.0f} seconds:\n{tail(output)}"
             )
         time.sleep(0.05)
+    return str(start.server_properties["version"])
 
 
 def offers_connection(port: int) -> bool:
     """Return whether the peer answers the protocol header with connection.start."""
+    return connection_start(port) is not None
+
+
+def connection_start(port: int) -> connection.Start | None:
+    """Send the protocol header; return connection.start, or None without one."""
+    decoder = Decoder()
+    commands: list[Command] = []
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(PROTOCOL_HEADER)
-            reply = b""
-            while len(reply) < 11 and (chunk := connection.recv(11 - len(reply))):
-                reply += chunk
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+            peer.sendall(PROTOCOL_HEADER)
+            while not commands and (data := peer.recv(65536)):
+                commands = list(decoder.feed(data))
     except OSError:
-        return False
-    return reply.startswith(METHOD_FRAME_ON_CHANNEL_0) and reply.endswith(CONNECTION_START)
+        return None
+    method = commands[0].method if commands else None
+    return method if isinstance(method, connection.Start) else None
 
 
 def stop(guard: "subprocess.Popen[bytes]") -> None:

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from amqp_codec import PROTOCOL_HEADER, Command, Decoder, connection
-from tests.rabbitmq import RabbitMQNode, RabbitMQNotStarted, running_node, server_program
+from tests import rabbitmq_versions
+from tests.conformance.scenario import selection
+from tests.rabbitmq import (
+    RabbitMQMissing,
+    RabbitMQNode,
+    RabbitMQNotStarted,
+    chosen_version,
+    running_node,
+    server_program,
+)
 
 ROOT = Path(__file__).parents[1]
 STANDARD_PORT = 5672
@@ -53,9 +62,55 @@ def test_the_node_is_private_to_the_test_run(
     assert str(start.server_properties["cluster_name"]).startswith(f"{rabbitmq_node.name}@")
 
 
+def test_the_node_has_the_version_that_was_chosen(rabbitmq_node: RabbitMQNode) -> None:
+    start = first_command(rabbitmq_node.port).method
+
+    assert isinstance(start, connection.Start)
+    assert start.server_properties["version"] == rabbitmq_node.version
+    assert f"{rabbitmq_node.version}.".startswith(f"{chosen_version() or rabbitmq_node.version}.")
+
+
+def test_an_unknown_version_is_an_error_that_lists_the_known_ones(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AMQP_RABBITMQ", "4.1")
+
+    error = "RabbitMQ 4.1 is not among the versions for tests: 3.10, 4.0, 4.3"
+    with pytest.raises(ValueError, match=error), running_node():
+        pytest.fail("running_node() returned a node of an unknown version")
+    assert rabbitmq_versions.main(["4.1"]) == 1
+    assert error in capsys.readouterr().err
+
+
+def test_a_version_that_is_not_installed_is_reported_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AMQP_RABBITMQ", "4.3")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+
+    command = "RabbitMQ 4.3 is not installed.* run `python3 tests/rabbitmq_versions.py 4.3`"
+    with pytest.raises(RabbitMQMissing, match=command), running_node():
+        pytest.fail("running_node() returned a node of a version that is not installed")
+    assert rabbitmq_versions.main(["4.3"]) == 1
+    assert "installing RabbitMQ 4.3 requires" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_version_does_is_what_the_last_one_before_it_does() -> None:
+    deliveries = {"3.10": 6, "4.0": 21}
+
+    assert [selection(version)(deliveries) for version in ("3.10.8", "4.0.5", "4.3.6")] == [
+        6,
+        21,
+        21,
+    ]
+
+
 def test_the_script_behind_debians_wrapper_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("AMQP_RABBITMQ", raising=False)
     put_programs_on_path(tmp_path, monkeypatch, epmd="exit", rabbitmq_script_wrapper="exit")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/rabbitmq-server").symlink_to(tmp_path / "rabbitmq-script-wrapper")
@@ -67,6 +122,7 @@ def test_the_script_behind_debians_wrapper_is_started(
 def test_a_node_that_ends_while_starting_is_reported_with_its_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("AMQP_RABBITMQ", raising=False)
     path = "PATH=/usr/bin:/bin"
     put_programs_on_path(
         tmp_path,
@@ -92,6 +148,7 @@ def test_three(): pass
 def run_without_rabbitmq(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> pytest.RunResult:
+    monkeypatch.delenv("AMQP_RABBITMQ", raising=False)
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makeconftest((ROOT / "tests/conftest.py").read_text())

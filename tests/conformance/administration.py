@@ -74,6 +74,7 @@ class ErlangAdministration:
 
     def set_max_message_size(self, size: int) -> None:
         self._calls.append(f"application:set_env(rabbit, max_message_size, {size})")
+        self._calls.append(f"persistent_term:put(max_message_size, {size})")  # read by 4.0
 
     def crash_vhost(self, name: str = "/") -> None:
         self._calls.append(f"rabbit_vhost_sup_sup:delete_on_all_nodes({binary(name)})")

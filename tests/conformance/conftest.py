@@ -13,11 +13,20 @@ import pytest_asyncio
 import aioamqp
 from aioamqp.protocol import OPEN
 from aioamqp_testing import FakeBroker
-from amqp_codec import connection, exchange, queue
+from amqp_codec import ReplyCode, connection, exchange, queue
 from tests.conformance.administration import Administer, ErlangAdministration
 from tests.conformance.client import LogIn, OpenClient, ScriptedClient
 from tests.conformance.raw_client import Endpoint
-from tests.conformance.scenario import BROKERS, DEADLINE, Connect, NewName
+from tests.conformance.scenario import (
+    BROKERS,
+    DEADLINE,
+    FAKE_VERSION,
+    ByVersion,
+    Connect,
+    NewName,
+    selection,
+)
+from tests.rabbitmq import RabbitMQNode
 
 numbers = itertools.count(1)
 
@@ -33,6 +42,15 @@ def broker(request: pytest.FixtureRequest) -> str:
     if request.param == "rabbitmq":
         return str(request.getfixturevalue("rabbitmq_url"))
     return str(request.param)
+
+
+@pytest.fixture
+def by_version(request: pytest.FixtureRequest, broker: str) -> ByVersion:
+    """A function that selects what the broker of the test does, from what each version does."""
+    if broker in ("memory", "tcp"):
+        return selection(FAKE_VERSION)
+    node: RabbitMQNode = request.getfixturevalue("rabbitmq_node")
+    return selection(node.version)
 
 
 @pytest.fixture
@@ -137,8 +155,14 @@ async def delete_entities(protocol: aioamqp.AmqpProtocol, names: list[str]) -> N
     """Delete the queues and exchanges with these names; missing ones are ignored by RabbitMQ."""
     channel = await protocol.channel()
     for name in names:
-        await channel.queue_delete(name)
         await channel.exchange_delete(name)
+        try:
+            await channel.queue_delete(name)
+        except aioamqp.ChannelClosed as error:
+            # RabbitMQ: 4.3 deletes exclusive queues after connection.close-ok; until then they are locked.
+            if error.code != ReplyCode.RESOURCE_LOCKED:
+                raise
+            channel = await protocol.channel()
 
 
 @pytest_asyncio.fixture

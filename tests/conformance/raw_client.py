@@ -113,7 +113,7 @@ class Endpoint:
         if self._fake is None and names:  # the queues of a fake broker end with it
             raw = await self.open_connection(1)
             for name in names:
-                await raw.request(queue.Delete(name))
+                await raw.call(queue.Delete(name))
             await raw.abort()
 
     async def connect(self) -> RawClient:

@@ -2,8 +2,8 @@
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NamedTuple, ParamSpec, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import pytest
 
@@ -17,9 +17,13 @@ Each one takes a fraction of a second, or some seconds if it calls `rabbitmqctl`
 
 BROKERS = ("memory", "tcp", "rabbitmq")
 
+FAKE_VERSION = "3.10"
+"""The version of RabbitMQ that the fake broker behaves like."""
+
 NO_SUCH_QUEUE = "NOT_FOUND - no queue '{}' in vhost '/'"
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def scenario(
@@ -46,6 +50,33 @@ class NewName(Protocol):
     """Returns a new name for a queue or an exchange, which is deleted when the test ends."""
 
     def __call__(self) -> str: ...
+
+
+class ByVersion(Protocol):
+    """Selects what the broker of the test does, from what versions of RabbitMQ do.
+
+    `by_version({"3.10": 6, "4.0": 21})` is 21 on RabbitMQ 4.0 and later, and 6 before.
+    """
+
+    def __call__(self, results: Mapping[str, T], /) -> T: ...
+
+
+def selection(version: str) -> ByVersion:
+    """Return the function that selects what this version does."""
+
+    def select(results: Mapping[str, T], /) -> T:
+        since = max(
+            (each for each in results if numbers(each) <= numbers(version)),
+            key=numbers,
+        )
+        return results[since]
+
+    return select
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, for comparing."""
+    return tuple(map(int, version.split(".")))
 
 
 class Message(NamedTuple):

@@ -177,7 +177,7 @@ async def test_a_channel_error_requeues_deliveries_before_close_ok(
 ) -> None:
     """Row 70."""
     raw, other = await endpoint.open_connection(1), await endpoint.open_connection(1)
-    await raw.request(queue.Declare(name))
+    await raw.request(queue.Declare(name, durable=True))
     await raw.request(basic.Consume(name, "tag"))
     assert tag_of(await raw.request(publish(name))) == 1
 
@@ -197,7 +197,7 @@ async def test_a_channel_error_requeues_messages_of_basic_get_after_close_ok(
 ) -> None:
     """Row 71."""
     raw, other = await endpoint.open_connection(1), await endpoint.open_connection(1)
-    await raw.request(queue.Declare(name))
+    await raw.request(queue.Declare(name, durable=True))
     assert tag_of(await raw.request(publish(name), basic.Get(name))) == 1
 
     assert await raw.request(FAILING) == NOT_FOUND
@@ -215,7 +215,7 @@ async def test_closing_a_channel_requeues_all_its_messages_in_order(
     """Row 72."""
     raw, other = await endpoint.open_connection(1), await endpoint.open_connection(1)
     bodies = [b"0", b"1", b"2", b"3"]
-    await raw.request(queue.Declare(name))
+    await raw.request(queue.Declare(name, durable=True))
     raw.send(*(publish(name, body=body) for body in bodies))
     await raw.request(basic.Get(name))
     await raw.request(basic.Consume(name, "tag"))

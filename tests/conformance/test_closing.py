@@ -71,7 +71,7 @@ async def test_deliveries_are_requeued_if_the_connection_closes_right_after_basi
     """Row 50. Whether they are also delivered to the closing connection depends on timing."""
     raw, other = await endpoint.open_connection(1), await endpoint.open_connection(1)
     bodies = [b"%d" % number for number in range(20)]
-    await other.request(queue.Declare(name))
+    await other.request(queue.Declare(name, durable=True))
     # When the first message can be got, the others are in the queue too.
     other.send(publish(name, body=b"first"), *(publish(name, body=body) for body in bodies))
     assert await other.get(name) is not None

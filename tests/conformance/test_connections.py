@@ -148,13 +148,13 @@ async def test_closing_the_connection_does_not_call_on_error(connect: Connect) -
 
 @scenario
 async def test_on_error_is_called_once_when_the_broker_closes_the_connection(
-    connect: Connect, name: str
+    connect: Connect,
 ) -> None:
     errors: asyncio.Queue[Exception] = asyncio.Queue()
     protocol = await connect(on_error=errors.put_nowait)
     channel = await protocol.channel()
 
-    refused = await refusal(channel.exchange_declare(name, "nonsense"))
+    refused = await refusal(channel.flow(active=False))
     await protocol.wait_closed()
 
     error = await errors.get()
@@ -171,7 +171,7 @@ async def test_an_error_on_one_connection_does_not_affect_another(
     broken, healthy = await connect(), await connect()
     channel = await healthy.channel()
 
-    await refusal((await broken.channel()).exchange_declare(name, "nonsense"))
+    await refusal((await broken.channel()).flow(active=False))
     await broken.wait_closed()
 
     assert (await channel.queue_declare(name, exclusive=True))["queue"] == name

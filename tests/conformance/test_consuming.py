@@ -144,7 +144,7 @@ async def test_a_callback_may_close_its_channel_or_connection(
 ) -> None:
     protocol, witness = await connect(), await (await connect()).channel()
     channel = await protocol.channel()
-    await witness.queue_declare(name)
+    await witness.queue_declare(name, durable=True)
     await channel.basic_publish(b"unacknowledged", "", name)
     closed: asyncio.Queue[None] = asyncio.Queue()
 

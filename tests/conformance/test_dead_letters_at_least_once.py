@@ -9,6 +9,7 @@ import pytest_asyncio
 from aioamqp import Channel, PublishFailed
 from tests.conformance.administration import Administer
 from tests.conformance.scenario import (
+    ByVersion,
     Connect,
     Inbox,
     Message,
@@ -20,6 +21,10 @@ from tests.conformance.scenario import (
 )
 
 AT_LEAST_ONCE = {"dead_letter_strategy": "at-least-once", "overflow": "reject-publish"}
+
+
+FIRST_DEATH = ["x-first-death-exchange", "x-first-death-queue", "x-first-death-reason"]
+LAST_DEATH = ["x-last-death-exchange", "x-last-death-queue", "x-last-death-reason"]
 
 
 class Policy:
@@ -37,6 +42,8 @@ class Policy:
             broker.set_policy(queue, f"^{queue}$", keys, apply_to="queues")
 
     async def clear(self) -> None:
+        if not self._names:
+            return
         async with self._administer() as broker:
             for name in dict.fromkeys(self._names):
                 broker.clear_policy(name)
@@ -104,7 +111,7 @@ def death_of(message: Message) -> Death:
 @pytest.mark.parametrize("target", ["classic", "quorum"])
 @scenario
 async def test_a_dead_letter_arrives_as_it_does_at_most_once(
-    connect: Connect, new_name: NewName, reason: str, target: str
+    connect: Connect, new_name: NewName, reason: str, target: str, by_version: ByVersion
 ) -> None:
     """Row U44."""
     channel = await (await connect()).channel()
@@ -130,11 +137,13 @@ async def test_a_dead_letter_arrives_as_it_does_at_most_once(
 
     assert death_of(message) == ("", dead_letter_queue, b"m", [(queue, reason, 1, "", [queue])])
     headers = dict(message.properties.headers or {})
-    assert [name for name in headers if name != "x-death"] == [
-        "x-first-death-exchange",
-        "x-first-death-queue",
-        "x-first-death-reason",
-    ]
+    others = by_version({"3.10": FIRST_DEATH, "4.0": FIRST_DEATH + LAST_DEATH})
+    if target == "quorum" and reason != "expired":
+        # RabbitMQ: from 4.0 on, what a quorum queue counted stays with the dead letter.
+        counts = ["x-delivery-count"] if reason == "rejected" else []
+        both = ["x-acquired-count", "x-delivery-count"]
+        others = by_version({"3.10": [], "4.0": counts, "4.3": both}) + others
+    assert [name for name in headers if name != "x-death"] == others
 
 
 @scenario
@@ -215,7 +224,7 @@ async def test_kept_dead_letters_count_in_the_limit_of_their_queue(
 
 @scenario
 async def test_a_purge_keeps_dead_letters(
-    connect: Connect, new_name: NewName, policy: Policy
+    connect: Connect, new_name: NewName, policy: Policy, by_version: ByVersion
 ) -> None:
     """Row U44."""
     channel = await (await connect()).channel()
@@ -225,7 +234,8 @@ async def test_a_purge_keeps_dead_letters(
 
     purged = await channel.queue_purge(queue)
     assert purged is not None
-    assert purged["message_count"] == 1
+    # RabbitMQ: 4.3 counts the dead letter, too, although it keeps it.
+    assert purged["message_count"] == by_version({"3.10": 1, "4.3": 2})
 
     await channel.queue_declare(dead_letter_queue, exclusive=True)
     dead_letters = await inbox_of(channel, dead_letter_queue)

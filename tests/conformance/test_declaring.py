@@ -5,13 +5,17 @@ from decimal import Decimal
 
 import pytest
 
-from amqp_codec import Command, FieldValue, LongStr, basic, exchange, queue
+from amqp_codec import Command, FieldTable, FieldValue, LongStr, basic, connection, exchange, queue
 from tests.conformance.client import MethodOrCommand, OpenClient, publish
-from tests.conformance.scenario import NO_SUCH_QUEUE, NewName, scenario
+from tests.conformance.raw_client import close_channel
+from tests.conformance.scenario import NO_SUCH_QUEUE, ByVersion, NewName, scenario
 
 DEFAULT_EXCHANGE = (403, "ACCESS_REFUSED - operation not permitted on the default exchange")
 NO_SUCH_EXCHANGE = "NOT_FOUND - no exchange '{}' in vhost '/'"
 NO_QUEUE_YET = (404, "NOT_FOUND - no previously declared queue")
+
+
+INVALID_MAX_AGE = "invalid arg 'x-max-age' for queue '{}' in vhost '/': invalid_max_age"
 
 
 @scenario
@@ -212,17 +216,25 @@ async def test_a_dead_letter_or_alternate_exchange_must_be_a_string_but_need_not
 
 
 @scenario
-async def test_an_unknown_queue_master_locator_is_an_internal_error(
-    open_client: OpenClient, name: str
+async def test_an_unknown_queue_master_locator_is_refused_until_every_one_is(
+    open_client: OpenClient, name: str, by_version: ByVersion
 ) -> None:
-    """Row 108."""
+    """Row 108. RabbitMQ 4.0 ignores the argument; 4.3 denies it as a deprecated feature."""
     client = await open_client()
 
-    assert await client.refusal(
-        queue.Declare(name, arguments={"x-queue-master-locator": "foo"})
-    ) == (
-        541,
-        "INTERNAL_ERROR",
+    (reply,) = await client.call(
+        queue.Declare(name, durable=True, arguments={"x-queue-master-locator": "foo"})
+    )
+
+    if isinstance(reply, connection.Close):
+        reply = connection.Close(reply.reply_code, reply.reply_text.partition(" deprecated")[0])
+    denied = "INTERNAL_ERROR - Feature `queue_master_locator` is"
+    assert reply == by_version(
+        {
+            "3.10": connection.Close(541, "INTERNAL_ERROR"),
+            "4.0": queue.DeclareOk(name),
+            "4.3": connection.Close(541, denied),
+        }
     )
 
 
@@ -275,15 +287,18 @@ async def test_exchange_properties_are_compared_in_a_fixed_order(
     [("no-type", "unknown"), ("queue", "invalid"), ("", "invalid"), ("null", "invalid")],
 )
 @scenario
-async def test_an_unknown_exchange_type_is_a_connection_error(
-    open_client: OpenClient, kind: str, word: str
+async def test_an_unknown_exchange_type_is_refused(
+    open_client: OpenClient, kind: str, word: str, by_version: ByVersion
 ) -> None:
-    """Row 110. It is reported before any other error."""
+    """Row 110. It is reported before any other error; before 4.0, it closes the connection."""
     client = await open_client()
 
+    code, reason = by_version(
+        {"3.10": (503, "COMMAND_INVALID"), "4.0": (406, "PRECONDITION_FAILED")}
+    )
     assert await client.refusal(exchange.Declare("", kind)) == (
-        503,
-        f"COMMAND_INVALID - {word} exchange type '{kind}'",
+        code,
+        f"{reason} - {word} exchange type '{kind}'",
     )
 
 
@@ -403,7 +418,7 @@ async def test_methods_with_no_wait_are_answered_only_on_errors(
 )
 @scenario
 async def test_a_new_argument_is_printed_as_an_erlang_term_with_its_type(
-    open_client: OpenClient, name: str, value: FieldValue, printed: str
+    open_client: OpenClient, name: str, value: FieldValue, printed: str, by_version: ByVersion
 ) -> None:
     """Rows 98 and 109."""
     client = await open_client()
@@ -413,6 +428,8 @@ async def test_a_new_argument_is_printed_as_an_erlang_term_with_its_type(
         exchange.Declare(name, "direct", arguments={"alternate-exchange": value})
     )
 
+    # RabbitMQ: 4.0 takes bytes that are not UTF-8 for Latin-1.
+    printed = by_version({"3.10": printed, "4.0": printed.replace("\udcff", "\xff")})
     assert (code, text.partition(": ")[2]) == (406, f"received {printed} but current is none")
 
 
@@ -439,24 +456,33 @@ async def test_a_changed_argument_is_printed_without_its_type(
 
 
 @pytest.mark.parametrize(
-    ("named", "arguments"),
+    ("named", "arguments", "text"),
     [
-        (False, {"x-queue-type": "foo"}),
-        (False, {"x-queue-type": 5}),
-        (True, {"x-queue-type": "stream", "x-max-age": "D"}),
-        (True, {"x-queue-type": "stream", "x-max-age": ""}),
+        (False, {"x-queue-type": "foo"}, "unknown queue type 'foo'"),
+        (False, {"x-queue-type": 5}, ""),
+        (True, {"x-queue-type": "stream", "x-max-age": "D"}, INVALID_MAX_AGE),
+        (True, {"x-queue-type": "stream", "x-max-age": ""}, INVALID_MAX_AGE),
     ],
 )
 @scenario
 async def test_some_arguments_of_a_queue_are_an_internal_error(
-    open_client: OpenClient, name: str, named: bool, arguments: dict[str, FieldValue]
+    open_client: OpenClient,
+    name: str,
+    named: bool,
+    arguments: dict[str, FieldValue],
+    text: str,
+    by_version: ByVersion,
 ) -> None:
-    """Rows 64 and 104."""
+    """Rows 64 and 104. RabbitMQ 4.3 refuses most of them."""
     client = await open_client()
 
     declare = queue.Declare(name if named else "", durable=True, arguments=arguments)
 
-    assert await client.refusal(declare) == (541, "INTERNAL_ERROR")
+    refusal = (541, "INTERNAL_ERROR")
+    if text:
+        text = f"PRECONDITION_FAILED - {text.format(name)}"
+        refusal = by_version({"3.10": refusal, "4.3": (406, text)})
+    assert await client.refusal(declare) == refusal
 
 
 @scenario
@@ -486,14 +512,29 @@ async def test_a_decimal_in_place_of_an_integer_argument_is_an_internal_error(
 )
 @scenario
 async def test_an_unknown_queue_mode_is_quoted_as_an_erlang_list(
-    open_client: OpenClient, name: str, mode: FieldValue, printed: str
+    open_client: OpenClient, name: str, mode: FieldValue, printed: str, by_version: ByVersion
 ) -> None:
-    """Row 104."""
+    """Row 104. RabbitMQ 4.3 ignores the argument."""
     client = await open_client()
 
-    assert await client.refusal(queue.Declare(name, arguments={"x-queue-mode": mode})) == (
-        406,
-        f"PRECONDITION_FAILED - invalid arg 'x-queue-mode' for queue '{name}' in vhost '/': {printed}",
+    (reply,) = await client.call(
+        queue.Declare(name, exclusive=True, arguments={"x-queue-mode": mode})
+    )
+
+    # RabbitMQ: 4.0 prints characters; bytes that are not UTF-8 are Latin-1.
+    printed = by_version(
+        {"3.10": printed, "4.0": printed.replace("\udcff", "\xff").replace("197,130", "322")}
+    )
+    assert reply == by_version(
+        {
+            "3.10": close_channel(
+                406,
+                "PRECONDITION_FAILED - invalid arg 'x-queue-mode' for queue"
+                f" '{name}' in vhost '/': {printed}",
+                queue.Declare,
+            ),
+            "4.3": queue.DeclareOk(name),
+        }
     )
 
 
@@ -534,7 +575,7 @@ async def test_the_order_of_binding_arguments_is_ignored_but_not_inside_a_table(
 
 @scenario
 async def test_an_unknown_queue_type_is_inequivalent_to_a_classic_queue(
-    open_client: OpenClient, name: str
+    open_client: OpenClient, name: str, by_version: ByVersion
 ) -> None:
     """Row 101."""
     client = await open_client()
@@ -544,17 +585,29 @@ async def test_an_unknown_queue_type_is_inequivalent_to_a_classic_queue(
 
     assert await client.refusal(again) == (
         406,
-        f"PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue '{name}' in vhost '/':"
-        " received the value 'foo' of type 'longstr' but current is none",
+        f"PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue '{name}' in vhost '/': received "
+        + by_version(
+            {
+                "3.10": "the value 'foo' of type 'longstr' but current is none",
+                "4.0": "'foo' but current is 'classic'",
+            }
+        ),
     )
 
 
 @scenario
-async def test_consumer_arguments_are_checked(open_client: OpenClient, name: str) -> None:
-    """Rows 64 and 105. An x-credit that is not a table crashes the queue."""
+async def test_consumer_arguments_are_checked(
+    open_client: OpenClient, name: str, by_version: ByVersion
+) -> None:
+    """Rows 64 and 105. An x-credit that is not a table crashes the queue; 4.0 ignores both arguments."""
     client = await open_client()
     await client.call(queue.Declare(name, exclusive=True))
 
+    both: FieldTable = {"x-cancel-on-ha-failover": "yes", "x-credit": 5}
+    if by_version({"3.10": False, "4.0": True}):
+        client.send(basic.Consume(name, "c", arguments=both))
+        assert await client.next_command() == basic.ConsumeOk("c")
+        return
     consume = basic.Consume(name, arguments={"x-cancel-on-ha-failover": "yes"})
     assert await client.refusal(consume) == (
         406,

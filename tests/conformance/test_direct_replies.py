@@ -5,9 +5,10 @@ from typing import Final
 
 import pytest
 
-from amqp_codec import Command, Properties, basic, channel, queue, tx
-from tests.conformance.client import OpenClient, ScriptedClient, publish
-from tests.conformance.scenario import NO_SUCH_QUEUE, NewName, scenario
+from amqp_codec import Command, Properties, basic, channel, connection, queue, tx
+from tests.conformance.client import MethodOrCommand, OpenClient, ScriptedClient, method_of, publish
+from tests.conformance.raw_client import close_channel
+from tests.conformance.scenario import NO_SUCH_QUEUE, ByVersion, NewName, scenario
 
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
 
@@ -127,71 +128,79 @@ async def test_declaring_the_pseudo_queue_always_succeeds(open_client: OpenClien
 
 @scenario
 async def test_declaring_a_reply_address_succeeds_while_it_has_a_consumer(
-    open_client: OpenClient, name: str
+    open_client: OpenClient, name: str, by_version: ByVersion
 ) -> None:
-    """Row 236. Additional dots in the address are ignored."""
+    """Row 236. Additional dots in the address are ignored, before 4.0."""
     requester, client = await open_client(), await open_client()
     await requester.call(consume())
     address = await address_of(requester, name)
     dotted = address.replace("reply-to.", "reply-to...")
 
-    for each in (address, dotted):
-        for passive in (True, False):
-            assert await client.call(queue.Declare(each, passive=passive)) == [
-                queue.DeclareOk(each, 0, 1)
-            ]
-    unknown = [f"{address}x", f"{address}.x", f"{REPLY_TO}.", f"{REPLY_TO}x", f"{REPLY_TO}.x"]
+    internal_error = connection.Close(541, "INTERNAL_ERROR")
+    replies: dict[str, MethodOrCommand] = {
+        "3.10": queue.DeclareOk(dotted, 0, 1),
+        "4.0": close_channel(404, NO_SUCH_QUEUE.format(dotted), queue.Declare),
+        "4.3": internal_error,
+    }
+    for passive in (True, False):
+        declare = queue.Declare(address, passive=passive)
+        assert await client.call(declare) == [queue.DeclareOk(address, 0, 1)]
+        other = await open_client()
+        assert await other.call(queue.Declare(dotted, passive=passive)) == [by_version(replies)]
     assert await requester.call(basic.Cancel("replies")) == [basic.CancelOk("replies")]
-    for each in (*unknown, address):
-        assert await client.refusal(queue.Declare(each, passive=True)) == (
-            404,
-            NO_SUCH_QUEUE.format(each),
-        )
+    no_address = [f"{REPLY_TO}.", f"{REPLY_TO}x", f"{REPLY_TO}.x"]
+    for each in (f"{address}x", f"{address}.x", *no_address, address):
+        not_found: MethodOrCommand = close_channel(404, NO_SUCH_QUEUE.format(each), queue.Declare)
+        if each in no_address:
+            not_found = by_version({"3.10": not_found, "4.3": internal_error})
+        other = await open_client()
+        assert await other.call(queue.Declare(each, passive=True)) == [not_found]
 
 
 @scenario
 async def test_a_reply_has_the_next_delivery_tag_but_does_not_use_it(
-    open_client: OpenClient, name: str
+    open_client: OpenClient, name: str, by_version: ByVersion
 ) -> None:
-    """Row 237."""
+    """Row 237. RabbitMQ 4.3 uses it."""
     requester, responder = await open_client(), await open_client()
     await requester.call(consume())
     address = await address_of(requester, name)
 
     await responder.call(publish(address), publish(address))
 
-    deliver = basic.Deliver("replies", 2, False, "", address)
-    for _ in range(2):
+    *tags, following = by_version({"3.10": (2, 2, 2), "4.3": (2, 3, 4)})
+    for tag in tags:
+        deliver = basic.Deliver("replies", tag, False, "", address)
         assert await requester.next_command() == Command(1, deliver, Properties(), b"m")
     await requester.call(publish(name))
     got = await requester.get(name)
     assert got is not None
     assert isinstance(got.method, basic.GetOk)
-    assert got.method.delivery_tag == 2
+    assert got.method.delivery_tag == following
 
 
 @scenario
 async def test_a_mandatory_reply_is_delivered_and_returned(
-    open_client: OpenClient, name: str
+    open_client: OpenClient, name: str, by_version: ByVersion
 ) -> None:
-    """Row 238."""
+    """Row 238. RabbitMQ 4.3 does not return it."""
     requester, responder = await open_client(), await open_client()
     await requester.call(consume())
     address = await address_of(requester, name)
 
-    (returned,) = await responder.call(publish(address, mandatory=True))
+    returned = await responder.call(publish(address, mandatory=True))
 
-    assert isinstance(returned, Command)
-    assert returned.method == basic.Return(312, "NO_ROUTE", "", address)
+    no_route = basic.Return(312, "NO_ROUTE", "", address)
+    assert list(map(method_of, returned)) == by_version({"3.10": [no_route], "4.3": []})
     assert isinstance(await requester.next_command(), Command)
 
 
 @pytest.mark.parametrize("end", [basic.Cancel("replies"), channel.Close(200, "bye")])
 @scenario
 async def test_a_late_reply_is_dropped(
-    open_client: OpenClient, name: str, end: basic.Cancel | channel.Close
+    open_client: OpenClient, name: str, end: basic.Cancel | channel.Close, by_version: ByVersion
 ) -> None:
-    """Row 239."""
+    """Row 239. RabbitMQ 4.3 does not return it, even if it is mandatory."""
     requester, responder = await open_client(), await open_client()
     await requester.call(consume())
     address = await address_of(requester, name)
@@ -199,42 +208,61 @@ async def test_a_late_reply_is_dropped(
     await requester.next_command()
 
     assert await responder.call(publish(address)) == []
-    (returned,) = await responder.call(publish(address, mandatory=True))
+    returned = await responder.call(publish(address, mandatory=True))
 
-    assert isinstance(returned, Command)
-    assert returned.method == basic.Return(312, "NO_ROUTE", "", address)
+    no_route = basic.Return(312, "NO_ROUTE", "", address)
+    assert list(map(method_of, returned)) == by_version({"3.10": [no_route], "4.3": []})
 
 
 @pytest.mark.parametrize("address", ["zz.yy", "%%%.k", "g2EB.k"])
 @scenario
 async def test_a_malformed_reply_address_is_an_internal_error(
-    open_client: OpenClient, address: str
+    open_client: OpenClient, address: str, by_version: ByVersion
 ) -> None:
-    """Row 240. A key with one or three parts is not taken for an address."""
+    """Row 240. A key with one or three parts is not taken for an address.
+
+    RabbitMQ 4.3 drops a message to any of them.
+    """
     nonsense = f"{REPLY_TO}.{address}"
 
-    for wrong in (publish(nonsense), queue.Declare(nonsense, passive=True)):
-        client = await open_client()
-        assert await client.refusal(wrong) == (541, "INTERNAL_ERROR")
+    internal_error = [connection.Close(541, "INTERNAL_ERROR")]
+    client = await open_client()
+    assert await client.call(publish(nonsense)) == by_version({"3.10": internal_error, "4.3": []})
+    client = await open_client()
+    assert await client.call(queue.Declare(nonsense, passive=True)) == internal_error
     client = await open_client()
     assert await client.call(publish(f"{nonsense}.x"), publish(f"{REPLY_TO}.x")) == []
 
 
 @scenario
 async def test_the_pseudo_queue_does_not_exist_for_other_methods(
-    open_client: OpenClient, name: str
+    open_client: OpenClient, name: str, by_version: ByVersion
 ) -> None:
     """Row 241, and the same for a reply address."""
     requester, client = await open_client(), await open_client()
     await requester.call(consume())
 
-    for each in (REPLY_TO, await address_of(requester, name)):
+    address = await address_of(requester, name)
+    # RabbitMQ: in 4.3, an address is that of a volatile queue.
+    for each in by_version({"3.10": (REPLY_TO, address), "4.3": (REPLY_TO,)}):
         for method in (basic.Get(each), queue.Bind(each, "amq.fanout"), queue.Purge(each)):
             assert await client.refusal(method) == (404, NO_SUCH_QUEUE.format(each)), method
         assert await client.call(queue.Delete(each), queue.Unbind(each, "amq.fanout")) == [
             queue.DeleteOk(0),
             queue.UnbindOk(),
         ]
+    if by_version({"3.10": False, "4.3": True}):
+        bound = "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue"
+        assert await client.refusal(queue.Bind(address, "amq.fanout")) == (403, bound)
+        assert await client.refusal(queue.Unbind(address, "amq.fanout")) == (403, bound)
+        assert await client.call(queue.Purge(address), queue.Delete(address)) == [
+            queue.PurgeOk(0),
+            queue.DeleteOk(0),
+        ]
+        text = (
+            f"NOT_IMPLEMENTED - basic.get not supported by volatile queue '{address}' in vhost '/'"
+        )
+        assert await client.refusal(basic.Get(address)) == (540, text)
 
 
 @scenario
@@ -254,8 +282,8 @@ async def test_only_the_default_exchange_routes_to_reply_addresses_by_any_key(
 
 
 @scenario
-async def test_a_reply_published_in_a_transaction_is_delivered_at_once(
-    open_client: OpenClient, name: str
+async def test_a_reply_published_in_a_transaction_is_delivered_at_once_or_with_it(
+    open_client: OpenClient, name: str, by_version: ByVersion
 ) -> None:
     requester, responder = await open_client(), await open_client()
     await requester.call(consume())
@@ -263,6 +291,9 @@ async def test_a_reply_published_in_a_transaction_is_delivered_at_once(
 
     await responder.call(tx.Select(), publish(address, body=b"answer"))
 
+    is_delivered_at_once = by_version({"3.10": True, "4.3": False})
+    if not is_delivered_at_once:
+        assert await responder.call(tx.Commit()) == [tx.CommitOk()]
     delivered = await requester.next_command()
     assert isinstance(delivered, Command)
     assert bytes(delivered.body) == b"answer"
@@ -271,9 +302,9 @@ async def test_a_reply_published_in_a_transaction_is_delivered_at_once(
 
 @scenario
 async def test_declaring_its_own_reply_address_is_an_internal_error(
-    open_client: OpenClient, name: str
+    open_client: OpenClient, name: str, by_version: ByVersion
 ) -> None:
-    """Row 236, from the channel of the consumer, which would wait for itself."""
+    """Row 236, from the channel of the consumer, which would wait for itself, before 4.3."""
     client = await open_client(1, 2)
     await client.call(consume())
     address = await address_of(client, name)
@@ -282,26 +313,35 @@ async def test_declaring_its_own_reply_address_is_an_internal_error(
         queue.DeclareOk(address, 0, 1)
     ]
     await client.call(basic.Cancel("replies"))
-    assert await client.refusal(queue.Declare(address, passive=True)) == (541, "INTERNAL_ERROR")
+    assert await client.refusal(queue.Declare(address, passive=True)) == by_version(
+        {"3.10": (541, "INTERNAL_ERROR"), "4.3": (404, NO_SUCH_QUEUE.format(address))}
+    )
 
 
 @pytest.mark.parametrize("node", [b"a@b", b"reply@1", b"reply"])
 @scenario
-async def test_a_reply_address_on_an_unknown_node_is_an_internal_error(
-    open_client: OpenClient, node: bytes
+async def test_a_reply_address_on_an_unknown_node_is_refused(
+    open_client: OpenClient, node: bytes, by_version: ByVersion
 ) -> None:
-    """Row 240."""
+    """Row 240. From 4.0 on, a message to it is dropped."""
     process = b"\x83Xv" + len(node).to_bytes(2, "big") + node + bytes(12)
     address = f"{REPLY_TO}.{b64encode(process).decode()}.key"
 
-    for wrong in (publish(address), queue.Declare(address, passive=True)):
-        client = await open_client()
-        assert await client.refusal(wrong) == (541, "INTERNAL_ERROR")
+    internal_error: MethodOrCommand = connection.Close(541, "INTERNAL_ERROR")
+    not_found: MethodOrCommand = close_channel(404, NO_SUCH_QUEUE.format(address), queue.Declare)
+    client = await open_client()
+    assert await client.call(publish(address)) == by_version({"3.10": [internal_error], "4.0": []})
+    client = await open_client()
+    assert await client.call(queue.Declare(address, passive=True)) == [
+        by_version({"3.10": internal_error, "4.0": not_found, "4.3": internal_error})
+    ]
 
 
 @scenario
-async def test_a_dead_letter_can_be_a_reply(open_client: OpenClient, new_name: NewName) -> None:
-    """Row 237, row 197."""
+async def test_a_dead_letter_can_be_a_reply(
+    open_client: OpenClient, new_name: NewName, by_version: ByVersion
+) -> None:
+    """Row 237, row 197. RabbitMQ 4.0 drops it."""
     client = await open_client()
     await client.call(consume())
     address = await address_of(client, new_name())
@@ -310,6 +350,13 @@ async def test_a_dead_letter_can_be_a_reply(open_client: OpenClient, new_name: N
     await client.call(queue.Declare(expiring, exclusive=True, arguments=arguments))
 
     client.send(publish(expiring, body=b"answer", expiration="0"))
+    if by_version({"3.10": False, "4.0": True, "4.3": False}):
+        while await client.call(queue.Declare(expiring, passive=True)) != [
+            queue.DeclareOk(expiring, 0, 0)
+        ]:
+            pass
+        assert await client.call(basic.Qos(0, 1)) == [basic.QosOk()]
+        return
 
     delivered = await client.next_command()
 

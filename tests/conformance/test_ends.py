@@ -47,7 +47,7 @@ async def watched(connect: Connect, name: str) -> Watched:
     protocol = await connect(on_error=noted("on_error"), on_channel_close=noted("on_channel_close"))
     channel = await protocol.channel(on_close=noted("on_close"))
     other = await protocol.channel()
-    await channel.queue_declare(name)
+    await channel.queue_declare(name, durable=True)
     channel.add_cancellation_callback(noted("cancellation"))
     await channel.basic_consume(Inbox(), name, consumer_tag="mine")
     return Watched(protocol, channel, other, calls)
@@ -205,7 +205,7 @@ async def test_messages_with_no_ack_are_handled_before_the_end(
         if len(handled) == 50:
             is_over.set()
 
-    await channel.queue_declare(name)
+    await channel.queue_declare(name, durable=True)
     bodies = [b"%d" % number for number in range(50)]
     for body in bodies:
         await other.basic_publish(body, "", name)
@@ -251,7 +251,7 @@ async def test_a_draining_close_lets_the_running_callback_acknowledge(
         await channel.basic_client_ack(envelope.delivery_tag)
         handled.append(body)
 
-    await channel.queue_declare(name)
+    await channel.queue_declare(name, durable=True)
     for body in (b"1", b"2", b"3"):
         await channel.basic_publish(body, "", name)
     await channel.basic_consume(callback, name)

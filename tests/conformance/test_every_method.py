@@ -8,9 +8,11 @@ from typing import Final, NamedTuple
 import pytest
 
 from aioamqp_testing import FakeBroker
-from amqp_codec import METHODS, Method, basic, channel, connection, queue
+from amqp_codec import METHODS, Method, basic, channel, connection, exchange, queue
 from tests.conformance.client import MethodOrCommand
 from tests.conformance.raw_client import Endpoint, content_header, frame
+from tests.conformance.scenario import selection
+from tests.rabbitmq import RabbitMQNode
 
 CONCURRENCY: Final = 16
 """The number of cases that run concurrently."""
@@ -50,6 +52,17 @@ class Case(NamedTuple):
     payload: bytes
 
 
+DIFFERING: Final[dict[str, set[Case]]] = {
+    "3.10": set(),
+    "4.3": {
+        # a basic.cancel-ok of a server; a body that is longer than announced
+        Case("between commands", 1, 1, b"\0\x3c\0\x1f\0"),
+        Case("body expected", 1, 3, b"abcdefgh"),
+    },
+}
+"""Cases that a version does not answer as the fake broker, which is that of 3.10."""
+
+
 def cases() -> Iterator[Case]:
     """Yield all cases: on channel 0, on the open channel, and on a channel that is not open."""
     for state in STATES:
@@ -70,8 +83,13 @@ def methods() -> Iterator[tuple[int, bytes]]:
 
 
 def with_defaults(method: type[Method]) -> Method:
-    """Return a method with default arguments; a declared queue is exclusive."""
-    return queue.Declare(exclusive=True) if method is queue.Declare else method()
+    """Return a method with default arguments that all versions of RabbitMQ answer in one way.
+
+    A declared queue is exclusive, and an exchange of a known type.
+    """
+    if method is queue.Declare:
+        return queue.Declare(exclusive=True)
+    return exchange.Declare(type="direct") if method is exchange.Declare else method()
 
 
 async def replies_to(endpoint: Endpoint, case: Case) -> str:
@@ -95,12 +113,12 @@ async def replies_to(endpoint: Endpoint, case: Case) -> str:
 @pytest.mark.slow
 @pytest.mark.asyncio
 async def test_the_fake_answers_every_frame_in_every_state_as_rabbitmq_does(
-    rabbitmq_url: str,
+    rabbitmq_node: RabbitMQNode,
 ) -> None:
     """Rows 28, 31, 32, 33, 34, 35, 36, 39, 41, 43, 44, 47, 48, 66."""
     slots = asyncio.Semaphore(CONCURRENCY)
     async with FakeBroker(clock="manual") as broker:
-        fake, rabbitmq = Endpoint(None, broker), Endpoint(rabbitmq_url, None)
+        fake, rabbitmq = Endpoint(None, broker), Endpoint(rabbitmq_node.url, None)
 
         async def differing(case: Case) -> tuple[Case, str, str] | None:
             async with slots:
@@ -110,4 +128,7 @@ async def test_the_fake_answers_every_frame_in_every_state_as_rabbitmq_does(
         found = await asyncio.gather(*map(differing, cases()))
 
     assert len(found) > 1000
-    assert [difference for difference in found if difference is not None] == []
+    differences = [difference for difference in found if difference is not None]
+    expected = selection(rabbitmq_node.version)(DIFFERING)
+    assert [each for each in differences if each[0] not in expected] == []
+    assert {each[0] for each in differences} == expected

@@ -6,7 +6,7 @@ import pytest
 
 from amqp_codec import Command, Float32, Int64, LongStr, Timestamp, basic, exchange, queue
 from tests.conformance.client import OpenClient, ScriptedClient, publish
-from tests.conformance.scenario import NewName, scenario
+from tests.conformance.scenario import ByVersion, NewName, scenario
 
 
 async def bound(
@@ -234,11 +234,19 @@ MATCHING = [
     "00000000000000000000001",
     "00101100000000000000111",
 ]
+# RabbitMQ: from 4.0 on, an integer is not equal to a float.
+INTEGERS_APART = {
+    3: "00100100000000000000101",
+    5: "00100100000000000011101",
+    9: "00001000000000000000000",
+    15: "00100100000000000000101",
+    17: "00100100000000000000111",
+}
 
 
 @scenario
 async def test_a_headers_exchange_matches_by_value(
-    open_client: OpenClient, new_name: NewName
+    open_client: OpenClient, new_name: NewName, by_version: ByVersion
 ) -> None:
     """Rows 127-130: each message with each binding."""
     client = await open_client()
@@ -259,7 +267,8 @@ async def test_a_headers_exchange_matches_by_value(
     for name in queues:
         got = await client.bodies(name)
         matched.append("".join("1" if body in got else "0" for body in bodies))
-    assert matched == MATCHING
+    changed: dict[int, str] = by_version({"3.10": {}, "4.0": INTEGERS_APART})
+    assert matched == [changed.get(row, matching) for row, matching in enumerate(MATCHING)]
 
 
 @pytest.mark.parametrize(

@@ -17,41 +17,50 @@ from amqp_codec import (
 )
 from tests.conformance.client import method_of, publish
 from tests.conformance.raw_client import Endpoint, RawClient
-from tests.conformance.scenario import scenario
+from tests.conformance.scenario import ByVersion, scenario
 
 CREDIT = 60 << 16 | 200
 """The class and method id of basic.credit, which AMQP 0-9-1 does not define."""
 
 
 @scenario
-async def test_basic_credit_for_an_unknown_consumer_is_refused(endpoint: Endpoint) -> None:
-    """Row 77."""
+async def test_basic_credit_for_an_unknown_consumer_is_refused(
+    endpoint: Endpoint, by_version: ByVersion
+) -> None:
+    """Row 77. RabbitMQ 4.0 does not know the method."""
     raw = await endpoint.open_connection(1)
 
     raw.send_method(1, CREDIT, b"\x04none" + b"\0\0\0\5" + b"\0")
 
-    text = "PRECONDITION_FAILED - unknown consumer tag 'none'"
-    assert await raw.next_command() == channel.Close(406, text, 60, 200)
+    unknown = "PRECONDITION_FAILED - unknown consumer tag 'none'"
+    assert await raw.next_command() == by_version(
+        {
+            "3.10": channel.Close(406, unknown, 60, 200),
+            "4.0": connection.Close(503, "COMMAND_INVALID - unimplemented method", 60, 200),
+        }
+    )
 
 
 @scenario
 async def test_an_x_credit_argument_that_is_not_a_table_is_an_internal_error(
-    endpoint: Endpoint, name: str
+    endpoint: Endpoint, name: str, by_version: ByVersion
 ) -> None:
-    """Row 64."""
+    """Row 64. RabbitMQ 4.0 ignores the argument."""
     raw = await endpoint.open_connection(1)
-    await raw.request(queue.Declare(name))
+    await raw.request(queue.Declare(name, exclusive=True))
 
-    refused = await raw.request(basic.Consume(name, "tag", arguments={"x-credit": 1}))
+    reply = await raw.request(basic.Consume(name, "tag", arguments={"x-credit": 1}))
 
-    assert refused == connection.Close(541, "INTERNAL_ERROR")
+    assert reply == by_version(
+        {"3.10": connection.Close(541, "INTERNAL_ERROR"), "4.0": basic.ConsumeOk("tag")}
+    )
 
 
 @scenario
 async def test_purge_and_delete_count_ready_messages(endpoint: Endpoint, name: str) -> None:
     """Row 113."""
     raw = await endpoint.open_connection(1)
-    await raw.request(queue.Declare(name))
+    await raw.request(queue.Declare(name, exclusive=True))
     raw.send(*(publish(name) for _ in range(3)))
     assert isinstance(await raw.request(basic.Get(name)), Command)
 
@@ -95,9 +104,9 @@ async def test_a_consumer_with_no_wait_gets_no_consume_ok(endpoint: Endpoint, na
 @pytest.mark.parametrize("unused", [1, 2, 3])
 @scenario
 async def test_unused_property_flags_are_forwarded(
-    endpoint: Endpoint, name: str, unused: int
+    endpoint: Endpoint, name: str, unused: int, by_version: ByVersion
 ) -> None:
-    """Row 147."""
+    """Row 147. RabbitMQ 4.0 clears them."""
     raw = await endpoint.open_connection(1)
     await raw.request(queue.Declare(name, exclusive=True))
     flagged = (0x8000 | unused).to_bytes(2, "big") + b"\x04text"
@@ -109,7 +118,8 @@ async def test_unused_property_flags_are_forwarded(
 
     assert isinstance(reply, Command)
     assert reply.properties == Properties(content_type="text")
-    assert header in raw.received_bytes
+    cleared = struct.pack(">HHQ", 60, 0, 0) + b"\x80\x00\x04text"
+    assert by_version({"3.10": header, "4.0": cleared}) in raw.received_bytes
 
 
 @pytest.mark.parametrize(
@@ -123,7 +133,7 @@ async def test_every_message_is_confirmed_once(
 ) -> None:
     """Rows 153, 154, 155. Half of them are unroutable; which acks have multiple set depends on timing."""
     raw = await endpoint.open_connection(1)
-    await raw.request(queue.Declare(name, durable=durable))
+    await raw.request(queue.Declare(name, durable=durable, exclusive=not durable))
     await raw.request(confirm.Select())
 
     for mode in modes:

@@ -8,17 +8,15 @@ import pytest
 from amqp_codec import (
     Command,
     FieldTable,
-    ReplyCode,
     basic,
     channel,
     confirm,
     connection,
-    exchange,
     queue,
 )
 from tests.conformance.client import MethodOrCommand, method_of, publish
 from tests.conformance.raw_client import Endpoint, RawClient
-from tests.conformance.scenario import scenario
+from tests.conformance.scenario import ByVersion, scenario
 
 
 def delivery(name: str, tag: int, redelivered: bool = False) -> basic.Deliver:
@@ -43,7 +41,7 @@ async def is_idle(raw: RawClient) -> bool:
 async def queue_of(endpoint: Endpoint, name: str, messages: int) -> RawClient:
     """Declare a queue with messages; return a client with two channels."""
     raw = await endpoint.open_connection(1, 2)
-    await raw.request(queue.Declare(name))
+    await raw.request(queue.Declare(name, durable=True))
     raw.send(*(publish(name) for _ in range(messages)))
     assert await is_idle(raw)
     return raw
@@ -112,13 +110,15 @@ async def test_a_message_being_delivered_gets_its_delivery_tag_after_a_get(
 
 @scenario
 async def test_a_delivery_of_an_own_message_follows_the_replies_to_later_requests(
-    endpoint: Endpoint, name: str
+    endpoint: Endpoint, name: str, by_version: ByVersion
 ) -> None:
-    """Row 156."""
+    """Row 156. The order depends on timing in RabbitMQ 4.3."""
     raw = await consumer_of(endpoint, name, 0)
 
     received = await next_methods(raw, publish(name), basic.Qos(prefetch_count=1), count=2)
 
+    if by_version({"3.10": False, "4.3": True}):
+        received.sort(key=lambda method: method != basic.QosOk())
     assert received == [basic.QosOk(), delivery(name, 1)]
 
 
@@ -238,15 +238,20 @@ async def test_a_consumer_started_with_no_wait_can_be_cancelled_in_the_same_writ
 
 @scenario
 async def test_cancelling_a_consumer_before_consume_ok_is_an_internal_error(
-    endpoint: Endpoint, name: str
+    endpoint: Endpoint, name: str, by_version: ByVersion
 ) -> None:
-    """Row 64."""
+    """Row 64. RabbitMQ 4.3 cancels it, usually without consume-ok."""
     raw = await queue_of(endpoint, name, 0)
 
-    received = await next_methods(raw, basic.Consume(name, "c"), basic.Cancel("c"), count=2)
-
-    code = int(ReplyCode.INTERNAL_ERROR)
-    assert received == [basic.ConsumeOk("c"), connection.Close(code, "INTERNAL_ERROR", 0, 0)]
+    consume, cancel = basic.Consume(name, "c"), basic.Cancel("c")
+    if by_version({"3.10": False, "4.3": True}):
+        (reply,) = await next_methods(raw, consume, cancel, count=1)
+        if reply == basic.ConsumeOk("c"):  # sometimes
+            reply = await raw.next_command()
+        assert reply == basic.CancelOk("c")
+        return
+    received = await next_methods(raw, consume, cancel, count=2)
+    assert received == [basic.ConsumeOk("c"), connection.Close(541, "INTERNAL_ERROR", 0, 0)]
 
 
 @pytest.mark.parametrize(
@@ -254,13 +259,13 @@ async def test_cancelling_a_consumer_before_consume_ok_is_an_internal_error(
     [
         basic.Qos(prefetch_size=4),
         basic.Consume("none", "c"),
-        exchange.Declare("none", "of-no-type"),
+        channel.Flow(active=False),
     ],
     ids=lambda failing: failing.NAME,
 )
 @scenario
 async def test_unacknowledged_messages_are_redelivered_before_an_error_closes_the_connection(
-    endpoint: Endpoint, name: str, failing: MethodOrCommand
+    endpoint: Endpoint, name: str, failing: MethodOrCommand, by_version: ByVersion
 ) -> None:
     """Row 70."""
     raw = await consumer_of(endpoint, name, 2)

@@ -74,7 +74,6 @@ class QueueSequences(Sequences):
     @rule(queue=st.sampled_from(QUEUES), number=CHANNEL)
     def declare(self, queue: str, number: int) -> None:
         arguments = dict(self.arguments[queue])
-        is_quorum = arguments.get("x-queue-type") == "quorum"
 
         async def call(channel: aioamqp.Channel, name: Callable[[str], str]) -> object:
             if DEAD_LETTER_KEY in arguments:
@@ -83,9 +82,9 @@ class QueueSequences(Sequences):
                     "x-dead-letter-exchange": "",
                 }
                 return await channel.queue_declare(
-                    name(queue), durable=is_quorum, arguments={**arguments, **dead_lettering}
+                    name(queue), durable=True, arguments={**arguments, **dead_lettering}
                 )
-            return await channel.queue_declare(name(queue), durable=is_quorum, arguments=arguments)
+            return await channel.queue_declare(name(queue), durable=True, arguments=arguments)
 
         self.calls(number, call, new=queue)
 

@@ -241,10 +241,7 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(queue=st.sampled_from(QUEUES), number=CHANNEL)
     def declare(self, queue: str, number: int) -> None:
-        is_durable = queue == "q2"
-        self.calls(
-            number, lambda c, name: c.queue_declare(name(queue), durable=is_durable), new=queue
-        )
+        self.calls(number, lambda c, name: c.queue_declare(name(queue), durable=True), new=queue)
 
     @rule(
         queue=st.sampled_from(QUEUES),
@@ -396,7 +393,7 @@ class Sequences(RuleBasedStateMachine):
                 case "bind":
                     await channel.queue_bind(name("q1"), name("missing"), "")
                 case _:
-                    await channel.queue_declare(name("q1"), auto_delete=True)
+                    await channel.queue_declare(name("q1"), durable=True, auto_delete=True)
 
         assert self.calls(number, call)
 

@@ -44,11 +44,12 @@ async def connection(
 
 
 async def lose(connection: Connection) -> None:
-    """Make the server close the connection: RabbitMQ does so over a malformed reply address."""
-    protocol, channel = connection.protocol, await connection.channel()
-    await channel.basic_publish(b"", "", "amq.rabbitmq.reply-to.zz.yy")
+    """Make the server close the connection: RabbitMQ does so over a type that is not a string."""
+    protocol = connection.protocol
+    channel = await protocol.channel()
+    with pytest.raises(aioamqp.ChannelClosed, match="541"):
+        await channel.queue_declare("", durable=True, arguments={"x-queue-type": 5})
     await protocol.wait_closed()
-    await channel.close()
 
 
 async def declare(connection: Connection, new_name: NewName, **arguments: Any) -> str:

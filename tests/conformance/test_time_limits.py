@@ -9,7 +9,7 @@ import pytest_asyncio
 from amqp_codec import Command, basic, queue
 from tests.conformance.conftest import endpoint_of
 from tests.conformance.raw_client import Endpoint, close_channel
-from tests.conformance.scenario import scenario
+from tests.conformance.scenario import ByVersion, scenario
 from tests.rabbitmq import RabbitMQNode, rabbitmqctl
 
 LIMITS = {"handshake_timeout": 500, "consumer_timeout": 300, "channel_tick_interval": 200}
@@ -45,9 +45,12 @@ async def set_limits(node: RabbitMQNode, limits: dict[str, int]) -> None:
 
 @scenario
 async def test_handshake_and_acknowledgement_timeouts_close_the_connection_or_channel(
-    impatient_endpoint: Endpoint,
+    impatient_endpoint: Endpoint, by_version: ByVersion
 ) -> None:
-    """Rows 5, 191. RabbitMQ's defaults are 10 seconds for the handshake and 30 minutes for an ack."""
+    """Rows 5, 191. RabbitMQ's defaults are 10 seconds for the handshake and 30 minutes for an ack.
+
+    Classic queues of RabbitMQ 4.3 have no timeout for an ack.
+    """
     newcomer, consumer, getter = (
         await impatient_endpoint.connect(),
         await impatient_endpoint.open_connection(1),
@@ -69,6 +72,10 @@ async def test_handshake_and_acknowledgement_timeouts_close_the_connection_or_ch
 
     assert await newcomer.commands_until_eof() == []
     assert newcomer.was_reset
+    if by_version({"3.10": False, "4.3": True}):
+        for number, raw in ((1, consumer), (3, getter)):
+            assert await raw.request(basic.Qos(0, 1), channel=number) == basic.QosOk()
+        return
     text = (
         "PRECONDITION_FAILED - delivery acknowledgement on channel {} timed out."
         " Timeout value used: 300 ms. This timeout value can be configured,"

@@ -413,7 +413,7 @@ async def test_a_link_that_is_cut_often_leaves_everything_restored(
         channel = await connection.channel()
         await channel.exchange_declare("often", "topic", auto_delete=True)
         mine = (await channel.queue_declare("", exclusive=True))["queue"]
-        await channel.queue_declare("often.auto", auto_delete=True)
+        await channel.queue_declare("often.auto", durable=True, auto_delete=True)
         for queue in (mine, "often.auto"):
             await channel.queue_bind(queue, "often", f"{queue}.#")
         await channel.confirm_select()

@@ -197,7 +197,7 @@ async def test_split_bodies_are_assembled_in_a_delivery_a_get_and_a_return(
 async def test_a_body_of_one_mebibyte_arrives_whole(connect: Connect) -> None:
     """B44."""
     body = bytes(range(256)) * 4096
-    opened = await (await connect(frame_max=FRAME_MAX)).channel()
+    opened = await (await connect(frame_max=2 * FRAME_MAX)).channel()
     name = (await opened.queue_declare(exclusive=True))["queue"]
 
     await opened.publish(body, "", name)

@@ -51,7 +51,7 @@ async def test_the_channel_works_after_a_call_has_timed_out(
     queue, exchange, other = new_name(), new_name(), new_name()
     await channel.exchange_declare(other)
     calls: list[tuple[Callable[..., Any], dict[str, Any]]] = [
-        (channel.queue_declare, {"queue_name": queue}),
+        (channel.queue_declare, {"queue_name": queue, "durable": True}),
         (channel.exchange_declare, {"exchange_name": exchange}),
         (channel.queue_bind, {"queue_name": queue, "exchange_name": exchange, "routing_key": ""}),
         (channel.queue_unbind, {"queue_name": queue, "exchange_name": exchange, "routing_key": ""}),
@@ -135,7 +135,7 @@ async def test_a_priority_queue_without_a_name_is_named_by_the_server(
 async def test_queue_delete_accepts_all_documented_parameters(connect: Connect, name: str) -> None:
     """M7, M11."""
     channel = await (await connect()).channel()
-    await channel.queue_declare(name)
+    await channel.queue_declare(name, durable=True)
 
     deleted = await channel.queue_delete(
         queue_name=name,
@@ -180,7 +180,7 @@ async def test_queue_bind_and_queue_unbind_accept_all_documented_parameters(
     """M6, M7, M10. The exchange is declared without a type, as in the example."""
     channel = await (await connect()).channel()
     queue, exchange = new_name(), new_name()
-    await channel.queue_declare(queue_name=queue)
+    await channel.queue_declare(queue_name=queue, durable=True)
     await channel.exchange_declare(exchange_name=exchange)
     await channel.queue_bind(queue, exchange, routing_key="")
     await channel.basic_publish(b"by the example", exchange, "")

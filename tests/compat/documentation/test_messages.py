@@ -110,12 +110,12 @@ async def test_a_cancellation_callback_may_consume_again(connect: Connect, name:
     again: asyncio.Queue[str] = asyncio.Queue()
 
     async def consumer_cancelled(channel: Channel, consumer_tag: str) -> None:
-        await channel.queue_declare(name)
+        await channel.queue_declare(name, durable=True)
         result = await channel.basic_consume(inbox, queue_name=name)
         assert result["consumer_tag"] != consumer_tag
         again.put_nowait(consumer_tag)
 
-    await channel.queue_declare(name)
+    await channel.queue_declare(name, durable=True)
     channel.add_cancellation_callback(consumer_cancelled)
     first = await channel.basic_consume(inbox, queue_name=name)
     tags = [first["consumer_tag"]]
@@ -143,7 +143,7 @@ async def test_a_cancellation_callback_may_be_a_plain_function_and_close_the_cha
     def noted(channel: Channel, consumer_tag: str) -> None:
         calls.append((channel, consumer_tag))
 
-    await channel.queue_declare(name)
+    await channel.queue_declare(name, durable=True)
     channel.add_cancellation_callback(noted)
     channel.add_cancellation_callback(lambda channel, _tag: channel.close())
     await channel.basic_consume(Inbox(), queue_name=name, consumer_tag="mine")
@@ -152,7 +152,7 @@ async def test_a_cancellation_callback_may_be_a_plain_function_and_close_the_cha
     await channel.close_event.wait()
 
     assert calls == [(channel, "mine")]
-    assert await other.queue_declare(name) is not None  # the other channel stays open
+    assert await other.queue_declare(name, durable=True) is not None  # the other channel stays open
     (text,) = caplog.messages
     assert "cancelled consumer mine of channel 1" in text
 

@@ -32,7 +32,7 @@ async def test_hello_world_is_sent_as_a_string(connect: Connect, name: str) -> N
         received.put_nowait(body)
 
     channel = await protocol.channel()
-    await channel.queue_declare(queue_name=name)
+    await channel.queue_declare(queue_name=name, durable=True)
     await channel.basic_publish(payload="Hello World!", exchange_name="", routing_key=name)
     await channel.basic_consume(callback, queue_name=name, no_ack=True)
 
@@ -64,7 +64,7 @@ async def test_publish_takes_a_string_with_a_deprecation_warning(
 ) -> None:
     """M2. The string is sent as UTF-8."""
     channel = await (await connect()).channel()
-    await channel.queue_declare(name)
+    await channel.queue_declare(name, durable=True)
 
     with pytest.warns(DeprecationWarning, match="encode the string"):
         await channel.publish("aioamqp hellö", "", name)
@@ -168,7 +168,7 @@ async def test_messages_are_routed_by_severity(connect: Connect, name: str) -> N
     """M20, M26."""
     channel = await (await connect()).channel()
     await channel.exchange(exchange_name=name, type_name="direct")
-    result = await channel.queue(queue_name="", durable=False, auto_delete=True)
+    result = await channel.queue(queue_name="", durable=True, auto_delete=True)
     assert result is not None
     queue_name = result["queue"]
     for severity in ("warning", "error"):
@@ -190,7 +190,7 @@ async def test_messages_are_routed_by_pattern(connect: Connect, name: str) -> No
     """
     channel = await (await connect()).channel()
     await channel.exchange(name, "topic")
-    result = await channel.queue(queue_name="", durable=False, auto_delete=True)
+    result = await channel.queue(queue_name="", durable=True, auto_delete=True)
     assert result is not None
     queue_name = result["queue"]
     for binding_key in ("*.critical", "nginx.*"):
@@ -227,7 +227,7 @@ async def test_an_rpc_reply_has_the_reply_to_and_correlation_id_of_its_request(
         await channel.basic_client_ack(delivery_tag=envelope.delivery_tag)
 
     server = await (await connect()).channel()
-    await server.queue_declare(queue_name=name)
+    await server.queue_declare(queue_name=name, durable=True)
     await server.basic_qos(prefetch_count=1, prefetch_size=0, connection_global=False)
     await server.basic_consume(on_request, queue_name=name)
 
@@ -253,7 +253,7 @@ async def test_an_rpc_reply_has_the_reply_to_and_correlation_id_of_its_request(
 async def test_publishing_an_rpc_request_can_be_a_task(connect: Connect, name: str) -> None:
     """M3, M4. The documentation does not await it, which creates a coroutine that never runs."""
     channel = await (await connect()).channel()
-    await channel.queue_declare(name)
+    await channel.queue_declare(name, durable=True)
 
     await asyncio.create_task(
         channel.basic_publish(exchange="", routing_key=name, properties={}, body=b"request")
@@ -268,7 +268,7 @@ async def test_passing_an_argument_under_both_names_or_neither_is_refused(
 ) -> None:
     """M3."""
     channel = await (await connect()).channel()
-    await channel.queue_declare(name)
+    await channel.queue_declare(name, durable=True)
 
     with pytest.raises(TypeError, match="exchange: "):
         await channel.basic_publish(b"", "", name, exchange="")

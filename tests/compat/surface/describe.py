@@ -323,7 +323,7 @@ async def callbacks_of(url: str, namespace: str) -> dict[str, str]:
     _, protocol = await aioamqp.from_url(url)
     channel = await protocol.channel(return_callback=returned)
     channel.add_cancellation_callback(cancelled)
-    await channel.queue_declare(queue)
+    await channel.queue_declare(queue, exclusive=True)
     await channel.basic_publish(b"body", "", f"{queue}.none", mandatory=True)
     await channel.basic_publish(b"body", "", queue)
     await channel.basic_consume(consumed, queue)
