@@ -188,7 +188,7 @@ async def test_a_quorum_queue_may_delay_retries(
 async def test_a_quorum_queue_may_cancel_a_consumer_that_does_not_acknowledge(
     broker: FakeBroker, channel: Channel, expected: list[bytes]
 ) -> None:
-    """In RabbitMQ 4.3.6 the consumer counts until it is cancelled, and gets nothing more."""
+    """RabbitMQ 4.3.6: the consumer counts until it is cancelled, and gets nothing more."""
     await quorum(channel, **({"consumer_timeout": 1500} if expected else {}))
     cancelled: list[str] = []
     channel.add_cancellation_callback(lambda _, tag: cancelled.append(tag))

@@ -192,6 +192,7 @@ def test_another_age_of_a_stream_is_refused(client: SilentClient, expected: str)
         ({"queue_version": Int64(1)}, (0, 0, 406)),
         ({"queue_mode": "nonsense"}, (406, 406, 0)),
         ({"queue_type": ""}, (406, 406, 0)),
+        ({"queue_type": "nonsense"}, (406, 406, 406)),
         ({"queue_leader_locator": "client-local"}, (406, 0, 0)),
         ({"queue_master_locator": "nonsense"}, (541, 0, 541)),
         ({"consumer_timeout": Int64(1000)}, (0, 0, 406)),

@@ -313,6 +313,8 @@ TABLES: Final[Mapping[Arguments, ArgumentTable]] = {
 }
 """The arguments of queue.declare, by the name in a profile."""
 
+_TABLES_WITH_EMPTY_TYPE: Final = (Arguments.STRICT,)  # an empty x-queue-type is the default one
+
 _CONSUMER_ARGUMENTS: Final = ArgumentTable(
     _Row("x-priority", Integer(minimum=None), classic=1, quorum=1),
     _Row("x-cancel-on-ha-failover", boolean, classic=1),
@@ -423,7 +425,7 @@ def check_unnamed(arguments: FieldTable, table: Arguments = Arguments.MIRRORED) 
             RabbitMQ looks for the rules of the type before it checks whether there is such a type.
     """
     wanted = quote(arguments.get("x-queue-type", CLASSIC))
-    if not wanted and table is Arguments.STRICT:
+    if not wanted and table in _TABLES_WITH_EMPTY_TYPE:
         wanted = CLASSIC
     if wanted not in _TYPES:
         raise BrokerError(ReplyCode.INTERNAL_ERROR)
