@@ -289,9 +289,10 @@ async def test_a_stopping_broker_closes_connections_and_keeps_durable_entities(
 
     channel = await restartable.channel()
     got = [await channel.basic_get("durable", no_ack=True) for _ in range(2)]
+    is_redelivered = by_version({"3.10": False, "4.0": True, "4.3": False})
     assert [(each["message"], each["redelivered"]) for each in got] == [
-        (b"1", False),
-        (b"3", False),
+        (b"1", is_redelivered),
+        (b"3", is_redelivered),
     ]
     with pytest.raises(aioamqp.EmptyQueue):
         await channel.basic_get("durable", no_ack=True)

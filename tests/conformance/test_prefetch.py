@@ -131,7 +131,7 @@ async def test_a_consumer_of_another_queue_gets_no_credit_for_earlier_deliveries
 async def test_a_consumer_of_a_quorum_queue_has_the_unacked_messages_of_its_tag(
     open_client: OpenClient, publisher: Publisher, name: str, by_version: ByVersion
 ) -> None:
-    """Row F1: they count against the prefetch count, and before 4.3 may add more to it."""
+    """Row F1: they count against the prefetch count, and before 4.0 may add more to it."""
     client = await open_client()
     await publisher.declare(name, 10, "quorum")
 
@@ -140,7 +140,7 @@ async def test_a_consumer_of_a_quorum_queue_has_the_unacked_messages_of_its_tag(
     assert await client.call(queue.Declare(name, passive=True)) == [queue.DeclareOk(name, 7, 1)]
     client.send(basic.Ack(3, multiple=True))
     bodies_in_order = [b"3", b"4", b"5", b"6"]
-    freed = by_version({"3.10": 3, "4.3": 2})
+    freed = by_version({"3.10": 3, "4.0": 2})
     assert await bodies(client, freed) == bodies_in_order[:freed]
     client.send(basic.Ack(4))
     assert await bodies(client, 1) == [bodies_in_order[freed]]
@@ -151,7 +151,7 @@ async def test_a_consumer_of_a_quorum_queue_has_the_unacked_messages_of_its_tag(
 async def test_a_quorum_queue_cannot_deliver_while_an_earlier_consumer_with_the_tag_has_messages(
     open_client: OpenClient, publisher: Publisher, name: str, second: int, by_version: ByVersion
 ) -> None:
-    """Row F1: RabbitMQ's channel crashes, before 4.3."""
+    """Row F1: RabbitMQ's channel crashes, before 4.0."""
     client = await open_client()
     await publisher.declare(name, 4, "quorum")
 
@@ -159,7 +159,7 @@ async def test_a_quorum_queue_cannot_deliver_while_an_earlier_consumer_with_the_
     if second == 2:
         client.send(basic.Ack(1))  # the first credit
 
-    if by_version({"3.10": False, "4.3": True}):
+    if by_version({"3.10": False, "4.0": True}):
         assert await bodies(client, 1) == [b"2"]
         return
     closed = await client.next_command()

@@ -251,7 +251,7 @@ async def test_a_quorum_queue_with_a_single_active_consumer_refuses_basic_get(
     channel = await (await connect()).channel()
     await quorum_queue(channel, name, single_active_consumer=True)
 
-    printed = by_version({"3.10": "quorum", "4.0": '<<"quorum">>'})
+    printed = by_version({"3.10": "quorum", "4.3": '<<"quorum">>'})
     assert await refusal(channel.basic_get(name)) == (
         405,
         f"RESOURCE_LOCKED - cannot obtain access to locked queue '{name}' in vhost '/'. basic.get"
