@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from aioamqp import AmqpClosedConnection, Channel, ChannelClosed, EmptyQueue
 from aioamqp_testing import DeprecatedFeatureWarning, FakeBroker
+from amqp_codec import FieldTable
 
 VERSIONS = ("3.10", "4.0", "4.3")
 MOST = 30  # deliveries of a message that is never dropped
@@ -59,7 +60,7 @@ async def deliveries(channel: Channel, requeue: Any) -> int:
 async def test_clients_are_told_the_version(broker: FakeBroker, expected: str) -> None:
     _, protocol = await broker.connect()
 
-    assert protocol.server_properties["version"] == expected
+    assert (protocol.server_properties or {})["version"] == expected
     await protocol.close()
 
 
@@ -110,7 +111,7 @@ async def test_a_retry_loop_sees_the_count_of_the_version(
 ) -> None:
     """A program that publishes the headers again that it got, and counts x-death."""
     await channel.queue_declare("back", exclusive=True)
-    arguments = {
+    arguments: FieldTable = {
         "x-message-ttl": 1000,
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": "back",
@@ -121,7 +122,7 @@ async def test_a_retry_loop_sees_the_count_of_the_version(
     for _ in range(3):
         await channel.basic_publish(b"m", "", "wait", {"headers": headers})
         await broker.wait_idle()
-        broker.clock.advance(1.0)  # type: ignore[union-attr]
+        broker.clock.advance(1.0)
         got = await channel.basic_get("back", no_ack=True)
         headers = dict(got["properties"].headers)
         counts.insert(0, headers["x-death"][0]["count"])
@@ -138,7 +139,7 @@ async def test_a_retry_loop_sees_the_count_of_the_version(
 async def test_a_quorum_queue_orders_by_priority(channel: Channel, expected: list[bytes]) -> None:
     await quorum(channel)
     for priority in (0, 9, 4, 5, None, 9):
-        properties = {} if priority is None else {"priority": priority}
+        properties: dict[str, Any] = {} if priority is None else {"priority": priority}
         await publish(channel, b"none" if priority is None else b"%d" % priority, **properties)
 
     received = [(await channel.basic_get("q", no_ack=True))["message"] for _ in range(6)]
@@ -177,7 +178,7 @@ async def test_a_quorum_queue_may_delay_retries(
     await channel.basic_client_nack(got["delivery_tag"], requeue=True)
     await broker.wait_idle()
     is_hidden = not broker.node.vhosts["/"].queues["q"].messages
-    broker.clock.advance(0.6)  # type: ignore[union-attr]
+    broker.clock.advance(0.6)
 
     assert is_hidden == expected
     assert [each.body for each in broker.node.vhosts["/"].queues["q"].messages] == [b"m"]
@@ -189,7 +190,8 @@ async def test_a_quorum_queue_may_cancel_a_consumer_that_does_not_acknowledge(
     broker: FakeBroker, channel: Channel, expected: list[bytes]
 ) -> None:
     """RabbitMQ 4.3.6: the consumer counts until it is cancelled, and gets nothing more."""
-    await quorum(channel, **({"consumer_timeout": 1500} if expected else {}))
+    arguments: dict[str, Any] = {"consumer_timeout": 1500} if expected else {}
+    await quorum(channel, **arguments)
     cancelled: list[str] = []
     channel.add_cancellation_callback(lambda _, tag: cancelled.append(tag))
 
@@ -199,10 +201,10 @@ async def test_a_quorum_queue_may_cancel_a_consumer_that_does_not_acknowledge(
     await channel.basic_consume(keep, "q", consumer_tag="A")
     await publish(channel, b"m")
     await broker.wait_idle()
-    broker.clock.advance(1.4)  # type: ignore[union-attr]
+    broker.clock.advance(1.4)
     await broker.wait_idle()
     assert cancelled == []
-    broker.clock.advance(0.1)  # type: ignore[union-attr]
+    broker.clock.advance(0.1)
     await broker.wait_idle()
 
     assert cancelled == ["A"] * len(expected)
@@ -224,15 +226,15 @@ async def test_a_quorum_queue_may_cancel_a_consumer_that_does_not_acknowledge(
 async def test_a_queue_of_4_0_has_a_consumer_timeout_that_closes_the_channel(
     broker: FakeBroker, channel: Channel, kind: str
 ) -> None:
-    arguments = {"x-queue-type": kind, "x-consumer-timeout": 1000}
+    arguments: FieldTable = {"x-queue-type": kind, "x-consumer-timeout": 1000}
     await channel.queue_declare("q", durable=True, arguments=arguments)
     await publish(channel, b"m")
     await channel.basic_get("q")
 
-    broker.clock.advance(59.9)  # type: ignore[union-attr]
+    broker.clock.advance(59.9)
     await broker.wait_idle()
     assert channel.is_open
-    broker.clock.advance(0.1)  # type: ignore[union-attr]
+    broker.clock.advance(0.1)
     await broker.wait_idle()
 
     with pytest.raises(ChannelClosed, match="Timeout value used: 1000 ms"):
@@ -248,7 +250,7 @@ async def test_a_consumer_of_a_classic_queue_of_4_3_has_no_timeout(
     await publish(channel, b"m")
     await channel.basic_get("q")
 
-    broker.clock.advance(7200)  # type: ignore[union-attr]
+    broker.clock.advance(7200)
     await broker.wait_idle()
 
     assert channel.is_open
@@ -293,7 +295,8 @@ async def test_a_deprecated_queue_is_denied_as_upstream_denies_it(deprecated: An
         with pytest.raises((ChannelClosed, AmqpClosedConnection)) as error:
             await channel.queue_declare("orders")
 
-        assert (error.value.code, error.value.message) == (541, DENIED)
+        denied: Any = error.value
+        assert (denied.code, denied.message) == (541, DENIED)
 
 
 @by_version(1, 1, 2)

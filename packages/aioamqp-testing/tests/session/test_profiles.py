@@ -10,6 +10,7 @@ from aioamqp_testing.model.profile import find_profile
 from amqp_codec import (
     PROTOCOL_HEADER,
     Command,
+    FieldTable,
     Int64,
     Method,
     Properties,
@@ -390,7 +391,7 @@ def test_a_stream_may_filter(client: SilentClient, expected: list[bytes]) -> Non
     for value in ("a", "b", None):
         headers = {} if value is None else {"x-stream-filter-value": value}
         client.publish("q", (value or "none").encode(), headers=headers)
-    arguments = {
+    arguments: FieldTable = {
         "x-stream-offset": "first",
         "x-stream-filter": "a",
         "x-stream-match-unfiltered": True,
