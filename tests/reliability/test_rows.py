@@ -712,7 +712,7 @@ def client_objects() -> Counter[str]:
     return Counter(
         kind.__qualname__
         for kind in kinds
-        if kind.__module__.startswith("aioamqp.") or issubclass(kind, asyncio.Future)
+        if str(kind.__module__).startswith("aioamqp.") or issubclass(kind, asyncio.Future)
     )
 
 
