@@ -10,7 +10,10 @@ from tests.certificates import Authority, OpenSSLMissing
 from tests.rabbitmq import RabbitMQMissing, RabbitMQNode, is_required, running_node
 
 SKIPPED = "no RabbitMQ: "
-NODES = frozenset({"cluster", "managed_node", "rabbitmq_node", "restarting_node"})
+OWN_NODES = ("cluster", "managed_node", "restarting_node")
+"""Fixtures of nodes that few tests use, which may run beside the tests of the shared node."""
+
+NODES = frozenset({"rabbitmq_node", *OWN_NODES})
 
 
 @pytest.fixture(scope="session")
@@ -66,11 +69,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m rabbitmq` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of RabbitMQ in one worker of pytest-xdist: they share a node."""
+    """Run the tests that share a node of RabbitMQ in one worker of pytest-xdist."""
     for item in items:
         if uses_rabbitmq(item):
+            fixtures = getattr(item, "fixturenames", ())
+            node = next((each for each in OWN_NODES if each in fixtures), "rabbitmq")
             item.add_marker(pytest.mark.rabbitmq)
-            item.add_marker(pytest.mark.xdist_group("rabbitmq"))
+            item.add_marker(pytest.mark.xdist_group(node))
 
 
 def uses_rabbitmq(item: pytest.Item) -> bool:
