@@ -127,6 +127,21 @@ async def test_flush_raises_the_errors_that_nobody_has_awaited(
     await publisher.flush()
 
 
+async def test_flush_counts_errors_beyond_those_that_it_keeps(
+    amqp_broker: FakeBroker, channel: Channel
+) -> None:
+    amqp_broker.faults.add(NackConfirm(times=1002))
+    publisher = channel.publisher("", routing_key="q")
+    for _ in range(1002):
+        await publisher.publish_deferred(b"nacked")
+
+    with pytest.raises(ExceptionGroup, match="1002 messages were not confirmed") as caught:
+        await publisher.flush()
+
+    assert len(caught.value.exceptions) == 1000
+    await publisher.flush()
+
+
 async def test_leaving_the_block_waits_for_all_outcomes(
     amqp_broker: FakeBroker, channel: Channel
 ) -> None:
@@ -257,7 +272,10 @@ async def test_a_message_is_sent_again_after_each_of_several_losses(
 
 
 async def test_what_was_to_be_sent_again_is_unconfirmed_when_the_connection_is_closed(
-    amqp_broker: FakeBroker, connection: Connection, channel: Channel
+    amqp_broker: FakeBroker,
+    connection: Connection,
+    channel: Channel,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     amqp_broker.faults.add(LoseConfirm())
     publisher = channel.publisher("", routing_key="q", resend="unconfirmed")
@@ -271,6 +289,7 @@ async def test_what_was_to_be_sent_again_is_unconfirmed_when_the_connection_is_c
         await confirmation
     with pytest.raises(aioamqp.PublishNotSent):
         await publisher.publish(b"two")
+    assert "1 messages to exchange '' were to be sent again, and are given up" in caplog.text
 
 
 async def test_a_blocked_connection_fails_messages_at_once_if_asked_for(

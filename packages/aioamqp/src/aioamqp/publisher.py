@@ -17,6 +17,7 @@ from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._connection.gate import Gate, GateTimeout, Reason
 from ._connection.waiters import Waiters
+from ._loggers import channel_logger
 from ._methods.base import check_flags
 from .exceptions import (
     AmqpClosedConnection,
@@ -24,6 +25,7 @@ from .exceptions import (
     InvalidArgument,
     PublishUnconfirmed,
     not_sent,
+    reason,
     unconfirmed,
 )
 from .properties import Properties, to_codec
@@ -196,6 +198,7 @@ class Publisher:
         self._is_full = False
         self._until_settled = Waiters()
         self._errors: dict[Confirmation, Exception] = {}
+        self._more_errors = 0
         self._kept: list[Confirmation] = []  # to send again, in order
         self._name = uuid.uuid4().hex
         self._last_id = 0
@@ -335,7 +338,8 @@ class Publisher:
 
         Raises:
             ExceptionGroup: some were not confirmed, and their Confirmations have not been awaited:
-                the errors of those since the last ``flush``.
+                the errors of those since the last ``flush``, at most MOST_ERRORS of them; the text
+                has the number of all.
             TimeoutError: some are still unconfirmed after so many seconds.
         """
         check_timeout(timeout)
@@ -347,8 +351,9 @@ class Publisher:
             text = f"{self._count} messages are unconfirmed after {timeout} seconds"
             raise TimeoutError(text) from None
         errors, self._errors = list(self._errors.values()), {}
+        count, self._more_errors = len(errors) + self._more_errors, 0
         if errors:
-            raise ExceptionGroup(f"{len(errors)} messages were not confirmed", errors)
+            raise ExceptionGroup(f"{count} messages were not confirmed", errors)
 
     def _must_wait(self, core: ChannelCore) -> bool:
         if self._gate.is_busy or core.connection.gate.is_busy or core.flow_gate.is_busy:
@@ -476,6 +481,8 @@ class Publisher:
     def _keep_error(self, confirmation: Confirmation, error: Exception) -> None:
         if len(self._errors) < MOST_ERRORS:
             self._errors[confirmation] = error
+        else:
+            self._more_errors += 1
 
     def _forget_error(self, confirmation: Confirmation) -> None:
         self._errors.pop(confirmation, None)
@@ -522,6 +529,14 @@ class Publisher:
     def end(self, error: Exception) -> None:
         """Raise PublishUnconfirmed for the messages that were to be sent again."""
         kept, self._kept = self._kept, []
+        if kept:
+            channel_logger.warning(
+                "%d messages to exchange %r were to be sent again, and are given up: the server may"
+                " have them or not: %s",
+                len(kept),
+                self._exchange,
+                reason(error),
+            )
         for confirmation in kept:
             confirmation._fail(unconfirmed(error, 0, ()))
 
