@@ -19,7 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--check", action="store_true", help="write nothing; print what differs and exit with 1"
     )
-    parser.add_argument("--spec", type=Path, default=SPEC, help="folder of the XML files")
+    parser.add_argument(
+        "--spec", type=Path, default=SPEC, help="folder of the XML files, or one of them"
+    )
     parser.add_argument("--target", type=Path, default=TARGET, help="folder of the modules")
     options = parser.parse_args(arguments)
     try:

@@ -14,8 +14,8 @@ from plan import plan, value_count
 TEMPLATES = Path(__file__).with_name("templates")
 
 
-def render(folder: Path) -> dict[str, str]:
-    """Generate the modules for the XML files in a folder.
+def render(spec: Path) -> dict[str, str]:
+    """Generate the modules for a protocol, whose XML files are in a folder, or in one file.
 
     Returns:
         The text of each module by its file name.
@@ -24,8 +24,8 @@ def render(folder: Path) -> dict[str, str]:
         amqp_spec.SpecError: a file is not a valid specification.
         RuntimeError: the templates printed something that is not Python.
     """
-    sources = [p.name for p in amqp_spec.sources(folder)]
-    planned = plan(amqp_spec.load(folder))
+    sources = [p.name for p in amqp_spec.sources(spec)]
+    planned = plan(amqp_spec.load(spec))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,

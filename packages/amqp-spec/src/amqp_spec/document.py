@@ -1,7 +1,8 @@
 """One XML file as a tree of elements with line numbers.
 
 GRAMMAR lists the elements and attributes that exist; everything else is refused here, so the code
-that reads the tree need not check for it. The meaning of the values is checked in load.py.
+that reads the tree need not check for it. The meaning of the values is checked in load.py. The
+published files have rules and assertions for implementors besides, which nothing here reads.
 """
 
 import re
@@ -18,29 +19,59 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The attributes and children that an element may have."""
+    """The attributes and children that an element may have.
+
+    Args:
+        required: attributes.
+        optional: attributes.
+        children: tags.
+        text: whether it has text, unless it has a label.
+        published: attributes and tags of the published files that have no effect.
+    """
 
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
     text: bool = False
+    published: tuple[str, ...] = ()
 
 
 GRAMMAR = {
-    "amqp": Rule(("major", "minor", "revision"), ("port",), ("constant", "domain", "class")),
+    "amqp": Rule(
+        ("major", "minor", "revision"),
+        ("port",),
+        ("constant", "domain", "class"),
+        published=("comment",),
+    ),
     "constant": Rule(("name", "value"), ("class", "label"), ("doc",)),
-    "domain": Rule(("name", "type"), ("label",), ("doc",)),
+    "domain": Rule(("name", "type"), ("label",), ("doc",), published=("rule", "assert")),
     # an overlay may omit the index of a class that it only extends
-    "class": Rule(("name",), ("index", "label"), ("doc", "field", "method")),
+    "class": Rule(
+        ("name",),
+        ("index", "label"),
+        ("doc", "field", "method"),
+        published=("handler", "chassis", "rule"),
+    ),
     "method": Rule(
         ("name", "index"),
         ("synchronous", "content", "label"),
         ("doc", "chassis", "response", "field"),
+        text=True,
+        published=("deprecated", "rule"),
     ),
-    "chassis": Rule(("name",)),
+    "chassis": Rule(("name",), published=("implement",)),
     "response": Rule(("name",)),
-    "field": Rule(("name",), ("domain", "type", "reserved", "label"), ("doc",)),
-    "doc": Rule(text=True),
+    "field": Rule(
+        ("name",),
+        ("domain", "type", "reserved", "label"),
+        ("doc",),
+        text=True,
+        published=("rule", "assert"),
+    ),
+    # a doc with a type is a grammar or a test scenario
+    "doc": Rule(text=True, published=("type",)),
+    "rule": Rule(("name",), published=("on-failure", "doc")),
+    "assert": Rule(("check",), published=("value", "method", "field")),
 }
 
 
@@ -65,13 +96,21 @@ class Element:
 
     @property
     def label(self) -> str:
-        """The ``label`` attribute; empty if there is none."""
-        return self.attributes.get("label", "")
+        """The ``label`` attribute, or a text in its place; empty if there is neither.
+
+        RabbitMQ's extended file labels the methods of the class confirm by a text.
+        """
+        return self.attributes.get("label") or " ".join(self.text.split())
 
     @property
     def doc(self) -> str:
         """The text of the ``doc`` child on one line; empty if there is none."""
-        return " ".join(" ".join(doc.text.split()) for doc in self.named("doc"))
+        return " ".join(" ".join(doc.text.split()) for doc in self.named("doc") if doc.is_prose)
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether a ``doc`` describes its parent, instead of showing a grammar or a test of it."""
+        return "type" not in self.attributes
 
     def named(self, tag: str) -> Iterator["Element"]:
         """Yield the children with a tag."""
@@ -162,13 +201,15 @@ class _Builder:
             self.root = element
         else:
             parent = self.open[-1]
-            allowed = GRAMMAR[parent.tag].children
-            if tag not in allowed:
+            rule = GRAMMAR[parent.tag]
+            allowed = rule.children
+            if tag not in allowed + rule.published:
                 element.fail(
                     f"{tag} does not belong in {parent.tag}, which holds "
                     f"{' and '.join(allowed) if allowed else 'no elements'}"
                 )
-            if tag == "doc" and any(parent.named("doc")):
+            is_repeated = element.is_prose and any(doc.is_prose for doc in parent.named("doc"))
+            if tag == "doc" and tag in allowed and is_repeated:
                 element.fail(f"{parent.tag} has a doc already; join the two")
             parent.children.append(element)
         self.check_attributes(element)
@@ -178,14 +219,15 @@ class _Builder:
         rule = GRAMMAR[element.tag]
         known = (*rule.required, *rule.optional)
         for attribute in element.attributes:
-            if attribute not in known:
+            if attribute not in known + rule.published:
                 element.fail(
                     f'{element.tag} has no attribute "{attribute}"; '
                     f"it has {' and '.join(known) if known else 'none'}"
                 )
         for attribute in rule.required:
             element.required(attribute)
-        if "name" in element.attributes and not NAME.fullmatch(element.name):
+        # the names of rules are numbers and sentences
+        if element.tag != "rule" and not NAME.fullmatch(element.attributes.get("name", "unnamed")):
             element.fail(
                 f'name="{element.name}" must be lower-case words and digits joined by hyphens'
             )
@@ -195,7 +237,7 @@ class _Builder:
 
     def characters(self, text: str) -> None:
         element = self.open[-1]
-        if GRAMMAR[element.tag].text:
+        if GRAMMAR[element.tag].text and "label" not in element.attributes:
             element.text += text
         elif text.strip():  # the parser passes text line by line, so the position is right
             raise SpecError.at(

@@ -22,28 +22,33 @@ PEERS = ("client", "server")
 OCTET, SHORT, LONG = 0xFF, 0xFFFF, 0xFFFFFFFF
 
 
-def sources(folder: Path | None = None) -> tuple[Path, ...]:
+def sources(path: Path | None = None) -> tuple[Path, ...]:
     """List the files that load() reads, in the order in which they are merged.
 
     Args:
-        folder: the folder of the files; None for the files of this package.
+        path: a folder, whose files are merged; a file, which is read alone; or None for the files
+            of this package.
     """
-    folder = Path(__file__).parent if folder is None else folder
-    base = folder / BASE
-    return (base, *sorted(path for path in folder.glob("*.xml") if path != base))
+    path = Path(__file__).parent if path is None else path
+    if path.is_file():
+        return (path,)
+    base = path / BASE
+    return (base, *sorted(other for other in path.glob("*.xml") if other != base))
 
 
-def load(folder: Path | None = None) -> Spec:
-    """Read ``amqp0-9-1.xml`` and merge every other XML file beside it, in name order.
+def load(path: Path | None = None) -> Spec:
+    """Read the XML of a protocol.
 
     Args:
-        folder: the folder of the files; None for the files of this package.
+        path: a folder, whose file ``amqp0-9-1.xml`` is read and every other XML file is merged
+            over it, in name order; a file, such as the published one, which is read alone; or None
+            for the files of this package.
 
     Raises:
         SpecError: a file is missing, or something in it is unknown, repeated, out of range or
             contradictory.
     """
-    documents = [read_document(path) for path in sources(folder)]
+    documents = [read_document(source) for source in sources(path)]
     return _Merged(documents).resolve()
 
 
@@ -62,7 +67,9 @@ class _Merged:
         for attribute in ("major", "minor", "revision", "port"):
             ours, theirs = (d.attributes.get(attribute) for d in (self.root, document))
             if theirs is not None and theirs != ours:
-                document.fail(f'{attribute}="{theirs}" must be "{ours}", as in {BASE}')
+                document.fail(
+                    f'{attribute}="{theirs}" must be "{ours}", as in {self.root.source.path.name}'
+                )
         self.constants |= document.unique("constant")
         self.domains |= document.unique("domain")
         for name, element in document.unique("class").items():
