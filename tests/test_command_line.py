@@ -1,0 +1,353 @@
+"""``python -m aioamqp`` as a process, with RabbitMQ and with the fake broker over TCP."""
+
+import asyncio
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+
+import aioamqp
+from aioamqp.__main__ import main
+from aioamqp._cli.records import dump, parse
+from aioamqp_testing import FakeBroker
+
+QUEUE = "command-line"
+
+PROPERTIES = {
+    "content_type": "text/plain",
+    "headers": {
+        "bytes": {"$base64": "AP8="},
+        "decimal": {"$decimal": "1.50"},
+        "list": [1, None, {"nested": "yes"}],
+        "time": {"$timestamp": "2026-01-02T03:04:05+00:00"},
+    },
+    "delivery_mode": 1,
+    "timestamp": {"$timestamp": "2026-01-02T03:04:05+00:00"},
+}
+"""Properties in a record, with the types that JSON does not have."""
+
+
+class Result(NamedTuple):
+    """How a command ended."""
+
+    code: int | None
+    output: str
+    errors: str
+
+    @property
+    def records(self) -> list[Any]:
+        """The JSON objects of its output."""
+        return [json.loads(line) for line in self.output.splitlines()]
+
+
+Run = Callable[..., Awaitable[Result]]
+
+
+async def start(*arguments: str, url: str) -> asyncio.subprocess.Process:
+    # A program started by background tests would otherwise inherit that SIGINT is ignored.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-m", "aioamqp", *arguments),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "AMQP_URL": url},
+        )
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@pytest.fixture(params=["fake", "rabbitmq"])
+def broker_url(request: pytest.FixtureRequest) -> str | None:
+    """The URL of RabbitMQ, or None for a fake broker of the test."""
+    return str(request.getfixturevalue("rabbitmq_url")) if request.param == "rabbitmq" else None
+
+
+@pytest_asyncio.fixture
+async def url(broker_url: str | None) -> AsyncIterator[str]:
+    """The URL of a broker on which the queue does not exist."""
+    if broker_url is None:
+        async with FakeBroker() as broker:
+            yield await broker.listen()
+        return
+    yield broker_url
+    async with aioamqp.from_url(broker_url) as protocol:
+        await (await protocol.channel()).queue_delete(QUEUE)
+
+
+@pytest.fixture
+def run(url: str) -> Run:
+    """A function that runs a command with its standard input."""
+
+    async def run(*arguments: str, given: bytes = b"") -> Result:
+        process = await start(*arguments, url=url)
+        output, errors = await process.communicate(given)
+        return Result(process.returncode, output.decode(), errors.decode())
+
+    return run
+
+
+@pytest_asyncio.fixture
+async def queue(run: Run) -> str:
+    """A queue that was declared by the command."""
+    declared = await run("declare", "queue", QUEUE)
+    assert declared.records == [{"queue": QUEUE, "messages": 0, "consumers": 0}]
+    assert (declared.code, declared.errors) == (0, "")
+    return QUEUE
+
+
+@pytest.mark.asyncio
+async def test_a_message_is_published_and_got(run: Run, queue: str) -> None:
+    options = ("--property", "priority=3", "--header", "n=1", "--header", "s=one")
+
+    assert await run("publish", queue, "hello", *options) == (0, '{"confirmed": 1}\n', "")
+    message = {
+        "body": "hello",
+        "exchange": "",
+        "routing_key": queue,
+        "redelivered": False,
+        "properties": {"delivery_mode": 2, "priority": 3, "headers": {"n": 1, "s": "one"}},
+    }
+    assert (await run("get", queue, "--requeue")).records == [message]
+    assert (await run("get", queue, "--count", "5")).records == [message | {"redelivered": True}]
+
+
+@pytest.mark.asyncio
+async def test_an_empty_queue_has_no_message_to_get(run: Run, queue: str) -> None:
+    text = f"python -m aioamqp: There is no message in the queue {queue!r}\n"
+    assert await run("get", queue) == (1, "", text)
+
+
+@pytest.mark.asyncio
+async def test_standard_input_is_one_message_or_one_a_line(run: Run, queue: str) -> None:
+    await run("publish", queue, given=b"one\ntwo\n")
+    await run("publish", queue, "--lines", given=b"three\nfour\r\n\nfive")
+
+    found = await run("consume", queue, "--count", "5", "--bodies")
+
+    assert found == (0, "one\ntwo\n\nthree\nfour\n\nfive\n", "")
+    assert (await run("purge", queue)).records == [{"queue": queue, "purged": 0}]
+
+
+@pytest.mark.asyncio
+async def test_what_consume_prints_can_be_published(run: Run, queue: str) -> None:
+    records: list[dict[str, Any]] = [
+        {"body": "zażółć", "properties": PROPERTIES},
+        {"body_base64": "AP8=", "exchange": "amq.fanout", "routing_key": "any"},
+    ]
+    given = "\n".join(map(json.dumps, records)).encode()
+    bound = await run("declare", "binding", queue, "amq.fanout")
+    assert bound.records == [{"queue": queue, "exchange": "amq.fanout", "routing_key": ""}]
+    assert (await run("publish", queue, "--json", given=given)).records == [{"confirmed": 2}]
+
+    first = await run("consume", queue, "--idle", "0.5")
+    await run("publish", "unused", "--json", given=first.output.encode())
+    second = await run("consume", queue, "--count", "2")
+
+    assert second.output == first.output
+    expected = [
+        {**records[0], "exchange": "", "routing_key": queue, "redelivered": False},
+        {**records[1], "redelivered": False, "properties": {"delivery_mode": 2}},
+    ]
+    assert first.records == expected
+
+
+def test_numbers_that_json_does_not_have_can_be_published_again() -> None:
+    properties = aioamqp.Properties(headers={"least": -math.inf, "none": math.nan})
+
+    parsed = parse(dump(b"", "", "", False, properties).encode())
+
+    assert str(parsed.properties) == "{'headers': {'least': -inf, 'none': nan}}"
+
+
+@pytest.mark.asyncio
+async def test_a_line_that_is_no_record_ends_publish_after_those_before_it(
+    run: Run, queue: str
+) -> None:
+    found = await run("publish", queue, "--json", given=b'{"body": "a"}\n\n{"bodi": "b"}\n')
+
+    assert (found.code, found.records) == (1, [{"confirmed": 1}])
+    assert found.errors == (
+        "python -m aioamqp: line 3 of standard input cannot be published: it has the unknown field"
+        " 'bodi'; there are body, body_base64, exchange, routing_key, redelivered and properties\n"
+    )
+    assert [each["body"] for each in (await run("get", queue)).records] == ["a"]
+
+
+@pytest.mark.asyncio
+async def test_a_message_that_reaches_no_queue_is_an_error(run: Run) -> None:
+    found = await run("publish", "no-such-queue", "--lines", given=b"a\nb\n")
+
+    assert (found.code, found.output) == (1, "")
+    assert found.errors.startswith(
+        "python -m aioamqp: 2 messages were not confirmed; the first: The message with delivery tag 1"
+    )
+    assert "312 NO_ROUTE" in found.errors
+    assert (await run("publish", "no-such-queue", "a", "--unroutable")).code == 0
+
+
+@pytest.mark.asyncio
+async def test_the_server_s_refusal_is_quoted(run: Run, queue: str) -> None:
+    missing = await run("consume", "no-such-queue")
+    other = await run("declare", "queue", queue, "--type", "quorum")
+    exchange = await run("declare", "exchange", "amq.topic", "--type", "direct")
+
+    for found, code in ((missing, "404 NOT_FOUND"), (other, "406 PRE"), (exchange, "406 PRE")):
+        assert (found.code, found.output) == (1, "")
+        assert found.errors.startswith(f"python -m aioamqp: the server closed the channel: {code}")
+    assert (await run("declare", "exchange", "amq.topic", "--type", "topic")).code == 0
+
+
+@pytest.mark.asyncio
+async def test_top_prints_readings(run: Run, queue: str) -> None:
+    await run("publish", queue, "a")
+
+    found = await run("top", queue, "no-such-queue", "--interval", "0.01", "--count", "2")
+
+    existing = {"queue": queue, "messages": 1, "consumers": 0, "change_per_second": None}
+    missing = {
+        "queue": "no-such-queue",
+        "messages": None,
+        "consumers": None,
+        "change_per_second": None,
+    }
+    assert found.records == [existing, missing, existing | {"change_per_second": 0.0}, missing]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_signal_ends_consume_with_its_connection(
+    run: Run, url: str, queue: str, number: int, code: int
+) -> None:
+    await run("publish", queue, "a")
+    process = await start("consume", queue, url=url)
+    assert process.stdout is not None
+    await process.stdout.readline()
+
+    process.send_signal(number)
+
+    output, errors = await process.communicate()
+    assert (process.returncode, output, errors) == (code, b"", b"")
+    [declared] = (await run("declare", "queue", queue)).records
+    assert declared == {"queue": queue, "messages": 0, "consumers": 0}
+
+
+@pytest.mark.asyncio
+async def test_ctrl_c_ends_publish_that_waits_for_standard_input(url: str, queue: str) -> None:
+    process = await start("publish", queue, "--lines", url=url)
+    async with aioamqp.from_url(url) as protocol:
+        channel = await protocol.channel()
+        assert process.stdin is not None
+        process.stdin.write(b"a\n")
+        async with channel.consume(queue) as messages:
+            await (await anext(messages)).ack()
+
+        process.send_signal(signal.SIGINT)
+
+        assert await process.wait() == 130
+    process.stdin.close()
+    await process.communicate()
+
+
+@pytest.mark.asyncio
+async def test_consume_ends_when_its_reader_has_seen_enough(run: Run, url: str, queue: str) -> None:
+    await run("publish", queue, "--lines", given=b"x\n" * 3)
+    process = await start("consume", queue, "--prefetch", "1", url=url)
+    assert process.stdout is not None
+    await process.stdout.readline()
+    process.stdout._transport.close()  # type: ignore[attr-defined]  # as `| head -1` does
+
+    await run("publish", queue, "--lines", given=b"x\n" * 3)
+
+    assert await process.wait() == 1
+    assert process.stderr is not None
+    assert await process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--url", "amp://localhost", "purge", "q"], "did you mean amqp://?"),
+        (["--url", "amqp://127.0.0.1:1", "purge", "q"], "Cannot connect to 127.0.0.1:1"),
+    ],
+)
+def test_a_wrong_url_is_explained(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], text: str
+) -> None:
+    assert main(arguments) == 1
+
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["publish", "q", "--header", "x"], "'x' must be NAME=VALUE"),
+        (["publish", "q", "--lines", "--json"], "not allowed with argument"),
+        (["consume", "q", "--count", "0"], "'0' must be a number from 1 on"),
+        (["top", "q", "--interval", "soon"], "'soon' must be a number of seconds above 0"),
+    ],
+)
+def test_a_wrong_argument_is_explained(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], text: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert text in capsys.readouterr().err
+
+
+WRONG_RECORDS = {
+    "{": "it is not JSON: ",
+    "[1]": "it must be a JSON object",
+    "{}": "it must have either a body or a body_base64",
+    '{"body": 1}': "its body must be a string",
+    '{"body": "\\ud800"}': "its body is not Unicode: use body_base64",
+    '{"body_base64": "?"}': "its base64 is invalid: ",
+    '{"body": "", "exchange": 1}': "its exchange must be a string",
+    '{"body": "", "properties": []}': "its properties must be a JSON object",
+    '{"body": "", "properties": {"headers": {"x": {"$decimal": "a"}}}}': "$decimal cannot have the",
+    '{"body": "", "properties": {"foo": 1}}': "there is no property 'foo'",
+    '{"body": "", "properties": {"headers": 1}}': "headers",
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("broker_url", ["fake"], indirect=True)
+@pytest.mark.parametrize(("line", "text"), WRONG_RECORDS.items())
+async def test_a_wrong_record_is_explained(run: Run, queue: str, line: str, text: str) -> None:
+    found = await run("publish", queue, "--json", given=line.encode())
+
+    assert (found.code, found.records) == (1, [{"confirmed": 0}])
+    assert text in found.errors
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("broker_url", ["fake"], indirect=True)
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["a", "--lines"], "--lines and --json read standard input: leave BODY out"),
+        (
+            ["a", "--property", "priority=high"],
+            "the property priority must be a number, not 'high'",
+        ),
+        (["a", "--property", "colour=red"], "there is no property 'colour'"),
+    ],
+)
+async def test_what_cannot_be_published_is_explained(
+    run: Run, queue: str, arguments: list[str], text: str
+) -> None:
+    found = await run("publish", queue, *arguments)
+
+    assert found.code == 1
+    assert text in found.errors
