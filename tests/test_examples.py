@@ -385,7 +385,9 @@ async def test_returns(start: Start) -> None:
 @pytest.mark.asyncio
 async def test_on_error(start: Start) -> None:
     assert await output(await start("on_error.py")) == [
-        "The connection ended: The server closed the connection: 540 NOT_IMPLEMENTED - immediate=true"
+        "The connection ended: The server refused basic.publish and closed the connection: 540"
+        " NOT_IMPLEMENTED - immediate=true; publish without immediate: RabbitMQ has not supported it"
+        " since 3.0"
     ]
 
 

@@ -99,7 +99,8 @@ async def test_publishing_on_a_closed_channel_reports_why_it_was_closed(
         await channel.queue_declare("missing", passive=True)
 
     assert await error_text(channel.publish(b"", "", "q")) == (
-        "The message was not sent: 404 NOT_FOUND - no queue 'missing' in vhost '/'"
+        "The message was not sent: 404 NOT_FOUND - no queue 'missing' in vhost '/'; declare the queue"
+        " first, and check its name and the virtual host"
     )
     await channel.protocol.close()
     assert await error_text(channel.publish(b"", "", "q")) == (

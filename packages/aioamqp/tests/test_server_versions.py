@@ -234,7 +234,7 @@ async def test_a_denied_transient_queue_says_how_to_declare_it(
 
     assert (caught.value.code, caught.value.message) == (541, text)
     assert str(caught.value) == (
-        f"The server closed the connection: 541 {text}; declare the queue with durable=True, or with"
+        f"The server refused queue.declare and closed the connection: 541 {text}; declare the queue with durable=True, or with"
         " exclusive=True if only this connection uses it, or set"
         " deprecated_features.permit.transient_nonexcl_queues = true in rabbitmq.conf for now"
     )
@@ -298,6 +298,8 @@ async def test_another_internal_error_can_be_tried_again(rabbitmq: ScriptedServe
     with pytest.raises(aioamqp.ChannelClosed) as caught:
         await declaring
 
-    assert str(caught.value) == "The server closed the connection: 541 INTERNAL_ERROR"
+    assert str(caught.value) == (
+        "The server refused queue.declare and closed the connection: 541 INTERNAL_ERROR"
+    )
     assert caught.value.is_retryable
     await opened.protocol.wait_closed()

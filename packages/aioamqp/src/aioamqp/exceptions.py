@@ -32,12 +32,14 @@ try again or not, on the same channel or on a new channel or connection.
 
 import builtins
 import pickle
-import re
 import ssl
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
 
 from amqp_codec import METHODS, EncodeError, ReplyCode, channel, connection
+
+from ._advice import advise, missing, nearest
 
 if TYPE_CHECKING:
     from .envelope import ReturnEnvelope
@@ -56,18 +58,6 @@ RETRYABLE_CODES: Final = frozenset({
 After all others it fails again until something else has changed: the call itself, the permissions,
 or what has been declared on the server.
 """
-
-
-_DEPRECATED: Final = re.compile(r"Feature `+(\w+)`+ is deprecated")
-_INSTEAD: Final = {
-    "transient_nonexcl_queues": "declare the queue with durable=True, or with exclusive=True if"
-    " only this connection uses it",
-    "global_qos": "limit each consumer instead, with basic_qos(prefetch_count=...) and without"
-    " connection_global",
-    "queue_master_locator": "leave the argument x-queue-master-locator out, or use"
-    " x-queue-leader-locator",
-}
-"""What to do when the server denies a feature. RabbitMQ: deprecated-features.html."""
 
 
 class AioamqpException(Exception):
@@ -207,14 +197,24 @@ class ChannelClosed(AioamqpException):
         message: the server's reply text.
         method: the name of the method that the server refused, such as ``queue.declare``; None if
             it named none.
+        similar_name: of a queue or an exchange that was declared on the connection, if the server
+            knows none of the name that was used: perhaps it is misspelt; None without one.
     """
 
     method: str | None = None
+    similar_name: str | None = None
 
     def __init__(self, code: int = 0, message: str = "Channel is closed") -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message
+
+    @property
+    def advice(self) -> str:
+        """What to do about it; empty if that is not known."""
+        if self.similar_name is not None:
+            return f"did you mean {self.similar_name!r}?"
+        return advise(self.code, self.message)
 
     @property
     def is_retryable(self) -> bool:
@@ -223,7 +223,7 @@ class ChannelClosed(AioamqpException):
         Not if the server denies a feature that is deprecated, for which it has the code 541.
         """
         if self.code:
-            return self.code in RETRYABLE_CODES and _DEPRECATED.search(self.message) is None
+            return self.code in RETRYABLE_CODES and " is deprecated" not in self.message
         cause = self.__cause__
         return cause.is_retryable if isinstance(cause, AioamqpException) else True
 
@@ -233,7 +233,10 @@ class ChannelClosed(AioamqpException):
         return "connection" if _is_hard(self.code) else "channel"
 
     def __str__(self) -> str:
-        return f"The server closed the {self.ended}: {reason(self)}" if self.code else reason(self)
+        if not self.code:
+            return reason(self)
+        refused = f"refused {self.method} and " if self.method else ""
+        return f"The server {refused}closed the {self.ended}: {reason(self)}"
 
 
 class AcknowledgementTimeout(ChannelClosed):
@@ -611,9 +614,19 @@ def unconfirmed(cause: Exception, tag: int, tags: tuple[int, ...]) -> PublishUnc
     return error
 
 
-def closed_by_server(close: connection.Close | channel.Close) -> ChannelClosed:
-    """Create the exception for a channel.close or connection.close of the server."""
+def closed_by_server(
+    close: connection.Close | channel.Close, declared: Callable[[str], Iterable[str]]
+) -> ChannelClosed:
+    """Create the exception for a channel.close or connection.close of the server.
+
+    Args:
+        close: what the server sent.
+        declared: returns the names of the queues or exchanges that the program has declared.
+    """
     error = ChannelClosed(int(close.reply_code), str(close.reply_text))
+    if (absent := missing(error.code, error.message)) is not None:
+        kind, name = absent
+        error.similar_name = nearest(name, declared(kind))
     refused = METHODS.get(int(close.class_id) << 16 | int(close.method_id))
     if refused is not None:
         error.method = refused.NAME
@@ -650,22 +663,12 @@ def not_sent(cause: Exception) -> PublishNotSent:
     return _outcome(PublishNotSent, cause)
 
 
-def _advice(message: str) -> str:
-    """Return what to do about a feature that the server denies, to be added to its text."""
-    found = _DEPRECATED.search(message)
-    if found is None:
-        return ""
-    otherwise = f"or set deprecated_features.permit.{found[1]} = true in rabbitmq.conf for now"
-    instead = _INSTEAD.get(found[1])
-    return f"; {instead}, {otherwise}" if instead else f"; do without it, {otherwise}"
-
-
 def reason(error: BaseException | None) -> str:
     """Return the text for an error that closed a channel or a connection."""
     if not isinstance(error, ChannelClosed):
         return str(error)
     if error.code:
-        return f"{error.code} {error.message}{_advice(error.message)}"
+        return "; ".join(filter(None, (f"{error.code} {error.message}", error.advice)))
     if isinstance(error.__cause__, ChannelClosed):
         return f"{error.message}: {reason(error.__cause__)}"
     return error.message

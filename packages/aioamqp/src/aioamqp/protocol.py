@@ -560,7 +560,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
 
     def _handle_close(self, close: connection.Close) -> None:
         core = self._connection
-        error = closed_by_server(close) if self._opening is None else refusal(close)
+        opened = self._opening is None
+        error = closed_by_server(close, core.declared.of) if opened else refusal(close)
         core.send(0, connection.CloseOk())
         core.writer.flush()
         self._fail(error)

@@ -444,7 +444,7 @@ class ChannelCore:
         close = command.method
         assert isinstance(close, channel_methods.Close)
         self._send_close_ok()
-        error, tags = closed_by_server(close), self.consumers.tags
+        error, tags = closed_by_server(close, self.connection.declared.of), self.consumers.tags
         if is_acknowledgement_timeout(error):
             error = AcknowledgementTimeout(error, *self.consumers.oldest_unacked())
         recovery = self.recovery

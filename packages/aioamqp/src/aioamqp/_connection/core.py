@@ -8,6 +8,7 @@ from typing import Final
 
 from amqp_codec import Decoder, Method, ReplyCode, connection, format_command
 
+from .._advice import DeclaredNames
 from .._loggers import protocol_logger
 from ..exceptions import AmqpClosedConnection, ProtocolViolation, WrongLoop, reason
 from .channel_numbers import ChannelNumbers
@@ -55,6 +56,7 @@ class ConnectionCore:
         read_flow: pauses reading while too much waits for callbacks.
         heartbeat: when bytes were last sent and received.
         numbers: of the channels.
+        declared: the names of queues and exchanges.
         is_traced: whether commands are in the debug log.
         failure: why nothing can be sent any longer; None while the connection is usable.
         is_closed_by_program: whether it is the program that has ended the connection.
@@ -75,6 +77,7 @@ class ConnectionCore:
         self.is_closed_by_program: bool = False
         self.is_traced: bool = protocol_logger.isEnabledFor(logging.DEBUG)
         self.numbers: ChannelNumbers = ChannelNumbers(0)
+        self.declared: DeclaredNames = DeclaredNames()
         self.closer: TransportCloser = TransportCloser(transport)
         self.gate: Gate = Gate(self.loop)
         self.ack_gate: Gate = Gate(self.loop)

@@ -49,7 +49,9 @@ class ExchangeMethods(Methods):
             no_wait=no_wait,
             arguments=arguments,
         )
-        return await self._do(method, no_wait, timeout)
+        done = await self._do(method, no_wait, timeout)
+        self._core.connection.declared.add("exchange", exchange_name)
+        return done
 
     async def exchange_delete(
         self,

@@ -89,8 +89,10 @@ class QueueMethods(Methods):
         )
         if no_wait:
             await self._do(method, True, timeout)
+            self._core.connection.declared.add("queue", method.queue)
             return None
         reply = await self._request(method, methods.DeclareOk, timeout)
+        self._core.connection.declared.add("queue", reply.queue)
         return {
             "queue": reply.queue,
             "message_count": reply.message_count,
