@@ -37,7 +37,7 @@ LONG_RUNNING = sorted(
     }
 )
 """Programs that run until Ctrl-C or until the broker closes the connection."""
-SERVICES = {"orders.py", "prices.py"}
+SERVICES = {"orders.py", "prices.py", "web.py"}
 """Programs that wait for their broker; tests/test_services.py tests them."""
 
 QUEUES = ("hello", "task_queue", "rpc_queue", "my_queue", "no-such-queue")

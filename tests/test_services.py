@@ -1,4 +1,4 @@
-"""The example orders.py: a service that loses nothing when its broker is restarted."""
+"""The examples orders.py and web.py: services that survive restarts of their broker."""
 
 import asyncio
 import json
@@ -197,6 +197,84 @@ async def test_every_order_gets_an_invoice_although_all_connections_are_lost(
     assert {*invoices} == {str(number) for number in range(ORDERS) if number != BAD}
     sent_again = Counter(text.partition(" ")[0] for text in service.texts("invoice "))
     assert invoices - sent_again - Counter({*invoices}) == Counter()
+
+
+async def request(port: str, method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
+    """Send an HTTP request; return the status and the JSON of the answer."""
+    reader, writer = await asyncio.open_connection("localhost", int(port))
+    head = f"{method} {path} HTTP/1.0\r\ncontent-type: application/json\r\n"
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    status, content = answer.split(b" ", 2)[1], answer.partition(b"\r\n\r\n")[2]
+    return int(status), json.loads(content)
+
+
+async def wait_healthy(port: str, *, is_healthy: bool) -> str:
+    """Ask for the health until it is this; return the reason."""
+    while True:
+        status, health = await request(port, "GET", "/health")
+        assert (status == 200) == health["is_healthy"]
+        if health["is_healthy"] is is_healthy:
+            return str(health["reason"])
+
+
+async def start_web(start: Callable[..., Awaitable[Program]]) -> tuple[Program, str]:
+    program = await start("web.py", "--port", "0")
+    while "running on" not in (line := await program.next_error_line()):
+        assert line, "the program has ended"
+    return program, line.split("running on http://127.0.0.1:")[1].split()[0]
+
+
+async def test_a_web_service_confirms_orders_before_and_after_its_broker_restarts(
+    broker: Broker, channel: Channel, start: Callable[..., Awaitable[Program]]
+) -> None:
+    async with asyncio.timeout(DEADLINE):
+        program, port = await start_web(start)
+        await wait_healthy(port, is_healthy=True)
+        while (await request(port, "POST", "/orders", b'{"n": 1}'))[0] == 503:
+            pass  # the queue is being declared
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(broker.interrupt())
+            reason = await wait_healthy(port, is_healthy=False)
+        await wait_healthy(port, is_healthy=True)
+
+        confirmed = await request(port, "POST", "/orders", b'{"n": 2}')
+        assert confirmed == (202, {"status": "confirmed"})
+        assert reason.startswith("There has been no connection for ")
+        program.terminate()
+        await program.wait()
+    bodies = []
+    async for message in channel.consume("orders"):
+        bodies.append(message.body)
+        await message.ack()
+        if len(bodies) == 2:
+            break
+    assert bodies == [b'{"n": 1}', b'{"n": 2}']
+
+
+async def test_a_web_service_answers_while_its_broker_is_not_there() -> None:
+    async with asyncio.timeout(DEADLINE), FakeBroker() as fake:
+        url = await fake.listen()
+        await fake.stop()
+
+        async def start_one(name: str, *arguments: str) -> Program:
+            return await Program.start(name, "--url", url, *arguments)
+
+        program, port = await start_web(start_one)
+        try:
+            while "Cannot connect" not in await wait_healthy(port, is_healthy=False):
+                pass
+            status, refused = await request(port, "POST", "/orders", b"{}")
+            assert (status, "Cannot connect" in refused["detail"]) == (503, True)
+
+            await fake.start()
+
+            await wait_healthy(port, is_healthy=True)
+        finally:
+            await program.kill()
 
 
 async def test_a_service_waits_for_its_broker() -> None:

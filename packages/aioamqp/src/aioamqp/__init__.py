@@ -18,7 +18,15 @@ from .callbacks import (
 )
 from .channel import Channel
 from .connecting import connect, from_url
-from .connection import Backoff, Connection, ConnectionState, StateChange, Topology, Unrestored
+from .connection import (
+    Backoff,
+    Connection,
+    ConnectionState,
+    Health,
+    StateChange,
+    Topology,
+    Unrestored,
+)
 from .constants import DeliveryMode, ExchangeType
 from .dial import Dialer, dialing
 from .envelope import Envelope, ReturnEnvelope
@@ -85,6 +93,7 @@ __all__ = [
     "ExchangeType",
     "External",
     "HandshakeFailed",
+    "Health",
     "InvalidArgument",
     "Mechanism",
     "Message",

@@ -19,7 +19,7 @@ from ._arguments import (
 from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._recovery.backoff import Backoff
-from ._recovery.state import ConnectionState, StateChange, Unrestored
+from ._recovery.state import ConnectionState, Health, StateChange, Unrestored
 from ._recovery.supervisor import Credentials, Supervisor
 from ._recovery.topology import RECOVER, Recover, Topology
 from .auth import LoginMethod
@@ -30,7 +30,15 @@ from .exceptions import InvalidArgument
 from .protocol import AmqpProtocol
 from .uri import AmqpUrl, parse_url
 
-__all__ = ["Backoff", "Connection", "ConnectionState", "StateChange", "Topology", "Unrestored"]
+__all__ = [
+    "Backoff",
+    "Connection",
+    "ConnectionState",
+    "Health",
+    "StateChange",
+    "Topology",
+    "Unrestored",
+]
 
 WAIT_TIMEOUT: Final = 60.0
 """Seconds that a call waits while there is no connection, unless the caller sets others."""
@@ -180,6 +188,23 @@ class Connection:
     def state(self) -> ConnectionState:
         """The state of the connection."""
         return self._supervisor.state
+
+    @property
+    def health(self) -> Health:
+        """Whether the connection can be used now, and why not: for readiness checks.
+
+        It is not healthy while it is being opened or restored, while the server blocks publishers,
+        when something could not be restored, and when it is CLOSED. Recovery goes on in all these
+        states but CLOSED, so restart a program for that one only.
+        """
+        if not self._supervisor.has_started:
+            return Health(False, "The connection is not open yet: enter it first")
+        return self._supervisor.health
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the connection can be used now; ``health`` has the reason, too."""
+        return self.health.is_healthy
 
     def state_changes(self) -> AsyncIterator[StateChange]:
         """Iterate over the changes of the state from now on, until the connection is CLOSED."""

@@ -55,3 +55,15 @@ class StateChange:
     attempt: int = 0
     address: str | None = None
     unrestored: tuple[Unrestored, ...] = ()
+
+
+class Health(NamedTuple):
+    """Whether a connection can be used now, and why not.
+
+    Attributes:
+        is_healthy: whether calls are sent, publishers are not blocked, and everything is restored.
+        reason: for people and logs; it contains no password.
+    """
+
+    is_healthy: bool
+    reason: str

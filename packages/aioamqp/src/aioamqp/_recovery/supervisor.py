@@ -38,7 +38,7 @@ from ..uri import AmqpUrl, default_port
 from .backoff import Backoff
 from .loop_watch import LoopWatch
 from .restore import Restorer
-from .state import ConnectionState, StateChange, Unrestored
+from .state import ConnectionState, Health, StateChange, Unrestored
 from .topology import Recover, Topology
 
 Credentials: TypeAlias = Callable[[], "tuple[str, str] | Awaitable[tuple[str, str]]"]
@@ -132,6 +132,7 @@ class Supervisor:
         self._until_changed = Waiters()
         self._subscribers: weakref.WeakSet[_Changes] = weakref.WeakSet()
         self._since = 0.0
+        self._unrestored: tuple[Unrestored, ...] = ()
         self._is_closing = False
 
     # ---------------------------------------------------------------- for Connection
@@ -162,6 +163,22 @@ class Supervisor:
     def seconds_in_state(self) -> float:
         """How long the connection has been in its state."""
         return asyncio.get_running_loop().time() - self._since
+
+    @property
+    def health(self) -> Health:
+        """Whether the connection can be used now, and why not."""
+        if self.state is CLOSED:
+            text = "The program closed the connection" if self.error is None else reason(self.error)
+            return Health(False, text)
+        protocol = self._protocol
+        if self.state is not ConnectionState.OPEN or protocol is None or not protocol.is_open:
+            return Health(False, reason(self.waiting_error()))
+        if protocol.blocked:
+            return Health(False, f"The server blocks publishers: {protocol.blocked.reason}")
+        if self._unrestored:
+            missing = "; ".join(f"{what}: {reason(error)}" for what, error in self._unrestored)
+            return Health(False, f"Not everything was restored: {missing}")
+        return Health(True, f"The connection to {self.target} is open")
 
     def start(self) -> None:
         """Begin to connect."""
@@ -378,6 +395,8 @@ class Supervisor:
         old, self.state = self.state, new
         if new is not old:
             self._since = asyncio.get_running_loop().time()
+            self._unrestored = ()
+        self._unrestored += unrestored
         address = None if self.target is None else str(self.target)
         change = StateChange(old, new, error, self.attempt, address, unrestored)
         for subscriber in list(self._subscribers):
