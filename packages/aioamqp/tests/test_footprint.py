@@ -1,11 +1,22 @@
-"""What importing the package loads, counted in modules."""
+"""What the client costs: the modules that it imports, the bytes that it keeps.
 
+The bytes are those that Python has allocated in between, whichever version of Python runs the tests:
+the limits are what is promised, not what was measured last.
+"""
+
+import gc
 import subprocess
 import sys
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 import aioamqp
+from scripted_server import ScriptedServer, wait_idle
+
+KIB = 1024
 
 IMPORTED = {"aioamqp", "aioamqp.version"}
 """What ``import aioamqp`` loads beyond asyncio."""
@@ -68,3 +79,119 @@ def test_modules_are_found_without_an_import_of_their_own_as_in_0_15(name: str) 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'aioamqp' has no attribute 'conect'"):
         _ = aioamqp.conect  # type: ignore[attr-defined]
+
+
+class Kept:
+    """The bytes that have been allocated in a block, and not been freed.
+
+    Attributes:
+        size: their number.
+    """
+
+    size = 0
+
+
+@asynccontextmanager
+async def bytes_kept(server: ScriptedServer) -> AsyncIterator[Kept]:
+    """Count the bytes that the client keeps, without what the server has recorded."""
+    kept = Kept()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        yield kept
+        await wait_idle()
+        server.received.clear()
+        server.transport.writes.clear()
+        gc.collect()
+        kept.size = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.asyncio
+async def test_an_idle_channel_keeps_less_than_4_kib(server: ScriptedServer) -> None:
+    protocol = await server.connect()
+    await protocol.channel()
+
+    async with bytes_kept(server) as kept:
+        channels = [await protocol.channel() for _ in range(500)]
+
+    await protocol.close()
+    assert kept.size < len(channels) * 4 * KIB
+
+
+@pytest.mark.asyncio
+async def test_a_channel_with_a_consumer_that_has_handled_a_message_keeps_less_than_8_kib(
+    server: ScriptedServer,
+) -> None:
+    protocol = await server.connect()
+    handled: list[bytes] = []
+
+    async def on_message(
+        _: aioamqp.Channel, body: bytes, envelope: aioamqp.Envelope, __: aioamqp.Properties
+    ) -> None:
+        handled.append(body)
+
+    async def consume() -> aioamqp.Channel:
+        channel = await protocol.channel()
+        await channel.basic_consume(on_message, "queue", consumer_tag="tag", no_ack=True)
+        server.deliver("tag", b"body", channel=channel.channel_id)
+        await wait_idle()
+        return channel
+
+    await consume()
+
+    async with bytes_kept(server) as kept:
+        channels = [await consume() for _ in range(200)]
+
+    await protocol.close()
+    assert len(handled) == 1 + len(channels)
+    assert kept.size < len(channels) * 8 * KIB
+
+
+@pytest.mark.asyncio
+async def test_an_idle_connection_keeps_less_than_64_kib(server: ScriptedServer) -> None:
+    servers = [ScriptedServer() for _ in range(20)]
+    connections = [await server.connect()]
+
+    async with bytes_kept(server) as kept:
+        connections += [await each.connect() for each in servers]
+
+    for connection in connections:
+        await connection.close()
+    assert kept.size < len(servers) * 64 * KIB
+
+
+@pytest.mark.asyncio
+async def test_an_idle_connection_that_recovers_keeps_less_than_64_kib(
+    server: ScriptedServer,
+) -> None:
+    async def connect(server: ScriptedServer) -> aioamqp.Connection:
+        with aioamqp.dialing(server.dial):
+            connection = aioamqp.Connection("amqp://host/")
+            return await connection.__aenter__()
+
+    servers = [ScriptedServer() for _ in range(20)]
+    connections = [await connect(server)]
+
+    async with bytes_kept(server) as kept:
+        connections += [await connect(each) for each in servers]
+
+    for connection in connections:
+        await connection.close()
+    assert kept.size < len(servers) * 64 * KIB
+
+
+@pytest.mark.asyncio
+async def test_an_unconfirmed_message_keeps_less_than_400_bytes(server: ScriptedServer) -> None:
+    """So 100,000 of them keep less than 40 MB."""
+    channel = await server.open_channel()
+    publisher = channel.publisher("orders", routing_key="new", max_unconfirmed=10_000)
+    await publisher.publish_deferred(b"body")
+
+    async with bytes_kept(server) as kept:
+        confirmations = [await publisher.publish_deferred(bytes(1000)) for _ in range(2000)]
+
+    assert publisher.unconfirmed == 1 + len(confirmations)
+    await channel.protocol.close()
+    assert kept.size < len(confirmations) * 400
