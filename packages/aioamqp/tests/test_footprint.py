@@ -4,6 +4,7 @@ The bytes are those that Python has allocated in between, whichever version of P
 the limits are what is promised, not what was measured last.
 """
 
+import asyncio
 import gc
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 import aioamqp
+from amqp_codec import basic
 from scripted_server import ScriptedServer, wait_idle
 
 KIB = 1024
@@ -195,3 +197,22 @@ async def test_an_unconfirmed_message_keeps_less_than_400_bytes(server: Scripted
     assert publisher.unconfirmed == 1 + len(confirmations)
     await channel.protocol.close()
     assert kept.size < len(confirmations) * 400
+
+
+@pytest.mark.asyncio
+async def test_a_publish_that_waits_for_its_confirm_does_not_keep_the_body(
+    server: ScriptedServer,
+) -> None:
+    channel = await server.open_channel()
+    await channel.confirm_select()
+
+    async with bytes_kept(server) as kept:
+        calls = [
+            asyncio.create_task(channel.publish(bytes(64 * KIB), "orders", "new"))
+            for _ in range(100)
+        ]
+
+    assert len(calls) * 100 < kept.size < len(calls) * 4 * KIB
+    server.send(basic.Ack(0, True))
+    await asyncio.gather(*calls)
+    await channel.protocol.close()
