@@ -1,4 +1,4 @@
-"""What the client costs: the modules that it imports, the bytes that it keeps.
+"""What the client costs: the modules that it imports, the bytes that it keeps, its calls at any size.
 
 The bytes are those that Python has allocated in between, whichever version of Python runs the tests:
 the limits are what is promised, not what was measured last.
@@ -9,8 +9,9 @@ import gc
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 
 import pytest
 
@@ -220,4 +221,106 @@ async def test_a_publish_that_waits_for_its_confirm_does_not_keep_the_body(
     assert len(calls) * 100 < kept.size < len(calls) * 4 * KIB
     server.send(basic.Ack(0, True))
     await asyncio.gather(*calls)
+    await channel.protocol.close()
+
+
+class Calls:
+    """The number of calls, of functions of Python and of C."""
+
+    count = 0
+
+    def note(self, _frame: FrameType, event: str, _argument: object) -> None:
+        self.count += event in ("call", "c_call")
+
+
+@contextmanager
+def counted_calls() -> Iterator[Calls]:
+    calls = Calls()
+    before = sys.getprofile()
+    sys.setprofile(calls.note)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(before)
+
+
+MESSAGES = 400
+
+
+async def calls_for_messages(connections: int, channels: int) -> int:
+    """Count the calls for messages that are published, delivered and acknowledged in turn.
+
+    Args:
+        connections: that take turns.
+        channels: of each, which take turns.
+    """
+    handled: list[int] = []
+
+    async def on_message(
+        channel: aioamqp.Channel, _: bytes, envelope: aioamqp.Envelope, __: aioamqp.Properties
+    ) -> None:
+        await channel.basic_client_ack(envelope.delivery_tag)
+        handled.append(channel.channel_id)
+
+    opened: list[tuple[ScriptedServer, aioamqp.Channel]] = []
+    for _ in range(connections):
+        server = ScriptedServer()
+        protocol = await server.connect(heartbeat=0)
+        for _ in range(channels):
+            channel = await protocol.channel()
+            await channel.basic_consume(on_message, "queue", consumer_tag="tag")
+            opened.append((server, channel))
+
+    async def send(number: int) -> None:
+        server, channel = opened[number % len(opened)]
+        await channel.basic_publish(b"body", "exchange", "key")
+        server.deliver("tag", b"body", channel=channel.channel_id, first=number + 1)
+        await wait_idle()
+
+    for number in range(len(opened)):
+        await send(number)
+    handled.clear()
+    with counted_calls() as calls:
+        for number in range(len(opened), len(opened) + MESSAGES):
+            await send(number)
+    assert len(handled) == MESSAGES
+    for _, channel in opened[::channels]:
+        await channel.protocol.close()
+    return calls.count
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("connections", "channels"), [(1, 200), (40, 1)])
+async def test_a_message_costs_the_same_on_any_number_of_channels_and_connections(
+    connections: int, channels: int
+) -> None:
+    one = await calls_for_messages(1, 1)
+
+    many = await calls_for_messages(connections, channels)
+
+    assert one >= MESSAGES
+    assert many < one * 1.02
+
+
+@pytest.mark.asyncio
+async def test_a_message_costs_the_same_however_many_are_unconfirmed(
+    server: ScriptedServer,
+) -> None:
+    channel = await server.open_channel()
+    publisher = channel.publisher("orders", routing_key="new", max_unconfirmed=100_000)
+
+    async def publish(count: int) -> int:
+        with counted_calls() as calls:
+            for _ in range(count):
+                await publisher.publish_deferred(b"body")
+                await wait_idle()
+        return calls.count
+
+    await publish(1)
+    first = await publish(200)
+    await publish(1000)
+    last = await publish(200)
+
+    assert publisher.unconfirmed == 1401
+    assert 200 <= last < first * 1.02
     await channel.protocol.close()
