@@ -191,7 +191,7 @@ _HOMES: Final = {
 }
 """The modules that define these names. They are imported on first use: most programs need few."""
 
-_MODULES: Final = frozenset(_HOMES.values()) | {"constants", "frame", "tls", "uri"}
+_MODULES: Final = frozenset(_HOMES.values()) | {"constants", "frame", "tls", "uri", "version"}
 """What is found here without an import of its own, as in 0.15: ``aioamqp.exceptions``."""
 
 if not TYPE_CHECKING:  # or else every name would be found, whatever its spelling
