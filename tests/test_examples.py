@@ -46,7 +46,7 @@ READY = "Press Ctrl-C to end."
 EXIT_CODE_OF_SIGINT = 130
 
 SLOW_CALLBACK = re.compile(r"Executing <.*> took [\d.]+ seconds\n")
-"""A warning of asyncio's debug mode, which appears on a busy machine."""
+"""A warning of asyncio's debug mode, which appears on a busy machine, for example of imports."""
 
 
 class Program:
@@ -80,7 +80,9 @@ class Program:
     async def next_error_line(self) -> str:
         """Return the next line of standard error; empty at the end."""
         assert self._process.stderr is not None
-        return (await self._process.stderr.readline()).decode().rstrip("\n")
+        while SLOW_CALLBACK.fullmatch(line := (await self._process.stderr.readline()).decode()):
+            pass
+        return line.rstrip("\n")
 
     async def wait_ready(self) -> Self:
         """Wait until the program prints that it is ready for messages."""

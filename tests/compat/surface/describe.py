@@ -183,7 +183,7 @@ def signatures(modules: dict[str, Any], classes: dict[str, type]) -> dict[str, s
     found = {
         f"{name}.{function.__name__}": signature(function)
         for name, module in modules.items()
-        for function in vars(module).values()
+        for function in [getattr(module, attribute) for attribute in public(module)]
         if inspect.isfunction(function) and not function.__name__.startswith("_")
         if function.__module__.startswith("aioamqp")
     }

@@ -4,17 +4,14 @@ Pure: a table of the refusals that programs meet, with the cure of each. RabbitM
 method nor the cure in its texts; here they are added to the text of the exception.
 """
 
-import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from amqp_codec import ReplyCode
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """A refusal, and what to do about it.
 
     Attributes:
@@ -24,12 +21,8 @@ class Refusal:
     """
 
     code: ReplyCode
-    text: re.Pattern[str]
+    text: str
     advice: str
-
-
-def _refusal(code: ReplyCode, text: str, advice: str) -> Refusal:
-    return Refusal(code, re.compile(text), advice)
 
 
 _PERMIT: Final = "set deprecated_features.permit.{feature} = true in rabbitmq.conf for now"
@@ -37,7 +30,7 @@ _PERMIT: Final = "set deprecated_features.permit.{feature} = true in rabbitmq.co
 
 def _deprecated(feature: str, instead: str) -> Refusal:
     text = f"Feature `+(?P<feature>{feature})`+ is deprecated"
-    return _refusal(ReplyCode.INTERNAL_ERROR, text, f"{instead}, or {_PERMIT}")
+    return Refusal(ReplyCode.INTERNAL_ERROR, text, f"{instead}, or {_PERMIT}")
 
 
 REFUSALS: Final = (
@@ -57,157 +50,157 @@ REFUSALS: Final = (
         "leave the argument x-queue-master-locator out, or use x-queue-leader-locator",
     ),
     _deprecated(r"\w+", "do without it"),
-    _refusal(
+    Refusal(
         ReplyCode.PRECONDITION_FAILED,
         r"inequivalent arg '(?P<argument>[^']*)' for (?P<kind>\w+) '(?P<name>[^']*)'",
         "it exists with another value of {argument}, which is after 'current is': declare it with"
         " that one, leave the declaration to whoever created it (passive=True checks that it"
         " exists), or delete it first",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.PRECONDITION_FAILED,
         r"unknown delivery tag (?P<tag>\d+)",
         "a message is settled once, and on the channel that delivered it; it was settled already"
         " (perhaps with multiple=True), delivered with no_ack, or came over another channel",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.PRECONDITION_FAILED,
         r"message size \d+ is larger than|larger than configured max size",
         "send a smaller body, or a reference to it, or raise max_message_size in rabbitmq.conf",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.PRECONDITION_FAILED,
         r"' in use$",
         "it has consumers or bindings: end these first, or delete it without if_unused",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.PRECONDITION_FAILED,
         r"' not empty$",
         "purge the queue first, or delete it without if_empty",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.PRECONDITION_FAILED,
         r"fast reply consumer does not exist",
         "consume from amq.rabbitmq.reply-to, with no_ack, on the same channel before publishing the"
         " request",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.PRECONDITION_FAILED,
         r"consumer prefetch count is not set",
         "set basic_qos(prefetch_count=...) on the channel before consuming from a stream",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.PRECONDITION_FAILED,
         r"Cannot declare a server-named queue",
         "give the queue a name: only classic queues can be named by the server",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.PRECONDITION_FAILED,
         r"invalid property '(?P<property>[^']*)' for queue",
         "queues of this type must be durable, and neither exclusive nor auto_delete",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.PRECONDITION_FAILED,
         r"cannot switch from|channel is not transactional|partial tx completion",
         "use one channel for publisher confirms and another one for transactions",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.PRECONDITION_FAILED,
         r"(queue|exchange) limit",
         "delete what is not used, or ask an administrator to raise the limit",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.ACCESS_REFUSED,
         r"Login was refused",
         "check the user name and the password (special characters in a URL are percent-encoded);"
         " guest may log in from the server's own host only; the server's log has the reason",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.ACCESS_REFUSED,
         r"in exclusive use",
         "the queue has an exclusive consumer, or this one asks to be exclusive beside others",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.ACCESS_REFUSED,
         r"reserved prefix",
         "choose a name that does not begin with amq.",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.ACCESS_REFUSED,
         r"internal exchange",
         "publish to an exchange that is bound to it",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.ACCESS_REFUSED,
         r"access to (topic|queue|exchange) .* refused for user '(?P<user>[^']*)'",
         "grant the permission with rabbitmqctl set_permissions or set_topic_permissions for the"
         " virtual host",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.NOT_FOUND,
         r"no previously declared queue",
         "name the queue, or declare one on this channel first",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.NOT_FOUND,
         r"no (?P<kind>queue|exchange) '",
         "declare the {kind} first, and check its name and the virtual host",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.RESOURCE_LOCKED,
         r"locked queue",
         "another connection has declared it exclusive, and it is deleted with that connection",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.NOT_ALLOWED,
         r"attempt to reuse consumer tag",
         "choose a tag that no other consumer of the channel has, or let the client choose one",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.NOT_ALLOWED,
         r"vhost .* not found|vhost '.*' is down|to vhost '[^']*' refused: it is down",
         "check the virtual host in the URL: that after the last / is percent-encoded, and the"
         " default one, /, is left out or %2F; rabbitmqctl add_vhost creates one",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.NOT_ALLOWED,
         r"access to vhost '(?P<vhost>[^']*)' refused for user '(?P<user>[^']*)': "
         r"(?=.*(limit|maximum|exceed))",
         "close connections that are not used (one with many channels is enough for a program), or"
         " ask an administrator to raise the limit",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.NOT_ALLOWED,
         r"access to vhost '(?P<vhost>[^']*)' refused for user '(?P<user>[^']*)'",
         "grant the user permissions in it: rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*'"
         " '.*'",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.NOT_ALLOWED,
         r"number of channels opened",
         "close channels that are not used, or ask an administrator to raise the limit",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.NOT_ALLOWED,
         r"limit|maximum",
         "close connections that are not used, or ask an administrator to raise the limit",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.NOT_IMPLEMENTED,
         r"immediate=true",
         "publish without immediate: RabbitMQ has not supported it since 3.0",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.NOT_IMPLEMENTED,
         r"does not support global qos",
         "set the prefetch count of each consumer, without connection_global",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.NOT_IMPLEMENTED,
         r"stream",
         "use what streams support: consumers with a prefetch count and acknowledgements",
     ),
-    _refusal(
+    Refusal(
         ReplyCode.FRAME_ERROR,
         r"frame_too_large",
         "connect with a frame_max that is not larger than the server's",
@@ -217,13 +210,13 @@ REFUSALS: Final = (
 
 _MOST_NAMES: Final = 1000
 
-_MISSING: Final = re.compile(r"no (?P<kind>queue|exchange) '(?P<name>.*)' in vhost")
+_MISSING: Final = r"no (?P<kind>queue|exchange) '(?P<name>.*)' in vhost"
 
 
 def advise(code: int, text: str) -> str:
     """Return what to do about a refusal; empty if that is not known."""
     for refusal in REFUSALS:
-        if refusal.code == code and (found := refusal.text.search(text)):
+        if refusal.code == code and (found := re.search(refusal.text, text)):
             return refusal.advice.format(**found.groupdict())
     return ""
 
@@ -234,14 +227,15 @@ def missing(code: int, text: str) -> tuple[str, str] | None:
     Returns:
         ``queue`` or ``exchange``, and its name.
     """
-    found = _MISSING.search(text) if code == ReplyCode.NOT_FOUND else None
+    found = re.search(_MISSING, text) if code == ReplyCode.NOT_FOUND else None
     return None if found is None else (found["kind"], found["name"])
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like ``name``, for one that is misspelt; or None."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
-    return found[0] if found else None
+    """Return the known name that a misspelt one is most like; None if it is like none."""
+    import difflib  # only errors need it
+
+    return next(iter(difflib.get_close_matches(name, list(known), 1)), None)
 
 
 class DeclaredNames:

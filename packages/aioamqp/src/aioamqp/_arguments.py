@@ -1,10 +1,10 @@
 """Checks of arguments: of ``connect``, ``from_url`` and ``AmqpProtocol``, and of callbacks."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from ._advice import nearest
 from ._loggers import channel_logger
 from .exceptions import InvalidArgument
 
@@ -80,7 +80,7 @@ def unknown_argument(names: Iterable[str]) -> TypeError:
     known = (*OF_CONNECT, *OF_PROTOCOL)
     meant = _ELSEWHERE.get(name.lower())
     if meant is None:
-        meant = next(iter(difflib.get_close_matches(name.lower(), known, 1)), None)
+        meant = nearest(name.lower(), known)
     hint = f"did you mean {meant}?" if meant else f"the arguments are {', '.join(known)}"
     return TypeError(f"Unknown argument {name!r}, which aioamqp 0.15 ignored: {hint}")
 
@@ -105,8 +105,9 @@ def unknown_option(names: Iterable[str]) -> TypeError | None:
     unknown = [name for name in names if name not in known]
     if not unknown or "protocol_factory" in names:
         return None
-    near = difflib.get_close_matches(unknown[0].lower(), (*known, *OF_CONNECTION), 1)
-    meant = _ELSEWHERE.get(unknown[0].lower(), next(iter(near), None))
+    meant = _ELSEWHERE.get(unknown[0].lower())
+    if meant is None:
+        meant = nearest(unknown[0].lower(), (*known, *OF_CONNECTION))
     hint = f"did you mean {meant}?" if meant else f"known are {', '.join((*OF_CONNECTION, *known))}"
     return TypeError(f"Unknown argument {unknown[0]!r}: {hint}")
 

@@ -102,7 +102,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
     @property
     def is_open(self) -> bool:
         """Whether neither side has closed the channel."""
-        return not self._core.close_event.is_set()
+        return not self._core.has_ended
 
     @property
     def close_event(self) -> asyncio.Event:

@@ -31,7 +31,6 @@ try again or not, on the same channel or on a new channel or connection.
 """
 
 import builtins
-import pickle
 import ssl
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -536,6 +535,8 @@ def _restore(description: _Description, args: tuple[Any, ...]) -> Exception:
 def _can_pickle(error: BaseException) -> bool:
     if isinstance(error, AioamqpException):
         return True
+    import pickle  # which has been imported if this is called, in all but rare cases
+
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001 - an exception of another library may raise anything

@@ -4,7 +4,7 @@
 # pyright: reportPrivateUsage=false
 
 import asyncio
-import uuid
+import os
 from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
@@ -200,7 +200,7 @@ class Publisher:
         self._errors: dict[Confirmation, Exception] = {}
         self._more_errors = 0
         self._kept: list[Confirmation] = []  # to send again, in order
-        self._name = uuid.uuid4().hex
+        self._name = os.urandom(16).hex()
         self._last_id = 0
         channel._core.connection.encoder.encode_publish(
             channel.channel_id, exchange, routing_key, mandatory, False, self._codec_properties, b""

@@ -11,7 +11,7 @@ behind.
 import asyncio
 import itertools
 import math
-import uuid
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -93,7 +93,7 @@ class RpcClient:
         self._channel: Channel | None = None
         self._watching: asyncio.Task[None] | None = None
         self._calls: dict[str, _Call] = {}
-        self._prefix = uuid.uuid4().hex
+        self._prefix = os.urandom(16).hex()
         self._numbers = itertools.count(1)
         self._is_closed = False
 

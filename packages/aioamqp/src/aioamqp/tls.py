@@ -2,7 +2,6 @@
 
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from ._loggers import protocol_logger
@@ -68,7 +67,8 @@ def _no_chain(certfile: str, keyfile: str | None, error: OSError) -> str:
     contents: list[bytes] = []
     for name, path in (("certfile", certfile), ("keyfile", keyfile or certfile)):
         try:
-            contents.append(Path(path).read_bytes())
+            with open(path, "rb") as file:
+                contents.append(file.read())
         except OSError as unreadable:
             return f"The {name} cannot be used for TLS: {path}: {unreadable.strerror}"
     certificate, key = contents

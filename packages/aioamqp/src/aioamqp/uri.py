@@ -1,6 +1,5 @@
 """Parser for AMQP URLs. RabbitMQ: uri-spec.html, uri-query-parameters.html."""
 
-import difflib
 import ipaddress
 import re
 import unicodedata
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote
 
+from ._advice import nearest
 from .auth import MECHANISMS
 from .constants import PROTOCOL_DEFAULT_PORT
 from .exceptions import InvalidArgument
@@ -149,8 +149,8 @@ def _split_scheme(url: str) -> tuple[str, str]:
             f"The AMQP URL has no scheme: it begins with amqp:// or amqps://, as in {_SHAPE}"
         )
     if scheme.lower() not in _SCHEMES:
-        near = difflib.get_close_matches(scheme.lower(), _SCHEMES, 1)
-        hint = f"; did you mean {near[0]}://?" if near else ""
+        near = nearest(scheme.lower(), _SCHEMES)
+        hint = f"; did you mean {near}://?" if near else ""
         raise ValueError(
             f"An AMQP URL begins with amqp:// or amqps://; this one has the scheme {scheme!r}{hint}"
         )
@@ -260,8 +260,8 @@ def _parse_query(query: str) -> dict[str, Any]:
 def _unknown_parameter(name: str, has_value: bool) -> str:
     # What has no value may not be meant as a parameter at all, but be part of a password.
     which = f" {name!r}" if has_value and name.isidentifier() else ""
-    near = difflib.get_close_matches(name, _KNOWN, 1)
-    hint = f"did you mean {near[0]}? Known" if which and near else "known"
+    near = nearest(name.lower(), _KNOWN)
+    hint = f"did you mean {near}? Known" if which and near else "known"
     return (
         f"The AMQP URL has the unknown query parameter{which}; {hint} parameters are"
         f" {', '.join(_KNOWN)}. A ? before the query is %3F"

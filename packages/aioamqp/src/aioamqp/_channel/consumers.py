@@ -91,7 +91,6 @@ class Consumers:
         channel: the first argument of every callback.
         requests: of that channel.
         read_flow: counts what waits for callbacks.
-        queue: runs the callbacks of the channel.
 
     Attributes:
         callbacks: of the consumers, by consumer tag.
@@ -102,13 +101,18 @@ class Consumers:
             None if they are not counted, on a channel that does not recover.
     """
 
+    __slots__ = (
+        "_by_tag", "_channel", "_heartbeat", "_is_suspended", "_loop", "_read_flow", "_requests",
+        "_tag_offset", "_until_cancelled", "_until_tag_free", "callbacks", "channel_qos", "core",
+        "last_tag", "qos", "unacked",
+    )  # fmt: skip
+
     def __init__(
         self,
         core: Any,
         channel: object,
         requests: Requests,
         read_flow: ReadFlow,
-        queue: CallbackQueue,
     ) -> None:
         self.core: Any = core
         self.callbacks: dict[str, Any] = {}
@@ -121,7 +125,6 @@ class Consumers:
         self._channel = channel
         self._requests = requests
         self._read_flow = read_flow
-        self._queue = queue
         self._loop = asyncio.get_running_loop()
         self._heartbeat: Heartbeat = core.connection.heartbeat  # knows the time of this read
         self._by_tag: dict[str, list[Consumer]] = {}
@@ -160,7 +163,7 @@ class Consumers:
         """
         check_timeout(timeout)
         tag = method.consumer_tag
-        queue = CallbackQueue(f"consumer {tag}") if concurrent else self._queue
+        queue = CallbackQueue(f"consumer {tag}") if concurrent else self.core.callbacks
         consumer = CallbackConsumer(method, self._read_flow, self._channel, self.callbacks, queue)
         consumer.tag_offset = self._tag_offset
         self._prepare(consumer, resumption)
@@ -509,7 +512,6 @@ class Consumers:
         self.callbacks = predecessor.callbacks
         self.qos, self.channel_qos = predecessor.qos, predecessor.channel_qos
         self.unacked = None if predecessor.unacked is None else {}
-        self._queue = predecessor._queue
         self._tag_offset = tag_offset
         for consumer in predecessor.suspended:
             predecessor._remove(consumer)

@@ -14,6 +14,7 @@ connection, takes over; or on the same one, if the channel is to be opened again
 import asyncio
 from asyncio import get_running_loop
 from collections.abc import Callable
+from contextvars import copy_context
 from enum import Enum
 from typing import Any, Final, cast
 
@@ -52,6 +53,7 @@ class State(Enum):
 
 
 _OPEN: Final = State.OPEN  # an Enum's attributes are slow to read in Python 3.11
+_DELIVER: Final = basic.Deliver
 
 
 class ChannelCore:
@@ -70,7 +72,7 @@ class ChannelCore:
     Attributes:
         state: of the channel.
         failure: why it is not open; None while it is, and if the program closed it.
-        close_event: set when it is not open.
+        has_ended: whether it is closed, or channel.close has been sent.
         requests: and their replies.
         consumers: by consumer tag.
         confirms: of published messages.
@@ -82,8 +84,16 @@ class ChannelCore:
             not used again.
         return_callback: called with returned messages.
         cancellation_callbacks: called when the server cancels a consumer.
-        cancelled_consumers: tags of the consumers that the server has cancelled.
     """
+
+    # A program may have thousands of channels: what only some need is made on first use.
+    __slots__ = (
+        "_callbacks", "_cancelled_consumers", "_close_callbacks", "_close_event", "_context",
+        "_is_reopening", "_on_close", "_unreported", "_until_closed", "cancellation_callbacks",
+        "channel", "confirms", "connection", "consumers", "failure", "flow_gate", "has_ended",
+        "is_internal", "is_superseded", "number", "protocol", "recovery", "requests",
+        "return_callback", "state", "tag_offset",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -100,54 +110,66 @@ class ChannelCore:
         self.channel: Any = channel
         self.state: State = State.OPEN
         self.failure: Exception | None = None
-        self.close_event: asyncio.Event = asyncio.Event()
+        self.has_ended: bool = False
+        self._close_event: asyncio.Event | None = None
         self.requests: Requests = Requests(connection, number, self.check_open)
         self.recovery: Recovery | None = None
         self.is_superseded: bool = False
         self.is_internal: bool = False
         self.tag_offset: int = 0
-        self._callbacks = CallbackQueue(f"channel {number}")
-        self.consumers: Consumers = Consumers(
-            self, channel, self.requests, connection.read_flow, self._callbacks
-        )
+        self._context = copy_context()
+        self._callbacks: CallbackQueue | None = None
+        self.consumers: Consumers = Consumers(self, channel, self.requests, connection.read_flow)
         self.confirms: Confirms = Confirms()
         self.flow_gate: Gate = Gate(connection.loop)
         self.return_callback: Callback | None = return_callback
         self.cancellation_callbacks: list[Any] = []
-        self.cancelled_consumers: set[str] = set()
+        self._cancelled_consumers: set[str] | None = None
         self._on_close: Callback | None = None
-        self._close_callbacks = CallbackQueue(f"the end of channel {number}")
+        self._close_callbacks: CallbackQueue | None = None
         self._unreported: Exception | None = None  # why the channel ended, for ``on_close``
         self._until_closed = Waiters()
         self._is_reopening = False
         if predecessor is not None:
             self._take_over(predecessor)
-        # What the server sends by itself, and basic.recover-ok, which the consumers need first;
-        # everything else is a reply.
-        self._handlers: dict[type[Method], Callable[[Command], None]] = {
-            basic.Deliver: self.consumers.deliver,
-            basic.Return: self._handle_return,
-            basic.Ack: self._handle_ack,
-            basic.Nack: self._handle_ack,
-            basic.Cancel: self._handle_cancel,
-            basic.RecoverOk: self._handle_recover_ok,
-            channel_methods.Close: self._handle_close,
-            channel_methods.Flow: self._handle_flow,
-        }
 
     def _take_over(self, predecessor: "ChannelCore") -> None:
         """Continue with the callbacks, the events and the delivery tags of another core."""
         self.recovery = predecessor.recovery
-        self.close_event = predecessor.close_event
+        self._close_event = predecessor.close_event
         self.cancellation_callbacks = predecessor.cancellation_callbacks
-        self.cancelled_consumers = predecessor.cancelled_consumers
+        self._cancelled_consumers = predecessor.cancelled_consumers
         self.tag_offset = predecessor.tag_offset + predecessor.consumers.last_tag
         self._on_close = predecessor._on_close
         self._close_callbacks = predecessor._close_callbacks
+        self._context = predecessor._context
         self._callbacks = predecessor._callbacks
         self.consumers.take_over(predecessor.consumers, self.tag_offset)
 
     # ---------------------------------------------------------------- for the methods of Channel
+
+    @property
+    def close_event(self) -> asyncio.Event:
+        """Set when it has ended."""
+        if self._close_event is None:
+            self._close_event = asyncio.Event()
+            if self.has_ended:
+                self._close_event.set()
+        return self._close_event
+
+    @property
+    def callbacks(self) -> CallbackQueue:
+        """The queue that runs its callbacks, in the context in which the channel was opened."""
+        if self._callbacks is None:
+            self._callbacks = CallbackQueue(f"channel {self.number}", self._context)
+        return self._callbacks
+
+    @property
+    def cancelled_consumers(self) -> set[str]:
+        """Tags of the consumers that the server has cancelled."""
+        if self._cancelled_consumers is None:
+            self._cancelled_consumers = set()
+        return self._cancelled_consumers
 
     def check_open(self) -> None:
         """Check that the channel can be used.
@@ -194,7 +216,8 @@ class ChannelCore:
     @on_close.setter
     def on_close(self, callback: Callback | None) -> None:
         self._on_close = callback
-        self._close_callbacks = CallbackQueue(f"the end of channel {self.number}")
+        if callback is not None:
+            self._close_callbacks = CallbackQueue(f"the end of channel {self.number}")
         self._call_on_close()  # the channel may have ended already
 
     async def settle(
@@ -301,7 +324,7 @@ class ChannelCore:
     async def _close_successor(self, code: int, text: str, timeout: float | None) -> None:
         """Close the channel over the core that takes over from this one, if there is one."""
         successor = self._successor
-        if successor is not self and not successor.close_event.is_set():
+        if successor is not self and not successor.has_ended:
             await successor.close(code, text, timeout)
         else:
             self.abandon(code, text)
@@ -338,14 +361,16 @@ class ChannelCore:
 
     def end_callbacks(self) -> None:
         """Call nothing any longer, because the event loop ends; log how many messages are lost."""
-        self._callbacks.stop()
+        self.callbacks.stop()
         self.consumers.drop_unhandled(self.consumers.to_drain(everything=False))
 
     def detach(self) -> None:
         """End the consumers' loops in a forked child, where the connection cannot be used."""
         assert self.connection.failure is not None
         self.consumers.detach(self.connection.failure)
-        set_in_child(self.close_event)
+        self.has_ended = True
+        if self._close_event is not None:
+            set_in_child(self._close_event)
 
     def dispatch(self, command: Command) -> None:
         """Process a command from the server; nothing here waits.
@@ -354,9 +379,11 @@ class ChannelCore:
             ProtocolViolation: the server must not send it now.
         """
         if self.state is _OPEN:
-            handler = self._handlers.get(type(command.method))
-            if handler is not None:
-                handler(command)
+            kind = type(command.method)
+            if kind is _DELIVER:
+                self.consumers.deliver(command)
+            elif kind in self._HANDLERS:
+                self._HANDLERS[kind](self, command)
             else:
                 self.requests.receive_reply(command)
             return
@@ -465,7 +492,9 @@ class ChannelCore:
         self.protocol.release_channel_id(self.number)
 
     def _call_on_close(self) -> None:
-        if self._on_close is not None and self._unreported is not None:
+        if self._on_close is None or self._close_callbacks is None:
+            return
+        if self._unreported is not None:
             self._close_callbacks.put("on_close", self._on_close, self._unreported)
             self._unreported = None
 
@@ -476,7 +505,9 @@ class ChannelCore:
     def _fail(self, error: Exception, asked_for: bool) -> None:
         if self.recovery is not None:
             self.recovery.end()
-        self.close_event.set()
+        self.has_ended = True
+        if self._close_event is not None:
+            self._close_event.set()
         for gate in (self.flow_gate, self.connection.gate, self.connection.ack_gate):
             gate.fail(error, self)
         self.requests.fail(error)
@@ -517,7 +548,7 @@ class ChannelCore:
         read_flow = self.connection.read_flow
         for callback in self.cancellation_callbacks:
             read_flow.add(len(tag))
-            self._callbacks.put(
+            self.callbacks.put(
                 "a cancellation callback",
                 callback,
                 self.channel,
@@ -565,7 +596,7 @@ class ChannelCore:
     ) -> None:
         read_flow, size = self.connection.read_flow, len(body)
         read_flow.add(size)
-        self._callbacks.put(
+        self.callbacks.put(
             "the return callback",
             callback,
             self.channel,
@@ -580,6 +611,18 @@ class ChannelCore:
         assert isinstance(method, channel_methods.Flow)
         (self.flow_gate.open if method.active else self.flow_gate.close)(Reason.FLOW)
         self.requests.answer(channel_methods.FlowOk(method.active))
+
+    _HANDLERS: Final[dict[type[Method], Callable[["ChannelCore", Command], None]]] = {
+        basic.Return: _handle_return,
+        basic.Ack: _handle_ack,
+        basic.Nack: _handle_ack,
+        basic.Cancel: _handle_cancel,
+        basic.RecoverOk: _handle_recover_ok,
+        channel_methods.Close: _handle_close,
+        channel_methods.Flow: _handle_flow,
+    }
+    """For what the server sends by itself, and basic.recover-ok, which the consumers need first;
+    everything else is a delivery or a reply."""
 
 
 def _close_method(code: int, text: str) -> channel_methods.Close:

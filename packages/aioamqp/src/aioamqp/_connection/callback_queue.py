@@ -179,15 +179,17 @@ class CallbackQueue:
 
     Args:
         owner: whose callbacks these are, for the log.
+        context: in a copy of which they run, unless they have a context of their own; the current
+            context by default.
     """
 
     __slots__ = ("_context", "_current", "_has_waiters", "_is_over", "_items", "_name", "_owner",
                  "_steps", "_task", "_timer", "_until_handled", "_warned")  # fmt: skip
 
-    def __init__(self, owner: str) -> None:
+    def __init__(self, owner: str, context: Context | None = None) -> None:
         self._owner = owner
         self._name = f"aioamqp callbacks of {owner}"
-        self._context = self.new_context()
+        self._context = self.new_context() if context is None else context.run(self.new_context)
         self._items: deque[_Entry] = deque()
         self._task: _CallbackTask | None = None
         self._current: _Entry | None = None

@@ -61,7 +61,7 @@ class Gate:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.is_busy: bool = False
         self._loop = loop
-        self._reasons: set[Reason] = set()
+        self._reasons: tuple[Reason, ...] = ()
         self._waiters: OrderedDict[_Waiter, None] = OrderedDict()
         self._is_scheduled = False
 
@@ -77,12 +77,13 @@ class Gate:
 
     def close(self, reason: Reason) -> None:
         """Stop callers for a reason; there may be others."""
-        self._reasons.add(reason)
+        if reason not in self._reasons:
+            self._reasons = (*self._reasons, reason)
         self.is_busy = True
 
     def open(self, reason: Reason) -> None:
         """Remove a reason to wait; when there is none left, wake callers."""
-        self._reasons.discard(reason)
+        self._reasons = tuple(each for each in self._reasons if each is not reason)
         if not self._reasons:
             self.is_busy = bool(self._waiters)
             self._wake()

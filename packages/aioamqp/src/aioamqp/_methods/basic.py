@@ -1,6 +1,6 @@
 """The methods of a channel about consuming and acknowledging."""
 
-import uuid
+import os
 from typing import Any
 
 from amqp_codec import Command, FieldTable, basic
@@ -19,7 +19,7 @@ from .base import Methods, alias, check_flags, check_numbers
 
 def new_tag(channel_id: int) -> str:
     """Return a consumer tag that is not in use."""
-    return f"ctag{channel_id}.{uuid.uuid4().hex}"
+    return f"ctag{channel_id}.{os.urandom(16).hex()}"
 
 
 class BasicMethods(Methods):

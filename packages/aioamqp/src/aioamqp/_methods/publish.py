@@ -190,6 +190,7 @@ class PublishMethods(Methods):
         if connection.gate.is_busy or core.flow_gate.is_busy:
             await _wait_for_gates(core, len(data), timeout)
         connection.writer.write(data)
+        del data, payload, body, properties  # all would be kept until the publisher confirm
         if not core.confirms.is_selected:
             return
         outcome = connection.loop.create_future()

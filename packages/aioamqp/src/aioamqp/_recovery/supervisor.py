@@ -5,8 +5,8 @@
 
 import asyncio
 import inspect
+import os
 import random
-import uuid
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -318,7 +318,7 @@ class Supervisor:
 
     def new_queue_name(self) -> str:
         """Return a name for a queue that is declared without one, so that it keeps its name."""
-        return f"aioamqp-{uuid.uuid4().hex}"
+        return f"aioamqp-{os.urandom(16).hex()}"
 
     def waiting_error(self) -> AmqpClosedConnection:
         """Create the error for a call that has waited too long."""
