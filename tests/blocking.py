@@ -9,6 +9,7 @@ import pytest
 
 import aioamqp
 from aioamqp_testing import FakeBroker
+from tests.rabbitmq import NODES
 
 
 async def receive(url: str, queue: str, count: int) -> list[bytes]:
@@ -36,11 +37,11 @@ async def declare(url: str, queue: str) -> None:
 
 @contextmanager
 def url_of(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the broker that a fixture is parametrized with, ``fake`` or ``rabbitmq``.
+    """Run the broker that a fixture is parametrized with, ``fake`` or a name of a node.
 
     It is in another thread or process, so it runs while the test blocks its event loop.
     """
-    if request.param == "rabbitmq":
+    if request.param in NODES:
         yield request.getfixturevalue("rabbitmq_url")
         return
     loop = asyncio.new_event_loop()

@@ -2,7 +2,7 @@
 
 `python3 tests/rabbitmq_versions.py 4.3` installs one of them; it takes half a minute, requires root and
 the package mmdebstrap, and downloads 80 MB from the machine's own Debian mirror. `AMQP_RABBITMQ=4.3` makes the tests
-run on it. To install a newer package of the same version, delete the folder first.
+run on it, and `AMQP_RABBITMQ=installed,4.3` on the installed one too. To install a newer package of the same version, delete the folder first.
 """
 
 import os

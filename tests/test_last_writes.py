@@ -11,9 +11,10 @@ import pytest
 
 import aioamqp
 from tests.blocking import declare, receive, url_of
+from tests.rabbitmq import NODES
 
 
-@pytest.fixture(params=["fake", "rabbitmq"])
+@pytest.fixture(params=["fake", *NODES])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with url_of(request) as url:
         yield url

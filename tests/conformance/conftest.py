@@ -26,7 +26,7 @@ from tests.conformance.scenario import (
     NewName,
     selection,
 )
-from tests.rabbitmq import RabbitMQNode
+from tests.rabbitmq import NODES, RabbitMQNode
 
 numbers = itertools.count(1)
 
@@ -39,7 +39,7 @@ def broker(request: pytest.FixtureRequest) -> str:
 
     Not asynchronous, so that starting RabbitMQ does not count against the deadline of a scenario.
     """
-    if request.param == "rabbitmq":
+    if request.param in NODES:
         return str(request.getfixturevalue("rabbitmq_url"))
     return str(request.param)
 

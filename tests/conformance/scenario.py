@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 import pytest
 
 from aioamqp import AmqpProtocol, Channel, ChannelClosed, EmptyQueue, Envelope, Properties
+from aioamqp_testing.model.profile import VERSIONS
+from tests.rabbitmq import NODES
 
 DEADLINE = 30.0
 """Seconds after which a scenario fails, below pytest's timeout for a test.
@@ -15,7 +17,7 @@ DEADLINE = 30.0
 Each one takes a fraction of a second, or some seconds if it calls `rabbitmqctl`.
 """
 
-BROKERS = ("memory", "tcp", "rabbitmq")
+BROKERS = ("memory", "tcp", *NODES)
 
 FAKE_VERSION = "3.10"
 """The version of RabbitMQ that the fake broker behaves like."""
@@ -77,6 +79,11 @@ def selection(version: str) -> ByVersion:
 def numbers(version: str) -> tuple[int, ...]:
     """Return the numbers of a version, for comparing."""
     return tuple(map(int, version.split(".")))
+
+
+def profile_of(version: str) -> str:
+    """Return the profile of the fake broker that answers as a version, or as the last one before it."""
+    return selection(version)({profile: profile for profile in VERSIONS})
 
 
 class Message(NamedTuple):

@@ -15,7 +15,7 @@ from tests.conformance.conftest import close_or_wait
 from tests.conformance.raw_client import Endpoint
 from tests.conformance.scenario import BROKERS, FAKE_VERSION, count, selection
 from tests.conftest import node_or_skip
-from tests.rabbitmq import RabbitMQNode, rabbitmqctl
+from tests.rabbitmq import NODES, RabbitMQNode, rabbitmqctl
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
@@ -116,19 +116,14 @@ class RestartableRabbitMQ(RestartableBroker):
         await rabbitmqctl(self._node, "start_app")
 
 
-@pytest.fixture(scope="module")
-def private_node() -> Iterator[RabbitMQNode]:
-    with node_or_skip() as node:
-        yield node
-
-
-@pytest.fixture(params=BROKERS)
-def private_broker(request: pytest.FixtureRequest) -> str | RabbitMQNode:
+@pytest.fixture(scope="module", params=BROKERS)
+def private_broker(request: pytest.FixtureRequest) -> Iterator[str | RabbitMQNode]:
     """Not asynchronous, so that starting RabbitMQ does not count against the deadline of a test."""
-    if request.param == "rabbitmq":
-        node: RabbitMQNode = request.getfixturevalue("private_node")
-        return node
-    return str(request.param)
+    if request.param in NODES:
+        with node_or_skip(request.param) as node:
+            yield node
+    else:
+        yield str(request.param)
 
 
 @pytest_asyncio.fixture
