@@ -378,3 +378,36 @@ async def test_deaths_set_by_the_publisher_are_counted(
     assert [death.get("count") for death in headers["x-death"]] == by_version(
         {"3.10": counts, "4.0": [1]}
     )
+
+
+@pytest.mark.parametrize("is_waiting", [False, True])
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+@scenario
+async def test_a_rejected_message_is_redelivered_as_a_dead_letter(
+    connect: Connect,
+    new_name: NewName,
+    queue_type: str,
+    is_waiting: bool,
+    by_version: ByVersion,
+) -> None:
+    """RabbitMQ 4.3: not if the queue is classic and a consumer waits for the dead letter."""
+    channel = await (await connect()).channel()
+    name, dead_letter_queue = new_name(), new_name()
+    table = {"x-queue-type": queue_type}
+    await channel.queue_declare(dead_letter_queue, durable=True, arguments=table)
+    dead_lettering = {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead_letter_queue,
+    }
+    await channel.queue_declare(name, exclusive=True, arguments=dead_lettering)
+    inbox = await inbox_of(channel, dead_letter_queue) if is_waiting else None
+    await channel.basic_publish(b"", "", name)
+    await get_and_reject(channel, name)
+    if inbox is None:
+        while not await count(channel, dead_letter_queue):
+            pass
+        inbox = await inbox_of(channel, dead_letter_queue)
+
+    keeps = queue_type == "quorum" or not is_waiting
+    message = await inbox.next_message()
+    assert message.envelope.is_redeliver == by_version({"3.10": False, "4.3": keeps})

@@ -17,6 +17,7 @@ class ClassicQueue(MessageQueue):
     """A queue on one node, which keeps the order of its messages."""
 
     TYPE = "classic"
+    FORGETS_REDELIVERED = True
 
     def _level_of(self, message: Message) -> int:
         """Rank a message by its priority. RabbitMQ: x-max-priority is the highest one."""

@@ -29,6 +29,9 @@ class MessageQueue(Queue):
         active: the single active consumer, if the queue was declared with one.
     """
 
+    FORGETS_REDELIVERED = False
+    """Whether a dead letter that a consumer waits for is delivered as if for the first time."""
+
     def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
         super().__init__(declaration, host)
         self.active: Consumer | None = None
@@ -102,6 +105,7 @@ class MessageQueue(Queue):
             queued = self._new(message)
             queued.expires_at, queued.level = expires_at, level
             if consumer is not None:
+                queued.redelivered = queued.redelivered and not self.FORGETS_REDELIVERED
                 self._deliver(consumer, queued)
                 return
             ready.append_queued(queued)
