@@ -72,6 +72,24 @@ class ErlangAdministration:
         limited = {key: value for key, value in limits.items() if value is not None}
         self._call("rabbit_vhost_limit:set", binary(vhost), proplist(limited))
 
+    def set_cluster_limits(
+        self,
+        *,
+        max_connections: int | None = None,
+        max_channels: int | None = None,
+        max_queues: int | None = None,
+        max_exchanges: int | None = None,
+    ) -> None:
+        limits = {
+            "connection_max": max_connections,
+            "channel_max_per_node": max_channels,
+            "cluster_queue_limit": max_queues,
+            "cluster_exchange_limit": max_exchanges,
+        }
+        for name, limit in limits.items():
+            value = "infinity" if limit is None else limit
+            self._calls.append(f"application:set_env(rabbit, {name}, {value})")
+
     def set_max_message_size(self, size: int) -> None:
         self._calls.append(f"application:set_env(rabbit, max_message_size, {size})")
         self._calls.append(f"persistent_term:put(max_message_size, {size})")  # read by 4.0

@@ -166,6 +166,41 @@ class Administration(Inspection):
         limited.max_connections = _limit("max_connections", max_connections)
         limited.max_queues = _limit("max_queues", max_queues)
 
+    def set_cluster_limits(
+        self,
+        *,
+        max_connections: int | None = None,
+        max_channels: int | None = None,
+        max_queues: int | None = None,
+        max_exchanges: int | None = None,
+    ) -> None:
+        """Limit what all virtual hosts have together; None is no limit. What exists stays.
+
+        RabbitMQ: connection_max, channel_max_per_node, cluster_queue_limit and
+        cluster_exchange_limit in rabbitmq.conf.
+
+        Raises:
+            ValueError: a limit is negative, or the version does not have it.
+        """
+        limits = {
+            "connections": max_connections,
+            "channels": max_channels,
+            "queues": max_queues,
+            "exchanges": max_exchanges,
+        }
+        profile = self.node.profile
+        for noun, limit in limits.items():
+            _limit(f"max_{noun}", limit)
+            if limit is not None and noun not in profile.limits:
+                raise ValueError(
+                    f"RabbitMQ {profile.version} has no limit of the {noun} of a cluster; choose a"
+                    " newer version, such as rabbitmq='4.3'"
+                )
+        self.node.limits.max_connections = max_connections
+        self.node.limits.max_channels = max_channels
+        self.node.limits.max_queues = max_queues
+        self.node.limits.max_exchanges = max_exchanges
+
     def set_default_queue_type(self, queue_type: str, vhost: str = "/") -> None:
         """Set the type of durable queues that are declared without x-queue-type.
 

@@ -75,6 +75,7 @@ class Profile:
         compares_types: whether a headers exchange distinguishes integers, floats and timestamps.
         unknown_exchange_type: the reply code for a type of exchanges that does not exist.
         exchange_types: the types that RabbitMQ has without plugins, besides those of AMQP.
+        has_log_exchange: whether the virtual host ``/`` has the exchange amq.rabbitmq.log.
         known_words: types that reply texts call invalid instead of unknown.
         max_hashes: the limit of the words ``#`` in a topic binding; None is unlimited.
         delivery_counting: how quorum queues count deliveries.
@@ -98,7 +99,9 @@ class Profile:
         filters_streams: whether streams know x-stream-filter.
         prefetch_noun: how reply texts name a stream that needs a prefetch count.
         quorum_noun: how reply texts name quorum queues.
+        limits: what a limit of the whole broker can be set for.
         limit_text: how the reply text for too many channels writes the limit.
+        limit_names_node: whether that text names the node in place of the user.
         names_permission: whether reply texts name the permission that is missing.
         passive_needs_permission: whether a passive declaration needs a permission.
         reuses_tags: whether a consumer of a quorum queue may have the tag of one whose deliveries
@@ -130,6 +133,7 @@ class Profile:
     compares_types: bool = False
     unknown_exchange_type: int = 503
     exchange_types: frozenset[str] = frozenset()
+    has_log_exchange: bool = False
     known_words: frozenset[str] = frozenset()
     max_hashes: int | None = None
     delivery_counting: DeliveryCounting = DeliveryCounting.RETURNS_FROM_ZERO
@@ -151,7 +155,9 @@ class Profile:
     stream_noun: str = "stream queues queue"
     prefetch_noun: str = "'queue {}'"
     quorum_noun: str = "quorum"
+    limits: frozenset[str] = frozenset()
     limit_text: str = "({})"
+    limit_names_node: bool = False
     names_permission: bool = False
     passive_needs_permission: bool = False
     reuses_tags: bool = False
@@ -201,6 +207,8 @@ _V4_0: Final = replace(
     filters_streams=True,  # 3.13.0
     stream_noun="stream queue",
     prefetch_noun="stream queue {}",
+    limits=frozenset({"connections", "channels", "queues"}),  # 3.12.14, 3.13.1: channels
+    limit_names_node=True,
     names_permission=True,
 )
 
@@ -212,6 +220,7 @@ _V4_3: Final = replace(
     refuses_long_bodies=True,
     arguments=Arguments.STRICT,  # 4.3.0
     exchange_types=frozenset({"x-local-random", "x-modulus-hash"}),  # 4.3.0
+    has_log_exchange=True,
     known_words=frozenset({"x-random"}),
     max_hashes=2,  # 4.3.5
     delivery_counting=DeliveryCounting.FAILURES,  # 4.3.0
@@ -223,7 +232,9 @@ _V4_3: Final = replace(
     dead_letters_reach_replies=True,
     has_reply_queues=True,  # 4.2.0
     quorum_noun='<<"quorum">>',
+    limits=frozenset({"connections", "channels", "queues", "exchanges"}),  # 4.1.4: exchanges
     limit_text="{}",
+    limit_names_node=False,
     passive_needs_permission=True,  # 4.3.1
     times_consumers=True,  # 4.3.0
     keeps_transient_exchanges=True,  # 4.2.0: Khepri

@@ -25,7 +25,8 @@ from .exchanges.exchange import (
 from .exchanges.explain import Route, explain
 from .exchanges.plugins import ExchangeTypes
 from .exchanges.routing import Publication, route
-from .exchanges.types import PREDECLARED
+from .exchanges.types import LOG_EXCHANGE, PREDECLARED
+from .limits import Limits
 from .messages.direct_reply_to import DirectReplies, is_address
 from .messages.events import EventType, routed_event, trim_events
 from .messages.history import History
@@ -78,6 +79,7 @@ class VirtualHost:
         exchange_types: ExchangeTypes | None = None,
         profile: Profile = DEFAULT_PROFILE,
         deprecated: DeprecatedFeatures | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.name = name
         self.profile = profile
@@ -93,6 +95,7 @@ class VirtualHost:
         self.max_queues: int | None = None
         self.default_queue_type = "classic"
         self.is_down = False
+        self._limits = limits or Limits({name: self})
         self._new_name = new_name
         self._deaths = KEEPERS[profile.deaths]
         self._exchange_types = exchange_types or ExchangeTypes(profile=profile)
@@ -108,7 +111,8 @@ class VirtualHost:
             self.agenda, profile, self.remove_queue, self._dead_letter, self._publish_dead_letter
         )
         self._incoming: dict[Destination, dict[Binding, None]] = {}
-        for exchange, exchange_type in PREDECLARED:
+        own = (LOG_EXCHANGE,) if name == "/" and profile.has_log_exchange else ()
+        for exchange, exchange_type in (*PREDECLARED, *own):
             self._add_exchange(
                 ExchangeDeclaration(
                     name,
@@ -116,7 +120,7 @@ class VirtualHost:
                     exchange_type,
                     durable=True,
                     auto_delete=False,
-                    internal=exchange == "amq.rabbitmq.trace",
+                    internal=exchange.startswith("amq.rabbitmq."),
                     arguments={},
                 )
             )
@@ -212,6 +216,7 @@ class VirtualHost:
             return
         _check_not_reserved("exchange", name)
         _check_other_exchange(ALTERNATE_EXCHANGE, "exchange", declaration, access)
+        self._limits.check_exchange(name, self)
         self._add_exchange(declaration)
 
     def _add_exchange(self, declaration: ExchangeDeclaration) -> None:
@@ -345,7 +350,7 @@ class VirtualHost:
             queue.declaration.check_equivalence(declaration)
             queue.on_redeclared()
             return queue
-        self._check_queue_limit(name)
+        self._limits.check_queue(name, self)
         self._check_deprecated(declaration)
         _check_other_exchange(DEAD_LETTER_EXCHANGE, "queue", declaration, access)
         queue_type = _QUEUE_TYPES[declaration.queue_type]
@@ -366,14 +371,6 @@ class VirtualHost:
         if not declaration.durable and declaration.owner is None:
             use = f"declaring {declaration.described}, which is neither durable nor exclusive,"
             self.deprecated.check(TRANSIENT_QUEUES, use)
-
-    def _check_queue_limit(self, name: str) -> None:
-        if self.max_queues is not None and len(self.queues) >= self.max_queues:
-            raise BrokerError(
-                ReplyCode.PRECONDITION_FAILED,
-                f"cannot declare queue '{name}': queue limit in vhost '{self.name}'"
-                f" ({self.max_queues}) is reached",
-            )
 
     def delete_queue(
         self,

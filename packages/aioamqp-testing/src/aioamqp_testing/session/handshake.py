@@ -19,9 +19,10 @@ from amqp_codec import (
 
 from ..model import BrokerError, Node, User
 from ..model.erlang import terms as values
+from ..model.limits import NODE_NAME
 from ..version import __version__
 
-CLUSTER_NAME: Final = "aioamqp-testing@localhost"
+CLUSTER_NAME: Final = NODE_NAME
 HEADER_SIZE: Final = len(PROTOCOL_HEADER)
 _ANONYMOUS: Final = "guest"  # RabbitMQ: anonymous_login_user
 
