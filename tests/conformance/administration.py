@@ -5,13 +5,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
 
 from aioamqp_testing import FakeBroker
-from tests.rabbitmq import RabbitMQNode, rabbitmqctl
+from tests.rabbitmq import RabbitMQNode, evaluate
 
 ACTING_USER = '<<"conformance">>'
 
 
 class ErlangAdministration:
-    """Collects Erlang calls and makes them in one `rabbitmqctl`, which takes a second each time."""
+    """Collects Erlang calls, and makes them together in a node."""
 
     def __init__(self, node: RabbitMQNode) -> None:
         self._node = node
@@ -23,7 +23,7 @@ class ErlangAdministration:
     async def apply(self) -> None:
         """Make the collected calls."""
         calls, self._calls = self._calls, []
-        await rabbitmqctl(self._node, "eval", f"{', '.join(calls)}.")
+        await evaluate(self._node, f"{', '.join(calls)}.")
 
     def add_user(self, name: str, password: str, tags: Iterable[str] = ()) -> None:
         self._call("rabbit_auth_backend_internal:add_user", binary(name), binary(password))

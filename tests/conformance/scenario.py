@@ -14,7 +14,7 @@ from tests.rabbitmq import NODES
 DEADLINE = 30.0
 """Seconds after which a scenario fails, below pytest's timeout for a test.
 
-Each one takes a fraction of a second, or some seconds if it calls `rabbitmqctl`.
+Each one takes a fraction of a second, or some seconds if it starts a node.
 """
 
 BROKERS = ("memory", "tcp", *NODES)

@@ -1,7 +1,4 @@
-"""Administration: users, permissions, limits, policies, and closing of connections.
-
-On RabbitMQ each block of administration is one call of `rabbitmqctl`, which takes a second.
-"""
+"""Administration: users, permissions, limits, policies, and closing of connections."""
 
 from collections.abc import AsyncIterator
 

@@ -15,7 +15,7 @@ from tests.conformance.conftest import close_or_wait
 from tests.conformance.raw_client import Endpoint
 from tests.conformance.scenario import BROKERS, FAKE_VERSION, count, selection
 from tests.conftest import node_or_skip
-from tests.rabbitmq import NODES, RabbitMQNode, rabbitmqctl
+from tests.rabbitmq import NODES, RabbitMQNode, evaluate
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
@@ -107,13 +107,13 @@ class RestartableRabbitMQ(RestartableBroker):
 
     async def _eval(self, call: str, resources: tuple[str, ...]) -> None:
         calls = ", ".join(call % resource for resource in resources or ("memory",))
-        await rabbitmqctl(self._node, "eval", f"{calls}.")
+        await evaluate(self._node, f"{calls}.")
 
     async def stop(self) -> None:
-        await rabbitmqctl(self._node, "stop_app")
+        await evaluate(self._node, "rabbit:stop().")
 
     async def start(self) -> None:
-        await rabbitmqctl(self._node, "start_app")
+        await evaluate(self._node, "rabbit:start().")
 
 
 @pytest.fixture(scope="module", params=BROKERS)
