@@ -110,6 +110,15 @@ class ErlangAdministration:
         first = (binary(vhost), binary(name), binary(pattern), proplist(definition))
         self._call("rabbit_policy:set", *first, str(priority), binary(apply_to))
 
+    def set_operator_policy(
+        self, name: str, pattern: str, definition: Mapping[str, int | str], *, vhost: str = "/"
+    ) -> None:
+        first = (binary(vhost), binary(name), binary(pattern), proplist(definition))
+        self._call("rabbit_policy:set_op", *first, "0", binary("queues"))
+
+    def clear_operator_policy(self, name: str, vhost: str = "/") -> None:
+        self._call("rabbit_policy:delete_op", binary(vhost), binary(name))
+
     def clear_policy(self, name: str, vhost: str = "/") -> None:
         self._call("rabbit_policy:delete", binary(vhost), binary(name))
 

@@ -288,6 +288,43 @@ async def test_a_policy_applies_at_once_to_existing_queues_and_exchanges(
 
 
 @scenario
+async def test_an_operator_policy_applies_together_with_a_policy(
+    administer: Administer, tenant: Tenant, log_in: LogIn
+) -> None:
+    """The lowest of argument, policy and operator policy applies."""
+    async with administer() as broker:
+        broker.add_vhost(tenant.vhost)
+        broker.add_user(tenant.user, tenant.password)
+        broker.set_policy("all", ".", {"max-length": 3, "max-length-bytes": 1}, vhost=tenant.vhost)
+        broker.set_operator_policy("two", "^two", {"max-length": 2}, vhost=tenant.vhost)
+        broker.set_operator_policy("five", "^five", {"max-length": 5}, vhost=tenant.vhost)
+        broker.set_policy("low", "^two|^five", {"max-length": 3}, priority=1, vhost=tenant.vhost)
+    client = await log_in(vhost=tenant.vhost)
+    assert isinstance(client, ScriptedClient)
+    one = queue.Declare("two-one", durable=True, arguments={"x-max-length": 1})
+    names = ("two", "five", "other")
+    await client.call(one, *(queue.Declare(name, durable=True) for name in names))
+    numbers = [b"%d" % number for number in range(6)]
+
+    for name in ("two-one", *names):
+        await client.call(*(publish(name, body=number) for number in numbers))
+
+    assert await client.bodies("two-one") == numbers[5:]
+    assert await client.bodies("two") == numbers[4:]
+    assert await client.bodies("five") == numbers[3:]
+    assert await client.bodies("other") == numbers[5:]
+
+    await client.call(*(publish("two", body=number) for number in numbers))
+    async with administer() as broker:
+        broker.set_operator_policy("two", "^two", {"max-length": 1}, vhost=tenant.vhost)
+    assert await client.bodies("two") == numbers[5:]
+    async with administer() as broker:
+        broker.clear_operator_policy("two", vhost=tenant.vhost)
+    await client.call(*(publish("two", body=number) for number in numbers))
+    assert await client.bodies("two") == numbers[3:]
+
+
+@scenario
 async def test_an_administrator_can_close_connections(
     administer: Administer, tenant: Tenant, log_in: LogIn
 ) -> None:

@@ -266,6 +266,32 @@ async def test_what_cannot_be_done_is_refused(
         call(broker)
 
 
+@pytest.mark.parametrize(
+    ("version", "operators", "policy", "overflow"),
+    [
+        ("3.10", {"max-length": 1}, "reject-publish", "reject-publish"),
+        ("4.3", {"overflow": "drop-head"}, "reject-publish", "drop-head"),
+    ],
+)
+async def test_an_operator_policy_comes_before_a_policy(
+    version: str, operators: FieldTable, policy: str, overflow: str
+) -> None:
+    async with FakeBroker(rabbitmq=version) as broker:
+        broker.set_policy("own", ".", {"overflow": policy})
+        broker.set_operator_policy("operators", ".", operators)
+
+        assert broker.vhost.policies.for_queue("q")["overflow"] == overflow
+
+
+async def test_an_operator_policy_can_only_define_limits() -> None:
+    async with FakeBroker(rabbitmq="3.10") as broker:
+        for definition in ({"dead-letter-exchange": ""}, {"overflow": "drop-head"}):
+            with pytest.raises(ValueError, match="an operator policy cannot define '.*' here; it"):
+                broker.set_operator_policy("operators", ".", definition)
+        with pytest.raises(ValueError, match="there is no operator policy 'operators'"):
+            broker.clear_operator_policy("operators")
+
+
 async def test_a_virtual_host_has_a_default_queue_type() -> None:
     async with FakeBroker(rabbitmq="4.3") as broker:
         broker.set_default_queue_type("quorum")

@@ -281,6 +281,44 @@ class Administration(Inspection):
         host.policies.set(Policy(name, pattern, dict(definition), apply_to, priority))
         host.apply_policies()
 
+    def set_operator_policy(
+        self,
+        name: str,
+        pattern: str,
+        definition: Mapping[str, FieldValue],
+        *,
+        apply_to: ApplyTo = "queues",
+        priority: int = 0,
+        vhost: str = "/",
+    ) -> None:
+        """Set an operator policy, which applies to queues together with a policy.
+
+        Args:
+            name: of the operator policy.
+            pattern: a regular expression; it matches anywhere in the name of a queue.
+            definition: limits without ``x-``, such as ``{"max-length": 10}``. If a policy or the
+                queue has the limit too, the lower number applies.
+            apply_to: ``"all"`` or ``"queues"``.
+            priority: of all matching operator policies, only the one with the highest applies.
+            vhost: the virtual host.
+
+        Raises:
+            ValueError: there is no such virtual host, or the operator policy is invalid.
+        """
+        host = self._vhost(vhost)
+        host.policies.set_operators(Policy(name, pattern, dict(definition), apply_to, priority))
+        host.apply_policies()
+
+    def clear_operator_policy(self, name: str, vhost: str = "/") -> None:
+        """Remove an operator policy.
+
+        Raises:
+            ValueError: there is no such operator policy or virtual host.
+        """
+        host = self._vhost(vhost)
+        host.policies.clear_operators(name)
+        host.apply_policies()
+
     def clear_policy(self, name: str, vhost: str = "/") -> None:
         """Remove a policy.
 
