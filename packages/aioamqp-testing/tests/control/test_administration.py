@@ -286,7 +286,7 @@ async def test_an_operator_policy_comes_before_a_policy(
 async def test_an_operator_policy_can_only_define_limits() -> None:
     async with FakeBroker(rabbitmq="3.10") as broker:
         for definition in ({"dead-letter-exchange": ""}, {"overflow": "drop-head"}):
-            with pytest.raises(ValueError, match="an operator policy cannot define '.*' here; it"):
+            with pytest.raises(ValueError, match="an operator policy cannot define"):
                 broker.set_operator_policy("operators", ".", definition)
         with pytest.raises(ValueError, match="there is no operator policy 'operators'"):
             broker.clear_operator_policy("operators")

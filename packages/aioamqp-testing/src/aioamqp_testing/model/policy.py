@@ -72,9 +72,8 @@ class Policy:
             ValueError: a key is unknown, or its value is invalid.
         """
         keys = _KEYS[table]
-        kind, allowed = "a policy", keys.keys()
-        if is_operators:
-            kind, allowed = "an operator policy", _OPERATOR_KEYS[table]
+        kind = "an operator policy" if is_operators else "a policy"
+        allowed = _OPERATOR_KEYS[table] if is_operators else keys.keys()
         for key, value in self.definition.items():
             if key not in allowed:
                 known = ", ".join(sorted(allowed))
@@ -138,12 +137,11 @@ class Policies:
         operators = _definition(self._operators, "queues", name)
         if not operators:
             return policy
-        both = policy.keys() & operators.keys()
-        return {
-            **policy,
-            **operators,
-            **{key: _merged(policy[key], operators[key]) for key in both},
+        merged = {
+            key: _merged(policy[key], value) if key in policy else value
+            for key, value in operators.items()
         }
+        return {**policy, **merged}
 
     def alternate_of(self, exchange: Exchange) -> str | None:
         """Return the alternate exchange of an exchange. RabbitMQ: its argument comes first."""
