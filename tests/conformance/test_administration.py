@@ -87,7 +87,7 @@ async def test_a_connection_is_refused_without_permission_or_above_a_limit(
     assert isinstance(closed, connection.Close)
     assert (closed.reply_code, closed.class_id, closed.method_id) == (530, 0, 0)
     # RabbitMQ: 4.0 names the node in place of the user.
-    user = by_version({"3.10": tenant.user, "4.0": "aioamqp-test-", "4.3": tenant.user})
+    user = by_version({"3.10": tenant.user, "4.0": "aioamqp-test", "4.3": tenant.user})
     limit = by_version({"3.10": "(2)", "4.3": "2"})
     assert closed.reply_text.startswith(f"NOT_ALLOWED - number of channels opened for user '{user}")
     assert closed.reply_text.endswith(f"' has reached the maximum allowed user limit of {limit}")

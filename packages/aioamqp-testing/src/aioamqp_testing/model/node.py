@@ -16,6 +16,7 @@ from .messages.direct_reply_to import DirectReplies
 from .profile import DEFAULT_PROFILE, Profile
 from .vhost import VirtualHost
 
+NODE_NAME: Final = "aioamqp-testing@localhost"
 _LOW_ON: Final = "low on "
 
 
@@ -96,7 +97,7 @@ class Node:
         self.refused: list[str] = []
         # the same names in every run, so that a test that fails can be repeated
         self._random = Random("aioamqp-testing")
-        self._replies = DirectReplies(self.new_name)
+        self._replies = DirectReplies(self.new_name, profile)
         self.vhosts: dict[str, VirtualHost] = {}
         self.add_vhost("/")
         guest = User("guest", "guest", frozenset({"administrator"}), {"/": Permissions()})
@@ -213,11 +214,8 @@ class Node:
         """
         count = sum(each.channel_count for each in self.connections_of(user.name))
         if _is_reached(user.max_channels, count):
-            limit = self.profile.limit_text.format(user.max_channels)
-            raise _not_allowed(
-                f"number of channels opened for user '{user.name}' has reached"
-                f" the maximum allowed user limit of {limit}"
-            )
+            text = self.profile.channel_limit_text
+            raise _not_allowed(text.format(user=user.name, node=NODE_NAME, limit=user.max_channels))
 
 
 def _is_reached(limit: int | None, count: int) -> bool:
