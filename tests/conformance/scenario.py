@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 import pytest
 
 from aioamqp import AmqpProtocol, Channel, ChannelClosed, EmptyQueue, Envelope, Properties
-from aioamqp_testing.model.profile import VERSIONS
+from aioamqp_testing.model.profile import DEFAULT_VERSION, VERSIONS
 from tests.rabbitmq import NODES
 
 DEADLINE = 30.0
@@ -17,10 +17,11 @@ DEADLINE = 30.0
 Each one takes a fraction of a second, or some seconds if it starts a node.
 """
 
-BROKERS = ("memory", "tcp", *NODES)
+FAKES = {"memory-3.10": "3.10", "memory-4.0": "4.0", "memory-4.3": "4.3", "tcp": DEFAULT_VERSION}
+"""The fake brokers of the scenarios, each with the version of RabbitMQ that it answers as."""
 
-FAKE_VERSION = "3.10"
-"""The version of RabbitMQ that the fake broker behaves like."""
+BROKERS = (*FAKES, *NODES)
+"""What each scenario runs on: the fake brokers, and the nodes of the test run."""
 
 NO_SUCH_QUEUE = "NOT_FOUND - no queue '{}' in vhost '/'"
 

@@ -13,7 +13,7 @@ from amqp_codec import Command, basic, channel, connection, queue
 from tests.conformance.client import publish
 from tests.conformance.conftest import close_or_wait
 from tests.conformance.raw_client import Endpoint
-from tests.conformance.scenario import BROKERS, FAKE_VERSION, count, selection
+from tests.conformance.scenario import BROKERS, FAKES, count, selection
 from tests.conftest import node_or_skip
 from tests.rabbitmq import NODES, RabbitMQNode, evaluate
 
@@ -132,9 +132,9 @@ async def restartable(private_broker: str | RabbitMQNode) -> AsyncIterator[Resta
         if isinstance(private_broker, RabbitMQNode):
             restartable: RestartableBroker = RestartableRabbitMQ(private_broker)
         else:
-            broker = await stack.enter_async_context(FakeBroker())
+            broker = await stack.enter_async_context(FakeBroker(rabbitmq=FAKES[private_broker]))
             restartable = RestartableFake(
-                broker, None if private_broker == "memory" else await broker.listen()
+                broker, await broker.listen() if private_broker == "tcp" else None
             )
         yield restartable
         await restartable.close()
@@ -258,7 +258,7 @@ async def test_a_stopping_broker_closes_connections_and_keeps_durable_entities(
     Its metadata store keeps exchanges that are not durable.
     """
     by_version = selection(
-        FAKE_VERSION if isinstance(private_broker, str) else private_broker.version
+        FAKES[private_broker] if isinstance(private_broker, str) else private_broker.version
     )
     channel = await restartable.channel()
     await channel.queue_declare("durable", durable=True)

@@ -11,7 +11,7 @@ import pytest_asyncio
 from aioamqp_testing import FakeBroker
 from amqp_codec import Float32, Int64, Timestamp, UInt8, basic, exchange, queue
 from tests.conformance.client import OpenClient, ScriptedClient, method_of, publish
-from tests.conformance.scenario import ByVersion, NewName, scenario
+from tests.conformance.scenario import FAKES, ByVersion, NewName, scenario
 from tests.rabbitmq import PLUGINS
 
 KEYS = [f"key-{number}" for number in range(40)]
@@ -20,8 +20,8 @@ KEYS = [f"key-{number}" for number in range(40)]
 @pytest_asyncio.fixture
 async def fake(broker: str) -> AsyncIterator[FakeBroker | None]:
     """The fake broker with the plugins, or None if the broker is RabbitMQ."""
-    if broker in ("memory", "tcp"):
-        async with FakeBroker(plugins=PLUGINS) as fake:
+    if broker in FAKES:
+        async with FakeBroker(rabbitmq=FAKES[broker], plugins=PLUGINS) as fake:
             yield fake
     else:
         yield None

@@ -9,7 +9,7 @@ import pytest_asyncio
 from amqp_codec import Command, basic, queue
 from tests.conformance.conftest import endpoint_of
 from tests.conformance.raw_client import Endpoint, close_channel
-from tests.conformance.scenario import ByVersion, scenario
+from tests.conformance.scenario import FAKES, ByVersion, scenario
 from tests.rabbitmq import RabbitMQNode, evaluate
 
 LIMITS = {"handshake_timeout": 500, "consumer_timeout": 300, "channel_tick_interval": 200}
@@ -29,7 +29,7 @@ async def impatient_endpoint(
         endpoint = await endpoint_of(
             broker, stack, consumer_timeout=LIMITS["consumer_timeout"] / 1000
         )
-        if broker not in ("memory", "tcp"):
+        if broker not in FAKES:
             node: RabbitMQNode = request.getfixturevalue("rabbitmq_node")
             await set_limits(node, LIMITS)
             stack.push_async_callback(set_limits, node, DEFAULTS)

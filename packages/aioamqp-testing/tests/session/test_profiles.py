@@ -337,10 +337,8 @@ def test_queues_may_be_found_when_a_message_is_published_and_not_at_the_commit(
     assert client.vhost.queues["q"].message_count == expected
 
 
-@by_version(406, 404, 404)
-def test_a_missing_exchange_may_be_found_before_the_size(
-    client: SilentClient, expected: int
-) -> None:
+@by_version(406, 406, 406)
+def test_the_size_is_checked_before_the_exchange(client: SilentClient, expected: int) -> None:
     client.node.max_message_size = 10
 
     assert codes(client.publish("q", b"x" * 11, exchange="missing")) == [expected]

@@ -98,7 +98,7 @@ class Node:
         self.refused: list[str] = []
         # the same names in every run, so that a test that fails can be repeated
         self._random = Random("aioamqp-testing")
-        self._replies = DirectReplies(self.new_name)
+        self._replies = DirectReplies(self.new_name, profile)
         self.vhosts: dict[str, VirtualHost] = {}
         self.limits = Limits(self.vhosts)
         self.add_vhost("/")

@@ -38,7 +38,7 @@ from .queues.classic import ClassicQueue
 from .queues.dead_letter import KEEPERS, Reason, is_cycle
 from .queues.dead_letter_worker import DeadLetter
 from .queues.declaration import QueueDeclaration
-from .queues.queue import Queue, QueueHost
+from .queues.queue import Queue, QueueHost, in_delivery_order
 from .queues.quorum import QuorumQueue
 from .queues.stream import Stream
 
@@ -297,7 +297,11 @@ class VirtualHost:
         Raises:
             BrokerError: 404, 541.
         """
-        if name != REPLY_TO and not (is_address(name) and self.replies.find(name)):
+        if name == REPLY_TO:
+            return
+        if self.profile.has_reply_queues and not self.replies.begins_well(name):
+            raise BrokerError(ReplyCode.INTERNAL_ERROR)
+        if not (is_address(name) and self.replies.find(name)):
             raise self._not_found("queue", name)
 
     def declare_queue(
@@ -351,10 +355,10 @@ class VirtualHost:
             queue.on_redeclared()
             return queue
         self._limits.check_queue(name, self)
-        self._check_deprecated(declaration)
         _check_other_exchange(DEAD_LETTER_EXCHANGE, "queue", declaration, access)
         queue_type = _QUEUE_TYPES[declaration.queue_type]
         queue_type.check_declaration(declaration)
+        self._check_deprecated(declaration)
         if "x-queue-master-locator" in arguments:
             use = f"declaring {declaration.described} with x-queue-master-locator"
             self.deprecated.check(MASTER_LOCATOR, use)
@@ -561,7 +565,7 @@ class VirtualHost:
     def accept(
         self, message: Message, access: Access = FULL_ACCESS, reply_to: str | None = None
     ) -> Publication:
-        """Check and route a message. A direct reply is delivered, because it enters no queue.
+        """Check and route a message. A direct reply is delivered if its address is no queue.
 
         Args:
             message: the message.
@@ -583,7 +587,7 @@ class VirtualHost:
         message.events.append((EventType.PUBLISHED, message.exchange, access.user))
         names = self._route(exchange, message)
         self.history.add(message, len(names))
-        if not exchange.name:
+        if not (exchange.name or self.profile.has_reply_queues):
             self._deliver_direct_replies(names, message)
         if self.profile.finds_queues_at_once:
             names = [name for name in names if name in self.queues or is_address(name)]
@@ -597,10 +601,13 @@ class VirtualHost:
         names = publication.queues if has_all else [queue.name for queue in queues]
         if names or message.events[-1][0] is not EventType.DELAYED:
             message.events.append(routed_event(names))
-        is_routed = queues or self._is_for_reply_queue(publication.queues)
-        outcome = Outcome.ACCEPTED if is_routed else Outcome.UNROUTED
+        if self.profile.has_reply_queues:
+            self._deliver_direct_replies(publication.queues, message)
+        outcome = Outcome.ACCEPTED if queues else Outcome.UNROUTED
+        if not queues and self._is_for_reply_queue(publication.queues):
+            outcome = Outcome.REPLIED
         self.agenda.steps += len(queues)
-        for queue in in_delivery_order(queues):
+        for queue in in_delivery_order(queues, self.profile):
             if not queue.publish(message):
                 outcome = Outcome.REFUSED
                 message.events.append((EventType.REFUSED, queue.name, ""))
@@ -677,7 +684,7 @@ class VirtualHost:
             each for each in self._without_cycles(dead, reason, queues) if each.accepts_dead_letters
         ]
         self._record_routed(dead, accepting)
-        for each in in_delivery_order(accepting):
+        for each in in_delivery_order(accepting, self.profile):
             each.accept_dead_letter(dead)
 
     def _publish_dead_letter(self, queue: Queue, letter: DeadLetter) -> bool:
@@ -699,7 +706,7 @@ class VirtualHost:
             return False
         letter.published_at = self.clock.time()
         self._record_routed(dead, accepting)
-        for each in in_delivery_order(accepting):
+        for each in in_delivery_order(accepting, self.profile):
             if each.publish(dead):
                 letter.confirmed.add(each.name)
             else:
@@ -741,21 +748,6 @@ class VirtualHost:
         self.agenda.steps += len(queues)
         trim_events(dead.events)
         dead.events.append(routed_event([each.name for each in queues]))
-
-
-def in_delivery_order(queues: list[Queue]) -> list[Queue]:
-    """Return the queues of a message, sorted by name, in the order in which they receive it.
-
-    RabbitMQ: it sends a message to classic queues, quorum queues and streams, in this order, and to
-    classic queues in the descending order of their names. They then deliver it all at once, so
-    consumers may see another order now and then.
-    """
-    if len(queues) < 2:
-        return queues
-    classic = [queue for queue in queues if isinstance(queue, ClassicQueue)]
-    quorum = [queue for queue in queues if isinstance(queue, QuorumQueue)]
-    streams = [queue for queue in queues if isinstance(queue, Stream)]
-    return [*reversed(classic), *quorum, *streams]
 
 
 def one_line(name: str) -> str:
