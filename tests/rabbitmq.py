@@ -453,11 +453,13 @@ async def evaluate(node: RabbitMQNode, expressions: str) -> None:
     if node.name not in evaluators:
         evaluators[node.name] = int(await rabbitmqctl(node, "eval", EVALUATOR))
     reader, writer = await asyncio.open_connection("127.0.0.1", evaluators[node.name])
-    text = expressions.encode()
-    writer.write(len(text).to_bytes(4, "big") + text)
-    reply = (await reader.read()).decode(errors="replace")
-    writer.close()
-    await writer.wait_closed()
+    try:
+        text = expressions.encode()
+        writer.write(len(text).to_bytes(4, "big") + text)
+        reply = (await reader.read()).decode(errors="replace")
+    finally:
+        writer.close()
+        await writer.wait_closed()
     assert reply == "ok", (expressions, reply)
 
 

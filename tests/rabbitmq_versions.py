@@ -40,6 +40,9 @@ RELEASES = {
     "4.3": Release("forky", UPSTREAM_4_3),
 }
 
+CACHE = Path.home() / ".cache"
+"""The default cache folder, before a test changes HOME."""
+
 PROGRAMS = ("rabbitmq-server", "rabbitmqctl", "epmd")
 
 # The mounts are seen by this process and its children only, and end with them. The folder with
@@ -80,7 +83,7 @@ def release(version: str) -> Release:
 
 def folder_of(version: str) -> Path:
     """Return the folder of a version, which may not exist, below the XDG cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = os.environ.get("XDG_CACHE_HOME") or CACHE
     return Path(cache, "aioamqp", "rabbitmq", version)
 
 

@@ -15,7 +15,7 @@ import pytest_asyncio
 from aioamqp import Backoff, Channel, Connection, PublishUnconfirmed
 from aioamqp_testing import FakeBroker
 from tests.conftest import node_or_skip
-from tests.rabbitmq import NODES, RabbitMQNode, evaluate
+from tests.rabbitmq import NODES, RabbitMQNode, rabbitmqctl
 from tests.test_examples import Program, Proxy
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
@@ -35,8 +35,8 @@ class Broker(NamedTuple):
 
 
 async def restart_node(node: RabbitMQNode) -> None:
-    await evaluate(node, "rabbit:stop().")
-    await evaluate(node, "rabbit:start().")
+    await rabbitmqctl(node, "stop_app")
+    await rabbitmqctl(node, "start_app")
 
 
 async def cut(proxy: Proxy) -> None:
