@@ -266,6 +266,32 @@ async def test_what_cannot_be_done_is_refused(
         call(broker)
 
 
+@pytest.mark.parametrize(
+    ("version", "operators", "policy", "overflow"),
+    [
+        ("3.10", {"max-length": 1}, "reject-publish", "reject-publish"),
+        ("4.3", {"overflow": "drop-head"}, "reject-publish", "drop-head"),
+    ],
+)
+async def test_an_operator_policy_comes_before_a_policy(
+    version: str, operators: FieldTable, policy: str, overflow: str
+) -> None:
+    async with FakeBroker(rabbitmq=version) as broker:
+        broker.set_policy("own", ".", {"overflow": policy})
+        broker.set_operator_policy("operators", ".", operators)
+
+        assert broker.vhost.policies.for_queue("q")["overflow"] == overflow
+
+
+async def test_an_operator_policy_can_only_define_limits() -> None:
+    async with FakeBroker(rabbitmq="3.10") as broker:
+        for definition in ({"dead-letter-exchange": ""}, {"overflow": "drop-head"}):
+            with pytest.raises(ValueError, match="an operator policy cannot define"):
+                broker.set_operator_policy("operators", ".", definition)
+        with pytest.raises(ValueError, match="there is no operator policy 'operators'"):
+            broker.clear_operator_policy("operators")
+
+
 async def test_a_virtual_host_has_a_default_queue_type() -> None:
     async with FakeBroker(rabbitmq="4.3") as broker:
         broker.set_default_queue_type("quorum")
@@ -282,3 +308,36 @@ async def test_a_virtual_host_has_a_default_queue_type() -> None:
 async def test_an_old_version_has_no_default_queue_type() -> None:
     with pytest.raises(ValueError, match=r"RabbitMQ 3\.10\.8 has no default queue types"):
         FakeBroker(rabbitmq="3.10").set_default_queue_type("quorum")
+
+
+@pytest.mark.parametrize(
+    ("version", "limits", "why"),
+    [
+        ("3.10", {"max_queues": 1}, r"RabbitMQ 3\.10\.8 has no limit of the queues of a cluster"),
+        ("4.0", {"max_exchanges": 9}, r"RabbitMQ 4\.0\.5 has no limit of the exchanges"),
+        ("4.3", {"max_channels": -1}, "max_channels must not be negative; None is no limit"),
+    ],
+)
+async def test_a_limit_of_a_cluster_that_the_version_does_not_have_is_refused(
+    version: str, limits: dict[str, int], why: str
+) -> None:
+    async with FakeBroker(rabbitmq=version) as broker:
+        with pytest.raises(ValueError, match=why):
+            broker.set_cluster_limits(**limits)
+
+
+async def test_a_limit_of_a_cluster_counts_all_virtual_hosts() -> None:
+    async with FakeBroker(rabbitmq="4.3") as broker:
+        broker.add_vhost("other")
+        broker.set_cluster_limits(max_queues=2)
+        _, protocol = await broker.connect()
+        _, other = await broker.connect(virtualhost="other")
+        for each in (protocol, other):
+            opened = await each.channel()
+            await opened.queue_declare("q", durable=True)
+            await opened.queue_declare("q", durable=True)
+
+        with pytest.raises(aioamqp.ChannelClosed, match=r"queue limit in cluster \(2\) is reached"):
+            await opened.queue_declare("r", durable=True)
+        for each in (protocol, other):
+            await each.close()
