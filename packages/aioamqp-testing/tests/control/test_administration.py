@@ -27,19 +27,19 @@ def forced(text: str) -> list[connection.Close]:
 
 
 async def test_a_program_logs_in_as_a_user_into_a_virtual_host() -> None:
-    async with FakeBroker() as broker:
+    async with FakeBroker(rabbitmq="4.3") as broker:
         broker.add_vhost("/shop")
         broker.add_user("ada", "secret")
         broker.set_permissions("ada", "/shop", configure="^ada")
 
         _, protocol = await broker.connect(login="ada", password="secret", virtualhost="/shop")
         ada = await protocol.channel()
-        await ada.queue_declare("ada.q")
+        await ada.queue_declare("ada.q", durable=True)
         with pytest.raises(aioamqp.ChannelClosed) as caught:
-            await ada.queue_declare("q")
+            await ada.queue_declare("q", durable=True)
 
         assert caught.value.message == (
-            "ACCESS_REFUSED - access to queue 'q' in vhost '/shop' refused for user 'ada'"
+            "ACCESS_REFUSED - configure access to queue 'q' in vhost '/shop' refused for user 'ada'"
         )
         assert list(broker.node.vhosts["/shop"].queues) == ["ada.q"]
         await protocol.close()
@@ -153,7 +153,7 @@ async def test_permissions_hold_for_open_connections_at_once(
 ) -> None:
     broker.clear_permissions("guest")
 
-    (refused,) = client.say(1, queue.Declare("q"))
+    (refused,) = client.say(1, queue.Declare("q", durable=True))
 
     assert isinstance(refused, channel.Close)
     assert refused.reply_code == 403
@@ -162,7 +162,7 @@ async def test_permissions_hold_for_open_connections_at_once(
 async def test_topic_permissions_can_be_taken_away(
     broker: FakeBroker, client: SilentClient
 ) -> None:
-    client.say(1, queue.Declare("q"))
+    client.say(1, queue.Declare("q", durable=True))
     broker.set_topic_permissions("guest", "amq.topic", read="^a$")
     (refused,) = client.say(1, queue.Bind("q", "amq.topic", "b"))
     assert isinstance(refused, channel.Close)
@@ -198,7 +198,7 @@ async def test_what_is_above_a_new_limit_stays(broker: FakeBroker, client: Silen
 
 async def test_a_policy_is_set_and_cleared(broker: FakeBroker, client: SilentClient) -> None:
     """Row 121."""
-    client.say(1, queue.Declare("q"))
+    client.say(1, queue.Declare("q", durable=True))
     client.publish("q", b"1", b"2", b"3")
 
     broker.set_policy("short", "^q$", {"max-length": 1})
@@ -213,7 +213,12 @@ async def test_a_policy_that_expires_messages_sends_them_on_at_once(
     broker: FakeBroker, client: SilentClient
 ) -> None:
     """Row 121. Consumers of where they go have them without anything else happening."""
-    client.say(1, queue.Declare("q"), queue.Declare("dead"), basic.Consume("dead", "tag"))
+    client.say(
+        1,
+        queue.Declare("q", durable=True),
+        queue.Declare("dead", durable=True),
+        basic.Consume("dead", "tag"),
+    )
     client.publish("q", b"1")
 
     definition: FieldTable = {

@@ -312,4 +312,5 @@ def find_profile(version: str) -> Profile:
     return profile
 
 
-DEFAULT_PROFILE: Final = find_profile(DEFAULT_VERSION)
+DEFAULT_PROFILE: Final = _V3_10
+"""The profile that the others are changes of; the parts of a broker have it if it is not theirs."""
