@@ -14,7 +14,7 @@ import pytest
 def send_with_pika(url, body):
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         channel = connection.channel()
-        channel.queue_declare("orders")
+        channel.queue_declare("orders", durable=True)
         channel.confirm_delivery()
         channel.basic_publish("", "orders", body)
 
@@ -42,7 +42,7 @@ async def test_a_blocking_client_in_the_thread_of_the_test(amqp_broker, amqp_url
 async def test_a_consumer_of_aioamqp_receives_what_a_blocking_client_publishes(amqp_url):
     async with aioamqp.from_url(amqp_url) as protocol:
         channel = await protocol.channel()
-        await channel.queue_declare("orders")
+        await channel.queue_declare("orders", durable=True)
         received = asyncio.Queue()
 
         async def callback(channel, body, envelope, properties):
@@ -58,7 +58,7 @@ async def test_aio_pika_in_the_loop_of_the_test(amqp_broker, amqp_url):
     connection = await aio_pika.connect_robust(amqp_url)
     async with connection:
         channel = await connection.channel()
-        await channel.declare_queue("orders")
+        await channel.declare_queue("orders", durable=True)
         await channel.default_exchange.publish(aio_pika.Message(b"one"), "orders")
     amqp_broker.assert_published("", "orders", body="one")
 

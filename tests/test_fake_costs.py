@@ -121,7 +121,7 @@ def test_messages_published_together_are_written_together() -> None:
         async with FakeBroker() as broker:
             _, protocol = await broker.connect(protocol_factory=CountsWrites)
             channel = await protocol.channel()
-            await channel.queue_declare("orders")
+            await channel.queue_declare("orders", durable=True)
             writes.clear()
             for _ in range(100):
                 await channel.basic_publish(b"x", "", "orders")

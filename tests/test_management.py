@@ -298,7 +298,7 @@ async def test_what_clients_do_is_shown_at_once(broker: FakeBroker, url: str) ->
     """Row U49."""
     _, protocol = await broker.connect()
     channel = await protocol.channel()
-    await channel.queue_declare("q", arguments={"x-message-ttl": 60_000})
+    await channel.queue_declare("q", arguments={"x-message-ttl": 60_000}, durable=True)
     broker.set_policy("short", "^q", {"max-length": 10})
 
     async def callback(*_: object) -> None: ...
@@ -340,7 +340,7 @@ async def test_what_the_api_changes_reaches_clients(broker: FakeBroker, url: str
     channel = await protocol.channel()
     cancelled: list[str] = []
     channel.add_cancellation_callback(lambda _, tag: cancelled.append(tag))
-    await channel.queue_declare("q")
+    await channel.queue_declare("q", durable=True)
 
     async def callback(*_: object) -> None: ...
 

@@ -84,7 +84,7 @@ def test_a_fault_splits_what_is_sent_over_tcp(fault: Fault) -> None:
             broker.faults.add(fault)
             async with aioamqp.from_url(await broker.listen()) as protocol:
                 channel = await protocol.channel()
-                assert (await channel.queue_declare("q"))["queue"] == "q"
+                assert (await channel.queue_declare("q", durable=True))["queue"] == "q"
 
     run_on_uvloop(scenario())
 

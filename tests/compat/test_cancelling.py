@@ -274,7 +274,7 @@ async def scene_in(broker: FakeBroker) -> Scene:
     transport, protocol = await broker.connect()
     channel = await protocol.channel()
     for queue in "q", "empty":
-        await channel.queue_declare(queue)
+        await channel.queue_declare(queue, durable=True)
     for body in BODIES:
         broker.publish("", "q", body)
     return Scene(broker, transport, protocol, channel)

@@ -23,7 +23,7 @@ async def broker() -> AsyncIterator[FakeBroker]:
 async def channel_of(broker: FakeBroker) -> Channel:
     _, protocol = await broker.connect()
     channel = await protocol.channel()
-    await channel.queue_declare("q")
+    await channel.queue_declare("q", durable=True)
     return channel
 
 

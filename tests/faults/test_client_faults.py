@@ -39,7 +39,7 @@ async def channel_of(broker: FakeBroker, **options: object) -> aioamqp.Channel:
 
 async def confirming(broker: FakeBroker) -> aioamqp.Channel:
     channel = await channel_of(broker)
-    await channel.queue_declare("q")
+    await channel.queue_declare("q", durable=True)
     await channel.confirm_select()
     return channel
 
@@ -79,7 +79,7 @@ async def test_a_reset_instead_of_a_reply_fails_the_call(broker: FakeBroker) -> 
     broker.faults.add(Reset(received="queue.declare"))
 
     with pytest.raises(aioamqp.ConnectionLost):
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
 
     assert broker.vhost.queues == {}
 
@@ -103,7 +103,7 @@ async def test_a_connection_cut_inside_a_frame_fails_the_call(
 
     with pytest.raises(aioamqp.ConnectionLost):
         while True:
-            await channel.queue_declare("q")
+            await channel.queue_declare("q", durable=True)
 
 
 @pytest.mark.parametrize("size", [0, 8, 20, 300, 400])
@@ -133,7 +133,7 @@ async def test_missed_heartbeats_detect_a_half_open_connection(broker: FakeBroke
     broker.faults.add(Silence(received="queue.declare"))
 
     with pytest.raises(aioamqp.ConnectionLost):
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
 
     assert asyncio.get_running_loop().time() - started <= 30  # virtual seconds
 
@@ -176,7 +176,7 @@ async def test_a_late_reply_to_a_cancelled_call_does_not_answer_the_next_call(
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await channel.exchange_declare("x", "direct")
-    declared = await channel.queue_declare("q")
+    declared = await channel.queue_declare("q", durable=True)
 
     assert declared["queue"] == "q"
 
@@ -186,7 +186,7 @@ async def test_a_corrupt_frame_raises_protocol_violation(broker: FakeBroker) -> 
     broker.faults.add(Corrupt(sent="queue.declare-ok"))
 
     with pytest.raises(aioamqp.ProtocolViolation):
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
 
 
 # --------------------------------------------------------------------------------- methods
@@ -228,7 +228,7 @@ async def test_close_channel_does_not_affect_other_channels(broker: FakeBroker) 
     _, protocol = await broker.connect()
     one, other = await protocol.channel(), await protocol.channel()
     broker.faults.add(Lose(received="queue.declare"))
-    call = asyncio.create_task(one.queue_declare("q"))
+    call = asyncio.create_task(one.queue_declare("q", durable=True))
     await broker.wait_idle()
 
     broker.faults.add(CloseChannel(406, "delivery acknowledgement timed out", channel=1))
@@ -237,12 +237,12 @@ async def test_close_channel_does_not_affect_other_channels(broker: FakeBroker) 
         await call
     assert caught.value.code == 406
     assert caught.value.message == "PRECONDITION_FAILED - delivery acknowledgement timed out"
-    await other.queue_declare("q")
+    await other.queue_declare("q", durable=True)
 
 
 async def test_close_channel_can_replace_a_delivery(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
-    await channel.queue_declare("q")
+    await channel.queue_declare("q", durable=True)
     broker.faults.add(CloseChannel(406, "no more", sent="basic.deliver", nth=2))
     seen: list[bytes] = []
 
@@ -276,7 +276,7 @@ async def test_close_connection_sends_the_given_code_and_text(broker: FakeBroker
     broker.faults.add(CloseConnection(320, "maintenance", received="queue.declare"))
 
     with pytest.raises(aioamqp.ChannelClosed, match="CONNECTION_FORCED - maintenance"):
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
 
 
 async def test_a_lost_confirm_does_not_affect_other_confirms(broker: FakeBroker) -> None:
@@ -323,7 +323,7 @@ async def test_a_nack_fails_only_its_own_publish(broker: FakeBroker) -> None:
 
 async def test_cancel_consumer_cancels_only_the_given_consumer(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
-    await channel.queue_declare("q")
+    await channel.queue_declare("q", durable=True)
     broker.faults.add(CancelConsumer("c"))
 
     async def callback(*_: object) -> None: ...
@@ -339,7 +339,7 @@ async def test_cancel_consumer_cancels_only_the_given_consumer(broker: FakeBroke
 
 async def test_send_delivers_an_unsolicited_method(broker: FakeBroker) -> None:
     channel = await channel_of(broker)
-    await channel.queue_declare("q")
+    await channel.queue_declare("q", durable=True)
     await channel.confirm_select()
     broker.faults.add(LoseConfirm(times=2))
     broker.faults.add(Send(basic.Ack(2, multiple=True), received="queue.declare", channel=1))
@@ -347,7 +347,7 @@ async def test_send_delivers_an_unsolicited_method(broker: FakeBroker) -> None:
     tasks = [asyncio.create_task(publish(channel, body)) for body in (b"1", b"2")]
     await broker.wait_idle()
     assert not any(task.done() for task in tasks)
-    await channel.queue_declare("q")
+    await channel.queue_declare("q", durable=True)
 
     assert types_of(await asyncio.gather(*tasks)) == [NoneType, NoneType]
 
@@ -385,7 +385,7 @@ async def test_a_restart_keeps_durable_queues_and_persistent_messages(broker: Fa
     """Rows 58 and 120."""
     channel = await channel_of(broker)
     await channel.queue_declare("q", durable=True)
-    await channel.queue_declare("gone")
+    await channel.queue_declare("gone", durable=True)
     await channel.basic_publish(b"kept", "", "q", properties={"delivery_mode": 2})
     await channel.basic_publish(b"lost", "", "q")
     await broker.wait_idle()
@@ -405,7 +405,7 @@ async def test_a_restart_keeps_durable_queues_and_persistent_messages(broker: Fa
 async def test_a_slow_consumer_leaves_messages_in_the_queue(broker: FakeBroker) -> None:
     """Both sides limit their buffers, and all messages arrive in the end."""
     channel = await channel_of(broker)
-    await channel.queue_declare("q")
+    await channel.queue_declare("q", durable=True)
     for number in range(200):
         broker.publish("", "q", number.to_bytes(2, "big") * 128 * 1024)
     may_continue = asyncio.Event()

@@ -509,7 +509,7 @@ def test_repeatedly_cancelled_waits_leave_no_futures() -> None:
         async def try_all() -> None:
             for wait in (
                 channel.publish(b"p", "", "empty"),
-                channel.queue_declare("q"),
+                channel.queue_declare("q", durable=True),
                 connection.channel(),
                 connection.wait_open(),
                 anext(connection.state_changes()),

@@ -46,7 +46,7 @@ async def test_a_channel_that_is_closed_stays_closed_if_the_connection_is_lost_w
 
     async with Connection("amqp://broker/", reconnect=Backoff(initial=0.0)) as connection:
         channel = await connection.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         await channel.basic_consume(callback, "q", no_ack=True)
         amqp_broker.publish("", "q", b"1")
         await started.wait()

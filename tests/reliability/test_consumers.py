@@ -148,11 +148,11 @@ async def test_a_cancelled_consumer_is_started_again_when_its_queue_is_back(
 ) -> None:
     """Row R17."""
     channel, admin = await connection.channel(), await connection.channel()
-    await admin.queue_declare("q")
+    await admin.queue_declare("q", durable=True)
     async with channel.consume("q", restart=True) as messages:
         waiting = asyncio.ensure_future(anext(messages))
         await admin.queue_delete("q")
-        await admin.queue_declare("q")
+        await admin.queue_declare("q", durable=True)
         amqp_broker.publish("", "q", b"back")
 
         message: Message = await waiting
@@ -168,7 +168,7 @@ async def test_an_acknowledgement_timeout_starts_the_consumer_again_once(
     """Row R18."""
     text = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out"
     channel, other = await connection.channel(), await connection.channel()
-    await channel.queue_declare("q")
+    await channel.queue_declare("q", durable=True)
     amqp_broker.publish("", "q", b"slow")
     async with channel.consume("q", consumer_tag="tag") as messages:
         old = await anext(messages)

@@ -23,7 +23,7 @@ async def connection(amqp_broker: FakeBroker) -> AsyncIterator[Connection]:
 async def channel(connection: Connection) -> Channel:
     """A channel with the queue ``q``, which is deleted with its last consumer."""
     channel = await connection.channel()
-    await channel.queue_declare("q", auto_delete=True)
+    await channel.queue_declare("q", auto_delete=True, durable=True)
     return channel
 
 
@@ -36,7 +36,7 @@ async def test_a_consumer_whose_block_has_ended_is_forgotten_with_its_queue(
     assert not connection.topology
     amqp_broker.faults.add(Reset())
     await connection.protocol.wait_closed()
-    await channel.queue_declare("other")
+    await channel.queue_declare("other", durable=True)
     assert list(amqp_broker.vhost.queues) == ["other"]
 
 

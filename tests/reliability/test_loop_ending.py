@@ -45,7 +45,7 @@ def test_a_loop_may_end_with_the_connection_open(
                 return
             await connection.open()
             channel = await connection.channel()
-            await channel.queue_declare("q")
+            await channel.queue_declare("q", durable=True)
             kept.append(channel.consume("q"))
             await kept[-1].__aenter__()
             call = asyncio.create_task(anext(kept[-1]))

@@ -336,7 +336,7 @@ async def test_what_cannot_be_meant_is_refused(
 async def test_resend_needs_a_channel_that_recovers(amqp_broker: FakeBroker) -> None:
     async with aioamqp.from_url("amqp://broker/") as protocol:
         channel = await protocol.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         await channel.publisher("", routing_key="q").publish(b"one")
 
         with pytest.raises(aioamqp.InvalidArgument, match="needs a channel of a Connection"):

@@ -126,7 +126,7 @@ async def test_what_is_tried_again_is_left_to_the_next_connection_after_a_loss(
     in_use = "queue 'q' in vhost '/' in exclusive use"
     async with recovering() as connection:
         channel = await connection.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         messages = channel.consume("q", exclusive=True)
         await messages.__aenter__()
         for number in (2, 3):
@@ -146,8 +146,8 @@ async def test_a_consumer_that_is_tried_again_has_its_own_limit(broker: FakeBrok
     in_use = "queue 'q' in vhost '/' in exclusive use"
     async with recovering() as connection:
         channel = await connection.channel()
-        await channel.queue_declare("q")
-        await channel.queue_declare("other")
+        await channel.queue_declare("q", durable=True)
+        await channel.queue_declare("other", durable=True)
         messages = channel.consume("q", exclusive=True, prefetch_count=2)
         await messages.__aenter__()
         await channel.basic_qos(prefetch_count=7)
@@ -209,9 +209,9 @@ async def test_recover_says_what_is_declared_again(
         await channel.exchange_declare("events", "fanout")
         await channel.queue_declare("durable", durable=True)
         await channel.queue_declare("gone", durable=True)
-        await channel.queue_declare("transient")
+        await channel.queue_declare("transient", durable=True)
         await channel.queue_declare("mine", exclusive=True)
-        await channel.queue_declare("auto", auto_delete=True)
+        await channel.queue_declare("auto", auto_delete=True, durable=True)
         for name in ("durable", "gone", "transient", "mine", "auto"):
             await channel.queue_bind(name, "events", "")
         await broker.stop()
@@ -269,7 +269,7 @@ async def test_a_consumer_callback_may_close_its_connection(
     done = asyncio.Event()
     async with recovering() as connection:
         channel = await connection.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
 
         async def close(channel: Channel, body: bytes, envelope: object, _: object) -> None:
             if is_lost:
@@ -299,9 +299,9 @@ async def test_the_server_may_change_its_limits(broker: FakeBroker) -> None:
         assert isinstance(unrestored[0].error, NoChannelAvailable)
         assert [channel.is_open for channel in channels] == [True, True, False]
         with pytest.raises(ChannelClosed) as caught:
-            await channels[2].queue_declare("q")
+            await channels[2].queue_declare("q", durable=True)
         assert isinstance(caught.value.__cause__, NoChannelAvailable)
-        await channels[0].queue_declare("q")
+        await channels[0].queue_declare("q", durable=True)
 
 
 def tuning(channel_max: int) -> Method:

@@ -95,7 +95,7 @@ def bodies_of(broker: FakeBroker, queue: str) -> list[bytes]:
 
 async def confirming(connection: Any) -> Channel:
     channel: Channel = await connection.channel()
-    await channel.queue_declare("q")
+    await channel.queue_declare("q", durable=True)
     await channel.confirm_select()
     return channel
 
@@ -232,7 +232,7 @@ async def test_a_late_reply_is_not_the_next_one(broker: FakeBroker, opened: Any)
             async with asyncio.timeout(0.05):
                 await channel.exchange_declare("e", "fanout")
 
-        assert (await channel.queue_declare("q"))["queue"] == "q"
+        assert (await channel.queue_declare("q", durable=True))["queue"] == "q"
         await channel.exchange_declare("e", "fanout")
 
 
@@ -241,12 +241,12 @@ async def test_a_callback_can_call_what_it_likes(broker: FakeBroker, opened: Any
     """R4."""
     async with opened() as connection:
         channel, other = await connection.channel(), await connection.channel()
-        await channel.queue_declare("q")
-        await channel.queue_declare("other")
+        await channel.queue_declare("q", durable=True)
+        await channel.queue_declare("other", durable=True)
         done, may_end, others = asyncio.Event(), asyncio.Event(), list[bytes]()
 
         async def call(channel: Channel, body: bytes, envelope: Any, properties: Any) -> None:
-            await channel.queue_declare("made")
+            await channel.queue_declare("made", durable=True)
             await (await connection.channel()).close()
             await may_end.wait()
             done.set()
@@ -272,7 +272,7 @@ async def test_a_cancellation_callback_consumes_again_while_other_channels_work(
     """R5."""
     async with opened() as connection:
         channel, other = await connection.channel(), await connection.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         seen: list[bytes] = []
 
         async def note(channel: Channel, body: bytes, envelope: Any, properties: Any) -> None:
@@ -287,7 +287,7 @@ async def test_a_cancellation_callback_consumes_again_while_other_channels_work(
         for number in range(25):
             broker.publish("", "q", bytes([number]))
 
-        assert (await other.queue_declare("of the other"))["queue"] == "of the other"
+        assert (await other.queue_declare("of the other", durable=True))["queue"] == "of the other"
         await broker.wait_for(lambda: len(seen) == 25)
         assert seen == [bytes([number]) for number in range(25)]
 
@@ -347,7 +347,7 @@ async def test_channel_numbers_are_used_again(broker: FakeBroker, opened: Any) -
         assert channels[1].channel_id == 2
         with pytest.raises(NoChannelAvailable):
             await connection.channel()
-        await channels[0].queue_declare("alive")
+        await channels[0].queue_declare("alive", durable=True)
 
 
 POISON = {
@@ -368,7 +368,7 @@ async def test_a_header_that_cannot_be_decoded_costs_no_connection(
     properties = Properties.decode(raw, 0, len(raw))
     async with opened() as connection:
         channel = await connection.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         async with channel.consume("q", consumer_tag="t", no_ack=True) as messages:
             deliver = basic.Deliver("t", 1, False, "", "q")
             broker.faults.add(Send(deliver, properties, b"poison", channel=channel.channel_id))
@@ -507,7 +507,7 @@ async def test_a_locked_queue_is_tried_again_while_others_go_on(broker: FakeBrok
         channel = await connection.channel()
         await channel.queue_declare("mine", exclusive=True)
         await channel.queue_bind("mine", "amq.fanout", "")
-        await channel.queue_declare("other")
+        await channel.queue_declare("other", durable=True)
         mine, others = channel.consume("mine"), channel.consume("other")
         await mine.__aenter__()
         await others.__aenter__()
@@ -533,7 +533,7 @@ async def test_an_exclusive_consumer_is_tried_again_while_the_lost_connection_ha
     in_use = "queue 'q' in vhost '/' in exclusive use"
     async with recovering() as connection:
         channel = await connection.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         messages = channel.consume("q", exclusive=True)
         await messages.__aenter__()
         broker.faults.add(
@@ -555,7 +555,7 @@ async def test_what_cannot_be_restored_is_named_and_the_rest_goes_on(
     async with recovering() as connection:
         channel = await connection.channel()
         for name in ("bad", "good"):
-            await channel.queue_declare(name)
+            await channel.queue_declare(name, durable=True)
             await channel.queue_bind(name, "amq.fanout", "")
         bad, good = channel.consume("bad"), channel.consume("good")
         await bad.__aenter__()
@@ -588,7 +588,7 @@ async def test_a_loop_over_a_consumer_that_the_server_cancels_ends(
     """R17."""
     async with opened() as connection:
         channel = await connection.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         messages = channel.consume("q")
         waiting = asyncio.create_task(anext(messages))
         await broker.wait_for(lambda: broker.vhost.queues["q"].consumer_count)
@@ -597,7 +597,7 @@ async def test_a_loop_over_a_consumer_that_the_server_cancels_ends(
 
         with pytest.raises(ConsumerCancelled):
             await waiting
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         broker.publish("", "q", b"again")
         assert (await anext(channel.consume("q"))).body == b"again"
 
@@ -614,7 +614,7 @@ async def test_an_acknowledgement_timeout_restarts_the_consumer_once(broker: Fak
     async with recovering() as connection:
         channel = await connection.channel(on_close=ended.append)
         other = await connection.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         broker.publish("", "q", b"slow")
         messages = channel.consume("q", consumer_tag="slow one")
         first = await anext(messages)
@@ -734,7 +734,7 @@ async def test_credentials_are_asked_for_again_until_they_are_accepted(broker: F
         broker.change_password("service", "token 2")
         await lose(connection)
 
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         assert asked == 4
 
 
@@ -765,7 +765,7 @@ async def test_a_callback_that_raises_is_logged_once_and_harms_nothing(
     callback: Any = fail_later if is_coroutine else fail
     async with opened() as connection:
         channel = await connection.channel(return_callback=callback, on_close=callback)
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         await channel.basic_consume(callback, "q", consumer_tag="t")
         channel.add_cancellation_callback(callback)
         broker.publish("", "q")
@@ -777,7 +777,7 @@ async def test_a_callback_that_raises_is_logged_once_and_harms_nothing(
         await delete_queue(broker, "q")
         with suppress(ChannelClosed):
             await channel.queue_declare("q", passive=True)
-        await (await connection.channel()).queue_declare("alive")
+        await (await connection.channel()).queue_declare("alive", durable=True)
         await broker.wait_idle()
 
     errors = [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR]

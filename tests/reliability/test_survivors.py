@@ -35,7 +35,7 @@ async def test_a_passive_declaration_is_not_declared_again(broker: FakeBroker) -
     """R16."""
     async with recovering() as connection:
         channel = await connection.channel()
-        broker.vhost.declare_queue("of another", None)
+        broker.vhost.declare_queue("of another", None, durable=True)
         await channel.queue_declare("of another", passive=True)
         await lose(connection)
 

@@ -421,7 +421,7 @@ async def test_a_delay_queue_that_is_different_is_an_error_at_the_start(
     amqp_broker: FakeBroker, connection: Connection
 ) -> None:
     async with await connection.channel() as channel:
-        await channel.queue_declare("q.retry.1000")
+        await channel.queue_declare("q.retry.1000", durable=True)
 
     with pytest.raises(aioamqp.ChannelClosed, match=r"q\.retry\.1000"):
         await Worker(connection, "q", fail, on_exception=Retry((1,))).run()

@@ -3,12 +3,12 @@
 import pytest
 
 from aioamqp_testing.model import Node, VirtualHost
-from fake_broker_support import NotingChannel, SilentClient
+from fake_broker_support import RABBITMQ_3_10, NotingChannel, SilentClient
 
 
 @pytest.fixture
 def vhost() -> VirtualHost:
-    return Node().vhosts["/"]
+    return Node(profile=RABBITMQ_3_10).vhosts["/"]
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ class FakeBroker(Administration, Assertions, Actions):
         self.node = Node(
             self.clock if isinstance(self.clock, LoopClock) else LockedClock(self.clock, self.lock),
             plugins,
-            profile,
+            profile=profile,
             denies_deprecated=deprecated == "deny",
         )
         self.node.consumer_timeout = consumer_timeout

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from aioamqp_testing.model import Access, BrokerError, Permissions, User, UserAccess
+from fake_broker_support import RABBITMQ_3_10
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def user() -> User:
 
 @pytest.fixture
 def access(user: User) -> UserAccess:
-    return UserAccess(user, "/")
+    return UserAccess(user, "/", RABBITMQ_3_10)
 
 
 def refusal(call: Callable[[], object]) -> str:
@@ -54,7 +55,7 @@ def test_an_empty_pattern_is_for_no_name(user: User, access: UserAccess) -> None
 
 
 def test_permissions_are_for_one_virtual_host(user: User) -> None:
-    elsewhere = UserAccess(user, "/elsewhere")
+    elsewhere = UserAccess(user, "/elsewhere", RABBITMQ_3_10)
 
     assert "in vhost '/elsewhere'" in refusal(lambda: elsewhere.check_configure("queue", "c"))
 
@@ -76,9 +77,11 @@ def test_topic_permissions_are_for_one_exchange_and_may_name_the_user(
 
 
 def test_only_a_tag_lets_a_user_take_other_names(user: User) -> None:
-    assert not UserAccess(user, "/").is_impersonator
+    assert not UserAccess(user, "/", RABBITMQ_3_10).is_impersonator
 
-    assert UserAccess(User("eve", "", frozenset({"impersonator"})), "/").is_impersonator
+    assert UserAccess(
+        User("eve", "", frozenset({"impersonator"})), "/", RABBITMQ_3_10
+    ).is_impersonator
 
 
 def test_full_access_allows_everything() -> None:

@@ -3,10 +3,11 @@
 import pytest
 
 from aioamqp_testing.model import Node
+from fake_broker_support import RABBITMQ_3_10
 
 
 def test_brokers_make_up_the_same_names_in_every_run_and_never_one_twice() -> None:
-    one, other = Node(), Node()
+    one, other = Node(profile=RABBITMQ_3_10), Node(profile=RABBITMQ_3_10)
 
     names = [one.new_name("amq.ctag-") for _ in range(100)]
 
@@ -16,7 +17,7 @@ def test_brokers_make_up_the_same_names_in_every_run_and_never_one_twice() -> No
 
 
 def test_a_virtual_host_can_be_added_once() -> None:
-    node = Node()
+    node = Node(profile=RABBITMQ_3_10)
 
     assert node.add_vhost("other").name == "other"
     with pytest.raises(ValueError, match="choose another name"):
@@ -35,7 +36,7 @@ def test_a_virtual_host_can_be_added_once() -> None:
 )
 def test_the_reason_for_clients_names_all_alarms(reasons: list[str], alarm: str) -> None:
     """Row U48."""
-    node = Node()
+    node = Node(profile=RABBITMQ_3_10)
 
     for reason in reasons:
         node.raise_alarm(reason)
@@ -45,7 +46,7 @@ def test_the_reason_for_clients_names_all_alarms(reasons: list[str], alarm: str)
 
 def test_the_latest_alarm_is_cleared_unless_another_is_named() -> None:
     """Row U48."""
-    node = Node()
+    node = Node(profile=RABBITMQ_3_10)
     for reason in ("a", "b", "c", "a"):
         node.raise_alarm(reason)
 

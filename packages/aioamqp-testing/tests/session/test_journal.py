@@ -6,12 +6,12 @@ from aioamqp_testing import FakeBroker
 from aioamqp_testing.model import ManualClock, Node
 from aioamqp_testing.session import Journal
 from amqp_codec import connection, queue
-from fake_broker_support import SilentClient, start_ok
+from fake_broker_support import RABBITMQ_3_10, SilentClient, start_ok
 
 
 def test_the_journal_tells_what_was_said_and_why_it_ended() -> None:
     journal = Journal()
-    client = SilentClient(Node(), ManualClock(), journal).open(1)
+    client = SilentClient(Node(profile=RABBITMQ_3_10), ManualClock(), journal).open(1)
     client.say(1, queue.Declare("none", passive=True))
     client.publish("k", b"x" * 1000)
     client.session.connection_lost()
@@ -49,7 +49,7 @@ def test_the_journal_keeps_only_the_last_of_very_many() -> None:
 def test_the_journal_shows_no_secret(login: connection.StartOk) -> None:
     """Row C8."""
     journal = Journal()
-    client = SilentClient(Node(), ManualClock(), journal).open()
+    client = SilentClient(Node(profile=RABBITMQ_3_10), ManualClock(), journal).open()
     client.say(0, connection.UpdateSecret(b"hunter2", "it expires"))
     other = SilentClient(client.node, client.clock, journal)
     other.start()

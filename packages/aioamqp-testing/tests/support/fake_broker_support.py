@@ -17,6 +17,7 @@ from aioamqp_testing.model import (
     SharedPrefetch,
     VirtualHost,
 )
+from aioamqp_testing.model.profile import find_profile
 from aioamqp_testing.session import Session
 from aioamqp_testing.session.journal import Journal
 from amqp_codec import (
@@ -33,6 +34,9 @@ from amqp_codec import (
     encode_command,
     encode_method,
 )
+
+RABBITMQ_3_10: Final = find_profile("3.10")
+"""The version in tests of the model and of sessions that do not choose one."""
 
 CAPABILITIES = {"authentication_failure_close": True, "consumer_cancel_notify": True}
 
@@ -54,7 +58,7 @@ class SilentClient:
         schedule: Callable[[], object] | None = None,
     ) -> None:
         self.clock = clock or ManualClock()
-        self.node = node or Node(self.clock)
+        self.node = node or Node(self.clock, profile=RABBITMQ_3_10)
         self.wakes = 0
         self.session = Session(
             self.node, self.clock, (journal or Journal()).open("test"), self._wake, schedule

@@ -362,7 +362,7 @@ class Api:
             durable=_flag(request.body, "durable"),
             auto_delete=_flag(request.body, "auto_delete"),
             arguments=_arguments(request.body),
-            access=UserAccess(request.user, vhost.name),
+            access=_access(request, vhost),
         )
         return Answer(201 if is_new else 204)
 
@@ -370,7 +370,7 @@ class Api:
         """Delete a queue."""
         vhost = self._vhost(request)
         queue = _named(vhost.queues, request.names["queue"])
-        access = UserAccess(request.user, vhost.name)
+        access = _access(request, vhost)
         vhost.delete_queue(queue.name, queue.owner, access=access)
         return Answer(204)
 
@@ -378,7 +378,9 @@ class Api:
         """Delete the ready messages of a queue."""
         vhost = self._vhost(request)
         queue = _named(vhost.queues, request.names["queue"])
-        vhost.queue(queue.name, queue.owner, UserAccess(request.user, vhost.name)).purge()
+        vhost.queue(
+            queue.name, queue.owner, _access(request, vhost)
+        ).purge()
         return Answer(204)
 
     # ----------------------------------------------------------------------------- exchanges
@@ -411,7 +413,7 @@ class Api:
             auto_delete=_flag(request.body, "auto_delete"),
             internal=_flag(request.body, "internal"),
             arguments=_arguments(request.body),
-            access=UserAccess(request.user, vhost.name),
+            access=_access(request, vhost),
         )
         return Answer(201 if is_new else 204)
 
@@ -419,7 +421,9 @@ class Api:
         """Delete an exchange."""
         vhost = self._vhost(request)
         exchange = _named(vhost.exchanges, _exchange_name(request.names["exchange"]))
-        vhost.delete_exchange(exchange.name, access=UserAccess(request.user, vhost.name))
+        vhost.delete_exchange(
+            exchange.name, access=_access(request, vhost)
+        )
         return Answer(204)
 
     # ----------------------------------------------------------------------------- bindings
@@ -459,7 +463,7 @@ class Api:
         vhost, names = self._vhost_to_change(request), request.names
         key, arguments = str(request.body.get("routing_key", "")), _arguments(request.body)
         source = _exchange_name(names["source"])
-        access = UserAccess(request.user, vhost.name)
+        access = _access(request, vhost)
         if names["destination_type"] == "queue":
             owner = getattr(vhost.queues.get(names["destination"]), "owner", None)
             vhost.bind_queue(names["destination"], source, key, arguments, owner, access)
@@ -477,7 +481,7 @@ class Api:
     def delete_binding(self, request: Request) -> Answer:
         """Remove a binding."""
         vhost, found = self._binding(request)
-        access = UserAccess(request.user, vhost.name)
+        access = _access(request, vhost)
         key, arguments = found.routing_key, dict(found.arguments)
         if found.destination_type == "queue":
             owner = vhost.queues[found.destination].owner
@@ -638,6 +642,11 @@ def _named(known: Mapping[str, _T], name: str) -> _T:
 
 def _by_name(known: Mapping[str, _T]) -> list[_T]:
     return [known[name] for name in sorted(known)]
+
+
+def _access(request: Request, vhost: VirtualHost) -> UserAccess:
+    """Return the access of the user of a request, with the reply texts of the version."""
+    return UserAccess(request.user, vhost.name, vhost.profile)
 
 
 def _exchange_name(name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from amqp_codec import ReplyCode
 
 from .errors import BrokerError
-from .profile import DEFAULT_PROFILE, Profile
+from .profile import Profile
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -145,7 +145,7 @@ class UserAccess(Access):
     The permissions are read for every check, so a change applies to open connections too.
     """
 
-    def __init__(self, user: User, vhost_name: str, profile: Profile = DEFAULT_PROFILE) -> None:
+    def __init__(self, user: User, vhost_name: str, profile: Profile) -> None:
         super().__init__(user.name, is_impersonator="impersonator" in user.tags)
         self._profile = profile
         self._user = user

@@ -14,7 +14,7 @@ from .errors import BrokerError
 from .exchanges.plugins import ExchangeTypes
 from .limits import NODE_NAME, Limits, is_reached
 from .messages.direct_reply_to import DirectReplies
-from .profile import DEFAULT_PROFILE, Profile
+from .profile import Profile
 from .vhost import VirtualHost
 
 _LOW_ON: Final = "low on "
@@ -78,8 +78,8 @@ class Node:
         self,
         clock: Clock | None = None,
         plugins: Iterable[str] = (),
-        profile: Profile = DEFAULT_PROFILE,
         *,
+        profile: Profile,
         denies_deprecated: bool = False,
     ) -> None:
         self.clock = clock or ManualClock()

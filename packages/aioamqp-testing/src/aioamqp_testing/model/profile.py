@@ -288,8 +288,8 @@ _V4_3: Final = replace(
     denied_upstream=frozenset({TRANSIENT_QUEUES}),  # 4.3.0
 )
 
-DEFAULT_VERSION: Final = "3.10"
-"""The version of a broker that is not asked for another one."""
+DEFAULT_VERSION: Final = "4.3"
+"""The version of a broker that is not asked for another one: the newest."""
 
 _PROFILES: Final = {"3.10": _V3_10, "4.0": _V4_0, "4.3": _V4_3}
 
@@ -310,7 +310,3 @@ def find_profile(version: str) -> Profile:
         known = ", ".join(VERSIONS)
         raise ValueError(f"there is no profile of RabbitMQ {version!r}; choose one of {known}")
     return profile
-
-
-DEFAULT_PROFILE: Final = _V3_10
-"""The profile that the others are changes of; the parts of a broker have it if it is not theirs."""

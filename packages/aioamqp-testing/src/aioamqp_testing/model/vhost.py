@@ -32,7 +32,7 @@ from .messages.events import EventType, routed_event, trim_events
 from .messages.history import History
 from .messages.message import REPLY_TO, Message, Outcome
 from .policy import Policies
-from .profile import DEFAULT_PROFILE, MASTER_LOCATOR, TRANSIENT_QUEUES, Profile
+from .profile import MASTER_LOCATOR, TRANSIENT_QUEUES, Profile
 from .queues.arguments import DEAD_LETTER_EXCHANGE, check_unnamed
 from .queues.classic import ClassicQueue
 from .queues.dead_letter import KEEPERS, Reason, is_cycle
@@ -75,30 +75,30 @@ class VirtualHost:
         name: str,
         new_name: Callable[[str], str],
         clock: Clock,
-        replies: DirectReplies | None = None,
-        exchange_types: ExchangeTypes | None = None,
-        profile: Profile = DEFAULT_PROFILE,
-        deprecated: DeprecatedFeatures | None = None,
-        limits: Limits | None = None,
+        replies: DirectReplies,
+        exchange_types: ExchangeTypes,
+        profile: Profile,
+        deprecated: DeprecatedFeatures,
+        limits: Limits,
     ) -> None:
         self.name = name
         self.profile = profile
-        self.deprecated = deprecated or DeprecatedFeatures(profile)
+        self.deprecated = deprecated
         self.clock = clock
         self.agenda = Agenda(clock)
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.history = History()
-        self.replies = replies or DirectReplies(new_name)
+        self.replies = replies
         self.policies = Policies(profile.arguments)
         self.max_connections: int | None = None
         self.max_queues: int | None = None
         self.default_queue_type = "classic"
         self.is_down = False
-        self._limits = limits or Limits({name: self})
+        self._limits = limits
         self._new_name = new_name
         self._deaths = KEEPERS[profile.deaths]
-        self._exchange_types = exchange_types or ExchangeTypes(profile=profile)
+        self._exchange_types = exchange_types
         self._exchange_host = ExchangeHost(
             profile=profile,
             find_type=self._exchange_types.find,

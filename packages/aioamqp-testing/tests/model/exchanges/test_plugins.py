@@ -16,7 +16,7 @@ from aioamqp_testing.model import (
 )
 from aioamqp_testing.model.exchanges.plugins import PLUGINS
 from amqp_codec import Int32, LongStr, UInt32, field_type
-from fake_broker_support import a_message
+from fake_broker_support import RABBITMQ_3_10, a_message
 
 ME = object()
 
@@ -29,7 +29,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def vhost(clock: ManualClock) -> VirtualHost:
     """A virtual host with all plugins, a queue ``q``, and the delayed exchange ``x`` bound to it."""
-    vhost = Node(clock, PLUGINS).vhosts["/"]
+    vhost = Node(clock, PLUGINS, profile=RABBITMQ_3_10).vhosts["/"]
     vhost.declare_queue("q", ME, durable=True)
     declare_delayed(vhost, "x", "direct")
     vhost.bind_queue("q", "x", "key", {}, ME)
@@ -259,7 +259,7 @@ def test_random_choices_are_the_same_in_every_run() -> None:
     """Row U20."""
     runs = []
     for _ in range(2):
-        vhost = Node(plugins=PLUGINS).vhosts["/"]
+        vhost = Node(plugins=PLUGINS, profile=RABBITMQ_3_10).vhosts["/"]
         vhost.declare_exchange("x", "x-random")
         for name in "abc":
             vhost.declare_queue(name, ME)
@@ -329,7 +329,7 @@ def test_a_route_through_exchanges_of_plugins_is_explained(vhost: VirtualHost) -
 @pytest.mark.parametrize(("plugin", "exchange"), PLUGINS.items())
 def test_a_type_is_unknown_without_its_plugin(plugin: str, exchange: Any) -> None:
     """Row U20."""
-    node = Node(plugins=[name for name in PLUGINS if name != plugin])
+    node = Node(plugins=[name for name in PLUGINS if name != plugin], profile=RABBITMQ_3_10)
 
     with pytest.raises(BrokerError) as refused:
         node.vhosts["/"].declare_exchange("x", exchange.TYPE)
@@ -341,7 +341,7 @@ def test_a_type_is_unknown_without_its_plugin(plugin: str, exchange: Any) -> Non
 
 def test_a_plugin_applies_to_all_virtual_hosts() -> None:
     """Row U20."""
-    node = Node(plugins=["rabbitmq_random_exchange"])
+    node = Node(plugins=["rabbitmq_random_exchange"], profile=RABBITMQ_3_10)
 
     node.add_vhost("other").declare_exchange("x", "x-random")
 
@@ -352,4 +352,4 @@ def test_a_plugin_applies_to_all_virtual_hosts() -> None:
 def test_an_unknown_plugin_is_refused_with_those_that_are_known(plugins: Any) -> None:
     """Row U20."""
     with pytest.raises(ValueError, match=r"rabbitmq_consistent_hash_exchange, .*; not '?rabbitmq_"):
-        Node(plugins=plugins)
+        Node(plugins=plugins, profile=RABBITMQ_3_10)

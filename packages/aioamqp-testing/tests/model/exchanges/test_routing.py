@@ -2,7 +2,7 @@
 
 from aioamqp_testing.model import Access, Message, Outcome, Publication, VirtualHost
 from amqp_codec import LongStr, Properties
-from fake_broker_support import a_message
+from fake_broker_support import RABBITMQ_3_10, a_message
 
 ME = object()
 ACCESS = Access()
@@ -54,7 +54,7 @@ def test_keys_in_cc_and_bcc_count_as_far_as_they_are_strings() -> None:
     """Rows 135 and 136."""
     headers = {"BCC": ["b", 5, LongStr(b"\xff")], "k": "v", "CC": ["c", None]}
 
-    message = a_message(key="a", headers=headers).validated(ACCESS)
+    message = a_message(key="a", headers=headers).validated(ACCESS, None, RABBITMQ_3_10)
 
     assert message.routing_keys == ("a", "c", "b", "\udcff")
     assert message.properties == Properties(headers={"k": "v", "CC": ["c", None]})
@@ -63,7 +63,7 @@ def test_keys_in_cc_and_bcc_count_as_far_as_they_are_strings() -> None:
 def test_a_message_without_such_headers_is_not_touched() -> None:
     message = a_message(headers={"k": "v"})
 
-    assert message.validated(ACCESS) is message
+    assert message.validated(ACCESS, None, RABBITMQ_3_10) is message
 
 
 def test_queues_are_looked_up_when_a_message_is_delivered(vhost: VirtualHost) -> None:

@@ -6,12 +6,12 @@ import pytest
 
 from aioamqp_testing.model import BrokerError, Message, Node, VirtualHost
 from aioamqp_testing.model.messages.direct_reply_to import DirectReplies
-from fake_broker_support import a_message
+from fake_broker_support import RABBITMQ_3_10, a_message
 
 
 @pytest.fixture
 def replies() -> DirectReplies:
-    return Node().vhosts["/"].replies
+    return Node(profile=RABBITMQ_3_10).vhosts["/"].replies
 
 
 def test_an_address_has_two_parts_and_is_never_the_same(replies: DirectReplies) -> None:
@@ -50,7 +50,7 @@ def test_what_is_no_process_cannot_be_asked(replies: DirectReplies, process: str
 
 
 def test_virtual_hosts_share_their_addresses() -> None:
-    node = Node()
+    node = Node(profile=RABBITMQ_3_10)
     there: list[Message] = []
     address = node.vhosts["/"].replies.open(there.append)
     elsewhere: VirtualHost = node.add_vhost("/elsewhere")

@@ -4,7 +4,7 @@ import pytest
 
 from aioamqp_testing.model import ManualClock, Node, Queue, Timer, VirtualHost
 from amqp_codec import FieldTable
-from fake_broker_support import NotingChannel, a_message
+from fake_broker_support import RABBITMQ_3_10, NotingChannel, a_message
 
 
 class CountingClock(ManualClock):
@@ -26,7 +26,7 @@ def clock() -> CountingClock:
 
 @pytest.fixture
 def vhost(clock: CountingClock) -> VirtualHost:
-    return Node(clock).vhosts["/"]
+    return Node(clock, profile=RABBITMQ_3_10).vhosts["/"]
 
 
 def declare(vhost: VirtualHost, **arguments: int | str) -> Queue:

@@ -7,7 +7,7 @@ import pytest
 
 from aioamqp_testing.model import BrokerError, ManualClock, Node, Queue, VirtualHost
 from amqp_codec import Timestamp
-from fake_broker_support import NotingChannel, a_message
+from fake_broker_support import RABBITMQ_3_10, NotingChannel, a_message
 
 STARTED = 1_000_000_000
 
@@ -19,7 +19,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def vhost(clock: ManualClock) -> VirtualHost:
-    return Node(clock).vhosts["/"]
+    return Node(clock, profile=RABBITMQ_3_10).vhosts["/"]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from ..errors import BrokerError
 from ..messages.events import EventType
 from ..messages.headers import with_header
 from ..messages.message import Message
-from ..profile import DEFAULT_PROFILE, Profile
+from ..profile import Profile
 from .exchange import Binding, Exchange, ExchangeDeclaration, ExchangeHost
 from .types import TYPES
 
@@ -309,7 +309,7 @@ class ExchangeTypes:
         ValueError: a plugin is unknown.
     """
 
-    def __init__(self, plugins: Iterable[str] = (), profile: Profile = DEFAULT_PROFILE) -> None:
+    def __init__(self, plugins: Iterable[str], profile: Profile) -> None:
         self.missing: dict[str, str] = {}
         names = (plugins,) if isinstance(plugins, str) else tuple(plugins)
         unknown = [name for name in names if name not in PLUGINS]

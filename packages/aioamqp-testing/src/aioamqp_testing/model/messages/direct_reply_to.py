@@ -13,7 +13,7 @@ from typing import Final
 from amqp_codec import ReplyCode
 
 from ..errors import BrokerError
-from ..profile import DEFAULT_PROFILE, Profile
+from ..profile import Profile
 from .message import REPLY_TO, Message
 
 # RabbitMQ: an address is a key and an Erlang process in Erlang's external term format. The name of
@@ -31,7 +31,7 @@ class DirectReplies:
         profile: the version of RabbitMQ.
     """
 
-    def __init__(self, new_name: Callable[[str], str], profile: Profile = DEFAULT_PROFILE) -> None:
+    def __init__(self, new_name: Callable[[str], str], profile: Profile) -> None:
         self._new_name = new_name
         self._profile = profile
         self._processes = count(1000)

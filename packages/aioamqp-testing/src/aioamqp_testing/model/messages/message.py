@@ -10,7 +10,7 @@ from ..access import Access
 from ..erlang import printing as erlang
 from ..erlang.terms import type_name
 from ..errors import BrokerError
-from ..profile import DEFAULT_PROFILE, Profile
+from ..profile import Profile
 from .events import Event, EventType, RawEvent
 from .headers import edited, further_keys, is_sorted, sorted_table
 
@@ -86,9 +86,7 @@ class Message:
         to = f"exchange {self.exchange!r} with key {self.routing_key!r}"
         return "\n  ".join([f"message {body!r}{dots} to {to}", *map(str, self.history)])
 
-    def validated(
-        self, access: Access, reply_to: str | None = None, profile: Profile = DEFAULT_PROFILE
-    ) -> "Message":
+    def validated(self, access: Access, reply_to: str | None, profile: Profile) -> "Message":
         """Check the properties in RabbitMQ's order, and return the message that is routed.
 
         Args:
