@@ -690,11 +690,20 @@ async def test_a_warning_comes_before_the_acknowledgement_timeout(
     )
 
 
-@pytest.mark.amqp(consumer_timeout=100)
+@pytest.mark.parametrize(
+    "type_of_q",
+    [
+        pytest.param("classic", marks=pytest.mark.amqp(consumer_timeout=100, rabbitmq="4.0")),
+        pytest.param("quorum", marks=pytest.mark.amqp(consumer_timeout=100)),
+    ],
+)
 async def test_a_worker_continues_after_one_acknowledgement_timeout_and_ends_with_the_next(
-    amqp_broker: FakeBroker, connection: Connection
+    type_of_q: str, amqp_broker: FakeBroker, connection: Connection
 ) -> None:
-    """RabbitMQ checks once a minute."""
+    """RabbitMQ: up to 4.2 it checks once a minute and closes the channel, 4.3 cancels at once."""
+    async with await connection.channel() as channel:
+        await channel.queue_delete("q")
+        await channel.queue_declare("q", durable=True, arguments={"x-queue-type": type_of_q})
     seconds = [150, 0, 500]
     handled: list[bytes] = []
 

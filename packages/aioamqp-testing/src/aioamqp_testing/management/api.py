@@ -378,9 +378,7 @@ class Api:
         """Delete the ready messages of a queue."""
         vhost = self._vhost(request)
         queue = _named(vhost.queues, request.names["queue"])
-        vhost.queue(
-            queue.name, queue.owner, _access(request, vhost)
-        ).purge()
+        vhost.queue(queue.name, queue.owner, _access(request, vhost)).purge()
         return Answer(204)
 
     # ----------------------------------------------------------------------------- exchanges
@@ -421,9 +419,7 @@ class Api:
         """Delete an exchange."""
         vhost = self._vhost(request)
         exchange = _named(vhost.exchanges, _exchange_name(request.names["exchange"]))
-        vhost.delete_exchange(
-            exchange.name, access=_access(request, vhost)
-        )
+        vhost.delete_exchange(exchange.name, access=_access(request, vhost))
         return Answer(204)
 
     # ----------------------------------------------------------------------------- bindings
