@@ -32,7 +32,7 @@ CALLS = (
     "protocol.channel()", "protocol.ensure_open()", "protocol.update_secret('s')",
     "protocol.send_heartbeat()", "protocol.close()", "protocol.blocked.wait()",
     "channel.publish(b'child', '', queue)", "channel.basic_publish(b'child', '', queue)",
-    "channel.queue_declare(queue, durable=True)", "channel.basic_client_ack(1)", "channel.basic_consume(print)",
+    "channel.queue_declare(queue)", "channel.basic_client_ack(1)", "channel.basic_consume(print)",
     "channel.close()", "channel.confirm_select()", "messages.__anext__()", "message.ack()",
     "other.publish(b'child', '', queue)", "other.basic_get(queue)", "other.close()",
 )

@@ -79,7 +79,7 @@ def use_pika(url: str, queue: str) -> Results:
     with pytest.raises(pika.exceptions.ChannelClosedByBroker) as not_found:
         channel.queue_declare(f"{queue}-no", passive=True)
     with pytest.raises(pika.exceptions.ChannelClosedByBroker) as inequivalent:
-        connection.channel().queue_declare(queue, durable=True)
+        connection.channel().queue_declare(queue)
     connection.channel().queue_delete(queue)
     connection.close()
     return Results(
@@ -117,7 +117,7 @@ def use_py_amqp(url: str, queue: str) -> Results:
     with pytest.raises(amqp.NotFound) as not_found:
         channel.queue_declare(f"{queue}-no", passive=True)
     with pytest.raises(amqp.PreconditionFailed) as inequivalent:
-        connection.channel().queue_declare(queue, auto_delete=False, durable=True)
+        connection.channel().queue_declare(queue, auto_delete=False)
     connection.channel().queue_delete(queue)
     connection.close()
     return Results(
@@ -154,7 +154,7 @@ def use_kombu(url: str, queue: str) -> Results:
         with pytest.raises(amqp.NotFound) as not_found:
             channel.queue_declare(f"{queue}-no", passive=True)
         with pytest.raises(amqp.PreconditionFailed) as inequivalent:
-            connection.channel().queue_declare(queue, auto_delete=False, durable=True)
+            connection.channel().queue_declare(queue, auto_delete=False)
         kombu.Queue(queue)(connection.channel()).delete()
     return Results(
         confirmed=True,  # otherwise publish raises
@@ -224,7 +224,7 @@ async def use_aio_pika(url: str, name: str) -> Results:
             await channel.declare_queue(f"{name}-no", passive=True)
         other = await connection.channel()
         with pytest.raises(aiormq.exceptions.ChannelPreconditionFailed) as inequivalent:
-            await other.declare_queue(name, durable=True)
+            await other.declare_queue(name)
         last = await connection.channel()
         await last.queue_delete(name)
     method = returned.value.message.delivery

@@ -385,7 +385,7 @@ async def test_a_restart_keeps_durable_queues_and_persistent_messages(broker: Fa
     """Rows 58 and 120."""
     channel = await channel_of(broker)
     await channel.queue_declare("q", durable=True)
-    await channel.queue_declare("gone", durable=True)
+    await channel.queue_declare("gone", exclusive=True)
     await channel.basic_publish(b"kept", "", "q", properties={"delivery_mode": 2})
     await channel.basic_publish(b"lost", "", "q")
     await broker.wait_idle()

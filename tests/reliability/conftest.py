@@ -21,8 +21,9 @@ def pytest_asyncio_loop_factories(
 
 
 @pytest_asyncio.fixture
-async def broker() -> AsyncIterator[FakeBroker]:
-    """A fake broker to which every connection leads."""
-    async with FakeBroker() as running:
+async def broker(request: pytest.FixtureRequest) -> AsyncIterator[FakeBroker]:
+    """A fake broker to which every connection leads; its version can be an indirect parameter."""
+    options = {"rabbitmq": request.param} if hasattr(request, "param") else {}
+    async with FakeBroker(**options) as running:
         with aioamqp.dialing(running.dial, everywhere=True):
             yield running

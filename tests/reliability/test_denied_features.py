@@ -32,6 +32,7 @@ async def test_a_queue_that_the_server_denies_is_declared_once(broker: FakeBroke
         assert str(connection.topology) == "exchange 'still there' (fanout)"
 
 
+@pytest.mark.parametrize("broker", ["4.0"], indirect=True)
 async def test_a_queue_that_the_next_server_denies_is_given_up_and_named(
     broker: FakeBroker,
 ) -> None:

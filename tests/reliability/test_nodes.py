@@ -318,7 +318,7 @@ async def test_a_node_may_come_back_with_another_certificate_but_not_of_another_
             assert seen[-1].new is ConnectionState.CLOSED
             assert isinstance(seen[-1].reason, ssl.SSLCertVerificationError)
             with pytest.raises(aioamqp.AmqpClosedConnection, match="certificate"):
-                await channel.queue_declare("tls", durable=True)
+                await channel.queue_declare("tls")
 
 
 def certificate_of(connection: Connection) -> bytes:

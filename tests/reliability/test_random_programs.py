@@ -32,9 +32,8 @@ from virtual_loop import VirtualLoop
 QUEUES: dict[str, dict[str, Any]] = {
     "durable": {"durable": True},
     "durable2": {"durable": True},
-    "transient": {},
     "mine": {"exclusive": True},
-    "auto": {"auto_delete": True},
+    "auto": {"durable": True, "auto_delete": True},
 }
 EXCHANGES: dict[str, dict[str, Any]] = {
     "direct": {"durable": True},
