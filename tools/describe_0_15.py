@@ -52,7 +52,7 @@ async def describe() -> Description:
         python = str(Path(folder, "bin", "python"))
         quiet = ("--quiet", "--disable-pip-version-check")
         await run(python, "-m", "pip", "install", *quiet, *PACKAGES)
-        async with FakeBroker() as broker:
+        async with FakeBroker(rabbitmq="3.10") as broker:
             url = await broker.listen()
             described = await run(python, str(SURFACE / "describe.py"), url)
     found: Description = json.loads(described)

@@ -76,7 +76,7 @@ async def check_round_trip() -> None:
             await channel.basic_client_ack(delivery_tag=envelope.delivery_tag)
             received.set_result(body)
 
-        await channel.queue_declare(queue_name="smoke")
+        await channel.queue_declare(queue_name="smoke", exclusive=True)
         await channel.basic_consume(acknowledge, queue_name="smoke")
         await channel.basic_publish(b"hello", exchange_name="", routing_key="smoke")
         body = await asyncio.wait_for(received, timeout=10)

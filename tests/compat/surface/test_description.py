@@ -39,7 +39,7 @@ async def test_the_public_surface_differs_from_0_15_only_as_listed(
             pytest.skip("0.15 was described with a queue that RabbitMQ 4.3 denies")
         ours = await describe(broker_url, "surface")
     else:
-        async with FakeBroker() as broker:
+        async with FakeBroker(rabbitmq="3.10") as broker:
             ours = await describe(await broker.listen(), "surface")
 
     assert differences(description_of_0_15(), ours) == intended_differences()

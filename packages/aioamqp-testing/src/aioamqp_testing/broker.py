@@ -55,11 +55,12 @@ class FakeBroker(Administration, Assertions, Actions):
     Args:
         clock: ``"real"`` for the time of the event loop, ``"manual"`` for a clock that only moves
             when ``broker.clock.advance(seconds)`` is called, or a ManualClock to share one.
-        consumer_timeout: seconds within which a delivery must be acknowledged; later its channel is
-            closed. None for no limit. It is checked once a minute, as in RabbitMQ.
+        consumer_timeout: seconds within which a delivery must be acknowledged; None for no limit.
+            Later, as RabbitMQ 4.3, its consumer is cancelled if the queue is a quorum queue, and as
+            3.10 and 4.0, which check it once a minute, its channel is closed.
         plugins: the names of RabbitMQ's plugins whose types of exchanges the broker has, such as
             ``rabbitmq_delayed_message_exchange``; COVERAGE.md lists them.
-        rabbitmq: the version of RabbitMQ that it answers as: 3.10, 4.0 or 4.3.
+        rabbitmq: the version of RabbitMQ that it answers as: 4.3, 4.0 or 3.10.
         deprecated: what happens to deprecated features that RabbitMQ's own packages refuse by
             default and others permit, such as queues that are neither durable nor exclusive in
             4.3: ``"permit"`` issues a DeprecatedFeatureWarning, ``"deny"`` closes the connection.

@@ -59,8 +59,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--amqp-rabbitmq",
         metavar="VERSION",
-        help="the version of RabbitMQ that the fake broker answers as, such as 4.3, in tests that"
-        " do not choose one with pytest.mark.amqp(rabbitmq=...)",
+        help="the version of RabbitMQ that the fake broker answers as, in tests that do not choose"
+        " one with pytest.mark.amqp(rabbitmq=...): 4.3, which is the default, 4.0 or 3.10",
     )
     group.addoption(
         "--amqp-management",
