@@ -266,6 +266,12 @@ def test_an_option_and_a_mark_choose_the_version(
     assert (header in run.outlines) == bool(option)
 
 
+def test_the_help_names_the_default_version(project: pytest.Pytester) -> None:
+    run = project.runpytest("--help")
+
+    assert f"{DEFAULT_VERSION}, which is the default" in " ".join(run.stdout.str().split())
+
+
 def test_an_unknown_version_is_refused_with_those_there_are(project: pytest.Pytester) -> None:
     run = project.runpytest("--amqp-rabbitmq=4.9")
 
