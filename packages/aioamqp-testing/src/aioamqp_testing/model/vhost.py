@@ -33,13 +33,14 @@ from .messages.history import History
 from .messages.message import REPLY_TO, Message, Outcome
 from .policy import Policies
 from .profile import MASTER_LOCATOR, TRANSIENT_QUEUES, Profile
-from .queues.arguments import DEAD_LETTER_EXCHANGE, check_unnamed
+from .queues.arguments import DEAD_LETTER_EXCHANGE, check_queue, check_unnamed
 from .queues.classic import ClassicQueue
 from .queues.dead_letter import KEEPERS, Reason, is_cycle
 from .queues.dead_letter_worker import DeadLetter
 from .queues.declaration import QueueDeclaration
 from .queues.queue import Queue, QueueHost, in_delivery_order
 from .queues.quorum import QuorumQueue
+from .queues.replicated import Replicated
 from .queues.stream import Stream
 
 _RESERVED: Final = "amq."
@@ -356,9 +357,11 @@ class VirtualHost:
             return queue
         self._limits.check_queue(name, self)
         _check_other_exchange(DEAD_LETTER_EXCHANGE, "queue", declaration, access)
-        queue_type = _QUEUE_TYPES[declaration.queue_type]
-        queue_type.check_declaration(declaration)
+        check_queue(arguments, declaration.described, declaration.table)
         self._check_deprecated(declaration)
+        queue_type = _QUEUE_TYPES[declaration.queue_type]
+        if issubclass(queue_type, Replicated):
+            queue_type.check_properties(declaration)
         if "x-queue-master-locator" in arguments:
             use = f"declaring {declaration.described} with x-queue-master-locator"
             self.deprecated.check(MASTER_LOCATOR, use)

@@ -19,7 +19,7 @@ from ..agenda import Agenda
 from ..errors import BrokerError
 from ..messages.message import Message, QueuedMessage
 from ..profile import Profile
-from .arguments import Settings, check_queue
+from .arguments import Settings
 from .consumer import Consumer, ConsumingChannel
 from .dead_letter import Reason
 from .dead_letter_worker import DeadLetter
@@ -148,16 +148,7 @@ class Queue(ABC):
         """Whether dead letters can be routed to it."""
         return True
 
-    # ----------------------------------------------------------------------------- declaring
-
-    @classmethod
-    def check_declaration(cls, declaration: QueueDeclaration) -> None:
-        """Refuse arguments and properties that a new queue of this type must not have.
-
-        Raises:
-            BrokerError: 406 or 541.
-        """
-        check_queue(declaration.arguments, declaration.described, declaration.table)
+    # ------------------------------------------------------------------------------ deleting
 
     def check_deletion(self, *, if_unused: bool, if_empty: bool) -> None:
         """Refuse to delete a queue that has consumers or ready messages.

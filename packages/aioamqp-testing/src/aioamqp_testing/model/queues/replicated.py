@@ -15,13 +15,12 @@ class Replicated(Queue):
     shares_prefetch = False
 
     @classmethod
-    def check_declaration(cls, declaration: QueueDeclaration) -> None:
-        """Refuse arguments and properties that a new queue of this type must not have.
+    def check_properties(cls, declaration: QueueDeclaration) -> None:
+        """Refuse properties that a new queue of this type must not have.
 
         Raises:
-            BrokerError: 406 or 541.
+            BrokerError: 406.
         """
-        super().check_declaration(declaration)
         for is_wrong, name in (
             (declaration.auto_delete, "auto-delete"),
             (declaration.owner is not None, "exclusive-owner"),
