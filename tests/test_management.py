@@ -71,8 +71,9 @@ async def send(
 
 
 @pytest_asyncio.fixture
-async def broker() -> AsyncIterator[FakeBroker]:
-    async with FakeBroker(plugins=PLUGINS) as broker:
+async def broker(request: pytest.FixtureRequest) -> AsyncIterator[FakeBroker]:
+    options = {"rabbitmq": request.param} if hasattr(request, "param") else {}
+    async with FakeBroker(plugins=PLUGINS, **options) as broker:
         yield broker
 
 
@@ -228,6 +229,7 @@ def in_order(values: list[Any]) -> list[Any]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("broker", ["3.10"], indirect=True)
 async def test_every_route_answers_as_rabbitmq(url: str, managed_node: RabbitMQNode) -> None:
     """Row U49."""
     if selection(managed_node.version)({"3.10": False, "4.0": True}):
@@ -316,7 +318,7 @@ async def test_what_clients_do_is_shown_at_once(broker: FakeBroker, url: str) ->
         "node": "aioamqp-testing@localhost",
         "type": "classic",
         "state": "running",
-        "durable": False,
+        "durable": True,
         "auto_delete": False,
         "exclusive": False,
         "arguments": {"x-message-ttl": 60_000},
@@ -330,7 +332,7 @@ async def test_what_clients_do_is_shown_at_once(broker: FakeBroker, url: str) ->
     assert consumer["ack_required"]
     assert consumer["channel_details"]["number"] == 1
     totals = (await send(url, "GET", "overview")).body["object_totals"]
-    assert totals == {"channels": 1, "connections": 1, "consumers": 1, "exchanges": 7, "queues": 1}
+    assert totals == {"channels": 1, "connections": 1, "consumers": 1, "exchanges": 8, "queues": 1}
     await protocol.close()
 
 
@@ -417,7 +419,7 @@ async def test_arguments_keep_their_types(broker: FakeBroker, url: str) -> None:
     """Row U49."""
     arguments = {"n": 1, "f": 1.5, "s": "é", "b": True, "t": {"a": [None, 2]}}
     path = "bindings/%2F/e/amq.headers/q/q"
-    await send(url, "PUT", "queues/%2F/q", {})
+    await send(url, "PUT", "queues/%2F/q", {"durable": True})
     created = await send(url, "POST", path, {"arguments": arguments})
 
     (shown,) = (await send(url, "GET", path)).body
