@@ -166,13 +166,18 @@ def test_pieces_are_encoded_from_the_body_as_it_was() -> None:
     assert data == encode_content(1, PUBLISH, None, b"a" * 300_000)
 
 
-def test_a_content_in_pieces_is_checked_before_the_first_piece() -> None:
-    for refused in (
-        lambda: encode_content_in_pieces(70000, PUBLISH, None, b""),
-        lambda: encode_content_in_pieces(1, PUBLISH, None, "text"),  # type: ignore[arg-type]
-        lambda: encode_content_in_pieces(1, PUBLISH, None, b"", 8),
-        lambda: encode_content_in_pieces(1, PUBLISH, Properties(priority=256), b""),
-        lambda: encode_content_in_pieces(1, PUBLISH, None, b"", 4096.5),  # type: ignore[arg-type]
-    ):
-        with pytest.raises(EncodeError):
-            refused()
+@pytest.mark.parametrize(
+    ("number", "properties", "body", "frame_max"),
+    [
+        (70000, None, b"", 0),
+        (1, None, TEXT, 0),
+        (1, None, b"", 8),
+        (1, Properties(priority=256), b"", 0),
+        (1, None, b"", 4096.5),
+    ],
+)
+def test_a_content_in_pieces_is_checked_before_the_first_piece(
+    number: int, properties: Properties | None, body: bytes, frame_max: int
+) -> None:
+    with pytest.raises(EncodeError):
+        encode_content_in_pieces(number, PUBLISH, properties, body, frame_max)
