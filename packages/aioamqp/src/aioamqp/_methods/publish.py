@@ -1,5 +1,6 @@
 """The methods of a channel about publishing and publisher confirms."""
 
+import asyncio
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,14 @@ from .._channel.confirms import Content
 from .._channel.core import ChannelCore
 from .._channel.requests import check_timeout
 from .._connection.gate import GateTimeout
+from .._connection.large_contents import LargeContent
 from ..exceptions import (
     AmqpClosedConnection,
     ChannelClosed,
     InvalidArgument,
+    PublishUnconfirmed,
     not_sent,
+    unconfirmed,
 )
 from ..properties import Properties, to_codec
 from .base import Methods, check_flags
@@ -119,13 +123,20 @@ class PublishMethods(Methods):
             core, payload, exchange_name, routing_key, properties, mandatory, immediate, exchange,
             body,
         )  # fmt: skip
+        deadline = None
         if timeout is not None:
             check_timeout(timeout)
+            deadline = core.connection.loop.time() + timeout
         if core.connection.gate.is_busy or core.flow_gate.is_busy:
             await _wait_for_gates(core, len(data), timeout)
-        core.connection.writer.write(data)
+        if isinstance(data, bytes):
+            core.connection.writer.write(data)
+        else:
+            core.write_content(data)
         if core.confirms.is_selected:
             core.confirms.add(None, content)
+        if not isinstance(data, bytes):
+            await _wait_until_written(core, data, deadline)
 
     async def publish(
         self,
@@ -189,8 +200,13 @@ class PublishMethods(Methods):
             deadline = connection.loop.time() + timeout
         if connection.gate.is_busy or core.flow_gate.is_busy:
             await _wait_for_gates(core, len(data), timeout)
-        connection.writer.write(data)
+        if isinstance(data, bytes):
+            connection.writer.write(data)
+        else:
+            core.write_content(data)
         if not core.confirms.is_selected:
+            if not isinstance(data, bytes):
+                await _wait_until_written(core, data, deadline)
             return
         outcome = connection.loop.create_future()
         tag = core.confirms.add(outcome, content)
@@ -201,6 +217,10 @@ class PublishMethods(Methods):
         connection.read_flow.begin_call()  # it may be a consumer's callback that waits here
         try:
             await outcome
+        except PublishUnconfirmed:
+            if isinstance(data, bytes) or data.error is None:
+                raise
+            raise not_sent(data.error) from data.error  # the server has not got all of it
         finally:
             if timer is not None:
                 timer.cancel()
@@ -218,7 +238,7 @@ def _encode(
     immediate: bool,
     exchange: str | None,
     body: _Payload | None,
-) -> tuple[bytes, Content | None]:
+) -> tuple[bytes | LargeContent, Content | None]:
     """Encode a message; return with it the content of one that may be returned."""
     if body is not None:
         _check_absent(payload, "payload", "body")
@@ -267,6 +287,26 @@ async def _wait_for_gates(core: ChannelCore, size: int, timeout: float | None) -
         raise not_sent(error) from error
     finally:
         connection.read_flow.end_call()
+
+
+async def _wait_until_written(
+    core: ChannelCore, content: LargeContent, deadline: float | None
+) -> None:
+    """Wait until a large content is written; it is even if the caller does not wait so long."""
+    if content.is_written:
+        return
+    read_flow = core.connection.read_flow
+    read_flow.begin_call()  # as for the gates
+    try:
+        async with asyncio.timeout_at(deadline):
+            await content.wait()
+    except TimeoutError:
+        text = "it was not written completely within its timeout, and the rest is still to be sent"
+        raise unconfirmed(TimeoutError(text), 0, ()) from None
+    except (AmqpClosedConnection, ChannelClosed) as error:
+        raise not_sent(error) from error
+    finally:
+        read_flow.end_call()
 
 
 def _check_open(core: ChannelCore) -> None:
