@@ -128,28 +128,57 @@ def encode_content(
         raise _refused(error, channel, frame_max, properties) from None
 
 
+class ContentPieces:
+    """A command with a content in pieces, each of which is encoded when it is asked for.
+
+    Pieces consist of whole frames, so frames of other channels can be sent between two of them. The
+    first begins with the method and the header. A piece has PIECE bytes of body frames, or a bit
+    less; the last one has the rest.
+    """
+
+    __slots__ = ("_body", "_channel", "_head", "_largest", "_size")
+
+    def __init__(self, channel: int, head: bytes, body: bytes, largest: int) -> None:
+        self._channel = channel
+        self._head = head
+        self._body = memoryview(body)
+        self._largest = largest  # bytes of the payload of a frame
+        self._size = PIECE // (largest + OVERHEAD) * largest  # bytes of the body in a piece
+
+    def __len__(self) -> int:
+        return max(1, -(-len(self._body) // self._size))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, number: int) -> bytes:
+        start = number * self._size
+        body = self._body[start : start + self._size]
+        if number < 0 or (number and not body):
+            raise IndexError(number)
+        if number and len(body) <= self._largest:  # without calls: the caches are cold here
+            return b"".join((_FRAME(FRAME_BODY, self._channel, len(body)), body, END))
+        frames = _body_frames(self._channel, body, self._largest)
+        return b"".join(frames if number else [self._head, *frames])
+
+
 def encode_content_in_pieces(
     channel: int | Unchecked,
     payload: bytes | Unchecked,
     properties: Properties | Unchecked | None,
     body: bytes | bytearray | memoryview | Unchecked,
     frame_max: int | Unchecked = 131072,
-) -> Iterator[bytes]:
+) -> ContentPieces:
     """Encode a command with a content as ``encode_content`` does, but not all of it at once.
 
-    Everything is checked now, and each piece is encoded when it is asked for. Pieces consist of
-    whole frames, so frames of other channels can be sent between them.
+    Everything is checked now: encoding the pieces raises nothing.
 
     Args:
         channel: the number of the channel, 1 to 65535.
         payload: the result of the method's ``encode``.
         properties: the properties of the content, or None.
         body: the body of the content. Bytes are not copied; anything else is, since it may change.
-        frame_max: as for ``encode_command``; no frame is larger than ``PIECE`` either.
-
-    Returns:
-        An iterator over the pieces: ``PIECE`` bytes each, besides the method and the header that
-        the first begins with. It raises nothing.
+        frame_max: as for ``encode_command``; no frame is larger than PIECE either.
 
     Raises:
         EncodeError: as for ``encode_command``.
@@ -162,16 +191,9 @@ def encode_content_in_pieces(
         )  # of the body size, which is 0 there
         head = head[:at] + _SIZE(len(content)) + head[at + 8 :]
         largest = min(index(frame_max) or PIECE, PIECE) - OVERHEAD
-        return _pieces(head, index(channel), memoryview(content), largest)
+        return ContentPieces(index(channel), head, content, largest)
     except REFUSED as error:
         raise _refused(error, channel, frame_max, properties) from None
-
-
-def _pieces(head: bytes, channel: int, body: memoryview, largest: int) -> Iterator[bytes]:
-    size = PIECE // (largest + OVERHEAD) * largest
-    for start in range(0, len(body) or 1, size):
-        yield b"".join((head, *_body_frames(channel, body[start : start + size], largest)))
-        head = b""
 
 
 def _body_frames(channel: int, body: memoryview, largest: int) -> list[bytes | memoryview]:

@@ -230,9 +230,10 @@ class ChannelCore:
 
     def write_content(self, content: LargeContent) -> None:
         """Begin to write a large content; publishers of this channel wait until it is written."""
-        self.flow_gate.close(Reason.CONTENT)
-        content.on_written = self._handle_written
         self.connection.writer.write_content(content)
+        if not content.is_written:
+            self.flow_gate.close(Reason.CONTENT)
+            content.on_written = self._handle_written
 
     def _handle_written(self) -> None:
         if self.number not in self.connection.writer.large.queues:

@@ -12,7 +12,9 @@ While a content is being written, its channel sends nothing else, but other chan
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+
+from amqp_codec import ContentPieces
 
 from .waiters import Waiters
 
@@ -23,32 +25,43 @@ class LargeContent:
     Args:
         channel: its number.
         size: bytes of the body.
-        pieces: of whole frames.
+        pieces: of it.
 
     Attributes:
         channel: its number.
-        on_written: called when all of it has been written.
+        pieces: of it.
+        count: of its pieces.
+        next: number of the piece that is written next.
+        is_written: whether all of it has been written.
+        on_written: called then.
         error: why the connection has failed before all of it was written; None if it has not.
     """
 
-    __slots__ = ("_ahead", "_pieces", "_size", "_waiter", "channel", "error", "on_written")
+    __slots__ = (
+        "_size",
+        "_waiter",
+        "channel",
+        "count",
+        "error",
+        "is_written",
+        "next",
+        "on_written",
+        "pieces",
+    )
 
-    def __init__(self, channel: int, size: int, pieces: Iterator[bytes]) -> None:
+    def __init__(self, channel: int, size: int, pieces: ContentPieces) -> None:
         self.channel: int = channel
+        self.pieces: ContentPieces = pieces
+        self.count: int = len(pieces)
+        self.next: int = 0
+        self.is_written: bool = False
         self.on_written: Callable[[], None] | None = None
         self._size = size
-        self._pieces = pieces
-        self._ahead: bytes | None = None  # encoded, but not taken yet: empty behind the last one
         self.error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return self._size
-
-    @property
-    def is_written(self) -> bool:
-        """Whether all of it has been written."""
-        return self._ahead == b""
 
     async def wait(self) -> None:
         """Wait until all of it has been written.
@@ -62,14 +75,9 @@ class LargeContent:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 
-    def take(self) -> bytes:
-        """Return the next piece."""
-        piece = self._ahead or next(self._pieces)
-        self._ahead = next(self._pieces, b"")
-        return piece
-
     def finish(self) -> None:
         """Wake the publisher that waits: all of it has been written."""
+        self.is_written = True
         if self.on_written is not None:
             self.on_written()
         if self._waiter is not None and not self._waiter.done():
@@ -119,20 +127,24 @@ class LargeContents:
 
     def take(self) -> bytes:
         """Return the next piece of the channel whose turn it is; with the last, what is behind."""
-        channel = next(iter(self.queues))
-        queue = self.queues.pop(channel)
+        channel, queue = next(iter(self.queues.items()))
         content = queue[0]
-        assert type(content) is LargeContent
-        parts = [content.take()]
-        if content.is_written:
+        assert isinstance(content, LargeContent)
+        piece = content.pieces[content.next]
+        content.next += 1
+        if content.next < content.count:
+            if len(self.queues) > 1:
+                self.queues[channel] = self.queues.pop(channel)
+            return piece
+        parts = [piece]
+        queue.popleft()
+        while queue and isinstance(frames := queue[0], bytes):
+            parts.append(frames)
             queue.popleft()
-            while queue and isinstance(frames := queue[0], bytes):
-                parts.append(frames)
-                queue.popleft()
+        del self.queues[channel]
         if queue:
             self.queues[channel] = queue
-        if content.is_written:
-            content.finish()
+        content.finish()
         if not self.queues:
             self._until_empty.wake()
         return b"".join(parts)

@@ -19,8 +19,11 @@ FLUSH_AT: Final = 64 * 1024
 SHARED_WRITES: Final = 64
 """Writes of one turn after which publishers wait for the next, on a connection that consumes."""
 
-MOST_AT_ONCE: Final = 1024 * 1024
-"""Bytes of large contents that are written in one turn, if the transport takes so many."""
+MOST_IN_TURN: Final = 4 * 1024 * 1024
+"""Bytes of large contents that are written in one turn, if the transport takes so many.
+
+They take less time than FLUSH_AT bytes of small messages.
+"""
 
 HEARTBEAT_FRAME: Final = encode_command(Command(0, HEARTBEAT))
 
@@ -58,6 +61,7 @@ class Writer:
         "_is_full",
         "_is_going_on",
         "_is_scheduled",
+        "_large_size",
         "_loop",
         "_read_flow",
         "_size",
@@ -85,6 +89,7 @@ class Writer:
         self._size = 0  # bytes of this turn, up to FLUSH_AT
         self._count = 0  # writes of this turn
         self._is_scheduled = False
+        self._large_size = 0  # bytes of large contents in this turn
         self._is_full = False  # the transport's buffer
         self._is_going_on = False  # whether writing contents has been scheduled
         _writers.add(self)
@@ -159,7 +164,7 @@ class Writer:
     def end_turn(self) -> None:
         """Flush, and wake publishers that have waited for the next turn."""
         self._is_scheduled = False
-        self._size = self._count = 0
+        self._size = self._count = self._large_size = 0
         if self._buffer:
             self.flush()
         if self._gate.is_busy:
@@ -182,18 +187,20 @@ class Writer:
     def _go_on(self) -> None:
         """Write large contents: as much as the transport takes, and one turn allows."""
         self._is_going_on = False
-        size = 0
-        while self.large.queues and not self._is_full and size < MOST_AT_ONCE:
-            if self._transport.is_closing():
-                return  # it tells the reason later
-            piece = self.large.take()
-            size += len(piece)
-            self._write_now(piece)
-        if size >= FLUSH_AT:
-            if not self._is_scheduled:
-                self._is_scheduled = True
-                self._loop.call_soon(self.end_turn)
-            self._gate.close(Reason.TURN)
+        large, transport = self.large, self._transport
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self.end_turn)
+        self._heartbeat.last_sent = self._loop.time()
+        while large.queues and not self._is_full:
+            if self._large_size >= MOST_IN_TURN:
+                self._gate.close(Reason.TURN)
+                return
+            if transport.is_closing():
+                return  # the protocol will hear why
+            piece = large.take()
+            self._large_size += len(piece)
+            transport.write(piece)
 
     def _write_now(self, data: bytes) -> None:
         if not self._transport.is_closing():

@@ -135,7 +135,7 @@ class PublishMethods(Methods):
             core.write_content(data)
         if core.confirms.is_selected:
             core.confirms.add(None, content)
-        if not isinstance(data, bytes):
+        if not isinstance(data, bytes) and not data.is_written:
             await _wait_until_written(core, data, deadline)
 
     async def publish(
@@ -205,7 +205,7 @@ class PublishMethods(Methods):
         else:
             core.write_content(data)
         if not core.confirms.is_selected:
-            if not isinstance(data, bytes):
+            if not isinstance(data, bytes) and not data.is_written:
                 await _wait_until_written(core, data, deadline)
             return
         outcome = connection.loop.create_future()
@@ -293,8 +293,6 @@ async def _wait_until_written(
     core: ChannelCore, content: LargeContent, deadline: float | None
 ) -> None:
     """Wait until a large content is written; it is even if the caller does not wait so long."""
-    if content.is_written:
-        return
     read_flow = core.connection.read_flow
     read_flow.begin_call()  # as for the gates
     try:
