@@ -300,7 +300,8 @@ async def _wait_until_written(
             await content.wait()
     except TimeoutError:
         text = "it was not written completely within its timeout, and the rest is still to be sent"
-        raise unconfirmed(TimeoutError(text), 0, ()) from None
+        cause = TimeoutError(text)
+        raise unconfirmed(cause, 0, ()) from cause
     except (AmqpClosedConnection, ChannelClosed) as error:
         raise not_sent(error) from error
     finally:
