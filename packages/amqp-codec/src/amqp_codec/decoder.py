@@ -196,7 +196,7 @@ class Decoder:
         return None if content.remaining else self._finish(channel, content)
 
     def _begin_part(self) -> None:
-        """Take what is here of a body frame, so that it is not copied before the frame is whole."""
+        """Read what is here of a body frame, so that it is not copied before the frame is whole."""
         frames = self._frames
         content = self._contents.get(frames.channel)
         if content is None or content.properties is None or frames.size > content.remaining:
@@ -206,7 +206,7 @@ class Decoder:
             self._continue_part(content)
 
     def _continue_part(self, content: _Content) -> Command | None:
-        """Take more of a body frame; return a command if it completes one."""
+        """Read more of a body frame; return a command if it completes one."""
         frames = self._frames
         part = frames.take_part(self._left)
         self._left -= len(part)
