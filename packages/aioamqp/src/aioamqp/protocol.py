@@ -187,6 +187,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             "replies": self._requests.pending,
             "publishers": self._core.gate.pending,
             "acknowledgements": self._core.ack_gate.pending,
+            "large messages": self._core.writer.large.count,
             "waits for blocked": self.blocked.pending,
             "bytes for callbacks": self._core.read_flow.size,
         })  # fmt: skip
@@ -333,8 +334,10 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             if not no_wait or drain is not None:
                 cores = [channel._core for channel in self.channels.values()]
                 await drain_channels(cores, seconds, drain)
+                await core.writer.large.wait_empty(seconds)
         finally:
             if core.failure is None:
+                core.writer.flush_all()
                 core.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
                 core.writer.flush()
                 error = AmqpClosedConnection("The program closed the connection")

@@ -16,6 +16,7 @@ from ._channel.confirms import Content
 from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._connection.gate import Gate, GateTimeout, Reason
+from ._connection.large_contents import LargeContent
 from ._connection.waiters import Waiters
 from ._loggers import channel_logger
 from ._methods.base import check_flags
@@ -328,7 +329,7 @@ class Publisher:
             method = basic.Publish(exchange, key, mandatory)
             core.connection.log_sent(number, method, len(body))
         confirmation = Confirmation(self, size, message if self._keeps_messages else None)
-        core.connection.writer.write(data)
+        _write(core, data)
         content = Content.of(exchange, key, codec, bytes(body)) if mandatory else None
         core.confirms.add(confirmation, content)
         return confirmation
@@ -523,7 +524,7 @@ class Publisher:
             except InvalidArgument as error:  # the new server may have a smaller frame-max
                 confirmation._fail(not_sent(error))
                 continue
-            core.connection.writer.write(data)
+            _write(core, data)
             core.confirms.add(confirmation, _returnable(message))
 
     def end(self, error: Exception) -> None:
@@ -559,7 +560,14 @@ def _left(deadline: float | None) -> float | None:
     return max(0.0, deadline - asyncio.get_running_loop().time())
 
 
-def _encode(core: ChannelCore, message: _Message) -> bytes:
+def _write(core: ChannelCore, data: bytes | LargeContent) -> None:
+    if isinstance(data, bytes):
+        core.connection.writer.write(data)
+    else:
+        core.write_content(data)
+
+
+def _encode(core: ChannelCore, message: _Message) -> bytes | LargeContent:
     return core.connection.encoder.encode_publish(
         core.number,
         message.exchange,

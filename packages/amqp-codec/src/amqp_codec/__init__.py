@@ -11,7 +11,13 @@ field table can hold.
 from . import protocol  # first, since errors and values need the generated constants
 from .command import Command
 from .decoder import Decoder
-from .encoder import encode_command, encode_content, encode_method
+from .encoder import (
+    ContentPieces,
+    encode_command,
+    encode_content,
+    encode_content_in_pieces,
+    encode_method,
+)
 from .errors import CodecError, DecodeError, EncodeError
 from .frame_reader import FrameReader
 from .frames import PROTOCOL_HEADER
@@ -47,6 +53,7 @@ __all__ = [
     "PROTOCOL_HEADER",
     "CodecError",
     "Command",
+    "ContentPieces",
     "DecodeError",
     "Decoder",
     "EncodeError",
@@ -75,6 +82,7 @@ __all__ = [
     "decode_table",
     "encode_command",
     "encode_content",
+    "encode_content_in_pieces",
     "encode_method",
     "encode_table",
     "exchange",

@@ -2,13 +2,25 @@
 
 from typing import Final
 
-from amqp_codec import EncodeError, Method, Properties, basic, encode_content, encode_method
+from amqp_codec import (
+    EncodeError,
+    Method,
+    Properties,
+    basic,
+    encode_content,
+    encode_content_in_pieces,
+    encode_method,
+)
 
 from ..exceptions import InvalidArgument, MessageTooLarge
+from .large_contents import LargeContent
 from .server import Server
 
 CACHED_PUBLISHES: Final = 1024
 """Encoded basic.publish methods that are kept, of a few hundred bytes each."""
+
+LARGE: Final = 128 * 1024
+"""Bytes of a body above which it is not encoded at once."""
 
 
 class Encoder:
@@ -24,7 +36,14 @@ class Encoder:
         server: see above; set again when it is known.
     """
 
-    __slots__ = ("_is_chosen", "_max_message_size", "_publishes", "_server", "frame_max")
+    __slots__ = (
+        "_is_chosen",
+        "_max_message_size",
+        "_most_at_once",
+        "_publishes",
+        "_server",
+        "frame_max",
+    )
 
     def __init__(self, frame_max: int, server: Server, max_message_size: int | None = None) -> None:
         self.frame_max: int = frame_max
@@ -43,6 +62,7 @@ class Encoder:
         self._server = server
         if not self._is_chosen:
             self._max_message_size = server.max_message_size
+        self._most_at_once = min(LARGE, self._max_message_size)
 
     def encode_method(self, channel: int, method: Method) -> bytes:
         """Encode a method that carries no content.
@@ -64,8 +84,11 @@ class Encoder:
         immediate: bool,
         properties: Properties | None,
         body: bytes | bytearray | memoryview,
-    ) -> bytes:
+    ) -> bytes | LargeContent:
         """Encode a basic.publish with its content; the method only once for equal arguments.
+
+        A large body is only checked, and encoded when it is written. If it is not bytes, which
+        cannot change until then, it is copied.
 
         Raises:
             InvalidArgument: an argument, a property or the body cannot be sent.
@@ -74,19 +97,36 @@ class Encoder:
         arguments = (exchange, routing_key, mandatory, immediate)
         try:
             method = self._encode_publish_method(arguments)
-            data = encode_content(channel, method, properties, body, self.frame_max)
+            if type(body) is not bytes or len(body) > self._most_at_once:
+                return self._encode_in_pieces(channel, method, properties, body)
+            return encode_content(channel, method, properties, body, self.frame_max)
+        except MessageTooLarge:
+            raise
         except EncodeError as error:
             path = ("payload",) if error.path == ("body",) else error.path
             raise InvalidArgument(error.reason, path) from None
-        if len(data) > self._max_message_size:
-            self._check_size(body)
-        return data
 
-    def _check_size(self, body: bytes | bytearray | memoryview) -> None:
-        size = memoryview(body).nbytes
+    def _encode_in_pieces(
+        self,
+        channel: int,
+        method: bytes,
+        properties: Properties | None,
+        body: bytes | bytearray | memoryview,
+    ) -> bytes | LargeContent:
+        """Encode a basic.publish whose body may be large, or is not bytes."""
+        try:
+            size = memoryview(body).nbytes
+        except TypeError:
+            size = 0  # it is refused below
+        if size > self._max_message_size:
+            self._refuse(size)
+        if size <= LARGE:
+            return encode_content(channel, method, properties, body, self.frame_max)
+        pieces = encode_content_in_pieces(channel, method, properties, body, self.frame_max)
+        return LargeContent(channel, size, pieces)
+
+    def _refuse(self, size: int) -> None:
         limit = self._max_message_size
-        if size <= limit:
-            return
         if self._is_chosen or not self._server.name:
             text = (
                 f"has {size} bytes, more than max_message_size={limit}: send it in parts, or raise"
