@@ -19,9 +19,6 @@ _OWN_SLOTS: tuple[str, ...] = ("_absent_cluster_id", "_codec", "_headers", "_hea
 _TABLE_SIZE: Final = 4  # bytes of the length in front of a field table. Spec: 4.2.5.5
 
 
-_UNREAD: Final[Any] = object()  # headers that nobody has looked at
-
-
 class Properties:
     """Properties of a message; one that is absent is None. Spec: class basic.
 
@@ -116,7 +113,7 @@ class Properties:
         self._headers = headers
 
     def _read_headers(self) -> None:
-        if self._headers is not _UNREAD:
+        if hasattr(self, "_headers"):
             return
         try:
             self._headers = self._codec.headers
@@ -133,7 +130,7 @@ class Properties:
     def cluster_id(self) -> str | None:
         """Obsolete; see above."""
         cluster_id: str | None = self._codec.cluster_id
-        return self._absent_cluster_id if cluster_id is None else cluster_id
+        return getattr(self, "_absent_cluster_id", "") if cluster_id is None else cluster_id
 
     @cluster_id.setter
     def cluster_id(self, cluster_id: str | None) -> None:
@@ -188,8 +185,6 @@ class Properties:
         """Return the properties of a content header."""
         properties = cls.__new__(cls)
         properties._codec = codec
-        properties._headers = _UNREAD
-        properties._absent_cluster_id = ""
         return properties
 
     def to_codec(self) -> CodecProperties:
