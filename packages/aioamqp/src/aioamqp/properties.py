@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from amqp_codec import DecodeError, EncodeError, FieldTable
 from amqp_codec import Properties as CodecProperties
+from amqp_codec import encode_properties as codec_encode_properties
 
 from ._delegating import delegated
 from ._loggers import channel_logger
@@ -16,6 +17,7 @@ from ._loggers import channel_logger
 _CODEC_NAMES: Final = CodecProperties.__match_args__
 _codec_values: Final = attrgetter(*_CODEC_NAMES)
 _OWN_SLOTS: tuple[str, ...] = ("_absent_cluster_id", "_codec", "_headers", "_headers_error")
+NO_PROPERTIES: Final = CodecProperties().encode()
 _TABLE_SIZE: Final = 4  # bytes of the length in front of a field table. Spec: 4.2.5.5
 
 
@@ -225,6 +227,26 @@ def from_pamqp(instance: Any) -> Properties:
     if isinstance(found.timestamp, datetime) and found.timestamp.utcoffset() is None:
         found.timestamp = found.timestamp.replace(tzinfo=UTC)
     return found
+
+
+def encode_properties(properties: Mapping[str, Any] | Properties | None) -> bytes:
+    """Encode the properties that a program publishes.
+
+    Args:
+        properties: as for ``to_codec``.
+
+    Raises:
+        EncodeError: a property is unknown, or cannot be encoded.
+    """
+    if not properties:
+        return NO_PROPERTIES
+    # The common case; what needs to be converted or refused takes the longer way.
+    if type(properties) is dict and properties.get("delivery_mode", 1) in (1, 2):
+        encoded = codec_encode_properties(properties)
+        if encoded is not None:
+            return encoded
+    codec = to_codec(properties)
+    return NO_PROPERTIES if codec is None else codec.encode()
 
 
 def to_codec(properties: Mapping[str, Any] | Properties | None) -> CodecProperties | None:

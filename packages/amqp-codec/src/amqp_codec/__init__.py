@@ -10,6 +10,7 @@ field table can hold.
 
 from . import protocol  # first, since errors and values need the generated constants
 from .command import Command
+from .content_encoder import ContentEncoder, encode_properties
 from .decoder import Decoder
 from .encoder import encode_command, encode_content, encode_method
 from .errors import CodecError, DecodeError, EncodeError
@@ -47,6 +48,7 @@ __all__ = [
     "PROTOCOL_HEADER",
     "CodecError",
     "Command",
+    "ContentEncoder",
     "DecodeError",
     "Decoder",
     "EncodeError",
@@ -76,6 +78,7 @@ __all__ = [
     "encode_command",
     "encode_content",
     "encode_method",
+    "encode_properties",
     "encode_table",
     "exchange",
     "field_type",

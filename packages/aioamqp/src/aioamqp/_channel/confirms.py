@@ -11,7 +11,6 @@ has not been returned yet.
 from collections import deque
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
-from amqp_codec import Properties as CodecProperties
 from amqp_codec import basic
 
 from .._loggers import channel_logger
@@ -45,13 +44,6 @@ class Content(NamedTuple):
     routing_key: str
     properties: bytes
     body: bytes
-
-    @classmethod
-    def of(
-        cls, exchange: str, routing_key: str, properties: CodecProperties | None, body: bytes
-    ) -> "Content":
-        """Return the content of a published or of a returned message."""
-        return cls(exchange, routing_key, (properties or CodecProperties()).encode(), body)
 
     @property
     def route(self) -> _Route:

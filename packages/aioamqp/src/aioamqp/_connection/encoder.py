@@ -1,14 +1,17 @@
 """Encoding of what a connection sends, which checks it before its first byte is written."""
 
-from typing import Final
+from typing import Final, TypeAlias
 
-from amqp_codec import EncodeError, Method, Properties, basic, encode_content, encode_method
+from amqp_codec import ContentEncoder, EncodeError, Method, basic, encode_method
 
 from ..exceptions import InvalidArgument, MessageTooLarge
 from .server import Server
 
 CACHED_PUBLISHES: Final = 1024
-"""Encoded basic.publish methods that are kept, of a few hundred bytes each."""
+"""Encoders that are kept, one for each route of a channel; a few hundred bytes each."""
+
+
+_Route: TypeAlias = tuple[int, str, str, bool, bool]  # channel, arguments of basic.publish
 
 
 class Encoder:
@@ -24,14 +27,24 @@ class Encoder:
         server: see above; set again when it is known.
     """
 
-    __slots__ = ("_is_chosen", "_max_message_size", "_publishes", "_server", "frame_max")
+    __slots__ = ("_frame_max", "_is_chosen", "_max_message_size", "_publishes", "_server")
 
     def __init__(self, frame_max: int, server: Server, max_message_size: int | None = None) -> None:
-        self.frame_max: int = frame_max
+        self._frame_max = frame_max
         self._is_chosen = max_message_size is not None
         self._max_message_size = max_message_size or 0
         self.server = server
-        self._publishes: dict[tuple[str, str, bool, bool], bytes] = {}
+        self._publishes: dict[_Route, ContentEncoder] = {}
+
+    @property
+    def frame_max(self) -> int:
+        """Bytes that a frame may have; 0 for no limit."""
+        return self._frame_max
+
+    @frame_max.setter
+    def frame_max(self, frame_max: int) -> None:
+        self._frame_max = frame_max
+        self._publishes.clear()
 
     @property
     def server(self) -> Server:
@@ -51,7 +64,7 @@ class Encoder:
             InvalidArgument: an argument of it cannot be sent.
         """
         try:
-            return encode_method(channel, method.encode(), self.frame_max)
+            return encode_method(channel, method.encode(), self._frame_max)
         except EncodeError as error:
             raise InvalidArgument(error.reason, error.path) from None
 
@@ -62,19 +75,27 @@ class Encoder:
         routing_key: str,
         mandatory: bool,
         immediate: bool,
-        properties: Properties | None,
+        properties: bytes,
         body: bytes | bytearray | memoryview,
     ) -> bytes:
         """Encode a basic.publish with its content; the method only once for equal arguments.
+
+        Args:
+            channel: to publish on.
+            exchange: of the basic.publish, as are the three that follow.
+            routing_key: see there.
+            mandatory: see there.
+            immediate: see there.
+            properties: encoded.
+            body: of the message.
 
         Raises:
             InvalidArgument: an argument, a property or the body cannot be sent.
             MessageTooLarge: the body is larger than the program or the server allows.
         """
-        arguments = (exchange, routing_key, mandatory, immediate)
+        route = (channel, exchange, routing_key, mandatory, immediate)
         try:
-            method = self._encode_publish_method(arguments)
-            data = encode_content(channel, method, properties, body, self.frame_max)
+            data = self._content_encoder(route).encode(properties, body)
         except EncodeError as error:
             path = ("payload",) if error.path == ("body",) else error.path
             raise InvalidArgument(error.reason, path) from None
@@ -100,16 +121,17 @@ class Encoder:
             )
         raise MessageTooLarge(text, ("payload",))
 
-    def _encode_publish_method(self, arguments: tuple[str, str, bool, bool]) -> bytes:
+    def _content_encoder(self, route: _Route) -> ContentEncoder:
         try:
-            return self._publishes[arguments]
+            return self._publishes[route]
         except (KeyError, TypeError):  # new, or of a type that encode() refuses
-            for name, flag in (("mandatory", arguments[2]), ("immediate", arguments[3])):
+            channel, exchange, routing_key, mandatory, immediate = route
+            for name, flag in (("mandatory", mandatory), ("immediate", immediate)):
                 if flag not in (False, True, None):  # 0 and 1 are equal to these
                     text = f"must be True or False, not {flag!r:.80}"
                     raise EncodeError(text, (name,)) from None
-            method = basic.Publish(*arguments).encode()
+            method = basic.Publish(exchange, routing_key, mandatory, immediate).encode()
         if len(self._publishes) >= CACHED_PUBLISHES:
             self._publishes.clear()
-        self._publishes[arguments] = method
-        return method
+        encoder = self._publishes[route] = ContentEncoder(channel, method, self._frame_max)
+        return encoder

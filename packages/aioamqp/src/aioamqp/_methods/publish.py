@@ -17,7 +17,7 @@ from ..exceptions import (
     InvalidArgument,
     not_sent,
 )
-from ..properties import Properties, to_codec
+from ..properties import Properties, encode_properties
 from .base import Methods, check_flags
 
 _Payload: TypeAlias = bytes | bytearray | memoryview | str
@@ -235,19 +235,19 @@ def _encode(
         payload = payload.encode()
     _check_open(core)
     try:
-        codec_properties = to_codec(properties)
+        encoded = encode_properties(properties)
     except EncodeError as error:
         raise InvalidArgument(error.reason, error.path) from None
     number, connection = core.number, core.connection
     data = connection.encoder.encode_publish(
-        number, exchange_name, routing_key, mandatory, immediate, codec_properties, payload
+        number, exchange_name, routing_key, mandatory, immediate, encoded, payload
     )
     if connection.is_traced:
         method = basic.Publish(exchange_name, routing_key, mandatory, immediate)
         connection.log_sent(number, method, len(payload))
     if not (mandatory or immediate):
         return data, None
-    return data, Content.of(exchange_name, routing_key, codec_properties, bytes(payload))
+    return data, Content(exchange_name, routing_key, encoded, bytes(payload))
 
 
 async def _wait_for_gates(core: ChannelCore, size: int, timeout: float | None) -> None:
