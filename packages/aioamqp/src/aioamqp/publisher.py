@@ -309,23 +309,35 @@ class Publisher:
             message = self._lasting(_Message(exchange, key, mandatory, encoded, body))
             encoded, body = message.properties, message.body
         # Now, which checks the arguments, and also without a connection.
-        data = _encode(core, exchange, key, mandatory, encoded, body)
+        connection = core.connection
+        data = connection.encoder.encode_publish(
+            core.number, exchange, key, mandatory, False, encoded, body
+        )
         size = len(data)
-        if timeout is not None or self._must_wait(core):
+        if (
+            timeout is not None
+            or self._gate.is_busy
+            or connection.gate.is_busy
+            or core.flow_gate.is_busy
+            or (core.recovery is not None and core.recovery.is_lost)
+        ):
             ready = await self._take_place_in_line(core, size, timeout)
             if ready is not core:
-                core = ready
+                core, connection = ready, ready.connection
                 data = _encode(core, exchange, key, mandatory, encoded, body)
         else:
-            _check_open(core)
+            try:
+                core.check_open()
+            except (AmqpClosedConnection, ChannelClosed) as error:
+                raise not_sent(error) from error
             self._take_place(size)
         if not core.confirms.is_selected:
             _select(core)
-        if core.connection.is_traced:
+        if connection.is_traced:
             method = basic.Publish(exchange, key, mandatory)
-            core.connection.log_sent(core.number, method, len(body))
+            connection.log_sent(core.number, method, len(body))
         confirmation = Confirmation(self, size, message if self._keeps_messages else None)
-        core.connection.writer.write(data)
+        connection.writer.write(data)
         content = Content(exchange, key, encoded, bytes(body)) if mandatory else None
         core.confirms.add(confirmation, content)
         return confirmation
@@ -351,11 +363,6 @@ class Publisher:
         count, self._more_errors = len(errors) + self._more_errors, 0
         if errors:
             raise ExceptionGroup(f"{count} messages were not confirmed", errors)
-
-    def _must_wait(self, core: ChannelCore) -> bool:
-        if self._gate.is_busy or core.connection.gate.is_busy or core.flow_gate.is_busy:
-            return True
-        return core.recovery is not None and core.recovery.is_lost
 
     async def _take_place_in_line(
         self, core: ChannelCore, size: int, timeout: float | None
@@ -578,13 +585,6 @@ def _returnable(message: _Message) -> Content | None:
     if not message.mandatory:
         return None
     return Content(message.exchange, message.routing_key, message.properties, bytes(message.body))
-
-
-def _check_open(core: ChannelCore) -> None:
-    try:
-        core.check_open()
-    except (AmqpClosedConnection, ChannelClosed) as error:
-        raise not_sent(error) from error
 
 
 def _select(core: ChannelCore) -> None:

@@ -95,7 +95,11 @@ class Encoder:
         """
         route = (channel, exchange, routing_key, mandatory, immediate)
         try:
-            data = self._content_encoder(route).encode(properties, body)
+            try:
+                encoder = self._publishes[route]
+            except (KeyError, TypeError):  # new, or of a type that cannot be sent
+                encoder = self._new_encoder(route)
+            data = encoder.encode(properties, body)
         except EncodeError as error:
             path = ("payload",) if error.path == ("body",) else error.path
             raise InvalidArgument(error.reason, path) from None
@@ -121,16 +125,12 @@ class Encoder:
             )
         raise MessageTooLarge(text, ("payload",))
 
-    def _content_encoder(self, route: _Route) -> ContentEncoder:
-        try:
-            return self._publishes[route]
-        except (KeyError, TypeError):  # new, or of a type that encode() refuses
-            channel, exchange, routing_key, mandatory, immediate = route
-            for name, flag in (("mandatory", mandatory), ("immediate", immediate)):
-                if flag not in (False, True, None):  # 0 and 1 are equal to these
-                    text = f"must be True or False, not {flag!r:.80}"
-                    raise EncodeError(text, (name,)) from None
-            method = basic.Publish(exchange, routing_key, mandatory, immediate).encode()
+    def _new_encoder(self, route: _Route) -> ContentEncoder:
+        channel, exchange, routing_key, mandatory, immediate = route
+        for name, flag in (("mandatory", mandatory), ("immediate", immediate)):
+            if flag not in (False, True, None):  # 0 and 1 are equal to these
+                raise EncodeError(f"must be True or False, not {flag!r:.80}", (name,))
+        method = basic.Publish(exchange, routing_key, mandatory, immediate).encode()
         if len(self._publishes) >= CACHED_PUBLISHES:
             self._publishes.clear()
         encoder = self._publishes[route] = ContentEncoder(channel, method, self._frame_max)
