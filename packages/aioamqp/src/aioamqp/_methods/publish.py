@@ -17,7 +17,7 @@ from ..exceptions import (
     InvalidArgument,
     not_sent,
 )
-from ..properties import Properties, encode_properties
+from ..properties import NO_PROPERTIES, Properties, encode_properties
 from .base import Methods, check_flags
 
 _Payload: TypeAlias = bytes | bytearray | memoryview | str
@@ -233,9 +233,11 @@ def _encode(
         raise InvalidArgument("must be given", (*absent, "routing_key")[:1])
     if isinstance(payload, str):
         payload = payload.encode()
-    _check_open(core)
     try:
-        encoded = encode_properties(properties)
+        core.check_open()
+        encoded = NO_PROPERTIES if properties is None else encode_properties(properties)
+    except (AmqpClosedConnection, ChannelClosed) as error:
+        raise not_sent(error) from error
     except EncodeError as error:
         raise InvalidArgument(error.reason, error.path) from None
     number, connection = core.number, core.connection
@@ -267,10 +269,3 @@ async def _wait_for_gates(core: ChannelCore, size: int, timeout: float | None) -
         raise not_sent(error) from error
     finally:
         connection.read_flow.end_call()
-
-
-def _check_open(core: ChannelCore) -> None:
-    try:
-        core.check_open()
-    except (AmqpClosedConnection, ChannelClosed) as error:
-        raise not_sent(error) from error
