@@ -300,16 +300,17 @@ class CallbackQueue:
                 is_used = True
                 if items and self._timer is None:
                     self._watch()
-                callback, args = source.begin(item)
-                # As in ``run_callback``, but faster.
                 try:
-                    result = callback(*args)
-                    if type(result) is CoroutineType or (
-                        result is not None and isawaitable(result)
-                    ):
-                        await result
-                except BaseException as error:  # noqa: BLE001 - a callback may raise anything
-                    log_failure(source.name, callback, error)
+                    callback, args = source.begin(item)
+                    # As in ``run_callback``, but faster.
+                    try:
+                        result = callback(*args)
+                        if type(result) is CoroutineType or (
+                            result is not None and isawaitable(result)
+                        ):
+                            await result
+                    except BaseException as error:  # noqa: BLE001 - a callback may raise anything
+                        log_failure(source.name, callback, error)
                 finally:
                     source.end()
                 if self._has_waiters:
