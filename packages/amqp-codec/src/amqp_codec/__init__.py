@@ -10,6 +10,7 @@ field table can hold.
 
 from . import protocol  # first, since errors and values need the generated constants
 from .command import Command
+from .content_encoder import ContentEncoder, encode_properties
 from .decoder import Decoder
 from .encoder import (
     ContentPieces,
@@ -53,6 +54,7 @@ __all__ = [
     "PROTOCOL_HEADER",
     "CodecError",
     "Command",
+    "ContentEncoder",
     "ContentPieces",
     "DecodeError",
     "Decoder",
@@ -84,6 +86,7 @@ __all__ = [
     "encode_content",
     "encode_content_in_pieces",
     "encode_method",
+    "encode_properties",
     "encode_table",
     "exchange",
     "field_type",

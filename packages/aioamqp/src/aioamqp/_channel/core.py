@@ -588,7 +588,7 @@ class ChannelCore:
         properties = Properties.from_codec(codec_properties)
         envelope = ReturnEnvelope.from_codec(method)
         is_awaited = self.confirms.is_selected and self.confirms.handle_return(
-            Content.of(method.exchange, method.routing_key, codec_properties, body),
+            Content(method.exchange, method.routing_key, codec_properties.encode(), body),
             Returned(envelope, body, properties),
         )
         if self.return_callback is not None:

@@ -21,7 +21,7 @@ from ..exceptions import (
     not_sent,
     unconfirmed,
 )
-from ..properties import Properties, to_codec
+from ..properties import NO_PROPERTIES, Properties, encode_properties
 from .base import Methods, check_flags
 
 _Payload: TypeAlias = bytes | bytearray | memoryview | str
@@ -269,21 +269,23 @@ def _encode(
         raise InvalidArgument("must be given", (*absent, "routing_key")[:1])
     if isinstance(payload, str):
         payload = payload.encode()
-    _check_open(core)
     try:
-        codec_properties = to_codec(properties)
+        core.check_open()
+        encoded = NO_PROPERTIES if properties is None else encode_properties(properties)
+    except (AmqpClosedConnection, ChannelClosed) as error:
+        raise not_sent(error) from error
     except EncodeError as error:
         raise InvalidArgument(error.reason, error.path) from None
     number, connection = core.number, core.connection
     data = connection.encoder.encode_publish(
-        number, exchange_name, routing_key, mandatory, immediate, codec_properties, payload
+        number, exchange_name, routing_key, mandatory, immediate, encoded, payload
     )
     if connection.is_traced:
         method = basic.Publish(exchange_name, routing_key, mandatory, immediate)
         connection.log_sent(number, method, len(payload))
     if not (mandatory or immediate):
         return data, None
-    return data, Content.of(exchange_name, routing_key, codec_properties, bytes(payload))
+    return data, Content(exchange_name, routing_key, encoded, bytes(payload))
 
 
 async def _wait_for_gates(core: ChannelCore, size: int, timeout: float | None) -> None:
@@ -322,10 +324,3 @@ async def _wait_until_written(
         raise not_sent(error) from error
     finally:
         read_flow.end_call()
-
-
-def _check_open(core: ChannelCore) -> None:
-    try:
-        core.check_open()
-    except (AmqpClosedConnection, ChannelClosed) as error:
-        raise not_sent(error) from error
