@@ -109,6 +109,12 @@ class Confirmation:
         if not self._publisher._keeps(self, error):
             self._fail(error)
 
+    def set_torn(self, error: Exception) -> None:
+        """Note that only a part of the message was written. Called when the connection fails."""
+        # One that is kept is sent again, or given up, when the channel has ended.
+        if not self._is_done and self._message is None:
+            self._fail(not_sent(error))
+
     def _fail(self, error: Exception) -> None:
         self._error = error
         if not self._waiters:  # nobody awaits it
@@ -341,7 +347,7 @@ class Publisher:
         if isinstance(data, bytes):
             connection.writer.write(data)
         else:
-            core.write_content(data)
+            _write_large(core, data, confirmation)
         content = Content(exchange, key, encoded, bytes(body)) if mandatory else None
         core.confirms.add(confirmation, content)
         return confirmation
@@ -535,7 +541,7 @@ class Publisher:
             if isinstance(data, bytes):
                 core.connection.writer.write(data)
             else:
-                core.write_content(data)
+                _write_large(core, data, confirmation)
             core.confirms.add(confirmation, _returnable(message))
 
     def end(self, error: Exception) -> None:
@@ -573,6 +579,11 @@ def _left(deadline: float | None) -> float | None:
     if deadline is None:
         return None
     return max(0.0, deadline - asyncio.get_running_loop().time())
+
+
+def _write_large(core: ChannelCore, content: LargeContent, confirmation: Confirmation) -> None:
+    content.on_torn = confirmation.set_torn
+    core.write_content(content)
 
 
 def _encode(
