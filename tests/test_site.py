@@ -1,0 +1,107 @@
+"""The documentation site in a browser: `hatch run docs:test` builds it and runs this file."""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.source_tree import ROOT
+
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="the site is tested in its own environment: hatch run docs:test"
+)
+
+SITE = ROOT / "site"
+PAGES = sorted(str(path.parent.relative_to(SITE)) for path in SITE.rglob("index.html"))
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WIDTH = "document.documentElement.scrollWidth"
+BROKEN_IMAGES = "Array.from(document.images).filter(i => !i.naturalWidth).map(i => i.src)"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: Any) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture(scope="module")
+def site_url() -> Iterator[str]:
+    handler = functools.partial(Quiet, directory=str(SITE))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        skip = pytest.fail if "AMQP_REQUIRE_CHROMIUM" in os.environ else pytest.skip
+        skip("there is no chromium: install the package chromium of Debian")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, site_url: str) -> Iterator[Any]:
+    """A page of the browser; its errors and its requests to other hosts fail the test."""
+    faults: list[str] = []
+    page = browser.new_page(viewport=DESKTOP)
+    page.on("console", lambda message: faults.extend(errors_in(message)))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    page.on("request", lambda request: faults.extend(elsewhere(request.url)))
+    yield page
+    page.close()
+    assert faults == []
+
+
+def errors_in(message: Any) -> list[str]:
+    return [message.text] if message.type == "error" else []
+
+
+def elsewhere(url: str) -> list[str]:
+    parts = urlsplit(url)
+    inside = parts.hostname == "127.0.0.1" or parts.scheme in ("data", "blob")
+    return [] if inside else [f"elsewhere: {url}"]
+
+
+def test_the_site_has_been_built() -> None:
+    assert len(PAGES) > 30, "run: hatch run docs"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_loads_and_fits_a_phone(path: str, page: Any, site_url: str) -> None:
+    page.goto(site_url + path)
+    assert page.locator("h1").count() == 1
+    assert page.title().endswith("aioamqp")
+
+    page.set_viewport_size(PHONE)
+    assert page.evaluate(WIDTH) <= PHONE["width"]
+    assert page.evaluate(BROKEN_IMAGES) == []
+
+
+def test_the_search_finds_a_page(page: Any, site_url: str) -> None:
+    page.goto(site_url)
+    page.keyboard.press("/")
+    page.keyboard.type("PublishUnconfirmed")
+    page.get_by_role("link", name="PublishUnconfirmed").first.wait_for()
