@@ -32,7 +32,13 @@ from sybil.parsers.markdown import CodeBlockParser
 from aioamqp_testing import fake_broker
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PATTERNS: Final = ("README.md", "packages/*/README.md", "packages/*/UPGRADING.md", "docs/*.md", "docs/*/*.md")
+PATTERNS: Final = (
+    "README.md",
+    "packages/*/README.md",
+    "packages/*/UPGRADING.md",
+    "docs/*.md",
+    "docs/*/*.md",
+)
 RABBITMQ: Final = "4.3"
 
 _TESTS: Final = re.compile(r"^ *(?:async )?def test_", re.MULTILINE)
