@@ -102,6 +102,8 @@ def test_a_page_loads_and_fits_a_phone(path: str, page: Any, site_url: str) -> N
 
 def test_the_search_finds_a_page(page: Any, site_url: str) -> None:
     page.goto(site_url)
-    page.keyboard.press("/")
-    page.keyboard.type("PublishUnconfirmed")
-    page.get_by_role("link", name="PublishUnconfirmed").first.wait_for()
+    page.get_by_role("button", name="Search").first.click()
+    page.get_by_role("combobox", name="Search").fill("PublishUnconfirmed")
+    page.get_by_role("option").first.click()
+
+    page.wait_for_url("**/errors/**#aioamqp.PublishUnconfirmed")
