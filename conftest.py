@@ -7,9 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
-from sybil.integration.pytest import SybilItem
-
-from tests.code_blocks import code_blocks
 
 # The same examples in every run, and no result that depends on the speed of the machine. To search
 # for new examples: hatch run test --hypothesis-profile=explore
@@ -20,8 +17,6 @@ settings.register_profile("explore", settings.get_profile("repeat"), derandomize
 settings.load_profile("repeat")
 
 pytest_plugins = ["pytester"]
-
-pytest_collect_file = code_blocks.pytest()
 
 TURNS_TO_END = 3
 """Iterations of the event loop in which a task that was cancelled, or is returning, can end."""
@@ -53,13 +48,6 @@ def make_tasks_eager() -> None:
         loop.set_task_factory(eager_task_factory)
 
     asyncio.BaseEventLoop.__init__ = make_eager_loop  # type: ignore[assignment, method-assign]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the blocks of a page in one worker of pytest-xdist, in their order."""
-    for item in items:
-        if isinstance(item, SybilItem):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 def pytest_collection_finish() -> None:

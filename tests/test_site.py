@@ -6,8 +6,10 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -107,3 +109,41 @@ def test_the_search_finds_a_page(page: Any, site_url: str) -> None:
     page.get_by_role("option").first.click()
 
     page.wait_for_url("**/errors/**#aioamqp.PublishUnconfirmed")
+
+
+class Links(HTMLParser):
+    """The links of a page, and the anchors in it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.anchors: set[str] = {""}
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id" and value is not None:
+                self.anchors.add(value)
+            elif name in ("href", "src") and value is not None:
+                self.links.add(value)
+
+
+def test_every_internal_link_leads_somewhere() -> None:
+    pages = {
+        path.resolve(): Links(path) for path in SITE.rglob("*.html") if path.name != "404.html"
+    }
+    checked = 0
+    broken: list[str] = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = target / "index.html" if target.is_dir() else target
+            anchors = pages[target].anchors if target in pages else {""}
+            checked += 1
+            if not target.exists() or unquote(parts.fragment) not in anchors:
+                broken.append(f"{path.relative_to(SITE)}: {link}")
+    assert broken == []
+    assert checked > 1000
