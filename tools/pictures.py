@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import inspect
 import logging
 import re
 import sys
@@ -129,8 +130,8 @@ def transitions() -> list[tuple[str, str, str]]:
     """List the rows of the table of ConnectionState: the state, the event and the next state."""
     rows: list[tuple[str, str, str]] = []
     state = ""
-    for line in (aioamqp.ConnectionState.__doc__ or "").splitlines()[3:]:
-        if row := re.fullmatch(r" {4}([A-Z]*) +(\S.*?) {2,}([A-Z]+)", line):
+    for line in (inspect.getdoc(aioamqp.ConnectionState) or "").splitlines():
+        if row := re.fullmatch(r"([A-Z]*) +(\S.*?) {2,}([A-Z]+)", line):
             state = row[1] or state
             rows.append((state, row[2].replace("``", ""), row[3]))
     return rows
