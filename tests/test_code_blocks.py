@@ -8,7 +8,8 @@
 | toml, yaml | it is parsed |
 
 All blocks of a page share a namespace, so a page can build a program step by step. They can use
-what an invisible block in an HTML comment has defined.
+what an invisible block in an HTML comment has defined. Pages without one run on RabbitMQ, too, and
+print the same there.
 """
 
 import ast
@@ -22,7 +23,9 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Any, Final
+from ssl import SSLContext
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 import yaml  # type: ignore[import-untyped]
@@ -30,6 +33,7 @@ from sybil import Example, Sybil
 from sybil.evaluators.python import pad
 from sybil.parsers.markdown import CodeBlockParser
 
+import aioamqp
 from aioamqp_testing import fake_broker
 from tests.source_tree import ROOT, shown
 
@@ -37,6 +41,7 @@ RABBITMQ: Final = "4.3"
 PATTERNS: Final = ("README.md", "packages/*/README.md", "packages/*/UPGRADING.md", "docs/**/*.md")
 LANGUAGES: Final = {"", "console", "output", "python", "text", "toml", "yaml"}
 
+INVISIBLE: Final = "invisible-code-block"
 FENCE: Final = re.compile(r"^ *```(\w*)$\n.*?^ *```$", re.MULTILINE | re.DOTALL)
 TEST: Final = re.compile(r"^ *(?:async )?def test_", re.MULTILINE)
 PASSED: Final = re.compile(r"^(\d+) passed in ", re.MULTILINE)
@@ -50,17 +55,36 @@ def languages(page: Path) -> list[str]:
 PAGES: Final = sorted(
     page for pattern in PATTERNS for page in ROOT.glob(pattern) if languages(page)
 )
+PORTABLE: Final = [
+    page for page in PAGES if "aioamqp" in (text := page.read_text()) and INVISIBLE not in text
+]
+"""Pages whose programs do not need the fake broker."""
+
+Made = TypeVar("Made", bound=asyncio.BaseProtocol)
 
 
 def run_page(page: Path, folder: Path) -> None:
-    """Run all blocks of a page; those with tests become files in ``folder``."""
-    document = CODE_BLOCKS.parse(page)
-    with fake_broker(rabbitmq=RABBITMQ) as broker, asyncio.Runner() as runner:
-        document.namespace.update(broker=broker, _runner=runner, _folder=folder)
-        for example in document.examples():
-            example.evaluate()
+    """Run all blocks of a page."""
+    run_programs(page, folder)
     if any(folder.iterdir()):
         run_tests(folder)
+
+
+def run_programs(page: Path, folder: Path) -> list[str]:
+    """Run the blocks of a page on a fake broker; list the queues and exchanges that they leave."""
+    with fake_broker(rabbitmq=RABBITMQ) as broker:
+        run_blocks(page, folder, broker=broker)
+        left = [*broker.vhost.queues, *broker.vhost.exchanges]
+    return [name for name in left if name and not name.startswith("amq.")]
+
+
+def run_blocks(page: Path, folder: Path, **names: Any) -> None:
+    """Run the blocks of a page; those with tests become files in ``folder``."""
+    document = CODE_BLOCKS.parse(page)
+    with asyncio.Runner() as runner:
+        document.namespace.update(names, _runner=runner, _folder=folder)
+        for example in document.examples():
+            example.evaluate()
 
 
 def run_python(example: Example) -> None:
@@ -118,6 +142,44 @@ CODE_BLOCKS: Final = Sybil(
 @pytest.mark.parametrize("page", PAGES, ids=shown)
 def test_the_code_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     run_page(page, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PORTABLE, ids=shown)
+def test_the_programs_of_a_page_do_the_same_on_rabbitmq(
+    page: Path, tmp_path: Path, rabbitmq_url: str
+) -> None:
+    names = run_programs(page, tmp_path)
+
+    asyncio.run(delete(rabbitmq_url, names))  # of another page
+    with aioamqp.dialing(dialer_to(rabbitmq_url), everywhere=True):
+        run_blocks(page, tmp_path)
+    asyncio.run(delete(rabbitmq_url, names))
+
+
+async def delete(url: str, names: list[str]) -> None:
+    """Delete queues and exchanges; RabbitMQ permits it if there are none."""
+    async with aioamqp.from_url(url) as protocol, protocol.channel() as channel:
+        for name in names:
+            await channel.queue_delete(name)
+            await channel.exchange_delete(name)
+
+
+def dialer_to(url: str) -> aioamqp.Dialer:
+    """Return a dialer that connects to the server of a URL, whatever host a program names."""
+    own_port = urlsplit(url).port or 5672
+
+    async def dial(
+        protocol_factory: Callable[[], Made],
+        host: str,
+        port: int | str,
+        *,
+        ssl: SSLContext | bool | None,
+    ) -> tuple[asyncio.Transport, Made]:
+        loop = asyncio.get_running_loop()
+        return await loop.create_connection(protocol_factory, "127.0.0.1", own_port)
+
+    return dial
 
 
 @pytest.mark.parametrize("page", PAGES, ids=shown)
