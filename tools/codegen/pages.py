@@ -63,8 +63,8 @@ class Number:
     name: str
     anchor: str
     value: int
-    python: str
-    effect: str
+    attribute: str
+    kind: str
     text: str
 
 
@@ -111,24 +111,19 @@ def _index(spec: amqp_spec.Spec, pages: tuple[ClassPage, ...]) -> Index:
     return Index(
         version=f"{spec.major}-{spec.minor}-{spec.revision}",
         pages=pages,
-        reply_codes=tuple(_number(c, "reply-code", "amqp_codec.ReplyCode") for c in codes),
-        constants=tuple(
-            _number(c, "constant", "amqp_codec.protocol.constants")
-            for c in numbers
-            if c not in codes
-        ),
+        reply_codes=tuple(_number(c, "reply-code") for c in codes),
+        constants=tuple(_number(c, "constant") for c in numbers if c not in codes),
         domains=tuple((d.name, d.type, _text(d.label, d.doc)) for d in spec.domains),
     )
 
 
-def _number(constant: amqp_spec.Constant, prefix: str, home: str) -> Number:
-    ends = {"soft-error": "the channel", "hard-error": "the connection"}
+def _number(constant: amqp_spec.Constant, prefix: str) -> Number:
     return Number(
         name=constant.name,
         anchor=f"{prefix}.{constant.name}",
         value=constant.value,
-        python=f"{home}.{constant_name(constant.name)}",
-        effect=ends.get(constant.kind or "", "nothing"),
+        attribute=constant_name(constant.name),
+        kind=(constant.kind or "").replace("-", " "),
         text=_text(constant.label, constant.doc),
     )
 
