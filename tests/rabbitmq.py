@@ -142,7 +142,11 @@ class RabbitMQNode:
 
 @contextlib.contextmanager
 def running_node(
-    authority: Authority | None = None, *, has_management: bool = False, restarts: bool = False
+    authority: Authority | None = None,
+    *,
+    has_management: bool = False,
+    restarts: bool = False,
+    settings: str = "",
 ) -> Iterator[RabbitMQNode]:
     """Start a node, wait until it accepts connections, and stop it and delete its folder on exit.
 
@@ -150,6 +154,7 @@ def running_node(
         authority: issues the certificate of the node; None for a node without TLS.
         has_management: whether the node has the management API, which starts slowly.
         restarts: whether the node is started again whenever it ends, as after ``kill``.
+        settings: more lines of rabbitmq.conf.
 
     Raises:
         RabbitMQMissing: `rabbitmq-server` or `epmd` is not on PATH, or the version of AMQP_RABBITMQ is not installed.
@@ -166,7 +171,7 @@ def running_node(
         management_port if has_management else None,
     )
     folder = Path(tempfile.mkdtemp(prefix="aioamqp-rabbitmq-"))
-    configuration, plugins = configuration_of_version(), list(PLUGINS)
+    configuration, plugins = configuration_of_version() + settings, list(PLUGINS)
     if authority is not None:
         own = authority.issue("node", "DNS:localhost")
         configuration += CONFIGURATION_OF_TLS.format(
