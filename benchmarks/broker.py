@@ -1,4 +1,4 @@
-"""Blocking AMQP connection of the benchmark itself: it fills queues, counts what they have, and measures floors."""
+"""Blocking AMQP connection of the benchmark itself, which fills queues and counts messages."""
 
 import socket
 from typing import Self, TypeVar
@@ -61,7 +61,7 @@ class BrokerConnection:
         self.socket.sendall(encode_command(Command(number, method), FRAME_MAX))
 
     def receive(self, expected: type[_Reply]) -> _Reply:
-        """Receive until a method of this class; fail if the server closes the connection or channel."""
+        """Receive until a method of this class arrives; fail if the server closes the channel."""
         while True:
             while self._received:
                 method = self._received.pop(0).method
@@ -91,7 +91,7 @@ class BrokerConnection:
         self.request(basic.Qos(0, 0), basic.QosOk)
 
     def count(self, name: str, expected: int) -> int:
-        """Return how many messages are ready in a queue, as soon as they are as many as expected."""
+        """Return how many messages are ready in a queue, once there are as many as expected."""
         found = -1
         for _ in range(COUNT_ATTEMPTS):
             found = self.request(queue.Declare(name, passive=True), queue.DeclareOk).message_count

@@ -1,4 +1,4 @@
-"""The cases of the client's benchmark. Imports only the standard library, as all libraries' workers do."""
+"""The cases of the client's benchmark. Workers import this file, so it needs no other package."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias

@@ -9,7 +9,7 @@ from .report import amount
 from .results import Results
 
 COLUMNS, PANEL, MARGIN = 2, 410, 20
-NAME, BAR, ROW, TITLE = 132, 170, 17, 30
+NAME, BAR, ROW, TITLE = 132, 145, 17, 30
 HEAD, FOOT = 64, 56
 
 STYLE: Final = """

@@ -4,8 +4,8 @@
     hatch run bench --quick                      fewer messages and turns: under two minutes
     hatch run bench --case publish --peer pika   some cases and libraries, by part of their name
 
-Every library runs in its own environment and process; libraries and cases are interleaved. The broker
-counts the messages: a result counts only if all have arrived.
+Every library runs in its own environment and process; libraries and cases are interleaved. A result
+counts only if the broker has counted all messages.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from tests.rabbitmq import running_node
 from .broker import BrokerConnection
 from .cases import CASES, Case
 from .chart import chart
-from .environments import LIBRARIES, OURS, ROOT, Library, environment
+from .environments import LIBRARIES, OURS, ROOT, Environment, Library, environment
 from .figures import FIGURES, measure_figure
 from .report import report
 from .results import Results, load
@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int:
 
 
 @contextmanager
-def broker(url: str | None) -> Iterator[str]:
+def broker(url: str | None) -> Generator[str]:
     """Yield the URL of the broker, which is started if none is given."""
     if url is not None:
         yield url
@@ -150,7 +150,7 @@ def measure(options: argparse.Namespace, arguments: list[str]) -> Results:
     columns = (TextColumn("{task.description:45}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
         steps = progress.add_task("environments", total=len(libraries))
-        environments = {}
+        environments: dict[Library, Environment] = {}
         for library in libraries:
             progress.update(steps, description=f"environment: {library.name}")
             environments[library] = environment(library)
@@ -176,7 +176,9 @@ def measure(options: argparse.Namespace, arguments: list[str]) -> Results:
 def count(case: Case, options: argparse.Namespace) -> int:
     """Return the messages of one measurement."""
     number = case.quick if options.quick else case.count
-    return min(number, options.messages or number)
+    if options.messages is not None:
+        number = min(number, int(options.messages))
+    return number
 
 
 def number_of_steps(

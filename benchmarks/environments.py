@@ -84,7 +84,7 @@ class Environment:
     """How to start Python with a library."""
 
     python: str
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def environment(library: Library) -> Environment:
@@ -101,7 +101,8 @@ def environment(library: Library) -> Environment:
 def cache() -> Path:
     """Return the folder for what is kept."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "aioamqp" / "bench" / sysconfig.get_config_var("EXT_SUFFIX").strip(".")
+    kind: str = sysconfig.get_config_var("EXT_SUFFIX")
+    return Path(home) / "aioamqp" / "bench" / kind.strip(".")
 
 
 def installed(library: Library) -> str:

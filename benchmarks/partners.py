@@ -36,7 +36,8 @@ async def echo(url: str, queue: str) -> None:
         await protocol.wait_closed()
 
 
-START = connection.Start(0, 9, {"product": "silent", "version": "0"}, "PLAIN", "en_US")
+CAPABILITIES = {"publisher_confirms": True, "basic.nack": True, "consumer_cancel_notify": True}
+START = connection.Start(0, 9, {"capabilities": CAPABILITIES}, "PLAIN", "en_US")
 
 REPLIES: dict[type[Method], Method] = {
     connection.StartOk: connection.Tune(2047, 131072, 0),

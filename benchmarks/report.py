@@ -11,6 +11,9 @@ from .results import KIB, Entry, Figure, Results
 
 TITLES = {"cpu": "CPU", "wall": "wall", "p50": "p50", "p99": "p99", "memory": "memory"}
 
+TIME_UNITS = (("ms", 1e-3), ("us", 1e-6))
+MEMORY_UNITS = (("MB", 1e6), ("KiB", KIB))
+
 
 def report(results: Results, console: Console) -> None:
     """Print everything: the cases, who is ahead of ours, and the targets."""
@@ -36,41 +39,43 @@ def described(results: Results) -> list[str]:
         f"CPython {about['python']}, RabbitMQ {about['rabbitmq']}, commit {about['commit']},"
         f" {about['date']}",
         f"{about['command']}: {about['turns']} turns, libraries and cases interleaved",
-        "CPU and wall are those of the client's process, for each message: median (least to most)",
-        "ratio: to ours, pure, in the same turn: median (least to most); above 1, ours is cheaper",
+        "CPU and wall are those of the client's process, for each message: median (least..most)",
+        "ratio: to ours, pure, in the same turn: median (least..most); above 1, ours is cheaper",
     ]
 
 
 def table_of_cases(results: Results, notes: list[str]) -> Table:
-    """Return the table of all cases; reasons why something was not measured are added to ``notes``."""
-    table = Table("case", "library")
-    for title in ("CPU or memory", "wall", "ratio CPU", "ratio wall"):
-        table.add_column(title, justify="right")
+    """Return the table of all cases; reasons why something was not measured go to ``notes``."""
+    table = Table("case")
+    for title in ("CPU or memory", "ratio", "wall", "ratio"):
+        table.add_column(title, justify="right", no_wrap=True)
     table.add_column("")
     for case, entries in results.cases.items():
         table.add_section()
-        first = case
+        table.add_row(case, style="bold")
         for library in LIBRARIES:
-            if library not in entries:
+            entry = entries.get(library)
+            if entry is None:
                 continue
-            entry = entries[library]
+            if entry.reason and entry.reason not in notes:
+                notes.append(entry.reason)
             if entry.reason:
-                note = f"{library}: {entry.reason}"
-                if note not in notes:
-                    notes.append(note)
-                table.add_row(first, library, "-", "-", "-", "-", f"{notes.index(note) + 1})")
+                row = ["-", "", "-", "", f"{notes.index(entry.reason) + 1})"]
             else:
-                table.add_row(first, library, *cells(results, case, library, entry))
-            first = ""
+                row = cells(results, case, library, entry)
+            table.add_row(f"  {library}", *row)
     return table
 
 
 def cells(results: Results, case: str, library: str, entry: Entry) -> list[str]:
     """Return the cells of one row behind the names."""
     main = "memory" if "memory" in entry.values else "cpu"
-    ratios = [ratio_text(results.ratios(case, library, metric)) for metric in (main, "wall")]
+    ratio, wall = (
+        ratio_text(results.ratios(case, library, main)),
+        results.ratio(case, library, "wall"),
+    )
     if library == OURS:
-        ratios = ["1", "1" if "wall" in entry.values else ""]
+        ratio = "1"
     remarks = [
         f"{metric} {amount(entry.median(metric), metric)}"
         for metric in ("p50", "p99")
@@ -81,54 +86,65 @@ def cells(results: Results, case: str, library: str, entry: Entry) -> list[str]:
         remarks.append(f"ahead of ours: {', '.join(better)}")
     if LIBRARIES[library].is_floor:
         remarks.append("floor")
-    return [spread(entry, main), spread(entry, "wall"), *ratios, "; ".join(remarks)]
+    wall_ratio = "" if wall is None else "1" if library == OURS else digits(wall)
+    return [spread(entry, main), ratio, spread(entry, "wall"), wall_ratio, "; ".join(remarks)]
 
 
 def amount(value: float | None, metric: str) -> str:
     """Return the text for bytes or seconds."""
     if value is None:
         return ""
-    if metric == "memory":
-        return f"{value / KIB:,.1f} KiB" if value < 1e6 else f"{value / 1e6:,.1f} MB"
-    microseconds = value * 1e6
-    return f"{microseconds:,.{0 if microseconds >= 100 else 1}f} us"
+    unit, factor = unit_of(value, metric)
+    return f"{digits(value / factor)} {unit}"
+
+
+def unit_of(value: float, metric: str) -> tuple[str, float]:
+    """Return the unit in which a value is shown, and its size."""
+    units = MEMORY_UNITS if metric == "memory" else TIME_UNITS
+    return next((each for each in units if value >= each[1]), units[-1])
+
+
+def digits(value: float) -> str:
+    """Return the text for a number with about three digits."""
+    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
 def spread(entry: Entry, metric: str) -> str:
     """Return the text for a median with the extremes."""
-    values = entry.values.get(metric)
-    if not values:
+    middle = entry.median(metric)
+    if middle is None:
         return ""
-    middle = amount(statistics.median(values), metric)
+    unit, factor = unit_of(middle, metric)
+    values = entry.values[metric]
     if len(values) == 1:
-        return middle
-    low, high = (amount(value, metric).rpartition(" ")[0] for value in (min(values), max(values)))
-    return f"{middle} ({low} to {high})"
+        return f"{digits(middle / factor)} {unit}"
+    low, high = digits(min(values) / factor), digits(max(values) / factor)
+    return f"{digits(middle / factor)} {unit} ({low}..{high})"
 
 
 def ratio_text(ratios: list[float]) -> str:
     """Return the text for sorted ratios."""
     if not ratios:
         return ""
-    middle = f"{statistics.median(ratios):.2f}"
-    return middle if len(ratios) == 1 else f"{middle} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    middle = digits(statistics.median(ratios))
+    return middle if len(ratios) == 1 else f"{middle} ({digits(ratios[0])}..{digits(ratios[-1])})"
 
 
 def ahead(results: Results) -> list[str]:
-    """Return a line for every case in which another library is better than ours."""
+    """Return a line for every case in which other libraries are better than ours."""
     lines: list[str] = []
     for case, entries in results.cases.items():
         for library, entry in entries.items():
-            for metric in entry.values:
-                if not results.is_ahead(case, library, metric):
-                    continue
-                line = f"{library} is ahead of ours in {case}: {TITLES[metric]}"
-                line += f" {results.ratio(case, library, metric):.2f} of ours, pure"
-                compiled = results.ratio(case, library, metric, "ours, compiled")
-                if compiled is not None:
-                    line += f", and {compiled:.2f} of ours, compiled"
-                lines.append(line)
-    return lines or ["No other library is ahead of ours in any case that was measured."]
+            better = [
+                f"{TITLES[metric]} {results.ratio(case, library, metric):.2f}"
+                for metric in entry.values
+                if results.is_ahead(case, library, metric)
+            ]
+            if better:
+                lines.append(f"  {case}: {library}, {', '.join(better)}")
+    if not lines:
+        return ["No other library is ahead of ours in any case that was measured."]
+    return ["Ahead of ours, pure, as multiples of it:", *lines]
 
 
 def table_of_targets(figures: Iterable[Figure]) -> Table:

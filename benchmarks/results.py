@@ -1,4 +1,4 @@
-"""Results of the client's benchmark: what was measured, its statistics, and the JSON file that has it."""
+"""Results of the client's benchmark: what was measured, its statistics, and the JSON file."""
 
 import json
 import statistics
@@ -128,14 +128,19 @@ def load(path: Path) -> Results:
     Raises:
         ValueError: it is not one of this version.
     """
-    data: Any = json.loads(path.read_text())
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+    data: dict[str, Any] = json.loads(path.read_text())
+    if "schema" not in data or data["schema"] != SCHEMA:
         raise ValueError(f"{path} is no result of `hatch run bench --json`, schema {SCHEMA}")
-    cases = {
-        case: {library: Entry(**entry) for library, entry in entries.items()}
-        for case, entries in data["cases"].items()
-    }
-    return Results(data["about"], cases, [Figure(**figure) for figure in data["figures"]])
+    cases: dict[str, dict[str, Any]] = data["cases"]
+    figures: list[dict[str, Any]] = data["figures"]
+    return Results(
+        data["about"],
+        {
+            case: {library: Entry(**entry) for library, entry in entries.items()}
+            for case, entries in cases.items()
+        },
+        [Figure(**figure) for figure in figures],
+    )
 
 
 RATIOS: Final[Sequence[tuple[str, str, str, str, float]]] = (
@@ -148,7 +153,7 @@ RATIOS: Final[Sequence[tuple[str, str, str, str, float]]] = (
     ("callback 100 B", "ours, compiled", "callback 100 B", "one copy", 3.0),
     ("callback 1 MB", OURS, "callback 1 MB", "one copy", 1.5),
 )
-"""Targets for the CPU time of ours as a multiple of another's: case, ours, the other's case, the other."""
+"""Targets for ours as a multiple of another library: case, ours, the other's case, the other."""
 
 
 def ratio_figures(results: Results) -> list[Figure]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
@@ -169,7 +169,7 @@ class Bench:
     def _on_queue(
         self, case: Case, worker: Worker, broker: BrokerConnection, count: int
     ) -> dict[str, Any]:
-        """Run a case with a queue of its own, and compare what the broker counts with the result."""
+        """Run a case with a queue of its own, in which the broker counts the messages."""
         result: dict[str, Any] = {}
         for number in rounds(case, count):
             queue = queue_name()
@@ -236,7 +236,7 @@ def queue_name() -> str:
 
 
 @contextmanager
-def partner(program: str, *arguments: str) -> Iterator[str]:
+def partner(program: str, *arguments: str) -> Generator[str]:
     """Run a program of partners.py; yield the first line that it prints."""
     command = [sys.executable, "-m", "benchmarks.partners", program, *arguments]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])

@@ -13,7 +13,7 @@ import os
 import statistics
 import sys
 import tracemalloc
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from benchmarks.cases import CASES, Case
 
@@ -98,16 +98,16 @@ async def measured(client: Client, case: Case, queue: str, count: int) -> Result
 class Memory:
     """The bytes that Python allocates in a ``with`` block: at its end, and at most."""
 
-    def __enter__(self) -> "Memory":
+    def __enter__(self) -> Self:
         gc.collect()
         tracemalloc.start()
-        self._before, _ = tracemalloc.get_traced_memory()
+        self._before = tracemalloc.get_traced_memory()[0]
         return self
 
     def __exit__(self, *_: object) -> None:
-        _, peak = tracemalloc.get_traced_memory()
+        peak = tracemalloc.get_traced_memory()[1]
         gc.collect()
-        now, _ = tracemalloc.get_traced_memory()
+        now = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
         self.left, self.peak = now - self._before, peak - self._before
 
@@ -132,11 +132,12 @@ async def memory_of_connections(library: str, url: str, count: int) -> float:
 
 
 async def peak_memory(client: Client, case: Case, queue: str, body: bytes, count: int) -> float:
-    """Return the bytes that a call needs besides its body; of many unconfirmed messages, for 100,000."""
+    """Return the bytes that a call needs besides its body; for 100,000 unconfirmed messages."""
     if case.kind == "unconfirmed":
         with Memory() as memory:
             kept = await client.unconfirmed(queue, body, count)
-        cancel(kept)
+        for task in kept:
+            task.cancel()
         return memory.left / count * 100_000
     if case.kind == "publish memory":
         with Memory() as memory:
@@ -146,14 +147,6 @@ async def peak_memory(client: Client, case: Case, queue: str, body: bytes, count
     with Memory() as memory:
         await client.consume(queue, count, ack=False, prefetch=0)
     return memory.peak
-
-
-def cancel(kept: object) -> None:
-    """Cancel tasks that wait for confirms."""
-    if isinstance(kept, list):
-        tasks: list[Any] = kept
-        for task in tasks:
-            task.cancel()
 
 
 def answer(library: str, line: str, loop_factory: Any) -> Result:

@@ -2,8 +2,8 @@
 
 import importlib
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from .client import NOT_PREPARED, PROPERTIES, REPLY_TO, Client, in_turn, parts_of
 
@@ -24,7 +24,7 @@ def timed_calls(send: Callable[[], object], wait: Callable[[], object], count: i
 class Pika(Client):
     """pika with its BlockingConnection."""
 
-    cannot = {
+    cannot: ClassVar[Mapping[str, str]] = {
         "confirm 100": WAITS_FOR_EACH,
         "deferred": WAITS_FOR_EACH,
         "prepared": NOT_PREPARED,
@@ -104,7 +104,7 @@ class Pika(Client):
 class PyAmqp(Client):
     """py-amqp, the library under kombu and Celery."""
 
-    cannot = {
+    cannot: ClassVar[Mapping[str, str]] = {
         "confirm 100": WAITS_FOR_EACH,
         "deferred": WAITS_FOR_EACH,
         "prepared": NOT_PREPARED,
@@ -195,7 +195,7 @@ class PyAmqp(Client):
 class AmqpStorm(Client):
     """AMQPStorm, which reads in a thread of its own."""
 
-    cannot = {
+    cannot: ClassVar[Mapping[str, str]] = {
         "confirm 100": WAITS_FOR_EACH,
         "deferred": WAITS_FOR_EACH,
         "prepared": NOT_PREPARED,

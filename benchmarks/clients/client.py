@@ -7,7 +7,7 @@ libraries. This folder imports only the standard library and the library that is
 import itertools
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import unquote, urlsplit
 
 PROPERTIES: dict[str, Any] = {
@@ -66,8 +66,8 @@ class Client:
         """Publish all messages, then wait for all confirms."""
         raise NotImplementedError
 
-    async def unconfirmed(self, queue: str, body: bytes, count: int) -> object:
-        """Publish with confirms, which never arrive; return what keeps the messages."""
+    async def unconfirmed(self, queue: str, body: bytes, count: int) -> list[Any]:
+        """Publish with confirms, which never arrive; return the tasks that wait for them."""
         raise NotImplementedError
 
     async def consume(self, queue: str, count: int, *, ack: bool, prefetch: int) -> None:
@@ -110,7 +110,7 @@ class Stopwatch:
     cpu = 0.0
     wall = 0.0
 
-    def __enter__(self) -> "Stopwatch":
+    def __enter__(self) -> Self:
         self._wall = time.perf_counter()
         self._cpu = time.process_time()
         return self

@@ -3,8 +3,8 @@
 import asyncio
 import importlib
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar
 
 from .client import NOT_PREPARED, PROPERTIES, REPLY_TO, Client, in_turn
 
@@ -50,7 +50,7 @@ async def timed_calls(
 class Aioamqp015(Client):
     """aioamqp 0.15."""
 
-    cannot = {
+    cannot: ClassVar[Mapping[str, str]] = {
         "deferred": "offers no confirms without waiting for each",
         "prepared": NOT_PREPARED,
         "iterate": "has no iterator",
@@ -117,18 +117,18 @@ class Aioamqp015(Client):
 class Aioamqp(Aioamqp015):
     """aioamqp of this repository: the same calls, and those that 0.15 has not."""
 
-    cannot = {}
+    cannot: ClassVar[Mapping[str, str]] = {}
 
     async def deferred(self, queue: str, body: bytes, count: int) -> None:
         async with self._publisher(queue) as publisher:
             for _ in range(count):
                 await publisher.publish_deferred(body)
 
-    async def unconfirmed(self, queue: str, body: bytes, count: int) -> object:
+    async def unconfirmed(self, queue: str, body: bytes, count: int) -> list[Any]:
         publisher = self._publisher(queue, max_unconfirmed=count, max_bytes=1 << 40)
         for _ in range(count):
             await publisher.publish_deferred(body)
-        return publisher
+        return []
 
     def _publisher(self, queue: str, **limits: int) -> Any:
         return self.channels[0].publisher("", routing_key=queue, properties=PROPERTIES, **limits)
@@ -148,7 +148,7 @@ class Aioamqp(Aioamqp015):
 class Aiormq(Client):
     """aiormq, the library under aio-pika."""
 
-    cannot = {
+    cannot: ClassVar[Mapping[str, str]] = {
         "deferred": "offers no confirms without a task each",
         "prepared": NOT_PREPARED,
         "iterate": "has no iterator",
@@ -181,7 +181,7 @@ class Aiormq(Client):
             in_flight,
         )
 
-    async def unconfirmed(self, queue: str, body: bytes, count: int) -> object:
+    async def unconfirmed(self, queue: str, body: bytes, count: int) -> list[Any]:
         channel = await self.connection.channel(publisher_confirms=True)
 
         async def one() -> None:
@@ -226,7 +226,7 @@ class Aiormq(Client):
 class AioPika(Client):
     """aio-pika."""
 
-    cannot = {
+    cannot: ClassVar[Mapping[str, str]] = {
         "deferred": "offers no confirms without a task each",
         "prepared": NOT_PREPARED,
     }
@@ -258,7 +258,7 @@ class AioPika(Client):
             lambda: exchange.publish(self._message(body), queue, mandatory=False), count, in_flight
         )
 
-    async def unconfirmed(self, queue: str, body: bytes, count: int) -> object:
+    async def unconfirmed(self, queue: str, body: bytes, count: int) -> list[Any]:
         exchange = (await self.connection.channel()).default_exchange
 
         async def one() -> None:
@@ -314,7 +314,7 @@ class AioPika(Client):
         )
 
 
-async def until_all_wait(tasks: list["asyncio.Future[None]"]) -> object:
+async def until_all_wait(tasks: list[Any]) -> list[Any]:
     """Return the tasks when each has run until it waits."""
     for _ in range(10):
         await asyncio.sleep(0)

@@ -4,10 +4,8 @@ They know all frames beforehand, so nothing is encoded and next to nothing is pa
 """
 
 import asyncio
-from typing import cast
 
 from amqp_codec import Command, basic, encode_command
-
 from benchmarks.broker import FRAME_MAX, BrokerConnection, delivery_frames, publish_frames
 
 from .client import Client
@@ -52,7 +50,7 @@ class FrameByFrame(Floor, asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.connection.socket.setblocking(False)
         transport, _ = await loop.create_connection(lambda: self, sock=self.connection.socket)
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = transport
         frames, view = publish_frames(queue, len(body)), memoryview(body)
         step = FRAME_MAX - FRAME_OVERHEAD
         begin = frames[: -len(body) - -(-len(body) // step) * FRAME_OVERHEAD]
