@@ -186,7 +186,7 @@ def number_of_steps(
 ) -> int:
     """Return how many measurements there are."""
     once = sum(case.is_memory for case in cases)
-    often = (len(cases) - once) * options.turns
+    often = (len(cases) - once) * int(options.turns)
     return (once + often) * len(libraries) + len(options.figures)
 
 
