@@ -21,7 +21,7 @@ from .clients.client import PROPERTIES, parts_of
 _Reply = TypeVar("_Reply", bound=Method)
 
 FRAME_MAX = 131_072
-COUNT_ATTEMPTS = 2000
+COUNT_ATTEMPTS = 500
 
 
 class BrokerConnection:

@@ -15,7 +15,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,13 @@ def selected(
     return [name for name in names if name in found]
 
 
-def main(arguments: list[str]) -> int:
-    """Measure and print the tables, or print those of a file."""
+def main(arguments: list[str], environment: Callable[[Library], Environment] = environment) -> int:
+    """Measure and print the tables, or print those of a file.
+
+    Args:
+        arguments: of the command line.
+        environment: returns where a library is installed.
+    """
     options = parse(arguments)
     console = Console()
     if not console.is_terminal:
@@ -123,7 +128,7 @@ def main(arguments: list[str]) -> int:
             print(error, file=sys.stderr)
             return 2
     else:
-        results = measure(options, arguments)
+        results = measure(options, arguments, environment)
     report(results, console)
     if options.json is not None:
         results.save(options.json)
@@ -142,8 +147,12 @@ def broker(url: str | None) -> Generator[str]:
         yield node.url
 
 
-def measure(options: argparse.Namespace, arguments: list[str]) -> Results:
-    """Measure what was selected."""
+def measure(
+    options: argparse.Namespace,
+    arguments: list[str],
+    environment: Callable[[Library], Environment],
+) -> Results:
+    """Measure what was selected; see ``main`` for the arguments."""
     libraries = [LIBRARIES[name] for name in options.libraries]
     cases = [CASES[name] for name in options.cases]
     counts = {case.name: count(case, options) for case in cases}

@@ -72,7 +72,8 @@ def import_figure(name: str, *, quick: bool) -> list[Figure]:
             pairs.append((before, after))
     if "against" in name:
         ratio = statistics.median((before + after) / before for before, after in pairs)
-        return [Figure(name, ratio, target)]
+        medians = (statistics.median(part) * 1000 for part in zip(*pairs, strict=True))
+        return [Figure(name, ratio, target, detail=" + ".join(f"{n:.0f}" for n in medians) + " ms")]
     return [Figure(name, 1000 * statistics.median(after for _, after in pairs), target, "ms")]
 
 
@@ -128,7 +129,7 @@ async def flat(
         broker: to fill and count queues.
         quick: whether to use fewer messages.
     """
-    count, turns = (10_000, 3) if quick else (20_000, 7)
+    count, turns = (5000, 4) if quick else (20_000, 7)
     costs: dict[str, dict[int, list[float]]] = {}
     for turn in range(turns + 1):
         for size, channels in sizes.items():
@@ -140,7 +141,7 @@ async def flat(
     for what, by_size in costs.items():
         medians = [statistics.median(found) for found in by_size.values()]
         title = f"{what}: dearest against cheapest of {', '.join(f'{n:,}' for n in sizes)} {name}"
-        figures.append(Figure(title, max(medians) / min(medians), FLAT))
+        figures.append(Figure(title, max(medians) / min(medians), FLAT, detail=shown(medians)))
     return figures
 
 
@@ -210,14 +211,18 @@ async def flat_messages(url: str, *, quick: bool) -> list[Figure]:
                 costs["deliver and ack"].append(watch.cpu)
                 await consumer.basic_cancel(tag)
         broker.delete(queue)
-    return [
-        Figure(
-            f"{what}: last tenth of {total:,} messages against the first",
-            statistics.median(found[-tenth:]) / statistics.median(found[:tenth]),
-            FLAT,
-        )
-        for what, found in costs.items()
-    ]
+    figures: list[Figure] = []
+    for what, found in costs.items():
+        medians = [statistics.median(part) for part in (found[:tenth], found[-tenth:])]
+        title = f"{what}: last tenth of {total:,} messages against the first"
+        each = [median / (total // blocks) for median in medians]
+        figures.append(Figure(title, medians[1] / medians[0], FLAT, detail=shown(each)))
+    return figures
+
+
+def shown(seconds: Sequence[float]) -> str:
+    """Return the text for costs."""
+    return ", ".join(f"{each * 1e6:.1f}" for each in seconds) + " us"
 
 
 FLATNESS: Final[dict[str, Callable[..., Awaitable[list[Figure]]]]] = {

@@ -153,6 +153,7 @@ def table_of_targets(figures: Iterable[Figure]) -> Table:
     table.add_column("value", justify="right")
     table.add_column("target", justify="right")
     table.add_column("")
+    table.add_column("medians")
     for figure in figures:
         bound = "under" if figure.exclusive else "at most"
         table.add_row(
@@ -160,5 +161,6 @@ def table_of_targets(figures: Iterable[Figure]) -> Table:
             f"{figure.value:.2f} {figure.unit}".rstrip(),
             f"{bound} {figure.target:g} {figure.unit}".rstrip(),
             "met" if figure.is_met else "MISSED",
+            figure.detail,
         )
     return table

@@ -49,6 +49,7 @@ class Figure:
         value: in ``unit``.
         target: the largest value that meets it; the smallest that does not, if it is ``exclusive``.
         unit: empty for a ratio.
+        detail: what it was computed from.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Figure:
     target: float
     unit: str = ""
     exclusive: bool = False
+    detail: str = ""
 
     @property
     def is_met(self) -> bool:
