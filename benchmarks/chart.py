@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 from .environments import LIBRARIES, OURS
 from .report import amount
-from .results import Results
+from .result import Results
 
 COLUMNS, PANEL, MARGIN = 2, 410, 20
 NAME, BAR, ROW, TITLE = 132, 145, 17, 30

@@ -28,10 +28,10 @@ from tests.rabbitmq import running_node
 from .broker import BrokerConnection
 from .cases import CASES, Case
 from .chart import chart
-from .environments import LIBRARIES, OURS, ROOT, Environment, Library, environment
+from .environments import LIBRARIES, OURS, ROOT, Environment, Library, NotInstalled, environment
 from .figures import FIGURES, measure_figure
 from .report import report
-from .results import Results, load
+from .result import Results, load
 from .turns import Bench
 
 TURNS, QUICK_TURNS = 5, 2
@@ -162,7 +162,10 @@ def measure(
         environments: dict[Library, Environment] = {}
         for library in libraries:
             progress.update(steps, description=f"environment: {library.name}")
-            environments[library] = environment(library)
+            try:
+                environments[library] = environment(library)
+            except NotInstalled as error:
+                progress.console.print(f"Left out: {error}", markup=False)
             progress.advance(steps)
         progress.update(steps, description="RabbitMQ", total=None)
         with broker(options.url) as url:

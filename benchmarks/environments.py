@@ -79,6 +79,10 @@ LIBRARIES: Final[dict[str, Library]] = {
 }
 
 
+class NotInstalled(Exception):
+    """A library cannot be installed; the message has the output of pip."""
+
+
 @dataclass(frozen=True)
 class Environment:
     """How to start Python with a library."""
@@ -118,7 +122,7 @@ def installed(library: Library) -> str:
         command = [*pip, "--disable-pip-version-check", *library.requirements]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"{library.name} cannot be installed:\n{done.stderr}")
+            raise NotInstalled(f"{library.name} cannot be installed: {done.stderr.strip()}")
         complete.touch()
     return str(python)
 

@@ -19,7 +19,7 @@ import aioamqp
 from .broker import BrokerConnection
 from .clients.client import PROPERTIES, Stopwatch
 from .environments import ROOT, cache
-from .results import Figure
+from .result import Figure
 from .turns import queue_name
 
 BODY = b"x" * 100

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .environments import LIBRARIES, OURS
-from .results import KIB, Entry, Figure, Results
+from .result import KIB, Entry, Figure, Results
 
 TITLES = {"cpu": "CPU", "wall": "wall", "p50": "p50", "p99": "p99", "memory": "memory"}
 

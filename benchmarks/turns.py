@@ -13,9 +13,9 @@ from typing import Any, Self
 from .broker import BrokerConnection
 from .cases import Case
 from .environments import ROOT, Environment, Library
-from .results import Results
+from .result import Results
 
-TIME_LIMIT = 60.0
+TIME_LIMIT = 120.0
 """Seconds in which a worker must finish a case."""
 
 WARM_UP = 5
@@ -80,8 +80,10 @@ class Worker:
         program = IMPORT.format(module=self.library.module)
         command = [self._environment.python, "-c", program]
         done = subprocess.run(
-            command, env=self._variables(), check=True, stdout=subprocess.PIPE, text=True
+            command, env=self._variables(), capture_output=True, text=True, check=False
         )
+        if done.returncode:
+            return {"error": done.stderr.strip().rpartition("\n")[2]}
         result: dict[str, Any] = json.loads(done.stdout)
         return result
 

@@ -19,11 +19,11 @@ from benchmarks.broker import BrokerConnection
 from benchmarks.cases import CASES
 from benchmarks.chart import BAR, chart
 from benchmarks.client import main, parse
-from benchmarks.environments import LIBRARIES, ROOT, Environment, Library
+from benchmarks.environments import LIBRARIES, ROOT, Environment, Library, NotInstalled
 from benchmarks.figures import FIGURES
 from benchmarks.report import ahead, report
-from benchmarks.results import MEMORY, RATIOS, Entry, Figure, Results, load
-from benchmarks.turns import TIME_LIMIT, Bench
+from benchmarks.result import MEMORY, RATIOS, Entry, Figure, Results, load
+from benchmarks.turns import TIME_LIMIT, Bench, Worker
 
 SVG = "{http://www.w3.org/2000/svg}"
 ABOUT = {
@@ -341,6 +341,33 @@ def test_the_command_measures_and_writes_its_files(
                                              " --case get --peer pika")  # fmt: skip
     assert "pika" in (tmp_path / "out.svg").read_text()
     assert "get" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_library_that_cannot_be_installed_is_left_out(
+    rabbitmq_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def not_pika(library: Library) -> Environment:
+        if library.name == "pika":
+            raise NotInstalled("pika cannot be installed: no network")
+        return here(library)
+
+    options = ["--turns", "1", "--messages", "1", "--url", rabbitmq_url, "--case", "get", "import"]
+    main([*options, "--peer", "pika", "--json", str(tmp_path / "out.json")], not_pika)
+
+    assert measured(load(tmp_path / "out.json")) == {
+        ("get", "ours"): {"cpu", "wall"},
+        ("import", "ours"): {"cpu", "wall"},
+    }
+    assert "Left out: pika cannot be installed: no network" in capsys.readouterr().err
+
+
+def test_an_import_that_fails_is_no_result() -> None:
+    library = Library("nothing", "nothing", module="no_such_module")
+
+    result = Worker(library, here(library)).run_import()
+
+    assert result == {"error": "ModuleNotFoundError: No module named 'no_such_module'"}
 
 
 @pytest.mark.slow

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from .client import NOT_PREPARED, PROPERTIES, REPLY_TO, Client, in_turn
 
+MAX_MESSAGE_SIZE = 1 << 27
+
 
 class Countdown:
     """Waits until something has happened so many times."""
@@ -118,6 +120,12 @@ class Aioamqp(Aioamqp015):
     """aioamqp of this repository: the same calls, and those that 0.15 has not."""
 
     cannot: ClassVar[Mapping[str, str]] = {}
+
+    async def open(self, url: str) -> None:
+        library: Any = importlib.import_module("aioamqp")
+        # RabbitMQ 4 may be configured for larger messages, but does not tell its limit.
+        opening = library.from_url(url, max_message_size=MAX_MESSAGE_SIZE)
+        self.transport, self.protocol = await opening
 
     async def deferred(self, queue: str, body: bytes, count: int) -> None:
         async with self._publisher(queue) as publisher:
