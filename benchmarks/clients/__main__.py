@@ -51,7 +51,6 @@ async def run(library: str, case: Case, url: str, queue: str, count: int) -> Res
         return {"cannot": reason}
     if case.kind == "connection memory":
         return {"memory": await memory_of_connections(library, url, count)}
-    client.body_size = case.size
     await client.open(url)
     if case.kind == "channel memory":
         result = await memory_of_channels(client, count)
@@ -68,6 +67,7 @@ async def measured(client: Client, case: Case, queue: str, count: int) -> Result
     body = b"x" * case.size
     if case.kind in ("publish memory", "consume memory", "unconfirmed"):
         return {"memory": await peak_memory(client, case, queue, body, count)}
+    client.prepare(queue, body)
     latencies: list[float] = []
     with Stopwatch() as watch:
         if case.kind == "publish":

@@ -113,21 +113,15 @@ class PyAmqp(Client):
     }
 
     async def open(self, url: str) -> None:
-        self.url = url
         self.library: Any = importlib.import_module("amqp")
-        self.connection = self._connect()
-
-    def _connect(self, **options: bool) -> Any:
-        parts = parts_of(self.url)
-        connection = self.library.Connection(
+        parts = parts_of(url)
+        self.connection = self.library.Connection(
             f"{parts['host']}:{parts['port']}",
             parts["user"],
             parts["password"],
             virtual_host=parts["vhost"],
-            **options,
         )
-        connection.connect()
-        return connection
+        self.connection.connect()
 
     async def close(self) -> None:
         self.connection.close()
@@ -148,10 +142,8 @@ class PyAmqp(Client):
         self.channels[-1].basic_qos(0, 0, False)
 
     async def confirm(self, queue: str, body: bytes, count: int, in_flight: int) -> None:
-        self.connection.close()
-        self.connection = self._connect(confirm_publish=True)
-        self.channels = [self.connection.channel()]
-        await self.publish(queue, body, count)
+        for _ in range(count):
+            self.channels[0].basic_publish_confirm(self._message(body), routing_key=queue)
 
     async def consume(self, queue: str, count: int, *, ack: bool, prefetch: int) -> None:
         channel, left = self.channels[0], count

@@ -29,14 +29,12 @@ class Client:
     Attributes:
         cannot: the kinds of cases that the library does not offer, with the reason.
         channels: those that are open.
-        body_size: of the messages, which a floor must know to consume them.
     """
 
     cannot: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self) -> None:
         self.channels: list[Any] = []
-        self.body_size = 0
 
     async def open(self, url: str) -> None:
         """Connect, without opening a channel."""
@@ -49,6 +47,9 @@ class Client:
     async def open_channels(self, count: int) -> None:
         """Open channels."""
         raise NotImplementedError
+
+    def prepare(self, queue: str, body: bytes) -> None:
+        """Prepare for messages with this body; not measured. Only floors need it."""
 
     async def publish(self, queue: str, body: bytes, count: int) -> None:
         """Publish to a queue, over all channels in turn, without confirms."""

@@ -11,6 +11,9 @@ from benchmarks.broker import FRAME_MAX, BrokerConnection, delivery_frames, publ
 from .client import Client
 
 FRAME_OVERHEAD = 8
+STEP = FRAME_MAX - FRAME_OVERHEAD
+"""Bytes of a body in one frame."""
+
 READ_SIZE = 1 << 18
 TAG = "floor"
 
@@ -31,8 +34,11 @@ class Floor(Client):
 class OneWrite(Floor):
     """Publishing: one ``sendall`` a message, which is encoded beforehand."""
 
+    def prepare(self, queue: str, body: bytes) -> None:
+        self._data = publish_frames(queue, len(body))
+
     async def publish(self, queue: str, body: bytes, count: int) -> None:
-        data, send = publish_frames(queue, len(body)), self.connection.socket.sendall
+        data, send = self._data, self.connection.socket.sendall
         for _ in range(count):
             send(data)
 
@@ -43,6 +49,10 @@ class OneWrite(Floor):
 class FrameByFrame(Floor, asyncio.Protocol):
     """Publishing: one ``write`` a frame, then waiting until asyncio's transport takes the next."""
 
+    def prepare(self, queue: str, body: bytes) -> None:
+        frames = publish_frames(queue, len(body))
+        self._begin = frames[: -len(body) - -(-len(body) // STEP) * FRAME_OVERHEAD]
+
     async def publish(self, queue: str, body: bytes, count: int) -> None:
         self._may_write = asyncio.Event()
         self._may_write.set()
@@ -51,13 +61,11 @@ class FrameByFrame(Floor, asyncio.Protocol):
         self.connection.socket.setblocking(False)
         transport, _ = await loop.create_connection(lambda: self, sock=self.connection.socket)
         self._transport = transport
-        frames, view = publish_frames(queue, len(body)), memoryview(body)
-        step = FRAME_MAX - FRAME_OVERHEAD
-        begin = frames[: -len(body) - -(-len(body) // step) * FRAME_OVERHEAD]
+        begin, view = self._begin, memoryview(body)
         for _ in range(count):
             self._transport.write(begin)
-            for offset in range(0, len(body), step):
-                part = view[offset : offset + step]
+            for offset in range(0, len(body), STEP):
+                part = view[offset : offset + STEP]
                 header = b"\x03\x00\x01" + len(part).to_bytes(4)
                 self._transport.write(b"".join((header, part, b"\xce")))
                 await self._may_write.wait()
@@ -82,8 +90,11 @@ class FrameByFrame(Floor, asyncio.Protocol):
 class ReadingAlone(Floor):
     """Consuming: ``recv_into`` a buffer, and counting the bytes."""
 
+    def prepare(self, queue: str, body: bytes) -> None:
+        self.size, self.length = len(body), len(delivery_frames(queue, TAG, len(body)))
+
     async def consume(self, queue: str, count: int, *, ack: bool, prefetch: int) -> None:
-        left = self.start(queue) + len(delivery_frames(queue, TAG, self.body_size)) * count
+        left = self.start(queue) + self.length * count
         buffer, receive = bytearray(READ_SIZE), self.connection.socket.recv_into
         while left > 0:
             left -= receive(buffer)
@@ -98,15 +109,16 @@ class OneCopy(ReadingAlone):
     """Consuming: one copy of each body, from where it must be in the bytes that were received."""
 
     async def consume(self, queue: str, count: int, *, ack: bool, prefetch: int) -> None:
-        skip, delivery = self.start(queue), delivery_frames(queue, TAG, self.body_size)
-        if self.body_size <= FRAME_MAX - FRAME_OVERHEAD:
-            self._slice(skip, len(delivery), count)
+        skip = self.start(queue)
+        if self.size <= STEP:
+            self._slice(skip, count)
         else:
-            self._copy(skip, len(delivery), count)
+            self._copy(skip, count)
 
-    def _slice(self, skip: int, length: int, count: int) -> None:
+    def _slice(self, skip: int, count: int) -> None:
         """Slice bodies of one frame."""
-        receive, tail, size = self.connection.socket.recv, b"", self.body_size
+        receive, tail = self.connection.socket.recv, b""
+        size, length = self.size, self.length
         place = length - size - 1
         while count:
             data, position = tail + receive(READ_SIZE), skip
@@ -117,13 +129,13 @@ class OneCopy(ReadingAlone):
                 count -= 1
             skip, tail = (0, data[position:]) if position <= len(data) else (skip, data)
 
-    def _copy(self, skip: int, length: int, count: int) -> None:
+    def _copy(self, skip: int, count: int) -> None:
         """Copy the parts of bodies of several frames into their places."""
-        size, step = self.body_size, FRAME_MAX - FRAME_OVERHEAD
-        first = length - size - -(-size // step) * FRAME_OVERHEAD + FRAME_OVERHEAD - 1
+        size, length = self.size, self.length
+        first = length - size - -(-size // STEP) * FRAME_OVERHEAD + FRAME_OVERHEAD - 1
         parts = [
-            (first + place + place // step * FRAME_OVERHEAD, place, min(step, size - place))
-            for place in range(0, size, step)
+            (first + place + place // STEP * FRAME_OVERHEAD, place, min(STEP, size - place))
+            for place in range(0, size, STEP)
         ]
         receive, view = self.connection.socket.recv_into, memoryview(bytearray(READ_SIZE))
         position, index, body = -skip, 0, bytearray(size)  # in the delivery
