@@ -105,7 +105,7 @@ CASES: Final[dict[str, Case]] = {
         Case("import", "import", 1, 1),
         Case("memory of a channel", "channel memory", 200, 100),
         Case("memory of an idle connection", "connection memory", 20, 10),
-        Case("memory of 100,000 unconfirmed", "unconfirmed", 100_000, 20_000),
+        Case("memory of 100,000 unconfirmed", "unconfirmed", 100_000, 5000),
         Case("memory to publish 64 MB", "publish memory", 1, 1, 64 * MEGABYTE),
         Case("memory to consume 64 MB", "consume memory", 1, 1, 64 * MEGABYTE),
     )
