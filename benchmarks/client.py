@@ -1,6 +1,6 @@
 """The client compared with other AMQP clients, and with floors, on one RabbitMQ node.
 
-    hatch run bench                              everything: a quarter of an hour
+    hatch run bench                              everything, in many minutes
     hatch run bench --quick                      fewer messages and turns: under two minutes
     hatch run bench --case publish --peer pika   some cases and libraries, by part of their name
 
@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.rabbitmq import running_node
+from tests.rabbitmq import RabbitMQMissing, RabbitMQNotStarted, running_node
 
 from .broker import BrokerConnection
 from .cases import CASES, Case
@@ -121,14 +121,17 @@ def main(arguments: list[str], environment: Callable[[Library], Environment] = e
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
-    if options.saved is not None:
-        try:
+    try:
+        if options.saved is not None:
             results = load(options.saved)
-        except (OSError, ValueError) as error:
-            print(error, file=sys.stderr)
-            return 2
-    else:
-        results = measure(options, arguments, environment)
+        else:
+            results = measure(options, arguments, environment)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (RabbitMQMissing, RabbitMQNotStarted) as error:
+        print(f"{error}\nGive the address of a running RabbitMQ with --url.", file=sys.stderr)
+        return 2
     report(results, console)
     if options.json is not None:
         results.save(options.json)

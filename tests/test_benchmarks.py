@@ -225,6 +225,21 @@ def test_another_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "is no result of `hatch run bench --json`" in capsys.readouterr().err
 
 
+def test_without_rabbitmq_the_command_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("AMQP_RABBITMQ", raising=False)
+
+    assert main(["--peer", "-", "--case", "get"], here) == 2
+    assert "with --url" in capsys.readouterr().err
+
+
+def test_without_a_connection_the_command_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--peer", "-", "--case", "get", "--url", "amqp://127.0.0.1:1/"], here) == 2
+    assert "refused" in capsys.readouterr().err
+
+
 def test_a_failed_turn_leaves_no_values() -> None:
     entry = Entry()
 
