@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-CODEC: Final = ROOT / "packages/amqp-codec/src/amqp_codec"
+CODEC: Final = ROOT / "packages/amqp-codec"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ LIBRARIES: Final[dict[str, Library]] = {
 
 
 class NotInstalled(Exception):
-    """A library cannot be installed; the message has the output of pip."""
+    """A library, or the compiled codec, cannot be installed; the message has the output of pip."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ def installed(library: Library) -> str:
 
 
 def compiled_codec() -> Path:
-    """Compile the codec of this work tree with mypyc; return the folder that has the package."""
-    sources = sorted(CODEC.rglob("*.py"))
+    """Return a folder with the compiled codec of this work tree, for the front of Python's path."""
+    sources = sorted([*CODEC.glob("src/**/*.py"), *CODEC.glob("*.py"), CODEC / "pyproject.toml"])
     contents = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     folder = cache() / f"compiled-{contents}"
     complete = folder / "complete"
@@ -141,7 +141,14 @@ def compiled_codec() -> Path:
 
 
 def compile_codec(folder: Path) -> None:
-    """Compile the codec into a folder, which is put in front of Python's path."""
-    folder.mkdir(parents=True)
-    command = [sys.executable, str(ROOT / "tools/compile_codec.py"), "--no-tests"]
-    subprocess.run([*command, "--into", str(folder)], check=True, stdout=subprocess.DEVNULL)
+    """Build the compiled wheel of the codec and install it into a folder."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*pip, "--no-deps", "--target", str(folder), str(CODEC)],
+        env={**os.environ, "HATCH_BUILD_HOOKS_ENABLE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not any(path.suffix in (".so", ".pyd") for path in folder.rglob("*")):
+        raise NotInstalled(f"the compiled codec cannot be built: {done.stderr.strip()}")
