@@ -151,4 +151,5 @@ def compile_codec(folder: Path) -> None:
         check=False,
     )
     if not any(path.suffix in (".so", ".pyd") for path in folder.rglob("*")):
-        raise NotInstalled(f"the compiled codec cannot be built: {done.stderr.strip()}")
+        reason = done.stderr.strip() or "its wheel is pure"
+        raise NotInstalled(f"the codec cannot be compiled: {reason}")
