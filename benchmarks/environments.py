@@ -106,7 +106,7 @@ def cache() -> Path:
     """Return the folder for what is kept."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     kind: str = sysconfig.get_config_var("EXT_SUFFIX")
-    return Path(home) / "aioamqp" / "bench" / kind.strip(".")
+    return Path(home) / "aioamqp" / "bench" / kind.split(".")[1]
 
 
 def installed(library: Library) -> str:
