@@ -204,7 +204,9 @@ def warmed(case: Case, worker: Worker, url: str, queue: str, count: int) -> dict
 
 def rounds(case: Case, count: int) -> list[int]:
     """Return the numbers of messages of the warm-up, if there is one, and the measurement."""
-    return [count] if case.is_memory else [max(1, count // WARM_UP), count]
+    if case.is_memory or case.channels > 1:  # opening many channels is a warm-up, and takes long
+        return [count]
+    return [max(1, count // WARM_UP), count]
 
 
 def is_floor_of(library: Library, case: Case) -> bool:
