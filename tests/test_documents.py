@@ -10,7 +10,7 @@ from tests.source_tree import HOMES, ROOT, shown
 
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "examples/*.md", "packages/*/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "examples/*.md", "packages/*/*.md")
     for path in ROOT.glob(pattern)
     if path.name != "CHANGELOG.md"  # which speaks of what was
 )

@@ -21,6 +21,7 @@ DOCUMENTS = sorted(
     for pattern in (
         "*.md",
         "docs/**/*.md",
+        "benchmarks/*.md",
         "examples/*.md",
         "packages/*/*.md",
         "packages/**/*.xml",
