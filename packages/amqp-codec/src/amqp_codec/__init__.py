@@ -10,6 +10,7 @@ field table can hold.
 
 from . import protocol  # first, since errors and values need the generated constants
 from .command import Command
+from .compiling import COMPILED
 from .decoder import Decoder
 from .encoder import encode_command, encode_content, encode_method
 from .errors import CodecError, DecodeError, EncodeError
@@ -42,6 +43,7 @@ from .values import (
 from .version import __version__
 
 __all__ = [
+    "COMPILED",
     "HEARTBEAT",
     "METHODS",
     "PROTOCOL_HEADER",
