@@ -5,6 +5,7 @@ beside the sources. The wheel contains these too: type checkers, editors and tra
 """
 
 import ast
+import re
 import shutil
 from contextlib import chdir
 from pathlib import Path
@@ -17,6 +18,13 @@ PACKAGE = "amqp_codec"
 INTERPRETED = {"__init__.py", "__main__.py", "errors.py", "version.py"}
 """Compiled exceptions could not be pickled, nor subclassed by a module that is not compiled; a
 compiled program could not be run with `python -m`; the other two gain nothing."""
+
+SETTER = re.compile(r"(?<=PyObject \*value, void \*closure\)\n)(\s*\{)(?=\n\s*char retval = )")
+DELETED = """
+if (value == NULL) {
+    PyErr_SetString(PyExc_AttributeError, "property cannot be deleted");
+    return -1;
+}"""
 
 
 class MypycHook(BuildHookInterface[Any]):
@@ -54,10 +62,21 @@ def compile_package(into: Path) -> None:
         path.write_text(with_docstrings(path.read_text("utf-8")), "utf-8")
     arguments = ["--strict", *map(str, compiled)]
     extensions = mypycify(arguments, debug_level="0", group_name=PACKAGE)
+    setters = sum(path.read_text("utf-8").count(".setter\n") for path in compiled)
+    guarded = sum(guard_setters(path) for path in Path("build").rglob("*.c"))
+    if guarded != setters:
+        raise RuntimeError(f"{guarded} of {setters} setters were found in the code of mypyc")
     command = build_ext(Distribution({"ext_modules": extensions}))
     command.build_lib = str(into)
     command.ensure_finalized()
     command.run()
+
+
+def guard_setters(path: Path) -> int:
+    """Make the setters of properties in a C file refuse a deletion, which crashes mypyc's."""
+    code, guarded = SETTER.subn(rf"\1{DELETED}", path.read_text("utf-8"))
+    path.write_text(code, "utf-8")
+    return guarded
 
 
 def with_docstrings(source: str) -> str:

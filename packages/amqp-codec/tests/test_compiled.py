@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 import amqp_codec
+from amqp_codec import Decoder, FrameReader, Properties
 
 COMPILED = bool(os.environ.get("AMQP_CODEC_COMPILED"))
 """Whether the build under test must be compiled."""
@@ -80,3 +81,14 @@ def test_modules_and_classes_have_docstrings(source: str) -> None:
         if inspect.isclass(value) and value.__module__ == module.__name__ and name[0] != "_":
             assert value.__doc__
             assert "mypyc" not in value.__doc__
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(Properties(), "headers"), (Decoder(), "frame_max"), (FrameReader(), "frame_max")],
+    ids=["Properties", "Decoder", "FrameReader"],
+)
+def test_a_property_cannot_be_deleted(owner: object, name: str) -> None:
+    """The setters that mypyc writes take a deletion for a value, and crash."""
+    with pytest.raises(AttributeError):
+        delattr(owner, name)
