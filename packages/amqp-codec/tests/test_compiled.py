@@ -5,15 +5,18 @@ import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from email import message_from_string
 from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 import amqp_codec
-from amqp_codec import Decoder, FrameReader, Properties
+from amqp_codec import Decoder, FrameReader, Properties, basic, decode_table, encode_command
 
 COMPILED = bool(os.environ.get("AMQP_CODEC_COMPILED"))
 """Whether the build under test must be compiled."""
@@ -92,3 +95,25 @@ def test_a_property_cannot_be_deleted(owner: object, name: str) -> None:
     """The setters that mypyc writes take a deletion for a value, and crash."""
     with pytest.raises(AttributeError):
         delattr(owner, name)
+
+
+def any_type(value: Any) -> Any:
+    return value
+
+
+@pytest.mark.parametrize(
+    ("act", "error"),
+    [
+        (lambda: decode_table(any_type(bytearray(4))), TypeError),
+        (lambda: Properties.decode(any_type(bytearray(2)), 0, 2), TypeError),
+        (lambda: setattr(FrameReader(), "channel", "one"), TypeError),
+        (lambda: Decoder(max_body_size=any_type("large")), TypeError),
+        (lambda: delattr(basic.Ack(1), "multiple"), AttributeError),
+        (lambda: (encode_command.__doc__ or "")[0], IndexError),
+    ],
+)
+def test_readme_lists_what_only_a_compiled_build_refuses(
+    act: Callable[[], object], error: type[Exception]
+) -> None:
+    with pytest.raises(error) if COMPILED else nullcontext():
+        act()
