@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 import aioamqp
+from aioamqp_testing import FakeBroker
 from tests.blocking import declare, receive, url_of
 from tests.rabbitmq import RabbitMQNode
 
@@ -87,6 +88,23 @@ def test_large_messages_pass_through_tls(rabbitmq_node: RabbitMQNode) -> None:
     async def main() -> None:
         async with aioamqp.from_url(url) as protocol:
             await exchange_large_messages(protocol, 3, 3_000_000)
+
+    asyncio.run(main())
+
+
+def test_the_fake_broker_shows_a_large_message_at_once() -> None:
+    async def main() -> None:
+        async with FakeBroker() as broker:
+            _, protocol = await broker.connect()
+            channel = await protocol.channel()
+            await channel.queue_declare("q")
+            publisher = channel.publisher("", routing_key="q")
+
+            await publisher.publish_deferred(body_of(1_000_000))
+
+            assert broker.vhost.queues["q"].message_count == 1
+            await publisher.flush()
+            await protocol.close()
 
     asyncio.run(main())
 

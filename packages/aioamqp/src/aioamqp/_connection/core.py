@@ -223,7 +223,7 @@ class ConnectionCore:
         self._fork_guard.connection_lost()
 
     def _flush_and_end(self, error: Exception) -> None:
-        self.writer.flush_all()
+        self.writer.flush_until_full()
         self._end_with_loop(error)
 
     def _detach(self, error: Exception) -> None:

@@ -49,7 +49,6 @@ class Encoder:
         self.frame_max: int = frame_max
         self._is_chosen = max_message_size is not None
         self._max_message_size = max_message_size or 0
-        self._most_at_once = min(LARGE, self._max_message_size)
         self.server = server
         self._publishes: dict[tuple[str, str, bool, bool], bytes] = {}
 

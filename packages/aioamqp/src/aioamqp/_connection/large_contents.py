@@ -63,6 +63,11 @@ class LargeContent:
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def left(self) -> int:
+        """Bytes of the body that are still to be written, about."""
+        return self._size * (self.count - self.next) // self.count
+
     async def wait(self) -> None:
         """Wait until all of it has been written.
 
@@ -106,12 +111,18 @@ class LargeContents:
     @property
     def count(self) -> int:
         """The number of contents that are not written yet."""
-        return sum(type(item) is LargeContent for queue in self.queues.values() for item in queue)
+        return sum(
+            isinstance(item, LargeContent) for queue in self.queues.values() for item in queue
+        )
 
     @property
     def size(self) -> int:
-        """Bytes of these contents, and of what is behind them."""
-        return sum(len(item) for queue in self.queues.values() for item in queue)
+        """Bytes that are still to be written of these contents, and of what is behind them."""
+        return sum(
+            item.left if isinstance(item, LargeContent) else len(item)
+            for queue in self.queues.values()
+            for item in queue
+        )
 
     def add(self, content: LargeContent) -> None:
         """Queue a content."""
@@ -153,7 +164,7 @@ class LargeContents:
         """Tear all contents: the connection has failed."""
         for queue in self.queues.values():
             for item in queue:
-                if type(item) is LargeContent:
+                if isinstance(item, LargeContent):
                     item.fail(error)
         self.clear()
 

@@ -63,6 +63,7 @@ class Writer:
         "_is_scheduled",
         "_large_size",
         "_loop",
+        "_queues",
         "_read_flow",
         "_size",
         "_transport",
@@ -80,6 +81,7 @@ class Writer:
     ) -> None:
         self.joins: bool = False
         self.large: LargeContents = LargeContents()
+        self._queues = self.large.queues
         self._transport = transport
         self._loop = loop
         self._heartbeat = heartbeat
@@ -106,7 +108,7 @@ class Writer:
         Now if they are the first of this turn of the event loop, else at its end; behind the large
         content that the channel is writing, if it is.
         """
-        if self.large.queues and self.large.add_behind(data):
+        if self._queues and self.large.add_behind(data):
             return
         self._size += len(data)
         self._count += 1
@@ -150,10 +152,16 @@ class Writer:
             self._buffer.clear()
             self._write_now(data)
 
-    def flush_all(self) -> None:
-        """Write everything to the transport now, even if its buffer is full: it is closed then."""
+    def flush_until_full(self) -> None:
+        """Write the buffer, and large contents until the transport's buffer is full."""
         self.flush()
-        while self.large.queues and not self._transport.is_closing():
+        while self._queues and not self._is_full and not self._transport.is_closing():
+            self._write_now(self.large.take())
+
+    def flush_all(self) -> None:
+        """Write everything, also if the transport's buffer is full: it closes behind."""
+        self.flush()
+        while self._queues and not self._transport.is_closing():
             self._write_now(self.large.take())
 
     def drop(self) -> None:
@@ -169,37 +177,35 @@ class Writer:
             self.flush()
         if self._gate.is_busy:
             self._gate.open(Reason.TURN)
-        if self.large.queues:
+        if self._queues:
             self._go_on_soon()  # behind the publishers that were woken, so all have their turns
 
     def flush_at_end(self) -> None:
         """Flush because the event loop is closed or the interpreter ends; raise nothing."""
         # In another thread it may still run.
-        if (self._buffer or self.large.queues) and not self._loop.is_running():
+        if (self._buffer or self._queues) and not self._loop.is_running():
             with suppress(Exception):  # the socket may be closed already
-                self.flush_all()
+                self.flush_until_full()
 
     def _go_on_soon(self) -> None:
-        if self.large.queues and not self._is_full and not self._is_going_on:
+        if self._queues and not self._is_full and not self._is_going_on:
             self._is_going_on = True
             self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         """Write large contents: as much as the transport takes, and one turn allows."""
         self._is_going_on = False
-        large, transport = self.large, self._transport
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self.end_turn)
-        self._heartbeat.last_sent = self._loop.time()
-        while large.queues and not self._is_full:
+        transport = self._transport
+        while self._queues and not self._is_full and not transport.is_closing():
+            if not self._is_scheduled:
+                self._is_scheduled = True
+                self._loop.call_soon(self.end_turn)
             if self._large_size >= MOST_IN_TURN:
                 self._gate.close(Reason.TURN)
                 return
-            if transport.is_closing():
-                return  # the protocol will hear why
-            piece = large.take()
+            piece = self.large.take()
             self._large_size += len(piece)
+            self._heartbeat.last_sent = self._loop.time()
             transport.write(piece)
 
     def _write_now(self, data: bytes) -> None:
