@@ -129,13 +129,16 @@ class PublishMethods(Methods):
             deadline = core.connection.loop.time() + timeout
         if core.connection.gate.is_busy or core.flow_gate.is_busy:
             await _wait_for_gates(core, len(data), timeout)
-        if isinstance(data, bytes):
+        if type(data) is bytes:
             core.connection.writer.write(data)
-        else:
-            core.write_content(data)
+            if core.confirms.is_selected:
+                core.confirms.add(None, content)
+            return
+        assert isinstance(data, LargeContent)
+        core.write_content(data)
         if core.confirms.is_selected:
             core.confirms.add(None, content)
-        if not isinstance(data, bytes) and not data.is_written:
+        if not data.is_written:
             await _wait_until_written(core, data, deadline)
 
     async def publish(
@@ -200,13 +203,16 @@ class PublishMethods(Methods):
             deadline = connection.loop.time() + timeout
         if connection.gate.is_busy or core.flow_gate.is_busy:
             await _wait_for_gates(core, len(data), timeout)
-        if isinstance(data, bytes):
+        large = None
+        if type(data) is bytes:
             connection.writer.write(data)
         else:
-            core.write_content(data)
+            assert isinstance(data, LargeContent)
+            large = data
+            core.write_content(large)
         if not core.confirms.is_selected:
-            if not isinstance(data, bytes) and not data.is_written:
-                await _wait_until_written(core, data, deadline)
+            if large is not None and not large.is_written:
+                await _wait_until_written(core, large, deadline)
             return
         outcome = connection.loop.create_future()
         tag = core.confirms.add(outcome, content)
@@ -218,9 +224,9 @@ class PublishMethods(Methods):
         try:
             await outcome
         except PublishUnconfirmed:
-            if isinstance(data, bytes) or data.error is None:
+            if large is None or large.error is None:
                 raise
-            raise not_sent(data.error) from data.error  # the server has not got all of it
+            raise not_sent(large.error) from large.error  # the server has not got all of it
         finally:
             if timer is not None:
                 timer.cancel()
