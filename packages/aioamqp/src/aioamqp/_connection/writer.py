@@ -197,16 +197,17 @@ class Writer:
         self._is_going_on = False
         transport = self._transport
         while self._queues and not self._is_full and not transport.is_closing():
+            if self._large_size >= MOST_IN_TURN:
+                self._gate.close(Reason.TURN)
+                break
+            piece = self.large.take()
+            self._large_size += len(piece)
+            transport.write(piece)
+        if self._large_size:
+            self._heartbeat.last_sent = self._loop.time()
             if not self._is_scheduled:
                 self._is_scheduled = True
                 self._loop.call_soon(self.end_turn)
-            if self._large_size >= MOST_IN_TURN:
-                self._gate.close(Reason.TURN)
-                return
-            piece = self.large.take()
-            self._large_size += len(piece)
-            self._heartbeat.last_sent = self._loop.time()
-            transport.write(piece)
 
     def _write_now(self, data: bytes) -> None:
         if not self._transport.is_closing():
