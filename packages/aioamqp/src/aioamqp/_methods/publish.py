@@ -99,6 +99,11 @@ class PublishMethods(Methods):
         sent together at its end. The call waits only while the connection cannot take more. Calls
         that wait are sent in their order; one that is cancelled or times out then is not sent.
 
+        A body of more than 128 KiB is written in pieces, as fast as the server reads, and the call
+        waits until all are written. Other channels send between the pieces. Once the first one is
+        written, the others are too, whether the call is cancelled, times out, or the channel or
+        the connection is closed. ``bytes`` are not copied for that, other types are.
+
         Args:
             payload: the body; a string is sent as UTF-8.
             exchange_name: empty for the default exchange.
@@ -112,8 +117,11 @@ class PublishMethods(Methods):
 
         Raises:
             InvalidArgument: an argument cannot be sent; nothing was sent.
-            PublishNotSent: the channel or the connection is closed, or the ``timeout`` has passed;
-                also a ChannelClosed, an AmqpClosedConnection or a TimeoutError.
+            PublishNotSent: the channel or the connection is closed, or the ``timeout`` has passed,
+                or a large message was only written in part when the connection was lost; also a
+                ChannelClosed, an AmqpClosedConnection or a TimeoutError.
+            PublishUnconfirmed: the ``timeout`` has passed while a large message was being written;
+                also a TimeoutError.
         """
         core = self._core
         if core.recovery is not None and core.recovery.is_lost:
@@ -157,7 +165,7 @@ class PublishMethods(Methods):
         """Publish a message and, in confirm mode, wait for its publisher confirm.
 
         Without confirm mode it is ``basic_publish``. If it is cancelled while it waits for the
-        publisher confirm, the message has been sent.
+        publisher confirm, the message has been sent, or the rest of a large one still is.
 
         Args:
             payload: the body; encode strings yourself, they are deprecated here.
@@ -174,7 +182,8 @@ class PublishMethods(Methods):
         Raises:
             InvalidArgument: an argument cannot be sent; nothing was sent.
             PublishNotSent: the channel or the connection is closed, or the ``timeout`` has passed
-                before the message was written; also a ChannelClosed, an AmqpClosedConnection or a
+                before the message was written, or a large one was only written in part when the
+                connection was lost; also a ChannelClosed, an AmqpClosedConnection or a
                 TimeoutError.
             PublishUnconfirmed: the channel or the connection ended before the publisher confirm, or
                 the ``timeout`` passed, so the server may have the message or not; also a
