@@ -186,9 +186,8 @@ def encode_content_in_pieces(
     try:
         method, content = _bytes_of("payload", payload), _bytes_of("body", body)
         head = encode_content(channel, method, properties, b"", frame_max)
-        at = (
-            OVERHEAD + len(method) + PREFIX + _HEADER_SIZE - 8
-        )  # of the body size, which is 0 there
+        # The body size is 0 there.
+        at = OVERHEAD + len(method) + PREFIX + _HEADER_SIZE - 8
         head = head[:at] + _SIZE(len(content)) + head[at + 8 :]
         largest = min(index(frame_max) or PIECE, PIECE) - OVERHEAD
         return ContentPieces(index(channel), head, content, largest)
