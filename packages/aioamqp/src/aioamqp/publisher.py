@@ -109,6 +109,12 @@ class Confirmation:
         if not self._publisher._keeps(self, error):
             self._fail(error)
 
+    def set_torn(self, error: Exception) -> None:
+        """Note that only a part of the message was written. Called when the connection fails."""
+        # One that is kept is sent again, or given up, when the channel has ended.
+        if not self._is_done and self._message is None:
+            self._fail(not_sent(error))
+
     def _fail(self, error: Exception) -> None:
         self._error = error
         if not self._waiters:  # nobody awaits it
@@ -329,7 +335,7 @@ class Publisher:
             method = basic.Publish(exchange, key, mandatory)
             core.connection.log_sent(number, method, len(body))
         confirmation = Confirmation(self, size, message if self._keeps_messages else None)
-        _write(core, data)
+        _write(core, data, confirmation)
         content = Content.of(exchange, key, codec, bytes(body)) if mandatory else None
         core.confirms.add(confirmation, content)
         return confirmation
@@ -524,7 +530,7 @@ class Publisher:
             except InvalidArgument as error:  # the new server may have a smaller frame-max
                 confirmation._fail(not_sent(error))
                 continue
-            _write(core, data)
+            _write(core, data, confirmation)
             core.confirms.add(confirmation, _returnable(message))
 
     def end(self, error: Exception) -> None:
@@ -560,10 +566,11 @@ def _left(deadline: float | None) -> float | None:
     return max(0.0, deadline - asyncio.get_running_loop().time())
 
 
-def _write(core: ChannelCore, data: bytes | LargeContent) -> None:
+def _write(core: ChannelCore, data: bytes | LargeContent, confirmation: Confirmation) -> None:
     if isinstance(data, bytes):
         core.connection.writer.write(data)
     else:
+        data.on_torn = confirmation.set_torn
         core.write_content(data)
 
 

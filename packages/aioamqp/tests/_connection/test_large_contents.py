@@ -455,6 +455,41 @@ async def test_a_publisher_with_a_limit_writes_large_messages(server: ScriptedSe
     await drain_and_close(server, opened.protocol)
 
 
+async def test_a_large_message_of_a_publisher_that_is_torn_has_not_been_sent(
+    server: ScriptedServer,
+) -> None:
+    opened = await server.open_channel()
+    publisher = opened.publisher("", routing_key="q")
+    small = await publisher.publish_deferred(b"small")
+    server.transport.capacity = 65536
+    large = await publisher.publish_deferred(BODY)
+    await wait_idle()
+
+    lose_link(server)
+    await opened.protocol.wait_closed()
+
+    with pytest.raises(PublishUnconfirmed):
+        await small
+    with pytest.raises(PublishNotSent):
+        await large
+    assert publisher.unconfirmed == 0
+    assert opened.protocol.pending == {}
+
+
+async def test_a_large_message_that_was_given_up_may_be_torn(server: ScriptedServer) -> None:
+    opened = await server.open_channel(heartbeat=0)
+    publisher = opened.publisher("", routing_key="q")
+    server.transport.capacity = 65536
+
+    with pytest.raises(PublishUnconfirmed):
+        await publisher.publish(BODY, timeout=5)
+    lose_link(server)
+    await opened.protocol.wait_closed()
+
+    assert publisher.unconfirmed == 0
+    assert opened.protocol.pending == {}
+
+
 async def test_a_large_message_is_written_on_when_the_server_blocks(
     server: ScriptedServer,
 ) -> None:

@@ -34,6 +34,7 @@ class LargeContent:
         next: number of the piece that is written next.
         is_written: whether all of it has been written.
         on_written: called then.
+        on_torn: called with the error of the connection when that has failed before.
         error: why the connection has failed before all of it was written; None if it has not.
     """
 
@@ -45,6 +46,7 @@ class LargeContent:
         "error",
         "is_written",
         "next",
+        "on_torn",
         "on_written",
         "pieces",
     )
@@ -56,6 +58,7 @@ class LargeContent:
         self.next: int = 0
         self.is_written: bool = False
         self.on_written: Callable[[], None] | None = None
+        self.on_torn: Callable[[Exception], None] | None = None
         self._size = size
         self.error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -91,6 +94,8 @@ class LargeContent:
     def fail(self, error: Exception) -> None:
         """Raise an error in the publisher that waits: the connection has failed."""
         self.error = error
+        if self.on_torn is not None:
+            self.on_torn(error)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
 
