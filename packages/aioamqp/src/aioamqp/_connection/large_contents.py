@@ -178,11 +178,12 @@ class LargeContents:
         self.queues.clear()
         self._until_empty.wake()
 
-    async def wait_empty(self, timeout: float) -> None:
-        """Wait until all contents are written or torn, or so many seconds have passed."""
+    async def wait_empty(self, timeout: float) -> bool:
+        """Wait until all contents are written or torn; return False after so many seconds."""
         try:
             async with asyncio.timeout(timeout):
                 while self.queues:
                     await self._until_empty.wait()
         except TimeoutError:
-            pass
+            return False
+        return True
