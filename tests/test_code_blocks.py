@@ -6,6 +6,7 @@
 | python, with tests in it | pytest runs it as a file |
 | output | it must equal what the block before it has printed |
 | toml, yaml | it is parsed |
+| pycon, xml | another test runs it |
 
 All blocks of a page share a namespace, so a page can build a program step by step. They can use
 what an invisible block in an HTML comment has defined. Pages without one run on RabbitMQ, too, and
@@ -39,7 +40,7 @@ from tests.source_tree import ROOT, shown
 
 RABBITMQ: Final = "4.3"
 PATTERNS: Final = ("README.md", "packages/*/README.md", "packages/*/UPGRADING.md", "docs/**/*.md")
-LANGUAGES: Final = {"", "console", "output", "python", "text", "toml", "yaml"}
+LANGUAGES: Final = {"", "console", "output", "pycon", "python", "text", "toml", "xml", "yaml"}
 
 INVISIBLE: Final = "invisible-code-block"
 FENCE: Final = re.compile(r"^ *```(\w*)$\n.*?^ *```$", re.MULTILINE | re.DOTALL)
