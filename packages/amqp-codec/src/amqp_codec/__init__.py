@@ -10,8 +10,16 @@ field table can hold.
 
 from . import protocol  # first, since errors and values need the generated constants
 from .command import Command
+from .compiling import COMPILED
+from .content_encoder import ContentEncoder, encode_properties
 from .decoder import Decoder
-from .encoder import encode_command, encode_content, encode_method
+from .encoder import (
+    ContentPieces,
+    encode_command,
+    encode_content,
+    encode_content_in_pieces,
+    encode_method,
+)
 from .errors import CodecError, DecodeError, EncodeError
 from .frame_reader import FrameReader
 from .frames import PROTOCOL_HEADER
@@ -42,11 +50,14 @@ from .values import (
 from .version import __version__
 
 __all__ = [
+    "COMPILED",
     "HEARTBEAT",
     "METHODS",
     "PROTOCOL_HEADER",
     "CodecError",
     "Command",
+    "ContentEncoder",
+    "ContentPieces",
     "DecodeError",
     "Decoder",
     "EncodeError",
@@ -75,7 +86,9 @@ __all__ = [
     "decode_table",
     "encode_command",
     "encode_content",
+    "encode_content_in_pieces",
     "encode_method",
+    "encode_properties",
     "encode_table",
     "exchange",
     "field_type",

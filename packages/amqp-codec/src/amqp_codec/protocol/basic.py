@@ -3,7 +3,7 @@
 
 The methods that carry a message are followed by its properties and its body.
 
-Spec: class basic (60)
+Spec: class [basic][] (60)
 """
 
 from collections.abc import Callable
@@ -24,6 +24,7 @@ from ..values import (
     encode_timestamp,
     escaped,
     read_table,
+    text_of,
 )
 
 _pack_i: Final = Struct(">I").pack
@@ -45,7 +46,7 @@ class QosOk(Method):
 
     Deliveries that were under way may still exceed it.
 
-    Spec: basic.qos-ok (60.11), received by the client
+    Spec: [basic.qos-ok][] (60.11), received by the client
     """
 
     __slots__ = ()
@@ -88,7 +89,7 @@ class Qos(Method):
             the channel share it. Quorum queues and streams refuse consumers under a shared
             limit, and it is deprecated.
 
-    Spec: basic.qos (60.10), received by the server
+    Spec: [basic.qos][] (60.10), received by the server
     """
 
     __slots__ = ("prefetch_size", "prefetch_count", "global_")
@@ -149,7 +150,7 @@ class ConsumeOk(Method):
     Args:
         consumer_tag: Name of the consumer. The tag that the server chose if consume had none.
 
-    Spec: basic.consume-ok (60.21), received by the client
+    Spec: [basic.consume-ok][] (60.21), received by the client
     """
 
     __slots__ = ("consumer_tag",)
@@ -188,7 +189,7 @@ class ConsumeOk(Method):
         """Read the arguments from ``data[offset:end]``."""
         start = offset + 1
         offset = start + data[offset]
-        consumer_tag = data[start:offset].decode("utf-8", "surrogateescape")
+        consumer_tag = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         return ConsumeOk(consumer_tag)
@@ -223,7 +224,7 @@ class Consume(Method):
         arguments: Settings of the consumer. RabbitMQ reads x-priority, a higher one being served
             first, and x-stream-offset for where to begin in a stream.
 
-    Spec: basic.consume (60.20), received by the server
+    Spec: [basic.consume][] (60.20), received by the server
     """
 
     __slots__ = ("queue", "consumer_tag", "no_local", "no_ack", "exclusive", "no_wait", "arguments")
@@ -304,10 +305,10 @@ class Consume(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        queue = data[start:offset].decode("utf-8", "surrogateescape")
+        queue = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        consumer_tag = data[start:offset].decode("utf-8", "surrogateescape")
+        consumer_tag = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         no_local = bits & 1 != 0
@@ -341,7 +342,7 @@ class CancelOk(Method):
     Args:
         consumer_tag: Consumer that has stopped. The same as in cancel.
 
-    Spec: basic.cancel-ok (60.31), received by the client and the server
+    Spec: [basic.cancel-ok][] (60.31), received by the client and the server
     """
 
     __slots__ = ("consumer_tag",)
@@ -380,7 +381,7 @@ class CancelOk(Method):
         """Read the arguments from ``data[offset:end]``."""
         start = offset + 1
         offset = start + data[offset]
-        consumer_tag = data[start:offset].decode("utf-8", "surrogateescape")
+        consumer_tag = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         return CancelOk(consumer_tag)
@@ -404,7 +405,7 @@ class Cancel(Method):
         no_wait: Whether to leave out the answer. True saves a round trip. A failure still closes
             the channel, but nothing tells when or whether the method succeeded.
 
-    Spec: basic.cancel (60.30), received by the client and the server
+    Spec: [basic.cancel][] (60.30), received by the client and the server
     """
 
     __slots__ = ("consumer_tag", "no_wait")
@@ -449,7 +450,7 @@ class Cancel(Method):
         """Read the arguments from ``data[offset:end]``."""
         start = offset + 1
         offset = start + data[offset]
-        consumer_tag = data[start:offset].decode("utf-8", "surrogateescape")
+        consumer_tag = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         no_wait = bits & 1 != 0
@@ -482,7 +483,7 @@ class Publish(Method):
         immediate: Whether to return the message if no consumer can receive it at once. RabbitMQ
             does not support it: true ends the connection with not-implemented.
 
-    Spec: basic.publish (60.40), received by the server
+    Spec: [basic.publish][] (60.40), received by the server
     """
 
     __slots__ = ("exchange", "routing_key", "mandatory", "immediate")
@@ -545,10 +546,10 @@ class Publish(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        exchange = data[start:offset].decode("utf-8", "surrogateescape")
+        exchange = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        routing_key = data[start:offset].decode("utf-8", "surrogateescape")
+        routing_key = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         mandatory = bits & 1 != 0
@@ -580,7 +581,7 @@ class Return(Method):
         exchange: Exchange that the message was published to. As basic.publish named it.
         routing_key: Key with which the message was published. As basic.publish gave it.
 
-    Spec: basic.return (60.50), received by the client
+    Spec: [basic.return][] (60.50), received by the client
     """
 
     __slots__ = ("reply_code", "reply_text", "exchange", "routing_key")
@@ -649,13 +650,13 @@ class Return(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        reply_text = data[start:offset].decode("utf-8", "surrogateescape")
+        reply_text = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        exchange = data[start:offset].decode("utf-8", "surrogateescape")
+        exchange = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        routing_key = data[start:offset].decode("utf-8", "surrogateescape")
+        routing_key = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         return Return(reply_code, reply_text, exchange, routing_key)
@@ -688,7 +689,7 @@ class Deliver(Method):
         routing_key: Key with which the message was published. After dead-lettering it is the key
             used for that.
 
-    Spec: basic.deliver (60.60), received by the client
+    Spec: [basic.deliver][] (60.60), received by the client
     """
 
     __slots__ = ("consumer_tag", "delivery_tag", "redelivered", "exchange", "routing_key")
@@ -760,16 +761,16 @@ class Deliver(Method):
         """Read the arguments from ``data[offset:end]``."""
         start = offset + 1
         offset = start + data[offset]
-        consumer_tag = data[start:offset].decode("utf-8", "surrogateescape")
+        consumer_tag = text_of(data[start:offset])
         (delivery_tag, bits_1) = _unpack_qb(data, offset)
         offset += 9
         redelivered = bits_1 & 1 != 0
         start = offset + 1
         offset = start + data[offset]
-        exchange = data[start:offset].decode("utf-8", "surrogateescape")
+        exchange = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        routing_key = data[start:offset].decode("utf-8", "surrogateescape")
+        routing_key = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         return Deliver(consumer_tag, delivery_tag, redelivered, exchange, routing_key)
@@ -803,7 +804,7 @@ class GetOk(Method):
         message_count: Number of messages left in the queue. Ready ones only, without this one.
             It may be out of date on arrival.
 
-    Spec: basic.get-ok (60.71), received by the client
+    Spec: [basic.get-ok][] (60.71), received by the client
     """
 
     __slots__ = ("delivery_tag", "redelivered", "exchange", "routing_key", "message_count")
@@ -872,10 +873,10 @@ class GetOk(Method):
         redelivered = bits_1 & 1 != 0
         start = offset + 1
         offset = start + data[offset]
-        exchange = data[start:offset].decode("utf-8", "surrogateescape")
+        exchange = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        routing_key = data[start:offset].decode("utf-8", "surrogateescape")
+        routing_key = text_of(data[start:offset])
         (message_count,) = _unpack_i(data, offset)
         offset += 4
         if offset != end:
@@ -898,7 +899,7 @@ class GetEmpty(Method):
 
     Messages that others have not yet acknowledged may come back to it.
 
-    Spec: basic.get-empty (60.72), received by the client
+    Spec: [basic.get-empty][] (60.72), received by the client
     """
 
     __slots__ = ()
@@ -939,7 +940,7 @@ class Get(Method):
             and loses whatever is under way when the connection or the program fails. There is
             then nothing to acknowledge, and the prefetch count does not apply.
 
-    Spec: basic.get (60.70), received by the server
+    Spec: [basic.get][] (60.70), received by the server
     """
 
     __slots__ = ("queue", "no_ack")
@@ -985,7 +986,7 @@ class Get(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        queue = data[start:offset].decode("utf-8", "surrogateescape")
+        queue = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         no_ack = bits & 1 != 0
@@ -1014,7 +1015,7 @@ class Ack(Method):
         multiple: Whether it applies to all up to the tag. True settles everything outstanding on
             the channel up to and including the tag, false just the one.
 
-    Spec: basic.ack (60.80), received by the client and the server
+    Spec: [basic.ack][] (60.80), received by the client and the server
     """
 
     __slots__ = ("delivery_tag", "multiple")
@@ -1073,7 +1074,7 @@ class Reject(Method):
             place, possibly to the same consumer at once, so a message that always fails may be
             redelivered endlessly; quorum queues limit how often. False dead-letters or drops it.
 
-    Spec: basic.reject (60.90), received by the server
+    Spec: [basic.reject][] (60.90), received by the server
     """
 
     __slots__ = ("delivery_tag", "requeue")
@@ -1128,7 +1129,7 @@ class RecoverAsync(Method):
         requeue: Whether to put the messages back into their queues. RabbitMQ supports only true:
             false ends the connection with not-implemented.
 
-    Spec: basic.recover-async (60.100), received by the server
+    Spec: [basic.recover-async][] (60.100), received by the server
     """
 
     __slots__ = ("requeue",)
@@ -1178,7 +1179,7 @@ class RecoverOk(Method):
     They come with new delivery tags and the redelivered flag set; the old tags are no longer
     valid.
 
-    Spec: basic.recover-ok (60.111), received by the client
+    Spec: [basic.recover-ok][] (60.111), received by the client
     """
 
     __slots__ = ()
@@ -1216,7 +1217,7 @@ class Recover(Method):
             false, which means redelivery to the same consumers, ends the connection with
             not-implemented.
 
-    Spec: basic.recover (60.110), received by the server
+    Spec: [basic.recover][] (60.110), received by the server
     """
 
     __slots__ = ("requeue",)
@@ -1276,7 +1277,7 @@ class Nack(Method):
         requeue: Whether to put the messages back into their queues. False dead-letters or drops
             them. It has no meaning when RabbitMQ is the sender.
 
-    Spec: basic.nack (60.120), received by the client and the server
+    Spec: [basic.nack][] (60.120), received by the client and the server
     """
 
     __slots__ = ("delivery_tag", "multiple", "requeue")
@@ -1369,7 +1370,7 @@ class Properties(Fields):
         cluster_id: Former cluster id. Left over from earlier versions and best left absent. It
             still has its place among the flags, so it can be received.
 
-    Spec: class basic (60), 4.2.6.1
+    Spec: [basic.properties][], 4.2.6.1
     """
 
     __slots__ = (
@@ -1598,11 +1599,11 @@ class Properties(Fields):
         if flags & 0x8000:
             start = offset + 1
             offset = start + data[offset]
-            properties.content_type = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.content_type = text_of(data[start:offset])
         if flags & 0x4000:
             start = offset + 1
             offset = start + data[offset]
-            properties.content_encoding = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.content_encoding = text_of(data[start:offset])
         if flags & 0x2000:
             start = offset
             offset = start + 4 + _unpack_i(data, start)[0]
@@ -1616,38 +1617,38 @@ class Properties(Fields):
         if flags & 0x0400:
             start = offset + 1
             offset = start + data[offset]
-            properties.correlation_id = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.correlation_id = text_of(data[start:offset])
         if flags & 0x0200:
             start = offset + 1
             offset = start + data[offset]
-            properties.reply_to = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.reply_to = text_of(data[start:offset])
         if flags & 0x0100:
             start = offset + 1
             offset = start + data[offset]
-            properties.expiration = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.expiration = text_of(data[start:offset])
         if flags & 0x0080:
             start = offset + 1
             offset = start + data[offset]
-            properties.message_id = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.message_id = text_of(data[start:offset])
         if flags & 0x0040:
             properties.timestamp = decode_timestamp(_unpack_q(data, offset)[0])
             offset += 8
         if flags & 0x0020:
             start = offset + 1
             offset = start + data[offset]
-            properties.type = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.type = text_of(data[start:offset])
         if flags & 0x0010:
             start = offset + 1
             offset = start + data[offset]
-            properties.user_id = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.user_id = text_of(data[start:offset])
         if flags & 0x0008:
             start = offset + 1
             offset = start + data[offset]
-            properties.app_id = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.app_id = text_of(data[start:offset])
         if flags & 0x0004:
             start = offset + 1
             offset = start + data[offset]
-            properties.cluster_id = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.cluster_id = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         properties._flags = flags & 0x2003
