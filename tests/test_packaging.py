@@ -57,12 +57,28 @@ def test_the_page_of_a_package_has_links(package: Path) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=shown)
+def test_the_page_of_a_package_says_what_it_is(package: Path) -> None:
+    project = project_of(package)["project"]
+    topics = {each for each in project["classifiers"] if each.startswith("Topic :: ")}
+    supported = {f"Programming Language :: Python :: 3.{minor}" for minor in range(11, 15)}
+
+    assert project["authors"]
+    assert project["description"]
+    assert project["requires-python"] == ">=3.11"
+    assert {"amqp", "rabbitmq"} <= set(project["keywords"])
+    assert {"Typing :: Typed", "Intended Audience :: Developers"} <= set(project["classifiers"])
+    assert supported <= set(project["classifiers"])
+    assert topics
+    assert project["urls"]["Changelog"].endswith(f"/packages/{package.name}/CHANGELOG.md")
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=shown)
 def test_a_source_distribution_has_what_its_tests_need(package: Path) -> None:
     """Row U30. That they pass is tested by .ci/wheels."""
     project = project_of(package)
     sdist = project["tool"]["hatch"]["build"]["targets"]["sdist"]
 
-    assert "/tests" in sdist["include"]
+    assert {"/src", "/tests", "/CHANGELOG.md", "/LICENSE", "/README.md"} <= set(sdist["include"])
     assert sdist["force-include"] == {"tests/sdist.ini": "pytest.ini"}
     assert (package / "tests/sdist.ini").read_text().count("[pytest]\n") == 1
     assert any(each.startswith("pytest>=") for each in project["dependency-groups"]["test"])
