@@ -31,6 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 OLDEST_PYTHON = PYTHONS[0]
 LAST_LINES = 40
+BARE = {"PYTHONPATH": "", "PYTEST_ADDOPTS": ""}
+"""Nothing of another environment is used."""
+
 HEADING = re.compile(r"^## (\S+)(?:, (unreleased|\d{4}-\d\d-\d\d))?$", re.MULTILINE)
 LINK = re.compile(r"\]\((https?://[^)\s]+)\)")
 SECONDS_FOR_A_LINK = 20
@@ -192,15 +195,19 @@ def check_contents(release: Release) -> None:
     )
 
 
-def check_root_build(release: Release) -> None:
-    """Build the root, which must be refused with the name of the command to use."""
+def check_hatch(release: Release) -> None:
+    """Build with the command of CONTRIBUTING.md, and with the one that must be refused."""
+    by_hatch = release.work / "dist-by-hatch"
+    run("hatch", "run", "build", by_hatch, cwd=release.root)
+    files = distributions.differing(release.built[0], by_hatch)
+    raise_if_any(f"{name} has other bytes when hatch builds it in {release.root}" for name in files)
     try:
         run("hatch", "build", cwd=release.root)
     except CheckFailed as refused:
         if "hatch run build" not in str(refused):
             raise
     else:
-        raise CheckFailed("hatch build is not refused")
+        raise CheckFailed("hatch build is not refused in the root")
 
 
 def check_sdists(release: Release) -> None:
@@ -237,7 +244,7 @@ def run_tests_of(sdist: Path, release: Release, python: str, resolution: str) ->
         required = all_requirements(pyproject)
     own = make_environment(release.work / f"{resolution}-{sdist.name}", python, release.root)
     install(own, sdist, *required, "--resolution", resolution, "--find-links", release.built[0])
-    run(own, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder)
+    run(own, "-m", "pytest", "-q", cwd=folder, environment=BARE)
 
 
 def make_environment(folder: Path, python: str, root: Path) -> Path:
@@ -321,7 +328,7 @@ CHECKS: dict[str, Check] = {
     "reproducible": check_reproducible,
     "descriptions": check_descriptions,
     "contents": check_contents,
-    "root-build": check_root_build,
+    "hatch": check_hatch,
     "sdists": check_sdists,
     "lowest-versions": check_lowest_versions,
     **{f"wheels-{version}": partial(check_wheels, version) for version in PYTHONS},
