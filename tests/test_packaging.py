@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from tests.source_tree import ROOT, shown
 
@@ -19,6 +20,13 @@ README_FILES = [
 ]
 INSTALLS = re.compile(r"^[ $]*(?:python3 -m )?pip install ", re.MULTILINE)
 ENVIRONMENT = re.compile(r"^[ $]*python3 -m venv \.venv && \. \.venv/bin/activate$", re.MULTILINE)
+
+
+GITHUB = sorted((ROOT / ".github").glob("**/*.yml"))
+COMMANDS = [*GITHUB, *sorted((ROOT / ".ci").iterdir()), *sorted(ROOT.glob("*.md"))]
+"""Files with commands of the repository."""
+
+HATCH_RUN = re.compile(r"\bhatch run (?:([a-z]+):)?([a-z][a-z-]*)")
 
 
 def project_of(package: Path) -> dict[str, Any]:
@@ -103,3 +111,36 @@ def test_a_build_of_the_root_says_what_to_do(hook: str) -> None:
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert "`hatch run build`" in done.stderr
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=shown)
+def test_every_command_that_is_named_exists(path: Path) -> None:
+    environments = project_of(ROOT)["tool"]["hatch"]["envs"]
+
+    for environment, command in HATCH_RUN.findall(path.read_text()):
+        scripts = environments[environment or "default"]["scripts"]
+        assert command in scripts or command == "twine", command
+
+
+@pytest.mark.parametrize("path", GITHUB, ids=shown)
+def test_a_file_for_github_is_valid(path: Path) -> None:
+    content = yaml.safe_load(path.read_text())
+
+    assert isinstance(content, dict)
+    for job in content.get("jobs", {}).values():
+        assert "uses" in job or job["timeout-minutes"] <= 60
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("bug", {"versions", "log"}), ("feature", {"versions"})]
+)
+def test_an_issue_has_what_one_must_know(name: str, asked: set[str]) -> None:
+    form = yaml.safe_load((ROOT / f".github/ISSUE_TEMPLATE/{name}.yml").read_text())
+    required = {
+        question["id"]
+        for question in form["body"]
+        if question.get("validations", {}).get("required")
+    }
+
+    assert asked <= required
+    assert {"name", "description"} <= set(form)
