@@ -1,14 +1,18 @@
 """A broker beside a test that blocks its event loop, and what has arrived there."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from urllib.parse import urlsplit
 
 import pytest
 
 import aioamqp
 from aioamqp_testing import FakeBroker
+from tests.rabbitmq import NODES
 
 
 async def receive(url: str, queue: str, count: int) -> list[bytes]:
@@ -36,11 +40,11 @@ async def declare(url: str, queue: str) -> None:
 
 @contextmanager
 def url_of(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the broker that a fixture is parametrized with, ``fake`` or ``rabbitmq``.
+    """Run the broker that a fixture is parametrized with, ``fake`` or a name of a node.
 
     It is in another thread or process, so it runs while the test blocks its event loop.
     """
-    if request.param == "rabbitmq":
+    if request.param in NODES:
         yield request.getfixturevalue("rabbitmq_url")
         return
     loop = asyncio.new_event_loop()
@@ -57,3 +61,41 @@ def url_of(request: pytest.FixtureRequest) -> Iterator[str]:
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
+
+
+@contextmanager
+def outliving_proxy(url: str) -> Iterator[str]:
+    """Run a proxy whose connection to the broker stays open after that of the client has ended.
+
+    RabbitMQ: a channel ends with its connection, and with it what it has not yet processed, unless
+    the client closes the connection as AMQP asks for.
+    """
+    broker = urlsplit(url)
+    with ExitStack() as stack:
+        copying = stack.enter_context(ThreadPoolExecutor())
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        stack.callback(wake, listener)
+
+        def serve() -> None:
+            client = stack.enter_context(listener.accept()[0])
+            address = broker.hostname or "", broker.port or 0
+            server = stack.enter_context(socket.create_connection(address))
+            stack.callback(wake, server)
+            copying.submit(copy, server, client)
+            copy(client, server)
+
+        copying.submit(serve)
+        yield f"amqp://guest:guest@127.0.0.1:{listener.getsockname()[1]}/"
+
+
+def copy(source: socket.socket, sink: socket.socket) -> None:
+    """Copy bytes until one of the sockets is closed."""
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+
+
+def wake(waiting: socket.socket) -> None:
+    """End what another thread waits for on a socket."""
+    with suppress(OSError):
+        waiting.shutdown(socket.SHUT_RDWR)

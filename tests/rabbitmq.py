@@ -21,6 +21,9 @@ from tests.certificates import Authority
 Started: TypeAlias = "tuple[subprocess.Popen[bytes], IO[bytes]]"
 """A guard script that runs, and the output of its node."""
 
+INSTALLED = "installed"
+"""Stands for the RabbitMQ on PATH in AMQP_RABBITMQ."""
+
 START_SECONDS = 50.0
 """The longest time to start; usually 3 to 10 seconds. Less than pytest's timeout for a test."""
 
@@ -92,14 +95,65 @@ rm -rf "$HOME"
 """
 
 
+# Listens on a free port, and returns it. Each connection sends the expressions as one packet.
+EVALUATOR = """
+Parent = self(),
+spawn(fun() ->
+    group_leader(whereis(init), self()),
+    Options = [binary, {packet, 4}, {active, false}, {ip, {127, 0, 0, 1}}],
+    {ok, Listener} = gen_tcp:listen(0, Options),
+    {ok, Port} = inet:port(Listener),
+    Parent ! {listening, Port},
+    Evaluate = fun(Text) ->
+        {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Text)),
+        {ok, Expressions} = erl_parse:parse_exprs(Tokens),
+        {value, _, _} = erl_eval:exprs(Expressions, [])
+    end,
+    Serve = fun Serve() ->
+        {ok, Socket} = gen_tcp:accept(Listener),
+        {ok, Text} = gen_tcp:recv(Socket, 0),
+        Reply = try Evaluate(Text) of
+            _ -> <<"ok">>
+        catch
+            Class:Reason -> io_lib:format("~p: ~p", [Class, Reason])
+        end,
+        ok = inet:setopts(Socket, [{packet, raw}]),
+        ok = gen_tcp:send(Socket, Reply),
+        ok = gen_tcp:close(Socket),
+        Serve()
+    end,
+    Serve()
+end),
+receive {listening, Port} -> Port end.
+"""
+
+evaluators: dict[str, int] = {}
+"""The ports of the nodes' servers that evaluate Erlang expressions, by the name of the node."""
+
+
 def is_required() -> bool:
     """Return whether a test fails, instead of being skipped, if RabbitMQ is not installed."""
     return os.environ.get("AMQP_REQUIRE_RABBITMQ", "0") not in ("", "0")
 
 
-def chosen_version() -> str | None:
-    """Return the version of RabbitMQ that AMQP_RABBITMQ names, or None for the one on PATH."""
-    return os.environ.get("AMQP_RABBITMQ") or None
+def node_names() -> tuple[str, ...]:
+    """Return the names of the nodes that the tests run on.
+
+    AMQP_RABBITMQ lists their versions: with `installed,4.3` they are `rabbitmq`, which is the one on
+    PATH, and `rabbitmq-4.3`. The default is `rabbitmq` alone.
+    """
+    chosen = os.environ.get("AMQP_RABBITMQ") or INSTALLED
+    versions = [version.strip() for version in chosen.split(",")]
+    return tuple("rabbitmq" if each == INSTALLED else f"rabbitmq-{each}" for each in versions)
+
+
+def version_of(name: str) -> str | None:
+    """Return the version in the name of a node, or None for the one on PATH."""
+    return name.partition("-")[2] or None
+
+
+NODES = node_names()
+"""The names of the nodes of this test run, which are parameters of tests."""
 
 
 class RabbitMQMissing(Exception):
@@ -142,31 +196,36 @@ class RabbitMQNode:
 
 @contextlib.contextmanager
 def running_node(
-    authority: Authority | None = None, *, has_management: bool = False, restarts: bool = False
+    name: str = NODES[0],
+    authority: Authority | None = None,
+    *,
+    has_management: bool = False,
+    restarts: bool = False,
 ) -> Iterator[RabbitMQNode]:
     """Start a node, wait until it accepts connections, and stop it and delete its folder on exit.
 
     Args:
+        name: one of ``NODES``, which names the version.
         authority: issues the certificate of the node; None for a node without TLS.
         has_management: whether the node has the management API, which starts slowly.
         restarts: whether the node is started again whenever it ends, as after ``kill``.
 
     Raises:
-        RabbitMQMissing: `rabbitmq-server` or `epmd` is not on PATH, or the version of AMQP_RABBITMQ is not installed.
+        RabbitMQMissing: `rabbitmq-server` or `epmd` is not on PATH, or the version is not installed.
         RabbitMQNotStarted: the node ended, or was not ready in time.
     """
-    program = server_program()
+    version = version_of(name)
+    program = server_program(version)
     node_port, distribution_port, epmd_port, tls_port, management_port = free_ports(5)
-    name = f"aioamqp-test-{os.getpid()}-{node_port}"
     node = RabbitMQNode(
-        name,
+        f"aioamqp-test-{os.getpid()}-{node_port}",
         node_port,
         authority,
         tls_port if authority else None,
         management_port if has_management else None,
     )
     folder = Path(tempfile.mkdtemp(prefix="aioamqp-rabbitmq-"))
-    configuration, plugins = configuration_of_version(), list(PLUGINS)
+    configuration, plugins = configuration_of(version), list(PLUGINS)
     if authority is not None:
         own = authority.issue("node", "DNS:localhost")
         configuration += CONFIGURATION_OF_TLS.format(
@@ -185,28 +244,31 @@ def running_node(
     environment = node_environment(program, folder, node, distribution_port, epmd_port)
     script = GUARD_THAT_RESTARTS if restarts else GUARD
     with started(program, folder, environment, script) as run:
-        version = wait_until_ready(node, *run)
-        yield replace(node, version=version, environment=environment)
+        exact_version = wait_until_ready(node, *run)
+        yield replace(node, version=exact_version, environment=environment)
 
 
 @contextlib.contextmanager
-def running_cluster(size: int) -> Iterator[list[RabbitMQNode]]:
-    """Run nodes that form a cluster; each is started again whenever it ends.
+def running_cluster(name: str, size: int) -> Iterator[list[RabbitMQNode]]:
+    """Run nodes of one version that form a cluster; each is started again whenever it ends.
 
     Raises:
         RabbitMQMissing, RabbitMQNotStarted: see ``running_node``.
     """
-    program = server_program()
+    version = version_of(name)
+    program = server_program(version)
     *ports, epmd_port = free_ports(2 * size + 1)
     names = [f"aioamqp-test-{os.getpid()}-{number}" for number in range(size)]
-    configuration = configuration_of_version() + CONFIGURATION_OF_CLUSTER
-    for number, name in enumerate(names, 1):
-        configuration += f"cluster_formation.classic_config.nodes.{number} = {name}@localhost\n"
+    configuration = configuration_of(version) + CONFIGURATION_OF_CLUSTER
+    for number, node_name in enumerate(names, 1):
+        configuration += (
+            f"cluster_formation.classic_config.nodes.{number} = {node_name}@localhost\n"
+        )
     nodes: list[RabbitMQNode] = []
     with contextlib.ExitStack() as stack:
         runs: list[Started] = []
-        for number, name in enumerate(names):
-            node = RabbitMQNode(name, ports[number])
+        for number, node_name in enumerate(names):
+            node = RabbitMQNode(node_name, ports[number])
             folder = Path(tempfile.mkdtemp(prefix="aioamqp-rabbitmq-"))
             (folder / "rabbitmq.conf").write_text(configuration)
             (folder / "enabled_plugins").write_text("[].\n")
@@ -250,13 +312,13 @@ def started(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def server_program() -> Path:
-    """Return the path of the script that starts RabbitMQ.
+def server_program(version: str | None) -> Path:
+    """Return the path of the script that starts a version, or the RabbitMQ on PATH.
 
     On Debian and Ubuntu the command is a wrapper that requires the user rabbitmq and the system's
     folders; the script behind it works for any user and any folder.
     """
-    if (version := chosen_version()) is not None:
+    if version is not None:
         rabbitmq_versions.release(version)
         server = rabbitmq_versions.server_of(version)
         if server is None:
@@ -274,9 +336,8 @@ def server_program() -> Path:
     return program
 
 
-def configuration_of_version() -> str:
-    """Return the lines of rabbitmq.conf for every node of the version that was chosen."""
-    version = chosen_version()
+def configuration_of(version: str | None) -> str:
+    """Return the lines of rabbitmq.conf for every node of a version."""
     return CONFIGURATION + (rabbitmq_versions.release(version).configuration if version else "")
 
 
@@ -382,8 +443,28 @@ def kill(node: RabbitMQNode) -> None:
     os.kill(int(Path(node.environment["RABBITMQ_PID_FILE"]).read_text()), signal.SIGKILL)
 
 
-async def rabbitmqctl(node: RabbitMQNode, *arguments: str) -> None:
-    """Run `rabbitmqctl` for a node; fail if it reports an error."""
+async def evaluate(node: RabbitMQNode, expressions: str) -> None:
+    """Evaluate Erlang expressions in a node; fail if one of them raises an exception.
+
+    The first call starts a server for that in the node. Without it each call would be one of
+    `rabbitmqctl eval`, which takes a second of processor time. The server survives `rabbit:stop()`,
+    but not the end of the node.
+    """
+    if node.name not in evaluators:
+        evaluators[node.name] = int(await rabbitmqctl(node, "eval", EVALUATOR))
+    reader, writer = await asyncio.open_connection("127.0.0.1", evaluators[node.name])
+    try:
+        text = expressions.encode()
+        writer.write(len(text).to_bytes(4, "big") + text)
+        reply = (await reader.read()).decode(errors="replace")
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    assert reply == "ok", (expressions, reply)
+
+
+async def rabbitmqctl(node: RabbitMQNode, *arguments: str) -> str:
+    """Run `rabbitmqctl` for a node, and return its output; fail if it reports an error."""
     process = await asyncio.create_subprocess_exec(
         *("rabbitmqctl", "--quiet", *arguments),
         env=dict(node.environment),
@@ -392,3 +473,4 @@ async def rabbitmqctl(node: RabbitMQNode, *arguments: str) -> None:
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, (arguments, output.decode())
+    return output.decode()

@@ -2,7 +2,7 @@
 
 `python3 tests/rabbitmq_versions.py 4.3` installs one of them; it takes half a minute, requires root and
 the package mmdebstrap, and downloads 80 MB from the machine's own Debian mirror. `AMQP_RABBITMQ=4.3` makes the tests
-run on it. To install a newer package of the same version, delete the folder first.
+run on it, and `AMQP_RABBITMQ=installed,4.3` on the installed one too. To install a newer package of the same version, delete the folder first.
 """
 
 import os
@@ -39,6 +39,9 @@ RELEASES = {
     "4.0": Release("trixie"),
     "4.3": Release("forky", UPSTREAM_4_3),
 }
+
+CACHE = Path.home() / ".cache"
+"""The default cache folder, before a test changes HOME."""
 
 PROGRAMS = ("rabbitmq-server", "rabbitmqctl", "epmd")
 
@@ -80,7 +83,7 @@ def release(version: str) -> Release:
 
 def folder_of(version: str) -> Path:
     """Return the folder of a version, which may not exist, below the XDG cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = os.environ.get("XDG_CACHE_HOME") or CACHE
     return Path(cache, "aioamqp", "rabbitmq", version)
 
 

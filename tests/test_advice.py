@@ -11,14 +11,15 @@ import aioamqp
 from aioamqp import Channel, ChannelClosed
 from aioamqp._advice import REFUSALS
 from aioamqp_testing import FakeBroker
+from tests.rabbitmq import NODES
 
 NAME = "advice"
 
 
-@pytest.fixture(params=["fake", "rabbitmq"])
+@pytest.fixture(params=["fake", *NODES])
 def url_of_node(request: pytest.FixtureRequest) -> str | None:
     """The URL of RabbitMQ, or None for a fake broker of the test."""
-    return str(request.getfixturevalue("rabbitmq_url")) if request.param == "rabbitmq" else None
+    return str(request.getfixturevalue("rabbitmq_url")) if request.param in NODES else None
 
 
 @pytest_asyncio.fixture

@@ -16,6 +16,7 @@ import aioamqp
 from aioamqp.__main__ import main
 from aioamqp._cli.records import dump, parse
 from aioamqp_testing import FakeBroker
+from tests.rabbitmq import NODES
 
 QUEUE = "command-line"
 
@@ -64,10 +65,10 @@ async def start(*arguments: str, url: str) -> asyncio.subprocess.Process:
         signal.signal(signal.SIGINT, previous)
 
 
-@pytest.fixture(params=["fake", "rabbitmq"])
+@pytest.fixture(params=["fake", *NODES])
 def broker_url(request: pytest.FixtureRequest) -> str | None:
     """The URL of RabbitMQ, or None for a fake broker of the test."""
-    return str(request.getfixturevalue("rabbitmq_url")) if request.param == "rabbitmq" else None
+    return str(request.getfixturevalue("rabbitmq_url")) if request.param in NODES else None
 
 
 @pytest_asyncio.fixture

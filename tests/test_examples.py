@@ -17,6 +17,7 @@ import pytest_asyncio
 
 import aioamqp
 from aioamqp_testing import FakeBroker
+from tests.rabbitmq import NODES
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ARGUMENTS = {
@@ -160,13 +161,13 @@ class Proxy:
         sink.close()
 
 
-@pytest.fixture(params=["fake", "rabbitmq"])
+@pytest.fixture(params=["fake", *NODES])
 def broker(request: pytest.FixtureRequest) -> str:
     """`fake`, or the URL of RabbitMQ.
 
     Not asynchronous, so that RabbitMQ is started outside of a test's event loop.
     """
-    if request.param == "rabbitmq":
+    if request.param in NODES:
         return str(request.getfixturevalue("rabbitmq_url"))
     return "fake"
 

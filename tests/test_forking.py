@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from tests.blocking import declare, receive, url_of
+from tests.rabbitmq import NODES
 
 PROGRAM = """
 import asyncio, gc, json, logging, os, sys
@@ -155,7 +156,7 @@ ENDS = {
 }
 
 
-@pytest.fixture(params=["fake", "rabbitmq"])
+@pytest.fixture(params=["fake", *NODES])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with url_of(request) as url:
         yield url

@@ -10,10 +10,11 @@ from uuid import uuid4
 import pytest
 
 import aioamqp
-from tests.blocking import declare, receive, url_of
+from tests.blocking import declare, outliving_proxy, receive, url_of
+from tests.rabbitmq import NODES
 
 
-@pytest.fixture(params=["fake", "rabbitmq"])
+@pytest.fixture(params=["fake", *NODES])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with url_of(request) as url:
         yield url
@@ -157,14 +158,15 @@ def test_what_was_written_last_arrives_however_the_program_ends(
     url: str, queue: str, end: str
 ) -> None:
     """Rows U33 and U42."""
-    program = subprocess.run(
-        [sys.executable, "-c", PROGRAM + end, url, queue],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with outliving_proxy(url) as address:
+        program = subprocess.run(
+            [sys.executable, "-c", PROGRAM + end, address, queue],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
-    assert "Traceback" not in program.stderr
-    assert program.returncode == 0
-    assert asyncio.run(receive(url, queue, 3)) == [b"0", b"1", b"2"]
+        assert "Traceback" not in program.stderr
+        assert program.returncode == 0
+        assert asyncio.run(receive(url, queue, 3)) == [b"0", b"1", b"2"]

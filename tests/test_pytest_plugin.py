@@ -37,7 +37,7 @@ async def test_each_test_finds_nothing(_, amqp_broker, amqp_url, amqp_channel):
 
 
 async def test_what_only_the_fake_broker_has(amqp_broker, amqp_channel):
-    await amqp_channel.queue_declare("orders")
+    await amqp_channel.queue_declare("orders", exclusive=True)
     assert amqp_broker.vhost.queues["orders"].message_count == 0
 
 

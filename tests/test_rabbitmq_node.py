@@ -12,9 +12,10 @@ from tests.rabbitmq import (
     RabbitMQMissing,
     RabbitMQNode,
     RabbitMQNotStarted,
-    chosen_version,
+    node_names,
     running_node,
     server_program,
+    version_of,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -62,21 +63,22 @@ def test_the_node_is_private_to_the_test_run(
     assert str(start.server_properties["cluster_name"]).startswith(f"{rabbitmq_node.name}@")
 
 
-def test_the_node_has_the_version_that_was_chosen(rabbitmq_node: RabbitMQNode) -> None:
+def test_the_node_has_the_version_that_was_chosen(
+    request: pytest.FixtureRequest, rabbitmq_node: RabbitMQNode
+) -> None:
     start = first_command(rabbitmq_node.port).method
+    version = version_of(request.node.callspec.params["rabbitmq_node"])
 
     assert isinstance(start, connection.Start)
     assert start.server_properties["version"] == rabbitmq_node.version
-    assert f"{rabbitmq_node.version}.".startswith(f"{chosen_version() or rabbitmq_node.version}.")
+    assert f"{rabbitmq_node.version}.".startswith(f"{version or rabbitmq_node.version}.")
 
 
 def test_an_unknown_version_is_an_error_that_lists_the_known_ones(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("AMQP_RABBITMQ", "4.1")
-
     error = "RabbitMQ 4.1 is not among the versions for tests: 3.10, 4.0, 4.3"
-    with pytest.raises(ValueError, match=error), running_node():
+    with pytest.raises(ValueError, match=error), running_node("rabbitmq-4.1"):
         pytest.fail("running_node() returned a node of an unknown version")
     assert rabbitmq_versions.main(["4.1"]) == 1
     assert error in capsys.readouterr().err
@@ -85,16 +87,35 @@ def test_an_unknown_version_is_an_error_that_lists_the_known_ones(
 def test_a_version_that_is_not_installed_is_reported_with_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("AMQP_RABBITMQ", "4.3")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", "")
 
     command = "RabbitMQ 4.3 is not installed.* run `python3 tests/rabbitmq_versions.py 4.3`"
-    with pytest.raises(RabbitMQMissing, match=command), running_node():
+    with pytest.raises(RabbitMQMissing, match=command), running_node("rabbitmq-4.3"):
         pytest.fail("running_node() returned a node of a version that is not installed")
     assert rabbitmq_versions.main(["4.3"]) == 1
     assert "installing RabbitMQ 4.3 requires" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ("", ("rabbitmq",)),
+        ("installed", ("rabbitmq",)),
+        ("4.3", ("rabbitmq-4.3",)),
+        ("installed, 4.3", ("rabbitmq", "rabbitmq-4.3")),
+    ],
+)
+def test_several_versions_can_be_chosen(
+    chosen: str, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMQP_RABBITMQ", chosen)
+
+    assert node_names() == names
+    assert [version_of(name) for name in names] == [
+        "4.3" if name.endswith("4.3") else None for name in names
+    ]
 
 
 def test_what_a_version_does_is_what_the_last_one_before_it_does() -> None:
@@ -110,19 +131,17 @@ def test_what_a_version_does_is_what_the_last_one_before_it_does() -> None:
 def test_the_script_behind_debians_wrapper_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("AMQP_RABBITMQ", raising=False)
     put_programs_on_path(tmp_path, monkeypatch, epmd="exit", rabbitmq_script_wrapper="exit")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/rabbitmq-server").symlink_to(tmp_path / "rabbitmq-script-wrapper")
     monkeypatch.setenv("PATH", f"{tmp_path}:{tmp_path / 'bin'}")
 
-    assert server_program() == tmp_path / "rabbitmq-server"
+    assert server_program(None) == tmp_path / "rabbitmq-server"
 
 
 def test_a_node_that_ends_while_starting_is_reported_with_its_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("AMQP_RABBITMQ", raising=False)
     path = "PATH=/usr/bin:/bin"
     put_programs_on_path(
         tmp_path,
@@ -134,7 +153,7 @@ def test_a_node_that_ends_while_starting_is_reported_with_its_output(
     )
 
     error = "ended while it was starting:\nthe disk is on fire"
-    with pytest.raises(RabbitMQNotStarted, match=error), running_node():
+    with pytest.raises(RabbitMQNotStarted, match=error), running_node("rabbitmq"):
         pytest.fail("running_node() returned although the node has ended")
 
 

@@ -15,7 +15,7 @@ import pytest_asyncio
 from aioamqp import Backoff, Channel, Connection, PublishUnconfirmed
 from aioamqp_testing import FakeBroker
 from tests.conftest import node_or_skip
-from tests.rabbitmq import RabbitMQNode, rabbitmqctl
+from tests.rabbitmq import NODES, RabbitMQNode, rabbitmqctl
 from tests.test_examples import Program, Proxy
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
@@ -43,11 +43,11 @@ async def cut(proxy: Proxy) -> None:
     proxy.abort()
 
 
-@pytest.fixture(params=["fake", "serve", "rabbitmq"])
+@pytest.fixture(params=["fake", "serve", *NODES])
 def node(request: pytest.FixtureRequest) -> Any:
     """Not asynchronous, so that starting RabbitMQ does not count against the deadline of a test."""
-    if request.param == "rabbitmq":
-        with node_or_skip() as node:
+    if request.param in NODES:
+        with node_or_skip(request.param) as node:
             yield node
     else:
         yield request.param

@@ -5,13 +5,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
 
 from aioamqp_testing import FakeBroker
-from tests.rabbitmq import RabbitMQNode, rabbitmqctl
+from tests.rabbitmq import RabbitMQNode, evaluate
 
 ACTING_USER = '<<"conformance">>'
 
 
 class ErlangAdministration:
-    """Collects Erlang calls and makes them in one `rabbitmqctl`, which takes a second each time."""
+    """Collects Erlang calls, and makes them together in a node."""
 
     def __init__(self, node: RabbitMQNode) -> None:
         self._node = node
@@ -23,7 +23,7 @@ class ErlangAdministration:
     async def apply(self) -> None:
         """Make the collected calls."""
         calls, self._calls = self._calls, []
-        await rabbitmqctl(self._node, "eval", f"{', '.join(calls)}.")
+        await evaluate(self._node, f"{', '.join(calls)}.")
 
     def add_user(self, name: str, password: str, tags: Iterable[str] = ()) -> None:
         self._call("rabbit_auth_backend_internal:add_user", binary(name), binary(password))
@@ -72,6 +72,24 @@ class ErlangAdministration:
         limited = {key: value for key, value in limits.items() if value is not None}
         self._call("rabbit_vhost_limit:set", binary(vhost), proplist(limited))
 
+    def set_cluster_limits(
+        self,
+        *,
+        max_connections: int | None = None,
+        max_channels: int | None = None,
+        max_queues: int | None = None,
+        max_exchanges: int | None = None,
+    ) -> None:
+        limits = {
+            "connection_max": max_connections,
+            "channel_max_per_node": max_channels,
+            "cluster_queue_limit": max_queues,
+            "cluster_exchange_limit": max_exchanges,
+        }
+        for name, limit in limits.items():
+            value = "infinity" if limit is None else limit
+            self._calls.append(f"application:set_env(rabbit, {name}, {value})")
+
     def set_max_message_size(self, size: int) -> None:
         self._calls.append(f"application:set_env(rabbit, max_message_size, {size})")
         self._calls.append(f"persistent_term:put(max_message_size, {size})")  # read by 4.0
@@ -91,6 +109,15 @@ class ErlangAdministration:
     ) -> None:
         first = (binary(vhost), binary(name), binary(pattern), proplist(definition))
         self._call("rabbit_policy:set", *first, str(priority), binary(apply_to))
+
+    def set_operator_policy(
+        self, name: str, pattern: str, definition: Mapping[str, int | str], *, vhost: str = "/"
+    ) -> None:
+        first = (binary(vhost), binary(name), binary(pattern), proplist(definition))
+        self._call("rabbit_policy:set_op", *first, "0", binary("queues"))
+
+    def clear_operator_policy(self, name: str, vhost: str = "/") -> None:
+        self._call("rabbit_policy:delete_op", binary(vhost), binary(name))
 
     def clear_policy(self, name: str, vhost: str = "/") -> None:
         self._call("rabbit_policy:delete", binary(vhost), binary(name))

@@ -20,13 +20,13 @@ from tests.conformance.raw_client import Endpoint
 from tests.conformance.scenario import (
     BROKERS,
     DEADLINE,
-    FAKE_VERSION,
+    FAKES,
     ByVersion,
     Connect,
     NewName,
     selection,
 )
-from tests.rabbitmq import RabbitMQNode
+from tests.rabbitmq import NODES, RabbitMQNode
 
 numbers = itertools.count(1)
 
@@ -35,11 +35,11 @@ Dial: TypeAlias = Callable[..., Awaitable[tuple[asyncio.BaseTransport, aioamqp.A
 
 @pytest.fixture(params=BROKERS)
 def broker(request: pytest.FixtureRequest) -> str:
-    """`memory` or `tcp` for the fake broker, or the URL of RabbitMQ.
+    """The name of a fake broker in ``FAKES``, or the URL of RabbitMQ.
 
     Not asynchronous, so that starting RabbitMQ does not count against the deadline of a scenario.
     """
-    if request.param == "rabbitmq":
+    if request.param in NODES:
         return str(request.getfixturevalue("rabbitmq_url"))
     return str(request.param)
 
@@ -47,8 +47,8 @@ def broker(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def by_version(request: pytest.FixtureRequest, broker: str) -> ByVersion:
     """A function that selects what the broker of the test does, from what each version does."""
-    if broker in ("memory", "tcp"):
-        return selection(FAKE_VERSION)
+    if broker in FAKES:
+        return selection(FAKES[broker])
     node: RabbitMQNode = request.getfixturevalue("rabbitmq_node")
     return selection(node.version)
 
@@ -79,8 +79,8 @@ def name(new_name: NewName) -> str:
 @pytest_asyncio.fixture
 async def fake(broker: str) -> AsyncIterator[FakeBroker | None]:
     """The fake broker, or None if the broker is RabbitMQ."""
-    if broker in ("memory", "tcp"):
-        async with FakeBroker() as fake:
+    if broker in FAKES:
+        async with FakeBroker(rabbitmq=FAKES[broker]) as fake:
             yield fake
     else:
         yield None
@@ -110,7 +110,7 @@ async def connect(broker: str, fake: FakeBroker | None, names: list[str]) -> Asy
 
 async def connect_function(broker: str, fake: FakeBroker | None) -> Dial:
     """Return a function that connects to the broker as `aioamqp.connect` does."""
-    if fake is not None and broker == "memory":
+    if fake is not None and broker != "tcp":
         return fake.connect
     address = await address_of(broker, fake)
 
@@ -137,9 +137,11 @@ async def endpoint(broker: str, names: list[str]) -> AsyncIterator[Endpoint]:
 
 async def endpoint_of(broker: str, stack: AsyncExitStack, **options: Any) -> Endpoint:
     """Return the endpoint of the broker; a fake broker gets a manual clock."""
-    if broker not in ("memory", "tcp"):
+    if broker not in FAKES:
         return Endpoint(broker, None)
-    fake = await stack.enter_async_context(FakeBroker(clock="manual", **options))
+    fake = await stack.enter_async_context(
+        FakeBroker(rabbitmq=FAKES[broker], clock="manual", **options)
+    )
     return Endpoint(await fake.listen() if broker == "tcp" else None, fake)
 
 
@@ -169,7 +171,8 @@ async def delete_entities(protocol: aioamqp.AmqpProtocol, names: list[str]) -> N
 async def log_in(broker: str, fake: FakeBroker | None) -> AsyncIterator[LogIn]:
     """A function that opens scripted connections, or returns the connection.close of a refusal."""
     opened: list[ScriptedClient] = []
-    address = None if broker == "memory" else await address_of(broker, fake)
+    is_in_memory = broker in FAKES and broker != "tcp"
+    address = None if is_in_memory else await address_of(broker, fake)
 
     async def open_one(
         *channels: int, user: str = "guest", password: str = "guest", vhost: str = "/"

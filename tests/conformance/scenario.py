@@ -8,17 +8,20 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 import pytest
 
 from aioamqp import AmqpProtocol, Channel, ChannelClosed, EmptyQueue, Envelope, Properties
+from aioamqp_testing.model.profile import DEFAULT_VERSION, VERSIONS
+from tests.rabbitmq import NODES
 
 DEADLINE = 30.0
 """Seconds after which a scenario fails, below pytest's timeout for a test.
 
-Each one takes a fraction of a second, or some seconds if it calls `rabbitmqctl`.
+Each one takes a fraction of a second, or some seconds if it starts a node.
 """
 
-BROKERS = ("memory", "tcp", "rabbitmq")
+FAKES = {"memory-3.10": "3.10", "memory-4.0": "4.0", "memory-4.3": "4.3", "tcp": DEFAULT_VERSION}
+"""The fake brokers of the scenarios, each with the version of RabbitMQ that it answers as."""
 
-FAKE_VERSION = "3.10"
-"""The version of RabbitMQ that the fake broker behaves like."""
+BROKERS = (*FAKES, *NODES)
+"""What each scenario runs on: the fake brokers, and the nodes of the test run."""
 
 NO_SUCH_QUEUE = "NOT_FOUND - no queue '{}' in vhost '/'"
 
@@ -77,6 +80,11 @@ def selection(version: str) -> ByVersion:
 def numbers(version: str) -> tuple[int, ...]:
     """Return the numbers of a version, for comparing."""
     return tuple(map(int, version.split(".")))
+
+
+def profile_of(version: str) -> str:
+    """Return the profile of the fake broker that answers as a version, or as the last one before it."""
+    return selection(version)({profile: profile for profile in VERSIONS})
 
 
 class Message(NamedTuple):

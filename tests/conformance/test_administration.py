@@ -1,7 +1,4 @@
-"""Administration: users, permissions, limits, policies, and closing of connections.
-
-On RabbitMQ each block of administration is one call of `rabbitmqctl`, which takes a second.
-"""
+"""Administration: users, permissions, limits, policies, and closing of connections."""
 
 from collections.abc import AsyncIterator
 
@@ -87,7 +84,7 @@ async def test_a_connection_is_refused_without_permission_or_above_a_limit(
     assert isinstance(closed, connection.Close)
     assert (closed.reply_code, closed.class_id, closed.method_id) == (530, 0, 0)
     # RabbitMQ: 4.0 names the node in place of the user.
-    user = by_version({"3.10": tenant.user, "4.0": "aioamqp-test-", "4.3": tenant.user})
+    user = by_version({"3.10": tenant.user, "4.0": "aioamqp-test", "4.3": tenant.user})
     limit = by_version({"3.10": "(2)", "4.3": "2"})
     assert closed.reply_text.startswith(f"NOT_ALLOWED - number of channels opened for user '{user}")
     assert closed.reply_text.endswith(f"' has reached the maximum allowed user limit of {limit}")
@@ -291,6 +288,43 @@ async def test_a_policy_applies_at_once_to_existing_queues_and_exchanges(
 
 
 @scenario
+async def test_an_operator_policy_applies_together_with_a_policy(
+    administer: Administer, tenant: Tenant, log_in: LogIn
+) -> None:
+    """The lowest of argument, policy and operator policy applies."""
+    async with administer() as broker:
+        broker.add_vhost(tenant.vhost)
+        broker.add_user(tenant.user, tenant.password)
+        broker.set_policy("all", ".", {"max-length": 3, "max-length-bytes": 1}, vhost=tenant.vhost)
+        broker.set_operator_policy("two", "^two", {"max-length": 2}, vhost=tenant.vhost)
+        broker.set_operator_policy("five", "^five", {"max-length": 5}, vhost=tenant.vhost)
+        broker.set_policy("low", "^two|^five", {"max-length": 3}, priority=1, vhost=tenant.vhost)
+    client = await log_in(vhost=tenant.vhost)
+    assert isinstance(client, ScriptedClient)
+    one = queue.Declare("two-one", durable=True, arguments={"x-max-length": 1})
+    names = ("two", "five", "other")
+    await client.call(one, *(queue.Declare(name, durable=True) for name in names))
+    numbers = [b"%d" % number for number in range(6)]
+
+    for name in ("two-one", *names):
+        await client.call(*(publish(name, body=number) for number in numbers))
+
+    assert await client.bodies("two-one") == numbers[5:]
+    assert await client.bodies("two") == numbers[4:]
+    assert await client.bodies("five") == numbers[3:]
+    assert await client.bodies("other") == numbers[5:]
+
+    await client.call(*(publish("two", body=number) for number in numbers))
+    async with administer() as broker:
+        broker.set_operator_policy("two", "^two", {"max-length": 1}, vhost=tenant.vhost)
+    assert await client.bodies("two") == numbers[5:]
+    async with administer() as broker:
+        broker.clear_operator_policy("two", vhost=tenant.vhost)
+    await client.call(*(publish("two", body=number) for number in numbers))
+    assert await client.bodies("two") == numbers[3:]
+
+
+@scenario
 async def test_an_administrator_can_close_connections(
     administer: Administer, tenant: Tenant, log_in: LogIn
 ) -> None:
@@ -352,6 +386,52 @@ async def test_a_message_above_the_maximum_size_is_refused(
     finally:
         async with administer() as broker:
             broker.set_max_message_size(by_version({"3.10": 128 << 20, "4.0": 16 << 20}))
+
+
+@scenario
+async def test_a_broker_may_limit_what_all_virtual_hosts_have(
+    administer: Administer, log_in: LogIn, name: str, by_version: ByVersion
+) -> None:
+    if by_version({"3.10": True, "4.0": False}):
+        pytest.skip("RabbitMQ 3.10 has no such limits")
+    limits_exchanges = by_version({"3.10": False, "4.3": True})
+    client = await log_in()
+    assert isinstance(client, ScriptedClient)
+    try:
+        async with administer() as broker:
+            broker.set_cluster_limits(
+                max_connections=1,
+                max_channels=3,
+                max_queues=0,
+                max_exchanges=0 if limits_exchanges else None,
+            )
+        text = f"PRECONDITION_FAILED - cannot declare queue '{name}': queue limit in cluster (0) is reached"
+        assert await client.refusal(queue.Declare(name, exclusive=True)) == (406, text)
+        text = f"PRECONDITION_FAILED - cannot declare exchange '{name}' in vhost '/': exchange limit of 0 is reached"
+        if limits_exchanges:
+            assert await client.refusal(exchange.Declare(name, "fanout")) == (406, text)
+        assert await client.call(exchange.Declare("amq.fanout", "fanout", durable=True)) == [
+            exchange.DeclareOk()
+        ]
+        assert await log_in() == not_allowed(
+            "connection refused: node connection limit (1) is reached"
+        )
+        client.send(channel.Open(), channel=2)
+        client.send(channel.Open(), channel=3)
+        client.send(channel.Open(), channel=4)
+        replies = [await client.next_command() for _ in range(3)]
+        closed = replies.pop()
+        assert replies == [channel.OpenOk(), channel.OpenOk()]
+        assert isinstance(closed, connection.Close)
+        assert closed.reply_code == 530
+        assert closed.reply_text.startswith(
+            "NOT_ALLOWED - number of channels opened on node 'aioamqp-test"
+        )
+        limit = by_version({"4.0": "(3)", "4.3": "3"})
+        assert closed.reply_text.endswith(f"' has reached the maximum allowed limit of {limit}")
+    finally:
+        async with administer() as broker:
+            broker.set_cluster_limits()
 
 
 def forced(text: str) -> connection.Close:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aioamqp import Channel
+from aioamqp import Channel, EmptyQueue
 from amqp_codec import field_type
 from tests.conformance.scenario import (
     ByVersion,
@@ -378,3 +378,114 @@ async def test_deaths_set_by_the_publisher_are_counted(
     assert [death.get("count") for death in headers["x-death"]] == by_version(
         {"3.10": counts, "4.0": [1]}
     )
+
+
+@pytest.mark.parametrize("is_waiting", [False, True])
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+@scenario
+async def test_a_rejected_message_is_redelivered_as_a_dead_letter(
+    connect: Connect,
+    new_name: NewName,
+    queue_type: str,
+    is_waiting: bool,
+    by_version: ByVersion,
+) -> None:
+    """RabbitMQ 4.3: not if the queue is classic and a consumer waits for the dead letter."""
+    channel = await (await connect()).channel()
+    name, dead_letter_queue = new_name(), new_name()
+    table = {"x-queue-type": queue_type}
+    await channel.queue_declare(dead_letter_queue, durable=True, arguments=table)
+    dead_lettering = {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead_letter_queue,
+    }
+    await channel.queue_declare(name, exclusive=True, arguments=dead_lettering)
+    inbox = await inbox_of(channel, dead_letter_queue) if is_waiting else None
+    await channel.basic_publish(b"", "", name)
+    await get_and_reject(channel, name)
+    if inbox is None:
+        while not await count(channel, dead_letter_queue):
+            pass
+        inbox = await inbox_of(channel, dead_letter_queue)
+
+    keeps = queue_type == "quorum" or not is_waiting
+    message = await inbox.next_message()
+    assert message.envelope.is_redeliver == by_version({"3.10": False, "4.3": keeps})
+
+
+FAILED_TWICE: dict[str, dict[str, tuple[bool, int | None, int | None]]] = {
+    "classic to classic": {"3.10": (False, None, None), "4.3": (True, None, None)},
+    "classic to quorum": {
+        "3.10": (False, 0, None),
+        "4.0": (False, None, None),
+        "4.3": (True, 2, 2),
+    },
+    "quorum to classic": {"3.10": (False, None, None), "4.3": (True, None, None)},
+    "quorum to quorum": {"3.10": (False, 0, None), "4.0": (True, 1, None), "4.3": (True, 2, 2)},
+}
+"""Whether a dead letter is redelivered, its x-delivery-count, and its x-acquired-count."""
+
+
+@pytest.mark.parametrize("way", FAILED_TWICE)
+@scenario
+async def test_a_dead_letter_may_count_on_what_has_failed_before(
+    connect: Connect, new_name: NewName, way: str, by_version: ByVersion
+) -> None:
+    """RabbitMQ: 4.0 counts a rejection, and 4.3 a requeue by basic.reject before it, too."""
+    channel = await (await connect()).channel()
+    queue, dead_letter_queue = await failing_queues(channel, new_name, way)
+    await channel.basic_publish(b"m", "", queue)
+    first = await get(channel, queue)
+    await channel.basic_reject(first["delivery_tag"], requeue=True)
+    await channel.basic_reject((await get(channel, queue))["delivery_tag"])
+
+    got = await get(channel, dead_letter_queue)
+
+    headers = got["properties"].headers
+    counts = (headers.get("x-delivery-count"), headers.get("x-acquired-count"))
+    assert (got["redelivered"], *counts) == by_version(FAILED_TWICE[way])
+
+
+@pytest.mark.parametrize("way", ["classic to quorum", "quorum to quorum"])
+@scenario
+async def test_failures_before_may_count_for_the_delivery_limit(
+    connect: Connect, new_name: NewName, way: str, by_version: ByVersion
+) -> None:
+    """RabbitMQ 4.3 counts them."""
+    channel = await (await connect()).channel()
+    queue, dead_letter_queue = await failing_queues(channel, new_name, way, limit=1)
+    await channel.basic_publish(b"m", "", queue)
+    await channel.basic_reject((await get(channel, queue))["delivery_tag"])
+
+    got = await get(channel, dead_letter_queue)
+    await channel.basic_reject(got["delivery_tag"], requeue=True)
+
+    dropped = by_version({"3.10": False, "4.3": True})
+    again = await get(channel, queue if dropped else dead_letter_queue)
+    assert again["message"] == b"m"
+
+
+async def failing_queues(
+    channel: Channel, new_name: NewName, way: str, limit: int | None = None
+) -> tuple[str, str]:
+    """Declare two queues that dead-letter to each other; return their names."""
+    names = new_name(), new_name()
+    for name, other, kind in zip(names, reversed(names), way.split(" to "), strict=True):
+        arguments: dict[str, Any] = {
+            "x-queue-type": kind,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": other,
+        }
+        if limit is not None and kind == "quorum":
+            arguments["x-delivery-limit"] = limit
+        await channel.queue_declare(name, durable=True, arguments=arguments)
+    return names
+
+
+async def get(channel: Channel, queue: str) -> dict[str, Any]:
+    """Get a message as soon as there is one."""
+    while True:
+        try:
+            return await channel.basic_get(queue)
+        except EmptyQueue:
+            continue

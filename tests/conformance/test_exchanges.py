@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from amqp_codec import Command, Float32, Int64, LongStr, Timestamp, basic, exchange, queue
+from amqp_codec import Command, Float32, Int64, LongStr, Timestamp, basic, channel, exchange, queue
 from tests.conformance.client import OpenClient, ScriptedClient, publish
 from tests.conformance.scenario import ByVersion, NewName, scenario
 
@@ -424,3 +424,16 @@ async def test_predeclared_exchanges_exist(open_client: OpenClient) -> None:
         ]
     trace = exchange.Declare("amq.rabbitmq.trace", "topic", durable=True, internal=True)
     assert await client.call(trace) == [exchange.DeclareOk()]
+
+
+@scenario
+async def test_the_exchange_for_the_log_exists(
+    open_client: OpenClient, by_version: ByVersion
+) -> None:
+    client = await open_client()
+
+    replies = await client.call(exchange.Declare("amq.rabbitmq.log", passive=True))
+
+    missing = "NOT_FOUND - no exchange 'amq.rabbitmq.log' in vhost '/'"
+    close = channel.Close(404, missing, 40, 10)
+    assert replies == [by_version({"3.10": close, "4.3": exchange.DeclareOk()})]

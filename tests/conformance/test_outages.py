@@ -13,9 +13,9 @@ from amqp_codec import Command, basic, channel, connection, queue
 from tests.conformance.client import publish
 from tests.conformance.conftest import close_or_wait
 from tests.conformance.raw_client import Endpoint
-from tests.conformance.scenario import BROKERS, FAKE_VERSION, count, selection
+from tests.conformance.scenario import BROKERS, FAKES, count, selection
 from tests.conftest import node_or_skip
-from tests.rabbitmq import RabbitMQNode, rabbitmqctl
+from tests.rabbitmq import NODES, RabbitMQNode, evaluate
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
@@ -107,28 +107,23 @@ class RestartableRabbitMQ(RestartableBroker):
 
     async def _eval(self, call: str, resources: tuple[str, ...]) -> None:
         calls = ", ".join(call % resource for resource in resources or ("memory",))
-        await rabbitmqctl(self._node, "eval", f"{calls}.")
+        await evaluate(self._node, f"{calls}.")
 
     async def stop(self) -> None:
-        await rabbitmqctl(self._node, "stop_app")
+        await evaluate(self._node, "rabbit:stop().")
 
     async def start(self) -> None:
-        await rabbitmqctl(self._node, "start_app")
+        await evaluate(self._node, "rabbit:start().")
 
 
-@pytest.fixture(scope="module")
-def private_node() -> Iterator[RabbitMQNode]:
-    with node_or_skip() as node:
-        yield node
-
-
-@pytest.fixture(params=BROKERS)
-def private_broker(request: pytest.FixtureRequest) -> str | RabbitMQNode:
+@pytest.fixture(scope="module", params=BROKERS)
+def private_broker(request: pytest.FixtureRequest) -> Iterator[str | RabbitMQNode]:
     """Not asynchronous, so that starting RabbitMQ does not count against the deadline of a test."""
-    if request.param == "rabbitmq":
-        node: RabbitMQNode = request.getfixturevalue("private_node")
-        return node
-    return str(request.param)
+    if request.param in NODES:
+        with node_or_skip(request.param) as node:
+            yield node
+    else:
+        yield str(request.param)
 
 
 @pytest_asyncio.fixture
@@ -137,9 +132,9 @@ async def restartable(private_broker: str | RabbitMQNode) -> AsyncIterator[Resta
         if isinstance(private_broker, RabbitMQNode):
             restartable: RestartableBroker = RestartableRabbitMQ(private_broker)
         else:
-            broker = await stack.enter_async_context(FakeBroker())
+            broker = await stack.enter_async_context(FakeBroker(rabbitmq=FAKES[private_broker]))
             restartable = RestartableFake(
-                broker, None if private_broker == "memory" else await broker.listen()
+                broker, await broker.listen() if private_broker == "tcp" else None
             )
         yield restartable
         await restartable.close()
@@ -263,7 +258,7 @@ async def test_a_stopping_broker_closes_connections_and_keeps_durable_entities(
     Its metadata store keeps exchanges that are not durable.
     """
     by_version = selection(
-        FAKE_VERSION if isinstance(private_broker, str) else private_broker.version
+        FAKES[private_broker] if isinstance(private_broker, str) else private_broker.version
     )
     channel = await restartable.channel()
     await channel.queue_declare("durable", durable=True)

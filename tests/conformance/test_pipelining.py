@@ -33,6 +33,18 @@ async def next_methods(
     return [method_of(each) for each in received]
 
 
+def replies_first(received: list[MethodOrCommand], by_version: ByVersion) -> list[MethodOrCommand]:
+    """Return the methods, on RabbitMQ 4.3 with those that a queue sent after the replies.
+
+    RabbitMQ: a queue that is not waited for may be faster than the connection's reader. That is
+    seen on 4.3, depending on the load of the machine.
+    """
+    from_queue = (basic.Deliver, basic.Cancel)
+    if by_version({"3.10": False, "4.3": True}):
+        return sorted(received, key=lambda method: isinstance(method, from_queue))
+    return received
+
+
 async def is_idle(raw: RawClient) -> bool:
     """Return whether the next reply is that to channel.flow, so nothing else was sent before."""
     return await raw.request(channel.Flow(active=True)) == channel.FlowOk(active=True)
@@ -98,13 +110,16 @@ async def test_messages_being_delivered_to_a_consumer_are_not_available_to_get(
 
 @scenario
 async def test_a_message_being_delivered_gets_its_delivery_tag_after_a_get(
-    endpoint: Endpoint, name: str
+    endpoint: Endpoint, name: str, by_version: ByVersion
 ) -> None:
-    """Row 180."""
+    """Row 180. On RabbitMQ 4.3 it may also be delivered before: see ``replies_first``."""
     raw = await consumer_of(endpoint, name, 3, prefetch_count=1)
 
     received = await next_methods(raw, basic.Ack(1), basic.Get(name), count=2)
 
+    if by_version({"3.10": False, "4.3": True}) and received[0] == delivery(name, 2):
+        assert received[1] == basic.GetOk(3, False, "", name, 0)
+        return
     assert received == [basic.GetOk(2, False, "", name, 0), delivery(name, 3)]
 
 
@@ -112,14 +127,12 @@ async def test_a_message_being_delivered_gets_its_delivery_tag_after_a_get(
 async def test_a_delivery_of_an_own_message_follows_the_replies_to_later_requests(
     endpoint: Endpoint, name: str, by_version: ByVersion
 ) -> None:
-    """Row 156. The order depends on timing in RabbitMQ 4.3."""
+    """Row 156."""
     raw = await consumer_of(endpoint, name, 0)
 
     received = await next_methods(raw, publish(name), basic.Qos(prefetch_count=1), count=2)
 
-    if by_version({"3.10": False, "4.3": True}):
-        received.sort(key=lambda method: method != basic.QosOk())
-    assert received == [basic.QosOk(), delivery(name, 1)]
+    assert replies_first(received, by_version) == [basic.QosOk(), delivery(name, 1)]
 
 
 @scenario
@@ -148,19 +161,23 @@ async def test_the_last_message_is_delivered_before_cancel_ok(
 
 @scenario
 async def test_the_cancel_notification_of_a_deleted_queue_is_sent_last(
-    endpoint: Endpoint, name: str
+    endpoint: Endpoint, name: str, by_version: ByVersion
 ) -> None:
     """Row 170."""
     raw = await consumer_of(endpoint, name, 0)
 
     received = await next_methods(raw, publish(name), queue.Delete(name), count=3)
 
-    assert received == [queue.DeleteOk(0), delivery(name, 1), basic.Cancel("c", no_wait=True)]
+    assert replies_first(received, by_version) == [
+        queue.DeleteOk(0),
+        delivery(name, 1),
+        basic.Cancel("c", no_wait=True),
+    ]
 
 
 @scenario
 async def test_redeliveries_of_recover_follow_the_replies_to_later_requests(
-    endpoint: Endpoint, name: str
+    endpoint: Endpoint, name: str, by_version: ByVersion
 ) -> None:
     """Row 188."""
     raw = await consumer_of(endpoint, name, 2)
@@ -169,7 +186,7 @@ async def test_redeliveries_of_recover_follow_the_replies_to_later_requests(
         raw, basic.Recover(requeue=True), basic.Qos(prefetch_count=5), count=4
     )
 
-    assert received == [
+    assert replies_first(received, by_version) == [
         basic.RecoverOk(),
         basic.QosOk(),
         delivery(name, 3, redelivered=True),

@@ -13,6 +13,7 @@ from hypothesis.stateful import initialize, precondition, rule
 
 import aioamqp
 from tests.conformance.test_random_sequences import CHANNEL, QUEUES, Sequences, run_sequences
+from tests.rabbitmq import RabbitMQNode
 
 Arguments = dict[str, Any]
 
@@ -130,7 +131,7 @@ class QueueSequences(Sequences):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("variants", [CLASSIC, QUORUM], ids=["classic", "quorum"])
 def test_random_sequences_on_queues_with_arguments_give_the_same_results_on_rabbitmq(
-    rabbitmq_url: str, variants: dict[str, dict[str, Arguments]]
+    rabbitmq_node: RabbitMQNode, variants: dict[str, dict[str, Arguments]]
 ) -> None:
     """Rows 176, 177, 187, 201, 206-211, 219, 220."""
-    run_sequences(QueueSequences, 20, url=rabbitmq_url, variants=variants)
+    run_sequences(QueueSequences, 20, node=rabbitmq_node, variants=variants)

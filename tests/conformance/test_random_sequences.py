@@ -27,6 +27,8 @@ from hypothesis.stateful import (
 
 import aioamqp
 from aioamqp_testing import FakeBroker
+from tests.conformance.scenario import profile_of
+from tests.rabbitmq import RabbitMQNode
 
 QUEUES = ("q1", "q2", "q3")
 EXCHANGES = {"direct": "direct", "fanout": "fanout", "topic": "topic"}
@@ -151,7 +153,7 @@ class Client:
 class Sequences(RuleBasedStateMachine):
     """The calls that a program may make, in any order."""
 
-    url = ""
+    node: RabbitMQNode
 
     def __init__(self) -> None:
         super().__init__()
@@ -164,9 +166,9 @@ class Sequences(RuleBasedStateMachine):
         self.runner.run(self._open())
 
     async def _open(self) -> None:
-        self.broker = await FakeBroker().__aenter__()
+        self.broker = await FakeBroker(rabbitmq=profile_of(self.node.version)).__aenter__()
         await self.fake.open(self.broker.connect)
-        await self.real.open(lambda: aioamqp.from_url(self.url))
+        await self.real.open(lambda: aioamqp.from_url(self.node.url))
         for client in (self.fake, self.real):
             for name, kind in EXCHANGES.items():
                 await client.observer.exchange_declare(client.prefix + name, kind)
@@ -433,5 +435,5 @@ def run_sequences(machine: type[Sequences], max_examples: int, **attributes: Any
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_random_sequences_give_the_same_results_on_rabbitmq(rabbitmq_url: str) -> None:
-    run_sequences(Sequences, 30, url=rabbitmq_url)
+def test_random_sequences_give_the_same_results_on_rabbitmq(rabbitmq_node: RabbitMQNode) -> None:
+    run_sequences(Sequences, 30, node=rabbitmq_node)

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from aioamqp_testing import FakeBroker
 from amqp_codec import Command, Int64, exchange, queue
 from tests.conformance.client import MethodOrCommand, ScriptedClient, method_of, publish
+from tests.conformance.scenario import profile_of
+from tests.rabbitmq import RabbitMQNode
 
 PREFIX = "random-topology-"
 QUEUES = ("q1", "q2", "q3", "q4")
@@ -138,14 +140,14 @@ async def outcome(client: ScriptedClient, plan: Plan) -> object:
 
 
 @pytest.mark.slow
-def test_messages_reach_the_same_queues_in_random_topologies(rabbitmq_url: str) -> None:
+def test_messages_reach_the_same_queues_in_random_topologies(rabbitmq_node: RabbitMQNode) -> None:
     """Rows 123-130, 132, 133, 135 and 137."""
-    address = urlsplit(rabbitmq_url)
+    address = urlsplit(rabbitmq_node.url)
     fake, rabbitmq = ScriptedClient(), ScriptedClient()
     explores = not settings().derandomize
 
     async def connect() -> FakeBroker:
-        broker = await FakeBroker().__aenter__()
+        broker = await FakeBroker(rabbitmq=profile_of(rabbitmq_node.version)).__aenter__()
         await broker.dial(lambda: fake)
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: rabbitmq, address.hostname or "", address.port or 0)

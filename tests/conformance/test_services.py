@@ -33,7 +33,7 @@ async def connection(
     """A connection that recovers; ``connect`` deletes the queues."""
     del connect
     dialing: contextlib.AbstractContextManager[None]
-    if fake is not None and broker == "memory":
+    if fake is not None and broker != "tcp":
         url, dialing = "amqp://broker/", aioamqp.dialing(fake.dial)
     else:
         address = await address_of(broker, fake)

@@ -9,8 +9,8 @@ import pytest_asyncio
 from amqp_codec import Command, basic, queue
 from tests.conformance.conftest import endpoint_of
 from tests.conformance.raw_client import Endpoint, close_channel
-from tests.conformance.scenario import ByVersion, scenario
-from tests.rabbitmq import RabbitMQNode, rabbitmqctl
+from tests.conformance.scenario import FAKES, ByVersion, scenario
+from tests.rabbitmq import RabbitMQNode, evaluate
 
 LIMITS = {"handshake_timeout": 500, "consumer_timeout": 300, "channel_tick_interval": 200}
 """Settings of RabbitMQ during the tests, in milliseconds."""
@@ -29,7 +29,7 @@ async def impatient_endpoint(
         endpoint = await endpoint_of(
             broker, stack, consumer_timeout=LIMITS["consumer_timeout"] / 1000
         )
-        if broker not in ("memory", "tcp"):
+        if broker not in FAKES:
             node: RabbitMQNode = request.getfixturevalue("rabbitmq_node")
             await set_limits(node, LIMITS)
             stack.push_async_callback(set_limits, node, DEFAULTS)
@@ -40,7 +40,7 @@ async def impatient_endpoint(
 async def set_limits(node: RabbitMQNode, limits: dict[str, int]) -> None:
     """Change settings that RabbitMQ reads when a connection or a channel is opened."""
     calls = [f"application:set_env(rabbit, {name}, {value})" for name, value in limits.items()]
-    await rabbitmqctl(node, "eval", f"{', '.join(calls)}.")
+    await evaluate(node, f"{', '.join(calls)}.")
 
 
 @scenario

@@ -199,10 +199,18 @@ CALLS: dict[str, tuple[Step, Step]] = {
         confirming,
         lambda s: s.channel.publish(bytes(300_000), "", "empty", PERSISTENT),
     ),
+    "basic_publish much": (
+        nothing,
+        lambda s: s.channel.basic_publish(bytes(300_000), "", "empty", PERSISTENT),
+    ),
     "a publisher": (nothing, lambda s: publisher(s).publish(b"p")),
     "a publisher that sends again": (
         nothing,
         lambda s: publisher(s, "unconfirmed").publish(b"p"),
+    ),
+    "much of a publisher that sends again": (
+        nothing,
+        lambda s: publisher(s, "unconfirmed").publish(bytes(300_000)),
     ),
     "four messages of a publisher": (nothing, publish_four),
     "tx_select": (nothing, lambda s: s.channel.tx_select()),
@@ -222,9 +230,9 @@ CALLS: dict[str, tuple[Step, Step]] = {
 }
 
 NOT_REPEATED: Final = {
-    "basic_recover", "basic_get", "publish", "publish what comes back", "publish much", "tx_commit",
-    "tx_rollback", "close the channel", "open the channel", "close the connection",
-    "a publisher", "enter and leave", "share a loop", "a channel for a block",
+    "basic_recover", "basic_get", "publish", "publish what comes back", "publish much",
+    "basic_publish much", "tx_commit", "tx_rollback", "close the channel", "open the channel",
+    "close the connection", "a publisher", "enter and leave", "share a loop", "a channel for a block",
 }  # fmt: skip
 """Calls that may raise when the link is lost, since they are not sent again, or contain another."""
 
@@ -422,7 +430,7 @@ def test_a_call_may_lose_its_link_or_its_channel_at_any_turn(name: str, event: s
                 else (AmqpClosedConnection, ChannelClosed)
             )
             assert isinstance(error, expected), repr(error)
-            if name == "publish" and isinstance(error, PublishNotSent):
+            if "publish" in name and isinstance(error, PublishNotSent):
                 assert broker.history("empty") == []
         if name.startswith("publish") and error is None:
             assert broker.vhost.queues["empty"].message_count == 1

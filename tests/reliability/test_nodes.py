@@ -27,6 +27,7 @@ from aioamqp import (
 from tests.certificates import Authority, OpenSSLMissing
 from tests.conftest import node_or_skip, skip_or_fail
 from tests.rabbitmq import (
+    NODES,
     RabbitMQMissing,
     RabbitMQNode,
     kill,
@@ -55,10 +56,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
         pytest.skip(str(missing))
 
 
-@pytest.fixture(scope="module")
-def restarting_node(authority: Authority) -> Iterator[RabbitMQNode]:
+@pytest.fixture(scope="module", params=NODES)
+def restarting_node(request: pytest.FixtureRequest, authority: Authority) -> Iterator[RabbitMQNode]:
     """A RabbitMQ node of this module, which is started again when it is killed."""
-    with node_or_skip(authority, restarts=True) as node:
+    with node_or_skip(request.param, authority, restarts=True) as node:
         yield node
 
 
@@ -188,11 +189,11 @@ async def test_a_node_that_is_killed_five_times_loses_nothing(
         await channel.queue_delete(queue)
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[list[RabbitMQNode]]:
+@pytest.fixture(scope="module", params=NODES)
+def cluster(request: pytest.FixtureRequest) -> Iterator[list[RabbitMQNode]]:
     """Three RabbitMQ nodes that form a cluster, and are started again when they are killed."""
     try:
-        with running_cluster(3) as nodes:
+        with running_cluster(request.param, 3) as nodes:
             yield nodes
     except RabbitMQMissing as missing:
         skip_or_fail(missing)

@@ -252,6 +252,22 @@ async def test_resend_unconfirmed_sends_again_in_order_with_a_header_and_the_sam
     assert resent == [None, None, None, True, True, True, None]
 
 
+async def test_messages_behind_those_sent_again_do_not_get_their_header(
+    amqp_broker: FakeBroker, connection: Connection, channel: Channel
+) -> None:
+    amqp_broker.faults.add(LoseConfirm())
+    properties = {"message_id": "mine"}
+    publisher = channel.publisher("", routing_key="q", resend="unconfirmed", properties=properties)
+    await publisher.publish_deferred(b"0")
+    await amqp_broker.wait_idle()
+
+    await lose(amqp_broker, connection)
+    await publisher.publish(b"1")
+
+    received = [(each.body, each.properties.headers) for each in messages(amqp_broker)]
+    assert received == [(b"0", None), (b"0", {"x-resent": True}), (b"1", None)]
+
+
 async def test_a_message_is_sent_again_after_each_of_several_losses(
     amqp_broker: FakeBroker, connection: Connection, channel: Channel
 ) -> None:

@@ -88,7 +88,7 @@ async def test_any_client_can_connect_over_tcp() -> None:
         assert url.startswith("amqp://guest:guest@127.0.0.1:")
         client = await StreamClient.open(url)
 
-        client.send(queue.Declare("q"))
+        client.send(queue.Declare("q", durable=True))
         assert await client.receive() == queue.DeclareOk("q")
         client.writer.write(encoded(Command(1, basic.Publish("", "q"), Properties(), b"m")))
         client.send(basic.Get("q"))
@@ -104,7 +104,7 @@ async def test_a_client_that_hangs_up_is_forgotten() -> None:
         other = await StreamClient.open(await broker.listen())
         client.send(queue.Declare("mine", exclusive=True))
         await client.receive()
-        other.send(queue.Declare("q"), basic.Consume("q", "c"))
+        other.send(queue.Declare("q", durable=True), basic.Consume("q", "c"))
         assert [await other.receive(), await other.receive()] == [
             queue.DeclareOk("q"),
             basic.ConsumeOk("c"),
@@ -118,7 +118,7 @@ async def test_a_client_that_hangs_up_is_forgotten() -> None:
 
 
 async def test_last_words_arrive_before_the_end() -> None:
-    async with FakeBroker() as broker:
+    async with FakeBroker(rabbitmq="3.10") as broker:
         parts = urlsplit(await broker.listen())
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         writer.write(b"GET / HTTP/1.0\r\n")
@@ -166,7 +166,7 @@ async def test_leaving_the_broker_tells_its_clients_and_closes_its_port() -> Non
 async def test_a_client_that_does_not_read_cannot_keep_the_broker_from_stopping() -> None:
     async with FakeBroker() as broker:
         client = await StreamClient.open(await broker.listen())
-        client.send(queue.Declare("q"))
+        client.send(queue.Declare("q", durable=True))
         await client.receive()
         for _ in range(64):
             broker.vhost.queues["q"].publish(a_message(bytes(2**20)))
@@ -181,7 +181,7 @@ async def test_a_client_that_does_not_read_cannot_keep_the_broker_from_stopping(
 async def test_a_client_that_does_not_read_gets_no_more_until_it_does() -> None:
     async with FakeBroker() as broker:
         client = await StreamClient.open(await broker.listen())
-        client.send(queue.Declare("q"))
+        client.send(queue.Declare("q", durable=True))
         await client.receive()
         for _ in range(64):
             broker.vhost.queues["q"].publish(a_message(bytes(2**20)))
@@ -242,7 +242,7 @@ async def test_brokers_can_share_a_clock_but_nothing_else() -> None:
     clock = ManualClock()
 
     async with FakeBroker(clock) as one, FakeBroker(clock) as other:
-        one.vhost.declare_queue("q", None)
+        one.vhost.declare_queue("q", None, durable=True)
         assert other.vhost.queues == {}
         assert one.clock is other.clock
 
@@ -269,7 +269,7 @@ async def test_aioamqp_connects_in_memory() -> None:
     async with FakeBroker() as broker:
         _, protocol = await broker.connect()
         opened = await protocol.channel()
-        await opened.queue_declare("q")
+        await opened.queue_declare("q", durable=True)
         await opened.basic_publish(b"hello", exchange_name="", routing_key="q")
 
         got = await opened.basic_get("q", no_ack=True)
@@ -292,10 +292,10 @@ async def test_aioamqp_hears_of_a_channel_error_as_from_rabbitmq() -> None:
 
 
 async def test_what_the_broker_cannot_do_yet_is_in_refused() -> None:
-    async with FakeBroker() as broker:
+    async with FakeBroker(rabbitmq="3.10") as broker:
         client = await StreamClient.open(await broker.listen())
 
-        broker.vhost.declare_queue("q", None)
+        broker.vhost.declare_queue("q", None, durable=True)
         client.send(UNSUPPORTED)
 
         close = await client.receive()

@@ -19,7 +19,7 @@ async def send(text: str) -> None:
     """Code under test."""
     async with aioamqp.connect("rabbitmq.example") as protocol:
         channel = await protocol.channel()
-        await channel.queue_declare("orders")
+        await channel.queue_declare("orders", durable=True)
         await channel.basic_publish(text, "", "orders")
         await channel.queue_declare("orders", passive=True)
 
@@ -139,7 +139,7 @@ async def test_an_exception_gets_a_note_on_the_broker() -> None:
             raise ValueError("mine")
 
     assert caught.value.__notes__ == [state]
-    assert "queue 'orders': 1 ready, 0 unacked, 0 consumers" in state
+    assert "queue 'orders', durable: 1 ready, 0 unacked, 0 consumers" in state
 
 
 def test_an_exception_gets_the_note_without_a_loop_too() -> None:

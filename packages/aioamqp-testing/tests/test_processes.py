@@ -36,7 +36,7 @@ async def publish() -> None:
     async with aioamqp.connect() as protocol:
         channel = await protocol.channel()
         await channel.confirm_select()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         await channel.publish(b"lost", "", "q")
 
 
@@ -48,7 +48,7 @@ def test_a_forked_worker_gets_an_error_that_names_the_process(
 ) -> None:
     """Row U15."""
     with fake_broker() as broker:
-        broker.vhost.declare_queue("q", None)
+        broker.vhost.declare_queue("q", None, durable=True)
 
         text = error_in_fork(lambda: program(broker))
 

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from aioamqp.dial import current_dialer, dial_tcp
+from aioamqp_testing.model.profile import DEFAULT_VERSION, VERSIONS
 
 STRICT = "[pytest]\nasyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
 AUTO = STRICT.replace("strict", "auto")
@@ -17,7 +18,7 @@ async def send(text, where="amqp://guest:guest@rabbitmq.example/"):
     """Code under test, which connects by itself."""
     async with aioamqp.from_url(where) as protocol:
         channel = await protocol.channel()
-        await channel.queue_declare("orders")
+        await channel.queue_declare("orders", durable=True)
         await channel.basic_publish(text.encode(), "", "orders")
         await channel.queue_declare("orders", passive=True)  # the broker has it
 '''
@@ -38,7 +39,7 @@ async def test_the_program_reaches_the_broker(amqp_broker):
 {mark}
 async def test_each_test_has_a_broker_of_its_own(amqp_broker, amqp_channel):
     assert not amqp_broker.vhost.queues
-    await amqp_channel.queue_declare("orders")
+    await amqp_channel.queue_declare("orders", durable=True)
     assert list(amqp_broker.vhost.queues) == ["orders"]
 
 
@@ -61,7 +62,7 @@ async def service(amqp_url):
 async def test_the_connection_is_in_the_loop_of_the_test_and_of_its_fixtures(
     service, amqp_connection, amqp_channel
 ):
-    declared = await service.queue_declare("mine", exclusive=False)
+    declared = await service.queue_declare("mine", durable=True)
     assert (await amqp_channel.queue_declare("mine", passive=True))["queue"] == "mine"
     assert amqp_connection.state == 1
 """
@@ -247,7 +248,7 @@ import pytest
 @pytest.mark.parametrize(
     ("option", "mark", "version"),
     [
-        ((), "", "3.10.8"),
+        ((), "", VERSIONS[DEFAULT_VERSION].version),
         (("--amqp-rabbitmq=4.3",), "", "4.3.6"),
         ((), "@pytest.mark.amqp(rabbitmq='4.0')\n", "4.0.5"),
         (("--amqp-rabbitmq=4.3",), "@pytest.mark.amqp(rabbitmq='4.0')\n", "4.0.5"),
@@ -334,7 +335,7 @@ def test_the_report_on_a_failure_shows_the_broker(project: pytest.Pytester) -> N
             "connections",
             "  127.0.0.1:*: open, user guest, 1 channel",
             "answers as",
-            "  RabbitMQ 3.10.8",
+            f"  RabbitMQ {VERSIONS[DEFAULT_VERSION].version}",
             "last commands (-> from the client, <- from the broker)",
             "    -> 1 *Publish(*'shop'*three*",
             "    <- 1 *Deliver(*worker*two*",
@@ -405,7 +406,7 @@ def test_it(sent):
     run = project.runpytest()
 
     run.assert_outcomes(errors=1)
-    run.stdout.fnmatch_lines(["*- AMQP broker -*", "  queue 'orders': 1 ready, *"])
+    run.stdout.fnmatch_lines(["*- AMQP broker -*", "  queue 'orders', durable: 1 ready, *"])
 
 
 REFUSED = """
@@ -544,7 +545,7 @@ async def callback(channel, body, envelope, properties):
 async def test_it(amqp_broker):
     transport, protocol = await aioamqp.connect()
     channel = await protocol.channel()
-    await channel.queue_declare("orders")
+    await channel.queue_declare("orders", durable=True)
     await channel.basic_consume(callback, "orders")
     seen.append((amqp_broker, transport, asyncio.all_tasks()))
 

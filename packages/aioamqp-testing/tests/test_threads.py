@@ -72,10 +72,10 @@ class Consumer:
         self.protocol: aioamqp.AmqpProtocol
         self.transport: asyncio.Transport
 
-    async def start(self, queue: str = "q") -> None:
+    async def start(self, queue: str = "q", *, durable: bool = True) -> None:
         self.transport, self.protocol = await aioamqp.connect()
         channel = await self.protocol.channel()
-        await channel.queue_declare(queue)
+        await channel.queue_declare(queue, durable=durable)
         await channel.basic_consume(self.handle, queue)
 
     async def abort(self) -> None:
@@ -144,7 +144,7 @@ def test_a_test_without_a_loop_acts_in_the_broker() -> None:
     """Row U13."""
     with fake_broker() as broker:
         replier = broker.rpc_reply("double", lambda request: 2 * request.body)
-        broker.vhost.declare_queue("answers", None)
+        broker.vhost.declare_queue("answers", None, durable=True)
         properties = Properties(reply_to="answers", correlation_id="1")
         broker.publish("", "double", b"21", properties)
 
@@ -202,7 +202,7 @@ def test_timers_outlive_the_loop_that_began_them(app: LoopThread) -> None:
         async with aioamqp.connect() as protocol:
             channel = await protocol.channel()
             arguments: dict[str, FieldValue] = {**DEAD_LETTERS, "x-message-ttl": 20}
-            await channel.queue_declare("delayed", arguments=arguments)
+            await channel.queue_declare("delayed", arguments=arguments, durable=True)
             await channel.basic_publish(b"late", "", "delayed")
             await channel.queue_declare("delayed", passive=True)
 
@@ -222,7 +222,7 @@ def test_overdue_timers_run_before_a_test_without_a_loop_looks(
 ) -> None:
     """Row U13."""
     with fake_broker() as broker:
-        broker.vhost.declare_queue("q", None, arguments={"x-message-ttl": 60_000})
+        broker.vhost.declare_queue("q", None, arguments={"x-message-ttl": 60_000}, durable=True)
         broker.publish("", "q", b"old")
         now = broker.clock.time()
         monkeypatch.setattr("time.monotonic", lambda: now + 59)
@@ -239,7 +239,7 @@ def test_messages_of_a_closed_loop_are_delivered_again() -> None:
         return await exchange(broker, await raw_client(broker, 1), basic.Get("q"))
 
     with fake_broker() as broker:
-        broker.vhost.declare_queue("q", None)
+        broker.vhost.declare_queue("q", None, durable=True)
         broker.publish("", "q", b"hello")
 
         for redelivered in (False, True, True):
@@ -256,7 +256,7 @@ def test_a_manual_clock_is_advanced_from_any_thread(app: LoopThread) -> None:
         consumer = Consumer()
         app.run(consumer.start())
         arguments: dict[str, FieldValue] = {**DEAD_LETTERS, "x-message-ttl": 60_000}
-        broker.vhost.declare_queue("delayed", None, arguments=arguments)
+        broker.vhost.declare_queue("delayed", None, arguments=arguments, durable=True)
         broker.publish("", "delayed", b"late")
 
         clock.advance(60)
@@ -346,7 +346,7 @@ async def test_a_coroutine_replies_in_the_loop_of_the_test(app: LoopThread) -> N
 
     async with fake_broker() as broker:
         broker.rpc_reply("double", reply)
-        broker.vhost.declare_queue("answers", None)
+        broker.vhost.declare_queue("answers", None, durable=True)
 
         async def call() -> None:
             async with aioamqp.connect() as protocol:
@@ -392,9 +392,9 @@ def test_a_listener_of_a_closed_loop_is_closed() -> None:
 
 def test_a_test_without_a_loop_restarts_the_broker(app: LoopThread) -> None:
     """Row U13."""
-    with fake_broker() as broker:
+    with fake_broker(rabbitmq="3.10") as broker:
         consumer = Consumer()
-        app.run(consumer.start())
+        app.run(consumer.start(durable=False))
 
         broker.faults.add(Restart())
 

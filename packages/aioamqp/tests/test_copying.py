@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import aioamqp
-from aioamqp import Backoff, ConnectionState, StateChange, Topology, Unrestored, exceptions
+from aioamqp import Backoff, ConnectionState, Health, StateChange, Topology, Unrestored, exceptions
 from aioamqp.envelope import Envelope, ReturnEnvelope
 from aioamqp.exceptions import (
     AcknowledgementTimeout,
@@ -126,6 +126,7 @@ TOPOLOGY.record(queue.Declare("q", durable=True), 1)
 TOPOLOGY.record(basic.Consume("q", "tag"), 1)
 
 UNREPEATABLE: list[Any] = [
+    Health(False, "The program closed the connection"),
     Unrestored("queue 'q'", ChannelClosed(404, "NOT_FOUND")),
     StateChange(
         ConnectionState.OPEN,

@@ -63,6 +63,17 @@ async def test_a_message_has_the_parts_of_its_delivery(server: ScriptedServer) -
     await settled(server, message)
 
 
+async def test_a_message_is_settled_by_its_own_tag_when_its_envelope_is_changed(
+    server: ScriptedServer,
+) -> None:
+    message = await delivered(server)
+
+    message.envelope.delivery_tag = 8
+    await message.ack()
+
+    assert await settled(server, message) == [basic.Ack(7)]
+
+
 @pytest.mark.parametrize(
     ("settle_it", "said"),
     [

@@ -92,6 +92,29 @@ def test_headers_that_cannot_be_decoded_can_be_replaced() -> None:
     assert to_codec(properties) == CodecProperties(headers={"a": 1})
 
 
+def test_the_error_of_headers_is_kept_when_they_are_replaced_unseen(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    properties = Properties.from_codec(CodecProperties.decode(DAMAGED, 0, len(DAMAGED)))
+    assert caplog.text == ""
+
+    properties.headers = {"a": 1}
+
+    assert properties.headers == {"a": 1}
+    assert isinstance(properties.headers_error, DecodeError)
+    assert properties.raw_headers == DAMAGED[2:]
+    assert caplog.text.count("cannot be decoded") == 1
+
+
+def test_an_envelope_can_be_changed() -> None:
+    envelope = Envelope.from_codec(basic.Deliver("tag", 7, True, "ex", "key"))
+
+    for name in Envelope.__slots__:
+        setattr(envelope, name, "changed")
+
+    assert {getattr(envelope, name) for name in Envelope.__slots__} == {"changed"}
+
+
 def test_headers_that_can_be_decoded_have_no_error() -> None:
     properties = Properties.from_codec(CodecProperties(headers={"a": 1}))
 

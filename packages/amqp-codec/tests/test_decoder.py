@@ -3,6 +3,7 @@
 import random
 import struct
 import sys
+import tracemalloc
 
 import pytest
 from hypothesis import example, given, settings
@@ -22,6 +23,7 @@ from amqp_codec import (
     encode_command,
     queue,
 )
+from amqp_codec.decoder import LEAST_UNFINISHED
 from amqp_strategies import commands, same
 
 METHOD, HEADER, BODY = 1, 2, 3
@@ -504,3 +506,62 @@ def test_unfinished_bodies_have_no_limit_unless_bodies_have() -> None:
     decoder.feed(method(1) + header(1, 5) + frame(BODY, 1, b"unfi"))
 
     assert decoder.feed(frame(BODY, 1, b"n"))[0].body == b"unfin"
+
+
+def test_a_body_is_the_same_wherever_its_frames_are_cut() -> None:
+    body = bytes(range(1, 200))
+    content = method(1) + header(1, 199)
+    content += frame(BODY, 1, body[:90]) + frame(BODY, 1, b"") + frame(BODY, 1, body[90:])
+    other = method(2) + header(2, 3) + frame(BODY, 2, b"two")
+    data = content[:-1] + b"\xce" + other
+
+    for first in range(len(data)):
+        decoder, received = Decoder(max_body_size=1000), []
+        for piece in (data[:first], data[first : first + 7], data[first + 7 :]):
+            received += decoder.feed(piece)
+        assert [(command.channel, command.body) for command in received] == [(1, body), (2, b"two")]
+        assert all(type(command.body) is bytes for command in received)
+
+
+def test_a_cut_body_frame_that_ends_badly_is_refused() -> None:
+    decoder = Decoder()
+    data = method(1) + header(1, 8) + frame(BODY, 1, b"abcdefgh", end=7)
+
+    assert decoder.feed(data[:-5]) == []
+    with pytest.raises(DecodeError, match="a frame ends with 0x07") as raised:
+        decoder.feed(data[-5:] + method(1))
+
+    error = raised.value
+    assert (error.kind, error.channel, error.size, error.end) == ("frame_end", 1, 8, 7)
+
+
+def test_a_body_is_copied_once() -> None:
+    body = bytes(1 << 22)
+    data = encode_command(Command(1, basic.Deliver(), Properties(), body))
+    pieces = [data[start : start + 65536] for start in range(0, len(data), 65536)]
+    decoder = Decoder(131072, 1 << 23)
+    tracemalloc.start()
+
+    received = [command for piece in pieces for command in decoder.feed(piece)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert received[0].body == body
+    assert peak < 1.05 * len(body)
+
+
+def test_memory_is_reserved_for_a_limited_number_of_announced_bodies() -> None:
+    decoder = Decoder(max_body_size=1 << 24)
+    size = 1 << 23
+    tracemalloc.start()
+
+    for number in range(1, 101):
+        assert decoder.feed(method(number) + header(number, size)) == []
+        assert decoder.feed(frame(BODY, number, b"x")) == []
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert held < LEAST_UNFINISHED + (1 << 20)
+    for number in (1, 50, 100):  # with memory that was reserved, and without
+        (command,) = decoder.feed(frame(BODY, number, bytes(size - 1)))
+        assert (command.channel, command.body) == (number, b"x" + bytes(size - 1))

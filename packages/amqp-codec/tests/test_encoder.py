@@ -14,9 +14,11 @@ from amqp_codec import (
     channel,
     encode_command,
     encode_content,
+    encode_content_in_pieces,
     encode_method,
     queue,
 )
+from amqp_codec.encoder import PIECE
 
 TEXT: Any = "text"
 PUBLISH = basic.Publish("x", "k").encode()
@@ -135,3 +137,45 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_produced(
 def test_a_method_with_content_must_fit_into_a_frame_too() -> None:
     with pytest.raises(EncodeError, match="the method with its arguments take 265 bytes"):
         encode_content(1, basic.Publish("x", "k" * 255).encode(), None, b"", frame_max=100)
+
+
+@pytest.mark.parametrize("frame_max", [0, 4096, 131072, 1 << 24])
+@pytest.mark.parametrize("size", [0, 1, 131064, 131065, 400_000])
+def test_the_pieces_of_a_content_are_whole_frames(size: int, frame_max: int) -> None:
+    body = bytes(range(250)) * 1600
+
+    pieces = encode_content_in_pieces(1, PUBLISH, None, body[:size], frame_max)
+
+    assert len(list(pieces)) == len(pieces)
+    head = len(encode_content(1, PUBLISH, None, b""))
+    for number, piece in enumerate(pieces):
+        assert next(kind for kind, _, _ in frames(piece)) == (3 if number else 1)
+        assert len(piece) <= PIECE + (0 if number else head)
+        assert number in (0, len(pieces) - 1) or len(piece) > PIECE - 4096
+    together = encode_content(1, PUBLISH, None, body[:size], min(frame_max or PIECE, PIECE))
+    assert b"".join(pieces) == together
+
+
+def test_pieces_are_encoded_from_the_body_as_it_was() -> None:
+    body = bytearray(b"a" * 300_000)
+    pieces = encode_content_in_pieces(1, PUBLISH, None, body)
+    body[:] = b"b" * 300_000
+
+    assert b"".join(pieces) == encode_content(1, PUBLISH, None, b"a" * 300_000)
+
+
+@pytest.mark.parametrize(
+    ("number", "properties", "body", "frame_max"),
+    [
+        (70000, None, b"", 0),
+        (1, None, TEXT, 0),
+        (1, None, b"", 8),
+        (1, Properties(priority=256), b"", 0),
+        (1, None, b"", 4096.5),
+    ],
+)
+def test_a_content_in_pieces_is_checked_before_the_first_piece(
+    number: int, properties: Properties | None, body: bytes, frame_max: int
+) -> None:
+    with pytest.raises(EncodeError):
+        encode_content_in_pieces(number, PUBLISH, properties, body, frame_max)

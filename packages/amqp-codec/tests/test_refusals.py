@@ -20,6 +20,7 @@ from amqp_codec import (
     decode_table,
     encode_command,
     encode_content,
+    encode_content_in_pieces,
     encode_method,
     encode_table,
     exchange,
@@ -104,8 +105,14 @@ def check_everywhere(value: Any) -> None:
     for channel, payload, frame_max in ((value, PUBLISH, 0), (1, value, 0), (1, PUBLISH, value)):
         outcome(lambda c=channel, p=payload, f=frame_max: encode_method(c, p, f))  # type: ignore[misc]
         outcome(lambda c=channel, p=payload, f=frame_max: encode_content(c, p, None, b"", f))  # type: ignore[misc]
+        outcome(
+            lambda c=channel, p=payload, f=frame_max: b"".join(  # type: ignore[misc]
+                encode_content_in_pieces(c, p, None, b"body", f)
+            )
+        )
     outcome(lambda: encode_content(1, PUBLISH, value, b"body"))
     outcome(lambda: encode_content(1, PUBLISH, None, value, 4096))
+    outcome(lambda: b"".join(encode_content_in_pieces(1, PUBLISH, value, value, 4096)))
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -8,6 +8,7 @@ import pytest_asyncio
 
 import aioamqp
 from tests.compat.connections import connections, pytest_asyncio_loop_factories, server
+from tests.rabbitmq import NODES
 
 __all__ = ["Connect", "broker", "connect", "pytest_asyncio_loop_factories", "server"]
 
@@ -15,13 +16,13 @@ Connect: TypeAlias = Callable[..., Awaitable[aioamqp.AmqpProtocol]]
 """Opens a connection, which is closed when the test ends."""
 
 
-@pytest.fixture(params=["fake", "rabbitmq"])
+@pytest.fixture(params=["fake", *NODES])
 def broker(request: pytest.FixtureRequest) -> str:
     """The URL of RabbitMQ, or an empty string for the fake broker.
 
     Not asynchronous, so that RabbitMQ is started outside of a test's event loop.
     """
-    return str(request.getfixturevalue("rabbitmq_url")) if request.param == "rabbitmq" else ""
+    return str(request.getfixturevalue("rabbitmq_url")) if request.param in NODES else ""
 
 
 @pytest_asyncio.fixture

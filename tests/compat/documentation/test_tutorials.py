@@ -48,7 +48,7 @@ def test_a_program_can_use_asyncio_run_or_run_until_complete(run: Callable[..., 
             with aioamqp.dialing(broker.dial):
                 transport, protocol = await aioamqp.connect()
                 channel = await protocol.channel()
-                await channel.queue_declare(queue_name="hello")
+                await channel.queue_declare(queue_name="hello", durable=True)
                 await channel.basic_publish("Hello World!", exchange_name="", routing_key="hello")
                 message: bytes = (await channel.basic_get("hello", no_ack=True))["message"]
                 await protocol.close()

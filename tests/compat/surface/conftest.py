@@ -8,6 +8,7 @@ import pytest_asyncio
 import aioamqp
 from tests.compat.connections import Dial as Connect
 from tests.compat.connections import connections, pytest_asyncio_loop_factories, server
+from tests.rabbitmq import NODES
 
 __all__ = [
     "Connect",
@@ -20,13 +21,13 @@ __all__ = [
 ]
 
 
-@pytest.fixture(params=["fake", "rabbitmq"])
+@pytest.fixture(params=["fake", *NODES])
 def broker_url(request: pytest.FixtureRequest) -> str:
     """The URL of RabbitMQ, or an empty string for the fake broker.
 
     Not asynchronous, so that RabbitMQ is started outside of a test's event loop.
     """
-    return str(request.getfixturevalue("rabbitmq_url")) if request.param == "rabbitmq" else ""
+    return str(request.getfixturevalue("rabbitmq_url")) if request.param in NODES else ""
 
 
 @pytest_asyncio.fixture

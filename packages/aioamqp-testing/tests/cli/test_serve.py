@@ -19,6 +19,7 @@ import pytest
 import aioamqp
 from aioamqp_testing import FakeBroker
 from aioamqp_testing.cli.overview import Screen, overview, summary
+from aioamqp_testing.model.profile import DEFAULT_VERSION, VERSIONS
 
 pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
 
@@ -57,7 +58,7 @@ def stopped(process: "subprocess.Popen[str]", number: int) -> tuple[str, str]:
 async def use(url: str) -> None:
     async with aioamqp.from_url(url) as protocol:
         channel = await protocol.channel()
-        await channel.queue_declare("orders")
+        await channel.queue_declare("orders", durable=True)
         await channel.basic_publish("one", "", "orders")
         assert (await channel.queue_declare("orders", passive=True))["message_count"] == 1
 
@@ -92,7 +93,12 @@ async def version_of(url: str) -> object:
 
 
 @pytest.mark.parametrize(
-    ("options", "version"), [((), "3.10.8"), (("--rabbitmq=4.3", "--deprecated=deny"), "4.3.6")]
+    ("options", "version"),
+    [
+        ((), VERSIONS[DEFAULT_VERSION].version),
+        (("--rabbitmq=3.10",), "3.10.8"),
+        (("--rabbitmq=4.3", "--deprecated=deny"), "4.3.6"),
+    ],
 )
 def test_the_version_can_be_chosen(options: tuple[str, ...], version: str) -> None:
     with serving("--quiet", *options) as process:
@@ -255,7 +261,7 @@ def test_on_a_terminal_it_shows_connections_and_queues_as_they_come_and_go() -> 
         async def main() -> None:
             async with aioamqp.from_url(url) as protocol:
                 channel = await protocol.channel()
-                await channel.queue_declare("orders")
+                await channel.queue_declare("orders", durable=True)
                 await channel.basic_publish("one", "", "orders")
                 await asyncio.to_thread(terminal.read_until, "'orders'")
                 await asyncio.to_thread(terminal.read_until, "user guest, channels: 1")
@@ -283,7 +289,7 @@ async def test_the_overview_fits_the_screen_and_counts_what_does_not(
 ) -> None:
     async with FakeBroker() as broker:
         for number in range(queues):
-            broker.vhost.declare_queue(f"queue {number}", None)
+            broker.vhost.declare_queue(f"queue {number}", None, durable=True)
         for _ in range(connections):
             await broker.connect()
 
@@ -301,7 +307,7 @@ async def test_the_overview_fits_the_screen_and_counts_what_does_not(
 @pytest.mark.asyncio
 async def test_a_name_cannot_move_the_cursor() -> None:
     async with FakeBroker() as broker:
-        broker.vhost.declare_queue("\x1b[2J", None)
+        broker.vhost.declare_queue("\x1b[2J", None, durable=True)
 
         assert not any("\x1b" in line for line in overview(broker))
         assert summary(broker).startswith("connections: 0")
@@ -316,7 +322,7 @@ async def test_the_banner_stays_visible_if_the_terminal_is_high_enough(
     output = io.StringIO()
     async with FakeBroker() as broker:
         for number in range(100):
-            broker.vhost.declare_queue(f"queue {number}", None)
+            broker.vhost.declare_queue(f"queue {number}", None, durable=True)
         Screen(output, above=6).show(broker)
 
     assert output.getvalue().count("\n") == shown

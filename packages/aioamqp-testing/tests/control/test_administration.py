@@ -27,19 +27,19 @@ def forced(text: str) -> list[connection.Close]:
 
 
 async def test_a_program_logs_in_as_a_user_into_a_virtual_host() -> None:
-    async with FakeBroker() as broker:
+    async with FakeBroker(rabbitmq="4.3") as broker:
         broker.add_vhost("/shop")
         broker.add_user("ada", "secret")
         broker.set_permissions("ada", "/shop", configure="^ada")
 
         _, protocol = await broker.connect(login="ada", password="secret", virtualhost="/shop")
         ada = await protocol.channel()
-        await ada.queue_declare("ada.q")
+        await ada.queue_declare("ada.q", durable=True)
         with pytest.raises(aioamqp.ChannelClosed) as caught:
-            await ada.queue_declare("q")
+            await ada.queue_declare("q", durable=True)
 
         assert caught.value.message == (
-            "ACCESS_REFUSED - access to queue 'q' in vhost '/shop' refused for user 'ada'"
+            "ACCESS_REFUSED - configure access to queue 'q' in vhost '/shop' refused for user 'ada'"
         )
         assert list(broker.node.vhosts["/shop"].queues) == ["ada.q"]
         await protocol.close()
@@ -153,7 +153,7 @@ async def test_permissions_hold_for_open_connections_at_once(
 ) -> None:
     broker.clear_permissions("guest")
 
-    (refused,) = client.say(1, queue.Declare("q"))
+    (refused,) = client.say(1, queue.Declare("q", durable=True))
 
     assert isinstance(refused, channel.Close)
     assert refused.reply_code == 403
@@ -162,7 +162,7 @@ async def test_permissions_hold_for_open_connections_at_once(
 async def test_topic_permissions_can_be_taken_away(
     broker: FakeBroker, client: SilentClient
 ) -> None:
-    client.say(1, queue.Declare("q"))
+    client.say(1, queue.Declare("q", durable=True))
     broker.set_topic_permissions("guest", "amq.topic", read="^a$")
     (refused,) = client.say(1, queue.Bind("q", "amq.topic", "b"))
     assert isinstance(refused, channel.Close)
@@ -198,7 +198,7 @@ async def test_what_is_above_a_new_limit_stays(broker: FakeBroker, client: Silen
 
 async def test_a_policy_is_set_and_cleared(broker: FakeBroker, client: SilentClient) -> None:
     """Row 121."""
-    client.say(1, queue.Declare("q"))
+    client.say(1, queue.Declare("q", durable=True))
     client.publish("q", b"1", b"2", b"3")
 
     broker.set_policy("short", "^q$", {"max-length": 1})
@@ -213,7 +213,12 @@ async def test_a_policy_that_expires_messages_sends_them_on_at_once(
     broker: FakeBroker, client: SilentClient
 ) -> None:
     """Row 121. Consumers of where they go have them without anything else happening."""
-    client.say(1, queue.Declare("q"), queue.Declare("dead"), basic.Consume("dead", "tag"))
+    client.say(
+        1,
+        queue.Declare("q", durable=True),
+        queue.Declare("dead", durable=True),
+        basic.Consume("dead", "tag"),
+    )
     client.publish("q", b"1")
 
     definition: FieldTable = {
@@ -266,6 +271,32 @@ async def test_what_cannot_be_done_is_refused(
         call(broker)
 
 
+@pytest.mark.parametrize(
+    ("version", "operators", "policy", "overflow"),
+    [
+        ("3.10", {"max-length": 1}, "reject-publish", "reject-publish"),
+        ("4.3", {"overflow": "drop-head"}, "reject-publish", "drop-head"),
+    ],
+)
+async def test_an_operator_policy_comes_before_a_policy(
+    version: str, operators: FieldTable, policy: str, overflow: str
+) -> None:
+    async with FakeBroker(rabbitmq=version) as broker:
+        broker.set_policy("own", ".", {"overflow": policy})
+        broker.set_operator_policy("operators", ".", operators)
+
+        assert broker.vhost.policies.for_queue("q")["overflow"] == overflow
+
+
+async def test_an_operator_policy_can_only_define_limits() -> None:
+    async with FakeBroker(rabbitmq="3.10") as broker:
+        for definition in ({"dead-letter-exchange": ""}, {"overflow": "drop-head"}):
+            with pytest.raises(ValueError, match="an operator policy cannot define"):
+                broker.set_operator_policy("operators", ".", definition)
+        with pytest.raises(ValueError, match="there is no operator policy 'operators'"):
+            broker.clear_operator_policy("operators")
+
+
 async def test_a_virtual_host_has_a_default_queue_type() -> None:
     async with FakeBroker(rabbitmq="4.3") as broker:
         broker.set_default_queue_type("quorum")
@@ -282,3 +313,36 @@ async def test_a_virtual_host_has_a_default_queue_type() -> None:
 async def test_an_old_version_has_no_default_queue_type() -> None:
     with pytest.raises(ValueError, match=r"RabbitMQ 3\.10\.8 has no default queue types"):
         FakeBroker(rabbitmq="3.10").set_default_queue_type("quorum")
+
+
+@pytest.mark.parametrize(
+    ("version", "limits", "why"),
+    [
+        ("3.10", {"max_queues": 1}, r"RabbitMQ 3\.10\.8 has no limit of the queues of a cluster"),
+        ("4.0", {"max_exchanges": 9}, r"RabbitMQ 4\.0\.5 has no limit of the exchanges"),
+        ("4.3", {"max_channels": -1}, "max_channels must not be negative; None is no limit"),
+    ],
+)
+async def test_a_limit_of_a_cluster_that_the_version_does_not_have_is_refused(
+    version: str, limits: dict[str, int], why: str
+) -> None:
+    async with FakeBroker(rabbitmq=version) as broker:
+        with pytest.raises(ValueError, match=why):
+            broker.set_cluster_limits(**limits)
+
+
+async def test_a_limit_of_a_cluster_counts_all_virtual_hosts() -> None:
+    async with FakeBroker(rabbitmq="4.3") as broker:
+        broker.add_vhost("other")
+        broker.set_cluster_limits(max_queues=2)
+        _, protocol = await broker.connect()
+        _, other = await broker.connect(virtualhost="other")
+        for each in (protocol, other):
+            opened = await each.channel()
+            await opened.queue_declare("q", durable=True)
+            await opened.queue_declare("q", durable=True)
+
+        with pytest.raises(aioamqp.ChannelClosed, match=r"queue limit in cluster \(2\) is reached"):
+            await opened.queue_declare("r", durable=True)
+        for each in (protocol, other):
+            await each.close()

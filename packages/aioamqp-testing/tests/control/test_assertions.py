@@ -59,7 +59,7 @@ def test_of_many_messages_the_last_ones_are_shown(broker: FakeBroker) -> None:
 
 
 def test_routes_are_asserted(broker: FakeBroker) -> None:
-    broker.vhost.declare_queue("q", None)
+    broker.vhost.declare_queue("q", None, durable=True)
     broker.publish("", "q")
     broker.publish("amq.topic", "k")
 
@@ -76,7 +76,7 @@ def test_routes_are_asserted(broker: FakeBroker) -> None:
 
 
 def test_acknowledgements_are_asserted(broker: FakeBroker) -> None:
-    queue = broker.vhost.declare_queue("q", None)
+    queue = broker.vhost.declare_queue("q", None, durable=True)
     noting = NotingChannel()
     noting.consume(queue)
     broker.publish("", "q", b"1")
@@ -96,8 +96,8 @@ def test_acknowledgements_are_asserted(broker: FakeBroker) -> None:
 
 
 def test_an_unacknowledged_message_is_shown_with_its_consumer(broker: FakeBroker) -> None:
-    queue = broker.vhost.declare_queue("q", None)
-    broker.vhost.declare_queue("other", None)
+    queue = broker.vhost.declare_queue("q", None, durable=True)
+    broker.vhost.declare_queue("other", None, durable=True)
     noting = NotingChannel()
     noting.consume(queue, "c")
     broker.assert_nothing_unacked()
@@ -113,7 +113,7 @@ def test_an_unacknowledged_message_is_shown_with_its_consumer(broker: FakeBroker
 
 
 def test_an_unknown_queue_is_refused_with_the_known_names(broker: FakeBroker) -> None:
-    broker.vhost.declare_queue("q", None)
+    broker.vhost.declare_queue("q", None, durable=True)
 
     with pytest.raises(ValueError, match="there is no queue 'x' in the broker; there are: 'q'"):
         broker.assert_nothing_unacked("x")
@@ -195,7 +195,7 @@ async def test_what_was_left_open_is_listed() -> None:
 
 def test_a_broker_shows_unacknowledged_messages_with_their_consumer(broker: FakeBroker) -> None:
     noting = NotingChannel()
-    noting.consume(broker.vhost.declare_queue("q", None), "c")
+    noting.consume(broker.vhost.declare_queue("q", None, durable=True), "c")
     broker.publish("", "q", b"m")
 
     assert "unacked by consumer 'c' on test: b'm', published to '' with key 'q'" in str(broker)
@@ -207,7 +207,7 @@ async def test_assertions_see_what_clients_have_just_sent() -> None:
     async with FakeBroker() as broker:
         _, protocol = await broker.connect()
         channel = await protocol.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
 
         for body in b"1", b"2", b"3":
             await channel.basic_publish(body, "", "q")
@@ -220,7 +220,7 @@ async def test_assertions_see_what_clients_have_just_sent() -> None:
         broker.assert_acked("q", count=1)
         broker.assert_nothing_unacked()
 
-        await channel.queue_declare("more", no_wait=True)
+        await channel.queue_declare("more", no_wait=True, durable=True)
         broker.assert_topology(queues=["q", "more"])
         await channel.basic_publish(b"4", "", "more")
         broker.assert_routed("", "more", "more")

@@ -26,7 +26,7 @@ async def test_a_predicate_is_called_only_after_activity() -> None:
             calls += 1
             return broker.vhost.queues["q"].message_count > 0
 
-        broker.vhost.declare_queue("q", None)
+        broker.vhost.declare_queue("q", None, durable=True)
         waiting = asyncio.create_task(broker.wait_for(there_is_a_message))
         for _ in range(100):
             await asyncio.sleep(0)
@@ -44,7 +44,7 @@ async def test_activity_of_a_client_wakes_a_waiter() -> None:
     async with FakeBroker() as broker:
         _, protocol = await broker.connect()
         channel = await protocol.channel()
-        declaring = asyncio.create_task(channel.queue_declare("q", no_wait=True))
+        declaring = asyncio.create_task(channel.queue_declare("q", no_wait=True, durable=True))
 
         assert await broker.wait_for(lambda: broker.vhost.queues.get("q"))
 
@@ -56,7 +56,7 @@ async def test_activity_of_a_client_wakes_a_waiter() -> None:
 @pytest.mark.parametrize("clock", ["manual", "real"])
 async def test_a_timer_wakes_a_waiter(clock: str) -> None:
     async with FakeBroker(clock) as broker:  # type: ignore[arg-type]
-        broker.vhost.declare_queue("q", None, arguments={"x-message-ttl": 1})
+        broker.vhost.declare_queue("q", None, arguments={"x-message-ttl": 1}, durable=True)
         broker.publish("", "q")
         gone = asyncio.create_task(
             broker.wait_for(lambda: not broker.vhost.queues["q"].message_count)
@@ -71,7 +71,7 @@ async def test_a_timer_wakes_a_waiter(clock: str) -> None:
 
 async def test_a_timeout_shows_the_state_of_the_broker() -> None:
     async with FakeBroker() as broker:
-        broker.vhost.declare_queue("orders", None)
+        broker.vhost.declare_queue("orders", None, durable=True)
 
         def never_true() -> bool:
             return False
@@ -81,7 +81,7 @@ async def test_a_timeout_shows_the_state_of_the_broker() -> None:
 
         text = str(caught.value)
         assert text.startswith("never_true() did not become true within 0.01 s.\n")
-        assert "queue 'orders': 0 ready, 0 unacked" in text
+        assert "queue 'orders', durable: 0 ready, 0 unacked" in text
         assert isinstance(caught.value, AssertionError)
         assert isinstance(caught.value, TimeoutError)
 
@@ -89,7 +89,7 @@ async def test_a_timeout_shows_the_state_of_the_broker() -> None:
 async def test_a_timeout_shows_the_source_of_the_predicate() -> None:
     """Row U21."""
     async with FakeBroker() as broker:
-        queue = broker.vhost.declare_queue("orders", None)
+        queue = broker.vhost.declare_queue("orders", None, durable=True)
 
         with pytest.raises(WaitTimeout) as caught:
             await broker.wait_for(
@@ -113,7 +113,7 @@ async def test_a_timeout_shows_that_the_clock_is_manual() -> None:
         with pytest.raises(WaitTimeout, match="it is at 2 s, and no timer is pending"):
             await broker.wait_for(lambda: False, timeout=0.01)
 
-        broker.vhost.declare_queue("q", None, arguments={"x-expires": 5000})
+        broker.vhost.declare_queue("q", None, arguments={"x-expires": 5000}, durable=True)
         with pytest.raises(WaitTimeout, match="it is at 2 s, and the next timer is due in 5 s"):
             await broker.wait_for(lambda: False, timeout=0.01)
 
@@ -155,7 +155,7 @@ async def test_activity_without_end_is_reported(monkeypatch: pytest.MonkeyPatch)
     async with FakeBroker() as broker:
         _, protocol = await broker.connect()
         channel = await protocol.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
 
         async def callback(
             channel: object, body: bytes, envelope: object, properties: object
@@ -184,8 +184,8 @@ async def test_half_an_hour_passes_at_once() -> None:
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": "dead",
         }
-        await channel.queue_declare("q", arguments=arguments)
-        await channel.queue_declare("dead")
+        await channel.queue_declare("q", arguments=arguments, durable=True)
+        await channel.queue_declare("dead", durable=True)
         bodies: list[bytes] = []
 
         async def callback(_: object, body: bytes, *rest: object) -> None:
@@ -236,7 +236,7 @@ async def test_the_brokers_heartbeats_reach_the_client_in_its_time() -> None:
 
 async def test_a_restart_keeps_what_is_durable_only() -> None:
     """Row 120."""
-    async with FakeBroker() as broker:
+    async with FakeBroker(rabbitmq="3.10") as broker:
         vhost = broker.vhost
         vhost.declare_queue("durable", None, durable=True)
         vhost.declare_queue("quorum", None, durable=True, arguments={"x-queue-type": "quorum"})

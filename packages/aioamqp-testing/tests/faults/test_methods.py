@@ -41,7 +41,7 @@ async def test_a_fault_of_an_open_connection_is_triggered_at_the_next_one_too() 
 async def test_a_consumer_is_cancelled_at_once_and_keeps_what_it_has() -> None:
     async with FakeBroker() as broker:
         client = await raw_client(broker, 1)
-        await exchange(broker, client, queue.Declare("q"), basic.Consume("q", "c"))
+        await exchange(broker, client, queue.Declare("q", durable=True), basic.Consume("q", "c"))
         broker.publish("", "q", b"m")
         await broker.wait_idle()
         client.received()

@@ -14,7 +14,7 @@ async def test_what_is_delayed_is_not_overtaken_on_its_channel() -> None:
         client = await raw_client(broker, 1, 2)
         broker.faults.add(Delay(3, sent="queue.declare-ok", channel=1))
 
-        assert await exchange(broker, client, queue.Declare("a"), basic.Qos()) == []
+        assert await exchange(broker, client, queue.Declare("a", durable=True), basic.Qos()) == []
         assert await exchange(broker, client, basic.Qos(), number=2) == [basic.QosOk()]
 
         broker.clock.advance(3)
@@ -27,7 +27,7 @@ async def test_what_was_delayed_is_not_delayed_again() -> None:
     async with FakeBroker(clock="manual") as broker:
         client = await raw_client(broker, 1)
         broker.faults.add(Delay(3, sent="queue.declare-ok", times=2))
-        client.send(queue.Declare("a"), queue.Declare("b"))
+        client.send(queue.Declare("a", durable=True), queue.Declare("b", durable=True))
         await broker.wait_idle()
 
         broker.clock.advance(3)
@@ -86,5 +86,5 @@ async def test_a_delay_of_a_method_that_is_lost_does_not_delay_the_next_one() ->
         broker.faults.add(Delay(3, sent="queue.declare-ok"))
         broker.faults.add(Lose(sent="queue.declare-ok"))
 
-        assert await exchange(broker, client, queue.Declare("a")) == []
+        assert await exchange(broker, client, queue.Declare("a", durable=True)) == []
         assert await exchange(broker, client, basic.Qos()) == [basic.QosOk()]

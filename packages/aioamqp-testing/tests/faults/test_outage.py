@@ -15,7 +15,9 @@ async def test_a_method_that_raises_an_alarm_is_handled() -> None:
         client = await raw_client(broker, 1)
         broker.faults.add(Block("low on disk", received="queue.declare"))
 
-        assert await exchange(broker, client, queue.Declare("q")) == [queue.DeclareOk("q")]
+        assert await exchange(broker, client, queue.Declare("q", durable=True)) == [
+            queue.DeclareOk("q")
+        ]
         assert broker.node.alarm == "low on disk"
 
 

@@ -47,7 +47,7 @@ async def channel_to(url: str) -> aioamqp.Channel:
 
 async def confirming(url: str) -> aioamqp.Channel:
     channel = await channel_to(url)
-    await channel.queue_declare("q")
+    await channel.queue_declare("q", durable=True)
     await channel.confirm_select()
     return channel
 
@@ -81,7 +81,7 @@ async def test_a_call_that_a_fault_hits_fails(fault: Fault) -> None:
 
         with pytest.raises((aioamqp.AmqpClosedConnection, aioamqp.ChannelClosed)):
             while True:
-                await channel.queue_declare("q")
+                await channel.queue_declare("q", durable=True)
 
         await end(channel)
 
@@ -92,7 +92,7 @@ async def test_a_reset_raises_connection_reset_error() -> None:
         broker.faults.add(Reset(received="queue.declare"))
 
         with pytest.raises(ConnectionResetError):
-            await channel.queue_declare("q")
+            await channel.queue_declare("q", durable=True)
         await channel.protocol.wait_closed()
 
 

@@ -52,7 +52,7 @@ async def test_a_fault_is_for_its_channel_and_occurrences() -> None:
         planned = broker.faults.add(Lose(received="queue.declare", channel=2, nth=2, times=2))
 
         replies = [
-            await exchange(broker, client, queue.Declare(f"q{number}"), number=number)
+            await exchange(broker, client, queue.Declare(f"q{number}", durable=True), number=number)
             for number in (1, 2, 1, 2, 2, 2)
         ]
 
@@ -66,7 +66,12 @@ async def test_a_fault_can_be_triggered_every_time() -> None:
         client = await raw_client(broker, 1)
         broker.faults.add(Lose(sent=queue.DeclareOk, times=None))
 
-        assert await exchange(broker, client, queue.Declare("a"), queue.Declare("b")) == []
+        assert (
+            await exchange(
+                broker, client, queue.Declare("a", durable=True), queue.Declare("b", durable=True)
+            )
+            == []
+        )
         assert list(broker.vhost.queues) == ["a", "b"]
 
 
@@ -77,8 +82,8 @@ async def test_several_faults_are_counted_each_by_itself() -> None:
         broker.faults.add(Lose(received="queue.declare"))
         broker.faults.add(Send(basic.Ack(7), received="queue.declare", nth=2))
 
-        assert await exchange(broker, client, queue.Declare("a")) == []
-        assert await exchange(broker, client, queue.Declare("b")) == [
+        assert await exchange(broker, client, queue.Declare("a", durable=True)) == []
+        assert await exchange(broker, client, queue.Declare("b", durable=True)) == [
             basic.Ack(7),
             queue.DeclareOk("b"),
         ]
@@ -93,7 +98,7 @@ async def test_a_fault_that_was_not_triggered_fails_the_test() -> None:
             broker.faults.add(Lose(received="queue.declare", nth=2))
             broker.faults.add(Reset(sent="basic.deliver", optional=True))
             broker.faults.remove(broker.faults.add(Reset(received="basic.get")))
-            await exchange(broker, client, queue.Declare("q"))
+            await exchange(broker, client, queue.Declare("q", durable=True))
 
     assert str(caught.value) == (
         "A fault was added but not triggered, so this test has not tested it. Make the test trigger"
@@ -118,7 +123,7 @@ async def test_the_journal_shows_a_fault_that_was_triggered() -> None:
     async with FakeBroker() as broker:
         client = await raw_client(broker, 1)
         broker.faults.add(Lose(received="queue.declare"))
-        await exchange(broker, client, queue.Declare("q"))
+        await exchange(broker, client, queue.Declare("q", durable=True))
 
         assert "fault: Lose(received='queue.declare')" in str(broker.journal)
 

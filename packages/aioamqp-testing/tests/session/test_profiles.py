@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from aioamqp_testing.model import Message, Node, Permissions, Policy, User
+from aioamqp_testing.model.limits import NODE_NAME
 from aioamqp_testing.model.profile import find_profile
 from amqp_codec import (
     PROTOCOL_HEADER,
@@ -262,14 +263,16 @@ def test_the_permission_that_is_missing_may_be_named(
     assert declare(restricted, "q") == channel_close(403, text, queue.Declare)
 
 
-@by_version("(1)", "(1)", "1")
+@by_version(("guest", "(1)"), (NODE_NAME, "(1)"), ("guest", "1"))
 def test_the_text_for_too_many_channels_names_the_limit(
-    client: SilentClient, expected: str
+    client: SilentClient, expected: tuple[str, str]
 ) -> None:
+    """RabbitMQ: 4.0 names the node in place of the user."""
     client.node.users["guest"].max_channels = 1
+    name, limit = expected
     text = (
-        "NOT_ALLOWED - number of channels opened for user 'guest' has reached the maximum allowed"
-        f" user limit of {expected}"
+        f"NOT_ALLOWED - number of channels opened for user '{name}' has reached the maximum allowed"
+        f" user limit of {limit}"
     )
 
     assert client.say(2, channel.Open()) == [connection.Close(530, text, 0, 0)]
@@ -334,10 +337,8 @@ def test_queues_may_be_found_when_a_message_is_published_and_not_at_the_commit(
     assert client.vhost.queues["q"].message_count == expected
 
 
-@by_version(406, 404, 404)
-def test_a_missing_exchange_may_be_found_before_the_size(
-    client: SilentClient, expected: int
-) -> None:
+@by_version(406, 406, 406)
+def test_the_size_is_checked_before_the_exchange(client: SilentClient, expected: int) -> None:
     client.node.max_message_size = 10
 
     assert codes(client.publish("q", b"x" * 11, exchange="missing")) == [expected]

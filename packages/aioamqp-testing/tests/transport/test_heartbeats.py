@@ -20,21 +20,21 @@ async def url_of(broker: FakeBroker, backend: str) -> str:
 @pytest.mark.parametrize("backend", ["fake", "tcp"])
 async def test_a_manual_clock_can_be_advanced_by_half_an_hour(backend: str) -> None:
     """Row U16. The acknowledgement timeout is 30 minutes, and is checked once a minute."""
-    async with FakeBroker(clock="manual") as broker:
+    async with FakeBroker(rabbitmq="3.10", clock="manual") as broker:
         dialer = broker.dial if backend == "fake" else aioamqp.dial.dial_tcp
         url = await url_of(broker, backend)
         with aioamqp.dialing(dialer):
             _, protocol = await aioamqp.from_url(url)
         channel = await protocol.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         await channel.basic_publish(b"", "", "q")
         await channel.basic_get("q")
 
         broker.clock.advance(1800)
-        await channel.queue_declare("other")
+        await channel.queue_declare("other", durable=True)
         broker.clock.advance(60)
         with pytest.raises(aioamqp.ChannelClosed, match="acknowledgement on channel 1 timed out"):
-            await channel.queue_declare("other")
+            await channel.queue_declare("other", durable=True)
         await protocol.close()
 
 
@@ -78,12 +78,12 @@ async def test_frozen_time_does_not_end_a_connection_in_memory(
         channel = await protocol.channel()
         with freezegun.freeze_time("2030-01-01") as frozen:
             for _ in range(20):
-                await channel.queue_declare("q")
+                await channel.queue_declare("q", durable=True)
                 await broker.wait_idle()
                 frozen.tick(seconds)
                 for _ in range(3):
                     await asyncio.sleep(0)
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
 
     assert caplog.messages == []
 
@@ -98,7 +98,7 @@ async def test_a_connection_opened_in_frozen_time_outlives_it(
             _, protocol = await aioamqp.connect(heartbeat=30)
         channel = await protocol.channel()
         with freezegun.freeze_time("2040-01-01", tick=True):
-            await channel.queue_declare("q")
+            await channel.queue_declare("q", durable=True)
         await protocol.close()
 
     assert caplog.messages == []

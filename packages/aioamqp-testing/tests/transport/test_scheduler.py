@@ -22,7 +22,7 @@ LONGEST = 2 * (SLICE + QUEUES)
 def declare_fanout(broker: FakeBroker, **arguments: int) -> None:
     for number in range(QUEUES):
         name = f"fan-{number}"
-        broker.vhost.declare_queue(name, None, arguments={**arguments})
+        broker.vhost.declare_queue(name, None, durable=True, arguments={**arguments})
         broker.vhost.bind_queue(name, "amq.fanout", "", {}, None)
 
 
@@ -59,7 +59,7 @@ async def test_a_connection_is_answered_while_another_one_publishes_to_many_queu
     """Row U47."""
     async with FakeBroker() as broker, opened(broker, 2) as (publisher, other):
         declare_fanout(broker)
-        await other.queue_declare("mine")
+        await other.queue_declare("mine", durable=True)
         for _ in range(100):
             await publisher.basic_publish(b"x", "amq.fanout", "")
 
@@ -80,7 +80,7 @@ async def test_a_new_connection_is_opened_while_many_publish_to_many_queues() ->
                 await publisher.basic_publish(b"x", "amq.fanout", "")
 
         async with opened(broker, 1) as (channel,):
-            await channel.queue_declare("mine")
+            await channel.queue_declare("mine", durable=True)
             assert copies(broker) < 400 * QUEUES / 2
 
         await broker.wait_idle()
@@ -105,7 +105,9 @@ async def test_the_event_loop_gets_its_turn_while_many_messages_are_dead_lettere
     """Row U47. One basic.nack rejects messages whose dead letters go to many queues."""
     async with FakeBroker() as broker, opened(broker, 1) as (channel,):
         declare_fanout(broker)
-        await channel.queue_declare("q", arguments={"x-dead-letter-exchange": "amq.fanout"})
+        await channel.queue_declare(
+            "q", arguments={"x-dead-letter-exchange": "amq.fanout"}, durable=True
+        )
         for number in range(100):
             await channel.basic_publish(b"%d" % number, "", "q")
             await channel.basic_get("q")
@@ -143,7 +145,7 @@ async def test_a_connection_that_ends_in_the_middle_of_a_read_does_not_hold_up_o
         session.force_close("test")
         await protocol.wait_closed()
 
-        await other.queue_declare("mine")
+        await other.queue_declare("mine", durable=True)
         assert 0 < copies(broker) < 100 * QUEUES
         del transport
 
@@ -155,7 +157,7 @@ async def test_timers_get_their_turn_while_many_messages_expire() -> None:
     async with FakeBroker(clock=clock) as broker:
         declare_fanout(broker)
         arguments: FieldTable = {"x-message-ttl": 1000, "x-dead-letter-exchange": "amq.fanout"}
-        queue = broker.vhost.declare_queue("q", None, arguments=arguments)
+        queue = broker.vhost.declare_queue("q", None, arguments=arguments, durable=True)
         for _ in range(100):
             broker.publish("", "q", b"x")
         seen: list[int] = []
@@ -176,7 +178,7 @@ def test_another_event_loop_continues_when_one_has_ended_in_the_middle_of_a_read
 
     async def publish() -> None:
         client.open(1)
-        client.say(1, *(queue.Declare(f"q{number}") for number in range(100)))
+        client.say(1, *(queue.Declare(f"q{number}", durable=True) for number in range(100)))
         client.say(1, *(queue.Bind(f"q{number}", "amq.fanout") for number in range(100)))
         client.publish("", *[b"x"] * 400, exchange="amq.fanout")
 
@@ -210,7 +212,7 @@ def test_a_program_without_an_event_loop_gets_everything_done_at_once() -> None:
     client = SilentClient(schedule=lambda: scheduler.schedule(client.session))
 
     client.open(1)
-    client.say(1, *(queue.Declare(f"q{number}") for number in range(100)))
+    client.say(1, *(queue.Declare(f"q{number}", durable=True) for number in range(100)))
     client.say(1, *(queue.Bind(f"q{number}", "amq.fanout") for number in range(100)))
     client.publish("", *[b"x"] * 400, exchange="amq.fanout")
 

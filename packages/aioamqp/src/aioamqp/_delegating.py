@@ -1,10 +1,20 @@
-"""A coroutine that runs another one, as a base for coroutines that can also be entered."""
+"""Delegation: attributes of another object, and a coroutine that runs another one."""
 
 from collections.abc import Coroutine, Generator
+from operator import attrgetter
 from types import TracebackType
 from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
+
+
+def delegated(holder: str, name: str) -> Any:
+    """Make a property for an attribute of the object that another attribute holds."""
+
+    def assign(self: Any, value: object) -> None:
+        setattr(getattr(self, holder), name, value)
+
+    return property(attrgetter(f"{holder}.{name}"), assign)
 
 
 class DelegatingCoroutine(Coroutine[Any, Any, _Result]):

@@ -256,7 +256,7 @@ async def _connect(
     core = protocol._connection
     set_flush = transport.get_extra_info("set_flush")
     if set_flush is not None:
-        set_flush(core.writer.flush)
+        set_flush(core.writer.flush_until_full)
     return FlushingTransport(transport, core.writer, core.closer), protocol
 
 

@@ -4,6 +4,11 @@ from typing import Any
 
 from amqp_codec import basic
 
+from ._delegating import delegated
+
+_OWN_SLOTS: tuple[str, ...] = ("_deliver",)
+_NAMES = ("consumer_tag", "delivery_tag", "exchange_name", "routing_key", "is_redeliver")
+
 
 class _Values:
     """Base of the classes that are equal if all of their values are, and can be copied."""
@@ -40,13 +45,15 @@ class Envelope(_Values):
         is_redeliver: whether the message may have been delivered before.
     """
 
-    __slots__ = (  # noqa: RUF023 - the order of the arguments, as in 0.15
-        "consumer_tag",
-        "delivery_tag",
-        "exchange_name",
-        "routing_key",
-        "is_redeliver",
-    )
+    # They are read from what the codec has decoded: programs look at few of them.
+
+    __slots__: tuple[str, ...] = _OWN_SLOTS
+
+    consumer_tag: str = delegated("_deliver", "consumer_tag")
+    delivery_tag: int = delegated("_deliver", "delivery_tag")
+    exchange_name: str = delegated("_deliver", "exchange")
+    routing_key: str = delegated("_deliver", "routing_key")
+    is_redeliver: bool = delegated("_deliver", "redelivered")
 
     def __init__(
         self,
@@ -56,22 +63,19 @@ class Envelope(_Values):
         routing_key: str,
         is_redeliver: bool,
     ) -> None:
-        self.consumer_tag: str = consumer_tag
-        self.delivery_tag: int = delivery_tag
-        self.exchange_name: str = exchange_name
-        self.routing_key: str = routing_key
-        self.is_redeliver: bool = is_redeliver
+        self._deliver = basic.Deliver(
+            consumer_tag, delivery_tag, is_redeliver, exchange_name, routing_key
+        )
 
     @classmethod
     def from_codec(cls, deliver: basic.Deliver) -> "Envelope":
-        """Create an envelope from a basic.deliver."""
-        return cls(
-            deliver.consumer_tag,
-            deliver.delivery_tag,
-            deliver.exchange,
-            deliver.routing_key,
-            deliver.redelivered,
-        )
+        """Return the envelope of a basic.deliver, which changes with it."""
+        envelope = cls.__new__(cls)
+        envelope._deliver = deliver
+        return envelope
+
+
+Envelope.__slots__ = _NAMES  # as in 0.15: the arguments, in their order
 
 
 class ReturnEnvelope(_Values):

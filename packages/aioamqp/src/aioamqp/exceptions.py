@@ -374,6 +374,10 @@ class PublishUnconfirmed(AioamqpException):
     unconfirmed: tuple[int, ...] = ()
 
     def __str__(self) -> str:
+        if not self.delivery_tag:
+            return (
+                f"It is unknown whether the server accepted the message: {reason(self.__cause__)}"
+            )
         return (
             "It is unknown whether the server accepted the message with delivery tag"
             f" {self.delivery_tag}, one of {len(self.unconfirmed)} unconfirmed on its channel:"

@@ -62,8 +62,14 @@ class Message:
     def envelope(self) -> Envelope:
         """Its delivery tag, exchange and routing key, and whether it may be delivered again."""
         if self._envelope is None:
-            self._envelope = Envelope.from_codec(self._method)
-            self._envelope.delivery_tag += self._core.tag_offset
+            method = self._method  # which is not changed: its tag is the server's
+            self._envelope = Envelope(
+                method.consumer_tag,
+                method.delivery_tag + self._core.tag_offset,
+                method.exchange,
+                method.routing_key,
+                method.redelivered,
+            )
         return self._envelope
 
     @property

@@ -9,22 +9,16 @@ from typing import Any, Final
 
 from amqp_codec import DecodeError, EncodeError, FieldTable
 from amqp_codec import Properties as CodecProperties
+from amqp_codec import encode_properties as codec_encode_properties
 
+from ._delegating import delegated
 from ._loggers import channel_logger
 
 _CODEC_NAMES: Final = CodecProperties.__match_args__
 _codec_values: Final = attrgetter(*_CODEC_NAMES)
-_OWN_SLOTS: tuple[str, ...] = ("_codec", "_headers_error", "cluster_id", "headers")
+_OWN_SLOTS: tuple[str, ...] = ("_absent_cluster_id", "_codec", "_headers", "_headers_error")
+NO_PROPERTIES: Final = CodecProperties().encode()
 _TABLE_SIZE: Final = 4  # bytes of the length in front of a field table. Spec: 4.2.5.5
-
-
-def _codec_property(name: str) -> Any:
-    """Make a property that stands for the one of that name on ``self._codec``."""
-
-    def assign(self: Any, value: object) -> None:
-        setattr(self._codec, name, value)
-
-    return property(attrgetter(f"_codec.{name}"), assign)
 
 
 class Properties:
@@ -53,24 +47,24 @@ class Properties:
         cluster_id: obsolete; empty when absent in received messages, as in 0.15.
     """
 
-    # Most of them are read from what the codec has decoded, since programs look at few of the
-    # fourteen, and copying all of them for every delivery takes longer.
+    # They are read from what the codec has decoded, since programs look at few of the fourteen, and
+    # copying all of them for every delivery takes longer.
 
     __slots__: tuple[str, ...] = _OWN_SLOTS
     _headers_error: DecodeError | None
 
-    content_type: str | None = _codec_property("content_type")
-    content_encoding: str | None = _codec_property("content_encoding")
-    delivery_mode: int | None = _codec_property("delivery_mode")
-    priority: int | None = _codec_property("priority")
-    correlation_id: str | None = _codec_property("correlation_id")
-    reply_to: str | None = _codec_property("reply_to")
-    expiration: str | None = _codec_property("expiration")
-    message_id: str | None = _codec_property("message_id")
-    timestamp: datetime | int | None = _codec_property("timestamp")
-    message_type: str | None = _codec_property("type")
-    user_id: str | None = _codec_property("user_id")
-    app_id: str | None = _codec_property("app_id")
+    content_type: str | None = delegated("_codec", "content_type")
+    content_encoding: str | None = delegated("_codec", "content_encoding")
+    delivery_mode: int | None = delegated("_codec", "delivery_mode")
+    priority: int | None = delegated("_codec", "priority")
+    correlation_id: str | None = delegated("_codec", "correlation_id")
+    reply_to: str | None = delegated("_codec", "reply_to")
+    expiration: str | None = delegated("_codec", "expiration")
+    message_id: str | None = delegated("_codec", "message_id")
+    timestamp: datetime | int | None = delegated("_codec", "timestamp")
+    message_type: str | None = delegated("_codec", "type")
+    user_id: str | None = delegated("_codec", "user_id")
+    app_id: str | None = delegated("_codec", "app_id")
 
     def __init__(
         self,
@@ -104,12 +98,50 @@ class Properties:
             user_id,
             app_id,
         )
-        self.headers: FieldTable | None = headers
-        self.cluster_id: str | None = cluster_id
+        self._headers: Any = headers
+        self._absent_cluster_id: str | None = None
+        self._codec.cluster_id = cluster_id
+
+    @property
+    def headers(self) -> FieldTable | None:
+        """A dict of your own values; see above."""
+        self._read_headers()
+        headers: FieldTable | None = self._headers
+        return headers
+
+    @headers.setter
+    def headers(self, headers: FieldTable | None) -> None:
+        self._read_headers()  # their error is kept
+        self._headers = headers
+
+    def _read_headers(self) -> None:
+        if hasattr(self, "_headers"):
+            return
+        try:
+            self._headers = self._codec.headers
+        except DecodeError as error:
+            self._headers = None
+            self._headers_error = error.with_traceback(None)
+            channel_logger.warning(
+                "The headers of a message cannot be decoded (%s): it is passed on without them,"
+                " properties.raw_headers has their bytes",
+                error,
+            )
+
+    @property
+    def cluster_id(self) -> str | None:
+        """Obsolete; see above."""
+        cluster_id: str | None = self._codec.cluster_id
+        return getattr(self, "_absent_cluster_id", "") if cluster_id is None else cluster_id
+
+    @cluster_id.setter
+    def cluster_id(self, cluster_id: str | None) -> None:
+        self._codec.cluster_id = cluster_id
 
     @property
     def headers_error(self) -> DecodeError | None:
         """The error of the headers of a received message that cannot be decoded; else None."""
+        self._read_headers()
         return getattr(self, "_headers_error", None)
 
     @property
@@ -155,17 +187,6 @@ class Properties:
         """Return the properties of a content header."""
         properties = cls.__new__(cls)
         properties._codec = codec
-        try:
-            properties.headers = codec.headers
-        except DecodeError as error:
-            properties.headers = None
-            properties._headers_error = error.with_traceback(None)
-            channel_logger.warning(
-                "The headers of a message cannot be decoded (%s): it is passed on without them,"
-                " properties.raw_headers has their bytes",
-                error,
-            )
-        properties.cluster_id = codec.cluster_id or ""
         return properties
 
     def to_codec(self) -> CodecProperties:
@@ -206,6 +227,26 @@ def from_pamqp(instance: Any) -> Properties:
     if isinstance(found.timestamp, datetime) and found.timestamp.utcoffset() is None:
         found.timestamp = found.timestamp.replace(tzinfo=UTC)
     return found
+
+
+def encode_properties(properties: Mapping[str, Any] | Properties | None) -> bytes:
+    """Encode the properties that a program publishes.
+
+    Args:
+        properties: as for ``to_codec``.
+
+    Raises:
+        EncodeError: a property is unknown, or cannot be encoded.
+    """
+    if not properties:
+        return NO_PROPERTIES
+    # The common case; what needs to be converted or refused takes the longer way.
+    if type(properties) is dict and properties.get("delivery_mode", 1) in (1, 2):
+        encoded = codec_encode_properties(properties)
+        if encoded is not None:
+            return encoded
+    codec = to_codec(properties)
+    return NO_PROPERTIES if codec is None else codec.encode()
 
 
 def to_codec(properties: Mapping[str, Any] | Properties | None) -> CodecProperties | None:

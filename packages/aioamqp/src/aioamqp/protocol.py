@@ -187,6 +187,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             "replies": self._requests.pending,
             "publishers": self._core.gate.pending,
             "acknowledgements": self._core.ack_gate.pending,
+            "large messages": self._core.writer.large.count,
             "waits for blocked": self.blocked.pending,
             "bytes for callbacks": self._core.read_flow.size,
         })  # fmt: skip
@@ -311,7 +312,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         Messages that wait for a consumer's callback are dropped; the server queues all messages
         again that have not been acknowledged. A callback that is running is not stopped. Messages
         that were delivered with ``no_ack`` are handled before, unless ``no_wait`` is set: within
-        ``timeout`` seconds, or they are lost.
+        ``timeout`` seconds, or they are lost. Large messages of which a part has been written are
+        written to their end, within ``timeout`` seconds too.
 
         Args:
             no_wait: whether to return before the server has agreed.
@@ -329,12 +331,18 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         check_timeout(timeout)
         check_timeout(drain, "drain")
         seconds = CLOSE_TIMEOUT if timeout is None else timeout
+        are_written = True
         try:
             if not no_wait or drain is not None:
                 cores = [channel._core for channel in self.channels.values()]
                 await drain_channels(cores, seconds, drain)
+                began = core.loop.time()
+                are_written = await core.writer.large.wait_empty(seconds)
+                seconds = max(0.0, seconds - (core.loop.time() - began))
         finally:
             if core.failure is None:
+                if are_written:  # or the call does not wait until they are
+                    core.writer.flush_all()
                 core.send(0, connection.Close(ReplyCode.REPLY_SUCCESS, "Normal Shutdown"))
                 core.writer.flush()
                 error = AmqpClosedConnection("The program closed the connection")

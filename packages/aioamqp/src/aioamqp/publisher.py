@@ -16,6 +16,7 @@ from ._channel.confirms import Content
 from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._connection.gate import Gate, GateTimeout, Reason
+from ._connection.large_contents import LargeContent
 from ._connection.waiters import Waiters
 from ._loggers import channel_logger
 from ._methods.base import check_flags
@@ -28,7 +29,7 @@ from .exceptions import (
     reason,
     unconfirmed,
 )
-from .properties import Properties, to_codec
+from .properties import Properties, encode_properties
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -108,6 +109,12 @@ class Confirmation:
         if not self._publisher._keeps(self, error):
             self._fail(error)
 
+    def set_torn(self, error: Exception) -> None:
+        """Note that only a part of the message was written. Called when the connection fails."""
+        # One that is kept is sent again, or given up, when the channel has ended.
+        if not self._is_done and self._message is None:
+            self._fail(not_sent(error))
+
     def _fail(self, error: Exception) -> None:
         self._error = error
         if not self._waiters:  # nobody awaits it
@@ -125,13 +132,13 @@ class _Message:
         exchange: str,
         routing_key: str,
         mandatory: bool,
-        properties: CodecProperties | None,
+        properties: bytes,
         body: _Payload,
     ) -> None:
         self.exchange: str = exchange
         self.routing_key: str = routing_key
         self.mandatory: bool = mandatory
-        self.properties: CodecProperties | None = properties
+        self.properties: bytes = properties
         self.body: _Payload = body
 
 
@@ -185,7 +192,7 @@ class Publisher:
         self._exchange = exchange
         self._routing_key = routing_key
         self._properties = properties
-        self._codec_properties = _converted(properties)
+        self._encoded_properties = _encoded(properties)
         self._mandatory = mandatory
         self._resend: Resend = resend
         self._keeps_messages = resend == "unconfirmed"
@@ -202,9 +209,8 @@ class Publisher:
         self._kept: list[Confirmation] = []  # to send again, in order
         self._name = os.urandom(16).hex()
         self._last_id = 0
-        channel._core.connection.encoder.encode_publish(
-            channel.channel_id, exchange, routing_key, mandatory, False, self._codec_properties, b""
-        )  # which checks the arguments
+        # Which checks the arguments.
+        _encode(channel._core, exchange, routing_key, mandatory, self._encoded_properties, b"")
         if recovery is not None:
             recovery.publishers.add(self)
 
@@ -303,33 +309,46 @@ class Publisher:
         """
         core, exchange, message = self._channel._core, self._exchange, None
         key = self._routing_key if routing_key is None else routing_key
-        codec = self._codec_properties if properties is None else self._merged(properties)
+        encoded = self._encoded_properties if properties is None else self._merged(properties)
         if mandatory is None:
             mandatory = self._mandatory
         if self._resend != "never":
-            message = self._lasting(_Message(exchange, key, mandatory, codec, body))
-            codec, body = message.properties, message.body
-        encoder, number = core.connection.encoder, core.number
+            message = self._lasting(_Message(exchange, key, mandatory, encoded, body))
+            encoded, body = message.properties, message.body
         # Now, which checks the arguments, and also without a connection.
-        data = encoder.encode_publish(number, exchange, key, mandatory, False, codec, body)
+        connection = core.connection
+        data = connection.encoder.encode_publish(
+            core.number, exchange, key, mandatory, False, encoded, body
+        )
         size = len(data)
-        if timeout is not None or self._must_wait(core):
+        if (
+            timeout is not None
+            or self._gate.is_busy
+            or connection.gate.is_busy
+            or core.flow_gate.is_busy
+            or (core.recovery is not None and core.recovery.is_lost)
+        ):
             ready = await self._take_place_in_line(core, size, timeout)
             if ready is not core:
-                core = ready
-                encoder, number = core.connection.encoder, core.number
-                data = encoder.encode_publish(number, exchange, key, mandatory, False, codec, body)
+                core, connection = ready, ready.connection
+                data = _encode(core, exchange, key, mandatory, encoded, body)
         else:
-            _check_open(core)
+            try:
+                core.check_open()
+            except (AmqpClosedConnection, ChannelClosed) as error:
+                raise not_sent(error) from error
             self._take_place(size)
         if not core.confirms.is_selected:
             _select(core)
-        if core.connection.is_traced:
+        if connection.is_traced:
             method = basic.Publish(exchange, key, mandatory)
-            core.connection.log_sent(number, method, len(body))
+            connection.log_sent(core.number, method, len(body))
         confirmation = Confirmation(self, size, message if self._keeps_messages else None)
-        core.connection.writer.write(data)
-        content = Content.of(exchange, key, codec, bytes(body)) if mandatory else None
+        if isinstance(data, bytes):
+            connection.writer.write(data)
+        else:
+            _write_large(core, data, confirmation)
+        content = Content(exchange, key, encoded, bytes(body)) if mandatory else None
         core.confirms.add(confirmation, content)
         return confirmation
 
@@ -354,11 +373,6 @@ class Publisher:
         count, self._more_errors = len(errors) + self._more_errors, 0
         if errors:
             raise ExceptionGroup(f"{count} messages were not confirmed", errors)
-
-    def _must_wait(self, core: ChannelCore) -> bool:
-        if self._gate.is_busy or core.connection.gate.is_busy or core.flow_gate.is_busy:
-            return True
-        return core.recovery is not None and core.recovery.is_lost
 
     async def _take_place_in_line(
         self, core: ChannelCore, size: int, timeout: float | None
@@ -453,28 +467,22 @@ class Publisher:
         if not self._count:
             self._until_settled.wake()
 
-    def _merged(self, properties: _Properties) -> CodecProperties | None:
+    def _merged(self, properties: _Properties) -> bytes:
         base = self._properties
         if not isinstance(properties, Properties) and isinstance(base, Mapping):
             properties = {**base, **(properties or {})}
-        return _converted(properties)
+        return _encoded(properties)
 
     def _lasting(self, message: _Message) -> _Message:
         """Return a message that can be sent later: with a body that does not change, and an id."""
-        properties = message.properties
-        if self._resend == "unconfirmed" and (properties is None or properties.message_id is None):
-            properties = properties or CodecProperties()
-            self._last_id += 1
-            data = properties.encode()
-            properties = CodecProperties.decode(data, 0, len(data))
-            properties.message_id = f"{self._name}-{self._last_id}"
-        return _Message(
-            message.exchange,
-            message.routing_key,
-            message.mandatory,
-            properties,
-            bytes(message.body),
-        )
+        message.body = bytes(message.body)
+        if self._keeps_messages:
+            properties = _decoded(message.properties)
+            if properties.message_id is None:
+                self._last_id += 1
+                properties.message_id = f"{self._name}-{self._last_id}"
+                message.properties = properties.encode()
+        return message
 
     # ---------------------------------------------------------------- outcomes
 
@@ -514,16 +522,26 @@ class Publisher:
         for confirmation in kept:
             message = confirmation._message
             assert message is not None
-            assert message.properties is not None
-            properties = message.properties
+            properties = _decoded(message.properties)
             if not (properties.headers or {}).get(RESENT_HEADER):
                 properties.headers = {**(properties.headers or {}), RESENT_HEADER: True}
+                message.properties = properties.encode()
             try:
-                data = _encode(core, message)
+                data = _encode(
+                    core,
+                    message.exchange,
+                    message.routing_key,
+                    message.mandatory,
+                    message.properties,
+                    message.body,
+                )
             except InvalidArgument as error:  # the new server may have a smaller frame-max
                 confirmation._fail(not_sent(error))
                 continue
-            core.connection.writer.write(data)
+            if isinstance(data, bytes):
+                core.connection.writer.write(data)
+            else:
+                _write_large(core, data, confirmation)
             core.confirms.add(confirmation, _returnable(message))
 
     def end(self, error: Exception) -> None:
@@ -541,11 +559,15 @@ class Publisher:
             confirmation._fail(unconfirmed(error, 0, ()))
 
 
-def _converted(properties: _Properties) -> CodecProperties | None:
+def _encoded(properties: _Properties) -> bytes:
     try:
-        return to_codec(properties)
+        return encode_properties(properties)
     except EncodeError as error:
         raise InvalidArgument(error.reason, error.path) from None
+
+
+def _decoded(properties: bytes) -> CodecProperties:
+    return CodecProperties.decode(properties, 0, len(properties))
 
 
 def _check_limit(name: str, limit: object) -> None:
@@ -559,31 +581,28 @@ def _left(deadline: float | None) -> float | None:
     return max(0.0, deadline - asyncio.get_running_loop().time())
 
 
-def _encode(core: ChannelCore, message: _Message) -> bytes:
+def _write_large(core: ChannelCore, content: LargeContent, confirmation: Confirmation) -> None:
+    content.on_torn = confirmation.set_torn
+    core.write_content(content)
+
+
+def _encode(
+    core: ChannelCore,
+    exchange: str,
+    routing_key: str,
+    mandatory: bool,
+    properties: bytes,
+    body: _Payload,
+) -> bytes | LargeContent:
     return core.connection.encoder.encode_publish(
-        core.number,
-        message.exchange,
-        message.routing_key,
-        message.mandatory,
-        False,
-        message.properties,
-        message.body,
+        core.number, exchange, routing_key, mandatory, False, properties, body
     )
 
 
 def _returnable(message: _Message) -> Content | None:
     if not message.mandatory:
         return None
-    return Content.of(
-        message.exchange, message.routing_key, message.properties, bytes(message.body)
-    )
-
-
-def _check_open(core: ChannelCore) -> None:
-    try:
-        core.check_open()
-    except (AmqpClosedConnection, ChannelClosed) as error:
-        raise not_sent(error) from error
+    return Content(message.exchange, message.routing_key, message.properties, bytes(message.body))
 
 
 def _select(core: ChannelCore) -> None:

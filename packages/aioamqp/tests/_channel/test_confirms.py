@@ -143,7 +143,7 @@ async def test_a_return_is_not_matched_with_a_settled_message() -> None:
 
 async def test_a_return_is_matched_with_the_message_that_has_its_properties() -> None:
     confirms = Confirms()
-    contents = [Content.of("", "q", CodecProperties(message_id=i), b"body") for i in "ab"]
+    contents = [Content("", "q", CodecProperties(message_id=i).encode(), b"body") for i in "ab"]
     first, second = (publish(confirms, 1, content) for content in contents)
 
     confirms.handle_return(contents[1], RETURNED)
@@ -154,9 +154,13 @@ async def test_a_return_is_matched_with_the_message_that_has_its_properties() ->
 
 async def test_a_return_with_changed_properties_is_matched_by_the_rest() -> None:
     confirms = Confirms()
-    outcomes = publish(confirms, 1, Content.of("", "q", CodecProperties(headers={"BCC": []}), b"b"))
+    outcomes = publish(
+        confirms, 1, Content("", "q", CodecProperties(headers={"BCC": []}).encode(), b"b")
+    )
 
-    assert confirms.handle_return(Content.of("", "q", CodecProperties(headers={}), b"b"), RETURNED)
+    assert confirms.handle_return(
+        Content("", "q", CodecProperties(headers={}).encode(), b"b"), RETURNED
+    )
     await after(confirms, basic.Ack(1))
 
     assert outcomes == ["PublishReturned"]

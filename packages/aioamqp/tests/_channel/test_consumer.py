@@ -441,13 +441,18 @@ async def test_a_delivery_with_damaged_headers_is_passed_on_as_the_next_one(
 ) -> None:
     """Row C3."""
     damaged = Properties.decode(b"\x20\x00\x00\x00\x00\x03\x01a?", 0, 9)
-    opened, seen = await server.open_channel(), Recorder()
-    await opened.basic_consume(seen, "q", "tag")
+    opened = await server.open_channel()
+    seen = []
+
+    def look(_channel: object, body: bytes, _envelope: object, properties: Any) -> None:
+        seen.append((body, properties.headers))
+
+    await opened.basic_consume(look, "q", "tag")
 
     server.send(Command(1, basic.Deliver("tag", 1, False, "", ""), damaged, b"damaged"))
     server.deliver("tag", b"good", first=2)
     await wait_idle()
 
-    assert seen.bodies == [b"damaged", b"good"]
+    assert seen == [(b"damaged", None), (b"good", None)]
     assert "cannot be decoded" in caplog.text
     await opened.protocol.close()

@@ -85,3 +85,22 @@ def test_messages_with_no_ack_that_wait_when_the_loop_ends_are_counted(
     assert record.message.startswith(f"{count} messages that were delivered to consumer lost of")
     assert b"5" not in kept[0].bodies
     collect_connection(server, kept)
+
+
+def test_what_is_left_of_a_large_message_is_written_when_the_loop_ends(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioamqp._connection.writer.MOST_IN_TURN", 1)
+    body = bytes(4_000_000)
+
+    async def main() -> None:
+        opened = await server.open_channel()
+        publish = asyncio.create_task(opened.basic_publish(body, "", "q"))
+        await asyncio.sleep(0)
+        assert not publish.done()
+        assert server.published() == []
+
+    asyncio.run(main())
+
+    assert server.published() == [body]
+    collect_connection(server, [])

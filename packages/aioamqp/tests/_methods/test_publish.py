@@ -31,6 +31,33 @@ async def test_a_message_is_sent_as_it_was_given(server: ScriptedServer) -> None
     await opened.protocol.close()
 
 
+async def test_properties_may_be_changed_between_messages(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    headers: dict[str, Any] = {"n": 1, "inner": {"a": [1]}}
+    properties: dict[str, Any] = {"headers": headers, "priority": 1}
+
+    for change in (
+        lambda: None,
+        lambda: headers.update(n=True),
+        lambda: headers["inner"]["a"].append(2),
+        lambda: properties.update(priority=2),
+    ):
+        change()
+        await opened.basic_publish(b"", "", "q", properties)
+    await wait_idle()
+
+    received: list[Any] = [command.properties for command in server.received]
+    sent = [(properties.headers, properties.priority) for properties in received]
+    assert sent == [
+        ({"n": 1, "inner": {"a": [1]}}, 1),
+        ({"n": True, "inner": {"a": [1]}}, 1),
+        ({"n": True, "inner": {"a": [1, 2]}}, 1),
+        ({"n": True, "inner": {"a": [1, 2]}}, 2),
+    ]
+    assert [type(sent_headers["n"]) for sent_headers, _ in sent] == [int, bool, bool, bool]
+    await opened.protocol.close()
+
+
 @pytest.mark.parametrize(
     ("payload", "body"),
     [

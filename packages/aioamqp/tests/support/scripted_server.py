@@ -58,7 +58,16 @@ START = connection.Start(0, 9, {"product": "script"}, b"PLAIN AMQPLAIN", b"en_US
 
 
 class MemoryTransport(asyncio.Transport):
-    """The client's transport; it calls ``connection_lost`` in the next turn of the event loop."""
+    """The client's transport; it calls ``connection_lost`` in the next turn of the event loop.
+
+    Attributes:
+        writes: what was written, piece by piece.
+        reads: whether the client reads.
+        was_aborted: whether the client has aborted it.
+        is_stuck: whether closing never ends.
+        capacity: bytes above which the write buffer is full; None for no limit.
+        held: bytes in the write buffer, if it has a limit.
+    """
 
     def __init__(
         self,
@@ -72,6 +81,9 @@ class MemoryTransport(asyncio.Transport):
         self.reads = True
         self.was_aborted = False
         self.is_stuck = False
+        self.capacity: int | None = None
+        self.held = 0
+        self._is_full = False
         self._on_write = on_write
         self._on_resume = on_resume
         self._is_closing = False
@@ -80,10 +92,22 @@ class MemoryTransport(asyncio.Transport):
     def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
         assert not self._is_closing
         self.writes.append(bytes(data))
+        if self.capacity is not None:
+            self.held += len(data)
+            if self.held > self.capacity and not self._is_full:
+                self._is_full = True
+                self.protocol.pause_writing()
         self._on_write(bytes(data))
 
+    def drain(self) -> None:
+        """Empty the write buffer."""
+        self.held = 0
+        if self._is_full:
+            self._is_full = False
+            self.protocol.resume_writing()
+
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.held
 
     def is_closing(self) -> bool:
         return self._is_closing

@@ -10,8 +10,15 @@ field table can hold.
 
 from . import protocol  # first, since errors and values need the generated constants
 from .command import Command
+from .content_encoder import ContentEncoder, encode_properties
 from .decoder import Decoder
-from .encoder import encode_command, encode_content, encode_method
+from .encoder import (
+    ContentPieces,
+    encode_command,
+    encode_content,
+    encode_content_in_pieces,
+    encode_method,
+)
 from .errors import CodecError, DecodeError, EncodeError
 from .frame_reader import FrameReader
 from .frames import PROTOCOL_HEADER
@@ -47,6 +54,8 @@ __all__ = [
     "PROTOCOL_HEADER",
     "CodecError",
     "Command",
+    "ContentEncoder",
+    "ContentPieces",
     "DecodeError",
     "Decoder",
     "EncodeError",
@@ -75,7 +84,9 @@ __all__ = [
     "decode_table",
     "encode_command",
     "encode_content",
+    "encode_content_in_pieces",
     "encode_method",
+    "encode_properties",
     "encode_table",
     "exchange",
     "field_type",

@@ -16,6 +16,7 @@ on. Heartbeats can come at any point, between the frames of a content too. Spec:
 """
 
 from collections.abc import Callable, Container
+from io import BytesIO
 from struct import Struct
 from struct import error as StructError
 from typing import Final
@@ -41,7 +42,10 @@ _INDEX_SIZE: Final = 4
 _AMQP: Final = PROTOCOL_HEADER[:4]
 
 LEAST_UNFINISHED: Final = 16 * 1024 * 1024
-"""Bytes that the unfinished bodies of all channels may have, however small a body must be."""
+"""Bytes that the unfinished bodies of all channels may have, however small a body must be.
+
+For so many, memory is reserved when their headers announce them.
+"""
 
 _DECODE: Final = {index: method.decode for index, method in METHODS.items()}
 _MISFITS: Final = (ValueError, IndexError, StructError)
@@ -51,13 +55,15 @@ _METHOD_ERRORS: Final = (KeyError, DecodeError, *_MISFITS)
 class _Content:
     """A content of which some frames are still to come."""
 
-    __slots__ = ("body", "is_dropped", "method", "properties", "remaining")
+    __slots__ = ("body", "is_dropped", "method", "properties", "remaining", "reserved")
 
     def __init__(self, method: Method) -> None:
         self.method = method
         self.properties: Properties | None = None
         self.remaining = 0
-        self.body = bytearray()  # not a list: a peer may send frames of one byte
+        # Not a list, since a peer may send frames of one byte; and it hands out bytes uncopied.
+        self.body: BytesIO | None = None
+        self.reserved = 0  # bytes of the body's memory
         self.is_dropped = False
 
 
@@ -76,13 +82,26 @@ class Decoder:
         error: what is wrong with the input, as soon as the decoder has found it, else None.
     """
 
-    __slots__ = ("_contents", "_frames", "_unfinished", "channels", "error", "max_body_size")
+    __slots__ = (
+        "_contents",
+        "_frames",
+        "_left",
+        "_part",
+        "_reserved",
+        "_unfinished",
+        "channels",
+        "error",
+        "max_body_size",
+    )
 
     def __init__(self, frame_max: int = 0, max_body_size: int | None = None) -> None:
         self.max_body_size: int | None = max_body_size
         self.channels: Container[int] | None = None
         self.error: DecodeError | None = None
         self._unfinished = 0  # bytes of all contents
+        self._reserved = 0  # bytes of memory for them
+        self._part: _Content | None = None  # that a body frame belongs to which is not here in full
+        self._left = 0  # bytes of that frame still to come, with its end
         self._contents: dict[int, _Content] = {}
         self._frames = FrameReader(frame_max)
 
@@ -110,6 +129,12 @@ class Decoder:
         commands: list[Command] = []
         frames.feed(data)
         try:
+            if self._part is not None:
+                command = self._continue_part(self._part)
+                if self._left:
+                    return commands
+                if command is not None:
+                    commands.append(command)
             while frames.next():
                 channel = frames.channel
                 if frames.frame_type != FRAME_METHOD:
@@ -139,7 +164,9 @@ class Decoder:
                 if self.max_body_size is not None and len(body) > self.max_body_size:
                     raise self._body_too_large(method, len(body))
                 commands.append(Command(channel, method, properties, body))
-            if frames.frame_type >= 0:  # of the frame that has begun
+            if frames.frame_type == FRAME_BODY:  # of the frame that has begun
+                self._begin_part()
+            elif frames.frame_type >= 0:
                 self._check_type()
         except DecodeError as error:
             # what is no frame has no size either: of "HTTP/1.1 400" the type is wrong
@@ -160,22 +187,58 @@ class Decoder:
         elif frames.frame_type == FRAME_BODY:
             if content is None or content.properties is None:
                 raise _unexpected(frames, content)
-            size = frames.end - frames.start
-            if size > content.remaining:
+            if frames.size > content.remaining:
                 raise _body_too_long(frames, content)
-            content.remaining -= size
-            if not content.is_dropped:
-                content.body += frames.data[frames.start : frames.end]
-                self._unfinished += size
-                self._check_unfinished(content)
+            self._add(content, memoryview(frames.data)[frames.start : frames.end])
         else:
             self._check_type()
             return Command(0, HEARTBEAT)
-        if content.remaining:
+        return None if content.remaining else self._finish(channel, content)
+
+    def _begin_part(self) -> None:
+        """Read what is here of a body frame, so that it is not copied before the frame is whole."""
+        frames = self._frames
+        content = self._contents.get(frames.channel)
+        if content is None or content.properties is None or frames.size > content.remaining:
+            return  # an error, which is raised when the frame is whole
+        if frames.enter():
+            self._part, self._left = content, frames.size + 1
+            self._continue_part(content)
+
+    def _continue_part(self, content: _Content) -> Command | None:
+        """Read more of a body frame; return a command if it completes one."""
+        frames = self._frames
+        part = frames.take_part(self._left)
+        self._left -= len(part)
+        if self._left:
+            self._add(content, part)
             return None
+        self._part = None
+        frames.check_end(part[-1])
+        self._add(content, part[:-1])
+        return None if content.remaining else self._finish(frames.channel, content)
+
+    def _add(self, content: _Content, part: memoryview) -> None:
+        """Add a part to the body of a content."""
+        size = len(part)
+        if content.is_dropped:
+            content.remaining -= size
+            return
+        if content.body is None:
+            content.reserved = max(0, min(content.remaining, LEAST_UNFINISHED - self._reserved))
+            content.body = BytesIO(bytes(content.reserved))
+            self._reserved += content.reserved
+        content.remaining -= size
+        content.body.write(part)
+        self._unfinished += size
+        self._check_unfinished(content)
+
+    def _finish(self, channel: int, content: _Content) -> Command:
         del self._contents[channel]
-        self._unfinished -= len(content.body)
-        return Command(channel, content.method, content.properties, bytes(content.body))
+        body = b"" if content.body is None else content.body.getvalue()
+        self._unfinished -= len(body)
+        self._reserved -= content.reserved
+        return Command(channel, content.method, content.properties, body)
 
     def _begin(self, channel: int, method: Method) -> _Content:
         if self.channels is None or channel in self.channels:

@@ -1,5 +1,9 @@
-"""Encoder: turns a command into one bytes object, so errors are found before anything is sent."""
+"""Encoder: turns a command into bytes, and finds every error before the first of them is sent.
 
+The result is one bytes object, or, for a large body, pieces that are encoded one after the other.
+"""
+
+from collections.abc import Iterator
 from operator import index
 from struct import Struct
 from typing import Any, Final
@@ -7,7 +11,7 @@ from typing import Any, Final
 from .command import Command
 from .compiling import Unchecked
 from .errors import REFUSED, EncodeError, encode_error, shown, type_name
-from .frames import END, OVERHEAD
+from .frames import END, OVERHEAD, PREFIX
 from .method import Heartbeat, Method
 from .protocol.basic import Properties
 from .protocol.constants import (
@@ -25,6 +29,10 @@ _BODY: Final = Struct(">BBHI").pack  # previous frame-end, envelope
 _HEADER_SIZE: Final = 12  # class, weight and body size
 _NO_LIMIT: Final = (1 << 32) - 1  # the largest size that a frame can announce
 _NO_PROPERTIES: Final = Properties().encode()
+_SIZE: Final = Struct(">Q").pack  # body size
+
+PIECE: Final = 131072
+"""Bytes of the pieces of a large content: frames that are larger gain nothing, and delay others."""
 
 
 def encode_command(command: Command | Unchecked, frame_max: int | Unchecked = 131072) -> bytes:
@@ -114,14 +122,85 @@ def encode_content(
         if 0 < size <= largest:
             body_frame = _BODY(FRAME_END, FRAME_BODY, channel, size)
             return b"".join((method_frame, payload, header_frame, header, body_frame, body, END))
-        parts = [method_frame, payload, header_frame, header]
-        for offset in range(0, size, largest):
-            piece = body[offset : offset + largest]
-            parts += (_BODY(FRAME_END, FRAME_BODY, channel, len(piece)), piece)
-        parts.append(END)
-        return b"".join(parts)
+        frames = _body_frames(channel, memoryview(body), largest)
+        return b"".join((method_frame, payload, header_frame, header, END, *frames))
     except REFUSED as error:
         raise _refused(error, channel, frame_max, properties) from None
+
+
+class ContentPieces:
+    """A command with a content in pieces, each of which is encoded when it is asked for.
+
+    Pieces consist of whole frames, so frames of other channels can be sent between two of them. The
+    first begins with the method and the header. A piece has PIECE bytes of body frames, or a bit
+    less; the last one has the rest.
+    """
+
+    __slots__ = ("_body", "_channel", "_head", "_largest", "_size")
+
+    def __init__(self, channel: int, head: bytes, body: bytes, largest: int) -> None:
+        self._channel = channel
+        self._head = head
+        self._body = memoryview(body)
+        self._largest = largest  # bytes of the payload of a frame
+        self._size = PIECE // (largest + OVERHEAD) * largest  # bytes of the body in a piece
+
+    def __len__(self) -> int:
+        return max(1, -(-len(self._body) // self._size))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, number: int) -> bytes:
+        start = number * self._size
+        body = self._body[start : start + self._size]
+        if number < 0 or (number and not body):
+            raise IndexError(number)
+        if number and len(body) <= self._largest:  # without calls: the caches are cold here
+            return b"".join((_FRAME(FRAME_BODY, self._channel, len(body)), body, END))
+        frames = _body_frames(self._channel, body, self._largest)
+        return b"".join(frames if number else [self._head, *frames])
+
+
+def encode_content_in_pieces(
+    channel: int | Unchecked,
+    payload: bytes | Unchecked,
+    properties: Properties | Unchecked | None,
+    body: bytes | bytearray | memoryview | Unchecked,
+    frame_max: int | Unchecked = 131072,
+) -> ContentPieces:
+    """Encode a command with a content as ``encode_content`` does, but not all of it at once.
+
+    Everything is checked now: encoding the pieces raises nothing.
+
+    Args:
+        channel: the number of the channel, 1 to 65535.
+        payload: the result of the method's ``encode``.
+        properties: the properties of the content, or None.
+        body: the body of the content. Bytes are not copied; anything else is, since it may change.
+        frame_max: as for ``encode_command``; no frame is larger than PIECE either.
+
+    Raises:
+        EncodeError: as for ``encode_command``.
+    """
+    try:
+        method, content = _bytes_of("payload", payload), _bytes_of("body", body)
+        head = encode_content(channel, method, properties, b"", frame_max)
+        # The body size is 0 there.
+        at = OVERHEAD + len(method) + PREFIX + _HEADER_SIZE - 8
+        head = head[:at] + _SIZE(len(content)) + head[at + 8 :]
+        largest = min(index(frame_max) or PIECE, PIECE) - OVERHEAD
+        return ContentPieces(index(channel), head, content, largest)
+    except REFUSED as error:
+        raise _refused(error, channel, frame_max, properties) from None
+
+
+def _body_frames(channel: int, body: memoryview, largest: int) -> list[bytes | memoryview]:
+    parts: list[bytes | memoryview] = []
+    for start in range(0, len(body), largest):
+        part = body[start : start + largest]
+        parts += (_FRAME(FRAME_BODY, channel, len(part)), part, END)
+    return parts
 
 
 def _bytes_of(name: str, value: object) -> bytes:

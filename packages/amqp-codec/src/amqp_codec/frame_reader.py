@@ -159,6 +159,33 @@ class FrameReader:
         self._offset = behind
         return taken
 
+    def enter(self) -> bool:
+        """Move into the frame that has begun, if some of its payload is here; return whether it is.
+
+        The rest of it, with the frame-end, is read by ``take_part``.
+        """
+        if self.start >= len(self.data):
+            return False
+        self._offset = self.start
+        return True
+
+    def take_part(self, size: int) -> memoryview:
+        """Return as many of the next ``size`` bytes as are here; they are not read as a frame."""
+        start = self._offset
+        part = memoryview(self.data)[start : start + size]
+        self._offset = start + len(part)
+        return part
+
+    def check_end(self, end: int, payload: bytes = b"") -> None:
+        """Check the last byte of the frame.
+
+        Raises:
+            DecodeError: ``frame_end``, it is another.
+        """
+        if end != FRAME_END:
+            reason = f"a frame ends with {end:#04x} instead of {FRAME_END:#04x}"
+            raise self._error("frame_end", reason, payload, end)
+
     def next(self) -> bool:
         """Move to the next frame; return whether there is a whole one.
 
@@ -189,13 +216,12 @@ class FrameReader:
             reason = (
                 f"a frame of {size + OVERHEAD} bytes is larger than frame_max, {self.frame_max}"
             )
-            raise self._error("frame_size", reason)
+            raise self._error("frame_size", reason, self.payload)
         if end >= available:
             self._missing = size + OVERHEAD
             return False
         if data[end] != FRAME_END:
-            reason = f"a frame ends with {data[end]:#04x} instead of {FRAME_END:#04x}"
-            raise self._error("frame_end", reason, data[end])
+            self.check_end(data[end], self.payload)
         self._offset = end + 1
         return True
 
@@ -320,7 +346,7 @@ class FrameReader:
         self.data, self._offset, self._missing = bytes(self._tail), 0, 0
         self._tail.clear()
 
-    def _error(self, kind: str, reason: str, end: int | None = None) -> DecodeError:
+    def _error(self, kind: str, reason: str, payload: bytes, end: int | None = None) -> DecodeError:
         return DecodeError(
             reason,
             reply_code=ReplyCode.FRAME_ERROR,
@@ -328,7 +354,7 @@ class FrameReader:
             frame_type=self.frame_type,
             channel=self.channel,
             size=self.size,
-            payload=self.payload,
+            payload=payload,
             end=end,
         )
 

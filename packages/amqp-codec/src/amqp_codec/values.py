@@ -509,6 +509,14 @@ def decode_table(
         raise DecodeError("a field table is cut short") from None
 
 
+def text_of(octets: bytes) -> str:
+    """Decode UTF-8; bytes that are none become surrogate escapes, which ``escaped`` encodes."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return octets.decode("utf-8", "surrogateescape")
+
+
 def read_table(
     data: bytes, offset: int, limit: int, max_depth: int = MAX_DEPTH
 ) -> "tuple[dict[str, FieldValue], int]":
@@ -540,7 +548,7 @@ def _decode_table(
     while offset < end:
         start = offset + 1
         offset = start + data[offset]
-        key = data[start:offset].decode("utf-8", "surrogateescape")
+        key = text_of(data[start:offset])
         table[key], offset = _decode_value(data, offset, end, depth)
     if offset != end:
         raise DecodeError("the entries of a field table do not end where the table ends")

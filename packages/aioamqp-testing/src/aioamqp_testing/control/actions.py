@@ -141,7 +141,8 @@ class Replier(_Channel):
     def start(self) -> None:
         """Start replying, also after the broker has been stopped. The queue is declared."""
         host = self.vhost
-        queue = host.queues.get(self._queue_name) or host.declare_queue(self._queue_name, None)
+        name = self._queue_name
+        queue = host.queues.get(name) or host.declare_queue(name, None, durable=True)
         self._consumer = Consumer("rpc_reply", self, queue)
         queue.add_consumer(self._consumer)
         self._broker._run_deliveries(host)

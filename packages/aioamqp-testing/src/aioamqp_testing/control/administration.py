@@ -166,6 +166,41 @@ class Administration(Inspection):
         limited.max_connections = _limit("max_connections", max_connections)
         limited.max_queues = _limit("max_queues", max_queues)
 
+    def set_cluster_limits(
+        self,
+        *,
+        max_connections: int | None = None,
+        max_channels: int | None = None,
+        max_queues: int | None = None,
+        max_exchanges: int | None = None,
+    ) -> None:
+        """Limit what all virtual hosts have together; None is no limit. What exists stays.
+
+        RabbitMQ: connection_max, channel_max_per_node, cluster_queue_limit and
+        cluster_exchange_limit in rabbitmq.conf.
+
+        Raises:
+            ValueError: a limit is negative, or the version does not have it.
+        """
+        limits = {
+            "connections": max_connections,
+            "channels": max_channels,
+            "queues": max_queues,
+            "exchanges": max_exchanges,
+        }
+        profile = self.node.profile
+        for noun, limit in limits.items():
+            _limit(f"max_{noun}", limit)
+            if limit is not None and noun not in profile.limits:
+                raise ValueError(
+                    f"RabbitMQ {profile.version} has no limit of the {noun} of a cluster; choose a"
+                    " newer version, such as rabbitmq='4.3'"
+                )
+        self.node.limits.max_connections = max_connections
+        self.node.limits.max_channels = max_channels
+        self.node.limits.max_queues = max_queues
+        self.node.limits.max_exchanges = max_exchanges
+
     def set_default_queue_type(self, queue_type: str, vhost: str = "/") -> None:
         """Set the type of durable queues that are declared without x-queue-type.
 
@@ -244,6 +279,44 @@ class Administration(Inspection):
         """
         host = self._vhost(vhost)
         host.policies.set(Policy(name, pattern, dict(definition), apply_to, priority))
+        host.apply_policies()
+
+    def set_operator_policy(
+        self,
+        name: str,
+        pattern: str,
+        definition: Mapping[str, FieldValue],
+        *,
+        apply_to: ApplyTo = "queues",
+        priority: int = 0,
+        vhost: str = "/",
+    ) -> None:
+        """Set an operator policy, which applies to queues together with a policy.
+
+        Args:
+            name: of the operator policy.
+            pattern: a regular expression; it matches anywhere in the name of a queue.
+            definition: limits without ``x-``, such as ``{"max-length": 10}``. If a policy or the
+                queue has the limit too, the lower number applies.
+            apply_to: ``"all"`` or ``"queues"``.
+            priority: of all matching operator policies, only the one with the highest applies.
+            vhost: the virtual host.
+
+        Raises:
+            ValueError: there is no such virtual host, or the operator policy is invalid.
+        """
+        host = self._vhost(vhost)
+        host.policies.set_operators(Policy(name, pattern, dict(definition), apply_to, priority))
+        host.apply_policies()
+
+    def clear_operator_policy(self, name: str, vhost: str = "/") -> None:
+        """Remove an operator policy.
+
+        Raises:
+            ValueError: there is no such operator policy or virtual host.
+        """
+        host = self._vhost(vhost)
+        host.policies.clear_operators(name)
         host.apply_policies()
 
     def clear_policy(self, name: str, vhost: str = "/") -> None:

@@ -14,8 +14,8 @@ from amqp_codec import FieldTable, FieldValue, Int64, ReplyCode
 
 from ..control.administration import Administration
 from ..model import BrokerError, Permissions, User, UserAccess, VirtualHost
+from ..model.limits import NODE_NAME
 from ..session import Session
-from ..session.handshake import CLUSTER_NAME
 from ..transport.listener import Port
 from . import views
 
@@ -167,7 +167,7 @@ class Api:
     def cluster_name(self, request: Request) -> Answer:
         """Show the name of the cluster."""
         del request
-        return Answer(200, {"name": CLUSTER_NAME})
+        return Answer(200, {"name": NODE_NAME})
 
     def who_am_i(self, request: Request) -> Answer:
         """Show the user of the request."""
@@ -180,7 +180,7 @@ class Api:
 
     def node(self, request: Request) -> Answer:
         """Show one node."""
-        if request.names["node"] != CLUSTER_NAME:
+        if request.names["node"] != NODE_NAME:
             raise not_found()
         return Answer(200, views.node(self._node))
 

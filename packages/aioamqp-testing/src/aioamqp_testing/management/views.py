@@ -15,8 +15,8 @@ from urllib.parse import quote_plus
 from amqp_codec import FieldTable, FieldValue
 
 from ..model import Binding, Consumer, Exchange, Node, Permissions, Queue, User, VirtualHost
+from ..model.limits import NODE_NAME
 from ..session import Channel, Session
-from ..session.handshake import CLUSTER_NAME
 from ..transport.listener import Port
 
 View: TypeAlias = dict[str, Any]
@@ -73,8 +73,8 @@ def overview(node: Node, sessions: list[Session], ports: list[Port]) -> View:
         "rabbitmq_version": node.profile.version,
         "product_name": "RabbitMQ",
         "product_version": node.profile.version,
-        "cluster_name": CLUSTER_NAME,
-        "node": CLUSTER_NAME,
+        "cluster_name": NODE_NAME,
+        "node": NODE_NAME,
         "exchange_types": [{"name": name, "enabled": True} for name in node.exchange_types.names],
         "queue_totals": _totals(queues),
         "object_totals": {
@@ -86,7 +86,7 @@ def overview(node: Node, sessions: list[Session], ports: list[Port]) -> View:
         },
         "listeners": [
             {
-                "node": CLUSTER_NAME,
+                "node": NODE_NAME,
                 "protocol": _PROTOCOLS.get(each.scheme, each.scheme),
                 "ip_address": each.address,
                 "port": each.number,
@@ -99,7 +99,7 @@ def overview(node: Node, sessions: list[Session], ports: list[Port]) -> View:
 def node(shown: Node) -> View:
     """Return the only node of the cluster."""
     return {
-        "name": CLUSTER_NAME,
+        "name": NODE_NAME,
         "type": "disc",
         "running": True,
         "partitions": [],
@@ -111,7 +111,7 @@ def node(shown: Node) -> View:
 def alarms(shown: Node) -> list[View]:
     """Return the alarms that block publishers."""
     resource = "disk" if "disk" in shown.alarm else "memory"
-    return [{"node": CLUSTER_NAME, "resource": resource}] if shown.alarm else []
+    return [{"node": NODE_NAME, "resource": resource}] if shown.alarm else []
 
 
 def vhost(shown: VirtualHost) -> View:
@@ -119,7 +119,7 @@ def vhost(shown: VirtualHost) -> View:
     return {
         "name": shown.name,
         "tracing": False,
-        "cluster_state": {CLUSTER_NAME: "stopped" if shown.is_down else "running"},
+        "cluster_state": {NODE_NAME: "stopped" if shown.is_down else "running"},
         **_totals(list(shown.queues.values())),
     }
 
@@ -151,7 +151,7 @@ def queue(host: VirtualHost, shown: Queue) -> View:
     return {
         "name": shown.name,
         "vhost": host.name,
-        "node": CLUSTER_NAME,
+        "node": NODE_NAME,
         "type": shown.TYPE,
         "state": "running",
         "durable": shown.durable,
@@ -246,7 +246,7 @@ def connection(shown: Session) -> View:
     provided_name = shown.client_properties.get("connection_name")
     return {
         "name": shown.name,
-        "node": CLUSTER_NAME,
+        "node": NODE_NAME,
         "type": "network",
         "protocol": "AMQP 0-9-1",
         "state": "running",

@@ -30,11 +30,19 @@ class BrokerError(Exception):
     @property
     def reply_text(self) -> str:
         """The text of the close method. RabbitMQ: a long text is cut to 252 bytes and dots."""
-        text = f"{self.reply_code.name} - {self.text}" if self.text else self.reply_code.name
-        data = text.encode("utf-8", "surrogateescape")
-        if len(data) <= _MAX_TEXT:
-            return text
+        if not self.is_cut:
+            return self._whole_text
+        data = self._whole_text.encode("utf-8", "surrogateescape")
         return data[: _MAX_TEXT - 3].decode("utf-8", "surrogateescape") + "..."
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the text is too long for a close method."""
+        return len(self._whole_text.encode("utf-8", "surrogateescape")) > _MAX_TEXT
+
+    @property
+    def _whole_text(self) -> str:
+        return f"{self.reply_code.name} - {self.text}" if self.text else self.reply_code.name
 
     def __str__(self) -> str:
         return self.reply_text

@@ -12,6 +12,7 @@ from .clock import Clock, ManualClock
 from .deprecated import DeprecatedFeatures
 from .errors import BrokerError
 from .exchanges.plugins import ExchangeTypes
+from .limits import NODE_NAME, Limits, is_reached
 from .messages.direct_reply_to import DirectReplies
 from .profile import DEFAULT_PROFILE, Profile
 from .vhost import VirtualHost
@@ -69,6 +70,7 @@ class Node:
         max_message_size: the limit of bytes of a body.
         alarm: why publishing is blocked, such as ``low on memory``; empty if no alarm holds.
         consumer_timeout: the seconds within which a delivery must be acknowledged, or None.
+        limits: of the whole broker.
         refused: the features that clients have asked for and this broker does not support.
     """
 
@@ -96,8 +98,9 @@ class Node:
         self.refused: list[str] = []
         # the same names in every run, so that a test that fails can be repeated
         self._random = Random("aioamqp-testing")
-        self._replies = DirectReplies(self.new_name)
+        self._replies = DirectReplies(self.new_name, profile)
         self.vhosts: dict[str, VirtualHost] = {}
+        self.limits = Limits(self.vhosts)
         self.add_vhost("/")
         guest = User("guest", "guest", frozenset({"administrator"}), {"/": Permissions()})
         self.users[guest.name] = guest
@@ -165,6 +168,7 @@ class Node:
             self.exchange_types,
             self.profile,
             self.deprecated,
+            self.limits,
         )
         return vhost
 
@@ -176,15 +180,16 @@ class Node:
         Raises:
             BrokerError: 530, or 541 if the virtual host is down.
         """
+        self.limits.check_connection(len(self.connections))
         vhost = self.vhosts.get(vhost_name)
         if vhost is None:
             raise _not_allowed(f"vhost {vhost_name} not found")
         refused = f"access to vhost '{vhost_name}' refused for user '{user.name}'"
         inside = [each for each in self.connections if each.vhost_name == vhost_name]
-        if _is_reached(vhost.max_connections, len(inside)):
+        if is_reached(vhost.max_connections, len(inside)):
             limit = vhost.max_connections
             raise _not_allowed(f"{refused}: connection limit ({limit}) is reached")
-        if _is_reached(user.max_connections, len(self.connections_of(user.name))):
+        if is_reached(user.max_connections, len(self.connections_of(user.name))):
             raise _not_allowed(
                 f"connection refused for user '{user.name}':"
                 f" user connection limit ({user.max_connections}) is reached"
@@ -206,22 +211,21 @@ class Node:
         return [each for each in self.connections if each.user == user]
 
     def check_channel_limit(self, user: User) -> None:
-        """Refuse to open a channel if the user has as many as allowed.
+        """Refuse to open a channel if the user, or the broker, has as many as allowed.
 
         Raises:
             BrokerError: 530.
         """
         count = sum(each.channel_count for each in self.connections_of(user.name))
-        if _is_reached(user.max_channels, count):
+        if is_reached(user.max_channels, count):
+            name = NODE_NAME if self.profile.limit_names_node else user.name
             limit = self.profile.limit_text.format(user.max_channels)
             raise _not_allowed(
-                f"number of channels opened for user '{user.name}' has reached"
+                f"number of channels opened for user '{name}' has reached"
                 f" the maximum allowed user limit of {limit}"
             )
-
-
-def _is_reached(limit: int | None, count: int) -> bool:
-    return limit is not None and count >= limit
+        count = sum(each.channel_count for each in self.connections)
+        self.limits.check_channel(count, self.profile.limit_text)
 
 
 def _not_allowed(text: str) -> BrokerError:

@@ -23,6 +23,17 @@ _KEYS: Final = {
 }
 
 
+_LIMITS: Final = frozenset(
+    {"delivery-limit", "expires", "max-length", "max-length-bytes", "message-ttl"}
+)
+_OPERATOR_KEYS: Final = {
+    Arguments.MIRRORED: _LIMITS,
+    Arguments.UNMIRRORED: _LIMITS | {"overflow"},
+    Arguments.STRICT: _LIMITS | {"overflow"},
+}
+"""What an operator policy can define."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """One policy of a virtual host.
@@ -50,20 +61,23 @@ class Policy:
         if not self.definition:
             raise ValueError(f"the policy {self.name!r} defines nothing")
 
-    def check_definition(self, table: Arguments) -> None:
+    def check_definition(self, table: Arguments, *, is_operators: bool = False) -> None:
         """Refuse what a policy cannot define.
 
         Args:
             table: names the arguments that the version of RabbitMQ knows.
+            is_operators: whether it is an operator policy.
 
         Raises:
             ValueError: a key is unknown, or its value is invalid.
         """
         keys = _KEYS[table]
+        kind = "an operator policy" if is_operators else "a policy"
+        allowed = _OPERATOR_KEYS[table] if is_operators else keys.keys()
         for key, value in self.definition.items():
-            if key not in keys:
-                known = ", ".join(sorted(keys))
-                raise ValueError(f"a policy cannot define {key!r} here; it can define: {known}")
+            if key not in allowed:
+                known = ", ".join(sorted(allowed))
+                raise ValueError(f"{kind} cannot define {key!r} here; it can define: {known}")
             keys[key].check_policy(key, value)
 
 
@@ -77,6 +91,7 @@ class Policies:
     def __init__(self, table: Arguments = Arguments.MIRRORED) -> None:
         self._table = table
         self._policies: dict[str, Policy] = {}
+        self._operators: dict[str, Policy] = {}
 
     def set(self, policy: Policy) -> None:
         """Add a policy, or replace the one with the same name.
@@ -86,6 +101,15 @@ class Policies:
         """
         policy.check_definition(self._table)
         self._policies[policy.name] = policy
+
+    def set_operators(self, policy: Policy) -> None:
+        """Add an operator policy, or replace the one with the same name.
+
+        Raises:
+            ValueError: it defines what no operator policy can, or an invalid value.
+        """
+        policy.check_definition(self._table, is_operators=True)
+        self._operators[policy.name] = policy
 
     def clear(self, name: str) -> None:
         """Remove a policy.
@@ -97,22 +121,50 @@ class Policies:
             raise ValueError(f"there is no policy {name!r}")
         del self._policies[name]
 
+    def clear_operators(self, name: str) -> None:
+        """Remove an operator policy.
+
+        Raises:
+            ValueError: there is none with this name.
+        """
+        if name not in self._operators:
+            raise ValueError(f"there is no operator policy {name!r}")
+        del self._operators[name]
+
     def for_queue(self, name: str) -> Mapping[str, FieldValue]:
         """Return the definition that is in force for a queue; empty without a policy."""
-        return self._definition("queues", name)
+        policy = _definition(self._policies, "queues", name)
+        operators = _definition(self._operators, "queues", name)
+        if not operators:
+            return policy
+        merged = {
+            key: _merged(policy[key], value) if key in policy else value
+            for key, value in operators.items()
+        }
+        return {**policy, **merged}
 
     def alternate_of(self, exchange: Exchange) -> str | None:
         """Return the alternate exchange of an exchange. RabbitMQ: its argument comes first."""
-        policy = self._definition("exchanges", exchange.name)
+        policy = _definition(self._policies, "exchanges", exchange.name)
         name = ALTERNATE_EXCHANGE.in_force(exchange.arguments, policy)
         return name if isinstance(name, str) else None
 
-    def _definition(self, kind: ApplyTo, name: str) -> Mapping[str, FieldValue]:
-        matching = [
-            policy
-            for policy in self._policies.values()
-            if policy.apply_to in ("all", kind) and matches(policy.pattern, name)
-        ]
-        if not matching:
-            return {}
-        return max(matching, key=lambda policy: policy.priority).definition
+
+def _definition(
+    policies: Mapping[str, Policy], kind: ApplyTo, name: str
+) -> Mapping[str, FieldValue]:
+    matching = [
+        policy
+        for policy in policies.values()
+        if policy.apply_to in ("all", kind) and matches(policy.pattern, name)
+    ]
+    if not matching:
+        return {}
+    return max(matching, key=lambda policy: policy.priority).definition
+
+
+def _merged(value: FieldValue, operators: FieldValue) -> FieldValue:
+    """Return what applies: the lower limit, where -1 is no limit, or what the operator defines."""
+    if isinstance(value, int) and isinstance(operators, int):
+        return min(value, operators) if min(value, operators) >= 0 else max(value, operators)
+    return operators

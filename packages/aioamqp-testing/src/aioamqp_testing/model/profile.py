@@ -27,6 +27,15 @@ class DeliveryCounting(StrEnum):
     FAILURES = "only basic.reject and the end of a channel count"
 
 
+class Failure(StrEnum):
+    """How the delivery of a message can fail, as far as dead letters carry it on."""
+
+    REQUEUED = "basic.reject with requeue"
+    REJECTED = "basic.reject"
+    NACKED = "basic.nack"
+    CHANNEL_ENDED = "the end of the channel"
+
+
 class Deaths(StrEnum):
     """Where the earlier deaths of a dead letter are kept."""
 
@@ -65,16 +74,18 @@ class Profile:
         arguments: the table of queue and consumer arguments.
         sorts_headers: whether the headers of a message are sorted by name.
         checks_delivery_mode: whether delivery modes other than 1 and 2 are refused.
-        checks_expiration_first: whether the expiration is checked before the user_id.
+        checks_user_last: whether the user_id is checked after the expiration and the headers.
         encodes_expiration_twice: whether the text for an expiration that is no number shows the
             bytes of its characters.
+        shows_latin_1: whether reply texts show bytes that are no UTF-8 as characters.
         finds_queues_at_once: whether the queues of a message are looked up when it is published,
             and not when a transaction is committed.
-        checks_size_last: whether a missing exchange is found before a body that is too large.
         has_credit: whether basic.credit and x-credit exist.
-        compares_types: whether a headers exchange distinguishes integers, floats and timestamps.
+        compares_types: whether a headers exchange distinguishes integers and floats, and takes the
+            timestamps of messages for milliseconds.
         unknown_exchange_type: the reply code for a type of exchanges that does not exist.
         exchange_types: the types that RabbitMQ has without plugins, besides those of AMQP.
+        has_log_exchange: whether the virtual host ``/`` has the exchange amq.rabbitmq.log.
         known_words: types that reply texts call invalid instead of unknown.
         max_hashes: the limit of the words ``#`` in a topic binding; None is unlimited.
         delivery_counting: how quorum queues count deliveries.
@@ -87,9 +98,24 @@ class Profile:
         drops_in_order: whether quorum queues dead-letter dropped messages in their order.
         shares_prefetch: whether basic.qos with global=true limits all consumers together.
         deaths: where deaths are kept.
-        keeps_redelivered: whether a dead letter that had been delivered is redelivered.
+        reverses_classic_queues: whether classic queues receive a message in the descending order of
+            their names.
+        keeps_unknown_flags: whether flags of properties that do not exist are passed on.
+        quorum_expiry_tick: the seconds between two checks whether quorum queues have expired; None
+            is the exact time.
+        purges_count_dead_letters: whether queue.purge-ok of a quorum queue counts the dead letters
+            that the queue keeps.
+        carried_failures: what a dead letter counts on in the next quorum queue, where it is
+            redelivered then.
+        counts_in_classic_queues: whether such failures are counted in classic queues, too, which
+            redeliver such dead letters unless a consumer waits for them.
         dead_letters_reach_replies: whether a dead letter can be a direct reply.
         dead_letters_reach_streams: whether a stream accepts dead letters.
+        reply_dots_count: whether several dots in a direct reply address are not as good as one.
+        drops_foreign_replies: whether direct replies for another node are dropped; else they are an
+            internal error.
+        cancels_at_once: whether a consumer can be cancelled before its consume-ok.
+        redelivers_after_restart: whether the messages of classic queues are redelivered then.
         has_reply_queues: whether a direct reply address is a queue, and not a process.
         streams_settle: whether streams accept basic.nack, basic.reject and basic.recover.
         streams_set_delivery_mode: whether a stream delivers messages with a delivery mode that
@@ -98,7 +124,9 @@ class Profile:
         filters_streams: whether streams know x-stream-filter.
         prefetch_noun: how reply texts name a stream that needs a prefetch count.
         quorum_noun: how reply texts name quorum queues.
+        limits: what a limit of the whole broker can be set for.
         limit_text: how the reply text for too many channels writes the limit.
+        limit_names_node: whether that text names the node in place of the user.
         names_permission: whether reply texts name the permission that is missing.
         passive_needs_permission: whether a passive declaration needs a permission.
         reuses_tags: whether a consumer of a quorum queue may have the tag of one whose deliveries
@@ -122,14 +150,15 @@ class Profile:
     arguments: Arguments = Arguments.MIRRORED
     sorts_headers: bool = False
     checks_delivery_mode: bool = True
-    checks_expiration_first: bool = False
+    checks_user_last: bool = False
     encodes_expiration_twice: bool = False
+    shows_latin_1: bool = False
     finds_queues_at_once: bool = False
-    checks_size_last: bool = False
     has_credit: bool = True
     compares_types: bool = False
     unknown_exchange_type: int = 503
     exchange_types: frozenset[str] = frozenset()
+    has_log_exchange: bool = False
     known_words: frozenset[str] = frozenset()
     max_hashes: int | None = None
     delivery_counting: DeliveryCounting = DeliveryCounting.RETURNS_FROM_ZERO
@@ -141,9 +170,18 @@ class Profile:
     drops_in_order: bool = False
     shares_prefetch: bool = True
     deaths: Deaths = Deaths.IN_HEADERS
-    keeps_redelivered: bool = False
+    reverses_classic_queues: bool = True
+    keeps_unknown_flags: bool = True
+    quorum_expiry_tick: float | None = 5.0
+    purges_count_dead_letters: bool = False
+    carried_failures: frozenset[Failure] = frozenset()
+    counts_in_classic_queues: bool = False
     dead_letters_reach_replies: bool = True
     dead_letters_reach_streams: bool = False
+    reply_dots_count: bool = False
+    drops_foreign_replies: bool = False
+    cancels_at_once: bool = False
+    redelivers_after_restart: bool = False
     has_reply_queues: bool = False
     streams_settle: bool = False
     streams_set_delivery_mode: bool = False
@@ -151,7 +189,9 @@ class Profile:
     stream_noun: str = "stream queues queue"
     prefetch_noun: str = "'queue {}'"
     quorum_noun: str = "quorum"
+    limits: frozenset[str] = frozenset()
     limit_text: str = "({})"
+    limit_names_node: bool = False
     names_permission: bool = False
     passive_needs_permission: bool = False
     reuses_tags: bool = False
@@ -179,10 +219,11 @@ _V4_0: Final = replace(
     arguments=Arguments.UNMIRRORED,  # 4.0.0
     sorts_headers=True,  # 3.13.0: message containers, and the next seven
     checks_delivery_mode=False,
-    checks_expiration_first=True,
+    checks_user_last=True,
     encodes_expiration_twice=True,
+    keeps_unknown_flags=False,
+    shows_latin_1=True,
     finds_queues_at_once=True,
-    checks_size_last=True,
     compares_types=True,
     streams_set_delivery_mode=True,
     has_credit=False,
@@ -190,17 +231,24 @@ _V4_0: Final = replace(
     exchange_types=frozenset({"x-local-random"}),  # 4.0.0
     delivery_counting=DeliveryCounting.RETURNS,  # 3.12.0
     delivery_limit=20,  # 4.0.0
+    carried_failures=frozenset({Failure.REJECTED, Failure.NACKED, Failure.CHANNEL_ENDED}),  # 4.0.0
     requeues_to_head=True,  # 4.0.0
     priorities=Priorities.TWO_CLASSES,  # 4.0.0
     activates_by_priority=True,  # 4.0.0
     deaths=Deaths.APART,  # 4.0.0
     dead_letters_reach_replies=False,
+    reply_dots_count=True,
+    drops_foreign_replies=True,
+    redelivers_after_restart=True,
     dead_letters_reach_streams=True,  # 3.12.0
+    reverses_classic_queues=False,
     reuses_tags=True,
     streams_settle=True,
     filters_streams=True,  # 3.13.0
     stream_noun="stream queue",
     prefetch_noun="stream queue {}",
+    limits=frozenset({"connections", "channels", "queues"}),  # 3.12.14, 3.13.1: channels
+    limit_names_node=True,
     names_permission=True,
 )
 
@@ -212,18 +260,27 @@ _V4_3: Final = replace(
     refuses_long_bodies=True,
     arguments=Arguments.STRICT,  # 4.3.0
     exchange_types=frozenset({"x-local-random", "x-modulus-hash"}),  # 4.3.0
+    has_log_exchange=True,
     known_words=frozenset({"x-random"}),
     max_hashes=2,  # 4.3.5
+    quorum_expiry_tick=None,
+    purges_count_dead_letters=True,
     delivery_counting=DeliveryCounting.FAILURES,  # 4.3.0
     priorities=Priorities.STRICT,  # 4.3.0
     has_delayed_retry=True,  # 4.3.0
     drops_in_order=True,  # 4.2.1
     shares_prefetch=False,  # 4.3.0: global_qos is denied
-    keeps_redelivered=True,  # 4.3.0
+    # 4.3.0: the next two
+    carried_failures=frozenset({Failure.REQUEUED, Failure.REJECTED, Failure.CHANNEL_ENDED}),
+    counts_in_classic_queues=True,
     dead_letters_reach_replies=True,
     has_reply_queues=True,  # 4.2.0
+    cancels_at_once=True,
+    redelivers_after_restart=False,
     quorum_noun='<<"quorum">>',
+    limits=frozenset({"connections", "channels", "queues", "exchanges"}),  # 4.1.4: exchanges
     limit_text="{}",
+    limit_names_node=False,
     passive_needs_permission=True,  # 4.3.1
     times_consumers=True,  # 4.3.0
     keeps_transient_exchanges=True,  # 4.2.0: Khepri
@@ -255,4 +312,5 @@ def find_profile(version: str) -> Profile:
     return profile
 
 
-DEFAULT_PROFILE: Final = find_profile(DEFAULT_VERSION)
+DEFAULT_PROFILE: Final = _V3_10
+"""The profile that the others are changes of; the parts of a broker have it if it is not theirs."""

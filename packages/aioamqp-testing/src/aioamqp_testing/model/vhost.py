@@ -25,7 +25,8 @@ from .exchanges.exchange import (
 from .exchanges.explain import Route, explain
 from .exchanges.plugins import ExchangeTypes
 from .exchanges.routing import Publication, route
-from .exchanges.types import PREDECLARED
+from .exchanges.types import LOG_EXCHANGE, PREDECLARED
+from .limits import Limits
 from .messages.direct_reply_to import DirectReplies, is_address
 from .messages.events import EventType, routed_event, trim_events
 from .messages.history import History
@@ -37,7 +38,7 @@ from .queues.classic import ClassicQueue
 from .queues.dead_letter import KEEPERS, Reason, is_cycle
 from .queues.dead_letter_worker import DeadLetter
 from .queues.declaration import QueueDeclaration
-from .queues.queue import Queue, QueueHost
+from .queues.queue import Queue, QueueHost, in_delivery_order
 from .queues.quorum import QuorumQueue
 from .queues.stream import Stream
 
@@ -78,6 +79,7 @@ class VirtualHost:
         exchange_types: ExchangeTypes | None = None,
         profile: Profile = DEFAULT_PROFILE,
         deprecated: DeprecatedFeatures | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.name = name
         self.profile = profile
@@ -93,6 +95,7 @@ class VirtualHost:
         self.max_queues: int | None = None
         self.default_queue_type = "classic"
         self.is_down = False
+        self._limits = limits or Limits({name: self})
         self._new_name = new_name
         self._deaths = KEEPERS[profile.deaths]
         self._exchange_types = exchange_types or ExchangeTypes(profile=profile)
@@ -108,7 +111,8 @@ class VirtualHost:
             self.agenda, profile, self.remove_queue, self._dead_letter, self._publish_dead_letter
         )
         self._incoming: dict[Destination, dict[Binding, None]] = {}
-        for exchange, exchange_type in PREDECLARED:
+        own = (LOG_EXCHANGE,) if name == "/" and profile.has_log_exchange else ()
+        for exchange, exchange_type in (*PREDECLARED, *own):
             self._add_exchange(
                 ExchangeDeclaration(
                     name,
@@ -116,7 +120,7 @@ class VirtualHost:
                     exchange_type,
                     durable=True,
                     auto_delete=False,
-                    internal=exchange == "amq.rabbitmq.trace",
+                    internal=exchange.startswith("amq.rabbitmq."),
                     arguments={},
                 )
             )
@@ -212,6 +216,7 @@ class VirtualHost:
             return
         _check_not_reserved("exchange", name)
         _check_other_exchange(ALTERNATE_EXCHANGE, "exchange", declaration, access)
+        self._limits.check_exchange(name, self)
         self._add_exchange(declaration)
 
     def _add_exchange(self, declaration: ExchangeDeclaration) -> None:
@@ -292,7 +297,11 @@ class VirtualHost:
         Raises:
             BrokerError: 404, 541.
         """
-        if name != REPLY_TO and not (is_address(name) and self.replies.find(name)):
+        if name == REPLY_TO:
+            return
+        if self.profile.has_reply_queues and not self.replies.begins_well(name):
+            raise BrokerError(ReplyCode.INTERNAL_ERROR)
+        if not (is_address(name) and self.replies.find(name)):
             raise self._not_found("queue", name)
 
     def declare_queue(
@@ -345,11 +354,11 @@ class VirtualHost:
             queue.declaration.check_equivalence(declaration)
             queue.on_redeclared()
             return queue
-        self._check_queue_limit(name)
-        self._check_deprecated(declaration)
+        self._limits.check_queue(name, self)
         _check_other_exchange(DEAD_LETTER_EXCHANGE, "queue", declaration, access)
         queue_type = _QUEUE_TYPES[declaration.queue_type]
         queue_type.check_declaration(declaration)
+        self._check_deprecated(declaration)
         if "x-queue-master-locator" in arguments:
             use = f"declaring {declaration.described} with x-queue-master-locator"
             self.deprecated.check(MASTER_LOCATOR, use)
@@ -366,14 +375,6 @@ class VirtualHost:
         if not declaration.durable and declaration.owner is None:
             use = f"declaring {declaration.described}, which is neither durable nor exclusive,"
             self.deprecated.check(TRANSIENT_QUEUES, use)
-
-    def _check_queue_limit(self, name: str) -> None:
-        if self.max_queues is not None and len(self.queues) >= self.max_queues:
-            raise BrokerError(
-                ReplyCode.PRECONDITION_FAILED,
-                f"cannot declare queue '{name}': queue limit in vhost '{self.name}'"
-                f" ({self.max_queues}) is reached",
-            )
 
     def delete_queue(
         self,
@@ -564,7 +565,7 @@ class VirtualHost:
     def accept(
         self, message: Message, access: Access = FULL_ACCESS, reply_to: str | None = None
     ) -> Publication:
-        """Check and route a message. A direct reply is delivered, because it enters no queue.
+        """Check and route a message. A direct reply is delivered if its address is no queue.
 
         Args:
             message: the message.
@@ -586,7 +587,7 @@ class VirtualHost:
         message.events.append((EventType.PUBLISHED, message.exchange, access.user))
         names = self._route(exchange, message)
         self.history.add(message, len(names))
-        if not exchange.name:
+        if not (exchange.name or self.profile.has_reply_queues):
             self._deliver_direct_replies(names, message)
         if self.profile.finds_queues_at_once:
             names = [name for name in names if name in self.queues or is_address(name)]
@@ -600,10 +601,13 @@ class VirtualHost:
         names = publication.queues if has_all else [queue.name for queue in queues]
         if names or message.events[-1][0] is not EventType.DELAYED:
             message.events.append(routed_event(names))
-        is_routed = queues or self._is_for_reply_queue(publication.queues)
-        outcome = Outcome.ACCEPTED if is_routed else Outcome.UNROUTED
+        if self.profile.has_reply_queues:
+            self._deliver_direct_replies(publication.queues, message)
+        outcome = Outcome.ACCEPTED if queues else Outcome.UNROUTED
+        if not queues and self._is_for_reply_queue(publication.queues):
+            outcome = Outcome.REPLIED
         self.agenda.steps += len(queues)
-        for queue in in_delivery_order(queues):
+        for queue in in_delivery_order(queues, self.profile):
             if not queue.publish(message):
                 outcome = Outcome.REFUSED
                 message.events.append((EventType.REFUSED, queue.name, ""))
@@ -680,7 +684,7 @@ class VirtualHost:
             each for each in self._without_cycles(dead, reason, queues) if each.accepts_dead_letters
         ]
         self._record_routed(dead, accepting)
-        for each in in_delivery_order(accepting):
+        for each in in_delivery_order(accepting, self.profile):
             each.accept_dead_letter(dead)
 
     def _publish_dead_letter(self, queue: Queue, letter: DeadLetter) -> bool:
@@ -702,7 +706,7 @@ class VirtualHost:
             return False
         letter.published_at = self.clock.time()
         self._record_routed(dead, accepting)
-        for each in in_delivery_order(accepting):
+        for each in in_delivery_order(accepting, self.profile):
             if each.publish(dead):
                 letter.confirmed.add(each.name)
             else:
@@ -744,21 +748,6 @@ class VirtualHost:
         self.agenda.steps += len(queues)
         trim_events(dead.events)
         dead.events.append(routed_event([each.name for each in queues]))
-
-
-def in_delivery_order(queues: list[Queue]) -> list[Queue]:
-    """Return the queues of a message, sorted by name, in the order in which they receive it.
-
-    RabbitMQ: it sends a message to classic queues, quorum queues and streams, in this order, and to
-    classic queues in the descending order of their names. They then deliver it all at once, so
-    consumers may see another order now and then.
-    """
-    if len(queues) < 2:
-        return queues
-    classic = [queue for queue in queues if isinstance(queue, ClassicQueue)]
-    quorum = [queue for queue in queues if isinstance(queue, QuorumQueue)]
-    streams = [queue for queue in queues if isinstance(queue, Stream)]
-    return [*reversed(classic), *quorum, *streams]
 
 
 def one_line(name: str) -> str:

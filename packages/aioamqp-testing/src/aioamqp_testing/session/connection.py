@@ -7,6 +7,7 @@ from typing import Final
 
 from amqp_codec import (
     HEARTBEAT,
+    PROTOCOL_HEADER,
     Command,
     DecodeError,
     FieldTable,
@@ -31,6 +32,7 @@ from .reader.assembly import FrameRefused, ReaderCrash, decode_method
 from .state import BEFORE_OPENING, Ending, State
 
 _HANDSHAKE_SECONDS: Final = 10  # RabbitMQ: handshake_timeout
+_HEADER_OF_0_9: Final = b"AMQP\0\0"  # of any revision
 _SILENT_SECONDS: Final = 3  # RabbitMQ: the delay before it hangs up without an answer
 _CLOSE_SECONDS: Final = 30  # RabbitMQ: how long it waits for close-ok at most
 _TIME_OVER: Final = "the time limit is over"
@@ -281,7 +283,8 @@ class Session:
 
     def _refuse_header(self, header: bytes) -> None:
         profile = self._node.profile
-        self.output.send_bytes(profile.protocol_header)
+        is_0_9 = header.startswith(_HEADER_OF_0_9)
+        self.output.send_bytes(PROTOCOL_HEADER if is_0_9 else profile.protocol_header)
         if profile.sasl_frame and header == profile.protocol_header:
             # it offers the same mechanisms over AMQP 1.0, which is not supported
             self.output.send_bytes(profile.sasl_frame)

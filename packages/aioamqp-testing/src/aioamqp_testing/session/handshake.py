@@ -19,9 +19,9 @@ from amqp_codec import (
 
 from ..model import BrokerError, Node, User
 from ..model.erlang import terms as values
+from ..model.limits import NODE_NAME
 from ..version import __version__
 
-CLUSTER_NAME: Final = "aioamqp-testing@localhost"
 HEADER_SIZE: Final = len(PROTOCOL_HEADER)
 _ANONYMOUS: Final = "guest"  # RabbitMQ: anonymous_login_user
 
@@ -88,7 +88,7 @@ class Handshake:
         capabilities: FieldTable = {} if self.is_legacy else dict.fromkeys(_CAPABILITIES, True)
         properties: dict[str, FieldValue] = {
             "capabilities": capabilities,
-            "cluster_name": CLUSTER_NAME,
+            "cluster_name": NODE_NAME,
             "copyright": "The aioamqp authors",
             "information": f"A broker in the memory of a test: aioamqp-testing {__version__}",
             "platform": "Python",

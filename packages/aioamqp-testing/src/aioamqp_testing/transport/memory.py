@@ -117,9 +117,15 @@ class MemoryTransport(asyncio.Transport):
         It does nothing while the event loop of the transport runs in another thread.
         """
         if asyncio._get_running_loop() is self._loop or not self._loop.is_running():
-            if self._peer is not None and self._peer._flush is not None:
-                self._peer._flush()
-            self._deliver()
+            peer = self._peer
+            while True:
+                if peer is not None and peer._flush is not None:
+                    peer._flush()
+                is_full = peer is not None and peer._is_writing_paused
+                self._deliver()
+                # Or else there may be more: the client writes a large message as it fits.
+                if not is_full or peer is None or peer._is_writing_paused:
+                    return
 
     def _data_received(self, data: bytes) -> None:
         self._inbox_size -= len(data)

@@ -9,9 +9,9 @@ has not been returned yet.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
-from amqp_codec import Properties as CodecProperties
 from amqp_codec import basic
 
 from .._loggers import channel_logger
@@ -45,13 +45,6 @@ class Content(NamedTuple):
     routing_key: str
     properties: bytes
     body: bytes
-
-    @classmethod
-    def of(
-        cls, exchange: str, routing_key: str, properties: CodecProperties | None, body: bytes
-    ) -> "Content":
-        """Return the content of a published or of a returned message."""
-        return cls(exchange, routing_key, (properties or CodecProperties()).encode(), body)
 
     @property
     def route(self) -> _Route:
@@ -144,10 +137,11 @@ class Confirms:
         tag, is_acked = ack.delivery_tag, isinstance(ack, basic.Ack)
         if ack.multiple:
             last = min(tag or self.last_tag, self.last_tag)  # Spec: basic.ack, 0 means all
-            for each in range(self._first, last + 1):
-                self._settle(each, is_acked)
+            tags = range(self._first, last + 1)
+            self._first = max(self._first, last + 1)
+            self._settle(tags, is_acked)
         elif 0 < tag <= self.last_tag:
-            self._settle(tag, is_acked)
+            self._settle((tag,), is_acked)
         else:
             channel_logger.warning(
                 "The server sent %s for delivery tag %d, but the latest message published has %d",
@@ -195,21 +189,21 @@ class Confirms:
         self._by_content.clear()
         self._by_route.clear()
 
-    def _settle(self, tag: int, is_acked: bool) -> None:
-        if tag not in self._unconfirmed:
-            return
-        waiter = self._unconfirmed.pop(tag)
-        mandatory = self._mandatory.pop(tag, None)
-        if mandatory is not None:
-            self._forget(mandatory)
-        if waiter is None or waiter.done():  # no call waits, or it has been cancelled
-            return
-        if mandatory is not None and mandatory.returned is not None:
-            waiter.set_exception(PublishReturned(tag, *mandatory.returned))
-        elif is_acked:
-            waiter.set_result(None)
-        else:
-            waiter.set_exception(PublishFailed(tag))
+    def _settle(self, tags: Iterable[int], is_acked: bool) -> None:
+        unconfirmed = self._unconfirmed
+        for tag in tags:
+            waiter = unconfirmed.pop(tag, None)
+            mandatory = self._mandatory.pop(tag, None) if self._mandatory else None
+            if mandatory is not None:
+                self._forget(mandatory)
+            if waiter is None or waiter.done():  # no call waits, or it has been cancelled
+                continue
+            if mandatory is not None and mandatory.returned is not None:
+                waiter.set_exception(PublishReturned(tag, *mandatory.returned))
+            elif is_acked:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(PublishFailed(tag))
 
     def _forget(self, mandatory: _Mandatory) -> None:
         """Expect no return of a message."""

@@ -20,12 +20,11 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from enum import Enum
-from inspect import isawaitable
 from typing import Any, Final
 
 from amqp_codec import Command, basic
 
-from .._connection.callback_queue import Callback, CallbackQueue, log_failure
+from .._connection.callback_queue import Callback, CallbackQueue
 from .._connection.read_flow import ReadFlow
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
@@ -33,6 +32,8 @@ from ..envelope import Envelope
 from ..exceptions import ConsumerCancelled
 from ..properties import Properties
 from .stream import StreamPosition
+
+_new: Final = object.__new__
 
 
 class State(Enum):
@@ -183,6 +184,10 @@ def _ignore(_: Consumer) -> None:
     pass
 
 
+def _ignore_delivery() -> None:
+    pass
+
+
 def _call_after(turns: int, callback: Callable[[], None]) -> None:
     """Call a function after some turns of the event loop."""
     if turns:
@@ -290,36 +295,33 @@ class CallbackConsumer(Consumer):
         while self._unhandled and not self._queue.is_caller:
             await self._queue.wait_handled()
 
-    async def handle(self, delivery: Command, /) -> None:
-        """Call the callback with a delivery."""
+    def begin(self, delivery: Command, /) -> tuple[Callback, tuple[object, ...]]:
+        """Return the callback, and the arguments for a delivery, which no longer waits."""
         self._read_flow.remove(len(delivery.body))
-        try:
-            method, codec_properties = delivery.method, delivery.properties
-            assert isinstance(method, basic.Deliver)
-            assert codec_properties is not None
-            callback: Callback | None = self._callbacks.get(self.tag)
-            if callback is None:
-                channel_logger.warning(
-                    "Consumer %s has no callback: the message with delivery tag %d is dropped",
-                    self.tag,
-                    method.delivery_tag,
-                )
-                return
-            properties = Properties.from_codec(codec_properties)
-            envelope = Envelope.from_codec(method)
-            if self.tag_offset:
-                envelope.delivery_tag += self.tag_offset
-            # As in ``run_callback``, without another coroutine for each delivery.
-            try:
-                result = callback(self._channel, delivery.body, envelope, properties)
-                if isawaitable(result):
-                    await result
-            except BaseException as error:  # noqa: BLE001 - a callback may raise anything
-                log_failure(self.tag, callback, error)
-        finally:
-            self._unhandled -= 1
-            if self.state is not CONSUMING:
-                self._end_if_handled()
+        method: Any = delivery.method
+        codec_properties: Any = delivery.properties
+        callback: Callback | None = self._callbacks.get(self.tag)
+        if callback is None:
+            channel_logger.warning(
+                "Consumer %s has no callback: the message with delivery tag %d is dropped",
+                self.tag,
+                method.delivery_tag,
+            )
+            return _ignore_delivery, ()
+        if self.tag_offset:
+            method.delivery_tag += self.tag_offset
+        # As ``from_codec`` does, without two more calls for each delivery.
+        envelope = _new(Envelope)
+        envelope._deliver = method
+        properties = _new(Properties)
+        properties._codec = codec_properties
+        return callback, (self._channel, delivery.body, envelope, properties)
+
+    def end(self) -> None:
+        """Note that the callback has returned for a delivery."""
+        self._unhandled -= 1
+        if self.state is not CONSUMING:
+            self._end_if_handled()
 
 
 class IteratorConsumer(Consumer):

@@ -263,16 +263,15 @@ class Consumers:
 
     def deliver(self, delivery: Command) -> None:
         """Pass a basic.deliver to its consumer."""
-        method = delivery.method
-        assert isinstance(method, basic.Deliver)
-        self.last_tag = method.delivery_tag
+        method: Any = delivery.method
+        self.last_tag = tag = method.delivery_tag
         consumers = self._by_tag.get(method.consumer_tag)
         if consumers:
             consumer = consumers[-1]
             if self.unacked is not None and not consumer.no_ack:
-                self.unacked[method.delivery_tag] = consumer, self._heartbeat.last_received
+                self.unacked[tag] = consumer, self._heartbeat.last_received
                 if consumer.position is not None:
-                    consumer.position.deliver(method.delivery_tag, delivery)
+                    consumer.position.deliver(tag, delivery)
             if consumer.state is CONSUMING or consumer.state is STARTING:
                 consumer.put(delivery)
                 return

@@ -25,6 +25,7 @@ from .._connection.callback_queue import Callback, CallbackQueue
 from .._connection.core import CLOSE_TIMEOUT, ConnectionCore
 from .._connection.gate import Gate, GateTimeout, Reason
 from .._connection.guards import set_in_child
+from .._connection.large_contents import LargeContent
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
 from ..envelope import ReturnEnvelope
@@ -249,6 +250,17 @@ class ChannelCore:
         if self.recovery is not None:
             self.consumers.note_settled(method)
         return True
+
+    def write_content(self, content: LargeContent) -> None:
+        """Begin to write a large content; publishers of this channel wait until it is written."""
+        self.connection.writer.write_content(content)
+        if not content.is_written:
+            self.flow_gate.close(Reason.CONTENT)
+            content.on_written = self._handle_written
+
+    def _handle_written(self) -> None:
+        if self.number not in self.connection.writer.large.queues:
+            self.flow_gate.open(Reason.CONTENT)
 
     def is_stale(self, method: basic.Ack | basic.Nack | basic.Reject) -> bool:
         """Replace the delivery tag that the program knows by the server's.
@@ -576,7 +588,7 @@ class ChannelCore:
         properties = Properties.from_codec(codec_properties)
         envelope = ReturnEnvelope.from_codec(method)
         is_awaited = self.confirms.is_selected and self.confirms.handle_return(
-            Content.of(method.exchange, method.routing_key, codec_properties, body),
+            Content(method.exchange, method.routing_key, codec_properties.encode(), body),
             Returned(envelope, body, properties),
         )
         if self.return_callback is not None:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from inspect import isawaitable
 from operator import is_
+from types import CoroutineType
 from typing import Any, Final, Protocol, TypeAlias
 
 from .._loggers import protocol_logger
@@ -134,8 +135,12 @@ class CallbackSource(Protocol):
     @property
     def is_ready(self) -> bool: ...
 
-    async def handle(self, item: Any, /) -> None:
-        """Call the callback with an item."""
+    def begin(self, item: Any, /) -> tuple[Callback, tuple[object, ...]]:
+        """Return the callback for an item, and its arguments: it is called now."""
+        ...
+
+    def end(self) -> None:
+        """Note that the callback has returned, or what it was awaited for."""
         ...
 
 
@@ -159,10 +164,13 @@ class _Call:
         self._args = args
         self._on_start = on_start
 
-    async def handle(self, _: None) -> None:
+    def begin(self, _: None) -> tuple[Callback, tuple[object, ...]]:
         if self._on_start is not None:
             self._on_start()
-        await run_callback(self.name, self._callback, *self._args)
+        return self._callback, self._args
+
+    def end(self) -> None:
+        pass
 
 
 _Entry: TypeAlias = tuple[CallbackSource, Any]
@@ -294,7 +302,19 @@ class CallbackQueue:
                 is_used = True
                 if items and self._timer is None:
                     self._watch()
-                await source.handle(item)
+                try:
+                    callback, args = source.begin(item)
+                    # As in ``run_callback``, but faster.
+                    try:
+                        result = callback(*args)
+                        if type(result) is CoroutineType or (
+                            result is not None and isawaitable(result)
+                        ):
+                            await result
+                    except BaseException as error:  # noqa: BLE001 - a callback may raise anything
+                        log_failure(source.name, callback, error)
+                finally:
+                    source.end()
                 if self._has_waiters:
                     self._wake_waiters()
                 if task.has_cancelled_itself:

@@ -166,6 +166,7 @@ class ConnectionCore:
         self._unread_answers = 0
         for gate in (self.ack_gate, self.gate):
             (gate.close if is_full else gate.open)(Reason.FULL)
+        self.writer.set_full(is_full)  # after the gates: those that they wake write first
 
     def set_blocked(self, is_blocked: bool) -> None:
         """Stop publishers while the server has blocked the connection."""
@@ -211,6 +212,7 @@ class ConnectionCore:
         self.is_closed_by_program = asked_for
         self.gate.fail(error)
         self.ack_gate.fail(error)
+        self.writer.large.fail(error)
         self.numbers.release_all()
         self._heartbeat_timer.stop()
         self.read_flow.lift()  # the close-ok or the end of the link must be read
@@ -224,7 +226,7 @@ class ConnectionCore:
         self._fork_guard.connection_lost()
 
     def _flush_and_end(self, error: Exception) -> None:
-        self.writer.flush()
+        self.writer.flush_until_full()
         self._end_with_loop(error)
 
     def _detach(self, error: Exception) -> None:

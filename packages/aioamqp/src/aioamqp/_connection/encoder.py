@@ -1,14 +1,20 @@
 """Encoding of what a connection sends, which checks it before its first byte is written."""
 
-from typing import Final
+from typing import Final, TypeAlias
 
-from amqp_codec import EncodeError, Method, Properties, basic, encode_content, encode_method
+from amqp_codec import ContentEncoder, EncodeError, Method, basic, encode_method
 
 from ..exceptions import InvalidArgument, MessageTooLarge
+from .large_contents import LargeContent
 from .server import Server
 
 CACHED_PUBLISHES: Final = 1024
-"""Encoded basic.publish methods that are kept, of a few hundred bytes each."""
+"""Encoders that are kept, one for each route of a channel; a few hundred bytes each."""
+
+LARGE: Final = 128 * 1024
+"""Bytes of a body above which it is not encoded at once."""
+
+_Route: TypeAlias = tuple[int, str, str, bool, bool]  # channel, arguments of basic.publish
 
 
 class Encoder:
@@ -24,14 +30,31 @@ class Encoder:
         server: see above; set again when it is known.
     """
 
-    __slots__ = ("_is_chosen", "_max_message_size", "_publishes", "_server", "frame_max")
+    __slots__ = (
+        "_frame_max",
+        "_is_chosen",
+        "_max_message_size",
+        "_most_at_once",
+        "_publishes",
+        "_server",
+    )
 
     def __init__(self, frame_max: int, server: Server, max_message_size: int | None = None) -> None:
-        self.frame_max: int = frame_max
+        self._frame_max = frame_max
         self._is_chosen = max_message_size is not None
         self._max_message_size = max_message_size or 0
         self.server = server
-        self._publishes: dict[tuple[str, str, bool, bool], bytes] = {}
+        self._publishes: dict[_Route, ContentEncoder] = {}
+
+    @property
+    def frame_max(self) -> int:
+        """Bytes that a frame may have; 0 for no limit."""
+        return self._frame_max
+
+    @frame_max.setter
+    def frame_max(self, frame_max: int) -> None:
+        self._frame_max = frame_max
+        self._publishes.clear()
 
     @property
     def server(self) -> Server:
@@ -43,6 +66,7 @@ class Encoder:
         self._server = server
         if not self._is_chosen:
             self._max_message_size = server.max_message_size
+        self._most_at_once = min(LARGE, self._max_message_size)
 
     def encode_method(self, channel: int, method: Method) -> bytes:
         """Encode a method that carries no content.
@@ -51,7 +75,7 @@ class Encoder:
             InvalidArgument: an argument of it cannot be sent.
         """
         try:
-            return encode_method(channel, method.encode(), self.frame_max)
+            return encode_method(channel, method.encode(), self._frame_max)
         except EncodeError as error:
             raise InvalidArgument(error.reason, error.path) from None
 
@@ -62,31 +86,62 @@ class Encoder:
         routing_key: str,
         mandatory: bool,
         immediate: bool,
-        properties: Properties | None,
+        properties: bytes,
         body: bytes | bytearray | memoryview,
-    ) -> bytes:
+    ) -> bytes | LargeContent:
         """Encode a basic.publish with its content; the method only once for equal arguments.
+
+        A large body is only checked, and encoded when it is written. If it is not bytes, which
+        cannot change until then, it is copied.
+
+        Args:
+            channel: to publish on.
+            exchange: of the basic.publish, as are the three that follow.
+            routing_key: see there.
+            mandatory: see there.
+            immediate: see there.
+            properties: encoded.
+            body: of the message.
 
         Raises:
             InvalidArgument: an argument, a property or the body cannot be sent.
             MessageTooLarge: the body is larger than the program or the server allows.
         """
-        arguments = (exchange, routing_key, mandatory, immediate)
+        route = (channel, exchange, routing_key, mandatory, immediate)
         try:
-            method = self._encode_publish_method(arguments)
-            data = encode_content(channel, method, properties, body, self.frame_max)
+            try:
+                encoder = self._publishes[route]
+            except (KeyError, TypeError):  # new, or of a type that cannot be sent
+                encoder = self._new_encoder(route)
+            if type(body) is not bytes or len(body) > self._most_at_once:
+                return self._encode_in_pieces(encoder, channel, properties, body)
+            return encoder.encode(properties, body)
+        except MessageTooLarge:
+            raise
         except EncodeError as error:
             path = ("payload",) if error.path == ("body",) else error.path
             raise InvalidArgument(error.reason, path) from None
-        if len(data) > self._max_message_size:
-            self._check_size(body)
-        return data
 
-    def _check_size(self, body: bytes | bytearray | memoryview) -> None:
-        size = memoryview(body).nbytes
+    def _encode_in_pieces(
+        self,
+        encoder: ContentEncoder,
+        channel: int,
+        properties: bytes,
+        body: bytes | bytearray | memoryview,
+    ) -> bytes | LargeContent:
+        """Encode a basic.publish whose body may be large, or is not bytes."""
+        try:
+            size = memoryview(body).nbytes
+        except TypeError:
+            size = 0  # it is refused below
+        if size > self._max_message_size:
+            self._refuse(size)
+        if size <= LARGE:
+            return encoder.encode(properties, body)
+        return LargeContent(channel, size, encoder.encode_in_pieces(properties, body))
+
+    def _refuse(self, size: int) -> None:
         limit = self._max_message_size
-        if size <= limit:
-            return
         if self._is_chosen or not self._server.name:
             text = (
                 f"has {size} bytes, more than max_message_size={limit}: send it in parts, or raise"
@@ -100,16 +155,13 @@ class Encoder:
             )
         raise MessageTooLarge(text, ("payload",))
 
-    def _encode_publish_method(self, arguments: tuple[str, str, bool, bool]) -> bytes:
-        try:
-            return self._publishes[arguments]
-        except (KeyError, TypeError):  # new, or of a type that encode() refuses
-            for name, flag in (("mandatory", arguments[2]), ("immediate", arguments[3])):
-                if flag not in (False, True, None):  # 0 and 1 are equal to these
-                    text = f"must be True or False, not {flag!r:.80}"
-                    raise EncodeError(text, (name,)) from None
-            method = basic.Publish(*arguments).encode()
+    def _new_encoder(self, route: _Route) -> ContentEncoder:
+        channel, exchange, routing_key, mandatory, immediate = route
+        for name, flag in (("mandatory", mandatory), ("immediate", immediate)):
+            if flag not in (False, True, None):  # 0 and 1 are equal to these
+                raise EncodeError(f"must be True or False, not {flag!r:.80}", (name,))
+        method = basic.Publish(exchange, routing_key, mandatory, immediate).encode()
         if len(self._publishes) >= CACHED_PUBLISHES:
             self._publishes.clear()
-        self._publishes[arguments] = method
-        return method
+        encoder = self._publishes[route] = ContentEncoder(channel, method, self._frame_max)
+        return encoder

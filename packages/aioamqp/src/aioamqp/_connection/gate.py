@@ -23,6 +23,7 @@ class Reason(Enum):
     FULL = "the write buffer is full, because the server does not read"
     BLOCKED = "the server has blocked the connection"
     FLOW = "the server has stopped the channel with channel.flow"
+    CONTENT = "a large message is being written on the channel"
     WINDOW = "too many messages are unconfirmed"
     TURN = "so much else was to be written first"
 

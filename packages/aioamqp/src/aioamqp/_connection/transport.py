@@ -81,7 +81,7 @@ class FlushingTransport(asyncio.Transport):
 
     def close(self) -> None:
         """Close the transport once all data has left that was written before."""
-        self._writer.flush()
+        self._writer.flush_all()
         self._transport.close()
 
     def abort(self) -> None:
@@ -120,7 +120,7 @@ class FlushingTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write data behind the connection's write buffer."""
-        self._writer.flush()
+        self._writer.flush_all()
         self._transport.write(data)
 
     def can_write_eof(self) -> bool:
@@ -129,7 +129,7 @@ class FlushingTransport(asyncio.Transport):
 
     def write_eof(self) -> None:
         """Write nothing more, and continue to receive data."""
-        self._writer.flush()
+        self._writer.flush_all()
         self._transport.write_eof()
 
     def get_write_buffer_size(self) -> int:

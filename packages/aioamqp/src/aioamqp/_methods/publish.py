@@ -1,5 +1,6 @@
 """The methods of a channel about publishing and publisher confirms."""
 
+import asyncio
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,13 +12,16 @@ from .._channel.confirms import Content
 from .._channel.core import ChannelCore
 from .._channel.requests import check_timeout
 from .._connection.gate import GateTimeout
+from .._connection.large_contents import LargeContent
 from ..exceptions import (
     AmqpClosedConnection,
     ChannelClosed,
     InvalidArgument,
+    PublishUnconfirmed,
     not_sent,
+    unconfirmed,
 )
-from ..properties import Properties, to_codec
+from ..properties import NO_PROPERTIES, Properties, encode_properties
 from .base import Methods, check_flags
 
 _Payload: TypeAlias = bytes | bytearray | memoryview | str
@@ -95,6 +99,11 @@ class PublishMethods(Methods):
         sent together at its end. The call waits only while the connection cannot take more. Calls
         that wait are sent in their order; one that is cancelled or times out then is not sent.
 
+        A body of more than 128 KiB is written in pieces, as fast as the server reads, and the call
+        waits until all are written. Other channels send between the pieces. Once the first one is
+        written, the others are too, whether the call is cancelled, times out, or the channel or
+        the connection is closed. ``bytes`` are not copied for that, other types are.
+
         Args:
             payload: the body; a string is sent as UTF-8.
             exchange_name: empty for the default exchange.
@@ -108,8 +117,11 @@ class PublishMethods(Methods):
 
         Raises:
             InvalidArgument: an argument cannot be sent; nothing was sent.
-            PublishNotSent: the channel or the connection is closed, or the ``timeout`` has passed;
-                also a ChannelClosed, an AmqpClosedConnection or a TimeoutError.
+            PublishNotSent: the channel or the connection is closed, or the ``timeout`` has passed,
+                or a large message was only written in part when the connection was lost; also a
+                ChannelClosed, an AmqpClosedConnection or a TimeoutError.
+            PublishUnconfirmed: the ``timeout`` has passed while a large message was being written;
+                also a TimeoutError.
         """
         core = self._core
         if core.recovery is not None and core.recovery.is_lost:
@@ -119,13 +131,23 @@ class PublishMethods(Methods):
             core, payload, exchange_name, routing_key, properties, mandatory, immediate, exchange,
             body,
         )  # fmt: skip
+        deadline = None
         if timeout is not None:
             check_timeout(timeout)
+            deadline = core.connection.loop.time() + timeout
         if core.connection.gate.is_busy or core.flow_gate.is_busy:
             await _wait_for_gates(core, len(data), timeout)
-        core.connection.writer.write(data)
+        if type(data) is bytes:
+            core.connection.writer.write(data)
+            if core.confirms.is_selected:
+                core.confirms.add(None, content)
+            return
+        assert isinstance(data, LargeContent)
+        core.write_content(data)
         if core.confirms.is_selected:
             core.confirms.add(None, content)
+        if not data.is_written:
+            await _wait_until_written(core, data, deadline)
 
     async def publish(
         self,
@@ -143,7 +165,7 @@ class PublishMethods(Methods):
         """Publish a message and, in confirm mode, wait for its publisher confirm.
 
         Without confirm mode it is ``basic_publish``. If it is cancelled while it waits for the
-        publisher confirm, the message has been sent.
+        publisher confirm, the message has been sent, or the rest of a large one still is.
 
         Args:
             payload: the body; encode strings yourself, they are deprecated here.
@@ -160,7 +182,8 @@ class PublishMethods(Methods):
         Raises:
             InvalidArgument: an argument cannot be sent; nothing was sent.
             PublishNotSent: the channel or the connection is closed, or the ``timeout`` has passed
-                before the message was written; also a ChannelClosed, an AmqpClosedConnection or a
+                before the message was written, or a large one was only written in part when the
+                connection was lost; also a ChannelClosed, an AmqpClosedConnection or a
                 TimeoutError.
             PublishUnconfirmed: the channel or the connection ended before the publisher confirm, or
                 the ``timeout`` passed, so the server may have the message or not; also a
@@ -189,9 +212,17 @@ class PublishMethods(Methods):
             deadline = connection.loop.time() + timeout
         if connection.gate.is_busy or core.flow_gate.is_busy:
             await _wait_for_gates(core, len(data), timeout)
-        connection.writer.write(data)
+        large = None
+        if type(data) is bytes:
+            connection.writer.write(data)
+        else:
+            assert isinstance(data, LargeContent)
+            large = data
+            core.write_content(large)
         del data, payload, body, properties  # all would be kept until the publisher confirm
         if not core.confirms.is_selected:
+            if large is not None and not large.is_written:
+                await _wait_until_written(core, large, deadline)
             return
         outcome = connection.loop.create_future()
         tag = core.confirms.add(outcome, content)
@@ -202,6 +233,10 @@ class PublishMethods(Methods):
         connection.read_flow.begin_call()  # it may be a consumer's callback that waits here
         try:
             await outcome
+        except PublishUnconfirmed:
+            if large is None or large.error is None:
+                raise
+            raise not_sent(large.error) from large.error  # the server has not got all of it
         finally:
             if timer is not None:
                 timer.cancel()
@@ -219,7 +254,7 @@ def _encode(
     immediate: bool,
     exchange: str | None,
     body: _Payload | None,
-) -> tuple[bytes, Content | None]:
+) -> tuple[bytes | LargeContent, Content | None]:
     """Encode a message; return with it the content of one that may be returned."""
     if body is not None:
         _check_absent(payload, "payload", "body")
@@ -234,21 +269,23 @@ def _encode(
         raise InvalidArgument("must be given", (*absent, "routing_key")[:1])
     if isinstance(payload, str):
         payload = payload.encode()
-    _check_open(core)
     try:
-        codec_properties = to_codec(properties)
+        core.check_open()
+        encoded = NO_PROPERTIES if properties is None else encode_properties(properties)
+    except (AmqpClosedConnection, ChannelClosed) as error:
+        raise not_sent(error) from error
     except EncodeError as error:
         raise InvalidArgument(error.reason, error.path) from None
     number, connection = core.number, core.connection
     data = connection.encoder.encode_publish(
-        number, exchange_name, routing_key, mandatory, immediate, codec_properties, payload
+        number, exchange_name, routing_key, mandatory, immediate, encoded, payload
     )
     if connection.is_traced:
         method = basic.Publish(exchange_name, routing_key, mandatory, immediate)
         connection.log_sent(number, method, len(payload))
     if not (mandatory or immediate):
         return data, None
-    return data, Content.of(exchange_name, routing_key, codec_properties, bytes(payload))
+    return data, Content(exchange_name, routing_key, encoded, bytes(payload))
 
 
 async def _wait_for_gates(core: ChannelCore, size: int, timeout: float | None) -> None:
@@ -270,8 +307,20 @@ async def _wait_for_gates(core: ChannelCore, size: int, timeout: float | None) -
         connection.read_flow.end_call()
 
 
-def _check_open(core: ChannelCore) -> None:
+async def _wait_until_written(
+    core: ChannelCore, content: LargeContent, deadline: float | None
+) -> None:
+    """Wait until a large content is written; it is even if the caller does not wait so long."""
+    read_flow = core.connection.read_flow
+    read_flow.begin_call()  # as for the gates
     try:
-        core.check_open()
+        async with asyncio.timeout_at(deadline):
+            await content.wait()
+    except TimeoutError:
+        text = "it was not written completely within its timeout, and the rest is still to be sent"
+        cause = TimeoutError(text)
+        raise unconfirmed(cause, 0, ()) from cause
     except (AmqpClosedConnection, ChannelClosed) as error:
         raise not_sent(error) from error
+    finally:
+        read_flow.end_call()

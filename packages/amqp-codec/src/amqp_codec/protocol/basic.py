@@ -24,6 +24,7 @@ from ..values import (
     encode_timestamp,
     escaped,
     read_table,
+    text_of,
 )
 
 _pack_i: Final = Struct(">I").pack
@@ -188,7 +189,7 @@ class ConsumeOk(Method):
         """Read the arguments from ``data[offset:end]``."""
         start = offset + 1
         offset = start + data[offset]
-        consumer_tag = data[start:offset].decode("utf-8", "surrogateescape")
+        consumer_tag = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         return ConsumeOk(consumer_tag)
@@ -304,10 +305,10 @@ class Consume(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        queue = data[start:offset].decode("utf-8", "surrogateescape")
+        queue = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        consumer_tag = data[start:offset].decode("utf-8", "surrogateescape")
+        consumer_tag = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         no_local = bits & 1 != 0
@@ -380,7 +381,7 @@ class CancelOk(Method):
         """Read the arguments from ``data[offset:end]``."""
         start = offset + 1
         offset = start + data[offset]
-        consumer_tag = data[start:offset].decode("utf-8", "surrogateescape")
+        consumer_tag = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         return CancelOk(consumer_tag)
@@ -449,7 +450,7 @@ class Cancel(Method):
         """Read the arguments from ``data[offset:end]``."""
         start = offset + 1
         offset = start + data[offset]
-        consumer_tag = data[start:offset].decode("utf-8", "surrogateescape")
+        consumer_tag = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         no_wait = bits & 1 != 0
@@ -545,10 +546,10 @@ class Publish(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        exchange = data[start:offset].decode("utf-8", "surrogateescape")
+        exchange = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        routing_key = data[start:offset].decode("utf-8", "surrogateescape")
+        routing_key = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         mandatory = bits & 1 != 0
@@ -649,13 +650,13 @@ class Return(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        reply_text = data[start:offset].decode("utf-8", "surrogateescape")
+        reply_text = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        exchange = data[start:offset].decode("utf-8", "surrogateescape")
+        exchange = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        routing_key = data[start:offset].decode("utf-8", "surrogateescape")
+        routing_key = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         return Return(reply_code, reply_text, exchange, routing_key)
@@ -760,16 +761,16 @@ class Deliver(Method):
         """Read the arguments from ``data[offset:end]``."""
         start = offset + 1
         offset = start + data[offset]
-        consumer_tag = data[start:offset].decode("utf-8", "surrogateescape")
+        consumer_tag = text_of(data[start:offset])
         (delivery_tag, bits_1) = _unpack_qb(data, offset)
         offset += 9
         redelivered = bits_1 & 1 != 0
         start = offset + 1
         offset = start + data[offset]
-        exchange = data[start:offset].decode("utf-8", "surrogateescape")
+        exchange = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        routing_key = data[start:offset].decode("utf-8", "surrogateescape")
+        routing_key = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         return Deliver(consumer_tag, delivery_tag, redelivered, exchange, routing_key)
@@ -872,10 +873,10 @@ class GetOk(Method):
         redelivered = bits_1 & 1 != 0
         start = offset + 1
         offset = start + data[offset]
-        exchange = data[start:offset].decode("utf-8", "surrogateescape")
+        exchange = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        routing_key = data[start:offset].decode("utf-8", "surrogateescape")
+        routing_key = text_of(data[start:offset])
         (message_count,) = _unpack_i(data, offset)
         offset += 4
         if offset != end:
@@ -985,7 +986,7 @@ class Get(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        queue = data[start:offset].decode("utf-8", "surrogateescape")
+        queue = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         no_ack = bits & 1 != 0
@@ -1598,11 +1599,11 @@ class Properties(Fields):
         if flags & 0x8000:
             start = offset + 1
             offset = start + data[offset]
-            properties.content_type = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.content_type = text_of(data[start:offset])
         if flags & 0x4000:
             start = offset + 1
             offset = start + data[offset]
-            properties.content_encoding = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.content_encoding = text_of(data[start:offset])
         if flags & 0x2000:
             start = offset
             offset = start + 4 + _unpack_i(data, start)[0]
@@ -1616,38 +1617,38 @@ class Properties(Fields):
         if flags & 0x0400:
             start = offset + 1
             offset = start + data[offset]
-            properties.correlation_id = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.correlation_id = text_of(data[start:offset])
         if flags & 0x0200:
             start = offset + 1
             offset = start + data[offset]
-            properties.reply_to = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.reply_to = text_of(data[start:offset])
         if flags & 0x0100:
             start = offset + 1
             offset = start + data[offset]
-            properties.expiration = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.expiration = text_of(data[start:offset])
         if flags & 0x0080:
             start = offset + 1
             offset = start + data[offset]
-            properties.message_id = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.message_id = text_of(data[start:offset])
         if flags & 0x0040:
             properties.timestamp = decode_timestamp(_unpack_q(data, offset)[0])
             offset += 8
         if flags & 0x0020:
             start = offset + 1
             offset = start + data[offset]
-            properties.type = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.type = text_of(data[start:offset])
         if flags & 0x0010:
             start = offset + 1
             offset = start + data[offset]
-            properties.user_id = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.user_id = text_of(data[start:offset])
         if flags & 0x0008:
             start = offset + 1
             offset = start + data[offset]
-            properties.app_id = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.app_id = text_of(data[start:offset])
         if flags & 0x0004:
             start = offset + 1
             offset = start + data[offset]
-            properties.cluster_id = data[start:offset].decode("utf-8", "surrogateescape")
+            properties.cluster_id = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         properties._flags = flags & 0x2003

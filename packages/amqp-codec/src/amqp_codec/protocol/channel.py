@@ -18,6 +18,7 @@ from ..values import (
     OCTETS,
     UTF8,
     escaped,
+    text_of,
 )
 
 _pack_hh: Final = Struct(">HH").pack
@@ -310,7 +311,7 @@ class Close(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        reply_text = data[start:offset].decode("utf-8", "surrogateescape")
+        reply_text = text_of(data[start:offset])
         (class_id, method_id) = _unpack_hh(data, offset)
         offset += 4
         if offset != end:

@@ -23,6 +23,7 @@ from ..values import (
     encode_table,
     escaped,
     read_table,
+    text_of,
 )
 
 _pack_hh: Final = Struct(">HH").pack
@@ -120,14 +121,14 @@ class StartOk(Method):
         client_properties, offset = read_table(data, offset, end)
         start = offset + 1
         offset = start + data[offset]
-        mechanism = data[start:offset].decode("utf-8", "surrogateescape")
+        mechanism = text_of(data[start:offset])
         (size,) = _unpack_i(data, offset)
         start = offset + 4
         offset = start + size
         response = data[start:offset]
         start = offset + 1
         offset = start + data[offset]
-        locale = data[start:offset].decode("utf-8", "surrogateescape")
+        locale = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         return StartOk(client_properties, mechanism, response, locale)
@@ -561,7 +562,7 @@ class Open(Method):
         """Read the arguments from ``data[offset:end]``."""
         start = offset + 1
         offset = start + data[offset]
-        virtual_host = data[start:offset].decode("utf-8", "surrogateescape")
+        virtual_host = text_of(data[start:offset])
         offset += 1 + data[offset]
         offset += 1
         if offset != end:
@@ -678,7 +679,7 @@ class Close(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        reply_text = data[start:offset].decode("utf-8", "surrogateescape")
+        reply_text = text_of(data[start:offset])
         (class_id, method_id) = _unpack_hh(data, offset)
         offset += 4
         if offset != end:
@@ -744,7 +745,7 @@ class Blocked(Method):
         """Read the arguments from ``data[offset:end]``."""
         start = offset + 1
         offset = start + data[offset]
-        reason = data[start:offset].decode("utf-8", "surrogateescape")
+        reason = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         return Blocked(reason)
@@ -877,7 +878,7 @@ class UpdateSecret(Method):
         new_secret = data[start:offset]
         start = offset + 1
         offset = start + data[offset]
-        reason = data[start:offset].decode("utf-8", "surrogateescape")
+        reason = text_of(data[start:offset])
         if offset != end:
             raise ValueError
         return UpdateSecret(new_secret, reason)

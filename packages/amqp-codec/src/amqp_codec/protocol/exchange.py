@@ -12,7 +12,7 @@ from typing import ClassVar
 from ..compiling import Unchecked, mypyc_attr
 from ..errors import REFUSED
 from ..method import Method, Replies
-from ..values import OCTETS, UTF8, FieldTable, encode_table, escaped, read_table
+from ..values import OCTETS, UTF8, FieldTable, encode_table, escaped, read_table, text_of
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -174,10 +174,10 @@ class Declare(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        exchange = data[start:offset].decode("utf-8", "surrogateescape")
+        exchange = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        type = data[start:offset].decode("utf-8", "surrogateescape")
+        type = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         passive = bits & 1 != 0
@@ -299,7 +299,7 @@ class Delete(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        exchange = data[start:offset].decode("utf-8", "surrogateescape")
+        exchange = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         if_unused = bits & 1 != 0
@@ -442,13 +442,13 @@ class Bind(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        destination = data[start:offset].decode("utf-8", "surrogateescape")
+        destination = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        source = data[start:offset].decode("utf-8", "surrogateescape")
+        source = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        routing_key = data[start:offset].decode("utf-8", "surrogateescape")
+        routing_key = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         no_wait = bits & 1 != 0
@@ -590,13 +590,13 @@ class Unbind(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        destination = data[start:offset].decode("utf-8", "surrogateescape")
+        destination = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        source = data[start:offset].decode("utf-8", "surrogateescape")
+        source = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        routing_key = data[start:offset].decode("utf-8", "surrogateescape")
+        routing_key = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         no_wait = bits & 1 != 0

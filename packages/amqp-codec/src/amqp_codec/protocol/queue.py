@@ -22,6 +22,7 @@ from ..values import (
     encode_table,
     escaped,
     read_table,
+    text_of,
 )
 
 _pack_ii: Final = Struct(">II").pack
@@ -90,7 +91,7 @@ class DeclareOk(Method):
         """Read the arguments from ``data[offset:end]``."""
         start = offset + 1
         offset = start + data[offset]
-        queue = data[start:offset].decode("utf-8", "surrogateescape")
+        queue = text_of(data[start:offset])
         (message_count, consumer_count) = _unpack_ii(data, offset)
         offset += 8
         if offset != end:
@@ -211,7 +212,7 @@ class Declare(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        queue = data[start:offset].decode("utf-8", "surrogateescape")
+        queue = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         passive = bits & 1 != 0
@@ -365,13 +366,13 @@ class Bind(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        queue = data[start:offset].decode("utf-8", "surrogateescape")
+        queue = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        exchange = data[start:offset].decode("utf-8", "surrogateescape")
+        exchange = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        routing_key = data[start:offset].decode("utf-8", "surrogateescape")
+        routing_key = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         no_wait = bits & 1 != 0
@@ -496,7 +497,7 @@ class Purge(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        queue = data[start:offset].decode("utf-8", "surrogateescape")
+        queue = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         no_wait = bits & 1 != 0
@@ -630,7 +631,7 @@ class Delete(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        queue = data[start:offset].decode("utf-8", "surrogateescape")
+        queue = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         if_unused = bits & 1 != 0
@@ -760,13 +761,13 @@ class Unbind(Method):
         offset += 2
         start = offset + 1
         offset = start + data[offset]
-        queue = data[start:offset].decode("utf-8", "surrogateescape")
+        queue = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        exchange = data[start:offset].decode("utf-8", "surrogateescape")
+        exchange = text_of(data[start:offset])
         start = offset + 1
         offset = start + data[offset]
-        routing_key = data[start:offset].decode("utf-8", "surrogateescape")
+        routing_key = text_of(data[start:offset])
         arguments, offset = read_table(data, offset, end)
         if offset != end:
             raise ValueError

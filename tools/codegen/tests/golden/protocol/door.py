@@ -21,6 +21,7 @@ from ..values import (
     encode_table,
     escaped,
     read_table,
+    text_of,
 )
 
 _pack_iib: Final = Struct(">IIB").pack
@@ -148,7 +149,7 @@ class Open(Method):
         offset += 1
         start = offset + 1
         offset = start + data[offset]
-        name = data[start:offset].decode("utf-8", "surrogateescape")
+        name = text_of(data[start:offset])
         bits = data[offset]
         offset += 1
         wide = bits & 1 != 0

@@ -41,10 +41,10 @@ class Received(NamedTuple):
         """Return the refusal of a value of another type."""
         return self.invalid(f"{{unacceptable_type,{type_name(self.value)}}}")
 
-    def not_supported(self, what: str) -> BrokerError:
+    def not_supported(self, what: str, show: Callable[[bytes], str] = erlang.string) -> BrokerError:
         """Return the refusal of a value that RabbitMQ does not know."""
         text = f"unsupported {what} '{quote(self.value)}'"
-        return self.invalid(erlang.string(text.encode("utf-8", "surrogateescape")))
+        return self.invalid(show(text.encode("utf-8", "surrogateescape")))
 
 
 Check: TypeAlias = Callable[[Received], None]
@@ -102,11 +102,13 @@ class Text:
         choices: the strings that are allowed; empty allows all.
         mistake: the reason in RabbitMQ's text if a string is not allowed.
         unsupported: or what RabbitMQ says that it does not support then.
+        shows_characters: whether it shows the characters of the string, and not their bytes.
     """
 
     choices: tuple[str, ...] = ()
     mistake: str = ""
     unsupported: str = ""
+    shows_characters: bool = False
 
     def __call__(self, received: Received) -> None:
         """Refuse a value that is no string, or not allowed."""
@@ -115,7 +117,8 @@ class Text:
             raise received.wrong_type()
         if self.choices and value not in self.choices:
             if self.unsupported:
-                raise received.not_supported(self.unsupported)
+                show = erlang.characters if self.shows_characters else erlang.string
+                raise received.not_supported(self.unsupported, show)
             raise received.invalid(self.mistake)
 
     def check_policy(self, key: str, value: FieldValue) -> None:

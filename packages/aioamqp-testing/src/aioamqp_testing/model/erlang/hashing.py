@@ -10,7 +10,7 @@ from decimal import Decimal
 from struct import pack, unpack
 from typing import Final
 
-from amqp_codec import FieldValue
+from amqp_codec import FieldValue, Timestamp
 
 from .terms import decimal_pair, type_name
 
@@ -53,6 +53,26 @@ def hash_undefined() -> int:
     return _mix_atom(0, "undefined") % _RANGE
 
 
+def hash_routing_header(value: FieldValue) -> int:
+    """Return the key for ``jump_hash`` of a header whose type RabbitMQ has dropped.
+
+    RabbitMQ: an integer is its own key, also a timestamp, which is in milliseconds; of a table or
+    an array only the first part counts.
+    """
+    if isinstance(value, datetime):
+        return int(value.timestamp()) * 1000
+    if isinstance(value, Timestamp):
+        return int(value) * 1000
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, Mapping) and value:
+        key, first = next(iter(value.items()))
+        return _mix_item(0, key, first) % _RANGE
+    if isinstance(value, list | tuple) and value:
+        return hash_header(value[0])
+    return _mix_value(0, value) % _RANGE
+
+
 def hash_header(value: FieldValue) -> int:
     """Return ``phash2`` of a header as RabbitMQ holds it: a tuple of its type and its value."""
     return _mix_typed(0, value) % _RANGE
@@ -64,7 +84,7 @@ def jump_hash(key: int, buckets: int) -> int:
     If a bucket is added at the end, a key stays in its bucket or moves to the new one.
 
     Args:
-        key: not negative.
+        key: any number; its lowest 21 bits count.
         buckets: their number, 1 or more.
     """
     bucket, following = -1, 0
@@ -123,12 +143,17 @@ def _mix_value(value: int, part: FieldValue) -> int:
         return _mix_integer(_mix_integer(value, scale), unscaled)
     if isinstance(part, Mapping):
         for key, each in part.items():
-            value = _mix_binary(_mix_words(value, 3, 0, _TUPLE), _encoded(key))
-            value = _mix_value(_mix_atom(value, type_name(each)), each)
+            value = _mix_item(value, key, each)
     else:
         for each in part:
             value = _mix_typed(value, each)
     return _mix_list_end(value)
+
+
+def _mix_item(value: int, key: str, part: FieldValue) -> int:
+    """Mix in an item of a table: a tuple of its key, type and value."""
+    value = _mix_binary(_mix_words(value, 3, 0, _TUPLE), _encoded(key))
+    return _mix_value(_mix_atom(value, type_name(part)), part)
 
 
 def _mix_typed(value: int, part: FieldValue) -> int:

@@ -20,6 +20,8 @@ _ESCAPES = {
 }
 
 
+_LATIN_1: Final = {0xDC00 + byte: chr(byte) for byte in range(128, 256)}  # of surrogates
+
 _WORDS: Final = """
     ! - A _ a all amqp any args atom b bar binary binding boolean classic closed durable
     erlang error event exchange exclusive false federation float foo gen_server hash
@@ -66,6 +68,19 @@ def string(data: bytes) -> str:
     if data and _printable(data):
         return _quoted(data)
     return f"[{','.join(map(str, data))}]"
+
+
+def characters(data: bytes) -> str:
+    """Format a list of characters: ``"abc"`` if each is printable Latin-1, else ``[1,2]``."""
+    text = latin_1(data.decode("utf-8", "surrogateescape"))
+    if text and all(ord(each) < 256 and _printable(bytes((ord(each),))) for each in text):
+        return f'"{"".join(_ESCAPES.get(ord(each)) or each for each in text)}"'
+    return f"[{','.join(str(ord(each)) for each in text)}]"
+
+
+def latin_1(text: str) -> str:
+    """Return a text with the characters that bytes which are no UTF-8 are in Latin-1."""
+    return text if text.isascii() else text.translate(_LATIN_1)
 
 
 def float_(value: float) -> str:

@@ -91,15 +91,17 @@ def equal(one: FieldValue, other: FieldValue) -> bool:
     return _term(one) == _term(other)
 
 
-def identical(one: FieldValue, other: FieldValue) -> bool:
-    """Return whether two values are equal, and both are integers, floats, timestamps or others."""
-    return _kind(one) is _kind(other) and equal(one, other)
+def identical(argument: FieldValue, header: FieldValue) -> bool:
+    """Return whether an argument is equal to a header by Erlang's ``=:=``.
 
-
-def _kind(value: FieldValue) -> type:
-    if isinstance(value, datetime | Timestamp):
-        return datetime
-    return float if isinstance(value, float) else object
+    RabbitMQ: a timestamp is a number of seconds as an argument, and of milliseconds as a header.
+    """
+    if isinstance(argument, float) is not isinstance(header, float):
+        return False
+    term = _term(header)
+    if isinstance(header, datetime | Timestamp) and isinstance(term, int):
+        term *= 1000
+    return _term(argument) == term
 
 
 def _term(value: FieldValue) -> Hashable:

@@ -12,7 +12,14 @@ from typing import Final
 
 from amqp_codec import FieldTable, Int32, Int64, LongStr, ReplyCode
 
-from ..erlang.hashing import hash_header, hash_text, hash_texts, hash_undefined, jump_hash
+from ..erlang.hashing import (
+    hash_header,
+    hash_routing_header,
+    hash_text,
+    hash_texts,
+    hash_undefined,
+    jump_hash,
+)
 from ..erlang.printing import ATOMS
 from ..erlang.terms import format_term, is_integer, parse_integer, type_name
 from ..errors import BrokerError
@@ -88,8 +95,10 @@ class ConsistentHashExchange(Exchange):
         properties = message.properties
         if self._header is not None:
             headers = properties.headers or {}
-            has_header = self._header in headers
-            return hash_header(headers[self._header]) if has_header else hash_undefined()
+            if self._header not in headers:
+                return hash_undefined()
+            is_typed = not self._host.profile.compares_types
+            return (hash_header if is_typed else hash_routing_header)(headers[self._header])
         value: str | None = message.routing_key
         if self._property == "correlation_id":
             value = properties.correlation_id

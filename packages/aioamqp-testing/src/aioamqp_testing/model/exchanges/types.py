@@ -144,3 +144,6 @@ PREDECLARED: Final = (
     ("amq.topic", "topic"),
 )
 """The exchanges of every new virtual host; the default exchange has the empty name."""
+
+LOG_EXCHANGE: Final = ("amq.rabbitmq.log", "topic")
+"""The exchange to which RabbitMQ can publish its log, in the first virtual host alone."""

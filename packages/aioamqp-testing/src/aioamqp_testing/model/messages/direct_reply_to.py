@@ -13,6 +13,7 @@ from typing import Final
 from amqp_codec import ReplyCode
 
 from ..errors import BrokerError
+from ..profile import DEFAULT_PROFILE, Profile
 from .message import REPLY_TO, Message
 
 # RabbitMQ: an address is a key and an Erlang process in Erlang's external term format. The name of
@@ -27,10 +28,12 @@ class DirectReplies:
 
     Args:
         new_name: returns names that nobody can guess.
+        profile: the version of RabbitMQ.
     """
 
-    def __init__(self, new_name: Callable[[str], str]) -> None:
+    def __init__(self, new_name: Callable[[str], str], profile: Profile = DEFAULT_PROFILE) -> None:
         self._new_name = new_name
+        self._profile = profile
         self._processes = count(1000)
         self._consumers: dict[tuple[str, ...], Callable[[Message], None]] = {}
 
@@ -58,7 +61,9 @@ class DirectReplies:
         parts = self._parts(address)
         if len(parts) != 2:
             return None
-        _check_process(parts[0])
+        is_valid = _is_any_process if self._profile.drops_foreign_replies else _is_process
+        if not is_valid(parts[0]):
+            raise BrokerError(ReplyCode.INTERNAL_ERROR)
         return self._consumers.get(parts)
 
     def is_well_formed(self, address: str) -> bool:
@@ -67,9 +72,13 @@ class DirectReplies:
         return len(parts) == 2 and _is_process(parts[0])
 
     @staticmethod
-    def _parts(address: str) -> tuple[str, ...]:
-        # RabbitMQ: several dots count as one
-        return tuple(filter(None, address.removeprefix(f"{REPLY_TO}.").split(".")))
+    def begins_well(name: str) -> bool:
+        """Return whether the first part of what may be an address is that of a consumer."""
+        return _is_process(name.removeprefix(f"{REPLY_TO}.").partition(".")[0])
+
+    def _parts(self, address: str) -> tuple[str, ...]:
+        parts = address.removeprefix(f"{REPLY_TO}.").split(".")
+        return tuple(parts if self._profile.reply_dots_count else filter(None, parts))
 
 
 def is_address(name: str) -> bool:
@@ -77,14 +86,21 @@ def is_address(name: str) -> bool:
     return name.startswith(f"{REPLY_TO}.")
 
 
-def _check_process(encoded: str) -> None:
-    if not _is_process(encoded):
-        raise BrokerError(ReplyCode.INTERNAL_ERROR)
-
-
 def _is_process(encoded: str) -> bool:
-    try:
-        process = b64decode(encoded, validate=True)
-    except (Base64Error, ValueError):
-        process = b""
+    process = _decoded(encoded)
     return process.startswith(_PROCESS) and len(process) >= len(_PROCESS) + _AFTER_NODE
+
+
+def _is_any_process(encoded: str) -> bool:
+    """Return whether it is a process of any node."""
+    process = _decoded(encoded)
+    if not process.startswith(_PROCESS[:3]):
+        return False
+    return len(process) >= 5 + int.from_bytes(process[3:5], "big") + _AFTER_NODE
+
+
+def _decoded(encoded: str) -> bytes:
+    try:
+        return b64decode(encoded, validate=True)
+    except (Base64Error, ValueError):
+        return b""

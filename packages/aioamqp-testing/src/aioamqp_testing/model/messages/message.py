@@ -23,6 +23,7 @@ class Outcome(Enum):
     """The outcome of a publish; true if the message was routed to a queue."""
 
     UNROUTED = "no queue is bound for the message"
+    REPLIED = "it is a direct reply, which no queue has to accept"
     ACCEPTED = "all queues of the message have accepted it"
     REFUSED = "a queue is full; others may have accepted the message"
 
@@ -41,7 +42,7 @@ class Message:
         body: the body.
         further_keys: the routing keys in the headers CC and BCC.
         deaths: the tables of ``x-death``, if they are kept apart from the headers; the last first.
-        is_redelivered: whether it was delivered before it was dead-lettered.
+        failures: how often its delivery had failed before it was dead-lettered.
         events: the events so far; a dead letter shares them with the message that it was.
     """
 
@@ -51,7 +52,7 @@ class Message:
     body: bytes
     further_keys: tuple[str, ...] = ()
     deaths: tuple[FieldTable, ...] = ()
-    is_redelivered: bool = False
+    failures: int = 0
     events: list[RawEvent] = field(default_factory=list, repr=False)
 
     @property
@@ -105,19 +106,16 @@ class Message:
             if reply_to is None:
                 raise _refused("fast reply consumer does not exist")
             changes["reply_to"] = reply_to
-        if profile.checks_expiration_first and properties.expiration is not None:
-            _check_expiration(properties.expiration, profile)
-        if properties.user_id not in (None, access.user) and not access.is_impersonator:
-            raise _refused(
-                f"user_id property set to '{properties.user_id}' but authenticated user was"
-                f" '{access.user}'"
-            )
-        if not profile.checks_expiration_first and properties.expiration is not None:
+        if not profile.checks_user_last:
+            _check_user(properties, access)
+        if properties.expiration is not None:
             _check_expiration(properties.expiration, profile)
         for name in ("CC", "BCC"):
             if not isinstance(headers.get(name, []), list | tuple):
                 kind = type_name(headers[name])
                 raise _refused(f'invalid message: {{unacceptable_type_in_header,"{name}",{kind}}}')
+        if profile.checks_user_last:
+            _check_user(properties, access)
         if profile.checks_delivery_mode and properties.delivery_mode not in (None, 1, 2):
             raise _refused(f"invalid message: {{delivery_mode_unknown,{properties.delivery_mode}}}")
         if "BCC" in headers:
@@ -138,7 +136,7 @@ class QueuedMessage:
         position: the position in the queue, also after it is requeued.
         message: the message.
         redelivered: whether the message was delivered before.
-        has_failed: whether it was rejected with basic.reject and not with basic.nack.
+        failures: how often its delivery has failed in this queue, as far as that is carried on.
         level: messages of a lower level are delivered first, whatever their position.
         expires_at: the time of the clock at which the message expires, or None.
     """
@@ -146,7 +144,7 @@ class QueuedMessage:
     position: int
     message: Message
     redelivered: bool = False
-    has_failed: bool = False
+    failures: int = 0
     level: int = 0
     expires_at: float | None = None
 
@@ -155,11 +153,19 @@ def _refused(text: str) -> BrokerError:
     return BrokerError(ReplyCode.PRECONDITION_FAILED, text)
 
 
+def _check_user(properties: Properties, access: Access) -> None:
+    if properties.user_id not in (None, access.user) and not access.is_impersonator:
+        raise _refused(
+            f"user_id property set to '{properties.user_id}' but authenticated user was"
+            f" '{access.user}'"
+        )
+
+
 def _check_expiration(expiration: str, profile: Profile) -> None:
     """Check a per-message TTL as Erlang's string:to_integer parses it."""
-    data = expiration.encode("utf-8", "surrogateescape")
+    data = _encoded(expiration)
     wrong = f"invalid expiration '{expiration}': "
-    column = len(wrong.encode("utf-8", "surrogateescape"))
+    column = len(wrong if profile.encodes_expiration_twice else _encoded(wrong))
     end = 1 if data[:1] in (b"+", b"-") else 0
     digits = end
     while end < len(data) and data[end : end + 1].isdigit():
@@ -169,7 +175,7 @@ def _check_expiration(expiration: str, profile: Profile) -> None:
     elif end < len(data):
         leftover = erlang.string(data[end:])
         if profile.encodes_expiration_twice:
-            leftover = leftover.encode("utf-8", "surrogateescape").decode("latin-1")
+            leftover = _encoded(leftover).decode("latin-1")
         reason = erlang.pair("leftover_string", leftover, column)
     elif (value := int(data)) < 0:
         reason = erlang.pair("value_negative", str(value), column)
@@ -177,4 +183,11 @@ def _check_expiration(expiration: str, profile: Profile) -> None:
         reason = erlang.pair("value_too_large", str(value), column)
     else:
         return
-    raise _refused(f"{wrong}{reason}")
+    refused = _refused(f"{wrong}{reason}")
+    if profile.encodes_expiration_twice and refused.is_cut and not refused.text.isascii():
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: it cannot shorten such a text
+    raise refused
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -5,7 +5,7 @@ what a policy can define, and the settings that are in force are all derived fro
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from amqp_codec import FieldTable, FieldValue, ReplyCode, field_type
@@ -282,6 +282,7 @@ QUEUE_ARGUMENTS: Final = ArgumentTable(
 """The arguments of queue.declare."""
 
 _UNMIRRORED: Final = QUEUE_ARGUMENTS.changed(
+    _Row("x-queue-mode", replace(_MODE, shows_characters=True), classic=9),
     _Row("x-queue-type", _TYPE, default=CLASSIC, is_filled=True, classic=12, quorum=11, stream=2),
     _Row("x-queue-leader-locator", _LEADER_LOCATOR, classic=14, quorum=15, stream=6),
     _Row("x-queue-master-locator", classic=13),
@@ -424,10 +425,13 @@ def check_unnamed(arguments: FieldTable, table: Arguments = Arguments.MIRRORED) 
         BrokerError: 406 for a type whose queues must be named; 541 for a type that does not exist:
             RabbitMQ looks for the rules of the type before it checks whether there is such a type.
     """
-    wanted = quote(arguments.get("x-queue-type", CLASSIC))
+    value = arguments.get("x-queue-type", CLASSIC)
+    wanted = quote(value)
     if not wanted and table in _TABLES_WITH_EMPTY_TYPE:
         wanted = CLASSIC
     if wanted not in _TYPES:
+        if table in _TABLES_WITH_EMPTY_TYPE and isinstance(value, str):
+            raise refused(f"unknown queue type '{wanted}'")
         raise BrokerError(ReplyCode.INTERNAL_ERROR)
     if wanted != CLASSIC:
         raise refused(f"Cannot declare a server-named queue for type {_module(wanted)}")

@@ -17,6 +17,11 @@ class ClassicQueue(MessageQueue):
     """A queue on one node, which keeps the order of its messages."""
 
     TYPE = "classic"
+    _REDELIVERS_AT_ONCE = False
+
+    @property
+    def _counts_failures(self) -> bool:
+        return self.profile.counts_in_classic_queues
 
     def _level_of(self, message: Message) -> int:
         """Rank a message by its priority. RabbitMQ: x-max-priority is the highest one."""
@@ -24,6 +29,12 @@ class ClassicQueue(MessageQueue):
         if not isinstance(highest, int):
             return 0
         return -min(message.properties.priority or 0, highest)
+
+    def restart(self) -> None:
+        """Drop what does not survive a restart: transient messages and channels."""
+        super().restart()
+        if self.profile.redelivers_after_restart:
+            self._ready.mark_redelivered()
 
     def _return(self, messages: Iterable[QueuedMessage]) -> None:
         """Requeue messages to their original positions."""

@@ -16,14 +16,23 @@ class DeliveryCount:
     Attributes:
         failures: what the delivery limit is compared with.
         acquired: how often the message was delivered, not counting the present delivery.
+        carried: the failures before it was dead-lettered, which the limit does not include.
     """
 
     failures: int = 0
     acquired: int = 0
+    carried: int = 0
 
 
 class Counting(Protocol):
     """A way of counting."""
+
+    def start(self, carried: int) -> DeliveryCount:
+        """Return the counts of a new message.
+
+        Args:
+            carried: the failures of a dead letter in the queues where it was before.
+        """
 
     def add(self, count: DeliveryCount, *, is_failure: bool) -> None:
         """Count a requeue.
@@ -40,13 +49,17 @@ class Counting(Protocol):
 
 
 class _Returns:
+    def start(self, carried: int) -> DeliveryCount:
+        return DeliveryCount(carried=carried)
+
     def add(self, count: DeliveryCount, *, is_failure: bool) -> None:
         del is_failure
         count.failures += 1
 
     def headers(self, count: DeliveryCount, *, is_get: bool) -> Mapping[str, FieldValue]:
         del is_get
-        return {"x-delivery-count": Int64(count.failures)} if count.failures else {}
+        shown = count.failures or count.carried
+        return {"x-delivery-count": Int64(shown)} if shown else {}
 
 
 class _ReturnsFromZero(_Returns):
@@ -57,6 +70,9 @@ class _ReturnsFromZero(_Returns):
 
 
 class _Failures:
+    def start(self, carried: int) -> DeliveryCount:
+        return DeliveryCount(carried)
+
     def add(self, count: DeliveryCount, *, is_failure: bool) -> None:
         count.acquired += 1
         count.failures += is_failure
@@ -64,8 +80,8 @@ class _Failures:
     def headers(self, count: DeliveryCount, *, is_get: bool) -> Mapping[str, FieldValue]:
         del is_get
         headers: dict[str, FieldValue] = {}
-        if count.acquired:
-            headers["x-acquired-count"] = Int64(count.acquired)
+        if acquired := count.acquired or count.failures:
+            headers["x-acquired-count"] = Int64(acquired)
         if count.failures:
             headers["x-delivery-count"] = Int64(count.failures)
         return headers

@@ -6,12 +6,14 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from math import inf
+from typing import ClassVar
 
 from amqp_codec import FieldValue
 
 from ..agenda import SLICE
 from ..messages.events import EventType, RawEvent
 from ..messages.message import Message, QueuedMessage
+from ..profile import Failure
 from .arguments import DROP_HEAD
 from .consumer import Consumer, ConsumingChannel
 from .dead_letter import Reason
@@ -41,6 +43,9 @@ class MessageQueue(Queue):
         self._is_delivery_pending = False
         self._acked_event: RawEvent = (EventType.ACKED, self.name, "")  # one for all messages
         self._expiry = Reminder(host.agenda, self._drop_slice_of_expired)
+
+    # RabbitMQ: whether also a message that need not wait for a consumer can be a redelivery
+    _REDELIVERS_AT_ONCE: ClassVar = True
 
     # ----------------------------------------------------------------------------- state
 
@@ -102,6 +107,7 @@ class MessageQueue(Queue):
             queued = self._new(message)
             queued.expires_at, queued.level = expires_at, level
             if consumer is not None:
+                queued.redelivered = queued.redelivered and self._REDELIVERS_AT_ONCE
                 self._deliver(consumer, queued)
                 return
             ready.append_queued(queued)
@@ -113,7 +119,8 @@ class MessageQueue(Queue):
             self._drop_expired()
 
     def _new(self, message: Message) -> QueuedMessage:
-        return QueuedMessage(next(self._positions), message, message.is_redelivered)
+        is_redelivered = self._counts_failures and message.failures > 0
+        return QueuedMessage(next(self._positions), message, is_redelivered)
 
     def _level_of(self, message: Message) -> int:
         """Return the level of a new message; lower levels are delivered first."""
@@ -175,24 +182,36 @@ class MessageQueue(Queue):
         self._deliver_ready()
 
     def reject(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Drop or dead-letter messages that a channel has rejected."""
-        for queued in self._release(channel, messages):
-            queued.message.events.append((EventType.REJECTED, self.name, ""))
-            self._drop(queued, Reason.REJECTED)
-        self._deliver_ready()
+        """Drop or dead-letter messages that a channel has rejected with basic.nack."""
+        self._reject(channel, messages, Failure.NACKED)
 
     def reject_failed(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Drop or dead-letter messages that a channel has rejected with basic.reject."""
-        failed = list(messages)
-        for queued in failed:
-            queued.has_failed = True
-        self.reject(channel, failed)
+        self._reject(channel, messages, Failure.REJECTED)
+
+    def _reject(
+        self, channel: ConsumingChannel, messages: Iterable[QueuedMessage], failure: Failure
+    ) -> None:
+        for queued in self._release(channel, messages):
+            queued.message.events.append((EventType.REJECTED, self.name, ""))
+            self._count_failure(queued, failure)
+            self._drop(queued, Reason.REJECTED)
+        self._deliver_ready()
+
+    @property
+    @abstractmethod
+    def _counts_failures(self) -> bool:
+        """Whether failed deliveries are counted, and dead letters with some are redelivered."""
+
+    def _count_failure(self, queued: QueuedMessage, failure: Failure) -> None:
+        if self._counts_failures and failure in self.profile.carried_failures:
+            queued.failures += 1
 
     def requeue_failed(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Requeue messages that a channel has rejected with basic.reject."""
         failed = list(messages)
         for queued in failed:
-            queued.has_failed = True
+            self._count_failure(queued, Failure.REQUEUED)
         self.requeue(channel, failed)
 
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
@@ -235,13 +254,7 @@ class MessageQueue(Queue):
 
     def _drop(self, queued: QueuedMessage, reason: Reason) -> None:
         """Dead-letter a message if the queue has a dead-letter exchange."""
-        self._dead_letter(self._marked(queued, queued.message), reason)
-
-    def _marked(self, queued: QueuedMessage, message: Message) -> Message:
-        """Return a message that is dropped, marked if a delivery has failed and that is kept."""
-        if queued.has_failed and self.profile.keeps_redelivered:
-            return replace(message, is_redelivered=True)
-        return message
+        self._dead_letter(with_failures(queued.message, queued.failures), reason)
 
     def _dead_letter(self, message: Message, reason: Reason) -> None:
         has_exchange = self.settings.dead_letter_exchange is not None
@@ -343,7 +356,7 @@ class MessageQueue(Queue):
         self._drop_consumers(consumers)
         self._round_robin.remove_channel(channel)
         for queued in unacked:
-            queued.has_failed = True
+            self._count_failure(queued, Failure.CHANNEL_ENDED)
         self._return(self._in_requeue_order(unacked))
         if consumers:
             self._on_consumers_removed()
@@ -376,3 +389,8 @@ class MessageQueue(Queue):
         self._round_robin.unblock(consumer.channel)
         self._schedule_delivery()
         return len(self._ready)
+
+
+def with_failures(message: Message, failures: int) -> Message:
+    """Return a message that a queue drops, with the failures that were counted there."""
+    return replace(message, failures=message.failures + failures) if failures else message

@@ -63,11 +63,12 @@ class Queue(ABC):
     """
 
     TYPE: ClassVar[str]
+    RANK: ClassVar = 0
+    """Queues of a lower rank receive a message before others."""
     requeues_on_channel_error: ClassVar[bool] = True
     """Whether a channel's messages are requeued when the channel fails, and not at close-ok."""
     shares_prefetch: ClassVar[bool] = True
     """Whether the shared prefetch limit of a channel applies to its consumers here."""
-    _EXPIRY_TICK: ClassVar[float | None] = None  # seconds between two checks of x-expires
 
     def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
         self.declaration = declaration
@@ -86,9 +87,14 @@ class Queue(ABC):
             host.agenda,
             is_in_use=lambda: bool(self._consumers),
             on_expired=lambda: host.on_delete(self),
-            tick=self._EXPIRY_TICK,
+            tick=self._expiry_tick,
         )
         self._lease.set(self.settings.expires)
+
+    @property
+    def _expiry_tick(self) -> float | None:
+        """The seconds between two checks of x-expires; None is the exact time."""
+        return None
 
     # ----------------------------------------------------------------------------- state
 
@@ -307,3 +313,18 @@ class Queue(ABC):
     @abstractmethod
     def _drop_all(self) -> int:
         """Drop all messages, and return how many were ready."""
+
+
+def in_delivery_order(queues: list[Queue], profile: Profile) -> list[Queue]:
+    """Return the queues of a message, sorted by name, in the order in which they receive it.
+
+    RabbitMQ: it sends a message to classic queues, quorum queues and streams, in this order. They
+    then deliver it all at once, so consumers may see another order now and then.
+    """
+    if len(queues) < 2:
+        return queues
+    classic = [queue for queue in queues if not queue.RANK]
+    if profile.reverses_classic_queues:
+        classic.reverse()
+    others = [queue for queue in queues if queue.RANK]
+    return classic + sorted(others, key=lambda queue: queue.RANK)

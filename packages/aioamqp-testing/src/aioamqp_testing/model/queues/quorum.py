@@ -15,6 +15,7 @@ from ..errors import BrokerError
 from ..messages.events import EventType
 from ..messages.headers import with_headers
 from ..messages.message import Message, QueuedMessage
+from ..profile import Failure
 from .arguments import REJECT_PUBLISH
 from .consumer import Consumer, ConsumingChannel
 from .dead_letter import Reason
@@ -22,7 +23,7 @@ from .dead_letter_worker import DeadLetterWorker
 from .declaration import QueueDeclaration
 from .delivery_count import COUNTING, DeliveryCount
 from .expiry import ROUNDING
-from .message_queue import MessageQueue
+from .message_queue import MessageQueue, with_failures
 from .queue import QueueHost
 from .ready import LEVELS, READY
 from .replicated import Replicated
@@ -54,7 +55,11 @@ class QuorumQueue(Replicated, MessageQueue):
     """A replicated queue."""
 
     TYPE = "quorum"
-    _EXPIRY_TICK = 5.0
+    RANK = 1
+
+    @property
+    def _expiry_tick(self) -> float | None:
+        return self.profile.quorum_expiry_tick
 
     def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
         super().__init__(declaration, host)
@@ -128,14 +133,26 @@ class QuorumQueue(Replicated, MessageQueue):
 
     # ----------------------------------------------------------------------------- messages
 
+    @property
+    def _counts_failures(self) -> bool:
+        return True
+
     def accept_dead_letter(self, message: Message) -> None:
         """Add a message that another queue has dead-lettered, also beyond a limit."""
         self._enqueue(message)
 
     def _new(self, message: Message) -> QueuedMessage:
-        return _CountedMessage(
-            next(self._positions), message, message.is_redelivered, published=message
+        failures = message.failures
+        queued = _CountedMessage(
+            next(self._positions),
+            message,
+            failures > 0,
+            published=message,
+            count=self._counting.start(failures),
         )
+        if failures:
+            self._show_count(queued, is_get=False)
+        return queued
 
     def _level_of(self, message: Message) -> int:
         """Return the level of a new message; lower levels are delivered first."""
@@ -247,7 +264,7 @@ class QuorumQueue(Replicated, MessageQueue):
         """Requeue messages that a channel has rejected with basic.reject."""
         failed = list(messages)
         for queued in failed:
-            queued.has_failed = True
+            self._count_failure(queued, Failure.REQUEUED)
         self._requeue(channel, failed, is_failure=True)
 
     def requeue(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
@@ -343,15 +360,16 @@ class QuorumQueue(Replicated, MessageQueue):
         super().acknowledge(channel, messages)
         self._hand_over()
 
-    def reject(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
-        """Drop or dead-letter messages that a channel has rejected."""
-        super().reject(channel, messages)
+    def _reject(
+        self, channel: ConsumingChannel, messages: Iterable[QueuedMessage], failure: Failure
+    ) -> None:
+        super()._reject(channel, messages, failure)
         self._hand_over()
 
     def _drop(self, queued: QueuedMessage, reason: Reason) -> None:
         assert isinstance(queued, _CountedMessage)
         published = queued.published or queued.message
-        self._dead_letter(self._marked(queued, published), reason)
+        self._dead_letter(with_failures(published, queued.failures), reason)
 
     def _publish_dead_letter(self, message: Message, reason: Reason) -> None:
         if self.settings.dead_letters_at_least_once:
@@ -373,6 +391,11 @@ class QuorumQueue(Replicated, MessageQueue):
             timer.cancel()
         self._timers.clear()
         return super()._drop_all()
+
+    def purge(self) -> int:
+        """Drop all ready messages, and return their number; unacknowledged messages stay."""
+        kept = len(self._worker) if self.profile.purges_count_dead_letters else 0
+        return super().purge() + kept
 
     def restart(self) -> None:
         """Keep all messages, whatever their delivery mode, because they are on disk."""

@@ -115,6 +115,15 @@ class ReadyMessages:
         self._body_bytes = sum(len(message.body) for message in self.messages)
         return dropped
 
+    def mark_redelivered(self) -> None:
+        """Mark all messages as redelivered."""
+        self._tail = deque(
+            each if isinstance(each, QueuedMessage) else self._new(each) for each in self._tail
+        )
+        for queued in self:
+            assert isinstance(queued, QueuedMessage)
+            queued.redelivered = True
+
     def clear(self) -> int:
         """Drop all messages, and return how many there were."""
         count = len(self)

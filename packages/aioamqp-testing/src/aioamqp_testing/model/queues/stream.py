@@ -23,6 +23,7 @@ class Stream(Replicated):
     """A queue that keeps its messages; an acknowledgement only gives a consumer credit."""
 
     TYPE = "stream"
+    RANK = 2
 
     def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
         super().__init__(declaration, host)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from amqp_codec import Command, Method, Properties, ReplyCode, basic, channel, queue, tx
 
 from ...model import BrokerError
+from ...model.erlang import printing as erlang
 from ..output import ChannelOutput
 from ..reader.assembly import Assembler
 from ..reader.undocumented import AccessRequest, AccessRequestOk
@@ -56,7 +57,11 @@ class Channel:
     ) -> None:
         self.number = number
         profile = context.node.profile
-        self.assembler = Assembler(refuses_long_bodies=profile.refuses_long_bodies)
+        self.assembler = Assembler(
+            refuses_long_bodies=profile.refuses_long_bodies,
+            keeps_unknown_flags=profile.keeps_unknown_flags,
+        )
+        self._shows_latin_1 = profile.shows_latin_1
         self._deferred = context.deferred
         self._on_closed = on_closed
         self._output = output = ChannelOutput(number, context.output, context.deferred)
@@ -163,7 +168,8 @@ class Channel:
             error: the error.
             index: the class and method id that channel.close names, as in ``Method.INDEX``.
         """
-        self.send(channel.Close(error.code, error.reply_text, index >> 16, index & 0xFFFF))
+        text = erlang.latin_1(error.reply_text) if self._shows_latin_1 else error.reply_text
+        self.send(channel.Close(error.code, text, index >> 16, index & 0xFFFF))
         # RabbitMQ: these are sent behind channel.close, though they are returned to their queues
         self.consuming.send_deliveries()
         self.consuming.fail()

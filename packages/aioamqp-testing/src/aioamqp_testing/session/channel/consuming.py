@@ -153,6 +153,8 @@ class Consuming:
             self.mailbox.put_notice(partial(self._send_consume_ok, consumer.tag))
 
     def _send_consume_ok(self, tag: str) -> None:
+        if tag not in self._consumers and self._profile.cancels_at_once:
+            return
         self._output.send(basic.ConsumeOk(tag))
         if tag not in self._consumers:
             # RabbitMQ: it crashes over a consumer that was cancelled before it had begun

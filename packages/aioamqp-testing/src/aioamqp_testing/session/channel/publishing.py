@@ -54,8 +54,6 @@ class Publishing:
         if method.immediate:
             raise BrokerError(ReplyCode.NOT_IMPLEMENTED, "immediate=true")
         if len(body) > self._node.max_message_size:
-            if self._node.profile.checks_size_last:
-                self._vhost.exchange(method.exchange)
             raise BrokerError(
                 ReplyCode.PRECONDITION_FAILED,
                 f"message size {len(body)} is larger than configured max size"

@@ -99,7 +99,7 @@ class Topology:
     def _declare_queue(self, method: queue.Declare) -> None:
         name = one_line(method.queue)
         if name.startswith(REPLY_TO):
-            if self._replies.has_used(name):
+            if self._replies.has_used(name) and not self._vhost.profile.has_reply_queues:
                 # RabbitMQ: the channel would wait for itself
                 raise BrokerError(ReplyCode.INTERNAL_ERROR)
             self._vhost.check_reply_queue(name)

@@ -55,7 +55,7 @@ class Tx:
             self._consuming.settle(deliveries, how)
         transaction.clear()
         self._is_partial = Outcome.REFUSED in outcomes
-        if any(outcomes):
+        if self._is_partial or Outcome.ACCEPTED in outcomes:
             transaction.is_committing = True
             self._output.defer()
         else:

@@ -21,6 +21,7 @@ _HEADER: Final = Struct(">HHQ").unpack_from  # class, weight, size of the body
 _MISFITS: Final = (ValueError, IndexError, StructError)
 _UNCHECKED: Final = (basic.Publish, basic.Ack)
 _IDS: Final = 4  # bytes of class id and method id
+_UNKNOWN_FLAGS: Final = 3  # in the second byte; Spec: 4.2.6.1
 _UNREADABLE: Final = b"\x20\0" + b"\0\0\0\3" + b"\1?\0"  # headers with a value of an unknown type
 
 
@@ -90,12 +91,23 @@ class Assembler:
 
     Args:
         refuses_long_bodies: whether a body that is longer than its header says is refused.
+        keeps_unknown_flags: whether properties keep flags that do not exist.
     """
 
-    __slots__ = ("_method", "_pieces", "_properties", "_refuses_long_bodies", "_remaining")
+    __slots__ = (
+        "_keeps_unknown_flags",
+        "_method",
+        "_pieces",
+        "_properties",
+        "_refuses_long_bodies",
+        "_remaining",
+    )
 
-    def __init__(self, *, refuses_long_bodies: bool = False) -> None:
+    def __init__(
+        self, *, refuses_long_bodies: bool = False, keeps_unknown_flags: bool = True
+    ) -> None:
         self._refuses_long_bodies = refuses_long_bodies
+        self._keeps_unknown_flags = keeps_unknown_flags
         self._method: Method | None = None  # with a content that is not complete
         self._properties: basic.Properties | None = None  # of that content, if its header is here
         self._remaining = 0  # bytes of its body; below 0 when there were more than announced
@@ -125,7 +137,7 @@ class Assembler:
             if body is None:
                 self._method = method
                 return None
-            return Command(frame.channel, method, _decode_properties(frame), body)
+            return Command(frame.channel, method, self._decode_properties(frame), body)
         if self._properties is None:
             if frame.frame_type != FRAME_HEADER:
                 raise self._unexpected(frame, _header_expected(method, "non content header frame"))
@@ -152,7 +164,15 @@ class Assembler:
             raise _header_expected(method, "non content header frame")
         if class_id != method.INDEX >> 16:
             raise _header_expected(method, f"one for class {class_id}")
-        return _decode_properties(frame)
+        return self._decode_properties(frame)
+
+    def _decode_properties(self, header: FrameReader) -> basic.Properties:
+        data, start, end = header.data, header.start + HEADER_SIZE, header.end
+        if not self._keeps_unknown_flags and start + 1 < end and data[start + 1] & _UNKNOWN_FLAGS:
+            known = bytes((data[start], data[start + 1] & ~_UNKNOWN_FLAGS))
+            data = known + data[start + 2 : end]
+            start, end = 0, len(data)
+        return _decode_properties(data, start, end)
 
     @staticmethod
     def _unexpected(frame: FrameReader, error: FrameRefused) -> Exception:
@@ -163,7 +183,7 @@ class Assembler:
         return error
 
 
-def _decode_properties(header: FrameReader) -> basic.Properties:
+def _decode_properties(data: bytes, start: int, end: int) -> basic.Properties:
     """Decode the properties of a content header.
 
     RabbitMQ: its reader does not look at them, and the channel fails when it does, if nothing else
@@ -171,7 +191,7 @@ def _decode_properties(header: FrameReader) -> basic.Properties:
     cannot be decoded either, because headers are only decoded when they are needed.
     """
     try:
-        return basic.Properties.decode(header.data, header.start + HEADER_SIZE, header.end)
+        return basic.Properties.decode(data, start, end)
     except _MISFITS:
         return basic.Properties.decode(_UNREADABLE, 0, len(_UNREADABLE))
 
