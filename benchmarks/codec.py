@@ -12,8 +12,9 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
+
+from .environments import NotInstalled, compiled_codec
 
 HERE = Path(__file__).resolve().parent
 TARGETS = {
@@ -30,23 +31,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=5, help="processes for each build")
     parser.add_argument("--pure", action="store_true", help="measure only the pure build")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        builds = {"pure": ""}
-        if not options.pure:
-            compile_into(folder)
-            builds["compiled"] = folder
-        measured: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        for _ in range(options.runs):
-            for build, path in builds.items():
-                for case, pairs in measure(path).items():
-                    measured.setdefault((build, case), []).extend(pairs)
+    builds = {"pure": ""}
+    if not options.pure:
+        try:
+            builds["compiled"] = str(compiled_codec())
+        except NotInstalled as error:
+            print(f"Only the pure build is measured: {error}", file=sys.stderr)
+    measured: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for _ in range(options.runs):
+        for build, path in builds.items():
+            for case, pairs in measure(path).items():
+                measured.setdefault((build, case), []).extend(pairs)
     return report(measured)
-
-
-def compile_into(folder: str) -> None:
-    """Compile the codec with mypyc."""
-    command = [sys.executable, str(HERE.parent / "tools/compile_codec.py"), "--no-tests"]
-    subprocess.run([*command, "--into", folder], check=True, stdout=subprocess.DEVNULL)
 
 
 def measure(path: str) -> dict[str, list[tuple[float, float]]]:

@@ -201,6 +201,7 @@ def running_node(
     *,
     has_management: bool = False,
     restarts: bool = False,
+    settings: str = "",
 ) -> Iterator[RabbitMQNode]:
     """Start a node, wait until it accepts connections, and stop it and delete its folder on exit.
 
@@ -209,6 +210,7 @@ def running_node(
         authority: issues the certificate of the node; None for a node without TLS.
         has_management: whether the node has the management API, which starts slowly.
         restarts: whether the node is started again whenever it ends, as after ``kill``.
+        settings: more lines of rabbitmq.conf.
 
     Raises:
         RabbitMQMissing: `rabbitmq-server` or `epmd` is not on PATH, or the version is not installed.
@@ -225,7 +227,7 @@ def running_node(
         management_port if has_management else None,
     )
     folder = Path(tempfile.mkdtemp(prefix="aioamqp-rabbitmq-"))
-    configuration, plugins = configuration_of(version), list(PLUGINS)
+    configuration, plugins = configuration_of(version) + settings, list(PLUGINS)
     if authority is not None:
         own = authority.issue("node", "DNS:localhost")
         configuration += CONFIGURATION_OF_TLS.format(

@@ -10,13 +10,15 @@ from tests.source_tree import HOMES, ROOT, shown
 
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "examples/*.md", "packages/*/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "examples/*.md", "packages/*/*.md")
     for path in ROOT.glob(pattern)
     if path.name != "CHANGELOG.md"  # which speaks of what was
 )
 QUOTED = re.compile(r"`([^`\s]+)`")
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINKED = re.compile(r"\]\(([^)\s]+)\)")
+REPOSITORY = re.compile(r"https://github\.com/Polyconseil/aioamqp/(?:blob|tree)/HEAD/([^\s)#]+)")
+SITE = re.compile(r"https://polyconseil\.github\.io/aioamqp/([^\s)#]*)")
 PATH = re.compile(r"[\w.*-]+(/[\w.*-]+)*/?")
 SUFFIXES = (".py", ".md", ".xml", ".toml", ".txt", ".j2")
 SOMETHING = re.compile(r"\bX\b")
@@ -62,6 +64,22 @@ def missing(text: str, document: Path) -> list[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=shown)
 def test_every_path_in_a_document_exists(document: Path) -> None:
     assert missing(document.read_text(), document) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=shown)
+def test_every_link_to_the_repository_and_the_site_leads_somewhere(document: Path) -> None:
+    text = document.read_text()
+
+    assert [path for path in REPOSITORY.findall(text) if not (ROOT / path).exists()] == []
+    assert [page for page in SITE.findall(text) if not any(sources_of(page))] == []
+
+
+def sources_of(page: str) -> Iterator[Path]:
+    """Yield the source of a page of the documentation site, by its path there."""
+    name = page.rstrip("/")
+    for candidate in (f"docs/{name}.md", f"docs/{name}/index.md"):
+        if (ROOT / candidate).exists():
+            yield ROOT / candidate
 
 
 def test_the_tour_names_many_paths() -> None:

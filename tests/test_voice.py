@@ -20,7 +20,8 @@ DOCUMENTS = sorted(
     path
     for pattern in (
         "*.md",
-        "docs/*.md",
+        "docs/**/*.md",
+        "benchmarks/*.md",
         "examples/*.md",
         "packages/*/*.md",
         "packages/**/*.xml",
@@ -47,6 +48,7 @@ OCTETS = re.compile(r"\b[Oo]ctets\b(?! = <<)")
 """Bytes, but for the specification and its field types; RabbitMQ's texts quote `octets = <<`."""
 
 FIELD_TYPES = (
+    ROOT / "docs/protocol",
     ROOT / "packages/amqp-spec",
     ROOT / "packages/amqp-codec/src/amqp_codec/protocol",
     ROOT / "packages/amqp-codec/src/amqp_codec/values.py",

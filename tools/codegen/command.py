@@ -1,4 +1,4 @@
-"""Write the protocol modules of amqp_codec, or check that they are up to date."""
+"""Write the protocol modules of amqp_codec and the pages about them, or check them."""
 
 import argparse
 import difflib
@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import amqp_spec
+from pages import render_pages
 from render import render
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = ROOT / "packages/amqp-spec/src/amqp_spec"
 TARGET = ROOT / "packages/amqp-codec/src/amqp_codec/protocol"
+PAGES = ROOT / "docs/protocol"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,16 +24,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--spec", type=Path, default=SPEC, help="folder of the XML files, or one of them"
     )
-    parser.add_argument("--target", type=Path, default=TARGET, help="folder of the modules")
+    parser.add_argument("--target", type=Path, help="folder of the modules only")
+    parser.add_argument("--pages", type=Path, help="folder of the pages of the reference")
     options = parser.parse_args(arguments)
+    pages = PAGES if options.target is None else None
     try:
-        wanted = render(options.spec)
+        wanted = {options.target or TARGET: render(options.spec)}
+        if options.pages or pages:
+            wanted[options.pages or pages] = render_pages(options.spec)
     except amqp_spec.SpecError as error:
         print(error, file=sys.stderr)
         return 2
     if options.check:
-        return check(options.target, wanted)
-    write(options.target, wanted)
+        stale = [name for target, files in wanted.items() for name in check(target, files)]
+        if stale:
+            print(f"\n{len(stale)} generated files are stale. Run: hatch run codegen")
+        return 1 if stale else 0
+    for target, files in wanted.items():
+        write(target, files)
     return 0
 
 
@@ -46,8 +56,8 @@ def write(target: Path, wanted: dict[str, str]) -> None:
     print(f"Wrote {len(wanted)} files to {target}")
 
 
-def check(target: Path, wanted: dict[str, str]) -> int:
-    """Print the differences between a folder and these files; return 1 if there are any."""
+def check(target: Path, wanted: dict[str, str]) -> list[str]:
+    """Print the differences between a folder and these files; return the names of those."""
     found = {path.name: path.read_text(encoding="utf-8") for path in present(target)}
     stale = sorted(n for n in found.keys() | wanted.keys() if found.get(n) != wanted.get(n))
     for name in stale:
@@ -59,10 +69,7 @@ def check(target: Path, wanted: dict[str, str]) -> int:
                 f"{target.name}/{name} (as generated)",
             )
         )
-    if stale:
-        print(f"\n{len(stale)} generated files are stale. Run: hatch run codegen")
-        return 1
-    return 0
+    return stale
 
 
 def present(target: Path) -> list[Path]:

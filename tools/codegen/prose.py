@@ -1,4 +1,7 @@
-"""Docstrings from the labels and docs of the specification."""
+"""Docstrings from the labels and docs of the specification.
+
+A name in brackets, such as ``[basic.qos][]``, is a link to the pages in ``docs/protocol``.
+"""
 
 import textwrap
 from collections.abc import Sequence
@@ -59,7 +62,7 @@ class Prose:
             summary=wrap(sentence(amqp_class.label), 3, 0),
             text=wrap(sentence(amqp_class.doc), 0, 0),
             arguments=(),
-            source=f"Spec: class {amqp_class.name} ({amqp_class.index})",
+            source=f"Spec: class [{amqp_class.name}][] ({amqp_class.index})",
         )
 
     @classmethod
@@ -76,7 +79,7 @@ class Prose:
             summary=wrap(sentence(method.label), 7, 4),
             text=wrap(sentence(method.doc), 4, 4),
             arguments=tuple(arguments),
-            source=f"Spec: {amqp_class.name}.{method.name} ({number}), received by {receivers}",
+            source=f"Spec: [{amqp_class.name}.{method.name}][] ({number}), received by {receivers}",
         )
 
     @classmethod
@@ -88,5 +91,5 @@ class Prose:
             summary=f"Properties of a {amqp_class.name} content; an absent property is None.",
             text="",
             arguments=tuple(properties),
-            source=f"Spec: class {amqp_class.name} ({amqp_class.index}), 4.2.6.1",
+            source=f"Spec: [{amqp_class.name}.properties][], 4.2.6.1",
         )

@@ -85,7 +85,7 @@ def test_flags_that_stand_for_no_property_pass_through(unused: int) -> None:
 @every_method
 def test_every_class_and_field_is_documented(cls: type[Method]) -> None:
     assert cls.__doc__
-    assert f"Spec: {cls.NAME}" in cls.__doc__
+    assert f"Spec: [{cls.NAME}][]" in cls.__doc__
     for name, _ in cls.FIELDS:
         assert f"    {name}: " in cls.__doc__
 

@@ -1,5 +1,6 @@
 """The generator: its output, its check, and what is needed for a new method."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import amqp_spec
-from command import ROOT, SPEC, TARGET, main
+from command import PAGES, ROOT, SPEC, TARGET, main
 from names import attribute_name, class_name, constant_name, local_name, property_name
+from pages import render_pages
 from plan import Bit, group, plan, replies_first
 from prose import describe
 from render import render
@@ -24,11 +26,53 @@ def field(name: str, wire_type: str, *, reserved: bool = False) -> amqp_spec.Fie
 
 def test_the_golden_protocol_is_generated_as_reviewed() -> None:
     """To accept a change, run: python tools/codegen --spec tools/codegen/tests/golden/spec
-    --target tools/codegen/tests/golden/protocol
+    --target tools/codegen/tests/golden/protocol --pages tools/codegen/tests/golden/pages
     """
     expected = {path.name: path.read_text() for path in (GOLDEN / "protocol").glob("*.py")}
 
     assert render(GOLDEN / "spec") == expected
+
+
+def test_the_pages_of_the_golden_protocol_are_generated_as_reviewed() -> None:
+    expected = {path.name: path.read_text() for path in (GOLDEN / "pages").glob("*.md")}
+
+    assert render_pages(GOLDEN / "spec") == expected
+
+
+def test_everything_in_the_protocol_has_an_anchor_of_its_own() -> None:
+    spec, pages = amqp_spec.load(SPEC), render_pages(SPEC)
+
+    def anchors(page: str) -> list[str]:
+        return re.findall(r"\{ #(\S+) \}", pages[page])
+
+    for cls in spec.classes:
+        expected = [cls.name, *(f"{cls.name}.{method.name}" for method in cls.methods)]
+        expected += [
+            f"{cls.name}.{method.name}.{field.name}"
+            for method in cls.methods
+            for field in method.fields
+        ]
+        if cls.fields:
+            home = f"{cls.name}.properties"
+            expected += [home, *(f"{home}.{field.name}" for field in cls.fields)]
+        assert sorted(anchors(f"{cls.name}.md")) == sorted(expected)
+    expected = ["reply-codes", "constants", "domains"]
+    expected += [f"domain.{domain.name}" for domain in spec.domains]
+    for constant in spec.constants:
+        is_code = constant.kind is not None or constant.name == "reply-success"
+        expected.append(f"{'reply-code' if is_code else 'constant'}.{constant.name}")
+    assert sorted(anchors("index.md")) == sorted(expected)
+
+
+def test_a_text_cannot_be_taken_for_markdown(tmp_path: Path) -> None:
+    text = (GOLDEN / "spec/amqp0-9-1.xml").read_text()
+    (tmp_path / "amqp0-9-1.xml").write_text(
+        text.replace("Anything.", "a_b | *c* [d] `e` &lt;f&gt; \\g")
+    )
+
+    page = render_pages(tmp_path)["door.md"]
+
+    assert r"A\_b \| \*c\* \[d\] \`e\` \<f\> \\g. |" in page
 
 
 def test_the_generated_folder_is_what_would_be_generated_now(
@@ -58,6 +102,19 @@ def test_check_prints_a_diff_and_what_to_run(
     assert "protocol/tx.py (as generated)" in out
     assert "3 generated files are stale. Run: hatch run codegen" in out
     assert not (target / "tx.py").exists()
+
+
+def test_check_compares_the_pages_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pages = tmp_path / "pages"
+    shutil.copytree(PAGES, pages)
+    stale = pages / "tx.md"
+    stale.write_text(stale.read_text().replace("# tx ", "# tx-1 "))
+
+    assert main(["--check", "--pages", str(pages)]) == 1
+
+    out = capsys.readouterr().out
+    assert "-# tx-1 { #tx }\n+# tx { #tx }" in out
+    assert "1 generated files are stale. Run: hatch run codegen" in out
 
 
 def test_writing_leaves_exactly_the_generated_files(

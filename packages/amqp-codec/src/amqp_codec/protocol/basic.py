@@ -3,7 +3,7 @@
 
 The methods that carry a message are followed by its properties and its body.
 
-Spec: class basic (60)
+Spec: class [basic][] (60)
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ class QosOk(Method):
 
     Deliveries that were under way may still exceed it.
 
-    Spec: basic.qos-ok (60.11), received by the client
+    Spec: [basic.qos-ok][] (60.11), received by the client
     """
 
     __slots__ = ()
@@ -89,7 +89,7 @@ class Qos(Method):
             the channel share it. Quorum queues and streams refuse consumers under a shared
             limit, and it is deprecated.
 
-    Spec: basic.qos (60.10), received by the server
+    Spec: [basic.qos][] (60.10), received by the server
     """
 
     __slots__ = ("prefetch_size", "prefetch_count", "global_")
@@ -150,7 +150,7 @@ class ConsumeOk(Method):
     Args:
         consumer_tag: Name of the consumer. The tag that the server chose if consume had none.
 
-    Spec: basic.consume-ok (60.21), received by the client
+    Spec: [basic.consume-ok][] (60.21), received by the client
     """
 
     __slots__ = ("consumer_tag",)
@@ -224,7 +224,7 @@ class Consume(Method):
         arguments: Settings of the consumer. RabbitMQ reads x-priority, a higher one being served
             first, and x-stream-offset for where to begin in a stream.
 
-    Spec: basic.consume (60.20), received by the server
+    Spec: [basic.consume][] (60.20), received by the server
     """
 
     __slots__ = ("queue", "consumer_tag", "no_local", "no_ack", "exclusive", "no_wait", "arguments")
@@ -342,7 +342,7 @@ class CancelOk(Method):
     Args:
         consumer_tag: Consumer that has stopped. The same as in cancel.
 
-    Spec: basic.cancel-ok (60.31), received by the client and the server
+    Spec: [basic.cancel-ok][] (60.31), received by the client and the server
     """
 
     __slots__ = ("consumer_tag",)
@@ -405,7 +405,7 @@ class Cancel(Method):
         no_wait: Whether to leave out the answer. True saves a round trip. A failure still closes
             the channel, but nothing tells when or whether the method succeeded.
 
-    Spec: basic.cancel (60.30), received by the client and the server
+    Spec: [basic.cancel][] (60.30), received by the client and the server
     """
 
     __slots__ = ("consumer_tag", "no_wait")
@@ -483,7 +483,7 @@ class Publish(Method):
         immediate: Whether to return the message if no consumer can receive it at once. RabbitMQ
             does not support it: true ends the connection with not-implemented.
 
-    Spec: basic.publish (60.40), received by the server
+    Spec: [basic.publish][] (60.40), received by the server
     """
 
     __slots__ = ("exchange", "routing_key", "mandatory", "immediate")
@@ -581,7 +581,7 @@ class Return(Method):
         exchange: Exchange that the message was published to. As basic.publish named it.
         routing_key: Key with which the message was published. As basic.publish gave it.
 
-    Spec: basic.return (60.50), received by the client
+    Spec: [basic.return][] (60.50), received by the client
     """
 
     __slots__ = ("reply_code", "reply_text", "exchange", "routing_key")
@@ -689,7 +689,7 @@ class Deliver(Method):
         routing_key: Key with which the message was published. After dead-lettering it is the key
             used for that.
 
-    Spec: basic.deliver (60.60), received by the client
+    Spec: [basic.deliver][] (60.60), received by the client
     """
 
     __slots__ = ("consumer_tag", "delivery_tag", "redelivered", "exchange", "routing_key")
@@ -804,7 +804,7 @@ class GetOk(Method):
         message_count: Number of messages left in the queue. Ready ones only, without this one.
             It may be out of date on arrival.
 
-    Spec: basic.get-ok (60.71), received by the client
+    Spec: [basic.get-ok][] (60.71), received by the client
     """
 
     __slots__ = ("delivery_tag", "redelivered", "exchange", "routing_key", "message_count")
@@ -899,7 +899,7 @@ class GetEmpty(Method):
 
     Messages that others have not yet acknowledged may come back to it.
 
-    Spec: basic.get-empty (60.72), received by the client
+    Spec: [basic.get-empty][] (60.72), received by the client
     """
 
     __slots__ = ()
@@ -940,7 +940,7 @@ class Get(Method):
             and loses whatever is under way when the connection or the program fails. There is
             then nothing to acknowledge, and the prefetch count does not apply.
 
-    Spec: basic.get (60.70), received by the server
+    Spec: [basic.get][] (60.70), received by the server
     """
 
     __slots__ = ("queue", "no_ack")
@@ -1015,7 +1015,7 @@ class Ack(Method):
         multiple: Whether it applies to all up to the tag. True settles everything outstanding on
             the channel up to and including the tag, false just the one.
 
-    Spec: basic.ack (60.80), received by the client and the server
+    Spec: [basic.ack][] (60.80), received by the client and the server
     """
 
     __slots__ = ("delivery_tag", "multiple")
@@ -1074,7 +1074,7 @@ class Reject(Method):
             place, possibly to the same consumer at once, so a message that always fails may be
             redelivered endlessly; quorum queues limit how often. False dead-letters or drops it.
 
-    Spec: basic.reject (60.90), received by the server
+    Spec: [basic.reject][] (60.90), received by the server
     """
 
     __slots__ = ("delivery_tag", "requeue")
@@ -1129,7 +1129,7 @@ class RecoverAsync(Method):
         requeue: Whether to put the messages back into their queues. RabbitMQ supports only true:
             false ends the connection with not-implemented.
 
-    Spec: basic.recover-async (60.100), received by the server
+    Spec: [basic.recover-async][] (60.100), received by the server
     """
 
     __slots__ = ("requeue",)
@@ -1179,7 +1179,7 @@ class RecoverOk(Method):
     They come with new delivery tags and the redelivered flag set; the old tags are no longer
     valid.
 
-    Spec: basic.recover-ok (60.111), received by the client
+    Spec: [basic.recover-ok][] (60.111), received by the client
     """
 
     __slots__ = ()
@@ -1217,7 +1217,7 @@ class Recover(Method):
             false, which means redelivery to the same consumers, ends the connection with
             not-implemented.
 
-    Spec: basic.recover (60.110), received by the server
+    Spec: [basic.recover][] (60.110), received by the server
     """
 
     __slots__ = ("requeue",)
@@ -1277,7 +1277,7 @@ class Nack(Method):
         requeue: Whether to put the messages back into their queues. False dead-letters or drops
             them. It has no meaning when RabbitMQ is the sender.
 
-    Spec: basic.nack (60.120), received by the client and the server
+    Spec: [basic.nack][] (60.120), received by the client and the server
     """
 
     __slots__ = ("delivery_tag", "multiple", "requeue")
@@ -1370,7 +1370,7 @@ class Properties(Fields):
         cluster_id: Former cluster id. Left over from earlier versions and best left absent. It
             still has its place among the flags, so it can be received.
 
-    Spec: class basic (60), 4.2.6.1
+    Spec: [basic.properties][], 4.2.6.1
     """
 
     __slots__ = (

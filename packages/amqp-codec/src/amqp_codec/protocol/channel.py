@@ -4,7 +4,7 @@
 Channels are independent conversations that share a connection. Most errors end only the channel
 on which they happen, together with its consumers and unacknowledged deliveries.
 
-Spec: class channel (20)
+Spec: class [channel][] (20)
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class OpenOk(Method):
 
     Methods can be sent on it from now on.
 
-    Spec: channel.open-ok (20.11), received by the client
+    Spec: [channel.open-ok][] (20.11), received by the client
     """
 
     __slots__ = ()
@@ -69,7 +69,7 @@ class Open(Method):
     connection with channel-error if that number is open already, and with not-allowed if
     channel-max channels are open.
 
-    Spec: channel.open (20.10), received by the server
+    Spec: [channel.open][] (20.10), received by the server
     """
 
     __slots__ = ()
@@ -105,7 +105,7 @@ class FlowOk(Method):
     Args:
         active: Whether contents will be sent. The value that channel.flow asked for.
 
-    Spec: channel.flow-ok (20.21), received by the client and the server
+    Spec: [channel.flow-ok][] (20.21), received by the client and the server
     """
 
     __slots__ = ("active",)
@@ -160,7 +160,7 @@ class Flow(Method):
         active: Whether the peer may send contents. False asks it to stop after the content that
             is under way.
 
-    Spec: channel.flow (20.20), received by the client and the server
+    Spec: [channel.flow][] (20.20), received by the client and the server
     """
 
     __slots__ = ("active",)
@@ -209,7 +209,7 @@ class CloseOk(Method):
 
     The channel number can be used for a new channel after it.
 
-    Spec: channel.close-ok (20.41), received by the client and the server
+    Spec: [channel.close-ok][] (20.41), received by the client and the server
     """
 
     __slots__ = ()
@@ -253,7 +253,7 @@ class Close(Method):
         method_id: Method that caused it, within its class. 0 when no method did, or when the
             channel is closed on purpose.
 
-    Spec: channel.close (20.40), received by the client and the server
+    Spec: [channel.close][] (20.40), received by the client and the server
     """
 
     __slots__ = ("reply_code", "reply_text", "class_id", "method_id")

@@ -4,7 +4,7 @@
 In confirm mode the broker acknowledges every message published on the channel, or reports that
 it could not accept it. It is RabbitMQ's own class, and far cheaper than transactions.
 
-Spec: class confirm (85)
+Spec: class [confirm][] (85)
 """
 
 from typing import ClassVar
@@ -21,7 +21,7 @@ class SelectOk(Method):
 
     The next message published is number 1, unless confirm mode had been on before.
 
-    Spec: confirm.select-ok (85.11), received by the client
+    Spec: [confirm.select-ok][] (85.11), received by the client
     """
 
     __slots__ = ()
@@ -59,7 +59,7 @@ class Select(Method):
         no_wait: Whether to leave out the answer. True saves a round trip. A failure still closes
             the channel, but nothing tells when or whether the method succeeded.
 
-    Spec: confirm.select (85.10), received by the server
+    Spec: [confirm.select][] (85.10), received by the server
     """
 
     __slots__ = ("no_wait",)

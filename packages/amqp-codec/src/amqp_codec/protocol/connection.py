@@ -4,7 +4,7 @@
 All of it travels on channel 0. Everything else happens on channels inside the connection, and
 ends with it.
 
-Spec: class connection (10)
+Spec: class [connection][] (10)
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class StartOk(Method):
         locale: Chosen language of the reply texts. One of those in connection.start, in practice
             en_US.
 
-    Spec: connection.start-ok (10.11), received by the server
+    Spec: [connection.start-ok][] (10.11), received by the server
     """
 
     __slots__ = ("client_properties", "mechanism", "response", "locale")
@@ -162,7 +162,7 @@ class Start(Method):
         locales: Languages of the reply texts that the server offers. Separated by spaces.
             RabbitMQ offers only en_US.
 
-    Spec: connection.start (10.10), received by the client
+    Spec: [connection.start][] (10.10), received by the client
     """
 
     __slots__ = ("version_major", "version_minor", "server_properties", "mechanisms", "locales")
@@ -250,7 +250,7 @@ class SecureOk(Method):
     Args:
         response: Answer to the challenge. Opaque octets that the mechanism defines.
 
-    Spec: connection.secure-ok (10.21), received by the server
+    Spec: [connection.secure-ok][] (10.21), received by the server
     """
 
     __slots__ = ("response",)
@@ -303,7 +303,7 @@ class Secure(Method):
     Args:
         challenge: Question of the mechanism. Opaque octets that the mechanism defines.
 
-    Spec: connection.secure (10.20), received by the client
+    Spec: [connection.secure][] (10.20), received by the client
     """
 
     __slots__ = ("challenge",)
@@ -364,7 +364,7 @@ class TuneOk(Method):
             RabbitMQ takes any value, even one above its proposal, and closes a connection on
             which nothing has arrived for two intervals.
 
-    Spec: connection.tune-ok (10.31), received by the server
+    Spec: [connection.tune-ok][] (10.31), received by the server
     """
 
     __slots__ = ("channel_max", "frame_max", "heartbeat")
@@ -428,7 +428,7 @@ class Tune(Method):
         heartbeat: Heartbeat interval that the server proposes, in seconds. 0 means no
             heartbeats. RabbitMQ proposes 60 unless configured.
 
-    Spec: connection.tune (10.30), received by the client
+    Spec: [connection.tune][] (10.30), received by the client
     """
 
     __slots__ = ("channel_max", "frame_max", "heartbeat")
@@ -483,7 +483,7 @@ class OpenOk(Method):
 
     Channels can be opened from now on.
 
-    Spec: connection.open-ok (10.41), received by the client
+    Spec: [connection.open-ok][] (10.41), received by the client
     """
 
     __slots__ = ()
@@ -522,7 +522,7 @@ class Open(Method):
             another virtual host are out of reach of this connection. The usual one is named / (a
             single slash).
 
-    Spec: connection.open (10.40), received by the server
+    Spec: [connection.open][] (10.40), received by the server
     """
 
     __slots__ = ("virtual_host",)
@@ -579,7 +579,7 @@ class CloseOk(Method):
 
     The socket can be closed after it.
 
-    Spec: connection.close-ok (10.51), received by the client and the server
+    Spec: [connection.close-ok][] (10.51), received by the client and the server
     """
 
     __slots__ = ()
@@ -621,7 +621,7 @@ class Close(Method):
         class_id: Class of the method that caused it. 0 when no method did.
         method_id: Method that caused it, within its class. 0 when no method did.
 
-    Spec: connection.close (10.50), received by the client and the server
+    Spec: [connection.close][] (10.50), received by the client and the server
     """
 
     __slots__ = ("reply_code", "reply_text", "class_id", "method_id")
@@ -706,7 +706,7 @@ class Blocked(Method):
     Args:
         reason: Cause of the shortage. For people, such as low on memory or low on disk.
 
-    Spec: connection.blocked (10.60), received by the client
+    Spec: [connection.blocked][] (10.60), received by the client
     """
 
     __slots__ = ("reason",)
@@ -760,7 +760,7 @@ class Unblocked(Method):
 
     The shortage that connection.blocked reported is over.
 
-    Spec: connection.unblocked (10.61), received by the client
+    Spec: [connection.unblocked][] (10.61), received by the client
     """
 
     __slots__ = ()
@@ -792,7 +792,7 @@ class UpdateSecretOk(Method):
 
     The server has accepted them, and operations from now on are checked against them.
 
-    Spec: connection.update-secret-ok (10.71), received by the client
+    Spec: [connection.update-secret-ok][] (10.71), received by the client
     """
 
     __slots__ = ()
@@ -829,7 +829,7 @@ class UpdateSecret(Method):
         new_secret: New token or password. The server checks it as it would at login.
         reason: Cause of the change. For the server's log; any text will do.
 
-    Spec: connection.update-secret (10.70), received by the server
+    Spec: [connection.update-secret][] (10.70), received by the server
     """
 
     __slots__ = ("new_secret", "reason")

@@ -4,7 +4,7 @@
 An exchange receives published messages and routes them to bound queues and exchanges by the rule
 of its type. It stores nothing.
 
-Spec: class exchange (40)
+Spec: class [exchange][] (40)
 """
 
 from typing import ClassVar
@@ -21,7 +21,7 @@ class DeclareOk(Method):
 
     Sent for new exchanges and for existing ones.
 
-    Spec: exchange.declare-ok (40.11), received by the client
+    Spec: [exchange.declare-ok][] (40.11), received by the client
     """
 
     __slots__ = ()
@@ -79,7 +79,7 @@ class Declare(Method):
             receives messages that match no binding here. They belong to the attributes that a
             later declaration has to repeat.
 
-    Spec: exchange.declare (40.10), received by the server
+    Spec: [exchange.declare][] (40.10), received by the server
     """
 
     __slots__ = (
@@ -209,7 +209,7 @@ class DeleteOk(Method):
 
     It is also sent when there was none.
 
-    Spec: exchange.delete-ok (40.21), received by the client
+    Spec: [exchange.delete-ok][] (40.21), received by the client
     """
 
     __slots__ = ()
@@ -250,7 +250,7 @@ class Delete(Method):
         no_wait: Whether to leave out the answer. True saves a round trip. A failure still closes
             the channel, but nothing tells when or whether the method succeeded.
 
-    Spec: exchange.delete (40.20), received by the server
+    Spec: [exchange.delete][] (40.20), received by the server
     """
 
     __slots__ = ("exchange", "if_unused", "no_wait")
@@ -322,7 +322,7 @@ class BindOk(Method):
 
     Messages take this path from now on.
 
-    Spec: exchange.bind-ok (40.31), received by the client
+    Spec: [exchange.bind-ok][] (40.31), received by the client
     """
 
     __slots__ = ()
@@ -368,7 +368,7 @@ class Bind(Method):
         arguments: Settings of the binding. A headers exchange compares them with the headers of
             each message. They distinguish this binding from others with the same key.
 
-    Spec: exchange.bind (40.30), received by the server
+    Spec: [exchange.bind][] (40.30), received by the server
     """
 
     __slots__ = ("destination", "source", "routing_key", "no_wait", "arguments")
@@ -474,7 +474,7 @@ class UnbindOk(Method):
     It is also sent when there was none. Its index is 51: there is no rule that a reply follows
     its request by one.
 
-    Spec: exchange.unbind-ok (40.51), received by the client
+    Spec: [exchange.unbind-ok][] (40.51), received by the client
     """
 
     __slots__ = ()
@@ -516,7 +516,7 @@ class Unbind(Method):
             the channel, but nothing tells when or whether the method succeeded.
         arguments: Settings of the binding. Exactly as they were given to exchange.bind.
 
-    Spec: exchange.unbind (40.40), received by the server
+    Spec: [exchange.unbind][] (40.40), received by the server
     """
 
     __slots__ = ("destination", "source", "routing_key", "no_wait", "arguments")

@@ -5,7 +5,7 @@ A queue stores messages until a consumer has acknowledged them. What RabbitMQ of
 such as quorum queues, streams, limits and dead-lettering, is asked for through the arguments of
 queue.declare or by policies.
 
-Spec: class queue (50)
+Spec: class [queue][] (50)
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class DeclareOk(Method):
         consumer_count: Number of consumers. Those of all connections, this one included. It is a
             snapshot.
 
-    Spec: queue.declare-ok (50.11), received by the client
+    Spec: [queue.declare-ok][] (50.11), received by the client
     """
 
     __slots__ = ("queue", "message_count", "consumer_count")
@@ -136,7 +136,7 @@ class Declare(Method):
             precondition-failed, unknown names are ignored, and all of them belong to the
             attributes that a later declaration has to repeat.
 
-    Spec: queue.declare (50.10), received by the server
+    Spec: [queue.declare][] (50.10), received by the server
     """
 
     __slots__ = ("queue", "passive", "durable", "exclusive", "auto_delete", "no_wait", "arguments")
@@ -243,7 +243,7 @@ class BindOk(Method):
 
     Messages published from now on reach the queue through it.
 
-    Spec: queue.bind-ok (50.21), received by the client
+    Spec: [queue.bind-ok][] (50.21), received by the client
     """
 
     __slots__ = ()
@@ -292,7 +292,7 @@ class Bind(Method):
             each message, all of them or any of them as x-match says. They distinguish this
             binding from others with the same key.
 
-    Spec: queue.bind (50.20), received by the server
+    Spec: [queue.bind][] (50.20), received by the server
     """
 
     __slots__ = ("queue", "exchange", "routing_key", "no_wait", "arguments")
@@ -401,7 +401,7 @@ class PurgeOk(Method):
         message_count: Number of messages removed. Without those that were delivered and
             unacknowledged, which purge leaves alone.
 
-    Spec: queue.purge-ok (50.31), received by the client
+    Spec: [queue.purge-ok][] (50.31), received by the client
     """
 
     __slots__ = ("message_count",)
@@ -451,7 +451,7 @@ class Purge(Method):
         no_wait: Whether to leave out the answer. True saves a round trip. A failure still closes
             the channel, but nothing tells when or whether the method succeeded.
 
-    Spec: queue.purge (50.30), received by the server
+    Spec: [queue.purge][] (50.30), received by the server
     """
 
     __slots__ = ("queue", "no_wait")
@@ -520,7 +520,7 @@ class DeleteOk(Method):
     Args:
         message_count: Number of messages deleted with the queue. 0 when there was no such queue.
 
-    Spec: queue.delete-ok (50.41), received by the client
+    Spec: [queue.delete-ok][] (50.41), received by the client
     """
 
     __slots__ = ("message_count",)
@@ -575,7 +575,7 @@ class Delete(Method):
         no_wait: Whether to leave out the answer. True saves a round trip. A failure still closes
             the channel, but nothing tells when or whether the method succeeded.
 
-    Spec: queue.delete (50.40), received by the server
+    Spec: [queue.delete][] (50.40), received by the server
     """
 
     __slots__ = ("queue", "if_unused", "if_empty", "no_wait")
@@ -656,7 +656,7 @@ class UnbindOk(Method):
 
     It is also sent when there was none. Messages that are already in the queue stay there.
 
-    Spec: queue.unbind-ok (50.51), received by the client
+    Spec: [queue.unbind-ok][] (50.51), received by the client
     """
 
     __slots__ = ()
@@ -697,7 +697,7 @@ class Unbind(Method):
         routing_key: Key or pattern of the binding. Exactly as it was given to queue.bind.
         arguments: Settings of the binding. Exactly as they were given to queue.bind.
 
-    Spec: queue.unbind (50.50), received by the server
+    Spec: [queue.unbind][] (50.50), received by the server
     """
 
     __slots__ = ("queue", "exchange", "routing_key", "arguments")

@@ -4,7 +4,7 @@
 Publishes and acknowledgements are held back until commit. RabbitMQ makes them atomic for one
 queue at most, and they are slow: publisher confirms serve most purposes better.
 
-Spec: class tx (90)
+Spec: class [tx][] (90)
 """
 
 from typing import ClassVar
@@ -19,7 +19,7 @@ class SelectOk(Method):
 
     The first transaction has begun.
 
-    Spec: tx.select-ok (90.11), received by the client
+    Spec: [tx.select-ok][] (90.11), received by the client
     """
 
     __slots__ = ()
@@ -53,7 +53,7 @@ class Select(Method):
     cannot be turned off, and on a channel in confirm mode it closes the channel with
     precondition-failed.
 
-    Spec: tx.select (90.10), received by the server
+    Spec: [tx.select][] (90.10), received by the server
     """
 
     __slots__ = ()
@@ -86,7 +86,7 @@ class CommitOk(Method):
     RabbitMQ sends it when the queues have accepted the messages. Whether mandatory messages were
     returned shows only in basic.return.
 
-    Spec: tx.commit-ok (90.21), received by the client
+    Spec: [tx.commit-ok][] (90.21), received by the client
     """
 
     __slots__ = ()
@@ -119,7 +119,7 @@ class Commit(Method):
     A new transaction begins at once. Without tx.select the channel is closed with
     precondition-failed.
 
-    Spec: tx.commit (90.20), received by the server
+    Spec: [tx.commit][] (90.20), received by the server
     """
 
     __slots__ = ()
@@ -151,7 +151,7 @@ class RollbackOk(Method):
 
     A new transaction has begun.
 
-    Spec: tx.rollback-ok (90.31), received by the client
+    Spec: [tx.rollback-ok][] (90.31), received by the client
     """
 
     __slots__ = ()
@@ -185,7 +185,7 @@ class Rollback(Method):
     again; nothing is redelivered by itself. Without tx.select the channel is closed with
     precondition-failed.
 
-    Spec: tx.rollback (90.30), received by the server
+    Spec: [tx.rollback][] (90.30), received by the server
     """
 
     __slots__ = ()

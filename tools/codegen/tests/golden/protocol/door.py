@@ -3,7 +3,7 @@
 
 It can be opened, and things can be passed through it.
 
-Spec: class door (70)
+Spec: class [door][] (70)
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class OpenOk(Method):
         width: Width in millimetres. 0 to 4294967295.
         global_: Whether all doors are open. A reserved word.
 
-    Spec: door.open-ok (70.11), received by the client
+    Spec: [door.open-ok][] (70.11), received by the client
     """
 
     __slots__ = ("width", "global_")
@@ -96,7 +96,7 @@ class Open(Method):
         no_wait: Whether to leave out the answer. True saves time.
         arguments: More arguments. For the doorman.
 
-    Spec: door.open (70.10), received by the server
+    Spec: [door.open][] (70.10), received by the server
     """
 
     __slots__ = ("name", "wide", "no_wait", "arguments")
@@ -174,7 +174,7 @@ class Pass(Method):
 
     There is no answer.
 
-    Spec: door.pass (70.20), received by the server and the client
+    Spec: [door.pass][] (70.20), received by the server and the client
     """
 
     __slots__ = ()
@@ -208,7 +208,7 @@ class Properties(Fields):
         weight: Weight in kilograms. What is passed weighs it.
         labels: What is written on it. Anything.
 
-    Spec: class door (70), 4.2.6.1
+    Spec: [door.properties][], 4.2.6.1
     """
 
     __slots__ = ("weight", "_labels", "_flags")
