@@ -92,6 +92,41 @@ def test_a_source_distribution_has_what_its_tests_need(package: Path) -> None:
     assert any(each.startswith("pytest>=") for each in project["dependency-groups"]["test"])
 
 
+def test_wheels_are_pure_unless_a_compiled_one_is_asked_for() -> None:
+    """.ci/compiled builds and tests one."""
+    codec = ROOT / "packages/amqp-codec"
+    hatch = project_of(codec)["tool"]["hatch"]["build"]["targets"]
+
+    assert hatch["wheel"]["hooks"]["custom"]["enable-by-default"] is False
+    assert "/hatch_build.py" in hatch["sdist"]["include"]
+    assert (codec / "hatch_build.py").is_file()
+    for package in PACKAGES:
+        assert package == codec or "hooks" not in str(project_of(package)["tool"]["hatch"])
+
+
+def test_the_compiler_is_the_type_checker() -> None:
+    """Another version of mypy may compile differently than what is checked and tested."""
+    hook = project_of(ROOT / "packages/amqp-codec")["tool"]["hatch"]["build"]["targets"]["wheel"]
+    checked = project_of(ROOT)["tool"]["hatch"]["envs"]["default"]["dependencies"]
+
+    (mypy,) = (each for each in checked if each.startswith("mypy=="))
+    assert mypy in hook["hooks"]["custom"]["dependencies"]
+
+
+def test_compiled_wheels_are_released_for_every_python_that_is_supported() -> None:
+    project = project_of(ROOT / "packages/amqp-codec")
+    supported = [
+        f"cp{text.replace('.', '')}-*"
+        for each in project["project"]["classifiers"]
+        if re.fullmatch(r"3\.\d+", text := each.rpartition(" ")[2])
+    ]
+    settings = project["tool"]["cibuildwheel"]
+
+    assert settings["build"] == supported
+    assert settings["environment"] == {"HATCH_BUILD_HOOKS_ENABLE": "1"}
+    assert settings["test-environment"] == {"AMQP_CODEC_COMPILED": "1"}
+
+
 @pytest.mark.parametrize("hook", ["get_requires_for_build_wheel", "build_sdist", "build_editable"])
 def test_a_build_of_the_root_says_what_to_do(hook: str) -> None:
     """Row U30."""

@@ -517,6 +517,17 @@ def test_headers_off_the_wire_can_be_turned_into_builtins() -> None:
     assert not exact(received())
 
 
+def test_values_that_contain_themselves_are_not_turned_into_builtins() -> None:
+    """The compiled codec would exhaust the stack, which ends the process."""
+    table: dict[str, FieldValue] = {}
+    table["self"] = [table]
+
+    for value in (table, nested(DEPTH_LIMIT + 1), nested(100_000)):
+        with pytest.raises(EncodeError, match="nested too deep, or contains itself"):
+            to_builtins(value)
+    assert to_builtins(nested(DEPTH_LIMIT)) == nested(DEPTH_LIMIT)
+
+
 @pytest.mark.parametrize("module", ["orjson", "msgpack", "yaml"])
 def test_other_serializers_take_headers_as_builtins(module: str) -> None:
     """Row U26."""

@@ -1,8 +1,8 @@
 """The thread that names who blocks the event loop."""
 
 import asyncio
-import re
 import logging
+import re
 import sys
 import threading
 from collections.abc import Iterator

@@ -10,6 +10,7 @@ field table can hold.
 
 from . import protocol  # first, since errors and values need the generated constants
 from .command import Command
+from .compiling import COMPILED
 from .content_encoder import ContentEncoder, encode_properties
 from .decoder import Decoder
 from .encoder import (
@@ -49,6 +50,7 @@ from .values import (
 from .version import __version__
 
 __all__ = [
+    "COMPILED",
     "HEARTBEAT",
     "METHODS",
     "PROTOCOL_HEADER",

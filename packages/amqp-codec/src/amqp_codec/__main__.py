@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from .compiling import COMPILED
 from .trace import format_trace
 from .version import __version__
 
@@ -63,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
         help="the peer that sent the bytes: lines are marked with > for the client, < for the"
         " server, as in aioamqp's debug log",
     )
-    parser.add_argument("--version", action="version", version=f"amqp-codec {__version__}")
+    build = "compiled" if COMPILED else "pure Python"
+    version = f"amqp-codec {__version__} ({build})"
+    parser.add_argument("--version", action="version", version=version)
     return parser
 
 

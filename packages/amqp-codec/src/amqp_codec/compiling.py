@@ -1,7 +1,7 @@
-"""Markers that mypyc reads when it compiles the package; pure Python ignores them."""
+"""Markers that mypyc reads when it compiles the package, and whether it did."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Never, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Never, TypeAlias, TypeVar
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -24,3 +24,6 @@ def _ignored(**_: object) -> Callable[[_Class], _Class]:
 
 # An ``else`` of the condition above would not be compiled.
 globals().setdefault("mypyc_attr", _ignored)
+
+COMPILED: Final[bool] = not hasattr(_ignored, "__code__")
+"""Whether mypyc has compiled the package; it is pure Python otherwise."""

@@ -648,11 +648,20 @@ def to_builtins(value: FieldValue) -> FieldValue:
 
     It is for programs that look at the exact class of a value, as PyYAML's ``safe_dump`` does. The
     result does not keep the type octets that were received.
+
+    Raises:
+        EncodeError: a value of the program is nested deeper than DEPTH_LIMIT, or contains itself.
     """
+    return _to_builtins(value, DEPTH_LIMIT)
+
+
+def _to_builtins(value: FieldValue, depth: int) -> FieldValue:
+    if depth < 0:
+        raise EncodeError("is nested too deep, or contains itself")
     if isinstance(value, Mapping):
-        return {key: to_builtins(item) for key, item in value.items()}
+        return {key: _to_builtins(item, depth - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_builtins(item) for item in value]
+        return [_to_builtins(item, depth - 1) for item in value]
     for cls, (_, _, builtin) in _EXPLICIT.items():
         if isinstance(value, cls):
             converted: FieldValue = builtin(value)
