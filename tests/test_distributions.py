@@ -31,7 +31,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two folders with the distributions, built from copies at different paths and times."""
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("only git knows which files belong to a package")
-    return distributions.build_twice(ROOT, tmp_path_factory.mktemp("release"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HATCH_BUILD_HOOKS_ENABLE", "1")  # which must have no effect
+        return distributions.build_twice(ROOT, tmp_path_factory.mktemp("release"))
 
 
 def wheel_of(folder: Path, name: str) -> Path:

@@ -20,6 +20,7 @@ CONFIGURATION_OF_TESTS = {"tests/sdist.ini": "pytest.ini"}
 WRITTEN_BY_THE_BUILD = {".gitignore", "PKG-INFO"}
 """Files of a source distribution that the folder of its package does not have."""
 
+HOOKS = {"HATCH_BUILD_HOOKS_ENABLE", "HATCH_BUILD_HOOK_ENABLE_CUSTOM"}
 METADATA = {"METADATA", "RECORD", "WHEEL", "licenses/LICENSE"}
 ENTRY_POINTS = "entry_points.txt"
 
@@ -48,10 +49,14 @@ def copy_tracked(root: Path, copy: Path, *, modified: float, mode: int) -> None:
 
 
 def build(package: Path, dist: Path, *targets: str) -> None:
-    """Build a package, with the hatchling of this environment; raise CalledProcessError."""
+    """Build a package, with the hatchling of this environment; raise CalledProcessError.
+
+    The wheels are pure, whatever the environment says: compiled ones differ on each platform.
+    """
     chosen = [word for target in targets for word in ("--target", target)]
     command = [sys.executable, "-m", "hatchling", "build", "--directory", str(dist), *chosen]
-    subprocess.run(command, cwd=package, capture_output=True, text=True, check=True)
+    pure = {name: value for name, value in os.environ.items() if name not in HOOKS}
+    subprocess.run(command, cwd=package, env=pure, capture_output=True, text=True, check=True)
 
 
 def build_twice(root: Path, work: Path) -> tuple[Path, Path]:

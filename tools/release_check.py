@@ -32,7 +32,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 OLDEST_PYTHON = PYTHONS[0]
 LAST_LINES = 40
 BARE = {"PYTHONPATH": "", "PYTEST_ADDOPTS": ""}
-"""Nothing of another environment is used."""
+"""So that nothing of another environment is used."""
 
 HEADING = re.compile(r"^## (\S+)(?:, (unreleased|\d{4}-\d\d-\d\d))?$", re.MULTILINE)
 LINK = re.compile(r"\]\((https?://[^)\s]+)\)")
