@@ -155,4 +155,4 @@ def test_files_that_differ_or_are_missing_are_named(tmp_path: Path) -> None:
         for name in files.split():
             (tmp_path / folder / name).write_text(folder if name == "other" else name)
 
-    assert set(differing(tmp_path / "first", tmp_path / "second")) == {"alone", "other"}
+    assert differing(tmp_path / "first", tmp_path / "second") == ["alone", "other"]

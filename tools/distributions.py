@@ -85,7 +85,7 @@ def unpack(sdist: Path, folder: Path) -> Path:
 
 def differing(first: Path, second: Path) -> list[str]:
     """List the files that do not have the same bytes in both folders, or are in one only."""
-    return sorted(name for name, _ in digests(first) ^ digests(second))
+    return sorted({name for name, _ in digests(first) ^ digests(second)})
 
 
 def digests(folder: Path) -> set[tuple[str, str]]:
