@@ -112,8 +112,8 @@ REFUSALS: Final = (
     Refusal(
         ReplyCode.ACCESS_REFUSED,
         r"Login was refused",
-        "check the user name and the password (special characters in a URL are percent-encoded);"
-        " guest may log in from the server's own host only; the server's log has the reason",
+        "check the user name and the password, whose special characters are percent-encoded in a"
+        " URL; guest may log in from the server's own host only",
     ),
     Refusal(
         ReplyCode.ACCESS_REFUSED,
@@ -149,7 +149,8 @@ REFUSALS: Final = (
     Refusal(
         ReplyCode.RESOURCE_LOCKED,
         r"locked queue",
-        "another connection has declared it exclusive, and it is deleted with that connection",
+        "wait until the other connection has ended, with which the queue is deleted, or choose"
+        " another name",
     ),
     Refusal(
         ReplyCode.NOT_ALLOWED,
@@ -219,6 +220,11 @@ def advise(code: int, text: str) -> str:
         if refusal.code == code and (found := re.search(refusal.text, text)):
             return refusal.advice.format(**found.groupdict())
     return ""
+
+
+def with_advice(text: str, advice: str) -> str:
+    """Return a text of the server, and what to do about it."""
+    return f"{text.rstrip('.')}; {advice}" if advice else text
 
 
 def missing(code: int, text: str) -> tuple[str, str] | None:

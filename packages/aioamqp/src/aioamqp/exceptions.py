@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, Type
 
 from amqp_codec import METHODS, EncodeError, ReplyCode, channel, connection
 
-from ._advice import advise, missing, nearest
+from ._advice import advise, missing, nearest, with_advice
 
 if TYPE_CHECKING:
     from .envelope import ReturnEnvelope
@@ -673,7 +673,7 @@ def reason(error: BaseException | None) -> str:
     if not isinstance(error, ChannelClosed):
         return str(error)
     if error.code:
-        return "; ".join(filter(None, (f"{error.code} {error.message}", error.advice)))
+        return with_advice(f"{error.code} {error.message}", error.advice)
     if isinstance(error.__cause__, ChannelClosed):
         return f"{error.message}: {reason(error.__cause__)}"
     return error.message

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from amqp_codec import Command, basic
+from amqp_codec import Properties as CodecProperties
 
 from ._channel.consumer import IteratorConsumer
 from ._channel.core import ChannelCore
@@ -39,14 +40,14 @@ class Message:
     def __init__(
         self, channel: "Channel", core: ChannelCore, delivery: Command, no_ack: bool
     ) -> None:
-        assert isinstance(delivery.method, basic.Deliver)
-        assert delivery.properties is not None
+        method: Any = delivery.method
+        codec_properties: Any = delivery.properties
         self.channel: Channel = channel
         self.body: bytes = bytes(delivery.body)
         self.no_ack: bool = no_ack
         self._core = core
-        self._method = delivery.method
-        self._codec_properties = delivery.properties
+        self._method: basic.Deliver = method
+        self._codec_properties: CodecProperties = codec_properties
         self._envelope: Envelope | None = None
         self._properties: Properties | None = None
         self._is_settled = no_ack
@@ -251,8 +252,10 @@ class Messages:
 
     async def __anext__(self) -> Message:
         consumer = self._consumer or await self._start()
-        delivery = None if consumer is None else await consumer.next()
-        if consumer is None or delivery is None:
+        if consumer is None:
+            raise StopAsyncIteration
+        delivery = consumer.take() or await consumer.next()
+        if delivery is None:
             raise StopAsyncIteration
         return Message(self._channel, consumer.owner.core, delivery, self._no_ack)
 

@@ -365,6 +365,12 @@ class IteratorConsumer(Consumer):
                     raise self._error
                 return None
             await self._waiters.wait()
+        return self.take()
+
+    def take(self) -> Command | None:
+        """Return the next delivery if it is in the buffer."""
+        if not self._deliveries:
+            return None
         delivery = self._deliveries.popleft()
         self._read_flow.remove(len(delivery.body))
         return delivery

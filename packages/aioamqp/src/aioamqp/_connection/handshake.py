@@ -15,7 +15,7 @@ from typing import Any, Final
 from amqp_codec import Method, connection
 from amqp_codec.protocol.constants import FRAME_MIN_SIZE
 
-from .._advice import advise
+from .._advice import advise, with_advice
 from .._loggers import protocol_logger
 from ..auth import MECHANISMS, LoginMethod, Mechanism
 from ..exceptions import HandshakeFailed, InvalidArgument
@@ -250,9 +250,9 @@ class Handshake:
 
 def refusal(close: connection.Close) -> HandshakeFailed:
     """Make the error for a connection.close while the connection is being opened."""
-    parts = (f"{close.reply_code} {close.reply_text}", advise(close.reply_code, close.reply_text))
+    text = f"The server refused the connection: {close.reply_code} {close.reply_text}"
     return HandshakeFailed(
-        f"The server refused the connection: {'; '.join(filter(None, parts))}",
+        with_advice(text, advise(close.reply_code, close.reply_text)),
         close.reply_code,
         close.reply_text,
     )

@@ -445,7 +445,7 @@ class Supervisor:
         self._end(error)
         protocol = self._protocol
         if protocol is not None and protocol._core is not None and not protocol._core.failure:
-            protocol._core.writer.flush()
+            protocol._core.writer.flush_until_full()
             protocol._break_off(error, True)
 
     async def _keep_open(self) -> None:
