@@ -10,7 +10,7 @@ The service starts without its broker, and waits for it; /health says whether it
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from aioamqp import AioamqpException, AmqpClosedConnection, Connection, Publishe
 
 def create_app(url: str) -> FastAPI:
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.connection = connection = Connection(url, wait_timeout=None)
         app.state.publisher = None
         connecting = asyncio.create_task(connect(app))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from tests.source_tree import ROOT, shown
 
@@ -19,6 +20,13 @@ README_FILES = [
 ]
 INSTALLS = re.compile(r"^[ $]*(?:python3 -m )?pip install ", re.MULTILINE)
 ENVIRONMENT = re.compile(r"^[ $]*python3 -m venv \.venv && \. \.venv/bin/activate$", re.MULTILINE)
+
+
+GITHUB = sorted((ROOT / ".github").glob("**/*.yml"))
+COMMANDS = [*GITHUB, *sorted((ROOT / ".ci").iterdir()), *sorted(ROOT.glob("*.md"))]
+"""Files with commands of the repository."""
+
+HATCH_RUN = re.compile(r"\bhatch run (?:([a-z]+):)?([a-z][a-z-]*)")
 
 
 def project_of(package: Path) -> dict[str, Any]:
@@ -57,12 +65,28 @@ def test_the_page_of_a_package_has_links(package: Path) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=shown)
+def test_the_page_of_a_package_says_what_it_is(package: Path) -> None:
+    project = project_of(package)["project"]
+    topics = {each for each in project["classifiers"] if each.startswith("Topic :: ")}
+    supported = {f"Programming Language :: Python :: 3.{minor}" for minor in range(11, 15)}
+
+    assert project["authors"]
+    assert project["description"]
+    assert project["requires-python"] == ">=3.11"
+    assert {"amqp", "rabbitmq"} <= set(project["keywords"])
+    assert {"Typing :: Typed", "Intended Audience :: Developers"} <= set(project["classifiers"])
+    assert supported <= set(project["classifiers"])
+    assert topics
+    assert project["urls"]["Changelog"].endswith(f"/packages/{package.name}/CHANGELOG.md")
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=shown)
 def test_a_source_distribution_has_what_its_tests_need(package: Path) -> None:
     """Row U30. That they pass is tested by .ci/wheels."""
     project = project_of(package)
     sdist = project["tool"]["hatch"]["build"]["targets"]["sdist"]
 
-    assert "/tests" in sdist["include"]
+    assert {"/src", "/tests", "/CHANGELOG.md", "/LICENSE", "/README.md"} <= set(sdist["include"])
     assert sdist["force-include"] == {"tests/sdist.ini": "pytest.ini"}
     assert (package / "tests/sdist.ini").read_text().count("[pytest]\n") == 1
     assert any(each.startswith("pytest>=") for each in project["dependency-groups"]["test"])
@@ -122,3 +146,36 @@ def test_a_build_of_the_root_says_what_to_do(hook: str) -> None:
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert "`hatch run build`" in done.stderr
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=shown)
+def test_every_command_that_is_named_exists(path: Path) -> None:
+    environments = project_of(ROOT)["tool"]["hatch"]["envs"]
+
+    for environment, command in HATCH_RUN.findall(path.read_text()):
+        scripts = environments[environment or "default"]["scripts"]
+        assert command in scripts
+
+
+@pytest.mark.parametrize("path", GITHUB, ids=shown)
+def test_a_file_for_github_is_valid(path: Path) -> None:
+    content = yaml.safe_load(path.read_text())
+
+    assert isinstance(content, dict)
+    for job in content.get("jobs", {}).values():
+        assert "uses" in job or job["timeout-minutes"] <= 60
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("bug", {"versions", "log"}), ("feature", {"versions"})]
+)
+def test_an_issue_has_what_one_must_know(name: str, asked: set[str]) -> None:
+    form = yaml.safe_load((ROOT / f".github/ISSUE_TEMPLATE/{name}.yml").read_text())
+    required = {
+        question["id"]
+        for question in form["body"]
+        if question.get("validations", {}).get("required")
+    }
+
+    assert asked <= required
+    assert {"name", "description"} <= set(form)
