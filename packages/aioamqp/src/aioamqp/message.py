@@ -1,5 +1,8 @@
 """Messages as ``Channel.consume`` gives them, and the iterator that does."""
 
+# The iterator notes the handlers of its messages.
+# pyright: reportPrivateUsage=false
+
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext, suppress

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import takewhile
 from typing import Any, Final
@@ -290,7 +290,9 @@ class Recorder:
         )
 
     def _note_delivery(self, command: Command, method: basic.Deliver, channel: Any) -> None:
-        consumers = [] if channel is None else channel._core.consumers.with_tag(method.consumer_tag)
+        consumers: list[Any] = []
+        if channel is not None:
+            consumers = channel._core.consumers.with_tag(method.consumer_tag)
         if consumers:
             consumer = consumers[-1]
             self.delivered(command.channel, command, consumer.method.queue, consumer.no_ack)
@@ -298,7 +300,7 @@ class Recorder:
             self.delivered(command.channel, command, "", False)
 
     @contextmanager
-    def handling(self, message: Delivery) -> Iterator[None]:
+    def handling(self, message: Delivery) -> Generator[None]:
         """Note that a handler is called in the block, and how the block ends."""
         began = self._loop.time()
         self._hooks.handling(message)
@@ -324,7 +326,7 @@ class Recorder:
     # ---------------------------------------------------------------- calls
 
     @contextmanager
-    def waiting(self, call: str, reason: WaitReason) -> Iterator[None]:
+    def waiting(self, call: str, reason: WaitReason) -> Generator[None]:
         """Note that a call waits in the block."""
         began = self._loop.time()
         self._hooks.waiter_added(self.peer, call, reason)

@@ -129,6 +129,7 @@ class PublishMethods(Methods):
         if core.recovery is not None and core.recovery.is_lost:
             timeout = await core.recovery.ready_to_publish(timeout)
             core = self._core
+        connection = core.connection
         data, content, message = _encode(
             core, payload, exchange_name, routing_key, properties, mandatory, immediate, exchange,
             body,
@@ -136,13 +137,13 @@ class PublishMethods(Methods):
         deadline = None
         if timeout is not None:
             check_timeout(timeout)
-            deadline = core.connection.loop.time() + timeout
-        if core.connection.gate.is_busy or core.flow_gate.is_busy:
+            deadline = connection.loop.time() + timeout
+        if connection.gate.is_busy or core.flow_gate.is_busy:
             await _wait_for_gates(core, len(data), timeout, message)
-        if message is not None and core.connection.recorder is not None:
-            core.connection.recorder.published(message, core)
+        if message is not None and connection.recorder is not None:
+            connection.recorder.published(message, core)
         if type(data) is bytes:
-            core.connection.writer.write(data)
+            connection.writer.write(data)
             if core.confirms.is_selected:
                 core.confirms.add(None, content)
             return
@@ -277,7 +278,7 @@ def _encode(
         needed = {"payload": payload, "exchange_name": exchange_name}
         absent = [name for name, value in needed.items() if value is None]
         raise InvalidArgument("must be given", (*absent, "routing_key")[:1])
-    if isinstance(payload, str):
+    if type(payload) is not bytes and isinstance(payload, str):
         payload = payload.encode()
     try:
         core.check_open()
