@@ -188,7 +188,7 @@ class Instrument:
         """
 
     def blocked(self, peer: Peer, reason: str) -> None:
-        """Note that the server blocks publishers. It may say so again, with another reason."""
+        """Note that the server blocks publishers, until ``unblocked``."""
 
     def unblocked(self, peer: Peer, seconds: float) -> None:
         """Note that publishers are no longer blocked, or that a blocked connection has ended.

@@ -130,9 +130,8 @@ class Recorder:
             case connection.OpenOk() if self._opened is None and not self._has_ended:
                 self._opened = self._loop.time()
                 self._hooks.connected(self.peer, self._opened - self._began)
-            case connection.Blocked() if not self._has_ended:
-                if self._blocked is None:
-                    self._blocked = self._loop.time()
+            case connection.Blocked() if self._blocked is None and not self._has_ended:
+                self._blocked = self._loop.time()
                 self._hooks.blocked(self.peer, method.reason)
             case connection.Unblocked():
                 self._unblock()
