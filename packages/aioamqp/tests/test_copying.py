@@ -118,6 +118,7 @@ VALUES: list[Any] = [
     Backoff(initial=1, maximum=2, attempts=3),
     ConnectionState.RECOVERING,
     StateChange(ConnectionState.OPEN, ConnectionState.RECOVERING, None, 0, "localhost:5672"),
+    aioamqp.Health(False, "The connection is not open yet"),
     aioamqp.Retry(delays=(1, 10), then="reject"),
 ]
 
@@ -139,8 +140,8 @@ UNREPEATABLE: list[Any] = [
 """Values with parts that have no hash or no equality: an exception equals only itself."""
 
 NOT_VALUES = {
-    "AmqPlain", "AmqpProtocol", "Anonymous", "Channel", "Confirmation", "Connection", "External", "Message",
-    "Messages", "Plain", "Publisher", "RpcClient", "RpcServer", "Worker",
+    "AmqPlain", "AmqpProtocol", "Anonymous", "Channel", "Confirmation", "Connection", "External", "Instrument",
+    "Message", "Messages", "Plain", "Publisher", "RpcClient", "RpcServer", "Worker",
 }  # fmt: skip
 """Public classes that belong to a connection, or hold a password."""
 

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         SynchronizationError,
         WrongLoop,
     )
+    from .instrument import Instrument
     from .message import Message, Messages
     from .properties import Properties
     from .protocol import AmqpProtocol
@@ -99,6 +100,7 @@ __all__ = [
     "External",
     "HandshakeFailed",
     "Health",
+    "Instrument",
     "InvalidArgument",
     "Mechanism",
     "Message",
@@ -168,6 +170,7 @@ _HOMES: Final = {
     "External": "auth",
     "HandshakeFailed": "exceptions",
     "Health": "connection",
+    "Instrument": "instrument",
     "InvalidArgument": "exceptions",
     "Mechanism": "auth",
     "Message": "message",

@@ -16,6 +16,7 @@ OF_PROTOCOL: Final = (
     "frame_max",
     "heartbeat",
     "max_message_size",
+    "instrument",
 )
 OF_SERVER: Final = ("host", "port", "login", "password", "virtualhost")
 OF_CONNECT: Final = (

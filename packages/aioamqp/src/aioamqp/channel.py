@@ -36,7 +36,7 @@ from .callbacks import (
     ReturnCallback,
 )
 from .envelope import Envelope, ReturnEnvelope
-from .message import Messages
+from .message import Messages, NotedMessages
 from .properties import Properties
 from .publisher import MAX_BYTES, MAX_UNCONFIRMED, Publisher, Resend
 
@@ -337,7 +337,8 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
                 lambda core, seconds: core.consumers.iterate(method, qos, seconds, resumption),
             )
 
-        return Messages(self, method, start)
+        kind = Messages if self._core.connection.recorder is None else NotedMessages
+        return kind(self, method, start)
 
     def publisher(
         self,

@@ -113,8 +113,8 @@ def connect(
             dialer gets it only where it is given.
         on_error: see ``AmqpProtocol``, which gets it and the other arguments.
         kwargs: ``client_properties``, ``channel_max``, ``frame_max``, ``heartbeat``,
-            ``max_message_size``, and what a ``protocol_factory`` of the program takes besides; a
-            ``loop``, as in 0.15's documentation, must be the running one.
+            ``max_message_size``, ``instrument``, and what a ``protocol_factory`` of the program
+            takes besides; a ``loop``, as in 0.15's documentation, must be the running one.
 
     Raises:
         TypeError: an argument is unknown; the error names the nearest known one.

@@ -27,6 +27,7 @@ from .callbacks import CloseCallback, ErrorCallback, ReturnCallback
 from .channel import Channel
 from .connecting import arguments_of
 from .exceptions import InvalidArgument
+from .instrument import instruments_of
 from .protocol import AmqpProtocol
 from .uri import AmqpUrl, parse_url
 
@@ -80,7 +81,8 @@ class Connection:
         shuffle: whether to try servers and their addresses in random order.
         on_error: called as ``callback(error)`` if the connection has ended without ``close``.
         on_state_change: called as ``callback(change)`` with each StateChange.
-        options: what ``connect`` takes besides what is in the URL, such as ``heartbeat``.
+        options: what ``connect`` takes besides what is in the URL, such as ``heartbeat`` and
+            ``instrument``.
 
     Raises:
         ValueError: a URL is wrong.
@@ -107,6 +109,7 @@ class Connection:
         check_callable("on_error", on_error, OF_ERROR)
         check_callable("on_state_change", on_state_change, OF_CHANGE)
         _check_credentials(credentials)
+        instruments_of(options.get("instrument"))
         check_timeout(wait_timeout, "wait_timeout")
         if recover not in RECOVER:
             text = f"must be {' or '.join(map(repr, RECOVER))}, not {recover!r:.40}"

@@ -1,8 +1,11 @@
 """Messages as ``Channel.consume`` gives them, and the iterator that does."""
 
+# The iterator notes the handlers of its messages.
+# pyright: reportPrivateUsage=false
+
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -140,6 +143,21 @@ class Message:
         """
         check_flags(requeue=requeue)
         return await self._settle(basic.Reject(self._method.delivery_tag, requeue), timeout)
+
+    def _handling(self, queue: str) -> AbstractContextManager[None]:
+        """Note that a handler of the message runs in the block, if there are instruments.
+
+        Args:
+            queue: that the message comes from.
+        """
+        core, method = self._core, self._method
+        recorder = core.connection.recorder
+        if recorder is None:
+            return nullcontext()
+        size = len(self.body)
+        return recorder.handling(
+            recorder.delivery(core.number, method, self._codec_properties, size, queue)
+        )
 
     def process(self, *, requeue: bool = False) -> "Processing":
         """Settle the message by how an ``async with`` block ends.
@@ -292,3 +310,65 @@ class Messages:
             if self._consumer is None and not self._is_closed:
                 self._consumer = await self._start_consumer()
             return self._consumer
+
+
+class NotedMessages(Messages):
+    """Messages of a consumer with instruments: the body of a loop counts as their handler.
+
+    It begins when a task is given a message, and ends when that task asks for the next one, or
+    leaves the loop.
+
+    Attributes:
+        is_loop: whether it does; a worker notes its own handlers.
+    """
+
+    def __init__(
+        self,
+        channel: "Channel",
+        method: basic.Consume,
+        start: Callable[[], Awaitable[IteratorConsumer]],
+    ) -> None:
+        super().__init__(channel, method, start)
+        self.is_loop: bool = True
+        self._queue = method.queue
+        self._handlers: dict[asyncio.Task[Any], AbstractContextManager[None]] = {}
+
+    async def __anext__(self) -> Message:
+        self._end_handlers(None)
+        message = await super().__anext__()
+        task = asyncio.current_task()
+        if self.is_loop and task is not None:
+            handler = message._handling(self._queue)
+            handler.__enter__()
+            self._handlers[task] = handler
+        return message
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end_handlers(error)
+        await super().__aexit__(error_type, error, traceback)
+
+    async def aclose(self) -> None:
+        """See ``Messages``."""
+        self._end_handlers(None)
+        await super().aclose()
+
+    def __del__(self) -> None:
+        handlers = getattr(self, "_handlers", {})
+        while handlers:
+            handlers.popitem()[1].__exit__(None, None, None)
+        super().__del__()
+
+    def _end_handlers(self, error: BaseException | None) -> None:
+        """End that of this task, and those of tasks that have ended."""
+        current = asyncio.current_task()
+        for task in [each for each in self._handlers if each is current or each.done()]:
+            handler = self._handlers.pop(task)
+            if task is current and error is not None:
+                handler.__exit__(type(error), error, error.__traceback__)
+            else:
+                handler.__exit__(None, None, None)

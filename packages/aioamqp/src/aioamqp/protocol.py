@@ -25,7 +25,6 @@ from amqp_codec import (
     Method,
     ReplyCode,
     connection,
-    format_command,
 )
 
 from ._arguments import (
@@ -61,6 +60,7 @@ from .exceptions import (
     lost_link,
     reason,
 )
+from .instrument import Instruments, Peer, instruments_of
 
 if TYPE_CHECKING:
     from _collections_abc import dict_items, dict_keys, dict_values
@@ -107,6 +107,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             one may have as many as the server takes by default: 16 MiB since RabbitMQ 4.0, 128 MiB
             before; and a received one 512 MiB.
         on_channel_close: see the property.
+        instrument: an ``Instrument``, or several: what connections tell about themselves.
         loop: not used; ``connect`` refuses another loop than the running one.
 
     Positional arguments are ignored, as in 0.15.
@@ -141,6 +142,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         heartbeat: int | None = None,
         max_message_size: int | None = None,
         on_channel_close: ChannelCloseCallback | None = None,
+        instrument: Instruments = None,
         loop: object = None,  # noqa: ARG002
         **unknown: object,
     ) -> None:
@@ -167,6 +169,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         self.server_channel_max: int | None = None
         self.server_frame_max: int | None = None
         self._max_message_size = max_message_size
+        self._instruments = instruments_of(instrument)
         self._callbacks = CallbackQueue("the connection")
         self.blocked: Blocked = Blocked(self._callbacks, self._check_not_ended)
         self._opening: Opening | None = None
@@ -376,8 +379,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
 
     async def start_connection(
         self,
-        host: str,  # noqa: ARG002
-        port: int | str,  # noqa: ARG002
+        host: str,
+        port: int | str,
         login: str,
         password: str,
         virtualhost: str,
@@ -387,7 +390,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
     ) -> None:
         """Open the connection on a transport that is there; ``connect`` does both.
 
-        ``host``, ``port``, ``ssl`` and ``insist`` are not used: 0.15 has these arguments.
+        ``ssl`` and ``insist`` are not used: 0.15 has these arguments. Instruments are told ``host``
+        and ``port``.
 
         Raises:
             HandshakeFailed: the server refuses.
@@ -400,6 +404,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             **self.connection_tunning,
         )
         self._connection.check_open()
+        if self._connection.recorder is not None:
+            self._connection.recorder.peer = Peer(host, port, virtualhost)
         self._opening = Opening(self._connection, handshake)
         try:
             await self._opening.open()
@@ -440,6 +446,7 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         self._core = ConnectionCore(
             transport,
             self._max_message_size,
+            self._instruments,
             break_off=self._break_off,
             end_with_loop=self._end_with_loop,
             give_up=self._give_up_calls,
@@ -453,15 +460,14 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         core, channels = self._core, self.channels
         assert core is not None
         core.heartbeat.last_received = core.loop.time()
-        is_traced = core.is_traced
+        recorder = core.recorder
         try:
             if self._opening is not None:
                 data = self._opening.check_protocol_header(data)
             for command in core.decoder.feed(data):
-                if is_traced:
-                    line = format_command(command.channel, command.method, len(command.body))
-                    logger.debug("< %s", line)
                 channel = channels.get(command.channel)
+                if recorder is not None:
+                    recorder.received(command, channel)
                 if channel is not None:
                     channel._core.dispatch(command)
                 else:

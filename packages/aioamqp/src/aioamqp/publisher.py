@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
-from amqp_codec import EncodeError, basic, confirm
+from amqp_codec import EncodeError, confirm
 from amqp_codec import Properties as CodecProperties
 
 from ._channel.confirms import Content
@@ -17,9 +17,11 @@ from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._connection.gate import Gate, GateTimeout, Reason
 from ._connection.large_contents import LargeContent
+from ._connection.recorder import waiting
 from ._connection.waiters import Waiters
 from ._loggers import channel_logger
 from ._methods.base import check_flags
+from ._methods.publish import note_not_published
 from .exceptions import (
     AmqpClosedConnection,
     ChannelClosed,
@@ -317,9 +319,20 @@ class Publisher:
             encoded, body = message.properties, message.body
         # Now, which checks the arguments, and also without a connection.
         connection = core.connection
-        data = connection.encoder.encode_publish(
-            core.number, exchange, key, mandatory, False, encoded, body
-        )
+        noted = None
+        if connection.recorder is not None:
+            noted, encoded = connection.recorder.publishing(
+                core.number, exchange, key, mandatory, False, encoded, body
+            )
+            if message is not None:
+                message.properties = encoded
+        try:
+            data = connection.encoder.encode_publish(
+                core.number, exchange, key, mandatory, False, encoded, body
+            )
+        except InvalidArgument as error:
+            note_not_published(core, noted, error)
+            raise
         size = len(data)
         if (
             timeout is not None
@@ -328,21 +341,25 @@ class Publisher:
             or core.flow_gate.is_busy
             or (core.recovery is not None and core.recovery.is_lost)
         ):
-            ready = await self._take_place_in_line(core, size, timeout)
-            if ready is not core:
-                core, connection = ready, ready.connection
-                data = _encode(core, exchange, key, mandatory, encoded, body)
+            try:
+                ready = await self._take_place_in_line(core, size, timeout)
+                if ready is not core:
+                    data = _encode(ready, exchange, key, mandatory, encoded, body)
+                    core, connection = ready, ready.connection
+            except BaseException as error:
+                note_not_published(core, noted, error)
+                raise
         else:
             try:
                 core.check_open()
             except (AmqpClosedConnection, ChannelClosed) as error:
+                note_not_published(core, noted, error)
                 raise not_sent(error) from error
             self._take_place(size)
         if not core.confirms.is_selected:
             _select(core)
-        if connection.is_traced:
-            method = basic.Publish(exchange, key, mandatory)
-            connection.log_sent(core.number, method, len(body))
+        if noted is not None and connection.recorder is not None:
+            connection.recorder.published(noted, core)
         confirmation = Confirmation(self, size, message if self._keeps_messages else None)
         if isinstance(data, bytes):
             connection.writer.write(data)
@@ -444,7 +461,8 @@ class Publisher:
             until, seconds = loop.time() + limit, limit
         core.connection.read_flow.begin_call()  # the confirms must be read
         try:
-            await gate.wait(size, core, until)
+            with waiting(core.connection.recorder, "basic.publish", "gate"):
+                await gate.wait(size, core, until)
         except GateTimeout as error:
             cause = TimeoutError(f"it could not be written within {seconds:g} seconds: {error}")
             raise not_sent(cause) from cause
@@ -538,6 +556,8 @@ class Publisher:
             except InvalidArgument as error:  # the new server may have a smaller frame-max
                 confirmation._fail(not_sent(error))
                 continue
+            if core.connection.recorder is not None:
+                core.connection.recorder.published_again(core, message)
             if isinstance(data, bytes):
                 core.connection.writer.write(data)
             else:

@@ -42,7 +42,7 @@ from ._retry import (
 from .channel import Channel
 from .connection import Connection
 from .exceptions import AioamqpException, AmqpClosedConnection, ChannelClosed, InvalidArgument
-from .message import Message, Messages
+from .message import Message, Messages, NotedMessages
 
 __all__ = ["Handler", "Policy", "PolicyFunction", "Retry", "Worker"]
 
@@ -290,6 +290,8 @@ class Worker:
                 consumer_tag=self._consumer_tag,
                 arguments=self._arguments,
             )
+            if isinstance(messages, NotedMessages):
+                messages.is_loop = False  # ``_handle`` notes the handlers
             await messages.__aenter__()
         except BaseException:
             await self._close_channels()
@@ -498,9 +500,10 @@ class Worker:
                 await self._dead_letter_poison(message)
                 return
             try:
-                result = self._handler(message)
-                if isawaitable(result):
-                    result = await result
+                with message._handling(self._queue):
+                    result = self._handler(message)
+                    if isawaitable(result):
+                        result = await result
             except asyncio.CancelledError as cancelled:
                 if _is_being_cancelled():
                     raise

@@ -14,9 +14,11 @@ from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from amqp_codec import basic
 
+from .._connection.recorder import Recorder
 from .._loggers import channel_logger
 from ..envelope import ReturnEnvelope
 from ..exceptions import PublishFailed, PublishReturned, unconfirmed
+from ..instrument import Outcome, Publication
 from ..properties import Properties
 
 _K = TypeVar("_K")
@@ -129,6 +131,9 @@ class Confirms:
             self._by_route.setdefault(content.route, deque()).append(mandatory)
         return self.last_tag
 
+    def track(self, message: Publication, written: float) -> None:
+        """Note nothing: without instruments there is nobody to tell."""
+
     def handle_ack(self, ack: basic.Ack | basic.Nack) -> None:
         """Apply a basic.ack or basic.nack; ``multiple`` settles every tag up to it.
 
@@ -210,6 +215,57 @@ class Confirms:
         mandatory.is_settled = True
         _first(self._by_content, mandatory.content)
         _first(self._by_route, mandatory.content.route)
+
+
+class NotedConfirms(Confirms):
+    """Confirms of a channel with instruments, which are told the outcome of each message.
+
+    Args:
+        recorder: of the connection.
+    """
+
+    __slots__ = ("_publications", "_recorder")
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+        self._publications: dict[int, tuple[Publication, float]] = {}
+
+    def track(self, message: Publication, written: float) -> None:
+        """Note the outcome of the message that is added next, and was written at a time."""
+        self._publications[self.last_tag + 1] = message, written
+
+    def give_up(self, tag: int, text: str) -> None:
+        """See ``Confirms``. An outcome that comes later is not noted."""
+        self._note(tag, "unknown")
+        super().give_up(tag, text)
+
+    def give_up_all(self, text: str) -> None:
+        """See ``Confirms``."""
+        for tag, waiter in self._unconfirmed.items():
+            if waiter is not None:
+                self._note(tag, "unknown")
+        super().give_up_all(text)
+
+    def fail(self, error: Exception) -> None:
+        """See ``Confirms``."""
+        for tag in list(self._publications):
+            self._note(tag, "unknown")
+        super().fail(error)
+
+    def _settle(self, tags: Iterable[int], is_acked: bool) -> None:
+        for tag in tags:
+            mandatory = self._mandatory.get(tag)
+            if mandatory is not None and mandatory.returned is not None:
+                self._note(tag, "returned")
+            else:
+                self._note(tag, "confirmed" if is_acked else "nacked")
+        super()._settle(tags, is_acked)
+
+    def _note(self, tag: int, outcome: Outcome) -> None:
+        noted = self._publications.pop(tag, None)
+        if noted is not None:
+            self._recorder.confirmed(noted[0], outcome, noted[1])
 
 
 def _first(candidates: dict[_K, deque[_Mandatory]], key: _K) -> _Mandatory | None:

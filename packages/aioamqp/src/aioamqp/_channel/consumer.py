@@ -20,16 +20,19 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from enum import Enum
+from inspect import isawaitable
 from typing import Any, Final
 
 from amqp_codec import Command, basic
 
 from .._connection.callback_queue import Callback, CallbackQueue
 from .._connection.read_flow import ReadFlow
+from .._connection.recorder import Recorder
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
 from ..envelope import Envelope
 from ..exceptions import ConsumerCancelled
+from ..instrument import Delivery
 from ..properties import Properties
 from .stream import StreamPosition
 
@@ -322,6 +325,44 @@ class CallbackConsumer(Consumer):
         self._unhandled -= 1
         if self.state is not CONSUMING:
             self._end_if_handled()
+
+
+class NotedConsumer(CallbackConsumer):
+    """A consumer with instruments, which are told when its callback is called and has returned."""
+
+    __slots__ = ()
+
+    def begin(self, delivery: Command, /) -> tuple[Callback, tuple[object, ...]]:
+        """See ``CallbackConsumer``."""
+        callback, args = super().begin(delivery)
+        recorder: Recorder | None = self.owner.core.connection.recorder
+        if recorder is None or not args:
+            return callback, args
+        method: Any = delivery.method
+        message = recorder.delivery(
+            delivery.channel, method, delivery.properties, len(delivery.body), self.method.queue
+        )
+        return _NotedCallback(callback, recorder, message), args
+
+
+class _NotedCallback:
+    """A callback whose call is noted; the log shows it as the callback itself."""
+
+    __slots__ = ("_callback", "_message", "_recorder")
+
+    def __init__(self, callback: Callback, recorder: Recorder, message: Delivery) -> None:
+        self._callback = callback
+        self._recorder = recorder
+        self._message = message
+
+    def __repr__(self) -> str:
+        return repr(self._callback)
+
+    async def __call__(self, *args: object) -> None:
+        with self._recorder.handling(self._message):
+            result = self._callback(*args)
+            if isawaitable(result):
+                await result
 
 
 class IteratorConsumer(Consumer):

@@ -45,7 +45,15 @@ from ..exceptions import (
     ConsumerCancelled,
     cancelled_for_lateness,
 )
-from .consumer import CONSUMING, STARTING, CallbackConsumer, Consumer, IteratorConsumer, State
+from .consumer import (
+    CONSUMING,
+    STARTING,
+    CallbackConsumer,
+    Consumer,
+    IteratorConsumer,
+    NotedConsumer,
+    State,
+)
 from .requests import Requests, check_timeout
 from .stream import OFFSET, StreamPosition
 
@@ -164,7 +172,8 @@ class Consumers:
         check_timeout(timeout)
         tag = method.consumer_tag
         queue = CallbackQueue(f"consumer {tag}") if concurrent else self.core.callbacks
-        consumer = CallbackConsumer(method, self._read_flow, self._channel, self.callbacks, queue)
+        kind = CallbackConsumer if self.core.connection.recorder is None else NotedConsumer
+        consumer = kind(method, self._read_flow, self._channel, self.callbacks, queue)
         consumer.tag_offset = self._tag_offset
         self._prepare(consumer, resumption)
         await self._wait_for_tag(consumer.tag, timeout)

@@ -26,6 +26,7 @@ from .._connection.core import CLOSE_TIMEOUT, ConnectionCore
 from .._connection.gate import Gate, GateTimeout, Reason
 from .._connection.guards import set_in_child
 from .._connection.large_contents import LargeContent
+from .._connection.recorder import waiting
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
 from ..envelope import ReturnEnvelope
@@ -38,7 +39,7 @@ from ..exceptions import (
     reason,
 )
 from ..properties import Properties
-from .confirms import Confirms, Content, Returned
+from .confirms import Confirms, Content, NotedConfirms, Returned
 from .consumers import Consumers
 from .recovery import Recovery
 from .requests import Requests, check_timeout
@@ -121,7 +122,8 @@ class ChannelCore:
         self._context = copy_context()
         self._callbacks: CallbackQueue | None = None
         self.consumers: Consumers = Consumers(self, channel, self.requests, connection.read_flow)
-        self.confirms: Confirms = Confirms()
+        recorder = connection.recorder
+        self.confirms: Confirms = Confirms() if recorder is None else NotedConfirms(recorder)
         self.flow_gate: Gate = Gate(connection.loop)
         self.return_callback: Callback | None = return_callback
         self.cancellation_callbacks: list[Any] = []
@@ -284,7 +286,8 @@ class ChannelCore:
         deadline = None if timeout is None else connection.loop.time() + timeout
         connection.read_flow.begin_call()  # the server may read nothing while it is not read from
         try:
-            await connection.ack_gate.wait(0, self, deadline)
+            with waiting(connection.recorder, method.NAME, "gate"):
+                await connection.ack_gate.wait(0, self, deadline)
         except GateTimeout as error:
             text = f"{method.NAME} could not be sent within {timeout} seconds: {error}"
             raise TimeoutError(text) from None
@@ -445,6 +448,8 @@ class ChannelCore:
         self.state = State.SUSPENDED
         self.failure = error
         self.is_superseded = True
+        if self.connection.recorder is not None:
+            self.connection.recorder.channel_lost(self.number)
         recovery.lose()
         for gate in (self.flow_gate, self.connection.gate, self.connection.ack_gate):
             gate.fail(error, self)
@@ -517,6 +522,9 @@ class ChannelCore:
     def _fail(self, error: Exception, asked_for: bool) -> None:
         if self.recovery is not None:
             self.recovery.end()
+        recorder = self.connection.recorder
+        if recorder is not None and not self.is_internal:
+            recorder.channel_closed(self.number, None if asked_for else error)
         self.has_ended = True
         if self._close_event is not None:
             self._close_event.set()

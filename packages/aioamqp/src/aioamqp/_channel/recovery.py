@@ -20,6 +20,7 @@ from weakref import WeakSet
 
 from amqp_codec import Method, basic, confirm, exchange, queue, tx
 
+from .._connection.recorder import waiting
 from .._connection.waiters import Waiters
 from .._loggers import channel_logger
 from ..exceptions import (
@@ -287,8 +288,9 @@ class Recovery:
         timer = asyncio.timeout_at(until)
         try:
             async with timer:
-                while self.is_lost:
-                    await self._until_changed.wait()
+                with waiting(self.core.connection.recorder, name, "recovery"):
+                    while self.is_lost:
+                        await self._until_changed.wait()
         except TimeoutError:
             if not timer.expired():
                 raise

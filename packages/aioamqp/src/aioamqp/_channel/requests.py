@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 from amqp_codec import Command, Method, ReplyCode, basic
 
 from .._connection.core import ConnectionCore
+from .._connection.recorder import waiting
 from ..exceptions import AmqpClosedConnection, ChannelClosed, InvalidArgument, ProtocolViolation
 
 _MOST_SECONDS: Final = (
@@ -94,10 +95,11 @@ class Requests:
         connection.read_flow.begin_call()
         deadline = asyncio.timeout(timeout)
         try:
-            if timeout is None:
-                return await reply
-            async with deadline:
-                return await reply
+            with waiting(connection.recorder, method.NAME, "reply"):
+                if timeout is None:
+                    return await reply
+                async with deadline:
+                    return await reply
         except (asyncio.CancelledError, TimeoutError):
             if _has_result(reply) and on_late_reply is not None:
                 # The reply came in this turn of the event loop, just before. If the channel ended

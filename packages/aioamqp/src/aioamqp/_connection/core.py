@@ -1,16 +1,16 @@
 """One connection from ``connection_made`` on: what its channels write to, and why it ended."""
 
 import asyncio
-import logging
 from asyncio import get_running_loop
 from collections.abc import Callable
 from typing import Final
 
-from amqp_codec import Decoder, Method, ReplyCode, connection, format_command
+from amqp_codec import HEARTBEAT, Decoder, Method, ReplyCode, connection
 
 from .._advice import DeclaredNames
 from .._loggers import protocol_logger
 from ..exceptions import AmqpClosedConnection, ProtocolViolation, WrongLoop, reason
+from ..instrument import Instrument
 from .channel_numbers import ChannelNumbers
 from .encoder import Encoder
 from .gate import Gate, Reason
@@ -19,6 +19,7 @@ from .handshake import FRAME_MAX
 from .heartbeat import Heartbeat
 from .heartbeat_timer import HeartbeatTimer
 from .read_flow import READ_LIMIT, ReadFlow
+from .recorder import Recorder, recorder_for
 from .server import MAX_MESSAGE_SIZE, UNKNOWN, Server
 from .transport import TransportCloser
 from .writer import Writer
@@ -40,6 +41,7 @@ class ConnectionCore:
         transport: of the connection.
         max_message_size: bytes that a body may have, in either direction; None for the server's
             limit for those that are sent.
+        instruments: that the program has given.
         break_off: called with an error when the server misses its heartbeats.
         end_with_loop: called with an error when the event loop ends.
         give_up: called with a text when no reply can be read because of what waits for callbacks.
@@ -57,7 +59,7 @@ class ConnectionCore:
         heartbeat: when bytes were last sent and received.
         numbers: of the channels.
         declared: the names of queues and exchanges.
-        is_traced: whether commands are in the debug log.
+        recorder: calls the instruments; None if there are none.
         failure: why nothing can be sent any longer; None while the connection is usable.
         is_closed_by_program: whether it is the program that has ended the connection.
     """
@@ -66,6 +68,7 @@ class ConnectionCore:
         self,
         transport: asyncio.Transport,
         max_message_size: int | None,
+        instruments: tuple[Instrument, ...] = (),
         *,
         break_off: Callable[[Exception], None],
         end_with_loop: Callable[[Exception], None],
@@ -75,7 +78,7 @@ class ConnectionCore:
         self.loop: asyncio.AbstractEventLoop = get_running_loop()
         self.failure: Exception | None = None
         self.is_closed_by_program: bool = False
-        self.is_traced: bool = protocol_logger.isEnabledFor(logging.DEBUG)
+        self.recorder: Recorder | None = recorder_for(instruments, self.loop)
         self.numbers: ChannelNumbers = ChannelNumbers(0)
         self.declared: DeclaredNames = DeclaredNames()
         self.closer: TransportCloser = TransportCloser(transport)
@@ -157,8 +160,8 @@ class ConnectionCore:
             InvalidArgument: an argument of it cannot be sent; nothing is written.
         """
         data = self.encoder.encode_method(channel, method)
-        if self.is_traced:
-            self.log_sent(channel, method)
+        if self.recorder is not None:
+            self.recorder.sent(channel, method)
         self.writer.write(data)
 
     def set_full(self, is_full: bool) -> None:
@@ -179,8 +182,8 @@ class ConnectionCore:
             ProtocolViolation: the server does not read the answers.
         """
         data = self.encoder.encode_method(channel, method)
-        if self.is_traced:
-            self.log_sent(channel, method)
+        if self.recorder is not None:
+            self.recorder.sent(channel, method)
         self.writer.write(data)
         if self.ack_gate.is_busy:
             self._unread_answers += len(data)
@@ -192,13 +195,9 @@ class ConnectionCore:
 
     def send_heartbeat(self) -> None:
         """Write a heartbeat now."""
-        if self.is_traced:
-            protocol_logger.debug("> 0 heartbeat")
+        if self.recorder is not None:
+            self.recorder.sent(0, HEARTBEAT)
         self.writer.write_heartbeat()
-
-    def log_sent(self, channel: int, method: Method, body_size: int = 0) -> None:
-        """Log a command that is sent."""
-        protocol_logger.debug("> %s", format_command(channel, method, body_size))
 
     def apply(self, tune_ok: connection.TuneOk) -> None:
         """Keep to the negotiated limits, and start heartbeats."""
@@ -210,6 +209,8 @@ class ConnectionCore:
         """Send nothing any longer, and raise an error in every task that waits to send."""
         self.failure = error
         self.is_closed_by_program = asked_for
+        if self.recorder is not None:
+            self.recorder.ended(error, asked_for)
         self.gate.fail(error)
         self.ack_gate.fail(error)
         self.writer.large.fail(error)

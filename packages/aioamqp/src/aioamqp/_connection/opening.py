@@ -42,7 +42,7 @@ class Opening:
         Raises:
             Exception: the error that ended the connection.
         """
-        if self._core.is_traced:
+        if self._core.recorder is not None:
             protocol_logger.debug("> 0 protocol-header AMQP 0-0-9-1")
         self._core.writer.write(PROTOCOL_HEADER)
         self._core.writer.flush()

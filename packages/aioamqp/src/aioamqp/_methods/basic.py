@@ -227,6 +227,8 @@ class BasicMethods(Methods):
             raise empty
         assert command.properties is not None
         core.consumers.last_tag = max(core.consumers.last_tag, reply.delivery_tag)
+        if core.connection.recorder is not None:
+            core.connection.recorder.delivered(core.number, command, queue_name, no_ack)
         return {
             "delivery_tag": reply.delivery_tag + core.tag_offset,
             "redelivered": reply.redelivered,

@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from amqp_codec import EncodeError, basic, confirm
+from amqp_codec import EncodeError, confirm
 
 from .._channel.confirms import Content
 from .._channel.core import ChannelCore
 from .._channel.requests import check_timeout
 from .._connection.gate import GateTimeout
 from .._connection.large_contents import LargeContent
+from .._connection.recorder import waiting
 from ..exceptions import (
     AmqpClosedConnection,
     ChannelClosed,
@@ -21,6 +22,7 @@ from ..exceptions import (
     not_sent,
     unconfirmed,
 )
+from ..instrument import Publication
 from ..properties import NO_PROPERTIES, Properties, encode_properties
 from .base import Methods, check_flags
 
@@ -127,18 +129,21 @@ class PublishMethods(Methods):
         if core.recovery is not None and core.recovery.is_lost:
             timeout = await core.recovery.ready_to_publish(timeout)
             core = self._core
-        data, content = _encode(
+        connection = core.connection
+        data, content, message = _encode(
             core, payload, exchange_name, routing_key, properties, mandatory, immediate, exchange,
             body,
         )  # fmt: skip
         deadline = None
         if timeout is not None:
             check_timeout(timeout)
-            deadline = core.connection.loop.time() + timeout
-        if core.connection.gate.is_busy or core.flow_gate.is_busy:
-            await _wait_for_gates(core, len(data), timeout)
+            deadline = connection.loop.time() + timeout
+        if connection.gate.is_busy or core.flow_gate.is_busy:
+            await _wait_for_gates(core, len(data), timeout, message)
+        if message is not None and connection.recorder is not None:
+            connection.recorder.published(message, core)
         if type(data) is bytes:
-            core.connection.writer.write(data)
+            connection.writer.write(data)
             if core.confirms.is_selected:
                 core.confirms.add(None, content)
             return
@@ -202,7 +207,7 @@ class PublishMethods(Methods):
             timeout = await core.recovery.ready_to_publish(timeout)
             core = self._core
         connection = core.connection
-        data, content = _encode(
+        data, content, message = _encode(
             core, payload, exchange_name, routing_key, properties, mandatory, immediate, exchange,
             body,
         )  # fmt: skip
@@ -211,7 +216,9 @@ class PublishMethods(Methods):
             check_timeout(timeout)
             deadline = connection.loop.time() + timeout
         if connection.gate.is_busy or core.flow_gate.is_busy:
-            await _wait_for_gates(core, len(data), timeout)
+            await _wait_for_gates(core, len(data), timeout, message)
+        if message is not None and connection.recorder is not None:
+            connection.recorder.published(message, core)
         large = None
         if type(data) is bytes:
             connection.writer.write(data)
@@ -254,8 +261,12 @@ def _encode(
     immediate: bool,
     exchange: str | None,
     body: _Payload | None,
-) -> tuple[bytes | LargeContent, Content | None]:
-    """Encode a message; return with it the content of one that may be returned."""
+) -> tuple[bytes | LargeContent, Content | None, Publication | None]:
+    """Encode a message.
+
+    Returns:
+        The message, its content if it may be returned, and what instruments see of it.
+    """
     if body is not None:
         _check_absent(payload, "payload", "body")
         payload = body
@@ -267,7 +278,7 @@ def _encode(
         needed = {"payload": payload, "exchange_name": exchange_name}
         absent = [name for name, value in needed.items() if value is None]
         raise InvalidArgument("must be given", (*absent, "routing_key")[:1])
-    if isinstance(payload, str):
+    if type(payload) is not bytes and isinstance(payload, str):
         payload = payload.encode()
     try:
         core.check_open()
@@ -277,19 +288,44 @@ def _encode(
     except EncodeError as error:
         raise InvalidArgument(error.reason, error.path) from None
     number, connection = core.number, core.connection
-    data = connection.encoder.encode_publish(
-        number, exchange_name, routing_key, mandatory, immediate, encoded, payload
-    )
-    if connection.is_traced:
-        method = basic.Publish(exchange_name, routing_key, mandatory, immediate)
-        connection.log_sent(number, method, len(payload))
+    message = None
+    if connection.recorder is not None:
+        message, encoded = connection.recorder.publishing(
+            number, exchange_name, routing_key, mandatory, immediate, encoded, payload
+        )
+    try:
+        data = connection.encoder.encode_publish(
+            number, exchange_name, routing_key, mandatory, immediate, encoded, payload
+        )
+    except InvalidArgument as error:
+        note_not_published(core, message, error)
+        raise
     if not (mandatory or immediate):
-        return data, None
-    return data, Content(exchange_name, routing_key, encoded, bytes(payload))
+        return data, None, message
+    return data, Content(exchange_name, routing_key, encoded, bytes(payload)), message
 
 
-async def _wait_for_gates(core: ChannelCore, size: int, timeout: float | None) -> None:
+def note_not_published(
+    core: ChannelCore, message: Publication | None, error: BaseException
+) -> None:
+    """Note that a message was not written, if there are instruments."""
+    if message is not None and core.connection.recorder is not None:
+        core.connection.recorder.not_published(message, error)
+
+
+async def _wait_for_gates(
+    core: ChannelCore, size: int, timeout: float | None, message: Publication | None
+) -> None:
     """Wait in line until the server wants a message and the connection can take it."""
+    try:
+        with waiting(core.connection.recorder, "basic.publish", "gate"):
+            await _wait_in_line(core, size, timeout)
+    except BaseException as error:
+        note_not_published(core, message, error)
+        raise
+
+
+async def _wait_in_line(core: ChannelCore, size: int, timeout: float | None) -> None:
     connection = core.connection
     deadline = None if timeout is None else connection.loop.time() + timeout
     connection.read_flow.begin_call()  # the server may read nothing while it is not read from

@@ -536,6 +536,9 @@ class Supervisor:
             self.attempt,
             f"; {len(self._channels)} channels restored" if self.state is RECOVERING else "",
         )
+        recorder = self.protocol._connection.recorder
+        if self.state is RECOVERING and recorder is not None:
+            recorder.recovered(self.seconds_in_state, len(unrestored))
         self._change(ConnectionState.OPEN, None, unrestored)
         self.attempt = 0
 
