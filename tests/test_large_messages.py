@@ -97,7 +97,7 @@ def test_the_fake_broker_shows_a_large_message_at_once() -> None:
         async with FakeBroker() as broker:
             _, protocol = await broker.connect()
             channel = await protocol.channel()
-            await channel.queue_declare("q")
+            await channel.queue_declare("q", durable=True)
             publisher = channel.publisher("", routing_key="q")
 
             await publisher.publish_deferred(body_of(1_000_000))
