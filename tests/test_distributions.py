@@ -123,6 +123,13 @@ def test_what_git_ignores_is_not_built(built: tuple[Path, Path], tmp_path: Path)
         assert file.read_bytes() == (built[0] / file.name).read_bytes()
 
 
+def test_a_build_that_fails_is_quoted(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'it'\n")
+
+    with pytest.raises(distributions.BuildFailed, match="version"):
+        distributions.build(tmp_path, tmp_path / "dist", "wheel")
+
+
 def test_every_classifier_exists() -> None:
     trove = pytest.importorskip("trove_classifiers", reason="a part of hatchling")
 

@@ -25,6 +25,10 @@ METADATA = {"METADATA", "RECORD", "WHEEL", "licenses/LICENSE"}
 ENTRY_POINTS = "entry_points.txt"
 
 
+class BuildFailed(Exception):
+    """The output of a build that has failed."""
+
+
 def project_of(root: Path, name: str) -> dict[str, Any]:
     """Return the pyproject.toml of a package."""
     return tomllib.loads((root / "packages" / name / "pyproject.toml").read_text("utf-8"))
@@ -49,14 +53,18 @@ def copy_tracked(root: Path, copy: Path, *, modified: float, mode: int) -> None:
 
 
 def build(package: Path, dist: Path, *targets: str) -> None:
-    """Build a package, with the hatchling of this environment; raise CalledProcessError.
+    """Build a package, with the hatchling of this environment; raise BuildFailed.
 
     The wheels are pure, whatever the environment says: compiled ones differ on each platform.
     """
     chosen = [word for target in targets for word in ("--target", target)]
     command = [sys.executable, "-m", "hatchling", "build", "--directory", str(dist), *chosen]
     pure = {name: value for name, value in os.environ.items() if name not in HOOKS}
-    subprocess.run(command, cwd=package, env=pure, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=package, env=pure, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BuildFailed(f"{package}: {done.stdout}{done.stderr}")
 
 
 def build_twice(root: Path, work: Path) -> tuple[Path, Path]:

@@ -60,8 +60,8 @@ class Release:
         """Two folders with the distributions, built from two copies of the tree."""
         try:
             return distributions.build_twice(self.root, self.work)
-        except subprocess.CalledProcessError as failed:
-            raise CheckFailed(last_lines(f"{failed.stdout}{failed.stderr}")) from None
+        except distributions.BuildFailed as failed:
+            raise CheckFailed(last_lines(str(failed))) from None
 
     def distributions(self, pattern: str = "*") -> list[Path]:
         """List the distributions that match a pattern."""
