@@ -10,6 +10,7 @@ The service starts without its broker, and waits for it; /health says whether it
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -22,10 +23,10 @@ from aioamqp import AioamqpException, AmqpClosedConnection, Connection, Publishe
 
 
 def create_app(url: str) -> FastAPI:
+    connection = Connection(url, wait_timeout=None)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        app.state.connection = connection = Connection(url, wait_timeout=None)
-        app.state.publisher = None
         connecting = asyncio.create_task(connect(app))
         try:
             yield
@@ -34,6 +35,8 @@ def create_app(url: str) -> FastAPI:
             await connection.close()
 
     app = FastAPI(lifespan=lifespan)
+    app.state.connection = connection
+    app.state.publisher = None
 
     @app.post("/orders", status_code=202)
     async def post_order(
@@ -46,8 +49,7 @@ def create_app(url: str) -> FastAPI:
         return {"status": "confirmed"}
 
     @app.get("/health")
-    async def health(request: Request, response: Response) -> dict[str, Any]:
-        connection: Connection = request.app.state.connection
+    async def health(response: Response) -> dict[str, Any]:
         health = connection.health
         response.status_code = 200 if health.is_healthy else 503
         return health._asdict()
@@ -82,4 +84,8 @@ if __name__ == "__main__":
     parser = arguments(__doc__)
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
-    uvicorn.run(create_app(options.url), port=options.port, log_level="info")
+    try:
+        app = create_app(options.url)
+    except ValueError as error:  # the URL is wrong
+        sys.exit(str(error))
+    uvicorn.run(app, port=options.port, log_level="info")
