@@ -1,4 +1,4 @@
-"""The Python examples of the README files, each run as a program or as a pytest file."""
+"""The Python examples of the README files and of the guides, each run as a program or as a pytest file."""
 
 import re
 import subprocess
@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 BROKER = re.compile(r"amqp://guest:guest@localhost(:5672)?/")
 EXAMPLES = {
     f"{path.relative_to(ROOT)}, example {number}": example
-    for path in sorted([ROOT / "README.md", *ROOT.glob("packages/*/README.md")])
+    for path in sorted(
+        [ROOT / "README.md", *ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/*.md")]
+    )
     for number, example in enumerate(
         re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
     )
@@ -42,8 +44,9 @@ def is_report_of_unittest(text: str) -> bool:
 def test_every_distribution_has_an_example() -> None:
     files = {name.partition(",")[0] for name in EXAMPLES}
 
-    assert files == {
+    assert files >= {
         "README.md",
+        "docs/observability.md",
         *(f"packages/{path.name}/README.md" for path in ROOT.glob("packages/*")),
     }
     assert len(WITH_A_BROKER) >= 2
