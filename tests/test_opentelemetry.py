@@ -357,3 +357,25 @@ async def test_a_remote_call_is_one_trace(broker: FakeBroker, traces: Traces) ->
     trace_ids = {each.context.trace_id for each in finished if each.context is not None}
     assert len(trace_ids) == 1
     assert "process double" in traces.names
+
+
+async def test_a_message_keeps_its_trace_through_rabbitmq(
+    rabbitmq_url: str, traces: Traces
+) -> None:
+    async with aioamqp.Connection(rabbitmq_url, instrument=traces.instrument) as connection:
+        channel = await connection.channel()
+        queue = (await channel.queue_declare(exclusive=True))["queue"]
+        await channel.confirm_select()
+        await channel.publish(b"body", "", queue, {"headers": {"a": 1}})
+        with pytest.raises(aioamqp.PublishReturned) as raised:
+            await channel.publish(b"body", "amq.direct", "nowhere", mandatory=True)
+        async with channel.consume(queue) as messages:
+            message = await anext(messages)
+            await message.ack()
+
+    publish, process = traces.one(f"publish {queue}"), traces.one(f"process {queue}")
+    assert process.parent is not None
+    assert process.parent.span_id == span_id(publish)
+    assert set(message.properties.headers or {}) == {"a", "traceparent"}
+    assert set(raised.value.properties.headers or {}) == {"traceparent"}
+    assert (traces.one("publish amq.direct").attributes or {})["error.type"] == "returned"

@@ -26,8 +26,8 @@ class Peer(NamedTuple):
     """The server of a connection.
 
     Attributes:
-        host: as given to ``connect``.
-        port: likewise.
+        host: as given to ``connect``; with a ``Connection``, the address that it has chosen.
+        port: of the server.
         virtual_host: that is open.
     """
 

@@ -10,11 +10,11 @@ try:
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.trace import Link, Span, SpanKind, StatusCode, TracerProvider
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "aioamqp.opentelemetry needs opentelemetry-api: python3 -m pip install"
         " 'aioamqp[opentelemetry]'"
-    ) from error
+    ) from _missing
 
 from contextvars import Token
 from weakref import WeakKeyDictionary

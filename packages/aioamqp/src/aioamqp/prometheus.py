@@ -2,10 +2,10 @@
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "aioamqp.prometheus needs prometheus-client: python3 -m pip install 'aioamqp[prometheus]'"
-    ) from error
+    ) from _missing
 
 from typing import Final
 

@@ -213,10 +213,10 @@ class Recorder:
         if not message.headers:
             return message, encoded
         properties = CodecProperties.decode(encoded, 0, len(encoded))
-        properties.headers = {**(properties.headers or {}), **message.headers}
         try:
+            properties.headers = {**(properties.headers or {}), **message.headers}
             return message, properties.encode()
-        except EncodeError as error:
+        except (EncodeError, TypeError) as error:
             protocol_logger.error("The headers of an instrument cannot be sent: %s", error)
             return message, encoded
 
