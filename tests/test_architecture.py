@@ -188,6 +188,14 @@ ROOMS = [
         {"amqp_codec"},
         does_no_io=True,
     ),
+    # Each of these is an extra, which nothing else imports.
+    *(
+        Room(f"packages/aioamqp/src/aioamqp/{extra}.py", "aioamqp", {"aioamqp", library})
+        for extra, library in (
+            ("opentelemetry", "opentelemetry"),
+            ("prometheus", "prometheus_client"),
+        )
+    ),
     Room("packages/aioamqp/src/aioamqp", "aioamqp", {"aioamqp", "amqp_codec"}),
     *(
         Room(

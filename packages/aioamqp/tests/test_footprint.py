@@ -89,6 +89,25 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
         _ = aioamqp.conect  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("module", "needed", "extra"),
+    [
+        ("opentelemetry", "opentelemetry", "aioamqp[opentelemetry]"),
+        ("prometheus", "prometheus_client", "aioamqp[prometheus]"),
+    ],
+)
+def test_an_extra_that_is_not_installed_says_what_to_install(
+    module: str, needed: str, extra: str
+) -> None:
+    program = (
+        f"import sys; sys.modules['{needed}'] = None\n"
+        f"try: import aioamqp.{module}\n"
+        "except ImportError as error: print(error)"
+    )
+
+    assert run(program) >= {"install", f"'{extra}'"}
+
+
 class Kept:
     """The bytes that have been allocated in a block, and not been freed.
 

@@ -339,11 +339,17 @@ async def test_headers_are_added_to_a_message_and_the_callers_own_stay_as_they_a
     await opened.protocol.close()
 
 
+class ReplaceHeaders(aioamqp.Instrument):
+    def publishing(self, message: Publication) -> None:
+        message.headers = 5  # type: ignore[assignment]
+
+
 @pytest.mark.asyncio
+@pytest.mark.parametrize("instrument", [AddHeaders(odd=object()), ReplaceHeaders()])
 async def test_headers_that_cannot_be_sent_are_logged_and_the_message_is_sent_without(
-    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture, instrument: aioamqp.Instrument
 ) -> None:
-    opened = await open_channel(server, AddHeaders(odd=object()))
+    opened = await open_channel(server, instrument)
 
     await opened.publish(b"body", "ex", "key", {"message_id": "id"})
     await wait_idle()

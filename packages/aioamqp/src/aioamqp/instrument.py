@@ -26,8 +26,8 @@ class Peer(NamedTuple):
     """The server of a connection.
 
     Attributes:
-        host: as given to ``connect``.
-        port: likewise.
+        host: as given to ``connect``; with a ``Connection``, the address that it has chosen.
+        port: of the server.
         virtual_host: that is open.
     """
 
@@ -264,7 +264,8 @@ class Instrument:
     def handled(self, message: Delivery, seconds: float) -> None:
         """Note that a handler has returned, so many seconds after it was called.
 
-        With ``async for``: that the loop has asked for the next message, or has been left.
+        With a ``Worker``: that the message was settled, too, and the reply of an ``RpcServer`` was
+        sent. With ``async for``: that the loop has asked for the next message, or has been left.
         """
 
     def handler_failed(self, message: Delivery, error: BaseException, seconds: float) -> None:

@@ -14,6 +14,7 @@ from amqp_codec import Properties as CodecProperties
 
 from ._channel.consumer import IteratorConsumer
 from ._channel.core import ChannelCore
+from ._connection.recorder import Handling
 from ._methods.base import check_flags
 from .envelope import Envelope
 from .exceptions import AlreadySettled, AmqpClosedConnection, ChannelClosed
@@ -144,7 +145,7 @@ class Message:
         check_flags(requeue=requeue)
         return await self._settle(basic.Reject(self._method.delivery_tag, requeue), timeout)
 
-    def _handling(self, queue: str) -> AbstractContextManager[None]:
+    def _handling(self, queue: str) -> AbstractContextManager[Handling | None]:
         """Note that a handler of the message runs in the block, if there are instruments.
 
         Args:
@@ -331,7 +332,7 @@ class NotedMessages(Messages):
         super().__init__(channel, method, start)
         self.is_loop: bool = True
         self._queue = method.queue
-        self._handlers: dict[asyncio.Task[Any], AbstractContextManager[None]] = {}
+        self._handlers: dict[asyncio.Task[Any], AbstractContextManager[Handling | None]] = {}
 
     async def __anext__(self) -> Message:
         self._end_handlers(None)

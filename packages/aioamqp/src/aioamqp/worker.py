@@ -28,6 +28,7 @@ from ._arguments import check_callable
 from ._channel.requests import check_timeout
 from ._connection.callback_queue import is_same
 from ._connection.core import CLOSE_TIMEOUT
+from ._connection.recorder import Handling
 from ._loggers import channel_logger
 from ._retry import (
     Disposal,
@@ -499,28 +500,38 @@ class Worker:
             if self._is_poison(message):
                 await self._dead_letter_poison(message)
                 return
-            try:
-                with message._handling(self._queue):
-                    result = self._handler(message)
-                    if isawaitable(result):
-                        result = await result
-            except asyncio.CancelledError as cancelled:
-                if _is_being_cancelled():
-                    raise
-                await self._failed(message, _as_exception(cancelled))
-            except (SystemExit, KeyboardInterrupt, GeneratorExit):
-                raise
-            except Exception as error:  # noqa: BLE001 - a handler may raise anything
-                await self._failed(message, error)
-            except BaseException as error:  # noqa: BLE001 - or else the runner would end unnoticed
-                await self._failed(message, _as_exception(error))
-            else:
-                await self._succeeded(message, result)
+            with message._handling(self._queue) as handling:
+                await self._call_handler(message, handling)
         except BaseException:
             await self._return_to_queue(message)
             raise
         finally:
             self._handling -= 1
+
+    async def _call_handler(self, message: Message, handling: Handling | None) -> None:
+        try:
+            result = self._handler(message)
+            if isawaitable(result):
+                result = await result
+        except asyncio.CancelledError as cancelled:
+            if _is_being_cancelled():
+                raise
+            await self._note_failed(message, _as_exception(cancelled), handling)
+        except (SystemExit, KeyboardInterrupt, GeneratorExit):
+            raise
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything
+            await self._note_failed(message, error, handling)
+        except BaseException as error:  # noqa: BLE001 - or else the runner would end unnoticed
+            await self._note_failed(message, _as_exception(error), handling)
+        else:
+            await self._succeeded(message, result)
+
+    async def _note_failed(
+        self, message: Message, error: Exception, handling: Handling | None
+    ) -> None:
+        if handling is not None:
+            handling.error = error
+        await self._failed(message, error)
 
     async def _succeeded(self, message: Message, result: Any) -> None:
         """Settle a message whose handler has returned."""

@@ -334,15 +334,15 @@ class NotedConsumer(CallbackConsumer):
 
     def begin(self, delivery: Command, /) -> tuple[Callback, tuple[object, ...]]:
         """See ``CallbackConsumer``."""
-        callback, args = super().begin(delivery)
         recorder: Recorder | None = self.owner.core.connection.recorder
-        if recorder is None or not args:
-            return callback, args
+        if recorder is None:
+            return super().begin(delivery)
         method: Any = delivery.method
-        message = recorder.delivery(
+        message = recorder.delivery(  # before the delivery tag becomes that of the program
             delivery.channel, method, delivery.properties, len(delivery.body), self.method.queue
         )
-        return _NotedCallback(callback, recorder, message), args
+        callback, args = super().begin(delivery)
+        return (_NotedCallback(callback, recorder, message) if args else callback), args
 
 
 class _NotedCallback:

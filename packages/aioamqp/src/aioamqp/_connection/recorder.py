@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import takewhile
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 from amqp_codec import Command, EncodeError, Method, basic, connection, format_command
 from amqp_codec import Properties as CodecProperties
@@ -212,10 +213,10 @@ class Recorder:
         if not message.headers:
             return message, encoded
         properties = CodecProperties.decode(encoded, 0, len(encoded))
-        properties.headers = {**(properties.headers or {}), **message.headers}
         try:
+            properties.headers = {**(properties.headers or {}), **message.headers}
             return message, properties.encode()
-        except EncodeError as error:
+        except (EncodeError, TypeError) as error:
             protocol_logger.error("The headers of an instrument cannot be sent: %s", error)
             return message, encoded
 
@@ -298,17 +299,9 @@ class Recorder:
         else:
             self.delivered(command.channel, command, "", False)
 
-    @contextmanager
-    def handling(self, message: Delivery) -> Generator[None]:
+    def handling(self, message: Delivery) -> "Handling":
         """Note that a handler is called in the block, and how the block ends."""
-        began = self._loop.time()
-        self._hooks.handling(message)
-        try:
-            yield
-        except BaseException as error:
-            self._hooks.handler_failed(message, error, self._loop.time() - began)
-            raise
-        self._hooks.handled(message, self._loop.time() - began)
+        return Handling(self._hooks, self._loop, message)
 
     def _settled(self, channel: int, method: basic.Ack | basic.Nack | basic.Reject) -> None:
         settlement: Settlement = "acked"
@@ -333,6 +326,47 @@ class Recorder:
             yield
         finally:
             self._hooks.waiter_gone(self.peer, call, reason, self._loop.time() - began)
+
+
+class Handling:
+    """A block in which a handler is called.
+
+    Args:
+        hooks: that are told.
+        loop: whose clock measures it.
+        message: that is handled.
+
+    Attributes:
+        error: that the handler has raised, if it does not leave the block.
+    """
+
+    __slots__ = ("_began", "_hooks", "_loop", "_message", "error")
+
+    def __init__(
+        self, hooks: Instrument, loop: asyncio.AbstractEventLoop, message: Delivery
+    ) -> None:
+        self.error: BaseException | None = None
+        self._hooks = hooks
+        self._loop = loop
+        self._message = message
+
+    def __enter__(self) -> Self:
+        self._began = self._loop.time()
+        self._hooks.handling(self._message)
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        seconds = self._loop.time() - self._began
+        error, self.error = error or self.error, None  # which refers to the frame that has this
+        if error is None:
+            self._hooks.handled(self._message, seconds)
+        else:
+            self._hooks.handler_failed(self._message, error, seconds)
 
 
 def recorder_for(
