@@ -26,7 +26,7 @@ COSTS = {
     "deliver to a callback": 106,
     "deliver, look and ack": 143,
     "iterate and ack": 111,
-    "get": 82,
+    "get": 83,
     "encode": 49,
     "decode": 77,
 }
