@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import aioamqp
-from aioamqp.instrument import Outcome, Peer, Publication, WaitReason
+from aioamqp.instrument import Delivery, Outcome, Peer, Publication, WaitReason
 from aioamqp_testing import FakeBroker
 from aioamqp_testing.faults import Reset
 from tests.reliability.breakable import break_off
@@ -140,3 +140,33 @@ async def test_a_worker_notes_each_handler_once(broker: FakeBroker) -> None:
                 await broker.wait_idle()
 
     assert Handlers.noted == ["handling q", "handled", "handling q", "failed with bad"]
+
+
+async def test_delivery_tags_are_those_of_the_server_after_recovery_too(
+    broker: FakeBroker,
+) -> None:
+    class Tags(aioamqp.Instrument):
+        def __init__(self) -> None:
+            self.noted: list[tuple[str, int]] = []
+
+        def delivered(self, message: Delivery) -> None:
+            self.noted.append(("delivered", message.delivery_tag))
+
+        def handling(self, message: Delivery) -> None:
+            self.noted.append(("handling", message.delivery_tag))
+
+    tags, envelopes = Tags(), []
+    async with recovering(instrument=tags) as connection:
+        channel = await connection.channel()
+        await channel.queue_declare("q")
+        await channel.basic_consume(
+            lambda _, __, envelope, ___: envelopes.append(envelope.delivery_tag), "q", no_ack=True
+        )
+        await channel.basic_publish(b"", "", "q")
+        await broker.wait_idle()
+        await lose(connection)
+        await channel.basic_publish(b"", "", "q")
+        await broker.wait_idle()
+
+    assert envelopes == [1, 2]
+    assert tags.noted == [("delivered", 1), ("handling", 1)] * 2

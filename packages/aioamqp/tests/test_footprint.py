@@ -33,8 +33,12 @@ NOT_NEEDED_TO_CONNECT = {
     "aioamqp._recovery",
     "aioamqp._retry",
     "aioamqp.connection",
+    "aioamqp.opentelemetry",
+    "aioamqp.prometheus",
     "aioamqp.rpc",
     "aioamqp.worker",
+    "opentelemetry",
+    "prometheus_client",
 }
 
 

@@ -5,7 +5,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,7 +14,7 @@ from amqp_codec import Properties as CodecProperties
 
 from ._channel.consumer import IteratorConsumer
 from ._channel.core import ChannelCore
-from ._connection.recorder import Handling
+from ._connection.recorder import NOT_NOTED, Handling
 from ._methods.base import check_flags
 from .envelope import Envelope
 from .exceptions import AlreadySettled, AmqpClosedConnection, ChannelClosed
@@ -154,7 +154,7 @@ class Message:
         core, method = self._core, self._method
         recorder = core.connection.recorder
         if recorder is None:
-            return nullcontext()
+            return NOT_NOTED
         size = len(self.body)
         return recorder.handling(
             recorder.delivery(core.number, method, self._codec_properties, size, queue)

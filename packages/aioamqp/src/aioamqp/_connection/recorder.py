@@ -26,6 +26,9 @@ from ..instrument import (
 
 _SETTLING: Final = (basic.Ack, basic.Nack, basic.Reject)
 
+NOT_NOTED: Final = nullcontext()
+"""Stands for a block that is noted, where there are no instruments."""
+
 
 class FrameLog(Instrument):
     """The debug log: a line for each command, as in a packet trace."""
@@ -382,7 +385,7 @@ def waiting(
     recorder: Recorder | None, call: str, reason: WaitReason
 ) -> AbstractContextManager[None]:
     """Note that a call waits in the block, if there are instruments."""
-    return nullcontext() if recorder is None else recorder.waiting(call, reason)
+    return NOT_NOTED if recorder is None else recorder.waiting(call, reason)
 
 
 def _size(body: object) -> int:
