@@ -234,7 +234,7 @@ async def test_a_denied_transient_queue_says_how_to_declare_it(
 
     assert (caught.value.code, caught.value.message) == (541, text)
     assert str(caught.value) == (
-        f"The server refused queue.declare and closed the connection: 541 {text}; declare the queue with durable=True, or with"
+        f"The server refused queue.declare and closed the connection: 541 {text.rstrip('.')}; declare the queue with durable=True, or with"
         " exclusive=True if only this connection uses it, or set"
         " deprecated_features.permit.transient_nonexcl_queues = true in rabbitmq.conf for now"
     )
