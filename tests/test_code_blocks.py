@@ -43,6 +43,7 @@ PATTERNS: Final = ("README.md", "packages/*/README.md", "packages/*/UPGRADING.md
 LANGUAGES: Final = {"", "console", "output", "pycon", "python", "text", "toml", "xml", "yaml"}
 
 INVISIBLE: Final = "invisible-code-block"
+FAKE: Final = "FakeBroker()"
 FENCE: Final = re.compile(r"^ *```(\w*)$\n.*?^ *```$", re.MULTILINE | re.DOTALL)
 TEST: Final = re.compile(r"^ *(?:async )?def test_", re.MULTILINE)
 PASSED: Final = re.compile(r"^(\d+) passed in ", re.MULTILINE)
@@ -57,7 +58,9 @@ PAGES: Final = sorted(
     page for pattern in PATTERNS for page in ROOT.glob(pattern) if languages(page)
 )
 PORTABLE: Final = [
-    page for page in PAGES if "aioamqp" in (text := page.read_text()) and INVISIBLE not in text
+    page
+    for page in PAGES
+    if "aioamqp" in (text := page.read_text()) and INVISIBLE not in text and FAKE not in text
 ]
 """Pages whose programs do not need the fake broker."""
 
