@@ -318,7 +318,7 @@ async def test_a_name_cannot_move_the_cursor() -> None:
 async def test_the_banner_stays_visible_if_the_terminal_is_high_enough(
     height: int, shown: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((80, height)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((80, height)))
     output = io.StringIO()
     async with FakeBroker() as broker:
         for number in range(100):
