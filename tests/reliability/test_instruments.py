@@ -77,7 +77,7 @@ async def test_a_call_waits_for_recovery(broker: FakeBroker) -> None:
     async with recovering(instrument=events) as connection:
         channel = await connection.channel()
         break_off(connection)
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
 
     waits = [each for each in events.noted if each[0] in ("waits", "goes on")]
     assert waits == [("waits", "queue.declare"), ("goes on", "queue.declare")]
@@ -87,7 +87,7 @@ async def test_a_message_that_is_sent_again_has_an_outcome_each_time(broker: Fak
     events = Events()
     async with recovering(instrument=events) as connection:
         channel = await connection.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         publisher = channel.publisher("", routing_key="q", resend="unconfirmed")
         broker.faults.add(Reset(received="basic.publish"))
         await publisher.publish(b"body")
@@ -102,7 +102,7 @@ async def test_a_message_that_waited_for_recovery_is_published_once(broker: Fake
     events = Events()
     async with recovering(instrument=events) as connection:
         channel = await connection.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         publisher = channel.publisher("", routing_key="q", resend="unsent")
         await publisher.publish(b"1")
         break_off(connection)
@@ -132,7 +132,7 @@ async def test_a_worker_notes_each_handler_once(broker: FakeBroker) -> None:
 
     async with recovering(instrument=Handlers()) as connection:
         channel = await connection.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         async with aioamqp.Worker(connection, "q", handle, concurrency=1):
             await channel.basic_publish(b"good", "", "q")
             await channel.basic_publish(b"bad", "", "q")
@@ -158,7 +158,7 @@ async def test_delivery_tags_are_those_of_the_server_after_recovery_too(
     tags, envelopes = Tags(), []
     async with recovering(instrument=tags) as connection:
         channel = await connection.channel()
-        await channel.queue_declare("q")
+        await channel.queue_declare("q", durable=True)
         await channel.basic_consume(
             lambda _, __, envelope, ___: envelopes.append(envelope.delivery_tag), "q", no_ack=True
         )
