@@ -64,7 +64,7 @@ def _no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Any:
 async def open_channel(broker: FakeBroker, traces: Traces) -> aioamqp.Channel:
     _, protocol = await broker.connect(instrument=traces.instrument)
     channel = await protocol.channel()
-    await channel.queue_declare("orders")
+    await channel.queue_declare("orders", durable=True)
     return channel
 
 
@@ -321,7 +321,7 @@ async def test_what_a_worker_publishes_belongs_to_the_trace_of_its_message(
 ) -> None:
     async with aioamqp.Connection("amqp://localhost/", instrument=traces.instrument) as connection:
         channel = await connection.channel()
-        await channel.queue_declare("orders")
+        await channel.queue_declare("orders", durable=True)
         done = asyncio.Event()
 
         async def handle(message: aioamqp.Message) -> None:
@@ -340,7 +340,7 @@ async def test_what_a_worker_publishes_belongs_to_the_trace_of_its_message(
 async def test_a_remote_call_is_one_trace(broker: FakeBroker, traces: Traces) -> None:
     async with aioamqp.Connection("amqp://localhost/", instrument=traces.instrument) as connection:
         channel = await connection.channel()
-        await channel.queue_declare("double")
+        await channel.queue_declare("double", durable=True)
 
         async def double(request: aioamqp.Message) -> bytes:
             return request.body * 2

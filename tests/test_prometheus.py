@@ -100,7 +100,7 @@ async def test_messages_and_their_handlers_are_counted(
 
     _, protocol = await broker.connect(instrument=metrics)
     channel = await protocol.channel()
-    await channel.queue_declare("orders")
+    await channel.queue_declare("orders", durable=True)
     await channel.basic_consume(on_message, "orders")
     await channel.confirm_select()
     await channel.publish(b"good", "", "orders")
