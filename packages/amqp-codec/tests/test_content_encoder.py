@@ -33,6 +33,16 @@ def test_contents_are_those_of_encode_content(body: Any, frame_max: int) -> None
         assert encoder.encode(properties.encode(), body) == expected
 
 
+def test_a_content_in_pieces_is_that_of_encode() -> None:
+    properties, body = Properties(priority=3).encode(), b"a" * 300_000
+    encoder = ContentEncoder(1, PUBLISH, 131072)
+
+    pieces = encoder.encode_in_pieces(properties, body)
+
+    assert len(pieces) == 3
+    assert b"".join(pieces) == encoder.encode(properties, body)
+
+
 def test_what_does_not_fit_or_is_no_body_is_refused() -> None:
     encoder = ContentEncoder(1, PUBLISH, 4096)
     text: Any = "text"

@@ -179,3 +179,11 @@ def test_a_content_in_pieces_is_checked_before_the_first_piece(
 ) -> None:
     with pytest.raises(EncodeError):
         encode_content_in_pieces(number, PUBLISH, properties, body, frame_max)
+
+
+@pytest.mark.parametrize("number", [-1, 3])
+def test_there_are_as_many_pieces_as_a_content_has(number: int) -> None:
+    pieces = encode_content_in_pieces(1, PUBLISH, None, b"a" * 300_000)
+
+    with pytest.raises(IndexError):
+        pieces[number]
