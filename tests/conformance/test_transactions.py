@@ -258,7 +258,8 @@ async def test_a_method_during_a_commit_is_a_connection_error(
 ) -> None:
     """Row 76: the commit waits for the queues that messages were routed to."""
     client = await open_client()
-    await client.call(queue.Declare(name, exclusive=True), tx.Select(), publish(name))
+    messages = [publish(name)] * 200  # else a queue may be faster than the reader
+    await client.call(queue.Declare(name, exclusive=True), tx.Select(), *messages)
 
     assert await client.refusal(tx.Commit(), basic.Qos()) == (
         504,

@@ -22,8 +22,6 @@ _TERMINATED = 143
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code."""
     options = create_parser().parse_args(arguments)
-    # The error is printed below, so it need not be logged.
-    logging.getLogger("aioamqp").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(_run(options))
     except KeyboardInterrupt:
@@ -71,4 +69,6 @@ def _fail(text: str) -> int:
 
 
 if __name__ == "__main__":
+    # main() prints the error, so it need not be logged.
+    logging.getLogger("aioamqp").setLevel(logging.CRITICAL)
     sys.exit(main())
