@@ -96,39 +96,6 @@ rm -rf "$HOME"
 
 
 # Listens on a free port, and returns it. Each connection sends the expressions as one packet.
-EVALUATOR = """
-Parent = self(),
-spawn(fun() ->
-    group_leader(whereis(init), self()),
-    Options = [binary, {packet, 4}, {active, false}, {ip, {127, 0, 0, 1}}],
-    {ok, Listener} = gen_tcp:listen(0, Options),
-    {ok, Port} = inet:port(Listener),
-    Parent ! {listening, Port},
-    Evaluate = fun(Text) ->
-        {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Text)),
-        {ok, Expressions} = erl_parse:parse_exprs(Tokens),
-        {value, _, _} = erl_eval:exprs(Expressions, [])
-    end,
-    Serve = fun Serve() ->
-        {ok, Socket} = gen_tcp:accept(Listener),
-        {ok, Text} = gen_tcp:recv(Socket, 0),
-        Reply = try Evaluate(Text) of
-            _ -> <<"ok">>
-        catch
-            Class:Reason -> io_lib:format("~p: ~p", [Class, Reason])
-        end,
-        ok = inet:setopts(Socket, [{packet, raw}]),
-        ok = gen_tcp:send(Socket, Reply),
-        ok = gen_tcp:close(Socket),
-        Serve()
-    end,
-    Serve()
-end),
-receive {listening, Port} -> Port end.
-"""
-
-evaluators: dict[str, int] = {}
-"""The ports of the nodes' servers that evaluate Erlang expressions, by the name of the node."""
 
 
 def is_required() -> bool:
@@ -446,23 +413,8 @@ def kill(node: RabbitMQNode) -> None:
 
 
 async def evaluate(node: RabbitMQNode, expressions: str) -> None:
-    """Evaluate Erlang expressions in a node; fail if one of them raises an exception.
-
-    The first call starts a server for that in the node. Without it each call would be one of
-    `rabbitmqctl eval`, which takes a second of processor time. The server survives `rabbit:stop()`,
-    but not the end of the node.
-    """
-    if node.name not in evaluators:
-        evaluators[node.name] = int(await rabbitmqctl(node, "eval", EVALUATOR))
-    reader, writer = await asyncio.open_connection("127.0.0.1", evaluators[node.name])
-    try:
-        text = expressions.encode()
-        writer.write(len(text).to_bytes(4, "big") + text)
-        reply = (await reader.read()).decode(errors="replace")
-    finally:
-        writer.close()
-        await writer.wait_closed()
-    assert reply == "ok", (expressions, reply)
+    """Evaluate Erlang expressions in a node; fail if one of them raises an exception."""
+    await rabbitmqctl(node, "eval", expressions)
 
 
 async def rabbitmqctl(node: RabbitMQNode, *arguments: str) -> str:

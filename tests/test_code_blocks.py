@@ -16,11 +16,12 @@ print the same there.
 import ast
 import asyncio
 import inspect
+import logging
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -65,6 +66,15 @@ PORTABLE: Final = [
 """Pages whose programs do not need the fake broker."""
 
 Made = TypeVar("Made", bound=asyncio.BaseProtocol)
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """Restore the level of the log, which a page may set."""
+    logger = logging.getLogger("aioamqp")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 def run_page(page: Path, folder: Path) -> None:
