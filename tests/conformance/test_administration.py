@@ -416,12 +416,13 @@ async def test_a_broker_may_limit_what_all_virtual_hosts_have(
         assert await log_in() == not_allowed(
             "connection refused: node connection limit (1) is reached"
         )
-        client.send(channel.Open(), channel=2)
-        client.send(channel.Open(), channel=3)
-        client.send(channel.Open(), channel=4)
-        replies = [await client.next_command() for _ in range(3)]
-        closed = replies.pop()
-        assert replies == [channel.OpenOk(), channel.OpenOk()]
+        # RabbitMQ counts channels a moment after it has opened or closed them.
+        closed: object = None
+        for number in range(2, 100):
+            client.send(channel.Open(), channel=number)
+            closed = await client.next_command()
+            if closed != channel.OpenOk():
+                break
         assert isinstance(closed, connection.Close)
         assert closed.reply_code == 530
         assert closed.reply_text.startswith(
