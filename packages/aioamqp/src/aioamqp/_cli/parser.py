@@ -125,26 +125,28 @@ def _add_declare(commands: Any) -> None:
     queue.add_argument(
         "--type", choices=("classic", "quorum", "stream"), help="the default is the server's"
     )
-    queue.add_argument("--transient", action="store_true", help="it need not survive a restart")
-    queue.add_argument(
-        "--auto-delete", action="store_true", help="delete it with its last consumer"
-    )
-    queue.add_argument("--passive", action="store_true", help="only check that it exists")
+    _add_declaration(queue, "delete it with its last consumer")
     _add_arguments(queue, "x-max-length=1000")
     exchange = kinds.add_parser("exchange", help="create an exchange, or check that it exists")
     exchange.add_argument("exchange", metavar="EXCHANGE")
     exchange.add_argument("--type", default="direct", help="the default is %(default)s")
-    exchange.add_argument("--transient", action="store_true", help="it need not survive a restart")
-    exchange.add_argument(
-        "--auto-delete", action="store_true", help="delete it with its last binding"
-    )
-    exchange.add_argument("--passive", action="store_true", help="only check that it exists")
+    _add_declaration(exchange, "delete it with its last binding")
     _add_arguments(exchange, "alternate-exchange=unrouted")
     binding = kinds.add_parser("binding", help="bind a queue to an exchange")
     _add_queue(binding)
     binding.add_argument("exchange", metavar="EXCHANGE")
     binding.add_argument("routing_key", metavar="ROUTING_KEY", nargs="?", default="")
     _add_arguments(binding, "x-match=any")
+
+
+def _add_declaration(command: argparse.ArgumentParser, auto_delete: str) -> None:
+    command.add_argument(
+        "--transient",
+        action="store_true",
+        help="it need not survive a restart; RabbitMQ 4.3 refuses such queues by default",
+    )
+    command.add_argument("--auto-delete", action="store_true", help=auto_delete)
+    command.add_argument("--passive", action="store_true", help="only check that it exists")
 
 
 def _add_purge(commands: Any) -> None:

@@ -48,14 +48,7 @@ def dead_lettered(
     """
     properties = message.properties
     headers: dict[str, FieldValue] = dict(properties.headers or {})
-    death: dict[str, FieldValue] = {
-        "count": Int64(1),
-        "reason": str(reason),
-        "queue": queue,
-        "time": datetime.fromtimestamp(int(now), UTC),
-        "exchange": message.exchange,
-        "routing-keys": [message.routing_key, *further_keys(headers)],
-    }
+    death = _death(message, reason, queue, now, further_keys(headers))
     if properties.expiration is not None:
         death["original-expiration"] = properties.expiration
     earlier = headers.get(_X_DEATH)
@@ -105,14 +98,7 @@ def dead_lettered_apart(
     death: dict[str, FieldValue] = {}
     if properties.expiration is not None:
         death["original-expiration"] = properties.expiration
-    death |= {
-        "count": Int64(1),
-        "reason": str(reason),
-        "queue": queue,
-        "time": datetime.fromtimestamp(int(now), UTC),
-        "exchange": message.exchange,
-        "routing-keys": [message.routing_key, *copies],
-    }
+    death |= _death(message, reason, queue, now, copies)
     is_same = _like(death)
     others = [each for each in message.deaths if not is_same(each)]
     same = next(filter(is_same, message.deaths), None)
@@ -130,6 +116,20 @@ def dead_lettered_apart(
     changed.expiration = None
     dead = replace(message, exchange=exchange, properties=changed, deaths=deaths)
     return dead if routing_key is None else replace(dead, routing_key=routing_key, further_keys=())
+
+
+def _death(
+    message: Message, reason: Reason, queue: str, now: float, copies: Iterable[str]
+) -> dict[str, FieldValue]:
+    """Return a new entry of ``x-death``; ``copies`` are the routing keys besides the message's."""
+    return {
+        "count": Int64(1),
+        "reason": str(reason),
+        "queue": queue,
+        "time": datetime.fromtimestamp(int(now), UTC),
+        "exchange": message.exchange,
+        "routing-keys": [message.routing_key, *copies],
+    }
 
 
 def is_countable(message: Message, queue: str, reason: Reason) -> bool:
