@@ -88,4 +88,5 @@ if __name__ == "__main__":
         app = create_app(options.url)
     except ValueError as error:  # the URL is wrong
         sys.exit(str(error))
-    uvicorn.run(app, port=options.port, log_level="info")
+    # Health checks would fill the log.
+    uvicorn.run(app, port=options.port, log_level="info", access_log=False)
