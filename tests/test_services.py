@@ -203,9 +203,11 @@ async def request(port: str, method: str, path: str, body: bytes = b"") -> tuple
     """Send an HTTP request; return the status and the JSON of the answer."""
     reader, writer = await asyncio.open_connection("localhost", int(port))
     head = f"{method} {path} HTTP/1.0\r\ncontent-type: application/json\r\n"
-    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-    answer = await reader.read()
-    writer.close()
+    try:
+        writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        answer = await reader.read()
+    finally:
+        writer.close()
     await writer.wait_closed()
     status, content = answer.split(b" ", 2)[1], answer.partition(b"\r\n\r\n")[2]
     return int(status), json.loads(content)
