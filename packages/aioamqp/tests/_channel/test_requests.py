@@ -205,7 +205,7 @@ async def test_an_expired_timeout_is_named_in_round_seconds(server: ScriptedServ
     opened = await server.open_channel()
     server.mute(exchange.Declare)
 
-    with pytest.raises(TimeoutError, match="answered exchange.declare within 3 seconds"):
+    with pytest.raises(TimeoutError, match=r"answered exchange\.declare within 3 seconds"):
         await opened.exchange_declare("e", timeout=2.999998198)  # what recovery has left of 3
 
     server.send(exchange.DeclareOk())

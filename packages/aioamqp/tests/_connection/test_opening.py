@@ -20,7 +20,10 @@ pytestmark = pytest.mark.asyncio
     [
         (b"AMQP\x00\x01\x00\x00", "AMQP 1-0-0"),
         (b"HTTP/1.1 400 Bad Request\r\n", "does not speak AMQP"),
-        (b"HTTP/1.1 400 Bad Request\r\n", "on this port but HTTP: the port of AMQP usually is 5672"),
+        (
+            b"HTTP/1.1 400 Bad Request\r\n",
+            "on this port but HTTP: the port of AMQP usually is 5672",
+        ),
         (b"-ERR unknown command\r\n", "does not speak AMQP"),
     ],
 )
