@@ -273,6 +273,7 @@ async def test_queues_exchanges_and_bindings_are_deleted(run: Run, queue: str) -
         gone = await run("delete", kind, name)
         assert (gone.code, gone.output) == (1, "")
         assert f"404 NOT_FOUND - no {kind} '{name}'" in gone.errors
+        assert gone.errors.endswith("; check the name and the virtual host\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo terminals")

@@ -22,7 +22,9 @@ class _CommandParser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.add_argument("--url", default=argparse.SUPPRESS, help="as before the command")
+        self.add_argument(
+            "--url", default=argparse.SUPPRESS, help="of the server, as before the command"
+        )
 
 
 def create_parser() -> argparse.ArgumentParser:
