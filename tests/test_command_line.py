@@ -1,5 +1,6 @@
 """``python -m aioamqp`` as a process, with RabbitMQ and with the fake broker over TCP."""
 
+import argparse
 import asyncio
 import json
 import math
@@ -15,6 +16,7 @@ import pytest_asyncio
 import aioamqp
 from aioamqp.__main__ import main
 from aioamqp._cli.records import dump, parse
+from aioamqp._cli.top import top
 from aioamqp_testing import FakeBroker
 from tests.rabbitmq import NODES
 
@@ -309,6 +311,24 @@ async def test_top_prints_readings(run: Run, queue: str) -> None:
         "change_per_second": None,
     }
     assert found.records == [existing, missing, existing | {"change_per_second": 0.0}, missing]
+
+
+@pytest.mark.asyncio
+async def test_top_on_a_terminal_without_rich_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("aioamqp._cli.top.find_spec", lambda name: None)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    async with FakeBroker() as broker:
+        _, protocol = await broker.connect()
+        options = argparse.Namespace(queues=["q"], count=2, interval=0.01)
+
+        await top(await protocol.channel(), options)
+
+        await protocol.close()
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 2
+    assert shown.err == "A table needs rich: pip install 'aioamqp[cli]'\n"
 
 
 @pytest.mark.asyncio
