@@ -218,7 +218,11 @@ async def test_a_refusal_comes_with_what_to_do_on_the_command_line(run: Run, que
     unroutable = await run("publish", "no-such-queue", "a")
     unbound = await run("publish", "key", "a", "--exchange", "amq.topic")
     other = await run("declare", "queue", queue, "--type", "quorum")
+    kind = await run("declare", "exchange", "command-line-exchange", "--type", "nonsense")
 
+    assert "unknown exchange type 'nonsense'; the types are direct, fanout, topic" in kind.errors
+    ended = "connection: 503" if "503" in kind.errors else "channel: 406"
+    assert f"the server closed the {ended}" in kind.errors
     assert "or create it with: declare queue no-such-queue" in missing.errors
     assert "or create it with: declare exchange no-such-exchange" in exchange.errors
     assert "there is no queue of this name (--unroutable permits that)" in unroutable.errors

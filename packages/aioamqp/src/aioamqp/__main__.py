@@ -66,7 +66,7 @@ def _sentence(error: BaseException, command: str) -> str:
         reason = "no queue is bound for it" if exchange else "there is no queue of this name"
         return f"{error}; {reason} (--unroutable permits that)"
     if isinstance(error, ChannelClosed):
-        text = f"the server closed the channel: {error.code} {error.message}"
+        text = f"the server closed the {error.ended}: {error.code} {error.message}"
         return with_advice(text, _advice(error, command))
     return str(error)
 
