@@ -28,7 +28,7 @@ def write_bytes(line: bytes) -> None:
 
 
 def announce_input(what: str) -> None:
-    """Tell a person at a terminal what is expected, which would otherwise wait in silence."""
+    """Print what is read from a terminal, which would otherwise wait in silence."""
     if sys.stdin.isatty():
         end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
         sys.stderr.write(f"{what} is read from this terminal, until {end}\n")
