@@ -206,6 +206,8 @@ TEXTS = {
     (406, "PRECONDITION_FAILED - queue 'q' in vhost '/' not empty"): "purge",
     (406, "PRECONDITION_FAILED - fast reply consumer does not exist"): "consume from",
     (406, "PRECONDITION_FAILED - channel is not transactional"): "transactions",
+    (406, "PRECONDITION_FAILED - unknown exchange type 'nonsense'"): "direct, fanout, topic and headers",
+    (503, "COMMAND_INVALID - unknown exchange type 'nonsense'"): "direct, fanout, topic and headers",
     (403, "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN."): "password",
     (403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use"): "exclusive consumer",
     (403, "ACCESS_REFUSED - queue name 'amq.q' contains reserved prefix 'amq.*'"): "begin with amq.",

@@ -41,11 +41,15 @@ from tests.source_tree import ROOT, shown
 
 RABBITMQ: Final = "4.3"
 PATTERNS: Final = ("README.md", "packages/*/README.md", "packages/*/UPGRADING.md", "docs/**/*.md")
-LANGUAGES: Final = {"", "console", "output", "pycon", "python", "text", "toml", "xml", "yaml"}
+LANGUAGES: Final = {
+    "", "console", "output", "pycon", "python", "sh", "text", "toml", "xml", "yaml",
+}  # fmt: skip
 
 INVISIBLE: Final = "invisible-code-block"
 FAKE: Final = "FakeBroker()"
 FENCE: Final = re.compile(r"^ *```(\w*)$\n.*?^ *```$", re.MULTILINE | re.DOTALL)
+CONSOLE: Final = re.compile(r"^ *```console$\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+PROMPT: Final = re.compile(r" *\$ ")
 TEST: Final = re.compile(r"^ *(?:async )?def test_", re.MULTILINE)
 PASSED: Final = re.compile(r"^(\d+) passed in ", re.MULTILINE)
 
@@ -199,6 +203,13 @@ def dialer_to(url: str) -> aioamqp.Dialer:
 @pytest.mark.parametrize("page", PAGES, ids=shown)
 def test_every_block_has_a_language_that_is_known(page: Path) -> None:
     assert set(languages(page)) <= LANGUAGES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=shown)
+def test_commands_without_output_have_no_prompt_that_would_be_copied(page: Path) -> None:
+    blocks = CONSOLE.findall(page.read_text(encoding="utf-8"))
+
+    assert [each for each in blocks if all(PROMPT.match(line) for line in each.splitlines())] == []
 
 
 def test_every_distribution_and_most_pages_have_code() -> None:

@@ -1,5 +1,6 @@
 """``python -m aioamqp`` as a process, with RabbitMQ and with the fake broker over TCP."""
 
+import argparse
 import asyncio
 import json
 import math
@@ -15,6 +16,7 @@ import pytest_asyncio
 import aioamqp
 from aioamqp.__main__ import main
 from aioamqp._cli.records import dump, parse
+from aioamqp._cli.top import top
 from aioamqp_testing import FakeBroker
 from tests.rabbitmq import NODES
 
@@ -50,13 +52,15 @@ class Result(NamedTuple):
 Run = Callable[..., Awaitable[Result]]
 
 
-async def start(*arguments: str, url: str) -> asyncio.subprocess.Process:
+async def start(
+    *arguments: str, url: str, stdin: int = asyncio.subprocess.PIPE
+) -> asyncio.subprocess.Process:
     # A program started by background tests would otherwise inherit that SIGINT is ignored.
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-m", "aioamqp", *arguments),
-            stdin=asyncio.subprocess.PIPE,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "AMQP_URL": url},
@@ -206,6 +210,97 @@ async def test_the_server_s_refusal_is_quoted(run: Run, queue: str) -> None:
     assert (await run("declare", "exchange", "amq.topic", "--type", "topic")).code == 0
 
 
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_a_refusal_comes_with_what_to_do_on_the_command_line(run: Run, queue: str) -> None:
+    missing = await run("get", "no-such-queue")
+    exchange = await run("publish", "key", "a", "--exchange", "no-such-exchange")
+    unroutable = await run("publish", "no-such-queue", "a")
+    unbound = await run("publish", "key", "a", "--exchange", "amq.topic")
+    other = await run("declare", "queue", queue, "--type", "quorum")
+    kind = await run("declare", "exchange", "command-line-exchange", "--type", "nonsense")
+
+    assert "unknown exchange type 'nonsense'; the types are direct, fanout, topic" in kind.errors
+    ended = "connection: 503" if "503" in kind.errors else "channel: 406"
+    assert f"the server closed the {ended}" in kind.errors
+    assert "or create it with: declare queue no-such-queue" in missing.errors
+    assert "or create it with: declare exchange no-such-exchange" in exchange.errors
+    assert "there is no queue of this name (--unroutable permits that)" in unroutable.errors
+    assert "no queue is bound for it (--unroutable permits that)" in unbound.errors
+    assert "it exists with another value" in other.errors
+
+
+@pytest.mark.asyncio
+async def test_a_stream_is_read_by_consume_alone(run: Run) -> None:
+    await run("declare", "queue", "command-line-stream", "--type", "stream")
+    await run("publish", "command-line-stream", "a")
+
+    for command in ("get", "purge"):
+        found = await run(command, "command-line-stream")
+        assert found.code == 1
+        assert "read a stream with consume, and --argument x-stream-offset=first" in found.errors
+    options = ("--argument", "x-stream-offset=first", "--count", "1")
+    [record] = (await run("consume", "command-line-stream", *options)).records
+    assert record["body"] == "a"
+    assert (await run("delete", "queue", "command-line-stream")).code == 0
+
+
+@pytest.mark.asyncio
+async def test_the_url_may_follow_the_command(run: Run, url: str, queue: str) -> None:
+    process = await start("declare", "queue", queue, "--url", url, url="amqp://127.0.0.1:1/")
+
+    output, errors = await process.communicate()
+
+    assert (process.returncode, errors) == (0, b"")
+    assert json.loads(output)["queue"] == queue
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_queues_exchanges_and_bindings_are_deleted(run: Run, queue: str) -> None:
+    exchange = "command-line-exchange"
+    await run("declare", "exchange", exchange)
+    await run("declare", "binding", queue, exchange, "k")
+    await run("publish", "k", "a", "--exchange", exchange)
+
+    for option, text in (("--if-empty", "purge it, or leave"), ("--if-unused", "406 PRECONDITION")):
+        kind, name = ("queue", queue) if option == "--if-empty" else ("exchange", exchange)
+        refused = await run("delete", kind, name, option)
+        assert (refused.code, refused.output) == (1, "")
+        assert text in refused.errors
+    unbound = await run("delete", "binding", queue, exchange, "k")
+    assert unbound.records == [{"queue": queue, "exchange": exchange, "routing_key": "k"}]
+    assert (await run("publish", "k", "a", "--exchange", exchange)).code == 1
+    deleted = await run("delete", "exchange", exchange, "--if-unused")
+    assert deleted.records == [{"exchange": exchange}]
+    deleted = await run("delete", "queue", queue)
+    assert deleted.records == [{"queue": queue, "deleted_messages": 1}]
+    for kind, name in (("queue", queue), ("exchange", exchange)):
+        gone = await run("delete", kind, name)
+        assert (gone.code, gone.output) == (1, "")
+        assert f"404 NOT_FOUND - no {kind} '{name}'" in gone.errors
+        assert gone.errors.endswith("; check the name and the virtual host\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo terminals")
+@pytest.mark.asyncio
+@pytest.mark.parametrize("broker_url", ["fake"], indirect=True)
+async def test_publish_says_that_it_reads_the_terminal(url: str, run: Run, queue: str) -> None:
+    ours, theirs = os.openpty()
+    process = await start("publish", queue, url=url, stdin=theirs)
+    os.close(theirs)
+    assert process.stderr is not None
+    assert await process.stderr.readline() == (
+        b"The body is read from this terminal, until Ctrl-D\n"
+    )
+
+    os.write(ours, b"hello\n\x04")
+
+    await process.communicate()
+    os.close(ours)
+    assert (await run("get", queue)).records[0]["body"] == "hello\n"
+
+
 @pytest.mark.asyncio
 async def test_top_prints_readings(run: Run, queue: str) -> None:
     await run("publish", queue, "a")
@@ -220,6 +315,24 @@ async def test_top_prints_readings(run: Run, queue: str) -> None:
         "change_per_second": None,
     }
     assert found.records == [existing, missing, existing | {"change_per_second": 0.0}, missing]
+
+
+@pytest.mark.asyncio
+async def test_top_on_a_terminal_without_rich_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("aioamqp._cli.top.find_spec", lambda name: None)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    async with FakeBroker() as broker:
+        _, protocol = await broker.connect()
+        options = argparse.Namespace(queues=["q"], count=2, interval=0.01)
+
+        await top(await protocol.channel(), options)
+
+        await protocol.close()
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 2
+    assert shown.err == "A table needs rich: pip install 'aioamqp[cli]'\n"
 
 
 @pytest.mark.asyncio

@@ -32,6 +32,8 @@ FLAGS = (
     "--disable-sync",
 )
 WIDTH = "document.documentElement.scrollWidth"
+CUT = """Array.from(document.querySelectorAll(".md-typeset__scrollwrap, pre > code"))
+    .filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText)"""
 BROKEN_IMAGES = "Array.from(document.images).filter(i => !i.naturalWidth).map(i => i.src)"
 
 
@@ -100,6 +102,15 @@ def test_a_page_loads_and_fits_a_phone(path: str, page: Any, site_url: str) -> N
     page.set_viewport_size(PHONE)
     assert page.evaluate(WIDTH) <= PHONE["width"]
     assert page.evaluate(BROKEN_IMAGES) == []
+
+
+@pytest.mark.parametrize("path", [each for each in PAGES if not each.startswith("api/")])
+def test_no_table_or_code_of_a_page_is_cut_off_on_a_desktop(
+    path: str, page: Any, site_url: str
+) -> None:
+    page.goto(site_url + path)
+
+    assert page.evaluate(CUT) == []
 
 
 def test_the_search_finds_a_page(page: Any, site_url: str) -> None:

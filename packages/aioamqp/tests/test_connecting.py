@@ -327,6 +327,19 @@ async def test_a_link_that_cannot_be_made_is_a_connection_failed_and_the_oserror
     assert caught.value.args == cause.args
 
 
+async def test_a_refused_connection_says_what_that_means() -> None:
+    async def dialer(*args: Any, **kwargs: Any) -> Any:
+        raise ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 7)")
+
+    with aioamqp.dialing(dialer), pytest.raises(aioamqp.ConnectionFailed) as caught:
+        await aioamqp.connect("rabbit", 7)
+
+    assert str(caught.value) == (
+        "Cannot connect to rabbit:7: no server listens on this port"
+        " ([Errno 111] Connect call failed ('127.0.0.1', 7))"
+    )
+
+
 async def test_an_invalid_host_name_is_a_connection_failed() -> None:
     async def dialer(*args: Any, **kwargs: Any) -> Any:
         "a..b".encode("idna")  # as getaddrinfo does

@@ -248,7 +248,7 @@ class FakeBroker(Administration, Assertions, Actions):
     ) -> str:
         """Serve a part of RabbitMQ's management API over HTTP; COVERAGE.md lists it.
 
-        It needs aiohttp, which ``pip install aioamqp-testing[management]`` installs.
+        It needs aiohttp, which ``pip install 'aioamqp-testing[management]'`` installs.
 
         Args:
             host: the address to listen on, as for ``listen``.

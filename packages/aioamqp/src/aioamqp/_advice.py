@@ -25,6 +25,11 @@ class Refusal(NamedTuple):
     advice: str
 
 
+_EXCHANGE_TYPE: Final = "unknown exchange type '"
+_EXCHANGE_TYPES: Final = (
+    "the types are direct, fanout, topic and headers; for another one, enable its plugin on the"
+    " server"
+)
 _PERMIT: Final = "set deprecated_features.permit.{feature} = true in rabbitmq.conf for now"
 
 
@@ -109,6 +114,8 @@ REFUSALS: Final = (
         r"(queue|exchange) limit",
         "delete what is not used, or ask an administrator to raise the limit",
     ),
+    Refusal(ReplyCode.PRECONDITION_FAILED, _EXCHANGE_TYPE, _EXCHANGE_TYPES),
+    Refusal(ReplyCode.COMMAND_INVALID, _EXCHANGE_TYPE, _EXCHANGE_TYPES),  # before RabbitMQ 3.13.3
     Refusal(
         ReplyCode.ACCESS_REFUSED,
         r"Login was refused",

@@ -146,6 +146,13 @@ def connect(
     )
 
 
+def _explain(error: OSError, *, is_secure: bool) -> str:
+    """Return the text of an error that ended an attempt to connect, and what it means."""
+    if isinstance(error, ConnectionRefusedError):
+        return f"no server listens on this port ({error})"
+    return explain(error) if is_secure else str(error) or type(error).__name__
+
+
 def _check_host(host: object) -> None:
     """Raise InvalidArgument for what is more than a host; it may have a password, so no quotes."""
     if not isinstance(host, str):
@@ -229,7 +236,7 @@ async def _connect(
                     lambda: made, host, port, ssl=ssl, **names
                 )
             except OSError as error:
-                text = explain(error) if ssl else str(error) or type(error).__name__
+                text = _explain(error, is_secure=bool(ssl))
                 raise failed_link(
                     ConnectionFailed, error, f"Cannot connect to {where}: {text}"
                 ) from error

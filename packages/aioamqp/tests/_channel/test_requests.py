@@ -201,6 +201,17 @@ async def test_a_call_has_a_timeout_of_its_own(server: ScriptedServer) -> None:
     await opened.protocol.close()
 
 
+async def test_an_expired_timeout_is_named_in_round_seconds(server: ScriptedServer) -> None:
+    opened = await server.open_channel()
+    server.mute(exchange.Declare)
+
+    with pytest.raises(TimeoutError, match=r"answered exchange\.declare within 3 seconds"):
+        await opened.exchange_declare("e", timeout=2.999998198)  # what recovery has left of 3
+
+    server.send(exchange.DeclareOk())
+    await opened.protocol.close()
+
+
 async def test_a_call_cancelled_in_the_turn_in_which_its_reply_comes_is_cancelled(
     server: ScriptedServer,
 ) -> None:

@@ -20,6 +20,10 @@ pytestmark = pytest.mark.asyncio
     [
         (b"AMQP\x00\x01\x00\x00", "AMQP 1-0-0"),
         (b"HTTP/1.1 400 Bad Request\r\n", "does not speak AMQP"),
+        (
+            b"HTTP/1.1 400 Bad Request\r\n",
+            "on this port but HTTP: the port of AMQP usually is 5672",
+        ),
         (b"-ERR unknown command\r\n", "does not speak AMQP"),
     ],
 )
@@ -33,6 +37,15 @@ async def test_a_server_that_does_not_speak_amqp_fails_the_handshake(
         await server.connect()
 
     assert server.transport.was_aborted
+
+
+async def test_the_first_byte_of_http_may_come_alone(server: ScriptedServer) -> None:
+    server.greets = False
+    asyncio.get_running_loop().call_later(0.1, lambda: server.send(b"H"))
+    asyncio.get_running_loop().call_later(0.2, lambda: server.send(b"TTP/1.0 200 OK\r\n"))
+
+    with pytest.raises(aioamqp.HandshakeFailed, match="but HTTP"):
+        await server.connect()
 
 
 async def test_a_refused_login_has_code_and_text_and_calls_on_error_once(

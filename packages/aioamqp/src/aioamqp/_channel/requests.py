@@ -108,8 +108,9 @@ class Requests:
                     self._check_open()
                     on_late_reply(reply.result())
             if deadline.expired():
-                text = f"The server has not answered {method.NAME} within {timeout} seconds"
-                raise TimeoutError(text) from None
+                # Of the caller's timeout, waiting for recovery may have left an odd number.
+                text = f"within {round(timeout or 0.0, 3):g} seconds"
+                raise TimeoutError(f"The server has not answered {method.NAME} {text}") from None
             raise
         finally:
             reply.cancel()  # has an effect only if the coroutine was closed

@@ -11,7 +11,7 @@ from ..exceptions import EmptyQueue
 from ..properties import Properties
 from ..publisher import Publisher
 from .records import InvalidRecord, Record, dump, parse
-from .standard_streams import read_input, read_lines, write_bytes, write_record
+from .standard_streams import announce_input, read_input, read_lines, write_bytes, write_record
 from .top import top
 
 Command: TypeAlias = Callable[[Channel, argparse.Namespace], Awaitable[None]]
@@ -137,13 +137,35 @@ async def declare(channel: Channel, options: argparse.Namespace) -> None:
         await channel.queue_bind(
             options.queue, options.exchange, options.routing_key, arguments=arguments
         )
-        write_record(
-            {
-                "queue": options.queue,
-                "exchange": options.exchange,
-                "routing_key": options.routing_key,
-            }
+        _write_binding(options)
+
+
+async def delete(channel: Channel, options: argparse.Namespace) -> None:
+    """Delete a queue, an exchange or a binding.
+
+    RabbitMQ deletes also what does not exist. For a person that is a typing error.
+    """
+    if options.kind == "queue":
+        found = await channel.queue_declare(options.queue, passive=True)
+        await channel.queue_delete(
+            options.queue, if_unused=options.if_unused, if_empty=options.if_empty
         )
+        write_record({"queue": options.queue, "deleted_messages": found["message_count"]})
+    elif options.kind == "exchange":
+        await channel.exchange_declare(options.exchange, passive=True)
+        await channel.exchange_delete(options.exchange, if_unused=options.if_unused)
+        write_record({"exchange": options.exchange})
+    else:
+        arguments = dict(options.argument)
+        await channel.queue_unbind(
+            options.queue, options.exchange, options.routing_key, arguments=arguments
+        )
+        _write_binding(options)
+
+
+def _write_binding(options: argparse.Namespace) -> None:
+    names = ("queue", "exchange", "routing_key")
+    write_record({name: getattr(options, name) for name in names})
 
 
 async def purge(channel: Channel, options: argparse.Namespace) -> None:
@@ -158,6 +180,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "consume": consume,
     "get": get,
     "declare": declare,
+    "delete": delete,
     "purge": purge,
     "top": top,
 }
@@ -169,10 +192,12 @@ async def _messages_to_publish(options: argparse.Namespace) -> AsyncIterator[Rec
             raise CommandFailed("--lines and --json read standard input: leave BODY out")
         yield Record(body=options.body.encode(errors="surrogateescape"), properties={})
     elif options.lines:
+        announce_input("A message for each line")
         async for line in read_lines():
             yield Record(body=line.removesuffix(b"\n").removesuffix(b"\r"), properties={})
     elif options.json:
         number = 0
+        announce_input("A JSON object for each message")
         async for line in read_lines():
             number += 1
             if line.strip():
@@ -183,6 +208,7 @@ async def _messages_to_publish(options: argparse.Namespace) -> AsyncIterator[Rec
                         f"line {number} of standard input cannot be published: {error}"
                     ) from None
     else:
+        announce_input("The body")
         yield Record(body=await read_input(), properties={})
 
 

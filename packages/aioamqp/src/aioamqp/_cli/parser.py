@@ -17,6 +17,16 @@ arguments are wrong, and 130 after Ctrl-C.
 """
 
 
+class _CommandParser(argparse.ArgumentParser):
+    """Parser of one command, which takes the URL too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_argument(
+            "--url", default=argparse.SUPPRESS, help="of the server, as before the command"
+        )
+
+
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser; the name of the command is in ``command``."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description=_DESCRIPTION)
@@ -26,8 +36,18 @@ def create_parser() -> argparse.ArgumentParser:
         default=os.environ.get("AMQP_URL") or DEFAULT_URL,
         help=f"of the server; the default is the environment variable AMQP_URL, or {DEFAULT_URL}",
     )
-    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
-    for add in (_add_publish, _add_consume, _add_get, _add_declare, _add_purge, _add_top):
+    commands = parser.add_subparsers(
+        required=True, dest="command", metavar="COMMAND", parser_class=_CommandParser
+    )
+    for add in (
+        _add_publish,
+        _add_consume,
+        _add_get,
+        _add_declare,
+        _add_delete,
+        _add_purge,
+        _add_top,
+    ):
         add(commands)
     return parser
 
@@ -83,7 +103,8 @@ def _add_consume(commands: Any) -> None:
         "consume",
         help="print messages as they arrive",
         description="Print the messages of a queue as they arrive. Each is acknowledged after it"
-        " was printed.",
+        " was printed. What its reader leaves in a pipe, as head does, is printed too, and so lost:"
+        " use --count.",
     )
     _add_queue(command)
     command.add_argument("--count", type=_positive, help="end after so many messages")
@@ -125,7 +146,9 @@ def _add_declare(commands: Any) -> None:
     queue.add_argument(
         "--type", choices=("classic", "quorum", "stream"), help="the default is the server's"
     )
-    _add_declaration(queue, "delete it with its last consumer")
+    _add_declaration(
+        queue, "delete it with its last consumer", "; RabbitMQ 4.3 refuses such queues by default"
+    )
     _add_arguments(queue, "x-max-length=1000")
     exchange = kinds.add_parser("exchange", help="create an exchange, or check that it exists")
     exchange.add_argument("exchange", metavar="EXCHANGE")
@@ -133,20 +156,33 @@ def _add_declare(commands: Any) -> None:
     _add_declaration(exchange, "delete it with its last binding")
     _add_arguments(exchange, "alternate-exchange=unrouted")
     binding = kinds.add_parser("binding", help="bind a queue to an exchange")
-    _add_queue(binding)
-    binding.add_argument("exchange", metavar="EXCHANGE")
-    binding.add_argument("routing_key", metavar="ROUTING_KEY", nargs="?", default="")
-    _add_arguments(binding, "x-match=any")
+    _add_binding(binding)
 
 
-def _add_declaration(command: argparse.ArgumentParser, auto_delete: str) -> None:
+def _add_declaration(command: argparse.ArgumentParser, auto_delete: str, caution: str = "") -> None:
     command.add_argument(
-        "--transient",
-        action="store_true",
-        help="it need not survive a restart; RabbitMQ 4.3 refuses such queues by default",
+        "--transient", action="store_true", help=f"it need not survive a restart{caution}"
     )
     command.add_argument("--auto-delete", action="store_true", help=auto_delete)
     command.add_argument("--passive", action="store_true", help="only check that it exists")
+
+
+def _add_delete(commands: Any) -> None:
+    command = commands.add_parser("delete", help="delete a queue, an exchange or a binding")
+    kinds = command.add_subparsers(required=True, dest="kind", metavar="queue|exchange|binding")
+    queue = kinds.add_parser("queue", help="delete a queue with its messages")
+    _add_queue(queue)
+    queue.add_argument("--if-empty", action="store_true", help="only if it has no ready messages")
+    _add_if_unused(queue, "consumers")
+    exchange = kinds.add_parser("exchange", help="delete an exchange with its bindings")
+    exchange.add_argument("exchange", metavar="EXCHANGE")
+    _add_if_unused(exchange, "bindings")
+    binding = kinds.add_parser("binding", help="unbind a queue from an exchange")
+    _add_binding(binding)
+
+
+def _add_if_unused(command: argparse.ArgumentParser, users: str) -> None:
+    command.add_argument("--if-unused", action="store_true", help=f"only if it has no {users}")
 
 
 def _add_purge(commands: Any) -> None:
@@ -178,6 +214,13 @@ def _add_top(commands: Any) -> None:
 
 def _add_queue(command: argparse.ArgumentParser) -> None:
     command.add_argument("queue", metavar="QUEUE")
+
+
+def _add_binding(command: argparse.ArgumentParser) -> None:
+    _add_queue(command)
+    command.add_argument("exchange", metavar="EXCHANGE")
+    command.add_argument("routing_key", metavar="ROUTING_KEY", nargs="?", default="")
+    _add_arguments(command, "x-match=any")
 
 
 def _add_arguments(command: argparse.ArgumentParser, example: str) -> None:

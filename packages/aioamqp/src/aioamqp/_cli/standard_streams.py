@@ -27,6 +27,13 @@ def write_bytes(line: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
+def announce_input(what: str) -> None:
+    """Print what is read from a terminal, which would otherwise wait in silence."""
+    if sys.stdin.isatty():
+        end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
+        sys.stderr.write(f"{what} is read from this terminal, until {end}\n")
+
+
 async def read_input() -> bytes:
     """Return all of standard input."""
     return b"".join([part async for part in _read()])

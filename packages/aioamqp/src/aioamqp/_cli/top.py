@@ -35,7 +35,7 @@ class Reading:
 
 async def top(channel: Channel, options: argparse.Namespace) -> None:
     """Show readings of queues until Ctrl-C, or so many times."""
-    screen = _Screen() if sys.stdout.isatty() and _has_rich() else None
+    screen = _open_screen() if sys.stdout.isatty() else None
     readings: list[Reading] = []
     read_at = 0.0
     count = 0
@@ -92,8 +92,11 @@ def _show(readings: Sequence[Reading], screen: "_Screen | None") -> None:
         )
 
 
-def _has_rich() -> bool:
-    return find_spec("rich") is not None
+def _open_screen() -> "_Screen | None":
+    if find_spec("rich") is not None:
+        return _Screen()
+    sys.stderr.write("A table needs rich: pip install 'aioamqp[cli]'\n")
+    return None
 
 
 class _Screen:

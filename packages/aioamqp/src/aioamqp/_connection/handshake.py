@@ -33,6 +33,7 @@ LARGEST_FRAME: Final = 16 * 1024 * 1024
 """Bytes of a frame that a server can choose: a frame is held until it is complete."""
 
 _HEADER_SIZE: Final = 8
+_HTTP: Final = b"HTTP"  # which begins the answer of the management API, for example
 _TLS_ALERT: Final = b"\x15\x03"  # RFC 8446: 5.1, the type of the record and its version
 _LOCALE: Final = "en_US"
 _WITHOUT_LOGIN: Final = ("EXTERNAL", "ANONYMOUS")
@@ -117,19 +118,25 @@ class Handshake:
         """Return the data for the decoder, unless it is a protocol header of the server's own.
 
         Raises:
-            HandshakeFailed: it is, or it is TLS: the server does not speak AMQP 0-9-1. Spec: 4.2.2.
+            HandshakeFailed: it is, or it is TLS or HTTP: the server does not speak AMQP 0-9-1.
+                Spec: 4.2.2.
         """
         if self._is_0_9_1:
             return data
         self._header += data
         if b"AMQP".startswith(self._header[:4]) and len(self._header) < _HEADER_SIZE:
             return b""
-        if self._header == _TLS_ALERT[:1]:
+        if self._header == _TLS_ALERT[:1] or self._header in (_HTTP[:1], _HTTP[:2], _HTTP[:3]):
             return b""
         if self._header.startswith(b"AMQP"):
             version = "-".join(map(str, self._header[5:_HEADER_SIZE]))
             raise HandshakeFailed(
                 f"The server does not take AMQP 0-9-1, it asks for AMQP {version}; check the port"
+            )
+        if self._header.startswith(_HTTP):
+            raise HandshakeFailed(
+                "The server does not speak AMQP 0-9-1 on this port but HTTP: the port of AMQP"
+                " usually is 5672, or 5671 with TLS; 15672 is that of the management API"
             )
         if self._header.startswith(_TLS_ALERT):
             raise HandshakeFailed(
