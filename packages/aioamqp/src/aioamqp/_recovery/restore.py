@@ -257,12 +257,19 @@ class Restorer:
             try:
                 is_restored = await self._try_restore_channel(recovery)
             except (ChannelClosed, NoChannelAvailable) as error:  # the new server may allow fewer
-                if self._protocol.state != OPEN:
-                    raise
-                if not recovery.is_ended:  # or else the program has closed it
-                    self._report(f"channel {number}", error)
-                    recovery.core.end(error)
-        if is_restored and not recovery.is_ended:
+                self._end_channel(recovery, number, error)
+        self._resume(recovery)
+
+    def _end_channel(self, recovery: Recovery, number: int, error: Exception) -> None:
+        """End a channel that the server has closed, unless the connection is lost."""
+        if self._protocol.state != OPEN:
+            raise error
+        if not recovery.is_ended:  # or else the program has closed it
+            self._report(f"channel {number}", error)
+            recovery.core.end(error)
+
+    def _resume(self, recovery: Recovery) -> None:
+        if not recovery.is_ended:
             recovery.core.check_open()  # the connection may have been lost behind the last reply
             recovery.resume()
 
@@ -298,19 +305,29 @@ class Restorer:
             self._waiting.append((recovery, consumer))
             return
         core = recovery.core
+        recovery.lose()  # so that the channel survives if the server refuses
+        try:
+            is_open = await self._restart_limited(recovery, core, consumer, is_last=is_last)
+        except ChannelClosed as error:  # because of something that the program had sent before
+            self._end_channel(recovery, core.number, error)
+            return
+        if is_open:
+            self._resume(recovery)
+        else:
+            await self._restore_channel(recovery)
+
+    async def _restart_limited(
+        self, recovery: Recovery, core: ChannelCore, consumer: Consumer, *, is_last: bool
+    ) -> bool:
+        """Start a consumer again with its own limit; see ``_restart``."""
         latest = core.consumers.qos
         is_limited = consumer.qos is not None and consumer.qos != latest
-        recovery.lose()  # so that the channel survives if the server refuses
         if is_limited and consumer.qos is not None:
             await core.requests.request(consumer.qos, ANSWER_TIMEOUT)
-        if not await self._restart(recovery, consumer, is_last=is_last):
-            await self._restore_channel(recovery)
-            return
-        if is_limited and latest is not None:
+        is_open = await self._restart(recovery, consumer, is_last=is_last)
+        if is_open and is_limited and latest is not None:
             await core.requests.request(latest, ANSWER_TIMEOUT)
-        if not recovery.is_ended:
-            recovery.core.check_open()
-            recovery.resume()
+        return is_open
 
     async def _open_core(self, recovery: Recovery, old: ChannelCore) -> ChannelCore:
         protocol, channel = self._protocol, cast("Channel", recovery.channel)

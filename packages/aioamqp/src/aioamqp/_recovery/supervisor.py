@@ -521,11 +521,11 @@ class Supervisor:
                 self._begin(restorer, restorer.retry())
             self._restart_queueless(restorer)
             await protocol.stop_now.wait()
-            for task in self._restoring:
-                task.cancel()  # the next connection begins anew
             assert protocol._core is not None
             if not protocol._core.is_closed_by_program and self._reconnect is not None:
                 self._change(RECOVERING, protocol._core.failure)
+        for task in self._restoring:
+            task.cancel()  # the next connection begins anew
         # Before the next one: RabbitMQ deletes the exclusive queues of a connection at its end.
         await protocol.connection_closed.wait()
 
