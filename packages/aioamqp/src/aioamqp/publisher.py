@@ -17,6 +17,7 @@ from ._channel.core import ChannelCore
 from ._channel.requests import check_timeout
 from ._connection.gate import Gate, GateTimeout, Reason
 from ._connection.large_contents import LargeContent
+from ._connection.read_flow import ReadFlow
 from ._connection.recorder import waiting
 from ._connection.waiters import Waiters
 from ._loggers import channel_logger
@@ -80,10 +81,17 @@ class Confirmation:
         return f"<Confirmation {'confirmed' if self._error is None else repr(self._error)}>"
 
     def __await__(self) -> Generator[Any, None, None]:
-        if not self._is_done:
+        while not self._is_done:
             if self._waiters is None:
                 self._waiters = Waiters()
-            yield from self._waiters.wait().__await__()
+            # It may be a consumer's callback that waits here. After recovery, which wakes it, the
+            # publisher confirm comes on another connection.
+            read_flow = self._publisher._channel._core.connection.read_flow
+            read_flow.begin_call()
+            try:
+                yield from self._waiters.wait().__await__()
+            finally:
+                read_flow.end_call()
         self._publisher._forget_error(self)
         if self._error is not None:
             raise self._error
@@ -116,6 +124,11 @@ class Confirmation:
         # One that is kept is sent again, or given up, when the channel has ended.
         if not self._is_done and self._message is None:
             self._fail(not_sent(error))
+
+    def move(self) -> None:
+        """Wait for the outcome on another connection: the message is sent there again."""
+        if self._waiters is not None:
+            self._waiters.wake()
 
     def _fail(self, error: Exception) -> None:
         self._error = error
@@ -205,6 +218,8 @@ class Publisher:
         self._count = 0
         self._bytes = 0
         self._is_full = False
+        self._in_line = 0  # calls that wait for a place in the window
+        self._line_flow: ReadFlow = channel._core.connection.read_flow
         self._until_settled = Waiters()
         self._errors: dict[Confirmation, Exception] = {}
         self._more_errors = 0
@@ -277,12 +292,9 @@ class Publisher:
         if deadline is not None:
             text = f"The server has not confirmed it within {timeout} seconds"
             timer = loop.call_at(deadline, self._give_up, confirmation, text)
-        connection = self._channel._core.connection
-        connection.read_flow.begin_call()  # it may be a consumer's callback that waits here
         try:
             await confirmation
         finally:
-            connection.read_flow.end_call()
             if timer is not None:
                 timer.cancel()
 
@@ -382,7 +394,12 @@ class Publisher:
         try:
             async with asyncio.timeout(timeout):
                 while self._count:
-                    await self._until_settled.wait()
+                    read_flow = self._channel._core.connection.read_flow
+                    read_flow.begin_call()
+                    try:
+                        await self._until_settled.wait()  # or another connection
+                    finally:
+                        read_flow.end_call()
         except TimeoutError:
             text = f"{self._count} messages are unconfirmed after {timeout} seconds"
             raise TimeoutError(text) from None
@@ -405,7 +422,7 @@ class Publisher:
             deadline = asyncio.get_running_loop().time() + timeout
         recovers = self._resend != "never" or (core.recovery is not None and core.recovery.is_lost)
         if self._gate.is_busy:
-            await self._wait(self._gate, core, size, deadline)
+            await self._wait_for_place(core, size, deadline)
         # Its place in the window, before it waits for anything else: so messages keep their order.
         self._take_place(size)
         try:
@@ -446,6 +463,29 @@ class Publisher:
                     raise not_sent(error) from error
             else:
                 return core
+
+    async def _wait_for_place(self, core: ChannelCore, size: int, deadline: float | None) -> None:
+        """Wait in line for a place in the window, on whatever connection one gets free.
+
+        Raises:
+            PublishNotSent: the deadline has passed.
+        """
+        if not self._in_line:
+            self._line_flow = core.connection.read_flow
+        self._in_line += 1
+        self._line_flow.begin_call()
+        try:
+            await self._wait(self._gate, core, size, deadline)
+        finally:
+            self._in_line -= 1
+            self._line_flow.end_call()
+
+    def _move_line(self, read_flow: ReadFlow) -> None:
+        """Have another connection read for the calls in line."""
+        for _ in range(self._in_line):
+            self._line_flow.end_call()
+            read_flow.begin_call()
+        self._line_flow = read_flow
 
     async def _wait(self, gate: Gate, core: ChannelCore, size: int, deadline: float | None) -> None:
         """Wait in line.
@@ -563,6 +603,9 @@ class Publisher:
             else:
                 _write_large(core, data, confirmation)
             core.confirms.add(confirmation, _returnable(message))
+            confirmation.move()
+        self._until_settled.wake()
+        self._move_line(core.connection.read_flow)
 
     def end(self, error: Exception) -> None:
         """Raise PublishUnconfirmed for the messages that were to be sent again."""

@@ -176,7 +176,7 @@ class RpcClient:
                 while True:
                     await self._send(call, routing_key, body, exchange, request, deadline)
                     try:
-                        return await call.reply
+                        return await _reply_to(call)
                     except RpcInterrupted as error:
                         if not resend or not error.is_retryable or self._is_closed:
                             raise
@@ -292,6 +292,17 @@ def _request_properties(properties: Mapping[str, Any] | Properties | None) -> Co
         if getattr(request, name) is not None:
             raise InvalidArgument("is set by RpcClient.call: leave it out", (name,))
     return request
+
+
+async def _reply_to(call: _Call) -> bytes:
+    """Wait for the reply; it may be a consumer's callback that does, so reading goes on."""
+    assert call.core is not None
+    read_flow = call.core.connection.read_flow
+    read_flow.begin_call()
+    try:
+        return await call.reply
+    finally:
+        read_flow.end_call()
 
 
 def _fail(call: _Call, cause: Exception) -> None:

@@ -226,9 +226,13 @@ class Consumers:
     async def _wait_for_tag(self, tag: str, timeout: float | None) -> None:
         if not self._is_abandoned(tag):
             return
-        async with asyncio.timeout(timeout):
-            while self._is_abandoned(tag):
-                await self._until_tag_free.wait()
+        self._read_flow.begin_call()
+        try:
+            async with asyncio.timeout(timeout):
+                while self._is_abandoned(tag):
+                    await self._until_tag_free.wait()
+        finally:
+            self._read_flow.end_call()
 
     def _is_abandoned(self, tag: str) -> bool:
         return any(c.state is State.ABANDONED for c in self._by_tag.get(tag, ()))
