@@ -481,7 +481,7 @@ class Publisher:
             self._line_flow.end_call()
 
     def _move_line(self, read_flow: ReadFlow) -> None:
-        """Have another connection read for the calls in line."""
+        """Keep another connection reading for the calls in line."""
         for _ in range(self._in_line):
             self._line_flow.end_call()
             read_flow.begin_call()
