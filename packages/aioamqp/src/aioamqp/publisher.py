@@ -32,7 +32,7 @@ from .exceptions import (
     reason,
     unconfirmed,
 )
-from .properties import Properties, encode_properties
+from .properties import Properties, by_name, encode_properties
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -206,8 +206,8 @@ class Publisher:
         self._channel = channel
         self._exchange = exchange
         self._routing_key = routing_key
-        self._properties = properties
         self._encoded_properties = _encoded(properties)
+        self._properties = by_name(properties)
         self._mandatory = mandatory
         self._resend: Resend = resend
         self._keeps_messages = resend == "unconfirmed"
@@ -230,6 +230,17 @@ class Publisher:
         _encode(channel._core, exchange, routing_key, mandatory, self._encoded_properties, b"")
         if recovery is not None:
             recovery.publishers.add(self)
+
+    def __del__(self) -> None:
+        count = len(getattr(self, "_errors", ()))
+        if count:
+            channel_logger.warning(
+                "%d messages to exchange %r were not confirmed, and nothing has asked for their"
+                " outcome: call publisher.flush(). The first: %s",
+                count + self._more_errors,
+                self._exchange,
+                reason(next(iter(self._errors.values()))),
+            )
 
     @property
     def unconfirmed(self) -> int:
@@ -527,8 +538,9 @@ class Publisher:
 
     def _merged(self, properties: _Properties) -> bytes:
         base = self._properties
-        if not isinstance(properties, Properties) and isinstance(base, Mapping):
-            properties = {**base, **(properties or {})}
+        if base and isinstance(properties, Mapping):
+            given = properties if "message_type" not in properties else by_name(properties)
+            properties = {**base, **given}
         return _encoded(properties)
 
     def _lasting(self, message: _Message) -> _Message:
@@ -570,6 +582,7 @@ class Publisher:
         if core.recovery is None or not core.recovery.goes_on(core):
             return False
         self._kept.append(confirmation)
+        core.recovery.keep(self)
         return True
 
     def resume(self, core: ChannelCore) -> None:

@@ -169,6 +169,7 @@ class Recovery:
         self._transaction: Core | None = None
         self._until_changed = Waiters()
         self._waiting: dict[object, tuple[str, float]] = {}
+        self._kept: set[Resuming] = set()
 
     @property
     def core(self) -> Any:
@@ -203,6 +204,7 @@ class Recovery:
         self.link.add(self)
         for publisher in tuple(self.publishers):
             publisher.resume(self.core)
+        self._kept.clear()
         self._until_changed.wake()
 
     def end(self) -> None:
@@ -213,7 +215,12 @@ class Recovery:
             self.link.remove(self)
             for publisher in tuple(self.publishers):
                 publisher.end(self.core.closed_error())
+            self._kept.clear()
             self._until_changed.wake()
+
+    def keep(self, publisher: Resuming) -> None:
+        """Keep a publisher that has messages to send again, also if the program does not."""
+        self._kept.add(publisher)
 
     def continues_after(self, error: ChannelClosed) -> bool:
         """Return whether the channel is restored after a channel.close of the server.
