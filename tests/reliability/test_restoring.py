@@ -76,6 +76,36 @@ async def test_an_exclusive_queue_is_restored_when_the_server_has_noticed_the_ha
         assert (await anext(messages)).body == b"there"
 
 
+@pytest.mark.parametrize("names", [["mine"], ["auto"], ["mine", "auto"], ["auto", "mine"]])
+async def test_what_ends_with_the_half_open_link_is_declared_again(
+    broker: FakeBroker, names: list[str]
+) -> None:
+    """R12, R15. RabbitMQ: an auto-delete exchange ends with its last binding, a queue its consumer."""
+    async with recovering(heartbeat=10) as connection:
+        channel = await connection.channel()
+        await channel.exchange_declare("above", "fanout", auto_delete=True)
+        await channel.exchange_declare("events", "fanout", auto_delete=True)
+        await channel.exchange_bind("events", "above", "")
+        loops = {}
+        for name in names:
+            flags = (
+                {"exclusive": True} if name == "mine" else {"durable": True, "auto_delete": True}
+            )
+            await channel.queue_declare(name, **flags)
+            await channel.queue_bind(name, "events", "")
+            loops[name] = channel.consume(name, exclusive=True)
+            await loops[name].__aenter__()
+        broker.faults.add(Silence(connection=1))
+        await asyncio.sleep(120)
+
+        assert connection.is_healthy
+        broker.publish("above", "", b"there")
+        for messages in loops.values():
+            assert (await anext(messages)).body == b"there"
+        topology = connection.topology
+        assert (len(topology.exchanges), len(topology.bindings)) == (2, 1 + len(names))
+
+
 async def test_trying_again_is_logged_once(
     broker: FakeBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
