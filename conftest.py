@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -17,6 +18,12 @@ settings.register_profile("explore", settings.get_profile("repeat"), derandomize
 settings.load_profile("repeat")
 
 pytest_plugins = ["pytester"]
+
+FREEZE_EVERY = 100
+"""Tests after which ``freeze`` is called."""
+
+ended = itertools.count(1)
+"""The number of the test that has ended."""
 
 TURNS_TO_END = 3
 """Iterations of the event loop in which a task that was cancelled, or is returning, can end."""
@@ -51,8 +58,21 @@ def make_tasks_eager() -> None:
 
 
 def pytest_collection_finish() -> None:
-    # Objects that exist before the first test stay until the end. Unless they are frozen, the
-    # garbage collector examines all of them after each test, which takes longer than most tests.
+    freeze()
+
+
+def pytest_runtest_logfinish() -> None:
+    # pytest keeps some twenty objects of each test.
+    if next(ended) % FREEZE_EVERY == 0:
+        freeze()
+
+
+def freeze() -> None:
+    """Exempt from garbage collection what exists now, which stays until the end.
+
+    Or else the garbage collector would examine all of it after each test, which takes longer than
+    most tests.
+    """
     gc.collect()
     gc.freeze()
 
