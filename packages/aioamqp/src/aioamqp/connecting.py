@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from ._arguments import argument_of_url
 from ._connection.transport import FlushingTransport
@@ -206,6 +206,9 @@ async def _connect(
             " connect() in that loop, from another thread with asyncio.run_coroutine_threadsafe()"
         )
     _check_host(host)
+    if not (isinstance(cast("object", login_method), str) or callable(login_method)):
+        text = f"must be a name or a function, not {type(login_method).__name__}"
+        raise InvalidArgument(text, ("login_method",))
     if ssl and ssl is not True and not hasattr(ssl, "wrap_bio"):
         text = f"must be an SSLContext, True, False or None, not {type(ssl).__name__}"
         raise InvalidArgument(text, ("ssl",))

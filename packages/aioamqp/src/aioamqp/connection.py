@@ -4,9 +4,9 @@
 # pyright: reportPrivateUsage=false
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from ._arguments import (
     OF_CHANGE,
@@ -352,8 +352,15 @@ def _check_backoff(reconnect: object) -> None:
         raise InvalidArgument(text, ("reconnect",))
 
 
-def _parsed(url: str | Sequence[str]) -> list[AmqpUrl]:
-    urls = [url] if isinstance(url, str) else list(url)
+def _parsed(url: object) -> list[AmqpUrl]:
+    urls: list[str] = []
+    if isinstance(url, str):
+        urls = [url]
+    elif isinstance(url, Iterable) and not isinstance(url, bytes | bytearray):
+        urls = list(cast("Iterable[str]", url))
+    elif url is not None:
+        text = f"must be a URL, or several, not {type(url).__name__}"
+        raise InvalidArgument(text, ("url",))
     if not urls:
         raise InvalidArgument("must be a URL, or several", ("url",))
     return [parse_url(each) for each in urls]

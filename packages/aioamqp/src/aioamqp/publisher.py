@@ -545,7 +545,8 @@ class Publisher:
 
     def _lasting(self, message: _Message) -> _Message:
         """Return a message that can be sent later: with a body that does not change, and an id."""
-        message.body = bytes(message.body)
+        if isinstance(message.body, bytearray | memoryview):  # bytes(5) would be five bytes
+            message.body = bytes(message.body)
         if self._keeps_messages:
             properties = _decoded(message.properties)
             if properties.message_id is None:
