@@ -205,8 +205,10 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         protocol.channels[number] = self
         try:
             await core.requests.request(channel_methods.Open())
+            core.check_open()  # the connection may have been lost behind the reply
         except BaseException:
             core.abandon(0, "The call that opened the channel was given up")
+            core.recovery = old.recovery  # which has ended, and knows the connection to come
             raise
         if old.recovery is not None:
             core.recovery = old.recovery
