@@ -261,6 +261,28 @@ async def test_on_close_of_a_channel_is_not_called_while_it_recovers_or_is_close
     assert ended == []
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_on_close_is_not_called_for_a_channel_that_is_opened_on_the_next_connection(
+    broker: FakeBroker, turns: int
+) -> None:
+    """R25."""
+    ended: list[Exception] = []
+    async with recovering() as connection:
+        opening = asyncio.ensure_future(connection.channel(on_close=ended.append))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        break_off(connection)
+
+        channel = await opening
+
+        await channel.basic_qos(prefetch_count=1)
+        assert ended == []
+        with pytest.raises(ChannelClosed):
+            await channel.queue_declare("none", passive=True)
+        await broker.wait_idle()
+        assert len(ended) == 1
+
+
 @pytest.mark.parametrize("is_lost", [False, True])
 async def test_a_consumer_callback_may_close_its_connection(
     broker: FakeBroker, is_lost: bool

@@ -266,12 +266,14 @@ class Connection:
 
         async def open_one(protocol: AmqpProtocol, seconds: float | None) -> Channel:
             return await protocol.channel(
-                return_callback=return_callback, on_close=on_close, timeout=seconds, **kwargs
+                return_callback=return_callback, timeout=seconds, **kwargs
             )
 
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         channel = await self._supervisor.open_channel(deadline, open_one)
         assert isinstance(channel, Channel)
+        if on_close is not None:  # not before: another one is opened if the connection is lost
+            channel.on_close = on_close
         return channel
 
     @property
