@@ -367,8 +367,12 @@ class Publisher:
             try:
                 ready = await self._take_place_in_line(core, size, timeout)
                 if ready is not core:
-                    data = _encode(ready, exchange, key, mandatory, encoded, body)
                     core, connection = ready, ready.connection
+                    try:
+                        data = _encode(core, exchange, key, mandatory, encoded, body)
+                    except InvalidArgument:  # the new server may have a smaller frame-max
+                        self._free_place(size)
+                        raise
             except BaseException as error:
                 note_not_published(core, noted, error)
                 raise
