@@ -366,6 +366,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
                 what has not been written; "unconfirmed" also for what the server may have or not,
                 so that there may be duplicates. These have the header ``x-resent`` with the value
                 True, and a ``message_id`` that does not change, by which a consumer can drop them.
+                A message over which the server may have closed three connections is given up.
             max_unconfirmed: messages that may be unconfirmed at a time; others wait.
             max_bytes: their bytes, likewise.
             blocked_timeout: seconds to wait while the server blocks the connection (0 to fail at
