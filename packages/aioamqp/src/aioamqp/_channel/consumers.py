@@ -192,7 +192,9 @@ class Consumers:
         if on_checkpoint is not None:
             checkpoints = _Checkpoints(consumer.tag, on_checkpoint)
             consumer.position = checkpoints.position
-        elif OFFSET in consumer.method.arguments:
+        elif OFFSET in consumer.method.arguments or self.core.recovery.link.is_stream(
+            str(consumer.method.queue)
+        ):
             consumer.position = StreamPosition()
 
     async def iterate(

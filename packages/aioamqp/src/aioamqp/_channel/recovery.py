@@ -100,6 +100,10 @@ class Link(Protocol):
         """Return a name for a queue that is declared without one."""
         ...
 
+    def is_stream(self, queue: str) -> bool:
+        """Return whether the program has declared a queue as a stream."""
+        ...
+
     def waiting_error(self) -> AmqpClosedConnection:
         """Create the error for a call that has waited for recovery too long."""
         ...
