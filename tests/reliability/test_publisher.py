@@ -11,7 +11,7 @@ import pytest_asyncio
 
 import aioamqp
 from aioamqp import Backoff, Channel, Connection, Properties
-from aioamqp.publisher import Publisher
+from aioamqp.publisher import Publisher, Resend
 from aioamqp_testing import FakeBroker, Message
 from aioamqp_testing.faults import Lose, LoseConfirm, NackConfirm, Reset
 
@@ -420,6 +420,21 @@ async def test_what_cannot_be_meant_is_refused(
         channel.publisher("", **options)
 
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("resend", ["never", "unsent", "unconfirmed"])
+@pytest.mark.parametrize("body", [5, None, "text", [1, 2]])
+async def test_a_body_that_is_none_is_refused(
+    amqp_broker: FakeBroker, channel: Channel, resend: Resend, body: Any
+) -> None:
+    """``bytes(5)`` would be five bytes."""
+    publisher = channel.publisher("", routing_key="q", resend=resend)
+
+    with pytest.raises(aioamqp.InvalidArgument, match="must be bytes, bytearray or memoryview"):
+        await publisher.publish(body)
+
+    assert publisher.unconfirmed == 0
+    assert bodies(amqp_broker) == []
 
 
 async def test_resend_needs_a_channel_that_recovers(amqp_broker: FakeBroker) -> None:

@@ -7,7 +7,13 @@ import pytest
 
 from aioamqp import Channel, ConnectionState
 from aioamqp._recovery.topology import Recover
-from aioamqp.exceptions import ChannelClosed, HandshakeFailed, NoChannelAvailable
+from aioamqp.exceptions import (
+    ChannelClosed,
+    HandshakeFailed,
+    InvalidArgument,
+    NoChannelAvailable,
+)
+from aioamqp.publisher import Resend
 from aioamqp_testing import FakeBroker
 from aioamqp_testing.faults import CloseChannel, Lose, RefuseLogin, Send, Silence
 from amqp_codec import Method
@@ -291,6 +297,28 @@ async def test_on_close_of_a_channel_is_not_called_while_it_recovers_or_is_close
     assert ended == []
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_on_close_is_not_called_for_a_channel_that_is_opened_on_the_next_connection(
+    broker: FakeBroker, turns: int
+) -> None:
+    """R25."""
+    ended: list[Exception] = []
+    async with recovering() as connection:
+        opening = asyncio.ensure_future(connection.channel(on_close=ended.append))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        break_off(connection)
+
+        channel = await opening
+
+        await channel.basic_qos(prefetch_count=1)
+        assert ended == []
+        with pytest.raises(ChannelClosed):
+            await channel.queue_declare("none", passive=True)
+        await broker.wait_idle()
+        assert len(ended) == 1
+
+
 @pytest.mark.parametrize("is_lost", [False, True])
 async def test_a_consumer_callback_may_close_its_connection(
     broker: FakeBroker, is_lost: bool
@@ -334,5 +362,28 @@ async def test_the_server_may_change_its_limits(broker: FakeBroker) -> None:
         await channels[0].queue_declare("q", durable=True)
 
 
-def tuning(channel_max: int) -> Method:
-    return methods.Tune(channel_max, 131072, 60)
+@pytest.mark.parametrize("resend", ["never", "unsent", "unconfirmed"])
+async def test_a_message_that_is_too_large_for_the_next_server_leaves_the_window_of_its_publisher(
+    broker: FakeBroker, resend: Resend
+) -> None:
+    """R23. Or else ``flush`` would never return."""
+    async with recovering() as connection:
+        channel = await connection.channel()
+        publisher = channel.publisher("", routing_key="q", resend=resend, max_unconfirmed=1)
+        broker.faults.add(
+            Send(tuning(100, frame_max=8192), received="connection.start-ok", connection=2)
+        )
+        broker.faults.add(Lose(sent="connection.tune", connection=2))
+        break_off(connection)
+        properties = {"headers": {"large": "x" * 20000}}
+
+        with pytest.raises(InvalidArgument, match=r"the properties take .* but a frame holds"):
+            await publisher.publish(b"", properties=properties)
+
+        assert publisher.unconfirmed == 0
+        await publisher.flush(timeout=5)
+        await publisher.publish(b"small", timeout=5)
+
+
+def tuning(channel_max: int, frame_max: int = 131072) -> Method:
+    return methods.Tune(channel_max, frame_max, 60)

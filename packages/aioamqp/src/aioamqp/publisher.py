@@ -9,11 +9,12 @@ from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
-from amqp_codec import EncodeError, confirm
+from amqp_codec import EncodeError, basic, confirm
 from amqp_codec import Properties as CodecProperties
 
 from ._channel.confirms import Content
 from ._channel.core import ChannelCore
+from ._channel.recovery import is_blamed, may_publish_again
 from ._channel.requests import check_timeout
 from ._connection.gate import Gate, GateTimeout, Reason
 from ._connection.large_contents import LargeContent
@@ -140,7 +141,7 @@ class Confirmation:
 class _Message:
     """What is needed to send a message again."""
 
-    __slots__ = ("body", "exchange", "mandatory", "properties", "routing_key")
+    __slots__ = ("blamed", "body", "exchange", "mandatory", "properties", "routing_key")
 
     def __init__(
         self,
@@ -155,6 +156,7 @@ class _Message:
         self.mandatory: bool = mandatory
         self.properties: bytes = properties
         self.body: _Payload = body
+        self.blamed = 0  # how often a connection was lost that may have been because of it
 
 
 class Publisher:
@@ -367,8 +369,12 @@ class Publisher:
             try:
                 ready = await self._take_place_in_line(core, size, timeout)
                 if ready is not core:
-                    data = _encode(ready, exchange, key, mandatory, encoded, body)
                     core, connection = ready, ready.connection
+                    try:
+                        data = _encode(core, exchange, key, mandatory, encoded, body)
+                    except InvalidArgument:  # the new server may have a smaller frame-max
+                        self._free_place(size)
+                        raise
             except BaseException as error:
                 note_not_published(core, noted, error)
                 raise
@@ -545,7 +551,8 @@ class Publisher:
 
     def _lasting(self, message: _Message) -> _Message:
         """Return a message that can be sent later: with a body that does not change, and an id."""
-        message.body = bytes(message.body)
+        if isinstance(message.body, bytearray | memoryview):  # bytes(5) would be five bytes
+            message.body = bytes(message.body)
         if self._keeps_messages:
             properties = _decoded(message.properties)
             if properties.message_id is None:
@@ -577,9 +584,13 @@ class Publisher:
     def _keeps(self, confirmation: Confirmation, error: Exception) -> bool:
         """Return whether a message that is not confirmed is sent again, and keep it then."""
         core = self._channel._core
-        if confirmation._message is None or not isinstance(error, PublishUnconfirmed):
+        message = confirmation._message
+        if message is None or not isinstance(error, PublishUnconfirmed):
             return False
         if core.recovery is None or not core.recovery.goes_on(core):
+            return False
+        message.blamed += is_blamed(basic.Publish.NAME, core.failure)
+        if not may_publish_again(core.failure, message.blamed):
             return False
         self._kept.append(confirmation)
         core.recovery.keep(self)

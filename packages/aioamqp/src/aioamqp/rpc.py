@@ -17,10 +17,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, cast
 
-from amqp_codec import EncodeError
+from amqp_codec import EncodeError, basic
 from amqp_codec import Properties as CodecProperties
 
 from ._channel.core import ChannelCore
+from ._channel.recovery import is_blamed, may_publish_again
 from ._channel.requests import check_timeout
 from ._loggers import channel_logger
 from ._retry import OwnChannel, check_connection, text_of
@@ -173,7 +174,7 @@ class RpcClient:
         request.correlation_id, request.reply_to = key, REPLY_TO
         request.message_id = request.message_id or key
         call = self._calls[key] = _Call(loop.create_future())
-        was_sent = False
+        was_sent, blamed = False, 0
         timer = asyncio.timeout_at(deadline)
         try:
             async with timer:
@@ -184,6 +185,9 @@ class RpcClient:
                         return await _reply_to(call)
                     except RpcInterrupted as error:
                         if not resend or not error.is_retryable or self._is_closed:
+                            raise
+                        blamed += is_blamed(basic.Publish.NAME, error.__cause__)
+                        if not may_publish_again(error.__cause__, blamed):
                             raise
                     call.core, call.reply = None, loop.create_future()
         except PublishNotSent as error:

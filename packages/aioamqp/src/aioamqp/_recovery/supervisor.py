@@ -320,6 +320,11 @@ class Supervisor:
         """Return a name for a queue that is declared without one, so that it keeps its name."""
         return f"aioamqp-{os.urandom(16).hex()}"
 
+    def is_stream(self, queue: str) -> bool:
+        """Return whether the program has declared a queue as a stream."""
+        declared = self.topology.queues.get(queue)
+        return declared is not None and declared.arguments.get("x-queue-type") == "stream"
+
     def waiting_error(self) -> AmqpClosedConnection:
         """Create the error for a call that has waited too long."""
         cause = self.last_error
