@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from aioamqp import Channel, ConnectionState
+from aioamqp import Channel, ConnectionState, Properties
 from aioamqp._recovery.topology import Recover
 from aioamqp.exceptions import (
     ChannelClosed,
@@ -383,6 +383,27 @@ async def test_a_message_that_is_too_large_for_the_next_server_leaves_the_window
         assert publisher.unconfirmed == 0
         await publisher.flush(timeout=5)
         await publisher.publish(b"small", timeout=5)
+
+
+async def test_properties_of_a_publisher_may_be_too_large_for_the_next_server(
+    broker: FakeBroker,
+) -> None:
+    """R23. What is encoded once for all messages was checked for another frame-max."""
+    async with recovering() as connection:
+        channel = await connection.channel()
+        properties = {"headers": {"large": "x" * 20000}}
+        publisher = channel.publisher("", routing_key="q", properties=properties)
+        await publisher.publish(b"large")
+        broker.faults.add(
+            Send(tuning(100, frame_max=8192), received="connection.start-ok", connection=2)
+        )
+        broker.faults.add(Lose(sent="connection.tune", connection=2))
+        await lose(connection)
+
+        with pytest.raises(InvalidArgument, match=r"the properties take .* but a frame holds"):
+            await publisher.publish(b"large")
+        assert publisher.unconfirmed == 0
+        await publisher.publish(b"small", properties=Properties(), timeout=5)
 
 
 def tuning(channel_max: int, frame_max: int = 131072) -> Method:

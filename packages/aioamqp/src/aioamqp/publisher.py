@@ -230,6 +230,7 @@ class Publisher:
         self._last_id = 0
         # Which checks the arguments.
         _encode(channel._core, exchange, routing_key, mandatory, self._encoded_properties, b"")
+        self._prepare(channel._core)
         if recovery is not None:
             recovery.publishers.add(self)
 
@@ -352,9 +353,19 @@ class Publisher:
             if message is not None:
                 message.properties = encoded
         try:
-            data = connection.encoder.encode_publish(
-                core.number, exchange, key, mandatory, False, encoded, body
-            )
+            if (
+                encoded is self._encoded_properties
+                and key is self._routing_key
+                and mandatory is self._mandatory
+                and core is self._prepared_core
+                and type(body) is bytes
+                and len(body) <= connection.encoder.most_at_once
+            ):
+                data: bytes | LargeContent = self._prepared.encode(encoded, body)
+            else:
+                data = connection.encoder.encode_publish(
+                    core.number, exchange, key, mandatory, False, encoded, body
+                )
         except InvalidArgument as error:
             note_not_published(core, noted, error)
             raise
@@ -526,6 +537,18 @@ class Publisher:
         finally:
             core.connection.read_flow.end_call()
 
+    def _prepare(self, core: ChannelCore) -> None:
+        """Encode what most messages over a core have in common, and check that they fit."""
+        self._prepared_core: ChannelCore | None = None
+        try:
+            self._prepared = core.connection.encoder.prepare(
+                core.number, self._exchange, self._routing_key, self._mandatory
+            )
+            self._prepared.encode(self._encoded_properties, b"")
+        except EncodeError:
+            return  # the new server has a smaller frame-max: the messages are refused one by one
+        self._prepared_core = core
+
     def _take_place(self, size: int) -> None:
         self._count += 1
         self._bytes += size
@@ -598,6 +621,7 @@ class Publisher:
 
     def resume(self, core: ChannelCore) -> None:
         """Send messages again, before any others. Called when the channel is restored."""
+        self._prepare(core)
         kept, self._kept = self._kept, []
         if kept and not core.confirms.is_selected:
             _select(core)
