@@ -22,7 +22,7 @@ from scripted_server import ScriptedServer
 COSTS = {
     "publish": 44,
     "publish with confirm": 60,
-    "publish deferred": 28,
+    "publish deferred": 27,
     "deliver to a callback": 106,
     "deliver, look and ack": 143,
     "iterate and ack": 111,

@@ -118,6 +118,34 @@ async def test_each_consumer_keeps_its_own_prefetch_count(
         await (await anext(second)).ack()
 
 
+@pytest.mark.parametrize(
+    ("begin", "bodies"),
+    [
+        ({}, [b"1", b"2", b"3"]),
+        ({"x-stream-offset": "next"}, [b"1", b"2", b"3"]),
+        ({"x-stream-offset": "last"}, [b"0", b"1", b"2", b"3"]),
+    ],
+)
+async def test_a_stream_continues_with_what_was_delivered_and_not_settled(
+    amqp_broker: FakeBroker, connection: Connection, begin: dict[str, Any], bodies: list[bytes]
+) -> None:
+    """The end of the stream is another one by then."""
+    channel = await connection.channel()
+    await channel.queue_declare("s", durable=True, arguments={"x-queue-type": "stream"})
+    amqp_broker.publish("", "s", b"0")
+    async with channel.consume("s", arguments=begin) as messages:
+        amqp_broker.publish("", "s", b"1")
+        assert (await anext(messages)).body == bodies[0]
+        amqp_broker.publish("", "s", b"2")
+        await amqp_broker.wait_idle()
+
+        await lose(amqp_broker, connection)
+        amqp_broker.publish("", "s", b"3")
+
+        async with asyncio.timeout(10):
+            assert [(await anext(messages)).body for _ in bodies] == bodies
+
+
 async def test_a_stream_continues_after_the_last_settled_offset(
     amqp_broker: FakeBroker, connection: Connection
 ) -> None:

@@ -76,3 +76,22 @@ async def test_a_consumer_is_forgotten_if_the_connection_is_lost_while_it_is_can
 
     assert not connection.topology
     await connection.wait_open()
+
+
+async def test_a_loop_that_is_dropped_at_any_turn_of_a_recovery_is_forgotten(
+    amqp_broker: FakeBroker, channel: Channel, connection: Connection
+) -> None:
+    for turns in range(40):
+        messages = channel.consume("q")
+        await messages.__aenter__()
+        amqp_broker.faults.add(Reset())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        del messages
+        await amqp_broker.wait_idle()
+        await connection.wait_open()
+        await channel.queue_declare("q", auto_delete=True, durable=True)
+
+        assert connection.snapshot()["channels"][0]["consumers"] == [], turns
+        assert not connection.topology.consumers
+        assert amqp_broker.vhost.queues["q"].consumer_count == 0

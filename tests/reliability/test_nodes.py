@@ -412,7 +412,8 @@ async def test_a_link_that_is_cut_often_leaves_everything_restored(
     """R13, R15. RabbitMQ may still have the exclusive queue of the last connection."""
     async with asyncio.timeout(50), recovering(rabbitmq_node.url) as connection:
         channel = await connection.channel()
-        await channel.exchange_declare("often", "topic", auto_delete=True)
+        # Not auto-delete: it would end with the exclusive queue, perhaps just before a message.
+        await channel.exchange_declare("often", "topic", durable=True)
         mine = (await channel.queue_declare("", exclusive=True))["queue"]
         await channel.queue_declare("often.auto", durable=True, auto_delete=True)
         for queue in (mine, "often.auto"):
@@ -440,3 +441,4 @@ async def test_a_link_that_is_cut_often_leaves_everything_restored(
                 assert await message.ack()
         assert len(connection.topology.queues) == len(connection.topology.consumers) == 2
         assert len(connection.topology.bindings) == 2
+        await channel.exchange_delete("often")

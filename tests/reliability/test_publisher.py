@@ -1,6 +1,8 @@
 """``Channel.publisher``: confirms without a task each, its window, and publishing through an outage."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -8,9 +10,10 @@ import pytest
 import pytest_asyncio
 
 import aioamqp
-from aioamqp import Backoff, Channel, Connection
+from aioamqp import Backoff, Channel, Connection, Properties
+from aioamqp.publisher import Publisher, Resend
 from aioamqp_testing import FakeBroker, Message
-from aioamqp_testing.faults import LoseConfirm, NackConfirm, Reset
+from aioamqp_testing.faults import Lose, LoseConfirm, NackConfirm, Reset
 
 pytestmark = pytest.mark.asyncio
 
@@ -57,6 +60,76 @@ async def test_a_publisher_selects_confirm_mode_and_waits_for_the_confirm(
     first, second = messages(amqp_broker)
     assert (first.body, first.properties.delivery_mode, first.properties.type) == (b"one", 2, None)
     assert (second.properties.delivery_mode, second.properties.type) == (2, "t")
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        {"delivery_mode": 2, "message_type": "old"},
+        {"delivery_mode": 2, "type": "old"},
+        Properties(delivery_mode=2, message_type="old"),
+    ],
+)
+@pytest.mark.parametrize("name", ["message_type", "type"])
+async def test_properties_of_a_message_are_added_to_those_of_the_publisher(
+    base: Any, name: str, amqp_broker: FakeBroker, channel: Channel
+) -> None:
+    publisher = channel.publisher("", routing_key="q", properties=base)
+
+    await publisher.publish(b"1", properties={"app_id": "a"})
+    await publisher.publish(b"2", properties={name: "new"})
+    with pytest.raises(aioamqp.InvalidArgument, match="must be a dict of properties"):
+        await publisher.publish(b"3", properties=cast("Any", 3))
+
+    found = [message.properties for message in messages(amqp_broker)]
+    assert [(p.delivery_mode, p.type, p.app_id) for p in found] == [
+        (2, "old", "a"),
+        (2, "new", None),
+    ]
+
+
+async def test_a_message_is_sent_again_although_the_program_has_dropped_its_publisher(
+    amqp_broker: FakeBroker, connection: Connection, channel: Channel
+) -> None:
+    amqp_broker.faults.add(Lose(received="basic.publish"))
+
+    async def fire_and_forget() -> None:
+        publisher = channel.publisher("", routing_key="q", resend="unconfirmed")
+        await publisher.publish_deferred(b"1")
+
+    await fire_and_forget()
+    await amqp_broker.wait_idle()
+    await lose(amqp_broker, connection)
+    gc.collect()
+    await connection.wait_open()
+    await amqp_broker.wait_idle()
+
+    assert bodies(amqp_broker) == [b"1"]
+    publishers = weakref.WeakSet(each for each in gc.get_objects() if isinstance(each, Publisher))
+    gc.collect()
+    assert len(publishers) == 0
+
+
+async def test_errors_that_nothing_has_asked_for_are_logged(
+    amqp_broker: FakeBroker, channel: Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    amqp_broker.faults.add(NackConfirm(times=2))
+    publisher = channel.publisher("", routing_key="q")
+    with pytest.raises(ZeroDivisionError):
+        async with publisher:
+            for _ in range(2):
+                await publisher.publish_deferred(b"1")
+            await amqp_broker.wait_idle()
+            raise ZeroDivisionError
+    assert not caplog.records
+
+    del publisher
+    gc.collect()
+
+    (record,) = caplog.records
+    text = record.getMessage()
+    assert "2 messages to exchange '' were not confirmed, and nothing has asked" in text
+    assert "publisher.flush()" in text
 
 
 async def test_deferred_messages_are_confirmed_in_their_order_and_can_be_awaited_twice(
@@ -347,6 +420,21 @@ async def test_what_cannot_be_meant_is_refused(
         channel.publisher("", **options)
 
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("resend", ["never", "unsent", "unconfirmed"])
+@pytest.mark.parametrize("body", [5, None, "text", [1, 2]])
+async def test_a_body_that_is_none_is_refused(
+    amqp_broker: FakeBroker, channel: Channel, resend: Resend, body: Any
+) -> None:
+    """``bytes(5)`` would be five bytes."""
+    publisher = channel.publisher("", routing_key="q", resend=resend)
+
+    with pytest.raises(aioamqp.InvalidArgument, match="must be bytes, bytearray or memoryview"):
+        await publisher.publish(body)
+
+    assert publisher.unconfirmed == 0
+    assert bodies(amqp_broker) == []
 
 
 async def test_resend_needs_a_channel_that_recovers(amqp_broker: FakeBroker) -> None:

@@ -5,9 +5,15 @@ import logging
 
 import pytest
 
-from aioamqp import Channel, ConnectionState
+from aioamqp import Channel, ConnectionState, Properties
 from aioamqp._recovery.topology import Recover
-from aioamqp.exceptions import ChannelClosed, HandshakeFailed, NoChannelAvailable
+from aioamqp.exceptions import (
+    ChannelClosed,
+    HandshakeFailed,
+    InvalidArgument,
+    NoChannelAvailable,
+)
+from aioamqp.publisher import Resend
 from aioamqp_testing import FakeBroker
 from aioamqp_testing.faults import CloseChannel, Lose, RefuseLogin, Send, Silence
 from amqp_codec import Method
@@ -74,6 +80,36 @@ async def test_an_exclusive_queue_is_restored_when_the_server_has_noticed_the_ha
         assert caplog.records == []
         broker.publish("", "mine", b"there")
         assert (await anext(messages)).body == b"there"
+
+
+@pytest.mark.parametrize("names", [["mine"], ["auto"], ["mine", "auto"], ["auto", "mine"]])
+async def test_what_ends_with_the_half_open_link_is_declared_again(
+    broker: FakeBroker, names: list[str]
+) -> None:
+    """R12, R15. RabbitMQ: an auto-delete exchange ends with its last binding, a queue its consumer."""
+    async with recovering(heartbeat=10) as connection:
+        channel = await connection.channel()
+        await channel.exchange_declare("above", "fanout", auto_delete=True)
+        await channel.exchange_declare("events", "fanout", auto_delete=True)
+        await channel.exchange_bind("events", "above", "")
+        loops = {}
+        for name in names:
+            flags = (
+                {"exclusive": True} if name == "mine" else {"durable": True, "auto_delete": True}
+            )
+            await channel.queue_declare(name, **flags)
+            await channel.queue_bind(name, "events", "")
+            loops[name] = channel.consume(name, exclusive=True)
+            await loops[name].__aenter__()
+        broker.faults.add(Silence(connection=1))
+        await asyncio.sleep(120)
+
+        assert connection.is_healthy
+        broker.publish("above", "", b"there")
+        for messages in loops.values():
+            assert (await anext(messages)).body == b"there"
+        topology = connection.topology
+        assert (len(topology.exchanges), len(topology.bindings)) == (2, 1 + len(names))
 
 
 async def test_trying_again_is_logged_once(
@@ -261,6 +297,28 @@ async def test_on_close_of_a_channel_is_not_called_while_it_recovers_or_is_close
     assert ended == []
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_on_close_is_not_called_for_a_channel_that_is_opened_on_the_next_connection(
+    broker: FakeBroker, turns: int
+) -> None:
+    """R25."""
+    ended: list[Exception] = []
+    async with recovering() as connection:
+        opening = asyncio.ensure_future(connection.channel(on_close=ended.append))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        break_off(connection)
+
+        channel = await opening
+
+        await channel.basic_qos(prefetch_count=1)
+        assert ended == []
+        with pytest.raises(ChannelClosed):
+            await channel.queue_declare("none", passive=True)
+        await broker.wait_idle()
+        assert len(ended) == 1
+
+
 @pytest.mark.parametrize("is_lost", [False, True])
 async def test_a_consumer_callback_may_close_its_connection(
     broker: FakeBroker, is_lost: bool
@@ -304,5 +362,49 @@ async def test_the_server_may_change_its_limits(broker: FakeBroker) -> None:
         await channels[0].queue_declare("q", durable=True)
 
 
-def tuning(channel_max: int) -> Method:
-    return methods.Tune(channel_max, 131072, 60)
+@pytest.mark.parametrize("resend", ["never", "unsent", "unconfirmed"])
+async def test_a_message_that_is_too_large_for_the_next_server_leaves_the_window_of_its_publisher(
+    broker: FakeBroker, resend: Resend
+) -> None:
+    """R23. Or else ``flush`` would never return."""
+    async with recovering() as connection:
+        channel = await connection.channel()
+        publisher = channel.publisher("", routing_key="q", resend=resend, max_unconfirmed=1)
+        broker.faults.add(
+            Send(tuning(100, frame_max=8192), received="connection.start-ok", connection=2)
+        )
+        broker.faults.add(Lose(sent="connection.tune", connection=2))
+        break_off(connection)
+        properties = {"headers": {"large": "x" * 20000}}
+
+        with pytest.raises(InvalidArgument, match=r"the properties take .* but a frame holds"):
+            await publisher.publish(b"", properties=properties)
+
+        assert publisher.unconfirmed == 0
+        await publisher.flush(timeout=5)
+        await publisher.publish(b"small", timeout=5)
+
+
+async def test_properties_of_a_publisher_may_be_too_large_for_the_next_server(
+    broker: FakeBroker,
+) -> None:
+    """R23. What is encoded once for all messages was checked for another frame-max."""
+    async with recovering() as connection:
+        channel = await connection.channel()
+        properties = {"headers": {"large": "x" * 20000}}
+        publisher = channel.publisher("", routing_key="q", properties=properties)
+        await publisher.publish(b"large")
+        broker.faults.add(
+            Send(tuning(100, frame_max=8192), received="connection.start-ok", connection=2)
+        )
+        broker.faults.add(Lose(sent="connection.tune", connection=2))
+        await lose(connection)
+
+        with pytest.raises(InvalidArgument, match=r"the properties take .* but a frame holds"):
+            await publisher.publish(b"large")
+        assert publisher.unconfirmed == 0
+        await publisher.publish(b"small", properties=Properties(), timeout=5)
+
+
+def tuning(channel_max: int, frame_max: int = 131072) -> Method:
+    return methods.Tune(channel_max, frame_max, 60)

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from aioamqp import Channel
-from aioamqp.exceptions import ChannelClosed
+from aioamqp.exceptions import AmqpClosedConnection, ChannelClosed
 from aioamqp_testing import FakeBroker
 from aioamqp_testing.faults import Cut, Delay
+from tests.reliability.breakable import break_off, protocol_of
 from tests.reliability.test_rows import bodies_of, delete_queue, lose, recovering
 
 pytestmark = pytest.mark.asyncio
@@ -148,6 +149,54 @@ async def test_a_channel_that_is_opened_again_begins_anew(broker: FakeBroker) ->
         message = await anext(channel.consume("q"))
         assert connection.snapshot()["channels"][0]["unacked"] == 1
         assert await message.ack()
+
+
+async def test_a_channel_whose_connection_is_lost_just_when_it_is_opened_again_stays_closed(
+    broker: FakeBroker,
+) -> None:
+    async with recovering() as connection:
+        ended: list[Exception] = []
+        channel = await connection.channel(on_close=ended.append)
+        await channel.close()
+        protocol = protocol_of(connection)
+        receive = protocol.data_received
+
+        def receive_and_break_off(data: bytes) -> None:
+            receive(data)
+            protocol.break_off()
+
+        protocol.data_received = receive_and_break_off  # type: ignore[method-assign]
+        with pytest.raises(AmqpClosedConnection):
+            await channel.open()
+        await connection.wait_open()
+        await broker.wait_idle()
+
+        assert not channel.is_open
+        assert connection.snapshot()["channels"] == []
+        assert len(ended) == 1
+        assert await channel.open()
+        await channel.basic_qos(prefetch_count=1)
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_channel_can_be_opened_again_after_the_connection_was_lost_meanwhile(
+    broker: FakeBroker, turns: int
+) -> None:
+    async with recovering() as connection:
+        channel = await connection.channel()
+        await channel.close()
+        opening = asyncio.ensure_future(channel.open())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        break_off(connection)
+        await asyncio.wait([opening])
+        await connection.wait_open()
+
+        if not channel.is_open:
+            await channel.open()
+
+        await channel.basic_qos(prefetch_count=1)
+        assert opening.exception() is None or isinstance(opening.exception(), AmqpClosedConnection)
 
 
 async def test_delivery_tags_of_fetched_messages_are_not_used_twice(broker: FakeBroker) -> None:

@@ -368,6 +368,68 @@ async def test_a_call_that_was_never_sent_says_so(
     await amqp_broker.start()
 
 
+async def test_a_call_that_was_sent_once_never_says_that_it_was_not(
+    amqp_broker: FakeBroker, connection: Connection, caller: Connection, rpc: RpcClient
+) -> None:
+    slow = Slow()
+    async with RpcServer(connection, "double", slow):
+        calls = [
+            asyncio.create_task(rpc.call("double", b"1", resend=True, timeout=timeout))
+            for timeout in (3, None)
+        ]
+        await amqp_broker.wait_for(lambda: len(slow.requests) == 2)
+        await amqp_broker.stop()
+
+        with pytest.raises(TimeoutError, match="There was no reply to the request") as error:
+            await calls[0]
+        assert not isinstance(error.value, PublishNotSent)
+        await caller.close()
+        with pytest.raises(RpcInterrupted, match="The program closed the connection"):
+            await calls[1]
+
+        slow.gate.set()
+        await amqp_broker.start()
+
+
+async def test_a_call_that_waits_to_be_sent_is_sent_on_the_next_connection_if_asked(
+    amqp_broker: FakeBroker, connection: Connection, caller: Connection, rpc: RpcClient
+) -> None:
+    slow = Slow()
+    slow.gate.set()
+    async with RpcServer(connection, "double", slow):
+        amqp_broker.block()
+        await (await caller.channel()).basic_publish(b"x", "", "none")
+        await caller.protocol.blocked.wait(timeout=5)
+        call = asyncio.create_task(rpc.call("double", b"1", resend=True))
+        await asyncio.sleep(1)
+        assert not slow.requests
+
+        await lose(amqp_broker, caller, CLIENT)
+        amqp_broker.unblock()
+
+        assert await call == b"reply to 1"
+
+
+async def test_calls_are_interrupted_although_all_tasks_were_cancelled_before(
+    amqp_broker: FakeBroker, connection: Connection, caller: Connection, rpc: RpcClient
+) -> None:
+    slow = Slow()
+    for task in asyncio.all_tasks():
+        if "rpc client" in task.get_name():
+            task.cancel()
+    await asyncio.sleep(0)
+    async with RpcServer(connection, "double", slow):
+        call = asyncio.create_task(rpc.call("double", b"1", timeout=None))
+        await amqp_broker.wait_for(lambda: slow.requests)
+
+        await lose(amqp_broker, caller, CLIENT)
+
+        with pytest.raises(RpcInterrupted):
+            async with asyncio.timeout(10):
+                await call
+        slow.gate.set()
+
+
 async def test_a_server_survives_the_loss_of_its_connection(
     amqp_broker: FakeBroker, connection: Connection, rpc: RpcClient
 ) -> None:

@@ -853,6 +853,84 @@ async def test_a_handler_whose_await_was_cancelled_has_failed(
     assert "of something else" in caplog.text
 
 
+async def cancel_itself(message: Message) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(1)
+
+
+async def close_itself(message: Message) -> None:
+    raise GeneratorExit
+
+
+@pytest.mark.parametrize("handle", [cancel_itself, close_itself])
+async def test_a_handler_that_ends_its_own_task_has_failed(
+    handle: Any, amqp_broker: FakeBroker, connection: Connection
+) -> None:
+    bodies = [b"1", b"2", b"3"]
+    put(amqp_broker, *bodies)
+    async with Worker(connection, "q", handle, 2) as worker:
+        await amqp_broker.wait_for(lambda: len(ready(amqp_broker, "dead")) == 3, timeout=1)
+        assert worker.is_running
+
+    assert ready(amqp_broker, "dead") == bodies
+
+
+@pytest.mark.parametrize("is_ordered", [False, True])
+async def test_a_worker_goes_on_when_all_tasks_were_cancelled_and_the_loop_still_runs(
+    is_ordered: bool,
+    amqp_broker: FakeBroker,
+    connection: Connection,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    handler = Handler()
+    handler.gate.clear()
+    put(amqp_broker, b"1", b"2", b"3")
+    order_by = len_of_body if is_ordered else None
+    async with Worker(connection, "q", handler, 2, order_by=order_by):
+        await amqp_broker.wait_for(lambda: handler.running == (1 if is_ordered else 2))
+        for task in asyncio.all_tasks():
+            if "worker" in task.get_name():
+                task.cancel()
+        handler.gate.set()
+
+        async with asyncio.timeout(10):
+            await handler.wait_finished({b"1", b"2", b"3"})
+
+    await amqp_broker.wait_idle()
+    assert ready(amqp_broker) == ready(amqp_broker, "dead") == []
+    assert "A task that runs handlers of queue 'q' was cancelled" in caplog.text
+
+
+def len_of_body(message: Message) -> int:
+    return len(message.body)
+
+
+async def test_a_line_is_handled_although_its_next_task_was_cancelled_before_it_began(
+    amqp_broker: FakeBroker, connection: Connection
+) -> None:
+    number: ContextVar[int] = ContextVar("number")
+    handled: list[bytes] = []
+
+    def handle(message: Message) -> None:
+        handled.append(message.body)
+        number.set(len(handled))  # so another task continues
+        if message.body == b"1":
+            asyncio.get_running_loop().call_soon(cancel_new_tasks, asyncio.all_tasks())
+
+    put(amqp_broker, b"1", b"2", b"3")
+    async with Worker(connection, "q", handle, 1, order_by=len_of_body):
+        await amqp_broker.wait_for(lambda: len(handled) == 3, timeout=10)
+
+    assert handled == [b"1", b"2", b"3"]
+
+
+def cancel_new_tasks(old: set[asyncio.Task[Any]]) -> None:
+    for task in asyncio.all_tasks() - old:
+        task.cancel()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_drains_the_worker_and_its_handler_is_restored(
     number: signal.Signals, amqp_broker: FakeBroker, connection: Connection

@@ -232,6 +232,15 @@ async def test_a_host_that_is_more_than_a_host_is_refused(host: str, text: str) 
         ({"connection_timeout": "5"}, "connection_timeout: must be 0 seconds or more, or None"),
         ({"connection_timeout": -1}, "connection_timeout: must be 0 seconds or more, or None"),
         ({"connection_timeout": math.nan}, "connection_timeout: must be 0 seconds or more"),
+        ({"client_properties": "app"}, "client_properties: must be a dict or None, not str"),
+        ({"login_method": 5}, "login_method: must be a name or a function, not int"),
+        ({"ssl": True, "server_hostname": 5}, "server_hostname: must be a string, not int"),
+        (
+            {"ssl": True, "server_hostname": ".h"},
+            "server_hostname: is not the name of a host: '.h'",
+        ),
+        ({"ssl": True, "server_hostname": "h" * 64}, "server_hostname: is not the name of a host"),
+        ({"ssl": True, "server_hostname": "h\0"}, "server_hostname: is not the name of a host"),
     ],
 )
 async def test_a_port_or_a_timeout_that_is_none_is_refused_before_there_is_a_link(

@@ -122,7 +122,14 @@ async def test_wrong_options_are_refused_by_name(
 
 @pytest.mark.parametrize(
     ("url", "text"),
-    [([], "url: must be a URL"), ("http://server/", "amqp"), ([URL, "server"], "amqp")],
+    [
+        ([], "url: must be a URL"),
+        (None, "url: must be a URL, or several$"),
+        (5, "url: must be a URL, or several, not int"),
+        (b"amqp://server/", "url: must be a URL, or several, not bytes"),
+        ("http://server/", "amqp"),
+        ([URL, "server"], "amqp"),
+    ],
 )
 async def test_wrong_urls_are_refused(url: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):

@@ -205,8 +205,10 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
         protocol.channels[number] = self
         try:
             await core.requests.request(channel_methods.Open())
+            core.check_open()  # the connection may have been lost behind the reply
         except BaseException:
             core.abandon(0, "The call that opened the channel was given up")
+            core.recovery = old.recovery  # which has ended, and knows the connection to come
             raise
         if old.recovery is not None:
             core.recovery = old.recovery
@@ -364,6 +366,7 @@ class Channel(ExchangeMethods, QueueMethods, PublishMethods, BasicMethods, TxMet
                 what has not been written; "unconfirmed" also for what the server may have or not,
                 so that there may be duplicates. These have the header ``x-resent`` with the value
                 True, and a ``message_id`` that does not change, by which a consumer can drop them.
+                A message over which the server may have closed three connections is given up.
             max_unconfirmed: messages that may be unconfirmed at a time; others wait.
             max_bytes: their bytes, likewise.
             blocked_timeout: seconds to wait while the server blocks the connection (0 to fail at

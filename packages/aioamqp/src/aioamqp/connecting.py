@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from ._arguments import argument_of_url
 from ._connection.transport import FlushingTransport
@@ -174,6 +174,20 @@ def _check_host(host: object) -> None:
         raise InvalidArgument(text, ("host",))
 
 
+def _check_server_hostname(name: object) -> None:
+    """Raise InvalidArgument for what OpenSSL refuses when there is a link already."""
+    if not isinstance(name, str):
+        text = f"must be a string, not {type(name).__name__}"
+        raise InvalidArgument(text, ("server_hostname",))
+    try:
+        name.encode("idna")
+        is_name = "\0" not in name
+    except UnicodeError:  # an empty part, or one that is too long
+        is_name = False
+    if not is_name:
+        raise InvalidArgument(f"is not the name of a host: {name!r:.80}", ("server_hostname",))
+
+
 def _check_port(port: object) -> None:
     """Raise InvalidArgument for what is no port; resolvers take 99999 for another one."""
     text = port.strip() if isinstance(port, str) else ""
@@ -213,6 +227,9 @@ async def _connect(
             " connect() in that loop, from another thread with asyncio.run_coroutine_threadsafe()"
         )
     _check_host(host)
+    if not (isinstance(cast("object", login_method), str) or callable(login_method)):
+        text = f"must be a name or a function, not {type(login_method).__name__}"
+        raise InvalidArgument(text, ("login_method",))
     if ssl and ssl is not True and not hasattr(ssl, "wrap_bio"):
         text = f"must be an SSLContext, True, False or None, not {type(ssl).__name__}"
         raise InvalidArgument(text, ("ssl",))
@@ -221,6 +238,8 @@ async def _connect(
     if names and not ssl:
         text = "is the name in a certificate, so it needs TLS: pass ssl=True or a context"
         raise InvalidArgument(text, ("server_hostname",))
+    if names:
+        _check_server_hostname(names["server_hostname"])
     if port is None:
         port = default_port(is_secure=bool(ssl))
     _check_port(port)

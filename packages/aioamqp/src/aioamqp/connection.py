@@ -4,9 +4,9 @@
 # pyright: reportPrivateUsage=false
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from ._arguments import (
     OF_CHANGE,
@@ -266,12 +266,14 @@ class Connection:
 
         async def open_one(protocol: AmqpProtocol, seconds: float | None) -> Channel:
             return await protocol.channel(
-                return_callback=return_callback, on_close=on_close, timeout=seconds, **kwargs
+                return_callback=return_callback, timeout=seconds, **kwargs
             )
 
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         channel = await self._supervisor.open_channel(deadline, open_one)
         assert isinstance(channel, Channel)
+        if on_close is not None:  # not before: another one is opened if the connection is lost
+            channel.on_close = on_close
         return channel
 
     @property
@@ -352,8 +354,15 @@ def _check_backoff(reconnect: object) -> None:
         raise InvalidArgument(text, ("reconnect",))
 
 
-def _parsed(url: str | Sequence[str]) -> list[AmqpUrl]:
-    urls = [url] if isinstance(url, str) else list(url)
+def _parsed(url: object) -> list[AmqpUrl]:
+    urls: list[str] = []
+    if isinstance(url, str):
+        urls = [url]
+    elif isinstance(url, Iterable) and not isinstance(url, bytes | bytearray):
+        urls = list(cast("Iterable[str]", url))
+    elif url is not None:
+        text = f"must be a URL, or several, not {type(url).__name__}"
+        raise InvalidArgument(text, ("url",))
     if not urls:
         raise InvalidArgument("must be a URL, or several", ("url",))
     return [parse_url(each) for each in urls]

@@ -592,7 +592,7 @@ def lost_link(cause: Exception | None) -> AmqpClosedConnection:
     return error
 
 
-_Outcome = TypeVar("_Outcome", PublishUnconfirmed, PublishNotSent)
+_Outcome = TypeVar("_Outcome", PublishUnconfirmed, PublishNotSent, RpcInterrupted)
 
 
 def _outcome(kind: type[_Outcome], cause: Exception) -> _Outcome:
@@ -666,6 +666,15 @@ def not_sent(cause: Exception) -> PublishNotSent:
         cause: the error that closed the channel; the exception is also of its class.
     """
     return _outcome(PublishNotSent, cause)
+
+
+def interrupted(cause: Exception) -> RpcInterrupted:
+    """Create the RpcInterrupted for a request that cannot be sent again.
+
+    Args:
+        cause: the error that ended the connection for good; the exception is also of its class.
+    """
+    return _outcome(RpcInterrupted, cause)
 
 
 def reason(error: BaseException | None) -> str:

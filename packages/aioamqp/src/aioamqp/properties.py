@@ -278,6 +278,18 @@ def to_codec(properties: Mapping[str, Any] | Properties | None) -> CodecProperti
     return codec
 
 
+def by_name(properties: Mapping[str, Any] | Properties | None) -> dict[str, Any]:
+    """Return properties by the names of the codec; ``type``, where there is ``message_type``."""
+    if isinstance(properties, Properties):
+        values = properties._values().items()
+        named = {name: value for name, value in values if value is not None}
+    else:
+        named = dict(properties or {})
+    if "message_type" in named:
+        named["type"] = named.pop("message_type")
+    return named
+
+
 def _named(properties: Mapping[str, Any]) -> CodecProperties:
     try:
         named = dict(properties)

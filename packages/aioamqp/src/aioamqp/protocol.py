@@ -150,6 +150,11 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
             raise unknown_argument(unknown)
         if max_message_size is not None:
             check_size("max_message_size", max_message_size)
+        if client_properties is not None and not isinstance(
+            cast("object", client_properties), Mapping
+        ):
+            text = f"must be a dict or None, not {type(client_properties).__name__}"
+            raise InvalidArgument(text, ("client_properties",))
         check_callable("on_error", on_error, OF_ERROR)
         check_callable("on_channel_close", on_channel_close, OF_CHANNEL_CLOSE)
         super().__init__()

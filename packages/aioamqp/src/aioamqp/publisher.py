@@ -9,14 +9,16 @@ from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
-from amqp_codec import EncodeError, confirm
+from amqp_codec import EncodeError, basic, confirm
 from amqp_codec import Properties as CodecProperties
 
 from ._channel.confirms import Content
 from ._channel.core import ChannelCore
+from ._channel.recovery import is_blamed, may_publish_again
 from ._channel.requests import check_timeout
 from ._connection.gate import Gate, GateTimeout, Reason
 from ._connection.large_contents import LargeContent
+from ._connection.read_flow import ReadFlow
 from ._connection.recorder import waiting
 from ._connection.waiters import Waiters
 from ._loggers import channel_logger
@@ -31,7 +33,7 @@ from .exceptions import (
     reason,
     unconfirmed,
 )
-from .properties import Properties, encode_properties
+from .properties import Properties, by_name, encode_properties
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -80,10 +82,17 @@ class Confirmation:
         return f"<Confirmation {'confirmed' if self._error is None else repr(self._error)}>"
 
     def __await__(self) -> Generator[Any, None, None]:
-        if not self._is_done:
+        while not self._is_done:
             if self._waiters is None:
                 self._waiters = Waiters()
-            yield from self._waiters.wait().__await__()
+            # It may be a consumer's callback that waits here. After recovery, which wakes it, the
+            # publisher confirm comes on another connection.
+            read_flow = self._publisher._channel._core.connection.read_flow
+            read_flow.begin_call()
+            try:
+                yield from self._waiters.wait().__await__()
+            finally:
+                read_flow.end_call()
         self._publisher._forget_error(self)
         if self._error is not None:
             raise self._error
@@ -117,6 +126,11 @@ class Confirmation:
         if not self._is_done and self._message is None:
             self._fail(not_sent(error))
 
+    def move(self) -> None:
+        """Wait for the outcome on another connection: the message is sent there again."""
+        if self._waiters is not None:
+            self._waiters.wake()
+
     def _fail(self, error: Exception) -> None:
         self._error = error
         if not self._waiters:  # nobody awaits it
@@ -127,7 +141,7 @@ class Confirmation:
 class _Message:
     """What is needed to send a message again."""
 
-    __slots__ = ("body", "exchange", "mandatory", "properties", "routing_key")
+    __slots__ = ("blamed", "body", "exchange", "mandatory", "properties", "routing_key")
 
     def __init__(
         self,
@@ -142,6 +156,7 @@ class _Message:
         self.mandatory: bool = mandatory
         self.properties: bytes = properties
         self.body: _Payload = body
+        self.blamed = 0  # how often a connection was lost that may have been because of it
 
 
 class Publisher:
@@ -193,8 +208,8 @@ class Publisher:
         self._channel = channel
         self._exchange = exchange
         self._routing_key = routing_key
-        self._properties = properties
         self._encoded_properties = _encoded(properties)
+        self._properties = by_name(properties)
         self._mandatory = mandatory
         self._resend: Resend = resend
         self._keeps_messages = resend == "unconfirmed"
@@ -205,6 +220,8 @@ class Publisher:
         self._count = 0
         self._bytes = 0
         self._is_full = False
+        self._in_line = 0  # calls that wait for a place in the window
+        self._line_flow: ReadFlow = channel._core.connection.read_flow
         self._until_settled = Waiters()
         self._errors: dict[Confirmation, Exception] = {}
         self._more_errors = 0
@@ -213,8 +230,20 @@ class Publisher:
         self._last_id = 0
         # Which checks the arguments.
         _encode(channel._core, exchange, routing_key, mandatory, self._encoded_properties, b"")
+        self._prepare(channel._core)
         if recovery is not None:
             recovery.publishers.add(self)
+
+    def __del__(self) -> None:
+        count = len(getattr(self, "_errors", ()))
+        if count:
+            channel_logger.warning(
+                "%d messages to exchange %r were not confirmed, and nothing has asked for their"
+                " outcome: call publisher.flush(). The first: %s",
+                count + self._more_errors,
+                self._exchange,
+                reason(next(iter(self._errors.values()))),
+            )
 
     @property
     def unconfirmed(self) -> int:
@@ -277,12 +306,9 @@ class Publisher:
         if deadline is not None:
             text = f"The server has not confirmed it within {timeout} seconds"
             timer = loop.call_at(deadline, self._give_up, confirmation, text)
-        connection = self._channel._core.connection
-        connection.read_flow.begin_call()  # it may be a consumer's callback that waits here
         try:
             await confirmation
         finally:
-            connection.read_flow.end_call()
             if timer is not None:
                 timer.cancel()
 
@@ -327,9 +353,19 @@ class Publisher:
             if message is not None:
                 message.properties = encoded
         try:
-            data = connection.encoder.encode_publish(
-                core.number, exchange, key, mandatory, False, encoded, body
-            )
+            if (
+                encoded is self._encoded_properties
+                and key is self._routing_key
+                and mandatory is self._mandatory
+                and core is self._prepared_core
+                and type(body) is bytes
+                and len(body) <= connection.encoder.most_at_once
+            ):
+                data: bytes | LargeContent = self._prepared.encode(encoded, body)
+            else:
+                data = connection.encoder.encode_publish(
+                    core.number, exchange, key, mandatory, False, encoded, body
+                )
         except InvalidArgument as error:
             note_not_published(core, noted, error)
             raise
@@ -344,8 +380,12 @@ class Publisher:
             try:
                 ready = await self._take_place_in_line(core, size, timeout)
                 if ready is not core:
-                    data = _encode(ready, exchange, key, mandatory, encoded, body)
                     core, connection = ready, ready.connection
+                    try:
+                        data = _encode(core, exchange, key, mandatory, encoded, body)
+                    except InvalidArgument:  # the new server may have a smaller frame-max
+                        self._free_place(size)
+                        raise
             except BaseException as error:
                 note_not_published(core, noted, error)
                 raise
@@ -382,7 +422,12 @@ class Publisher:
         try:
             async with asyncio.timeout(timeout):
                 while self._count:
-                    await self._until_settled.wait()
+                    read_flow = self._channel._core.connection.read_flow
+                    read_flow.begin_call()
+                    try:
+                        await self._until_settled.wait()  # or another connection
+                    finally:
+                        read_flow.end_call()
         except TimeoutError:
             text = f"{self._count} messages are unconfirmed after {timeout} seconds"
             raise TimeoutError(text) from None
@@ -405,7 +450,7 @@ class Publisher:
             deadline = asyncio.get_running_loop().time() + timeout
         recovers = self._resend != "never" or (core.recovery is not None and core.recovery.is_lost)
         if self._gate.is_busy:
-            await self._wait(self._gate, core, size, deadline)
+            await self._wait_for_place(core, size, deadline)
         # Its place in the window, before it waits for anything else: so messages keep their order.
         self._take_place(size)
         try:
@@ -447,6 +492,29 @@ class Publisher:
             else:
                 return core
 
+    async def _wait_for_place(self, core: ChannelCore, size: int, deadline: float | None) -> None:
+        """Wait in line for a place in the window, on whatever connection one gets free.
+
+        Raises:
+            PublishNotSent: the deadline has passed.
+        """
+        if not self._in_line:
+            self._line_flow = core.connection.read_flow
+        self._in_line += 1
+        self._line_flow.begin_call()
+        try:
+            await self._wait(self._gate, core, size, deadline)
+        finally:
+            self._in_line -= 1
+            self._line_flow.end_call()
+
+    def _move_line(self, read_flow: ReadFlow) -> None:
+        """Keep another connection reading for the calls in line."""
+        for _ in range(self._in_line):
+            self._line_flow.end_call()
+            read_flow.begin_call()
+        self._line_flow = read_flow
+
     async def _wait(self, gate: Gate, core: ChannelCore, size: int, deadline: float | None) -> None:
         """Wait in line.
 
@@ -469,6 +537,18 @@ class Publisher:
         finally:
             core.connection.read_flow.end_call()
 
+    def _prepare(self, core: ChannelCore) -> None:
+        """Encode what most messages over a core have in common, and check that they fit."""
+        self._prepared_core: ChannelCore | None = None
+        try:
+            self._prepared = core.connection.encoder.prepare(
+                core.number, self._exchange, self._routing_key, self._mandatory
+            )
+            self._prepared.encode(self._encoded_properties, b"")
+        except EncodeError:
+            return  # the new server has a smaller frame-max: the messages are refused one by one
+        self._prepared_core = core
+
     def _take_place(self, size: int) -> None:
         self._count += 1
         self._bytes += size
@@ -487,13 +567,15 @@ class Publisher:
 
     def _merged(self, properties: _Properties) -> bytes:
         base = self._properties
-        if not isinstance(properties, Properties) and isinstance(base, Mapping):
-            properties = {**base, **(properties or {})}
+        if base and isinstance(properties, Mapping):
+            given = properties if "message_type" not in properties else by_name(properties)
+            properties = {**base, **given}
         return _encoded(properties)
 
     def _lasting(self, message: _Message) -> _Message:
         """Return a message that can be sent later: with a body that does not change, and an id."""
-        message.body = bytes(message.body)
+        if isinstance(message.body, bytearray | memoryview):  # bytes(5) would be five bytes
+            message.body = bytes(message.body)
         if self._keeps_messages:
             properties = _decoded(message.properties)
             if properties.message_id is None:
@@ -525,15 +607,21 @@ class Publisher:
     def _keeps(self, confirmation: Confirmation, error: Exception) -> bool:
         """Return whether a message that is not confirmed is sent again, and keep it then."""
         core = self._channel._core
-        if confirmation._message is None or not isinstance(error, PublishUnconfirmed):
+        message = confirmation._message
+        if message is None or not isinstance(error, PublishUnconfirmed):
             return False
         if core.recovery is None or not core.recovery.goes_on(core):
             return False
+        message.blamed += is_blamed(basic.Publish.NAME, core.failure)
+        if not may_publish_again(core.failure, message.blamed):
+            return False
         self._kept.append(confirmation)
+        core.recovery.keep(self)
         return True
 
     def resume(self, core: ChannelCore) -> None:
         """Send messages again, before any others. Called when the channel is restored."""
+        self._prepare(core)
         kept, self._kept = self._kept, []
         if kept and not core.confirms.is_selected:
             _select(core)
@@ -563,6 +651,9 @@ class Publisher:
             else:
                 _write_large(core, data, confirmation)
             core.confirms.add(confirmation, _returnable(message))
+            confirmation.move()
+        self._until_settled.wake()
+        self._move_line(core.connection.read_flow)
 
     def end(self, error: Exception) -> None:
         """Raise PublishUnconfirmed for the messages that were to be sent again."""

@@ -17,10 +17,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, cast
 
-from amqp_codec import EncodeError
+from amqp_codec import EncodeError, basic
 from amqp_codec import Properties as CodecProperties
 
 from ._channel.core import ChannelCore
+from ._channel.recovery import is_blamed, may_publish_again
 from ._channel.requests import check_timeout
 from ._loggers import channel_logger
 from ._retry import OwnChannel, check_connection, text_of
@@ -32,9 +33,11 @@ from .exceptions import (
     AmqpClosedConnection,
     ChannelClosed,
     InvalidArgument,
+    PublishNotSent,
     PublishReturned,
     RpcError,
     RpcInterrupted,
+    interrupted,
     not_sent,
 )
 from .message import Message
@@ -157,7 +160,8 @@ class RpcClient:
             PublishReturned: no queue took the request.
             PublishNotSent: the request was not sent, since the connection is closed, or was not
                 open in time.
-            RpcInterrupted: the channel or the connection ended before the reply.
+            RpcInterrupted: the channel or the connection ended before the reply, and the request is
+                not sent again, or cannot be.
             TimeoutError: the reply did not come in time. The server may have handled the request,
                 or still be doing so.
             InvalidArgument: an argument cannot be sent.
@@ -170,21 +174,31 @@ class RpcClient:
         request.correlation_id, request.reply_to = key, REPLY_TO
         request.message_id = request.message_id or key
         call = self._calls[key] = _Call(loop.create_future())
+        was_sent, blamed = False, 0
         timer = asyncio.timeout_at(deadline)
         try:
             async with timer:
                 while True:
-                    await self._send(call, routing_key, body, exchange, request, deadline)
+                    await self._send(call, routing_key, body, exchange, request, deadline, resend)
+                    was_sent = True
                     try:
-                        return await call.reply
+                        return await _reply_to(call)
                     except RpcInterrupted as error:
                         if not resend or not error.is_retryable or self._is_closed:
                             raise
+                        blamed += is_blamed(basic.Publish.NAME, error.__cause__)
+                        if not may_publish_again(error.__cause__, blamed):
+                            raise
                     call.core, call.reply = None, loop.create_future()
+        except PublishNotSent as error:
+            if not was_sent:
+                raise
+            cause = error.__cause__
+            raise interrupted(cause if isinstance(cause, Exception) else error) from cause
         except TimeoutError:
             if not timer.expired():
                 raise
-            if call.core is None:
+            if not was_sent:
                 cause = TimeoutError(f"the connection was not ready within {timeout:g} seconds")
                 raise not_sent(cause) from cause
             raise TimeoutError(
@@ -204,19 +218,27 @@ class RpcClient:
         exchange: str,
         request: CodecProperties,
         deadline: float | None,
+        resend: bool,
     ) -> None:
-        try:
-            channel = await self._open_channel()
-            if deadline is not None:
-                await self._connection.wait_open()  # so that the expiration is what is left then
-                left = deadline - asyncio.get_running_loop().time()
-                milliseconds = max(1, math.ceil(left * 1000))
-                request.expiration = str(min(milliseconds, _MAX_EXPIRATION))
-        except (AmqpClosedConnection, ChannelClosed) as error:
-            raise not_sent(error) from error
-        sent = Properties.from_codec(request)
-        await channel.basic_publish(body, exchange, routing_key, sent, mandatory=True)
-        call.core = channel._core
+        while True:
+            try:
+                channel = await self._open_channel()
+                if deadline is not None:
+                    await self._connection.wait_open()  # the expiration is what is left then
+                    left = deadline - asyncio.get_running_loop().time()
+                    milliseconds = max(1, math.ceil(left * 1000))
+                    request.expiration = str(min(milliseconds, _MAX_EXPIRATION))
+            except (AmqpClosedConnection, ChannelClosed) as error:
+                raise not_sent(error) from error
+            core, sent = channel._core, Properties.from_codec(request)
+            try:
+                await channel.basic_publish(body, exchange, routing_key, sent, mandatory=True)
+            except PublishNotSent:
+                if not resend or core.recovery is None or not core.recovery.goes_on(core):
+                    raise
+            else:
+                call.core = channel._core
+                return
 
     # ---------------------------------------------------------------- the channel
 
@@ -225,6 +247,7 @@ class RpcClient:
         async with self._opening:
             channel = self._channel
             if channel is not None and channel.is_open:
+                self._start_watching()
                 return channel
             if self._is_closed:
                 raise AmqpClosedConnection("The RpcClient is closed: make another one")
@@ -236,14 +259,18 @@ class RpcClient:
             except BaseException:
                 await _close(channel)
                 raise
-            if self._watching is None or self._watching.done():
-                loop = asyncio.get_running_loop()
-                changes = self._connection.state_changes()
-                self._watching = asyncio.Task(
-                    self._watch(changes), loop=loop, name="aioamqp rpc client"
-                )
+            self._start_watching()
             self._channel = channel
             return channel
+
+    def _start_watching(self) -> None:
+        """Start the task that interrupts calls, unless it runs: it may have been cancelled."""
+        if self._watching is None or self._watching.done():
+            loop = asyncio.get_running_loop()
+            changes = self._connection.state_changes()
+            self._watching = asyncio.Task(
+                self._watch(changes), loop=loop, name="aioamqp rpc client"
+            )
 
     async def _watch(self, changes: AsyncIterator[StateChange]) -> None:
         """Interrupt calls when the connection is lost."""
@@ -292,6 +319,17 @@ def _request_properties(properties: Mapping[str, Any] | Properties | None) -> Co
         if getattr(request, name) is not None:
             raise InvalidArgument("is set by RpcClient.call: leave it out", (name,))
     return request
+
+
+async def _reply_to(call: _Call) -> bytes:
+    """Wait for the reply; it may be a consumer's callback that does, so reading goes on."""
+    assert call.core is not None
+    read_flow = call.core.connection.read_flow
+    read_flow.begin_call()
+    try:
+        return await call.reply
+    finally:
+        read_flow.end_call()
 
 
 def _fail(call: _Call, cause: Exception) -> None:

@@ -26,7 +26,7 @@ from amqp_codec import FieldTable
 
 from ._arguments import check_callable
 from ._channel.requests import check_timeout
-from ._connection.callback_queue import is_same
+from ._connection.callback_queue import RESTART, CallbackTask, is_in_task, is_same
 from ._connection.core import CLOSE_TIMEOUT
 from ._connection.recorder import Handling
 from ._loggers import channel_logger
@@ -430,14 +430,32 @@ class Worker:
     # ---------------------------------------------------------------- messages
 
     def _start_runner(self, line: _Line | None) -> None:
-        runner = asyncio.Task(
+        runner = CallbackTask(
             self._run_handlers(line),
             loop=asyncio.get_running_loop(),
             name=f"aioamqp worker of {self._queue}",
             context=self._context.copy(),
         )
         self._runners.add(runner)
-        runner.add_done_callback(self._runners.discard)
+        runner.add_done_callback(lambda _: self._end_runner(runner, line))
+
+    def _end_runner(self, runner: asyncio.Task[None], line: _Line | None) -> None:
+        """Start another runner if this one was cancelled, or has raised SystemExit.
+
+        Not at once: the event loop may be about to end, as in ``asyncio.run``.
+        """
+        self._runners.discard(runner)
+        if self._ending is None and (runner.cancelled() or runner.exception() is not None):
+            asyncio.get_running_loop().call_later(RESTART, self._replace_runner, line)
+
+    def _replace_runner(self, line: _Line | None) -> None:
+        if self._ending is not None:
+            return
+        text = "A task that runs handlers of queue %r was cancelled: another one continues"
+        channel_logger.warning(text, self._queue)
+        # If it was cancelled before it began, nobody has left its line.
+        is_kept = line is not None and self._lines.get(line.key) is line
+        self._start_runner(line if is_kept else None)
 
     async def _run_handlers(self, line: _Line | None) -> None:
         """Handle messages one after another.
@@ -514,11 +532,15 @@ class Worker:
             if isawaitable(result):
                 result = await result
         except asyncio.CancelledError as cancelled:
-            if _is_being_cancelled():
+            if not await _goes_on():
                 raise
             await self._note_failed(message, _as_exception(cancelled), handling)
-        except (SystemExit, KeyboardInterrupt, GeneratorExit):
+        except (SystemExit, KeyboardInterrupt):
             raise
+        except GeneratorExit as error:
+            if not is_in_task():
+                raise
+            await self._note_failed(message, _as_exception(error), handling)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             await self._note_failed(message, error, handling)
         except BaseException as error:  # noqa: BLE001 - or else the runner would end unnoticed
@@ -703,9 +725,12 @@ def _is_requeued(message: Message) -> bool:
     return message._core.is_superseded or not message.channel.is_open
 
 
-def _is_being_cancelled() -> bool:
+async def _goes_on() -> bool:
+    """Return whether the task goes on after a CancelledError: it is not cancelled from outside."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    if isinstance(task, CallbackTask) and task.has_cancelled_itself:  # so the handler has
+        await task.undo_cancel()
+    return task is None or not task.cancelling()
 
 
 def _deliveries_before(message: Message) -> int:

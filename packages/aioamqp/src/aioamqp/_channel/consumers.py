@@ -192,7 +192,9 @@ class Consumers:
         if on_checkpoint is not None:
             checkpoints = _Checkpoints(consumer.tag, on_checkpoint)
             consumer.position = checkpoints.position
-        elif OFFSET in consumer.method.arguments:
+        elif OFFSET in consumer.method.arguments or self.core.recovery.link.is_stream(
+            str(consumer.method.queue)
+        ):
             consumer.position = StreamPosition()
 
     async def iterate(
@@ -226,9 +228,13 @@ class Consumers:
     async def _wait_for_tag(self, tag: str, timeout: float | None) -> None:
         if not self._is_abandoned(tag):
             return
-        async with asyncio.timeout(timeout):
-            while self._is_abandoned(tag):
-                await self._until_tag_free.wait()
+        self._read_flow.begin_call()
+        try:
+            async with asyncio.timeout(timeout):
+                while self._is_abandoned(tag):
+                    await self._until_tag_free.wait()
+        finally:
+            self._read_flow.end_call()
 
     def _is_abandoned(self, tag: str) -> bool:
         return any(c.state is State.ABANDONED for c in self._by_tag.get(tag, ()))
@@ -420,9 +426,10 @@ class Consumers:
     def cancel_soon(self, consumer: IteratorConsumer) -> None:
         """Cancel a consumer without waiting; may be called from another thread."""
         with suppress(RuntimeError):  # the loop is closed, and the connection with it
-            self._loop.call_soon_threadsafe(self._cancel_nowait, consumer)
+            self._loop.call_soon_threadsafe(_cancel_nowait, consumer)
 
-    def _cancel_nowait(self, consumer: IteratorConsumer) -> None:
+    def cancel_nowait(self, consumer: IteratorConsumer) -> None:
+        """Cancel a consumer without waiting."""
         dropped = self._leave(consumer)
         if dropped is not None:
             self._requests.request_nowait(
@@ -687,3 +694,7 @@ class Consumers:
             nack = basic.Nack(delivery.method.delivery_tag, requeue=True)
             self._requests.send(nack)
             self.note_settled(nack)
+
+
+def _cancel_nowait(consumer: IteratorConsumer) -> None:
+    consumer.owner.cancel_nowait(consumer)  # which may be another one by now, after recovery

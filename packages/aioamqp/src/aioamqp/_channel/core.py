@@ -209,7 +209,15 @@ class ChannelCore:
         """Wait until the channel is closed, and its close answered."""
         await self.close_event.wait()
         if self.state is State.CLOSING:
+            await self._wait_close_ok()
+
+    async def _wait_close_ok(self) -> None:
+        read_flow = self.connection.read_flow
+        read_flow.begin_call()  # it may be a consumer's callback that waits here
+        try:
             await self._until_closed.wait()
+        finally:
+            read_flow.end_call()
 
     @property
     def on_close(self) -> Callback | None:
@@ -324,17 +332,14 @@ class ChannelCore:
             await self._close_successor(code, text, timeout)
             return
         self._start_closing(code, text)
-        self.connection.read_flow.begin_call()
         try:
             async with asyncio.timeout(seconds):
-                await self._until_closed.wait()
+                await self._wait_close_ok()
         except TimeoutError:
             raise TimeoutError(
                 f"The server has not answered the close of channel {self.number} within"
                 f" {seconds:g} seconds; the channel counts as closed, its number as taken"
             ) from None
-        finally:
-            self.connection.read_flow.end_call()
 
     async def _close_successor(self, code: int, text: str, timeout: float | None) -> None:
         """Close the channel over the core that takes over from this one, if there is one."""
@@ -441,7 +446,7 @@ class ChannelCore:
         self._is_reopening = True
         self._suspend(error, recovery)
         async with asyncio.timeout(timeout):
-            await self._until_closed.wait()
+            await self._wait_close_ok()
         recovery.link.restore(recovery)
 
     def _suspend(self, error: Exception, recovery: Recovery) -> None:

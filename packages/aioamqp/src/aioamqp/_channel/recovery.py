@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakSet
 
-from amqp_codec import Method, basic, confirm, exchange, queue, tx
+from amqp_codec import Method, ReplyCode, basic, confirm, exchange, queue, tx
 
 from .._connection.recorder import waiting
 from .._connection.waiters import Waiters
@@ -40,6 +40,10 @@ REPEATABLE: Final[tuple[type[Method], ...]] = (
     basic.Qos, basic.Consume, basic.Cancel, confirm.Select, tx.Select,
 )  # fmt: skip
 """Requests that are sent again after recovery, since doing them twice changes nothing more."""
+
+
+MOST_BLAMED: Final = 3
+"""How often something is sent that may be why the server has closed each connection."""
 
 
 class State(Enum):
@@ -94,6 +98,10 @@ class Link(Protocol):
 
     def new_queue_name(self) -> str:
         """Return a name for a queue that is declared without one."""
+        ...
+
+    def is_stream(self, queue: str) -> bool:
+        """Return whether the program has declared a queue as a stream."""
         ...
 
     def waiting_error(self) -> AmqpClosedConnection:
@@ -169,6 +177,7 @@ class Recovery:
         self._transaction: Core | None = None
         self._until_changed = Waiters()
         self._waiting: dict[object, tuple[str, float]] = {}
+        self._kept: set[Resuming] = set()
 
     @property
     def core(self) -> Any:
@@ -203,6 +212,7 @@ class Recovery:
         self.link.add(self)
         for publisher in tuple(self.publishers):
             publisher.resume(self.core)
+        self._kept.clear()
         self._until_changed.wake()
 
     def end(self) -> None:
@@ -213,7 +223,12 @@ class Recovery:
             self.link.remove(self)
             for publisher in tuple(self.publishers):
                 publisher.end(self.core.closed_error())
+            self._kept.clear()
             self._until_changed.wake()
+
+    def keep(self, publisher: Resuming) -> None:
+        """Keep a publisher that has messages to send again, also if the program does not."""
+        self._kept.add(publisher)
 
     def continues_after(self, error: ChannelClosed) -> bool:
         """Return whether the channel is restored after a channel.close of the server.
@@ -339,6 +354,7 @@ class Recovery:
         check_timeout(timeout)
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
+        blamed = 0
         while True:
             core: Core = self.core
             if self.is_lost:
@@ -347,7 +363,10 @@ class Recovery:
             try:
                 result = await send(core, left)
             except (AmqpClosedConnection, ChannelClosed):
+                blamed += is_blamed(method.NAME, core.failure)
                 if not (self.goes_on(core) and _may_repeat(method, core.failure)):
+                    raise
+                if blamed >= MOST_BLAMED:
                     raise
                 continue
             self.record(method, core)
@@ -384,6 +403,30 @@ class Recovery:
                 )
 
         await self.call(method, timeout, send)
+
+
+def is_blamed(name: str, failure: BaseException | None) -> bool:
+    """Return whether the server may have closed a connection because of a certain method.
+
+    RabbitMQ: connection.close does not name the method if its reader has failed, as over a header
+    with a number that is infinite.
+    """
+    if not isinstance(failure, ChannelClosed) or isinstance(failure, AcknowledgementTimeout):
+        return False
+    return failure.code != ReplyCode.CONNECTION_FORCED and failure.method in (None, name)
+
+
+def may_publish_again(failure: BaseException | None, blamed: int) -> bool:
+    """Return whether a message whose connection was lost may be sent again.
+
+    Args:
+        failure: why the connection was lost.
+        blamed: how often a connection was lost that may have been because of the message.
+    """
+    if not is_blamed(basic.Publish.NAME, failure):
+        return True
+    assert isinstance(failure, ChannelClosed)
+    return failure.is_retryable and blamed < MOST_BLAMED
 
 
 def _may_repeat(method: Method, failure: Exception | None) -> bool:

@@ -16,7 +16,8 @@ class StreamPosition:
         on_advance: called when ``next_offset`` has changed.
 
     Attributes:
-        next_offset: that of the first message which is not settled; None before the first one is.
+        next_offset: that of the first message which is not settled; None before the first one is,
+            or is delivered again.
     """
 
     __slots__ = ("_highest", "_on_advance", "_unsettled", "next_offset")
@@ -50,5 +51,7 @@ class StreamPosition:
                 self._on_advance()
 
     def restart(self) -> None:
-        """Forget the messages that were not settled: they are delivered again."""
+        """Begin again with the first message that was not settled, wherever the consumer began."""
+        if self.next_offset is None and self._unsettled:
+            self.next_offset = next(iter(self._unsettled.values()))
         self._unsettled.clear()

@@ -33,6 +33,7 @@ class Blocked:
         self._on_change: _BlockedCallback | None = None
         self._callbacks = callbacks
         self._check_open = check_open
+        self._read_flow: ReadFlow | None = None
         self._until_blocked = Waiters()
         self._until_unblocked = Waiters()
 
@@ -72,8 +73,12 @@ class Blocked:
             TimeoutError: ``timeout`` seconds have passed.
         """
         self._check_open()
-        if self:
-            await _wait(self._until_unblocked, timeout, "unblocked")
+        if self and self._read_flow is not None:
+            self._read_flow.begin_call()  # it may be a consumer's callback that waits here
+            try:
+                await _wait(self._until_unblocked, timeout, "unblocked")
+            finally:
+                self._read_flow.end_call()
 
     @property
     def pending(self) -> int:
@@ -87,6 +92,7 @@ class Blocked:
             reason: of the server.
             read_flow: counts the calls of ``on_change`` that wait.
         """
+        self._read_flow = read_flow
         if reason is None:
             if self:
                 protocol_logger.info("The server no longer blocks the connection (%s)", self.reason)

@@ -75,25 +75,26 @@ def log_failure(name: str, callback: Callback, error: BaseException) -> None:
             task = asyncio.current_task()
             if task is not None and task.cancelling() and not _cancelled_itself(task):
                 raise error
-        case GeneratorExit() if not _is_in_task():
+        case GeneratorExit() if not is_in_task():
             raise error
         case _:
             pass
     protocol_logger.error("error on dispatch: %s, %r, failed", name, callback, exc_info=error)
 
 
-def _is_in_task() -> bool:
+def is_in_task() -> bool:
+    """Return whether a task that runs callbacks is the caller, not a coroutine that is closed."""
     try:
-        return isinstance(asyncio.current_task(), _CallbackTask)
+        return isinstance(asyncio.current_task(), CallbackTask)
     except RuntimeError:  # no event loop is running
         return False
 
 
 def _cancelled_itself(task: asyncio.Task[Any]) -> bool:
-    return isinstance(task, _CallbackTask) and task.has_cancelled_itself
+    return isinstance(task, CallbackTask) and task.has_cancelled_itself
 
 
-class _CallbackTask(asyncio.Task[None]):
+class CallbackTask(asyncio.Task[None]):
     """A task that runs callbacks.
 
     It is made without the task factory of the event loop, since an eager one would run the callback
@@ -106,7 +107,7 @@ class _CallbackTask(asyncio.Task[None]):
     has_cancelled_itself = False
 
     def cancel(self, msg: Any = None) -> bool:
-        if _is_in_task() and asyncio.current_task() is self:
+        if is_in_task() and asyncio.current_task() is self:
             self.has_cancelled_itself = True
         return super().cancel(msg)
 
@@ -199,7 +200,7 @@ class CallbackQueue:
         self._name = f"aioamqp callbacks of {owner}"
         self._context = self.new_context() if context is None else context.run(self.new_context)
         self._items: deque[_Entry] = deque()
-        self._task: _CallbackTask | None = None
+        self._task: CallbackTask | None = None
         self._current: _Entry | None = None
         self._until_handled = Waiters()
         self._has_waiters = False
@@ -269,7 +270,7 @@ class CallbackQueue:
         source = self._items[0][0]
         if not source.is_ready:
             return
-        self._task = _CallbackTask(
+        self._task = CallbackTask(
             self._run(source),
             loop=asyncio.get_running_loop(),
             name=self._name,

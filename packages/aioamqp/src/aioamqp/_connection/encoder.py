@@ -28,15 +28,16 @@ class Encoder:
     Attributes:
         frame_max: see above; set again when it has been negotiated.
         server: see above; set again when it is known.
+        most_at_once: bytes of a body that are encoded at once.
     """
 
     __slots__ = (
         "_frame_max",
         "_is_chosen",
         "_max_message_size",
-        "_most_at_once",
         "_publishes",
         "_server",
+        "most_at_once",
     )
 
     def __init__(self, frame_max: int, server: Server, max_message_size: int | None = None) -> None:
@@ -66,7 +67,7 @@ class Encoder:
         self._server = server
         if not self._is_chosen:
             self._max_message_size = server.max_message_size
-        self._most_at_once = min(LARGE, self._max_message_size)
+        self.most_at_once: int = min(LARGE, self._max_message_size)
 
     def encode_method(self, channel: int, method: Method) -> bytes:
         """Encode a method that carries no content.
@@ -113,7 +114,7 @@ class Encoder:
                 encoder = self._publishes[route]
             except (KeyError, TypeError):  # new, or of a type that cannot be sent
                 encoder = self._new_encoder(route)
-            if type(body) is not bytes or len(body) > self._most_at_once:
+            if type(body) is not bytes or len(body) > self.most_at_once:
                 return self._encode_in_pieces(encoder, channel, properties, body)
             return encoder.encode(properties, body)
         except MessageTooLarge:
@@ -121,6 +122,16 @@ class Encoder:
         except EncodeError as error:
             path = ("payload",) if error.path == ("body",) else error.path
             raise InvalidArgument(error.reason, path) from None
+
+    def prepare(
+        self, channel: int, exchange: str, routing_key: str, mandatory: bool
+    ) -> ContentEncoder:
+        """Return the encoder of the messages of one basic.publish.
+
+        Raises:
+            EncodeError: an argument cannot be sent.
+        """
+        return self._new_encoder((channel, exchange, routing_key, mandatory, False))
 
     def _encode_in_pieces(
         self,

@@ -25,7 +25,7 @@ from ..exceptions import (
 from ..protocol import OPEN, AmqpProtocol
 from .backoff import Backoff
 from .state import Unrestored
-from .topology import Entity, Recover, Topology, describe
+from .topology import Entity, Recover, Topology, describe, ends_of
 
 LOCKED_FOR: Final = 30.0
 """Seconds for which a queue is tried again that another connection has, such as the last one.
@@ -188,10 +188,12 @@ class Restorer:
 
     # ---------------------------------------------------------------- declarations
 
-    async def _declare(self, entities: list[Entity], *, is_last: bool = False) -> None:
+    async def _declare(
+        self, entities: list[Entity], *, is_last: bool = False, is_again: bool = False
+    ) -> None:
         for entity in entities:
             if self._depends_on_locked(entity):
-                self._locked.append(entity)
+                self._try_later(entity)
                 continue
             try:
                 await self._request(entity)
@@ -201,11 +203,11 @@ class Restorer:
                 if is_last:
                     self._give_up(entity, error)
                 else:
-                    self._locked.append(entity)
+                    self._try_later(entity)
             except ChannelClosed as error:
                 if _is_locked(error) and not is_last:
                     self._wait_for(describe(entity), error)
-                    self._locked.append(entity)
+                    self._try_later(entity)
                     if isinstance(entity, queue.Declare):
                         self._locked_queues.add(str(entity.queue))
                     continue
@@ -214,7 +216,32 @@ class Restorer:
                     if error.method == entity.NAME and not error.is_retryable:
                         self._give_up(entity, error)
                     raise
-                self._give_up(entity, error)
+                may_be_gone = error.code == ReplyCode.NOT_FOUND and not is_again
+                ends = ends_of(entity) if may_be_gone else ()
+                if not await self._declare_again(*ends):
+                    self._give_up(entity, error)
+
+    async def _declare_again(self, *gone: tuple[str, str]) -> bool:
+        """Declare everything again, if that may restore an exchange or a queue that is not there.
+
+        If the server notices late that the last connection has ended, it then deletes what ends
+        with it, although that has been declared on this connection meanwhile.
+
+        Args:
+            gone: the kind and the name of each that may not be there.
+
+        Returns:
+            Whether it was declared again, or reported if it cannot be.
+        """
+        entities = self._topology.to_declare(self._recover)
+        if not entities or not any(self._topology.is_temporary(*each) for each in gone):
+            return False
+        await self._declare(entities, is_again=True)
+        return True
+
+    def _try_later(self, entity: Entity) -> None:
+        if entity not in self._locked:
+            self._locked.append(entity)
 
     def _depends_on_locked(self, entity: Entity) -> bool:
         return isinstance(entity, queue.Bind) and entity.queue in self._locked_queues
@@ -257,12 +284,19 @@ class Restorer:
             try:
                 is_restored = await self._try_restore_channel(recovery)
             except (ChannelClosed, NoChannelAvailable) as error:  # the new server may allow fewer
-                if self._protocol.state != OPEN:
-                    raise
-                if not recovery.is_ended:  # or else the program has closed it
-                    self._report(f"channel {number}", error)
-                    recovery.core.end(error)
-        if is_restored and not recovery.is_ended:
+                self._end_channel(recovery, number, error)
+        self._resume(recovery)
+
+    def _end_channel(self, recovery: Recovery, number: int, error: Exception) -> None:
+        """End a channel that the server has closed, unless the connection is lost."""
+        if self._protocol.state != OPEN:
+            raise error
+        if not recovery.is_ended:  # or else the program has closed it
+            self._report(f"channel {number}", error)
+            recovery.core.end(error)
+
+    def _resume(self, recovery: Recovery) -> None:
+        if not recovery.is_ended:
             recovery.core.check_open()  # the connection may have been lost behind the last reply
             recovery.resume()
 
@@ -298,19 +332,29 @@ class Restorer:
             self._waiting.append((recovery, consumer))
             return
         core = recovery.core
+        recovery.lose()  # so that the channel survives if the server refuses
+        try:
+            is_open = await self._restart_limited(recovery, core, consumer, is_last=is_last)
+        except ChannelClosed as error:  # because of something that the program had sent before
+            self._end_channel(recovery, core.number, error)
+            return
+        if is_open:
+            self._resume(recovery)
+        else:
+            await self._restore_channel(recovery)
+
+    async def _restart_limited(
+        self, recovery: Recovery, core: ChannelCore, consumer: Consumer, *, is_last: bool
+    ) -> bool:
+        """Start a consumer again with its own limit; see ``_restart``."""
         latest = core.consumers.qos
         is_limited = consumer.qos is not None and consumer.qos != latest
-        recovery.lose()  # so that the channel survives if the server refuses
         if is_limited and consumer.qos is not None:
             await core.requests.request(consumer.qos, ANSWER_TIMEOUT)
-        if not await self._restart(recovery, consumer, is_last=is_last):
-            await self._restore_channel(recovery)
-            return
-        if is_limited and latest is not None:
+        is_open = await self._restart(recovery, consumer, is_last=is_last)
+        if is_open and is_limited and latest is not None:
             await core.requests.request(latest, ANSWER_TIMEOUT)
-        if not recovery.is_ended:
-            recovery.core.check_open()
-            recovery.resume()
+        return is_open
 
     async def _open_core(self, recovery: Recovery, old: ChannelCore) -> ChannelCore:
         protocol, channel = self._protocol, cast("Channel", recovery.channel)
@@ -333,8 +377,12 @@ class Restorer:
         self, recovery: Recovery, consumer: Consumer, *, is_last: bool = False
     ) -> bool:
         """Start a consumer again; return False if its channel must be restored once more."""
-        name = f"consumer {consumer.tag!r} of queue {consumer.method.queue!r}"
-        error = await self._check_queue(str(consumer.method.queue))
+        queue_name = str(consumer.method.queue)
+        name = f"consumer {consumer.tag!r} of queue {queue_name!r}"
+        error = await self._check_queue(queue_name)
+        may_be_gone = error is not None and error.code == ReplyCode.NOT_FOUND and not is_last
+        if may_be_gone and await self._declare_again(("queue", queue_name)):
+            error = await self._check_queue(queue_name)
         if error is not None:
             if _is_locked(error) and not is_last:
                 self._wait_for(name, error)

@@ -320,6 +320,11 @@ class Supervisor:
         """Return a name for a queue that is declared without one, so that it keeps its name."""
         return f"aioamqp-{os.urandom(16).hex()}"
 
+    def is_stream(self, queue: str) -> bool:
+        """Return whether the program has declared a queue as a stream."""
+        declared = self.topology.queues.get(queue)
+        return declared is not None and declared.arguments.get("x-queue-type") == "stream"
+
     def waiting_error(self) -> AmqpClosedConnection:
         """Create the error for a call that has waited too long."""
         cause = self.last_error
@@ -521,11 +526,11 @@ class Supervisor:
                 self._begin(restorer, restorer.retry())
             self._restart_queueless(restorer)
             await protocol.stop_now.wait()
-            for task in self._restoring:
-                task.cancel()  # the next connection begins anew
             assert protocol._core is not None
             if not protocol._core.is_closed_by_program and self._reconnect is not None:
                 self._change(RECOVERING, protocol._core.failure)
+        for task in self._restoring:
+            task.cancel()  # the next connection begins anew
         # Before the next one: RabbitMQ deletes the exclusive queues of a connection at its end.
         await protocol.connection_closed.wait()
 

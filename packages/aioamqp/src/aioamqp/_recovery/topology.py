@@ -191,6 +191,21 @@ class Topology:
         ]
         return [*gone.values(), *bindings]
 
+    def is_temporary(self, kind: str, name: str) -> bool:
+        """Return whether the server deletes an exchange or a queue by itself.
+
+        RabbitMQ: an exclusive queue ends with its connection, an auto-delete queue with its last
+        consumer, an auto-delete exchange with its last binding.
+
+        Args:
+            kind: "exchange" or "queue".
+            name: its name.
+        """
+        if kind == "exchange":
+            return name in self.exchanges and bool(self.exchanges[name].auto_delete)
+        declared = self.queues.get(name)
+        return declared is not None and bool(declared.auto_delete or declared.exclusive)
+
     def to_definitions(self, virtualhost: str = "/") -> dict[str, list[dict[str, Any]]]:
         """Return the exchanges, queues and bindings in the form of RabbitMQ's definitions.
 
@@ -256,6 +271,14 @@ def source_of(binding: Binding | queue.Unbind | exchange.Unbind) -> str:
     if isinstance(binding, queue.Bind | queue.Unbind):
         return str(binding.exchange)
     return str(binding.source)
+
+
+def ends_of(entity: Entity) -> tuple[tuple[str, str], ...]:
+    """Return kind and name of what a binding connects; nothing for an exchange or a queue."""
+    if isinstance(entity, exchange.Declare | queue.Declare):
+        return ()
+    kind, name, source, _, _ = _key(entity)
+    return ("exchange", source), (kind, name)
 
 
 def _flags(entity: exchange.Declare | queue.Declare) -> str:
