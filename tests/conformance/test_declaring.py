@@ -616,3 +616,41 @@ async def test_consumer_arguments_are_checked(
     )
     consume = basic.Consume(name, arguments={"x-credit": 5})
     assert await client.refusal(consume) == (541, "INTERNAL_ERROR")
+
+
+@scenario
+async def test_an_unnamed_queue_needs_a_type_that_is_a_text(
+    open_client: OpenClient, by_version: ByVersion
+) -> None:
+    """RabbitMQ 4.3: a boolean is its text, and void is refused like another wrong value."""
+    client = await open_client()
+    with_type = [
+        queue.Declare("", exclusive=True, arguments={"x-queue-type": value})
+        for value in (True, None)
+    ]
+
+    if by_version({"3.10": True, "4.3": False}):
+        assert (await client.refusal(with_type[0]))[0] == 541
+        return
+    assert await client.refusal(with_type[0]) == (
+        406,
+        "PRECONDITION_FAILED - unknown queue type 'true'",
+    )
+    code, text = await client.refusal(with_type[1])
+    assert code == 406
+    assert text.endswith("{unacceptable_type,void}")
+
+
+@scenario
+async def test_a_missing_max_age_is_compared_with_a_text(
+    open_client: OpenClient, name: str, by_version: ByVersion
+) -> None:
+    client = await open_client()
+    stream = {"x-queue-type": "stream"}
+    aged = queue.Declare(name, durable=True, arguments={**stream, "x-max-age": "60m"})
+    await client.call(aged)
+
+    _, text = await client.refusal(queue.Declare(name, durable=True, arguments=stream))
+
+    value = by_version({"3.10": "60m", "4.3": "3600000"})
+    assert text.endswith(f"received none but current is the value '{value}' of type 'longstr'")

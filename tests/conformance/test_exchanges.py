@@ -437,3 +437,34 @@ async def test_the_exchange_for_the_log_exists(
     missing = "NOT_FOUND - no exchange 'amq.rabbitmq.log' in vhost '/'"
     close = channel.Close(404, missing, 40, 10)
     assert replies == [by_version({"3.10": close, "4.3": exchange.DeclareOk()})]
+
+
+@scenario
+async def test_a_local_random_exchange_routes_only_to_classic_queues_without_keys(
+    open_client: OpenClient, new_name: NewName, by_version: ByVersion
+) -> None:
+    if by_version({"3.10": True, "4.0": False}):
+        pytest.skip("RabbitMQ has local random exchanges since 4.0")
+    client = await open_client()
+    local, classic, quorum, fanout = (new_name() for _ in range(4))
+    await client.call(
+        exchange.Declare(local, "x-local-random"),
+        exchange.Declare(fanout, "fanout"),
+        queue.Declare(classic, exclusive=True),
+        queue.Declare(quorum, durable=True, arguments={"x-queue-type": "quorum"}),
+    )
+    start = "PRECONDITION_FAILED - "
+
+    assert await client.call(queue.Bind(classic, local)) == [queue.BindOk()]
+    assert await client.refusal(queue.Bind(classic, local, "k")) == (
+        406,
+        start + "Non empty binding 'k' key not permitted",
+    )
+    assert await client.refusal(queue.Bind(quorum, local)) == (
+        406,
+        start + "Queue type rabbit_quorum_queue not valid for this exchange type",
+    )
+    assert await client.refusal(exchange.Bind(fanout, local)) == (
+        406,
+        start + "Destination not found",
+    )

@@ -55,6 +55,15 @@ async def read(channel: Channel, name: str, offset: Any = None, **options: Any) 
     return inbox
 
 
+async def filtered(channel: Channel, name: str, arguments: dict[str, Any]) -> Inbox:
+    """Consume from the start of a stream with arguments; return the callback."""
+    inbox = Inbox()
+    await channel.basic_qos(prefetch_count=10)
+    table = {"x-stream-offset": "first", **arguments}
+    await channel.basic_consume(inbox, name, arguments=table)
+    return inbox
+
+
 def offset_of(message: Message) -> int:
     offset = (message.properties.headers or {})["x-stream-offset"]
     assert isinstance(offset, Int64)
@@ -455,3 +464,70 @@ async def test_basic_credit_on_a_stream_is_answered_with_credit_ok(
     credit_ok = encode_method(1, (60 << 16 | 201).to_bytes(4, "big") + b"\0\0\0\2")
 
     assert (await raw.request_bytes(credit, len(credit_ok))).startswith(credit_ok)
+
+
+@pytest.mark.parametrize("value", [5, True, None, [1], {"a": 1}], ids=repr)
+@scenario
+async def test_a_filter_value_that_is_no_text_is_an_internal_error(
+    connect: Connect, name: str, by_version: ByVersion, value: Any
+) -> None:
+    """RabbitMQ 4: messages with such a header x-stream-filter-value cannot be published."""
+    channel = await (await connect()).channel()
+    await stream(channel, name)
+
+    publishing = channel.publish(b"m", "", name, {"headers": {"x-stream-filter-value": value}})
+
+    if by_version({"3.10": True, "4.0": False}):
+        await publishing
+    else:
+        assert (await refusal(publishing))[0] == 541
+
+
+@pytest.mark.parametrize("wanted", [[], [5]], ids=repr)
+@scenario
+async def test_a_list_of_filters_without_text_is_an_internal_error(
+    connect: Connect, name: str, by_version: ByVersion, wanted: Any
+) -> None:
+    channel = await (await connect()).channel()
+    await stream(channel, name)
+
+    reading = filtered(channel, name, {"x-stream-filter": wanted})
+
+    if by_version({"3.10": True, "4.0": False}):
+        await reading
+    else:
+        assert (await refusal(reading))[0] == 541
+
+
+@pytest.mark.parametrize(
+    ("arguments", "bodies"),
+    [
+        ({"x-stream-filter": ""}, [b"none", b"empty"]),
+        ({"x-stream-filter": True}, [b"a", b"none", b"empty"]),
+        ({"x-stream-filter": ["a", 5]}, [b"a"]),
+        ({"x-stream-filter": "b", "x-stream-match-unfiltered": True}, [b"none", b"empty"]),
+    ],
+    ids=["empty", "boolean", "text-and-number", "unfiltered"],
+)
+@scenario
+async def test_an_empty_filter_value_is_none(
+    connect: Connect,
+    name: str,
+    by_version: ByVersion,
+    arguments: dict[str, Any],
+    bodies: list[bytes],
+) -> None:
+    """RabbitMQ 4: for messages and for consumers; a filter of another type is ignored."""
+    channel = await (await connect()).channel()
+    await stream(channel, name)
+    for body, headers in (
+        (b"a", {"x-stream-filter-value": "a"}),
+        (b"none", {}),
+        (b"empty", {"x-stream-filter-value": ""}),
+    ):
+        await channel.publish(body, "", name, {"headers": headers})
+
+    inbox = await filtered(channel, name, arguments)
+
+    expected = by_version({"3.10": [b"a", b"none", b"empty"], "4.0": bodies})
+    assert await inbox.bodies(len(expected)) == expected

@@ -189,7 +189,7 @@ async def test_a_quorum_queue_may_delay_retries(
 async def test_a_quorum_queue_may_cancel_a_consumer_that_does_not_acknowledge(
     broker: FakeBroker, channel: Channel, expected: list[bytes]
 ) -> None:
-    """RabbitMQ 4.3.6: the consumer counts until it is cancelled, and gets nothing more."""
+    """RabbitMQ 4.3.6: the consumer counts until it is cancelled, and gets nothing until it settles."""
     arguments: dict[str, Any] = {"consumer_timeout": 1500} if expected else {}
     await quorum(channel, **arguments)
     cancelled: list[str] = []
@@ -212,12 +212,14 @@ async def test_a_quorum_queue_may_cancel_a_consumer_that_does_not_acknowledge(
     assert [message.body for message in queue.messages] == expected
     assert queue.consumer_count == 1
     if expected:
-        await channel.basic_client_ack(1)
         (headers,) = [message.properties.headers for message in queue.messages]
         assert headers == {"x-acquired-count": 1}
         await publish(channel, b"another")
         await broker.wait_idle()
         assert queue.message_count == 2
+        await channel.basic_client_ack(1)
+        await broker.wait_idle()
+        assert (queue.message_count, queue.unacked_count) == (0, 2)
 
 
 @pytest.mark.parametrize("version", ["4.0"])

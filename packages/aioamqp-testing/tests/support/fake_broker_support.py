@@ -162,6 +162,7 @@ class NotingChannel:
         self.name = "test"
         self.prefetch = SharedPrefetch(self)
         self.deliveries: list[tuple[str, bytes]] = []
+        self.ack_timeout = None
         self.held: list[QueuedMessage] = []
         self.cancelled: list[str] = []
 
@@ -174,6 +175,9 @@ class NotingChannel:
 
     def notify_cancelled(self, consumer: Consumer) -> None:
         self.cancelled.append(consumer.tag)
+
+    def time_out(self) -> None:
+        raise AssertionError("the channel times out")
 
     def crash(self) -> None:
         raise AssertionError("the channel crashes")

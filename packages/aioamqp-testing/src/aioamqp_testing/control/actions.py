@@ -101,6 +101,8 @@ class Actions(Inspection):
 class _Channel:
     """A channel of the test, as the model sees it. It belongs to no connection."""
 
+    ack_timeout = None
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.prefetch = SharedPrefetch(self)
@@ -110,6 +112,9 @@ class _Channel:
 
     def notify_cancelled(self, consumer: Consumer) -> None:
         """Ignore it: what a replier gets is acknowledged at once."""
+
+    def time_out(self) -> None:
+        """Ignore it: the test acknowledges at once, too."""
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Ignore that the queue is deleted."""

@@ -96,13 +96,15 @@ class Profile:
             place of its single active consumer.
         has_delayed_retry: whether quorum queues hide requeued messages for some time.
         drops_in_order: whether quorum queues dead-letter dropped messages in their order.
+        counts_properties: whether the properties of a message count for x-max-length-bytes of a
+            quorum queue.
         shares_prefetch: whether basic.qos with global=true limits all consumers together.
         deaths: where deaths are kept.
         reverses_classic_queues: whether classic queues receive a message in the descending order of
             their names.
         keeps_unknown_flags: whether flags of properties that do not exist are passed on.
-        quorum_expiry_tick: the seconds between two checks whether quorum queues have expired; None
-            is the exact time.
+        first_expiry_check: the seconds until a quorum queue is checked for the first time whether
+            it has expired. The next checks follow every five seconds.
         purges_count_dead_letters: whether queue.purge-ok of a quorum queue counts the dead letters
             that the queue keeps.
         carried_failures: what a dead letter counts on in the next quorum queue, where it is
@@ -168,11 +170,12 @@ class Profile:
     activates_by_priority: bool = False
     has_delayed_retry: bool = False
     drops_in_order: bool = False
+    counts_properties: bool = False
     shares_prefetch: bool = True
     deaths: Deaths = Deaths.IN_HEADERS
     reverses_classic_queues: bool = True
     keeps_unknown_flags: bool = True
-    quorum_expiry_tick: float | None = 5.0
+    first_expiry_check: float = 5.0
     purges_count_dead_letters: bool = False
     carried_failures: frozenset[Failure] = frozenset()
     counts_in_classic_queues: bool = False
@@ -263,12 +266,13 @@ _V4_3: Final = replace(
     has_log_exchange=True,
     known_words=frozenset({"x-random"}),
     max_hashes=2,  # 4.3.5
-    quorum_expiry_tick=None,
+    first_expiry_check=0.01,
     purges_count_dead_letters=True,
     delivery_counting=DeliveryCounting.FAILURES,  # 4.3.0
     priorities=Priorities.STRICT,  # 4.3.0
     has_delayed_retry=True,  # 4.3.0
     drops_in_order=True,  # 4.2.1
+    counts_properties=True,
     shares_prefetch=False,  # 4.3.0: global_qos is denied
     # 4.3.0: the next two
     carried_failures=frozenset({Failure.REQUEUED, Failure.REJECTED, Failure.CHANNEL_ENDED}),

@@ -440,6 +440,7 @@ class VirtualHost:
         self._check_source(exchange, key, access)
         source, destination = self.exchange(exchange), self._queue(queue)
         source.check_binding(key, arguments)
+        source.check_destination(destination)
         destination.declaration.check_access(owner)
         self._add_binding(source, destination, key, arguments)
 
@@ -486,6 +487,7 @@ class VirtualHost:
         self._check_source(source, key, access)
         exchange, other = self.exchange(source), self.exchange(destination)
         exchange.check_binding(key, arguments)
+        exchange.check_destination(other)
         self._add_binding(exchange, other, key, arguments)
 
     def unbind_exchange(

@@ -21,6 +21,8 @@ _Identity: TypeAlias = tuple[bool, str, str, Hashable]
 class Destination(Protocol):
     """What an exchange can route to: a queue or another exchange."""
 
+    TYPE: ClassVar[str]
+
     @property
     def name(self) -> str:
         """The name of the queue or exchange."""
@@ -185,6 +187,13 @@ class Exchange:
 
     def check_binding(self, key: str, arguments: FieldTable) -> None:
         """Refuse a binding key or arguments that the type of the exchange cannot use.
+
+        Raises:
+            BrokerError: 406.
+        """
+
+    def check_destination(self, destination: Destination) -> None:
+        """Refuse a destination that the type of the exchange cannot have.
 
         Raises:
             BrokerError: 406.

@@ -27,7 +27,7 @@ from ..messages.events import EventType
 from ..messages.headers import with_header
 from ..messages.message import Message
 from ..profile import Profile
-from .exchange import Binding, Exchange, ExchangeDeclaration, ExchangeHost
+from .exchange import Binding, Destination, Exchange, ExchangeDeclaration, ExchangeHost
 from .types import TYPES
 
 _HISTORY_LENGTH: Final = 20
@@ -145,6 +145,20 @@ class LocalRandomExchange(RandomExchange):
 
     TYPE = "x-local-random"
     PLUGIN = ""
+
+    def check_binding(self, key: str, arguments: FieldTable) -> None:
+        """Refuse a binding key."""
+        del arguments
+        if key:
+            raise _refused(f"Non empty binding '{key}' key not permitted")
+
+    def check_destination(self, destination: Destination) -> None:
+        """Refuse exchanges, and all queues but classic ones."""
+        if isinstance(destination, Exchange):
+            raise _refused("Destination not found")
+        if destination.TYPE != "classic":
+            text = f"Queue type rabbit_{destination.TYPE}_queue not valid for this exchange type"
+            raise _refused(text)
 
 
 class RecentHistoryExchange(Exchange):

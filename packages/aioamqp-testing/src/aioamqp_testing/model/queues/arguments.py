@@ -142,7 +142,7 @@ def _max_age_or_refused(received: Received) -> None:
 
 
 def _milliseconds(value: FieldValue) -> FieldValue:
-    return (age(str(value)) or 0) * 1000
+    return str((age(str(value)) or 0) * 1000)
 
 
 def _offset_or_refused(received: Received) -> None:
@@ -426,11 +426,13 @@ def check_unnamed(arguments: FieldTable, table: Arguments = Arguments.MIRRORED) 
             RabbitMQ looks for the rules of the type before it checks whether there is such a type.
     """
     value = arguments.get("x-queue-type", CLASSIC)
+    if value is None and table in _TABLES_WITH_EMPTY_TYPE:
+        return  # the check of its value refuses it
     wanted = quote(value)
     if not wanted and table in _TABLES_WITH_EMPTY_TYPE:
         wanted = CLASSIC
     if wanted not in _TYPES:
-        if table in _TABLES_WITH_EMPTY_TYPE and isinstance(value, str):
+        if table in _TABLES_WITH_EMPTY_TYPE and isinstance(value, str | bool):
             raise refused(f"unknown queue type '{wanted}'")
         raise BrokerError(ReplyCode.INTERNAL_ERROR)
     if wanted != CLASSIC:

@@ -89,6 +89,6 @@ class ClassicQueue(MessageQueue):
             raise BrokerError(ReplyCode.ACCESS_REFUSED, f"{self.described} in exclusive use")
         super().add_consumer(consumer)
 
-    def _next_active(self) -> Consumer:
+    def _next_active(self) -> Consumer | None:
         # of several with the highest priority, max returns the first
-        return max(self._consumers, key=lambda consumer: consumer.priority)
+        return max(self._consumers, key=lambda consumer: consumer.priority, default=None)

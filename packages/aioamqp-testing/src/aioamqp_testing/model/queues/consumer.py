@@ -27,6 +27,11 @@ class ConsumingChannel(Protocol):
         """The prefetch limit that its consumers share."""
         ...
 
+    @property
+    def ack_timeout(self) -> float | None:
+        """The seconds within which its client must acknowledge, unless a queue has others."""
+        ...
+
     def deliver(self, consumer: "Consumer", queued: QueuedMessage) -> None:
         """Send a message to a consumer; unless no_ack, the channel acknowledges it later."""
 
@@ -35,6 +40,9 @@ class ConsumingChannel(Protocol):
 
     def notify_cancelled(self, consumer: "Consumer") -> None:
         """Send basic.cancel to a client that has not acknowledged in time."""
+
+    def time_out(self) -> None:
+        """Close the channel, because its client has not acknowledged in time."""
 
     def cancel_consumers(self, consumers: "list[Consumer]") -> None:
         """Cancel consumers of this channel, because their queue is deleted."""

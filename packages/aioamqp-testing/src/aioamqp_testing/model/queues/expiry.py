@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..agenda import Agenda
 from ..clock import Timer
@@ -53,6 +53,22 @@ class Reminder:
         self._action()
 
 
+class Checks(NamedTuple):
+    """When a queue is checked whether it has expired: seconds after its declaration.
+
+    Attributes:
+        first: until the first check.
+        period: between two checks.
+    """
+
+    first: float
+    period: float
+
+    def next(self, seconds: float) -> float:
+        """Return the time of the first check that is not before a time."""
+        return self.first + self.period * max(0, math.ceil((seconds - self.first) / self.period))
+
+
 class Lease:
     """The time that a queue may be unused: ``x-expires``.
 
@@ -63,18 +79,18 @@ class Lease:
         agenda: the clock and the timers.
         is_in_use: returns whether the queue has consumers.
         on_expired: called when the time is over.
-        tick: seconds between two checks; without it the queue expires at the exact time.
+        checks: when it is checked; without them the queue expires at the exact time.
     """
 
     __slots__ = (
         "_agenda",
+        "_checks",
         "_is_in_use",
         "_milliseconds",
         "_on_expired",
         "_reminder",
         "_renewed_at",
         "_started_at",
-        "_tick",
     )
 
     def __init__(
@@ -83,12 +99,12 @@ class Lease:
         *,
         is_in_use: Callable[[], bool],
         on_expired: Callable[[], object],
-        tick: float | None = None,
+        checks: Checks | None = None,
     ) -> None:
         self._agenda = agenda
         self._is_in_use = is_in_use
         self._on_expired = on_expired
-        self._tick = tick
+        self._checks = checks
         self._milliseconds: int | None = None
         self._started_at: float | None = None
         self._renewed_at = 0.0
@@ -116,10 +132,9 @@ class Lease:
     def _expires_at(self, milliseconds: int) -> float:
         """Return when the queue expires unless the lease is renewed."""
         time = self._renewed_at + milliseconds / 1000
-        if self._tick is None or self._started_at is None:
+        if self._checks is None or self._started_at is None:
             return time
-        ticks = math.ceil((time - self._started_at) / self._tick)
-        return self._started_at + ticks * self._tick
+        return self._started_at + self._checks.next(time - self._started_at)
 
     def _check(self) -> None:
         if self._milliseconds is None or self._is_in_use():

@@ -114,7 +114,7 @@ class MessageQueue(Queue):
         else:
             ready.append(message)
         has_dropped = self._drop_over_limit()
-        if has_dropped or (expires_at is not None and len(ready) == 1):
+        if has_dropped or (expires_at is not None and ready.is_only(level)):
             # RabbitMQ: it does not look at a message that is the head because of its priority
             self._drop_expired()
 
@@ -294,7 +294,7 @@ class MessageQueue(Queue):
             if self._agenda.steps >= until:
                 return True
             self._agenda.steps += 1
-            self._drop(self._ready.pop(), Reason.EXPIRED)
+            self._drop(self._ready.pop_expiring(), Reason.EXPIRED)
         return False
 
     @abstractmethod
@@ -344,8 +344,8 @@ class MessageQueue(Queue):
         self._round_robin.append(consumer)
 
     @abstractmethod
-    def _next_active(self) -> Consumer:
-        """Return the next single active consumer."""
+    def _next_active(self) -> Consumer | None:
+        """Return the next single active consumer, or None if there is nobody."""
 
     def remove_channel(self, channel: ConsumingChannel) -> None:
         """Remove the consumers of a channel, and requeue its unacknowledged messages."""
@@ -373,8 +373,8 @@ class MessageQueue(Queue):
             self._round_robin.remove(consumer)
         if self.active in consumers:
             self.active = None
-            if self._consumers:
-                self._activate(self._next_active())
+            if (active := self._next_active()) is not None:
+                self._activate(active)
                 self._schedule_delivery()
 
     def resume(self, channel: ConsumingChannel) -> None:

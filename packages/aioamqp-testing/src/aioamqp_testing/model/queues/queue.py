@@ -24,7 +24,7 @@ from .consumer import Consumer, ConsumingChannel
 from .dead_letter import Reason
 from .dead_letter_worker import DeadLetter
 from .declaration import QueueDeclaration
-from .expiry import Lease
+from .expiry import Checks, Lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,13 @@ class Queue(ABC):
             host.agenda,
             is_in_use=lambda: bool(self._consumers),
             on_expired=lambda: host.on_delete(self),
-            tick=self._expiry_tick,
+            checks=self._expiry_checks,
         )
         self._lease.set(self.settings.expires)
 
     @property
-    def _expiry_tick(self) -> float | None:
-        """The seconds between two checks of x-expires; None is the exact time."""
+    def _expiry_checks(self) -> Checks | None:
+        """When x-expires is checked; None is the exact time."""
         return None
 
     # ----------------------------------------------------------------------------- state

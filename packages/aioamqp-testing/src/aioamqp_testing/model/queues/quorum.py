@@ -4,11 +4,12 @@ Quorum queues are replicated, which AMQP 0-9-1 does not show.
 """
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
-from amqp_codec import FieldValue, ReplyCode
+from amqp_codec import FieldTable, FieldValue, ReplyCode
 
 from ..clock import Timer
 from ..errors import BrokerError
@@ -22,7 +23,7 @@ from .dead_letter import Reason
 from .dead_letter_worker import DeadLetterWorker
 from .declaration import QueueDeclaration
 from .delivery_count import COUNTING, DeliveryCount
-from .expiry import ROUNDING
+from .expiry import ROUNDING, Checks
 from .message_queue import MessageQueue, with_failures
 from .queue import QueueHost
 from .ready import LEVELS, READY
@@ -31,7 +32,12 @@ from .replicated import Replicated
 _REQUEUED: Final = -1000  # the level of messages that are delivered before all others
 _USUAL: Final = 4  # the priority of messages without one
 _MAX_UNACKED: Final = 2000  # RabbitMQ: of a consumer without a prefetch count
+_EXPIRY_PERIOD: Final = 5.0  # seconds between two checks whether the queue has expired
 _ACCEPTS_AGAIN: Final = 0.8  # the part of a limit below which publishers are accepted again
+
+
+_Holder: TypeAlias = Consumer | ConsumingChannel
+"""Who holds a message: a consumer, or a channel that has got it by basic.get."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,17 +64,22 @@ class QuorumQueue(Replicated, MessageQueue):
     RANK = 1
 
     @property
-    def _expiry_tick(self) -> float | None:
-        return self.profile.quorum_expiry_tick
+    def _expiry_checks(self) -> Checks:
+        return Checks(self.profile.first_expiry_check, _EXPIRY_PERIOD)
 
     def __init__(self, declaration: QueueDeclaration, host: QueueHost) -> None:
         super().__init__(declaration, host)
         self._is_full = False
         self._counting = COUNTING[host.profile.delivery_counting]
-        self._ready = READY[host.profile.priorities](self._new)
-        self._is_retiring = False  # the single active consumer, once it holds no message
         self._hidden: dict[_CountedMessage, Timer] = {}  # until a retry is due
-        self._timers: dict[Consumer, Timer] = {}  # of the oldest delivery to each
+        self._hidden_bytes = 0
+        self._counts_properties = False
+        self._ready = READY[host.profile.priorities](self._new, self._size_of)
+        self._measure()
+        self._is_retiring = False  # the single active consumer, once it holds no message
+        self._timers: dict[_Holder, Timer] = {}  # of the oldest delivery to each
+        # what consumers have not acknowledged in time, until they settle it all the same
+        self._timed_out: dict[Consumer, set[QueuedMessage]] = {}
         # until their first delivery: consumers that began while their tag held messages
         self._successors: set[Consumer] = set()
         self._worker = DeadLetterWorker(host.agenda, partial(host.publish_dead_letter, self))
@@ -90,6 +101,8 @@ class QuorumQueue(Replicated, MessageQueue):
         """Apply a policy, also to the messages and dead letters that the queue already has."""
         before = self.settings
         super().apply_policy(policy)
+        self._measure()
+        self._drop_over_limit()
         if not self.settings.dead_letters_at_least_once:
             self._drop_dead_letters()
         elif self.settings != before:
@@ -128,7 +141,7 @@ class QuorumQueue(Replicated, MessageQueue):
                     cancelled.add(consumer)
         consumers = len(self._consumers)
         if self._has_single_active:
-            consumers = min(1, consumers)
+            consumers = int(self.active is not None)
         return self.message_count, consumers + len(cancelled) + gets
 
     # ----------------------------------------------------------------------------- messages
@@ -154,6 +167,23 @@ class QuorumQueue(Replicated, MessageQueue):
             self._show_count(queued, is_get=False)
         return queued
 
+    def _size_of(self, entry: QueuedMessage | Message) -> int:
+        """Return the bytes of a message that count for the limit."""
+        if isinstance(entry, Message):
+            message = entry
+        else:
+            assert isinstance(entry, _CountedMessage)
+            message = entry.published or entry.message
+        counted = len(message.properties.encode()) if self._counts_properties else 0
+        return counted + len(message.body)
+
+    def _measure(self) -> None:
+        """Count the properties of messages while there is a limit of bytes, if the version does."""
+        has_limit = self.settings.max_length_bytes is not None
+        self._counts_properties = has_limit and self.profile.counts_properties
+        self._ready.measure()
+        self._hidden_bytes = sum(map(self._size_of, self._hidden))
+
     def _level_of(self, message: Message) -> int:
         """Return the level of a new message; lower levels are delivered first."""
         priority = message.properties.priority
@@ -175,6 +205,8 @@ class QuorumQueue(Replicated, MessageQueue):
         if isinstance(queued, _CountedMessage):
             queued.consumer = None
             self._show_count(queued, is_get=True)
+            if not no_ack:
+                self._time(queued, channel)
         return queued
 
     def _deliver(self, consumer: Consumer, queued: QueuedMessage) -> None:
@@ -186,51 +218,103 @@ class QuorumQueue(Replicated, MessageQueue):
             self._round_robin.block(consumer)
             return
         super()._deliver(consumer, queued)
-        if self.profile.times_consumers and not consumer.no_ack:
-            queued.delivered_at = self._agenda.clock.time()
-            if consumer not in self._timers:
-                self._start_timer(consumer, queued.delivered_at)
+        if not consumer.no_ack:
+            self._time(queued, consumer)
         if consumer.credit == 0:
             # RabbitMQ: it is blocked at once here, and not when its turn comes
             self._round_robin.block(consumer)
 
-    def _timeout_of(self, consumer: Consumer) -> float | None:
-        """Return the seconds within which a consumer must acknowledge, or None."""
-        for milliseconds in (
-            consumer.arguments.get("x-consumer-timeout"),
-            self.settings.consumer_timeout,
-        ):
+    def _time(self, queued: "_CountedMessage", holder: _Holder) -> None:
+        """Note when a message was delivered, if it must be acknowledged in time."""
+        if self.profile.times_consumers:
+            queued.delivered_at = self._agenda.clock.time()
+            if holder not in self._timers:
+                self._start_timer(holder, queued.delivered_at)
+
+    def _timeout_of(self, holder: _Holder) -> float | None:
+        """Return the seconds within which a consumer or channel must acknowledge, or None."""
+        arguments: FieldTable = holder.arguments if isinstance(holder, Consumer) else {}
+        for milliseconds in (arguments.get("x-consumer-timeout"), self.settings.consumer_timeout):
             if isinstance(milliseconds, int):
                 return milliseconds / 1000
-        return consumer.ack_timeout
+        return holder.ack_timeout
 
-    def _start_timer(self, consumer: Consumer, since: float) -> None:
-        seconds = self._timeout_of(consumer)
+    def _start_timer(self, holder: _Holder, since: float) -> None:
+        seconds = self._timeout_of(holder)
         if seconds is not None:
             delay = max(0.0, since + seconds - self._agenda.clock.time())
-            check = partial(self._check_timeout, consumer)
-            self._timers[consumer] = self._agenda.call_later(delay, check)
+            check = partial(self._check_timeout, holder)
+            self._timers[holder] = self._agenda.call_later(delay, check)
 
-    def _check_timeout(self, consumer: Consumer) -> None:
-        """Stop deliveries to a consumer that has not acknowledged in time, and requeue those.
+    def _held_by(self, holder: _Holder) -> "list[_CountedMessage]":
+        """Return what a consumer holds, or a channel from basic.get."""
+        consumer = holder if isinstance(holder, Consumer) else None
+        unacked = self._unacked.get(_channel_of(holder), {}).items()
+        return [
+            queued
+            for queued, each in unacked
+            if each is consumer and isinstance(queued, _CountedMessage)
+        ]
 
-        RabbitMQ: the consumer gets basic.cancel, and counts as one until its channel cancels it.
+    def _check_timeout(self, holder: _Holder) -> None:
+        """Requeue what was not acknowledged in time.
+
+        RabbitMQ: the consumer gets basic.cancel, once for each time, and no more messages until it
+        has settled those that were late. It counts as a consumer until its channel cancels it. The
+        channel is closed for messages of basic.get, or of a consumer that was cancelled before.
         """
-        del self._timers[consumer]
-        unacked = self._unacked.get(consumer.channel, {})
-        held = [queued for queued, holder in unacked.items() if holder is consumer]
-        times = [each.delivered_at for each in held if isinstance(each, _CountedMessage)]
-        seconds = self._timeout_of(consumer)
-        if not times or seconds is None:
+        del self._timers[holder]
+        seconds = self._timeout_of(holder)
+        held = self._held_by(holder)
+        if not held or seconds is None:
             return
-        if min(times) + seconds > self._agenda.clock.time() + ROUNDING:
-            self._start_timer(consumer, min(times))
+        since = self._agenda.clock.time() + ROUNDING - seconds
+        late = [queued for queued in held if queued.delivered_at <= since]
+        if len(late) < len(held):
+            self._start_timer(holder, min(each.delivered_at for each in held if each not in late))
+        if not late:
             return
+        channel = _channel_of(holder)
+        consumer = self._successor(holder) if isinstance(holder, Consumer) else None
+        if consumer is None:
+            self._agenda.call_soon(channel.time_out)
+        else:
+            self._suspend(consumer, late)
+            self._agenda.call_soon(partial(channel.notify_cancelled, consumer))
+        for queued in late:
+            del self._unacked[channel][queued]
+        # the records stay with the channel, which may settle them late
+        again = [copy(queued) for queued in late]
+        requeue = partial(self._return_counted, again, _REQUEUED, is_failure=False)
+        self._agenda.call_soon(requeue)
+
+    def _suspend(self, consumer: Consumer, late: "list[_CountedMessage]") -> None:
+        """Stop deliveries to a consumer; another one may become the single active consumer."""
+        self._timed_out.setdefault(consumer, set()).update(late)
         self._round_robin.remove(consumer)
-        self._agenda.call_soon(partial(consumer.channel.notify_cancelled, consumer))
-        for queued in held:
-            del unacked[queued]
-        self._return_counted(held, _REQUEUED, is_failure=False)
+        if self.active is consumer:
+            self.active = None
+            if (active := self._next_active()) is not None:
+                self._activate(active)
+
+    def _settle_late(self, messages: Iterable[QueuedMessage]) -> None:
+        """Resume deliveries to consumers that have settled all that was late.
+
+        RabbitMQ: requeueing is no way to do that.
+        """
+        for consumer, late in list(self._timed_out.items()):
+            settled = late.intersection(messages)
+            late -= settled
+            if consumer.credit is not None:
+                consumer.credit += len(settled)
+            if late:
+                continue
+            del self._timed_out[consumer]
+            if not self._has_single_active:
+                self._round_robin.append(consumer)
+            elif self.active is None:
+                self._activate(consumer)
+            self._schedule_delivery()
 
     def _crashes(self, consumer: Consumer) -> bool:
         """Return whether the first delivery to a consumer crashes its channel.
@@ -334,6 +418,7 @@ class QuorumQueue(Replicated, MessageQueue):
             if delay := self._retry_delay(queued, is_failure=is_failure):
                 retry = partial(self._retry, queued)
                 self._hidden[queued] = self._agenda.call_later(delay, retry)
+                self._hidden_bytes += self._size_of(queued)
             else:
                 self._ready.append_queued(queued)
         self._deliver_ready()
@@ -346,24 +431,30 @@ class QuorumQueue(Replicated, MessageQueue):
         kinds = ("all", "failed" if is_failure else "returned")
         if settings.delayed_retry_type not in kinds or lowest is None:
             return 0
-        delay = lowest * queued.count.acquired
-        return (delay if highest is None else min(delay, highest)) / 1000
+        # RabbitMQ: only failures make it longer, and only if a maximum is set
+        delay = lowest * max(1, queued.count.failures)
+        return min(delay, lowest if highest is None else highest) / 1000
 
     def _retry(self, queued: "_CountedMessage") -> None:
         del self._hidden[queued]
+        self._hidden_bytes -= self._size_of(queued)
         self._ready.append_queued(queued)
         self._deliver_ready()
         self._drop_over_limit()
 
     def acknowledge(self, channel: ConsumingChannel, messages: Iterable[QueuedMessage]) -> None:
         """Drop messages that a channel has acknowledged, and deliver the next ones."""
-        super().acknowledge(channel, messages)
+        settled = list(messages)
+        self._settle_late(settled)
+        super().acknowledge(channel, settled)
         self._hand_over()
 
     def _reject(
         self, channel: ConsumingChannel, messages: Iterable[QueuedMessage], failure: Failure
     ) -> None:
-        super()._reject(channel, messages, failure)
+        settled = list(messages)
+        self._settle_late(settled)
+        super()._reject(channel, settled, failure)
         self._hand_over()
 
     def _drop(self, queued: QueuedMessage, reason: Reason) -> None:
@@ -383,19 +474,26 @@ class QuorumQueue(Replicated, MessageQueue):
 
     def _drop_all(self) -> int:
         self._drop_dead_letters()
-        for queued, timer in self._hidden.items():
-            timer.cancel()
-            queued.message.events.append((EventType.LOST, self.name, ""))
-        self._hidden.clear()
+        self._drop_hidden(EventType.LOST)
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
         return super()._drop_all()
 
     def purge(self) -> int:
-        """Drop all ready messages, and return their number; unacknowledged messages stay."""
+        """Drop all ready and hidden messages, and return their number; unacknowledged ones stay."""
         kept = len(self._worker) if self.profile.purges_count_dead_letters else 0
-        return super().purge() + kept
+        return super().purge() + self._drop_hidden(EventType.PURGED) + kept
+
+    def _drop_hidden(self, event: EventType) -> int:
+        """Drop the messages that wait for a retry, and return their number."""
+        count = len(self._hidden)
+        for queued, timer in self._hidden.items():
+            timer.cancel()
+            queued.message.events.append((event, self.name, ""))
+        self._hidden.clear()
+        self._hidden_bytes = 0
+        return count
 
     def restart(self) -> None:
         """Keep all messages, whatever their delivery mode, because they are on disk."""
@@ -418,7 +516,12 @@ class QuorumQueue(Replicated, MessageQueue):
     def _exceeds(self, max_messages: int | None, max_bytes: int | None) -> bool:
         # RabbitMQ: dead letters that are kept count, too
         worker = self._worker
-        return self._ready.exceeds(max_messages, max_bytes, len(worker), worker.size)
+        return self._ready.exceeds(
+            max_messages,
+            max_bytes,
+            len(worker) + len(self._hidden),
+            worker.size + self._hidden_bytes,
+        )
 
     def _drop_over_limit(self) -> bool:
         settings = self.settings
@@ -429,7 +532,8 @@ class QuorumQueue(Replicated, MessageQueue):
                 self._is_full = True
             return False
         dropped: list[QueuedMessage] = []
-        while self._ready.exceeds(*limits):
+        hidden = len(self._hidden), self._hidden_bytes
+        while len(self._ready) and self._ready.exceeds(*limits, *hidden):
             dropped.append(self._ready.pop())
         if not self.profile.drops_in_order:
             dropped.reverse()
@@ -463,7 +567,7 @@ class QuorumQueue(Replicated, MessageQueue):
         if active is None or not self.profile.activates_by_priority:
             return
         best = self._next_active()
-        if best.priority <= active.priority:
+        if best is None or best.priority <= active.priority:
             return
         if not self._is_retiring:
             self._round_robin.remove(active)
@@ -480,19 +584,36 @@ class QuorumQueue(Replicated, MessageQueue):
     def _drop_consumers(self, consumers: list[Consumer]) -> None:
         super()._drop_consumers(consumers)
         for consumer in consumers:
-            timer = self._timers.pop(consumer, None)
-            if timer is not None:
-                timer.cancel()
+            self._timed_out.pop(consumer, None)
+            if not self._held_by(consumer):
+                self._cancel_timer(consumer)
         self._successors.difference_update(consumers)
         active = self.active
         if self._is_retiring and active is not None and self._next_active() is active:
             self._activate(active)  # the one that was to replace it has ended
             self._schedule_delivery()
 
-    def _next_active(self) -> Consumer:
+    def _next_active(self) -> Consumer | None:
+        consumers = [each for each in self._consumers if each not in self._timed_out]
         if self.profile.activates_by_priority:
-            return max(self._consumers, key=lambda consumer: consumer.priority)
-        return next(iter(self._consumers))
+            return max(consumers, key=lambda consumer: consumer.priority, default=None)
+        return next(iter(consumers), None)
+
+    def remove_channel(self, channel: ConsumingChannel) -> None:
+        """Remove the consumers of a channel, and requeue its unacknowledged messages."""
+        holders = [holder for holder in self._timers if _channel_of(holder) is channel]
+        super().remove_channel(channel)
+        for holder in holders:
+            self._cancel_timer(holder)
+
+    def _cancel_timer(self, holder: _Holder) -> None:
+        timer = self._timers.pop(holder, None)
+        if timer is not None:
+            timer.cancel()
+
+
+def _channel_of(holder: _Holder) -> ConsumingChannel:
+    return holder.channel if isinstance(holder, Consumer) else holder
 
 
 def _lowered(limit: int | None) -> int | None:

@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from amqp_codec import FieldTable, FieldValue, Int64, ReplyCode, Timestamp, field_type
 
@@ -17,6 +18,8 @@ from .consumer import Consumer, ConsumingChannel
 from .declaration import QueueDeclaration
 from .queue import QueueHost
 from .replicated import Replicated
+
+_FILTER_VALUE: Final = "x-stream-filter-value"
 
 
 class Stream(Replicated):
@@ -86,8 +89,10 @@ class Stream(Replicated):
         """Append a message to the log; it is always accepted.
 
         Raises:
-            BrokerError: 541, a header is a decimal.
+            BrokerError: 541, a header is a decimal, or the filter value is no text.
         """
+        if self.profile.filters_streams:
+            _check_filter_value(message)
         stored = _storable(message)
         properties = stored.properties
         if self.profile.streams_set_delivery_mode and properties.delivery_mode is None:
@@ -157,6 +162,8 @@ class Stream(Replicated):
         if consumer.no_ack:
             raise self._unsupported("automatic acknowledgement", self.profile.stream_noun)
         self.check_prefetch(consumer)
+        if self.profile.filters_streams:
+            _filter_of(consumer.arguments)
         self._consumers[consumer] = None
         self._offsets[consumer] = self._resolve(consumer.arguments.get("x-stream-offset", "next"))
         self._unacked.setdefault(consumer.channel, 0)
@@ -230,15 +237,40 @@ class Stream(Replicated):
 def _passes(message: Message, arguments: FieldTable) -> bool:
     """Return whether a message passes the filter of a consumer, ``x-stream-filter``.
 
-    RabbitMQ filters whole chunks by a Bloom filter, so a consumer may receive other messages, too.
+    RabbitMQ: an empty value is none. It filters whole chunks by a Bloom filter, so a consumer may
+    receive other messages, too.
     """
-    wanted = decode_long_strings(arguments).get("x-stream-filter")
+    wanted = _filter_of(arguments)
     if wanted is None:
         return True
-    value = decode_long_strings(message.properties.headers or {}).get("x-stream-filter-value")
-    if value is None:
-        return arguments.get("x-stream-match-unfiltered") is True
-    return value in (wanted if isinstance(wanted, list | tuple) else (wanted,))
+    headers = decode_long_strings(message.properties.headers or {})
+    value = headers.get(_FILTER_VALUE, "")
+    is_unfiltered = not value and arguments.get("x-stream-match-unfiltered") is True
+    return is_unfiltered or value in wanted
+
+
+def _filter_of(arguments: FieldTable) -> list[str] | None:
+    """Return the values of ``x-stream-filter``, or None if there is no filter.
+
+    Raises:
+        BrokerError: 541, there is no text among several values.
+    """
+    argument = decode_long_strings(arguments).get("x-stream-filter")
+    if isinstance(argument, str):
+        return [argument]
+    if not isinstance(argument, list):
+        return None
+    values = [each for each in argument if isinstance(each, str)]
+    if not values:
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)  # RabbitMQ: the channel crashes
+    return values
+
+
+def _check_filter_value(message: Message) -> None:
+    """Refuse a filter value that is no text: RabbitMQ's channel crashes over it."""
+    value = decode_long_strings(message.properties.headers or {}).get(_FILTER_VALUE, "")
+    if not isinstance(value, str):
+        raise BrokerError(ReplyCode.INTERNAL_ERROR)
 
 
 def _storable(message: Message) -> Message:

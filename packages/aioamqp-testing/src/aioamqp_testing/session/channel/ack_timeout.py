@@ -80,9 +80,19 @@ class AckTimeout:
         if self._vhost.clock.time() - oldest.sent_at <= seconds:
             self.start()
             return
-        text = (
-            f"delivery acknowledgement on channel {self._number} timed out."
-            f" Timeout value used: {round(seconds * 1000)} ms."
-            " This timeout value can be configured, see consumers doc guide to learn more"
-        )
-        self._fail(BrokerError(ReplyCode.PRECONDITION_FAILED, text))
+        self._fail(timed_out(self._number, round(seconds * 1000)))
+
+
+def timed_out(number: int, milliseconds: int) -> BrokerError:
+    """Return the error that closes a channel whose client has not acknowledged in time.
+
+    Args:
+        number: the number of the channel.
+        milliseconds: the timeout. RabbitMQ: it is -1 if a queue has noticed it.
+    """
+    text = (
+        f"delivery acknowledgement on channel {number} timed out."
+        f" Timeout value used: {milliseconds} ms."
+        " This timeout value can be configured, see consumers doc guide to learn more"
+    )
+    return BrokerError(ReplyCode.PRECONDITION_FAILED, text)

@@ -24,7 +24,7 @@ from ...model.profile import GLOBAL_QOS
 from ...model.queues.unacked import group_by_consumer
 from ..output import ChannelOutput
 from ..reader.undocumented import Credit, CreditOk
-from .ack_timeout import AckTimeout
+from .ack_timeout import AckTimeout, timed_out
 from .context import Context
 from .direct_replies import ReplyConsumer
 from .mailbox import Mailbox
@@ -65,6 +65,7 @@ class Consuming:
             Credit: self._set_credit,
         }
         self.name = f"{context.connection.name} channel {number}"
+        self._number = number
         self.prefetch = SharedPrefetch(self)
         self._vhost = context.vhost
         self._new_name = context.node.new_name
@@ -81,11 +82,11 @@ class Consuming:
         self.mailbox = Mailbox(number, context.deferred, self._send_delivery)
         self.deliver = self.mailbox.put_delivery
         self._fail = partial(context.fail_channel, number)
-        self._ack_timeout = context.node.consumer_timeout
+        self.ack_timeout = context.node.consumer_timeout
         self._timeout = AckTimeout(
             number,
             context.vhost,
-            self._ack_timeout,
+            self.ack_timeout,
             lambda: next(iter(self._unacked), None),
             self._fail,
         )
@@ -145,7 +146,7 @@ class Consuming:
             exclusive=method.exclusive,
             prefetch_count=self._prefetch_count,
             arguments=method.arguments,
-            ack_timeout=self._ack_timeout,
+            ack_timeout=self.ack_timeout,
         )
         consumer.queue.add_consumer(consumer)
         self._consumers[consumer.tag] = consumer
@@ -175,10 +176,19 @@ class Consuming:
             self.mailbox.put_notice(partial(self._output.send, basic.CancelOk(tag)))
 
     def notify_cancelled(self, consumer: Consumer) -> None:
-        """Send basic.cancel to a client that has not acknowledged in time, if it wants it."""
+        """Send basic.cancel to a client that has not acknowledged in time.
+
+        RabbitMQ: if the client does not understand it, the channel is closed.
+        """
         if self._sends_cancel:
             cancel = basic.Cancel(consumer.tag, no_wait=True)
             self.mailbox.put_notice(partial(self._output.send, cancel))
+        else:
+            self.time_out()
+
+    def time_out(self) -> None:
+        """Close the channel, because its client has not acknowledged in time."""
+        self.mailbox.put_notice(partial(self._fail, timed_out(self._number, -1)))
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Remove consumers whose queue is deleted, and send basic.cancel if the client wants it."""
