@@ -19,7 +19,7 @@ Each one takes a fraction of a second, or some seconds if it starts a node.
 """
 
 ATTEMPTS = 10
-"""How often a node may be asked until it has the order that it usually has."""
+"""How often a node may be asked until it does what it usually does."""
 
 FAKES = {"memory-3.10": "3.10", "memory-4.0": "4.0", "memory-4.3": "4.3", "tcp": DEFAULT_VERSION}
 """The fake brokers of the scenarios, each with the version of RabbitMQ that it answers as."""
@@ -50,11 +50,11 @@ def scenario(
 def racing_scenario(
     test: Callable[..., Coroutine[Any, Any, None]],
 ) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Make a scenario of an order that RabbitMQ does not promise: a node may need ``ATTEMPTS``.
+    """Make a scenario of an order or a delay that RabbitMQ does not promise.
 
     RabbitMQ: a queue is a process, and may be faster than the reader of the connection, which passes
-    the requests of one write to the channel one by one. That is seen on 4.3 on a loaded machine. A fake
-    broker must have the order at once.
+    the requests of one write to the channel one by one, or late. That is seen on a loaded machine. So
+    one of ``ATTEMPTS`` of a node counts; a fake broker has one.
 
     Args:
         test: takes the fixture ``name``, which is another one in each attempt.

@@ -7,7 +7,7 @@ import pytest
 
 from amqp_codec import Command, Int64, basic, channel, confirm, queue
 from tests.conformance.client import OpenClient, ScriptedClient, publish
-from tests.conformance.scenario import ByVersion, NewName, scenario
+from tests.conformance.scenario import ByVersion, NewName, racing_scenario, scenario
 
 TIMED_OUT = (
     "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: -1"
@@ -187,7 +187,7 @@ async def elapsed(client: ScriptedClient, tag: int, how: str) -> float:
 
 
 @pytest.mark.parametrize(("maximum", "is_longer"), [({}, False), (LONGER, True)])
-@scenario
+@racing_scenario
 async def test_only_failures_make_the_delay_of_a_retry_longer(
     open_client: OpenClient, name: str, maximum: dict[str, int], is_longer: bool
 ) -> None:
