@@ -281,8 +281,9 @@ def to_codec(properties: Mapping[str, Any] | Properties | None) -> CodecProperti
 def by_name(properties: Mapping[str, Any] | Properties | None) -> dict[str, Any]:
     """Return properties by the names of the codec; ``type``, where there is ``message_type``."""
     if isinstance(properties, Properties):
-        values = properties._values().items()
-        named = {name: value for name, value in values if value is not None}
+        values = {name: getattr(properties, name) for name in Properties.__slots__}
+        values["cluster_id"] = values["cluster_id"] or None  # empty if absent
+        named = {name: value for name, value in values.items() if value is not None}
     else:
         named = dict(properties or {})
     if "message_type" in named:
