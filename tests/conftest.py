@@ -7,7 +7,14 @@ from typing import NoReturn, TypeAlias
 import pytest
 
 from tests.certificates import Authority, OpenSSLMissing
-from tests.rabbitmq import NODES, RabbitMQMissing, RabbitMQNode, is_required, running_node
+from tests.rabbitmq import (
+    NODES,
+    RabbitMQMissing,
+    RabbitMQNode,
+    await_startup,
+    is_required,
+    running_node,
+)
 
 SKIPPED = "no RabbitMQ: "
 OWN_NODES = ("cluster", "managed_node", "restarting_node")
@@ -33,7 +40,9 @@ def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedNode
                     authority = Authority(tmp_path_factory.mktemp("authority"))
                 except OpenSSLMissing:
                     authority = None
-                nodes[name] = stack.enter_context(node_or_skip(name, authority))
+                node = stack.enter_context(node_or_skip(name, authority))
+                await_startup(node)
+                nodes[name] = node
             return nodes[name]
 
         yield start_once

@@ -412,6 +412,15 @@ def kill(node: RabbitMQNode) -> None:
     os.kill(int(Path(node.environment["RABBITMQ_PID_FILE"]).read_text()), signal.SIGKILL)
 
 
+def await_startup(node: RabbitMQNode) -> None:
+    """Wait until the node has started all of its applications.
+
+    RabbitMQ: since 4.3 the port is open before. A queue that is deleted then may send no basic.cancel.
+    """
+    command = ("rabbitmqctl", "--quiet", "await_startup")
+    subprocess.run(command, env=dict(node.environment), check=True, capture_output=True)
+
+
 async def evaluate(node: RabbitMQNode, expressions: str) -> None:
     """Evaluate Erlang expressions in a node; fail if one of them raises an exception."""
     await rabbitmqctl(node, "eval", expressions)
