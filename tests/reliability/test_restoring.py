@@ -94,10 +94,10 @@ async def test_what_ends_with_the_half_open_link_is_declared_again(
         await channel.exchange_bind("events", "above", "")
         loops = {}
         for name in names:
-            flags = (
-                {"exclusive": True} if name == "mine" else {"durable": True, "auto_delete": True}
-            )
-            await channel.queue_declare(name, **flags)
+            if name == "mine":
+                await channel.queue_declare(name, exclusive=True)
+            else:
+                await channel.queue_declare(name, durable=True, auto_delete=True)
             await channel.queue_bind(name, "events", "")
             loops[name] = channel.consume(name, exclusive=True)
             await loops[name].__aenter__()
