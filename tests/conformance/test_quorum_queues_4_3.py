@@ -5,9 +5,19 @@ from typing import Any
 
 import pytest
 
-from amqp_codec import Command, Int64, basic, channel, confirm, queue
+from aioamqp import ConsumerCancelled
+from aioamqp_testing.model.profile import DEFAULT_VERSION
+from amqp_codec import Command, FieldTable, Int64, basic, channel, confirm, queue
 from tests.conformance.client import OpenClient, ScriptedClient, publish
-from tests.conformance.scenario import ByVersion, NewName, racing_scenario, scenario
+from tests.conformance.scenario import (
+    BROKERS,
+    FAKES,
+    ByVersion,
+    Connect,
+    NewName,
+    racing_scenario,
+    scenario,
+)
 
 TIMED_OUT = (
     "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: -1"
@@ -17,9 +27,16 @@ TIMED_OUT = (
 LONGER = {"delayed_retry_max": 1000}
 
 
+pytestmark = pytest.mark.parametrize(
+    "broker",
+    [each for each in BROKERS if FAKES.get(each, DEFAULT_VERSION) == DEFAULT_VERSION],
+    indirect=True,
+)
+
+
 @pytest.fixture(autouse=True)
 def since_4_3(by_version: ByVersion) -> None:
-    """Skip older versions."""
+    """Skip an older node."""
     if by_version({"3.10": True, "4.3": False}):
         pytest.skip("RabbitMQ has these features since 4.3")
 
@@ -77,6 +94,27 @@ async def test_a_consumer_that_was_cancelled_for_a_timeout_goes_on_when_it_has_s
     assert again.method == basic.Deliver("A", 2, True, "", name)
     assert again.properties is not None
     assert again.properties.headers == {"x-acquired-count": Int64(1)}
+
+
+@scenario
+async def test_what_a_cancelled_consumer_gets_after_all_is_given_back(
+    connect: Connect, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or else nobody settles it, and no other consumer gets it before the next timeout."""
+    channel = await (await connect()).channel()
+    arguments: FieldTable = {"x-queue-type": "quorum", "x-consumer-timeout": 300}
+    await channel.queue_declare(name, durable=True, arguments=arguments)
+    await channel.basic_publish(b"m", "", name)
+    async with channel.consume(name) as messages:
+        late = await anext(messages)
+        with pytest.raises(ConsumerCancelled):
+            await anext(messages)
+
+    await late.ack()
+
+    async with channel.consume(name) as messages:
+        assert (await anext(messages)).body == b"m"
+    assert "not known" not in caplog.text
 
 
 @pytest.mark.parametrize("settle", [basic.Nack(1, requeue=True), basic.Reject(1, requeue=True)])

@@ -294,21 +294,31 @@ class Consumers:
 
     def _return_or_drop(self, delivery: Command, consumers: list[Consumer]) -> None:
         assert isinstance(delivery.method, basic.Deliver)
+        tag = delivery.method.consumer_tag
         for consumer in consumers:
             if consumer.state in (State.ABANDONED, State.CANCELLING):
                 if consumer.no_ack:
                     consumer.lost += 1
                 else:
-                    nack = basic.Nack(delivery.method.delivery_tag, requeue=True)
-                    self._requests.answer(nack)
-                    self.note_settled(nack)
+                    self._return(delivery.method)
                 return
+        cancels_late = self.core.connection.server.cancels_late_consumers
+        if cancels_late and tag in self.core.cancelled_consumers:
+            # RabbitMQ: since 4.3 it goes on if what was late is acknowledged all the same.
+            self._requests.answer(basic.Cancel(tag, no_wait=True))
+            self._return(delivery.method)
+            return
         channel_logger.warning(
             "A message was delivered on channel %d to consumer %s, which is not known:"
             " it is dropped, unacknowledged",
             delivery.channel,
-            delivery.method.consumer_tag,
+            tag,
         )
+
+    def _return(self, method: basic.Deliver) -> None:
+        nack = basic.Nack(method.delivery_tag, requeue=True)
+        self._requests.answer(nack)
+        self.note_settled(nack)
 
     def note_settled(self, method: basic.Ack | basic.Nack | basic.Reject) -> None:
         """Count the deliveries of an acknowledgement as settled."""
