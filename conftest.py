@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -18,6 +19,9 @@ settings.register_profile("explore", settings.get_profile("repeat"), derandomize
 settings.load_profile("repeat")
 
 pytest_plugins = ["pytester"]
+
+LEAST_WORKERS = 4
+"""Worker processes of pytest-xdist, however few processors there are."""
 
 FREEZE_EVERY = 100
 """Tests after which ``freeze`` is called."""
@@ -55,6 +59,15 @@ def make_tasks_eager() -> None:
         loop.set_task_factory(eager_task_factory)
 
     asyncio.BaseEventLoop.__init__ = make_eager_loop  # type: ignore[assignment, method-assign]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of worker processes of pytest-xdist.
+
+    More than processors if there are few: many tests wait for a server or for another program.
+    """
+    return max(LEAST_WORKERS, os.cpu_count() or 1)
 
 
 def pytest_collection_finish() -> None:
