@@ -174,9 +174,10 @@ async def test_a_queue_does_not_expire_while_it_has_a_consumer(
     channel = await (await connect()).channel()
     await channel.confirm_select()
     used, unused = new_name(), new_name()
-    await channel.queue_declare(used, durable=True, arguments={"x-expires": 10})
+    # Long enough to start the consumer on a loaded machine.
+    await channel.queue_declare(used, durable=True, arguments={"x-expires": 250})
     await channel.basic_consume(Inbox(), used, consumer_tag="user", no_ack=True)
-    await channel.queue_declare(unused, durable=True, arguments={"x-expires": 20})
+    await channel.queue_declare(unused, durable=True, arguments={"x-expires": 300})
 
     await publish_until_expired(channel, unused)
     await channel.publish(b"", "", used, mandatory=True)

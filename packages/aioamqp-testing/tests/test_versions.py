@@ -217,9 +217,10 @@ async def test_a_quorum_queue_may_cancel_a_consumer_that_does_not_acknowledge(
         await publish(channel, b"another")
         await broker.wait_idle()
         assert queue.message_count == 2
-        await channel.basic_client_ack(1)
+        await channel.basic_client_ack(1)  # then it is delivered again, and the client returns it
         await broker.wait_idle()
-        assert (queue.message_count, queue.unacked_count) == (0, 2)
+        assert (queue.message_count, queue.unacked_count) == (2, 0)
+        assert queue.consumer_count == 0
 
 
 @pytest.mark.parametrize("version", ["4.0"])
