@@ -156,7 +156,7 @@ class _Message:
         self.mandatory: bool = mandatory
         self.properties: bytes = properties
         self.body: _Payload = body
-        self.blamed = 0  # how often a connection was lost that may have been because of it
+        self.blamed: int = 0  # how often a connection was lost that may have been because of it
 
 
 class Publisher:
