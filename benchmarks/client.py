@@ -184,7 +184,10 @@ def measure(
                 bench.turn(turn, cases, counts)
             for name in options.figures:
                 step(name)
-                results.figures += measure_figure(name, url, quick=options.quick)
+                try:
+                    results.figures += measure_figure(name, url, quick=options.quick)
+                except subprocess.CalledProcessError:  # which has said why
+                    progress.console.print(f"Left out: {name}", markup=False)
     return results
 
 

@@ -446,8 +446,9 @@ def answering(tmp_path: Path, line: str) -> Environment:
     ],
 )
 def test_a_result_counts_only_if_the_broker_has_the_messages(
-    line: str, reason: str, rabbitmq_url: str, tmp_path: Path
+    line: str, reason: str, rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("benchmarks.broker.COUNT_SECONDS", 0.0)
     environments = {LIBRARIES["ours"]: answering(tmp_path, line)}
     running = Bench(rabbitmq_url, environments, Results(ABOUT), lambda _: None)
 
