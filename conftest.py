@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings, strategies
 
 # The same examples in every run, and no result that depends on the speed of the machine. To search
 # for new examples: hatch run test --hypothesis-profile=explore
@@ -71,7 +71,16 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish() -> None:
+    register_random_generator()
     freeze()
+
+
+@given(strategies.none())
+def register_random_generator(_: None) -> None:
+    """Make Hypothesis register its random generator before it is frozen.
+
+    On Python 3.14 Hypothesis warns of one that the garbage collector does not examine.
+    """
 
 
 def pytest_runtest_logfinish() -> None:

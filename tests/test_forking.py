@@ -151,9 +151,10 @@ ENDS = {
         end="protocol._stream_reader._transport.close(); sys.exit()"
     ),
     "the event loop runs": RUNNING_LOOP,
-    "asyncio.run is left": IN_A_COROUTINE.format(end="sys.exit()"),
     "os._exit in a coroutine": IN_A_COROUTINE.format(end="os._exit(0)"),
 }
+if sys.version_info < (3, 14):  # asyncio has no running event loop in a child since, and blocks
+    ENDS["asyncio.run is left"] = IN_A_COROUTINE.format(end="sys.exit()")
 
 
 @pytest.fixture(params=["fake", *NODES])

@@ -314,7 +314,8 @@ def answer_of(url: str) -> int | None:
         with urllib.request.urlopen(request, timeout=SECONDS_FOR_A_LINK) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code
     except OSError:
         return None
 

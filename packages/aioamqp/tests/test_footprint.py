@@ -51,9 +51,12 @@ def run(program: str) -> set[str]:
 
 
 def loaded_by(statement: str) -> set[str]:
-    """Return the names of the modules that a statement loads beyond those of asyncio."""
+    """Return the names of the modules that a statement loads beyond those of asyncio.
+
+    And beyond typing, which asyncio no longer loads on Python 3.14.
+    """
     return run(
-        "import sys, asyncio; before = set(sys.modules)\n"
+        "import sys, asyncio, typing; before = set(sys.modules)\n"
         f"{statement}\n"
         "print(*sys.modules.keys() - before)"
     )

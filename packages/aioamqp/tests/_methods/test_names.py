@@ -4,7 +4,7 @@ import asyncio
 import functools
 from collections.abc import Callable
 from typing import Any
-from unittest.mock import AsyncMock, MagicMock
+from unittest.mock import AsyncMock, MagicMock, patch
 
 import pytest
 
@@ -218,5 +218,6 @@ async def test_opening_a_channel_is_a_coroutine(server: ScriptedServer) -> None:
     )
 
     assert {channel.channel_id for channel in channels} == {1, 2, 3}
-    assert asyncio.iscoroutinefunction(protocol.channel)
+    with patch.object(protocol, "channel") as mocked:
+        assert isinstance(mocked, AsyncMock)
     await protocol.close()

@@ -104,6 +104,8 @@ def _name(predicate: Callable[[], object]) -> str:
 def _source(predicate: Callable[[], object]) -> str:
     """Return the source of a function, indented; nothing if there is none."""
     try:
+        if inspect.getfile(inspect.unwrap(predicate)) == "<string>":
+            return ""  # of eval(): Python 3.13 has the program of ``python -c`` under this name
         source = inspect.getsource(predicate)
     except (OSError, TypeError):  # it was defined in an interactive session, or is no function
         return ""
