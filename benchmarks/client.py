@@ -1,7 +1,7 @@
 """The client compared with other AMQP clients, and with floors, on one RabbitMQ node.
 
     hatch run bench                              everything, in many minutes
-    hatch run bench --quick                      fewer messages and turns: two to three minutes
+    hatch run bench --quick                      fewer messages and turns: under two minutes
     hatch run bench --case publish --peer pika   some cases and libraries, by part of their name
 
 Every library runs in its own environment and process; libraries and cases are interleaved. A result

@@ -178,7 +178,7 @@ async def flat_connections(url: str, *, quick: bool) -> list[Figure]:
 
 async def flat_messages(url: str, *, quick: bool) -> list[Figure]:
     """Measure the first and the last of many messages on one channel, with confirms and acks."""
-    total = 100_000 if quick else 1_000_000
+    total = 50_000 if quick else 1_000_000
     blocks, tenth = 50, 5
     costs: dict[str, list[float]] = {"publish with confirm": [], "deliver and ack": []}
     with BrokerConnection(url) as broker:
