@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections import Counter
@@ -170,10 +171,13 @@ async def test_a_lost_connection_ends_the_run_with_one_line() -> None:
         async def copy(
             source: asyncio.StreamReader, sink: asyncio.StreamWriter, limit: int
         ) -> None:
-            """Copy up to `limit` bytes, then abort the connection."""
+            """Copy up to `limit` bytes, then reset the connection."""
             while limit > 0 and (data := await source.read(min(limit, 4096))):
                 limit -= len(data)
                 sink.write(data)
+            # Or else it would be reset only if there are bytes that were not read yet.
+            linger = struct.pack("ii", 1, 0)
+            sink.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             sink.transport.abort()
 
         async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
