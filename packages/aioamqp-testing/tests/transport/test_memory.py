@@ -107,6 +107,33 @@ async def test_reading_can_be_paused_between_two_pieces() -> None:
     assert pausing.events == [b"1", b"2"]
 
 
+async def test_a_protocol_with_a_buffer_receives_as_much_as_fits_into_it() -> None:
+    pair = Pair()
+    received: list[bytes] = []
+    hints: list[int] = []
+
+    class Buffered(asyncio.BufferedProtocol):
+        buffer = bytearray(4)
+
+        def get_buffer(self, sizehint: int) -> bytearray:
+            hints.append(sizehint)
+            return self.buffer
+
+        def buffer_updated(self, nbytes: int) -> None:
+            received.append(bytes(self.buffer[:nbytes]))
+
+        def eof_received(self) -> None:
+            received.append(b"end")
+
+    pair.far.set_protocol(Buffered())
+    pair.near.write(b"0123456789")
+    pair.near.write_eof()
+
+    await iterations()
+    assert received == [b"0123", b"4567", b"89", b"end"]
+    assert hints == [10, 6, 2]
+
+
 async def test_writing_is_paused_above_the_high_limit_and_resumed_at_the_low_one() -> None:
     pair = Pair()
     pair.near.set_write_buffer_limits(high=10, low=4)

@@ -43,6 +43,7 @@ from ._connection.core import CLOSE_TIMEOUT, ConnectionCore
 from ._connection.guards import set_in_child
 from ._connection.handshake import Handshake, mechanism_named, refusal
 from ._connection.opening import Opening
+from ._connection.small_reads import MANY
 from ._legacy import LegacyProtocol
 from ._loggers import protocol_logger
 from ._overrides import OF_PROTOCOL, warn_of_overrides
@@ -465,7 +466,8 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
         core, channels = self._core, self.channels
         assert core is not None
         core.heartbeat.last_received = core.loop.time()
-        recorder = core.recorder
+        recorder, flow = core.recorder, core.read_flow
+        added = flow.added
         try:
             if self._opening is not None:
                 data = self._opening.check_protocol_header(data)
@@ -479,6 +481,9 @@ class AmqpProtocol(LegacyProtocol, asyncio.Protocol):
                     self._dispatch(command)
             if core.decoder.error is not None:
                 raise core.decoder.error
+            added = flow.added - added
+            if added > MANY or core.small_reads.is_used:
+                core.small_reads.adapt(len(data), added)
         except DecodeError as error:
             if self._opening is not None:
                 self._break_off(HandshakeFailed(f"The server does not speak AMQP 0-9-1: {error}"))

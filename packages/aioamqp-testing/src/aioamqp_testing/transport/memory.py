@@ -5,7 +5,8 @@
 They implement all of asyncio's transport interface: pausing in both directions, buffer limits,
 half-closing, closing and aborting. There are no sockets and no tasks. Nothing is called from within
 ``write``: data arrives in a later callback of the event loop, in the order of writing, and with one
-``data_received`` for each ``write``. They cannot break without notice, so they need no heartbeats.
+``data_received`` for each ``write``, unless the protocol has a buffer of its own. They cannot break
+without notice, so they need no heartbeats.
 """
 
 import asyncio
@@ -132,10 +133,13 @@ class MemoryTransport(asyncio.Transport):
         if self._peer is not None:
             self._peer._resume_writing()
         # a transport that is closing discards data, and so lets its peer resume writing
-        if self._is_closing or not isinstance(self._protocol, asyncio.Protocol):
+        if self._is_closing:
             return
         try:
-            self._protocol.data_received(data)
+            if isinstance(self._protocol, asyncio.BufferedProtocol):
+                _fill_buffers(self._protocol, data)
+            elif isinstance(self._protocol, asyncio.Protocol):
+                self._protocol.data_received(data)
         except Exception as error:  # noqa: BLE001 (asyncio's transports do the same)
             message = "Fatal error: protocol.data_received() call failed."
             self._loop.call_exception_handler(
@@ -150,7 +154,9 @@ class MemoryTransport(asyncio.Transport):
             self._close_soon(error)
 
     def _eof_received(self) -> None:
-        if self._is_closing or not isinstance(self._protocol, asyncio.Protocol):
+        if self._is_closing or not isinstance(
+            self._protocol, asyncio.Protocol | asyncio.BufferedProtocol
+        ):
             return
         if not self._protocol.eof_received():
             self.close()
@@ -245,6 +251,17 @@ class MemoryTransport(asyncio.Transport):
             self._inbox.clear()
             self._inbox_size = 0
             self._protocol.connection_lost(error)
+
+
+def _fill_buffers(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
+    """Copy received data into the buffers that a protocol hands out."""
+    left = memoryview(data)
+    while left:
+        buffer = memoryview(protocol.get_buffer(len(left)))
+        size = min(len(buffer), len(left))
+        buffer[:size] = left[:size]
+        protocol.buffer_updated(size)
+        left = left[size:]
 
 
 def connect(

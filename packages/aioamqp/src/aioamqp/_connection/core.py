@@ -21,6 +21,7 @@ from .heartbeat_timer import HeartbeatTimer
 from .read_flow import READ_LIMIT, ReadFlow
 from .recorder import Recorder, recorder_for
 from .server import MAX_MESSAGE_SIZE, UNKNOWN, Server
+from .small_reads import SmallReads
 from .transport import TransportCloser
 from .writer import Writer
 
@@ -56,6 +57,7 @@ class ConnectionCore:
         gate: where publishers wait.
         ack_gate: where acknowledgements wait, while the write buffer is full.
         read_flow: pauses reading while too much waits for callbacks.
+        small_reads: makes the transport read less at a time.
         heartbeat: when bytes were last sent and received.
         numbers: of the channels.
         declared: the names of queues and exchanges.
@@ -95,6 +97,7 @@ class ConnectionCore:
         self.writer: Writer = Writer(
             transport, self.loop, self.heartbeat, self.gate, self.read_flow
         )
+        self.small_reads: SmallReads = SmallReads(transport)
         self._transport = transport
         self._give_up = give_up
         self._stop_timer: asyncio.TimerHandle | None = None

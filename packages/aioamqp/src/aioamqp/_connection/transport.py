@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from .small_reads import SmallReads
 from .writer import Writer
 
 
@@ -100,7 +101,8 @@ class FlushingTransport(asyncio.Transport):
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return the protocol that receives the data."""
-        return self._transport.get_protocol()
+        protocol = self._transport.get_protocol()
+        return protocol.protocol if isinstance(protocol, SmallReads) else protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Set the protocol that receives the data."""
