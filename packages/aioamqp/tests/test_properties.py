@@ -1,8 +1,11 @@
 """Properties of received messages, and of messages to publish."""
 
 import copy
+import math
 import pickle
+import sys
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
@@ -12,7 +15,7 @@ import pytest
 
 from aioamqp.constants import DeliveryMode
 from aioamqp.envelope import Envelope, ReturnEnvelope
-from aioamqp.properties import Properties, from_pamqp, to_codec
+from aioamqp.properties import Properties, encode_properties, from_pamqp, to_codec
 from amqp_codec import DecodeError, EncodeError, basic
 from amqp_codec import Properties as CodecProperties
 
@@ -150,6 +153,48 @@ def test_an_expiration_without_a_unit_is_refused(expiration: object, text: str) 
     """Row U28."""
     with pytest.raises(EncodeError, match=text):
         to_codec({"expiration": expiration})
+
+
+class OtherFloat(float):
+    """As numpy has them."""
+
+
+@pytest.mark.parametrize("kind", [dict, Properties.from_codec, OrderedDict])
+@pytest.mark.parametrize(
+    ("value", "path", "shown"),
+    [
+        (math.nan, (), "nan"),
+        (-math.inf, (), "-inf"),
+        (OtherFloat("nan"), (), "nan"),
+        ({"scores": [1.0, math.inf]}, ("scores", "[1]"), "inf"),
+        ((0, {"x": math.nan}), ("[1]", "x"), "nan"),
+    ],
+    ids=repr,
+)
+def test_a_number_that_rabbitmq_does_not_have_is_refused(
+    kind: Callable[..., Any], value: Any, path: tuple[str, ...], shown: str
+) -> None:
+    headers: dict[str, Any] = {"tenant": "blue", "score": value}
+    is_codec = kind == Properties.from_codec
+    properties = kind(CodecProperties(headers=headers) if is_codec else {"headers": headers})
+
+    with pytest.raises(
+        EncodeError, match=f"must be a finite number, not {shown}: RabbitMQ"
+    ) as caught:
+        encode_properties(properties)
+
+    assert caught.value.path == ("basic.properties", "headers", "score", *path)
+
+
+@pytest.mark.parametrize(
+    "value", [1.5, -0.0, sys.float_info.max, [0.1, {"a": (2.5,)}], "d\x7f"], ids=repr
+)
+def test_other_numbers_in_headers_are_encoded(value: Any) -> None:
+    headers: dict[str, Any] = {"score": value}
+
+    expected = CodecProperties(headers=headers).encode()
+    assert encode_properties({"headers": headers}) == expected
+    assert encode_properties(Properties.from_codec(CodecProperties(headers=headers))) == expected
 
 
 def test_the_delivery_mode_has_names() -> None:

@@ -2,10 +2,12 @@
 
 import calendar
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from amqp_codec import DecodeError, EncodeError, FieldTable
 from amqp_codec import Properties as CodecProperties
@@ -18,6 +20,10 @@ _CODEC_NAMES: Final = CodecProperties.__match_args__
 _codec_values: Final = attrgetter(*_CODEC_NAMES)
 _OWN_SLOTS: tuple[str, ...] = ("_absent_cluster_id", "_codec", "_headers", "_headers_error")
 NO_PROPERTIES: Final = CodecProperties().encode()
+_HEADERS: Final = ("basic.properties", "headers")
+_NO_FLOATS: Final = frozenset({str, int, bool, bytes, datetime, type(None)})
+"""Types of most headers."""
+
 _TABLE_SIZE: Final = 4  # bytes of the length in front of a field table. Spec: 4.2.5.5
 
 
@@ -244,9 +250,45 @@ def encode_properties(properties: Mapping[str, Any] | Properties | None) -> byte
     if type(properties) is dict and properties.get("delivery_mode", 1) in (1, 2):
         encoded = codec_encode_properties(properties)
         if encoded is not None:
+            if "headers" in properties and (headers := properties["headers"]):
+                for value in headers.values():
+                    if type(value) not in _NO_FLOATS:
+                        check_finite(headers, _HEADERS)
+                        break
             return encoded
     codec = to_codec(properties)
-    return NO_PROPERTIES if codec is None else codec.encode()
+    if codec is None:
+        return NO_PROPERTIES
+    encoded = codec.encode()
+    if b"d\x7f" in encoded or b"d\xff" in encoded:  # or else there is no such number
+        with suppress(DecodeError):  # of a message that was received, and not from RabbitMQ
+            check_finite(codec.headers, _HEADERS)
+    return encoded
+
+
+def check_finite(value: object, path: tuple[str, ...]) -> None:
+    """Check that a field value contains neither an infinite number nor NaN.
+
+    RabbitMQ: Erlang has no such numbers, and the server closes the connection.
+
+    Args:
+        value: that can be encoded.
+        path: names it in the error.
+
+    Raises:
+        EncodeError: it is such a number, or contains one.
+    """
+    if isinstance(value, float):
+        if not isfinite(value):
+            reason = f"must be a finite number, not {float(value)!r}: RabbitMQ has no others"
+            raise EncodeError(f"{reason}. Send it as a string, or leave it out", path)
+    elif isinstance(value, Mapping):
+        for name, each in cast("Mapping[object, object]", value).items():
+            if type(each) not in _NO_FLOATS:
+                check_finite(each, (*path, str(name)))
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(cast("Sequence[object]", value)):
+            check_finite(each, (*path, f"[{index}]"))
 
 
 def to_codec(properties: Mapping[str, Any] | Properties | None) -> CodecProperties | None:
@@ -315,9 +357,7 @@ def _check_headers(headers: object) -> None:
     if headers is not None and not isinstance(
         headers, Mapping
     ):  # the codec takes bytes as they are
-        raise EncodeError(
-            f"must be a dict, not {type(headers).__name__}", ("basic.properties", "headers")
-        )
+        raise EncodeError(f"must be a dict, not {type(headers).__name__}", _HEADERS)
 
 
 def _to_codec_expiration(expiration: Any) -> str:

@@ -18,7 +18,10 @@ FLAGS: list[Any] = ["false", 2, -1, [], 1.5, b"", ""]
 SHORTS: list[Any] = [-1, 1 << 16, "1", 1.5, True, False]
 LONGS: list[Any] = [-1, 1 << 32, "1", None, 1.5, True, False]
 TAGS: list[Any] = [-1, 1 << 64, "1", None, 1.5, True, False]
-TABLES: list[Any] = [b"abc", "abc", 5, [("a", 1)], {"a": object()}, {1: 1}, {"a": {"b": {1}}}]
+TABLES: list[Any] = [
+    b"abc", "abc", 5, [("a", 1)], {"a": object()}, {1: 1}, {"a": {"b": {1}}},
+    {"a": math.nan}, {"a": {"b": [math.inf]}},
+]  # fmt: skip
 TIMEOUTS: list[Any] = ["1", -1, math.nan, [], True, 10**400]
 CALLBACKS: list[Any] = ["q", 5]
 BODIES: list[Any] = [5, [1], {}]
@@ -26,7 +29,7 @@ PROPERTIES: list[Any] = [
     5, "abc", b"x", [1], {"headers": b"abc"}, {"headers": "a"}, {"headers": [1]}, {"priority": 256},
     {"delivery_mode": 3}, {"timestamp": "x"}, {"timestamp": -1}, {"message_id": 5},
     {"content_type": b"x"}, {"expiration": 60}, {1: 2}, {"colour": "red"},
-    {"priority": True}, {"delivery_mode": True}, {"timestamp": False},
+    {"priority": True}, {"delivery_mode": True}, {"timestamp": False}, {"headers": {"a": math.nan}},
     aioamqp.Properties(headers=b"abc"), aioamqp.Properties(priority=-1),  # type: ignore[arg-type]
 ]  # fmt: skip
 

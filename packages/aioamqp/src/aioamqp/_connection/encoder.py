@@ -2,9 +2,10 @@
 
 from typing import Final, TypeAlias
 
-from amqp_codec import ContentEncoder, EncodeError, Method, basic, encode_method
+from amqp_codec import METHODS, ContentEncoder, EncodeError, Method, basic, encode_method
 
 from ..exceptions import InvalidArgument, MessageTooLarge
+from ..properties import check_finite
 from .large_contents import LargeContent
 from .server import Server
 
@@ -13,6 +14,14 @@ CACHED_PUBLISHES: Final = 1024
 
 LARGE: Final = 128 * 1024
 """Bytes of a body above which it is not encoded at once."""
+
+_TABLES: Final = {
+    method: name
+    for method in METHODS.values()
+    for name, wire_type in method.FIELDS
+    if wire_type == "table"
+}
+"""The field tables of methods, such as the arguments of queue.declare."""
 
 _Route: TypeAlias = tuple[int, str, str, bool, bool]  # channel, arguments of basic.publish
 
@@ -76,7 +85,11 @@ class Encoder:
             InvalidArgument: an argument of it cannot be sent.
         """
         try:
-            return encode_method(channel, method.encode(), self._frame_max)
+            payload = method.encode()
+            if type(method) in _TABLES:
+                name = _TABLES[type(method)]
+                check_finite(getattr(method, name), (method.NAME, name))
+            return encode_method(channel, payload, self._frame_max)
         except EncodeError as error:
             raise InvalidArgument(error.reason, error.path) from None
 
