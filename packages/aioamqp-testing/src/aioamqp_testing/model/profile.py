@@ -204,12 +204,16 @@ class Profile:
     denied_upstream: frozenset[str] = frozenset()
 
 
-_V3_10: Final = Profile(version="3.10.8")
+_V3_10: Final = Profile(
+    version="3.10.8",
+    known_words=frozenset((" ", '"', "'", "unknown_type", *"ACFHMORt")),
+)
 
 # The facts without a release are those of a node of 4.0.5; they changed after 3.10.8.
 _V4_0: Final = replace(
     _V3_10,
     version="4.0.5",
+    known_words=frozenset(),
     mechanisms=b"ANONYMOUS PLAIN AMQPLAIN",  # 4.0.0: ANONYMOUS
     protocol_header=b"AMQP\x03\x01\x00\x00",  # 4.0.0: AMQP 1.0 on the same port
     understands_0_8=False,
@@ -264,7 +268,7 @@ _V4_3: Final = replace(
     arguments=Arguments.STRICT,  # 4.3.0
     exchange_types=frozenset({"x-local-random", "x-modulus-hash"}),  # 4.3.0
     has_log_exchange=True,
-    known_words=frozenset({"x-random"}),
+    known_words=frozenset({"I", "delayed", "x-random"}),
     max_hashes=2,  # 4.3.5
     first_expiry_check=0.01,
     purges_count_dead_letters=True,
