@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from amqp_codec import Command, FieldTable, FieldValue, LongStr, basic, connection, exchange, queue
+from amqp_codec import channel as channel_methods
 from tests.conformance.client import MethodOrCommand, OpenClient, publish
 from tests.conformance.raw_client import close_channel
 from tests.conformance.scenario import NO_SUCH_QUEUE, ByVersion, NewName, scenario
@@ -312,6 +313,25 @@ async def test_an_unknown_exchange_type_is_refused(
         code,
         f"{reason} - {found} exchange type '{kind}'",
     )
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum", "stream"])
+@scenario
+async def test_a_consumer_timeout_is_checked_and_compared_since_4_3(
+    open_client: OpenClient, name: str, kind: str, by_version: ByVersion
+) -> None:
+    client = await open_client()
+    asked: FieldTable
+    answers = []
+
+    for asked in ({"x-consumer-timeout": "x"}, {"x-consumer-timeout": 900_000}, {}):
+        declare = queue.Declare(name, durable=True, arguments={"x-queue-type": kind, **asked})
+        (reply,) = await client.call(declare)
+        answers.append(reply.reply_code if isinstance(reply, channel_methods.Close) else "ok")
+
+    refused: dict[str, list[object]] = {"classic": [406, 406, "ok"], "stream": [406, 406, "ok"]}
+    assert answers == by_version({"3.10": ["ok"] * 3, "4.3": refused.get(kind, [406, "ok", 406])})
+    await client.call(queue.Delete(name))
 
 
 @scenario

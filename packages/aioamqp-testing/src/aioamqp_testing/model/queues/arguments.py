@@ -185,12 +185,14 @@ class QueueArgument(Argument):
             again, counted from 1; 0 if classic queues refuse the argument.
         quorum: the same for quorum queues.
         stream: the same for streams.
+        is_free: whether all types take any value of it, although they do not compare it.
         type_check: refuses values, but only after arguments that the type does not know.
     """
 
     classic: int = 0
     quorum: int = 0
     stream: int = 0
+    is_free: bool = False
     type_check: Check | None = None
 
     def place(self, queue_type: str) -> int:
@@ -212,7 +214,7 @@ class ArgumentTable:
 
     def __init__(self, *rows: QueueArgument) -> None:
         self.rows = rows
-        names = {row.name for row in rows}
+        names = {row.name for row in rows if not row.is_free}
         self._known = {kind: [row for row in rows if row.place(kind)] for kind in _TYPES}
         self._refused = {
             kind: names.difference(row.name for row in known) for kind, known in self._known.items()
@@ -287,7 +289,7 @@ _UNMIRRORED: Final = QUEUE_ARGUMENTS.changed(
     _Row("x-queue-leader-locator", _LEADER_LOCATOR, classic=14, quorum=15, stream=6),
     _Row("x-queue-master-locator", classic=13),
     _Row("x-delivery-limit", policy=_DELIVERY_LIMIT, quorum=13),
-    _Row("x-consumer-timeout", _COUNT, policy=_COUNT, classic=15, quorum=16),
+    _Row("x-consumer-timeout", policy=_COUNT, is_free=True),
     _Row("x-stream-filter-size-bytes", _COUNT, stream=7, type_check=_filter_size),
 )
 TABLES: Final[Mapping[Arguments, ArgumentTable]] = {
