@@ -422,6 +422,26 @@ async def test_the_next_single_active_consumer_is_the_oldest(
 
 
 @scenario
+async def test_a_message_that_a_consumer_gets_at_once_takes_a_turn_of_the_priorities(
+    connect: Connect, name: str, by_version: ByVersion
+) -> None:
+    """RabbitMQ 4.0: two of a high priority, then one of the others. 4.3: all of the highest."""
+    channel = await (await connect()).channel()
+    await quorum_queue(channel, name)
+    await channel.basic_qos(prefetch_count=1)
+    inbox = Inbox()
+    await channel.basic_consume(inbox, name)
+    await channel.publish(b"at once", "", name)
+    assert await inbox.bodies(1) == [b"at once"]
+
+    for body, priority in ((b"b", 0), (b"c", 0), (b"H", 9), (b"I", 9), (b"J", 9)):
+        await channel.publish(body, "", name, {"priority": priority})
+
+    got = [(await channel.basic_get(name))["message"] for _ in range(5)]
+    assert b"".join(got) == by_version({"3.10": b"bcHIJ", "4.0": b"HbIJc", "4.3": b"HIJbc"})
+
+
+@scenario
 async def test_a_quorum_queue_expires_with_a_delay(
     connect: Connect, new_name: NewName, by_version: ByVersion
 ) -> None:

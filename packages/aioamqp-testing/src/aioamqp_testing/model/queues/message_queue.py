@@ -108,6 +108,7 @@ class MessageQueue(Queue):
             queued.expires_at, queued.level = expires_at, level
             if consumer is not None:
                 queued.redelivered = queued.redelivered and self._REDELIVERS_AT_ONCE
+                ready.count_removal()
                 self._deliver(consumer, queued)
                 return
             ready.append_queued(queued)

@@ -121,6 +121,9 @@ class ReadyMessages:
         """Remove and return the message whose time is ``expires_at``."""
         return self.pop()
 
+    def count_removal(self) -> None:
+        """Count a message that leaves, or that a consumer gets at once without being ready."""
+
     def is_only(self, level: int) -> bool:
         """Return whether there is one message, of those whose expiry depends on one another."""
         del level
@@ -183,8 +186,12 @@ class TwoClasses(ReadyMessages):
         popped = super().pop()
         self._first = first or self._first
         if not is_returned:
-            self._turn = (self._turn + 1) % _TURNS
+            self.count_removal()
         return popped
+
+    def count_removal(self) -> None:
+        """Count a message that leaves, or that a consumer gets at once: the classes take turns."""
+        self._turn = (self._turn + 1) % _TURNS
 
     def _is_turn_of_tail(self) -> bool:
         is_high = bool(self._first) and self._first[0][0] == _HIGH
