@@ -442,6 +442,28 @@ async def test_a_message_that_a_consumer_gets_at_once_takes_a_turn_of_the_priori
 
 
 @scenario
+async def test_a_message_beyond_the_delivery_limit_gives_its_credit_back(
+    connect: Connect, name: str, by_version: ByVersion
+) -> None:
+    """Row 219. Twice before 4.0: a consumer with a prefetch limit of 1 holds two messages then."""
+    channel = await (await connect()).channel()
+    await quorum_queue(channel, name, delivery_limit=0)
+    await channel.basic_qos(prefetch_count=1)
+    inbox = Inbox()
+    await channel.basic_consume(inbox, name)
+    for body in (b"0", b"1", b"2", b"3"):
+        await channel.publish(body, "", name)
+    assert await inbox.bodies(1) == [b"0"]
+
+    await channel.basic_reject(1, requeue=True)
+
+    held = by_version({"3.10": [b"1", b"2"], "4.0": [b"1"]})
+    assert await inbox.bodies(len(held)) == held
+    assert await count(channel, name) == 3 - len(held)
+    assert inbox.waiting_bodies() == []
+
+
+@scenario
 async def test_a_quorum_queue_expires_with_a_delay(
     connect: Connect, new_name: NewName, by_version: ByVersion
 ) -> None:

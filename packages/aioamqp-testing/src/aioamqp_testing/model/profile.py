@@ -96,6 +96,8 @@ class Profile:
             place of its single active consumer.
         has_delayed_retry: whether quorum queues hide requeued messages for some time.
         drops_in_order: whether quorum queues dead-letter dropped messages in their order.
+        gives_credit_twice: whether a consumer gets the credit of a message twice that is dropped
+            because of the delivery limit.
         counts_properties: whether the properties of a message count for x-max-length-bytes of a
             quorum queue.
         shares_prefetch: whether basic.qos with global=true limits all consumers together.
@@ -170,6 +172,7 @@ class Profile:
     activates_by_priority: bool = False
     has_delayed_retry: bool = False
     drops_in_order: bool = False
+    gives_credit_twice: bool = True
     counts_properties: bool = False
     shares_prefetch: bool = True
     deaths: Deaths = Deaths.IN_HEADERS
@@ -217,6 +220,7 @@ _V4_0: Final = replace(
     mechanisms=b"ANONYMOUS PLAIN AMQPLAIN",  # 4.0.0: ANONYMOUS
     protocol_header=b"AMQP\x03\x01\x00\x00",  # 4.0.0: AMQP 1.0 on the same port
     understands_0_8=False,
+    gives_credit_twice=False,
     sasl_frame=bytes.fromhex(
         "0000003402010000005340c02701e02403b3"
         "00000005504c41494e00000008414d51504c41494e00000009414e4f4e594d4f5553"

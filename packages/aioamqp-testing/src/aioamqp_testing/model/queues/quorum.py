@@ -408,9 +408,10 @@ class QuorumQueue(Replicated, MessageQueue):
             self._counting.add(queued.count, is_failure=is_failure)
             if limit is not None and queued.count.failures > limit:
                 self._drop(queued, Reason.DELIVERY_LIMIT)
-                consumer = None if queued.consumer is None else self._successor(queued.consumer)
-                if consumer is not None and consumer.credit is not None:
-                    consumer.credit += 1  # RabbitMQ 3.10: it gives the credit twice
+                if self.profile.gives_credit_twice and queued.consumer is not None:
+                    consumer = self._successor(queued.consumer)
+                    if consumer is not None and consumer.credit is not None:
+                        consumer.credit += 1
                 continue
             queued.level, queued.position = level, next(self._positions)
             self._show_count(queued, is_get=False)
