@@ -81,11 +81,20 @@ def node_or_skip(
         skip_or_fail(missing)
 
 
-def skip_or_fail(missing: RabbitMQMissing) -> NoReturn:
-    """Skip a test without RabbitMQ, or fail it if that is required."""
+def skip_or_fail(missing: RabbitMQMissing | OpenSSLMissing) -> NoReturn:
+    """Skip a test without RabbitMQ, or fail it if that is required; the same for OpenSSL."""
     if is_required():
         pytest.fail(f"AMQP_REQUIRE_RABBITMQ is set, but {missing}", pytrace=False)
     pytest.skip(f"{SKIPPED}{missing}")
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that issues the certificates of servers."""
+    try:
+        return Authority(tmp_path_factory.mktemp("authority"))
+    except OpenSSLMissing as missing:
+        skip_or_fail(missing)
 
 
 @pytest.fixture

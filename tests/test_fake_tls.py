@@ -11,20 +11,9 @@ import pytest
 
 import aioamqp
 from aioamqp_testing import FakeBroker
-from tests.certificates import Authority, Certificate, OpenSSLMissing
-from tests.rabbitmq import is_required
+from tests.certificates import Authority, Certificate
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    try:
-        return Authority(tmp_path_factory.mktemp("authority of the fake"))
-    except OpenSSLMissing as missing:
-        if is_required():
-            pytest.fail(f"AMQP_REQUIRE_RABBITMQ is set, but {missing}", pytrace=False)
-        pytest.skip(f"no RabbitMQ: {missing}")
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,7 @@ import pytest
 
 import aioamqp
 from aioamqp_testing import FakeBroker
-from tests.certificates import Authority, OpenSSLMissing
-from tests.rabbitmq import is_required
+from tests.certificates import Authority
 
 SMALL = 3000
 """Messages that are delivered together: more bytes than one read brings."""
@@ -129,17 +128,9 @@ def test_messages_pass_on_uvloop() -> None:
     assert sum(large) > LARGE * 50_000
 
 
-@pytest.fixture(scope="module")
-def contexts(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    try:
-        authority = Authority(tmp_path_factory.mktemp("authority of small reads"))
-    except OpenSSLMissing as missing:
-        if is_required():
-            pytest.fail(f"AMQP_REQUIRE_RABBITMQ is set, but {missing}", pytrace=False)
-        pytest.skip(f"no RabbitMQ: {missing}")
-    certificate = authority.issue("node", "DNS:localhost")
+@pytest.fixture
+def contexts(authority: Authority) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    certificate = authority.issue("small-reads", "DNS:localhost")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate.certfile, certificate.keyfile)
     return server, ssl.create_default_context(cafile=authority.cacertfile)

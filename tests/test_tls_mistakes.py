@@ -16,19 +16,7 @@ import pytest
 import aioamqp
 from aioamqp.tls import TlsSettings, explain
 from aioamqp_testing import FakeBroker
-from tests.certificates import Authority, Certificate, OpenSSLMissing
-from tests.rabbitmq import is_required
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """An authority that the client trusts."""
-    try:
-        return Authority(tmp_path_factory.mktemp("authority"))
-    except OpenSSLMissing as missing:
-        if is_required():
-            raise
-        pytest.skip(str(missing))
+from tests.certificates import Authority, Certificate
 
 
 @pytest.fixture(scope="module")

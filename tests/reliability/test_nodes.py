@@ -24,7 +24,7 @@ from aioamqp import (
     PublishReturned,
     PublishUnconfirmed,
 )
-from tests.certificates import Authority, OpenSSLMissing
+from tests.certificates import Authority
 from tests.conftest import node_or_skip, skip_or_fail
 from tests.rabbitmq import (
     NODES,
@@ -46,14 +46,6 @@ WINDOW: Final = 500
 
 DEADLINE: Final = 100.0 * max(1, MESSAGES // 20_000)
 PERSISTENT: Final = {"delivery_mode": 2}
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    try:
-        return Authority(tmp_path_factory.mktemp("restarting"))
-    except OpenSSLMissing as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module", params=NODES)

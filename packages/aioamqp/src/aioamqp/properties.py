@@ -288,7 +288,8 @@ def check_finite(value: object, path: tuple[str, ...]) -> None:
                 check_finite(each, (*path, str(name)))
     elif isinstance(value, list | tuple):
         for index, each in enumerate(cast("Sequence[object]", value)):
-            check_finite(each, (*path, f"[{index}]"))
+            if type(each) not in _NO_FLOATS:
+                check_finite(each, (*path, f"[{index}]"))
 
 
 def to_codec(properties: Mapping[str, Any] | Properties | None) -> CodecProperties | None:
